@@ -1,0 +1,53 @@
+# Everything a person or CI starts. Each target sets up what it needs; nothing is installed outside .venv but Debian
+# packages that the sandbox asks for (it says which).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
+
+.PHONY: setup demo test lint unit e2e benchmark lock clean
+
+setup: $(VENV)/.ready ## the Python environment and the `canary` command, in .venv
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml | $(VENV)/.python
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt requirements-dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "ready: $(BIN)/canary"
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) was found; name another: make setup PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/uv uv==0.13.8
+	@touch $@
+
+demo: setup ## a cluster, the mesh, two versions, and the measured split
+	$(BIN)/canary sandbox up
+	$(BIN)/canary up --stack dev --yes
+	$(BIN)/canary verify --stack dev
+
+test: setup lint ## lint, types, unit tests, and the end-to-end tests on a sandbox
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit
+
+e2e: setup
+	$(BIN)/python -m pytest tests/e2e
+
+benchmark: setup
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.python ## write requirements*.txt anew from pyproject.toml
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --output-file requirements.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+clean: ## what `setup` made; `canary sandbox down --delete` takes away the cluster
+	rm -rf $(VENV) *.egg-info
