@@ -1,0 +1,1 @@
+"""Routes as data: the model, its rendering to Istio, its simulation. Needs neither Pulumi nor Kubernetes."""

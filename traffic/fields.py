@@ -1,0 +1,115 @@
+"""The small types that routes are made of, each with the sentence that says what is wrong with a value.
+
+A validator here raises `wrong(...)`: a sentence for a person, what is allowed instead, and the remedy. The shape
+that editors check (`WithJsonSchema`) stands beside the check that decides.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Annotated, Any
+
+import re2
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+WRONG = "wrong"
+"""Type of the validation errors that carry their own sentence, what is allowed and the remedy."""
+
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+HEADER_NAME = r"[-_.a-z0-9]+"
+LONGEST_REGEX = 1024  # Istio refuses longer ones
+NOT_HEADERS = ("uri", "scheme", "method", "authority")
+
+
+class Model(BaseModel):
+    """Base of all settings: immutable, no unknown keys, no silent conversions, camelCase keys in files."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+def wrong(what: str, allowed: str, remedy: str) -> PydanticCustomError:
+    """Return the error of one value: what is wrong with it, what is allowed, and how to mend it."""
+    return PydanticCustomError(WRONG, "{what}", {"what": what, "allowed": allowed, "remedy": remedy})
+
+
+def dns_label(value: str) -> str:
+    """Return `value` if it is a DNS label (RFC 1123), as Kubernetes asks of names."""
+    if len(value) <= 63 and re.fullmatch(DNS_LABEL, value):
+        return value
+    suggestion = re.sub(r"[^a-z0-9-]+", "-", value.lower())[:63].strip("-")
+    what = f"{value!r} has {len(value)} characters" if len(value) > 63 else f"{value!r} is not a DNS label"
+    raise wrong(
+        what,
+        "1 to 63 characters of a-z, 0-9 and '-', beginning and ending with a letter or digit",
+        f"write {suggestion!r}, for example" if suggestion else "choose a name such as 'website'",
+    )
+
+
+def header_name(value: str) -> str:
+    """Return `value` if Istio can match it as a header's name: lower case, no spaces, not a pseudo header."""
+    allowed = "a header's name in lower case, with '-' between words, such as x-canary"
+    if value in NOT_HEADERS:
+        raise wrong(
+            f"Istio ignores {value!r} among the headers",
+            allowed,
+            f"use the match's own key `{value}:`" if value in ("uri", "method") else "take it out",
+        )
+    if re.fullmatch(HEADER_NAME, value):
+        return value
+    suggestion = re.sub(r"[^a-z0-9_.]+", "-", value.lower()).strip("-")
+    what = f"{value!r} is not a header's name that Istio can match"
+    raise wrong(what, allowed, f"write {suggestion!r}" if suggestion else "choose a name such as 'x-canary'")
+
+
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> Any:
+    """Return the RE2 pattern that Envoy would compile; raises `re2.error` with RE2's reason."""
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+def regex(value: str) -> str:
+    """Return `value` if RE2, the regular expressions of Envoy, can read it."""
+    allowed = "a regular expression of RE2 (no look-ahead, no back-references) for the whole value"
+    if not value:
+        raise wrong("the regular expression is empty", allowed, "write one such as '.*Firefox.*'")
+    if len(value) > LONGEST_REGEX:
+        what = f"the regular expression has {len(value)} characters"
+        raise wrong(what, f"{allowed}, of at most {LONGEST_REGEX} characters", "shorten it, or split the match")
+    try:
+        compiled(value)
+    except re2.error as error:
+        reason = error.args[0] if error.args else "it cannot be read"
+        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        raise wrong(
+            f"RE2, which Envoy uses, cannot read {value!r}: {reason}",
+            allowed,
+            "mend the expression; https://github.com/google/re2/wiki/Syntax lists what RE2 knows",
+        ) from None
+    return value
+
+
+DnsLabel = Annotated[
+    str,
+    AfterValidator(dns_label),
+    WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL}$", "maxLength": 63}),
+]
+HeaderName = Annotated[
+    str, AfterValidator(header_name), WithJsonSchema({"type": "string", "pattern": f"^{HEADER_NAME}$"})
+]
+Regex = Annotated[str, AfterValidator(regex), WithJsonSchema({"type": "string", "minLength": 1, "format": "regex"})]
+Text = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Percent = Annotated[int, Field(ge=0, le=100)]
