@@ -1,0 +1,1 @@
+"""What a stack is: its settings, and the environment they ask for."""
