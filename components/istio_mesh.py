@@ -1,0 +1,184 @@
+"""The Istio mesh, from Istio's official Helm charts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.base import Component
+from components.names import BASE_RELEASE, ISTIOD_RELEASE
+
+STATUS_PORT = 15021
+PROXY_STARTS_FIRST = {"defaultConfig": {"holdApplicationUntilProxyStarts": True}}
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayArgs:
+    """The ingress gateway: release and Service `name`, listening for HTTP on `ports`.
+
+    `service_type` is a Service's type; `node_port` is the node's port for the first of `ports`, chosen by Kubernetes
+    where it is None.
+    """
+
+    name: str
+    namespace: pulumi.Input[str]
+    service_type: str
+    ports: Sequence[int]
+    node_port: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IstioMeshArgs:
+    """Which Istio, from where, and how.
+
+    `charts` is a chart repository's URL (https://, or oci://) or a folder with the charts base, istiod and gateway.
+    `mtls` is PeerAuthentication's mode for the whole mesh. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as
+    "10ms". `base_values`, `istiod_values` and `gateway_values` are laid over our own (deep merge, lists replaced).
+    `ready_within` is in seconds, for each chart.
+    """
+
+    version: str
+    charts: str
+    namespace: pulumi.Input[str]
+    mtls: str
+    gateway: GatewayArgs
+    push_debounce: str | None = None
+    base_values: Values = field(default_factory=dict)
+    istiod_values: Values = field(default_factory=dict)
+    gateway_values: Values = field(default_factory=dict)
+    ready_within: int = 300
+
+
+class IstioMesh(Component):
+    """Istio's charts base, istiod and gateway, one after the other, and the mesh's PeerAuthentication.
+
+    The order makes the first `up` succeed: the CRDs are there before istiod, and istiod with its webhooks answers
+    before the first pod is made that it has to inject, the gateway's own included (Istio: "Install with Helm").
+    istiod writes its certificate and failure policy into its webhooks; a release is compared by its inputs and its
+    rendered charts, so that never shows as a difference.
+
+    Raises (as errors of the engine) what Helm says: a chart that cannot be found, a release that is not ready within
+    `ready_within`, or CRDs that belong to another release.
+    """
+
+    gateway_service: pulumi.Output[str]
+    """Name of the gateway's Service."""
+    gateway_namespace: pulumi.Output[str]
+    """Namespace of the gateway's Service."""
+    control_plane: pulumi.Resource
+    """istiod: what needs Istio's CRDs or its sidecar depends on it."""
+
+    def __init__(self, name: str, args: IstioMeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        base = self._base(name, args)
+        self.control_plane = self._istiod(name, args, after=base)
+        self._peer_authentication(name, args)
+        gateway = self._gateway(name, args)
+
+        self.gateway_service = gateway.name.apply(str)
+        self.gateway_namespace = gateway.namespace.apply(str)
+        self.register_outputs({"gateway_service": self.gateway_service, "gateway_namespace": self.gateway_namespace})
+
+    def _base(self, name: str, args: IstioMeshArgs) -> k8s.helm.v3.Release:
+        values = {"global": {"istioNamespace": args.namespace}}
+        return self._release(
+            f"{name}-base", args, "base", BASE_RELEASE, args.namespace, merged(values, args.base_values)
+        )
+
+    def _istiod(self, name: str, args: IstioMeshArgs, after: pulumi.Resource) -> k8s.helm.v3.Release:
+        values: dict[str, Any] = {
+            "global": {"istioNamespace": args.namespace},
+            "meshConfig": PROXY_STARTS_FIRST,
+        }
+        if args.push_debounce is not None:
+            values["env"] = {"PILOT_DEBOUNCE_AFTER": args.push_debounce}
+        values = merged(values, args.istiod_values)
+        return self._release(
+            f"{name}-istiod", args, "istiod", ISTIOD_RELEASE, args.namespace, values, depends_on=[after]
+        )
+
+    def _gateway(self, name: str, args: IstioMeshArgs) -> k8s.helm.v3.Release:
+        values: dict[str, Any] = {
+            "labels": gateway_selector(args.gateway.name),
+            "service": {"type": args.gateway.service_type, "ports": _service_ports(args.gateway)},
+        }
+        return self._release(
+            f"{name}-gateway",
+            args,
+            "gateway",
+            args.gateway.name,
+            args.gateway.namespace,
+            merged(values, args.gateway_values),
+            depends_on=[self.control_plane],
+        )
+
+    def _peer_authentication(self, name: str, args: IstioMeshArgs) -> None:
+        """In the root namespace and named `default`, it holds for the whole mesh (Istio: PeerAuthentication)."""
+        k8s.apiextensions.CustomResource(
+            f"{name}-peer-authentication",
+            api_version="security.istio.io/v1",
+            kind="PeerAuthentication",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name="default", namespace=args.namespace),
+            spec={"mtls": {"mode": args.mtls}},
+            opts=self._child(depends_on=[self.control_plane]),
+        )
+
+    def _release(
+        self,
+        name: str,
+        args: IstioMeshArgs,
+        chart: str,
+        release: str,
+        namespace: pulumi.Input[str],
+        values: Values,
+        **options: Any,
+    ) -> k8s.helm.v3.Release:
+        is_repository = args.charts.startswith(("https://", "http://"))
+        return k8s.helm.v3.Release(
+            name,
+            name=release,
+            namespace=namespace,
+            chart=chart if is_repository else f"{args.charts.rstrip('/')}/{chart}",
+            repository_opts=k8s.helm.v3.RepositoryOptsArgs(repo=args.charts) if is_repository else None,
+            version=args.version,
+            values=dict(values),
+            timeout=args.ready_within,
+            opts=self._child(**options),
+        )
+
+
+def gateway_selector(name: str) -> dict[str, str]:
+    """Return the labels of the gateway's pods, by which a Gateway selects them, for the gateway's release name.
+
+    They are the gateway chart's own: `istio: ingressgateway` for the release istio-ingressgateway.
+    """
+    return {"istio": name.removeprefix("istio-")}
+
+
+def merged(ours: Values, theirs: Values) -> dict[str, Any]:
+    """Return `theirs` laid over `ours`: mappings are merged key by key, everything else is replaced."""
+    result = dict(ours)
+    for key, value in theirs.items():
+        below = result.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = merged(below, value)
+        result[key] = value
+    return result
+
+
+def _service_ports(gateway: GatewayArgs) -> list[dict[str, Any]]:
+    ports = [_service_port("status-port", STATUS_PORT)]
+    ports += [_service_port(f"http2-{port}" if index else "http2", port) for index, port in enumerate(gateway.ports)]
+    if gateway.node_port is not None:
+        ports[1]["nodePort"] = gateway.node_port
+    return ports
+
+
+def _service_port(name: str, port: int) -> dict[str, Any]:
+    return {"name": name, "port": port, "protocol": "TCP", "targetPort": port}

@@ -1,0 +1,63 @@
+"""A namespace: created by us, or one that was there before and is lent to us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.base import Component
+from components.names import OWNER_ANNOTATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamespaceArgs:
+    """What the namespace is called, who owns it and which labels it needs.
+
+    `owner` is `<project>/<stack>`. With `adopt`, the namespace exists and belongs to somebody else.
+    """
+
+    name: str
+    owner: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    adopt: bool = False
+
+
+class Namespace(Component):
+    """A Kubernetes namespace with the labels asked for.
+
+    One of our own is created with the owner's annotation, and is deleted with the stack. An adopted one gets the
+    labels by a NamespacePatch and nothing else; when the stack goes, the labels go and the namespace stays. Another
+    manager's label of the same name with another value is an error, not overwritten (Pulumi: "Managing resources
+    with server-side apply").
+    """
+
+    namespace_name: pulumi.Output[str]
+    """Name of the namespace, known once it exists."""
+
+    def __init__(self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        self.namespace_name = self._adopted(name, args) if args.adopt else self._created(name, args)
+        self.register_outputs({"namespace_name": self.namespace_name})
+
+    def _created(self, name: str, args: NamespaceArgs) -> pulumi.Output[str]:
+        namespace = k8s.core.v1.Namespace(
+            f"{name}-namespace",
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=args.name, labels=dict(args.labels) or None, annotations={OWNER_ANNOTATION: args.owner}
+            ),
+            opts=self._child(),
+        )
+        return namespace.metadata.name
+
+    def _adopted(self, name: str, args: NamespaceArgs) -> pulumi.Output[str]:
+        if not args.labels:
+            return pulumi.Output.from_input(args.name)
+        patch = k8s.core.v1.NamespacePatch(
+            f"{name}-labels",
+            metadata=k8s.meta.v1.ObjectMetaPatchArgs(name=args.name, labels=dict(args.labels)),
+            opts=self._child(),
+        )
+        return patch.metadata.name

@@ -1,0 +1,225 @@
+"""A service in several versions: a Deployment for each, and one Service in front of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.base import Component
+
+PORT_NAME = "http"
+"""Name of the Service's and the containers' port: Istio reads the protocol from it (Istio: "Protocol Selection")."""
+
+UNPRIVILEGED = 65532
+"""User and group of the containers, the `nonroot` of most minimal images."""
+
+PROGRESS_DEADLINE = 600
+"""Kubernetes' own, in seconds: a Deployment that may take longer has to say so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionArgs:
+    """One version: the Deployment `name` whose pods carry the label `version: <label>`.
+
+    `config_files` are read-only files by folder and name; a change of one replaces the pods. Durations are in seconds.
+    """
+
+    name: str
+    label: str
+    image: pulumi.Input[str]
+    port: pulumi.Input[int]
+    readiness_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
+    liveness_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
+    replicas: pulumi.Input[int] = 1
+    command: Sequence[pulumi.Input[str]] = ()
+    args: Sequence[pulumi.Input[str]] = ()
+    env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    resources: pulumi.Input[k8s.core.v1.ResourceRequirementsArgs] | None = None
+    strategy: pulumi.Input[k8s.apps.v1.DeploymentStrategyArgs] | None = None
+    min_ready_seconds: pulumi.Input[int] | None = None
+    termination_grace_period_seconds: pulumi.Input[int] = 30
+    pre_stop_seconds: int = 5
+    config_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    image_pull_policy: pulumi.Input[str] = "IfNotPresent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionedServiceArgs:
+    """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment."""
+
+    service: str
+    namespace: pulumi.Input[str]
+    port: pulumi.Input[int]
+    versions: Mapping[str, VersionArgs]
+    ready_within: int = 300
+
+
+class VersionedService(Component):
+    """A ServiceAccount, a Service over all versions, and for each version a Deployment and its ConfigMaps.
+
+    The pods meet Kubernetes' restricted Pod Security Standard, but for what Istio's injection adds. They go on serving
+    for `pre_stop_seconds` after they were told to end, until every proxy has heard of it (Kubernetes: "Container
+    Lifecycle Hooks", sleep). A ConfigMap is immutable and named by its content: a new content is a new ConfigMap, the
+    pods roll over to it, and the old one goes last, so that no pod starts without its files.
+
+    Raises (as an error of the engine) when a Deployment is not ready within `ready_within`.
+    """
+
+    service_name: pulumi.Output[str]
+    """Name of the Service, once all versions are ready."""
+    deployment_names: pulumi.Output[dict[str, str]]
+    """Name of the Deployment of each version."""
+
+    def __init__(self, name: str, args: VersionedServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        account = self._service_account(name, args)
+        service = self._service(name, args)
+        deployments = {
+            version: self._deployment(f"{name}-{version}", args, settings, account)
+            for version, settings in args.versions.items()
+        }
+
+        self.service_name = service.metadata.name
+        self.deployment_names = pulumi.Output.all(
+            **{version: deployment.metadata.name for version, deployment in deployments.items()}
+        )
+        self.register_outputs({"service_name": self.service_name, "deployment_names": self.deployment_names})
+
+    def _service_account(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.ServiceAccount:
+        return k8s.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=_metadata(args.service, args),
+            automount_service_account_token=False,
+            opts=self._child(),
+        )
+
+    def _service(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.Service:
+        """The Deployments are waited for; waiting for endpoints too would hang where all have 0 replicas."""
+        return k8s.core.v1.Service(
+            f"{name}-service",
+            metadata=_metadata(args.service, args, annotations={"pulumi.com/skipAwait": "true"}),
+            spec=k8s.core.v1.ServiceSpecArgs(
+                type="ClusterIP",
+                selector={"app": args.service},
+                ports=[
+                    k8s.core.v1.ServicePortArgs(name=PORT_NAME, port=args.port, target_port=PORT_NAME, protocol="TCP")
+                ],
+            ),
+            opts=self._child(),
+        )
+
+    def _deployment(
+        self, name: str, args: VersionedServiceArgs, version: VersionArgs, account: k8s.core.v1.ServiceAccount
+    ) -> k8s.apps.v1.Deployment:
+        labels = {"app": args.service, "version": version.label}
+        volumes, mounts = self._config(name, args, version)
+        ready_within = f"{args.ready_within}s"
+        return k8s.apps.v1.Deployment(
+            name,
+            metadata=_metadata(version.name, args, labels=labels),
+            spec=k8s.apps.v1.DeploymentSpecArgs(
+                replicas=version.replicas,
+                min_ready_seconds=version.min_ready_seconds,
+                progress_deadline_seconds=max(PROGRESS_DEADLINE, args.ready_within),
+                strategy=version.strategy,
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
+                template=k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
+                    spec=k8s.core.v1.PodSpecArgs(
+                        service_account_name=account.metadata.name,
+                        automount_service_account_token=False,
+                        termination_grace_period_seconds=version.termination_grace_period_seconds,
+                        containers=[_container(args.service, version, mounts)],
+                        volumes=volumes or None,
+                    ),
+                ),
+            ),
+            opts=self._child(custom_timeouts=pulumi.CustomTimeouts(create=ready_within, update=ready_within)),
+        )
+
+    def _config(
+        self, name: str, args: VersionedServiceArgs, version: VersionArgs
+    ) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
+        volumes, mounts = [], []
+        for index, (folder, files) in enumerate(sorted(version.config_files.items())):
+            config_map = k8s.core.v1.ConfigMap(
+                f"{name}{folder}",
+                metadata=_metadata(f"{version.name}-{content_hash(folder, files)}", args),
+                data=dict(files),
+                immutable=True,
+                opts=self._child(),
+            )
+            volumes.append(
+                k8s.core.v1.VolumeArgs(
+                    name=f"config-{index}",
+                    config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=config_map.metadata.name),
+                )
+            )
+            mounts.append(k8s.core.v1.VolumeMountArgs(name=f"config-{index}", mount_path=folder, read_only=True))
+        return volumes, mounts
+
+
+def content_hash(folder: str, files: Mapping[str, str]) -> str:
+    """Return ten hexadecimal digits that stand for the files of a folder."""
+    text = json.dumps([folder, dict(files)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _metadata(
+    name: str,
+    args: VersionedServiceArgs,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> k8s.meta.v1.ObjectMetaArgs:
+    return k8s.meta.v1.ObjectMetaArgs(
+        name=name,
+        namespace=args.namespace,
+        labels=dict(labels or {"app": args.service}),
+        annotations=annotations,
+    )
+
+
+def _container(
+    service: str, version: VersionArgs, mounts: list[k8s.core.v1.VolumeMountArgs]
+) -> k8s.core.v1.ContainerArgs:
+    """The security context is the container's, not the pod's: Istio's injected containers keep their own."""
+    return k8s.core.v1.ContainerArgs(
+        name=service,
+        image=version.image,
+        image_pull_policy=version.image_pull_policy,
+        command=list(version.command) or None,
+        args=list(version.args) or None,
+        env=[_variable(key, value) for key, value in version.env.items()] or None,
+        ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=version.port, protocol="TCP")],
+        resources=version.resources,
+        readiness_probe=version.readiness_probe,
+        liveness_probe=version.liveness_probe,
+        lifecycle=_goes_on_serving(version.pre_stop_seconds),
+        volume_mounts=mounts or None,
+        security_context=k8s.core.v1.SecurityContextArgs(
+            run_as_non_root=True,
+            run_as_user=UNPRIVILEGED,
+            run_as_group=UNPRIVILEGED,
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
+            seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+    )
+
+
+def _goes_on_serving(seconds: int) -> k8s.core.v1.LifecycleArgs | None:
+    if seconds == 0:
+        return None
+    sleep = k8s.core.v1.SleepActionArgs(seconds=seconds)
+    return k8s.core.v1.LifecycleArgs(pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=sleep))
+
+
+def _variable(name: str, value: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
+    """Kubernetes drops an empty value from the object: it is not given, or an update would find it missing for ever."""
+    return k8s.core.v1.EnvVarArgs(name=name, value=None if value == "" else value)

@@ -1,0 +1,28 @@
+"""The settings and the name of the stack that Pulumi runs the program for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+from pulumi.runtime import config
+
+from stacks.settings import Settings, load_runtime
+from stacks.stack_file import read_stack_file
+
+
+def settings_of_stack(project: Path) -> Settings:
+    """Return the checked settings of the stack, as Pulumi's runtime gives them.
+
+    `project` is the folder of Pulumi.yaml; the stack's file there, if there is one, gives the messages their lines.
+    Raises SettingsError with all problems at once.
+    """
+    file = project / f"Pulumi.{pulumi.get_stack()}.yaml"
+    source = read_stack_file(file) if file.is_file() else None
+    given = config.CONFIG.get()
+    return load_runtime(given, source, frozenset(key for key in given if config.is_config_secret(key)))
+
+
+def owner_of_stack() -> str:
+    """Return `<project>/<stack>`, by which the stack's namespaces are known."""
+    return f"{pulumi.get_project()}/{pulumi.get_stack()}"

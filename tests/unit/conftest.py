@@ -1,0 +1,43 @@
+"""What the unit tests share: every component is run as in a preview and as in an update."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from tests.unit.mocks import Deploy, deployer
+
+ECHO = {"image": "hashicorp/http-echo:1.0.0", "port": 5678}
+
+WEBSITE: dict[str, Any] = {
+    "mesh": {"version": "1.31.0"},
+    "versionHeader": "x-served-version",
+    "services": {
+        "website": {
+            "namespace": "website-istio-ns",
+            "hosts": ["*"],
+            "versions": {
+                "version-1": {**ECHO, "name": "web-v1", "args": ["-listen=:5678", "-text=echo-v1"], "replicas": 4},
+                "version-2": {**ECHO, "name": "web-v2", "args": ["-listen=:5678", "-text=echo-v2"]},
+            },
+            "route": [
+                {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"},
+                {"to": {"version-1": 90, "version-2": 10}},
+            ],
+        }
+    },
+}
+
+
+@pytest.fixture
+def website() -> dict[str, Any]:
+    """The settings of a stack with the sample website at 90/10, to be changed by a test as it likes."""
+    return copy.deepcopy(WEBSITE)
+
+
+@pytest.fixture(params=["preview", "update"])
+def deploy(request: pytest.FixtureRequest) -> Deploy:
+    """Run a program against the recording engine, once as a preview and once as an update."""
+    return deployer(preview=request.param == "preview")

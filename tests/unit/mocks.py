@@ -1,0 +1,139 @@
+"""A stand-in for the Pulumi engine that records what a program registers, in a preview and in an update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pulumi.runtime import mocks, rpc
+
+PROJECT, STACK = "istio-canary", "test"
+
+
+@dataclass
+class Resource:
+    """One registered resource as the engine saw it. `depends_on` and `parent` are URNs."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    provider: str
+    inputs: dict[str, Any]
+    depends_on: tuple[str, ...]
+    custom: bool
+    timeouts: tuple[str, str]
+    outputs: dict[str, Any] | None = None
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        spec: dict[str, Any] = self.inputs["spec"]
+        return spec
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = self.inputs["metadata"]
+        return metadata
+
+
+@dataclass
+class Run:
+    """What one run of a program registered, in order, and what it returned (outputs resolved, None if unknown)."""
+
+    resources: list[Resource] = field(default_factory=list)
+    result: Any = None
+
+    def named(self, name: str, type_: str | None = None) -> Resource:
+        """Return the one resource of this Pulumi name (and type)."""
+        found = [r for r in self.resources if r.name == name and (type_ is None or r.type == type_)]
+        assert len(found) == 1, f"{len(found)} resources are named {name}: {[r.urn for r in self.resources]}"
+        return found[0]
+
+    def of_type(self, type_: str) -> list[Resource]:
+        """Return the resources whose type token ends so."""
+        return [r for r in self.resources if r.type.endswith(type_)]
+
+    def custom(self) -> list[Resource]:
+        """Return what a provider makes, without the providers themselves."""
+        return [r for r in self.resources if r.custom and not r.type.startswith("pulumi:providers:")]
+
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """Return the inputs of every resource by its URN."""
+        return {r.urn: r.inputs for r in self.resources}
+
+
+class _Mocks(mocks.Mocks):
+    """Resources come out as they went in; what is new has no id in a preview, as in the engine."""
+
+    def __init__(self, preview: bool) -> None:
+        self.preview = preview
+
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise AssertionError(f"a component called the provider's function {args.token}")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        metadata = args.inputs.get("metadata", {})
+        name = metadata.get("name", args.name)
+        namespace = metadata.get("namespace")
+        return "" if self.preview else f"{namespace}/{name}" if namespace else name, args.inputs
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, preview: bool) -> None:
+        super().__init__(_Mocks(preview))
+        self.run = Run()
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's name
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type != "pulumi:pulumi:Stack":
+            self.run.resources.append(
+                Resource(
+                    urn=answer.urn,
+                    type=request.type,
+                    name=request.name,
+                    parent=request.parent,
+                    provider=request.provider or ",".join(request.providers.values()),
+                    inputs=rpc.deserialize_properties(request.object),
+                    depends_on=tuple(request.dependencies),
+                    custom=request.custom,
+                    timeouts=(request.customTimeouts.create, request.customTimeouts.update),
+                )
+            )
+        return answer
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the engine's name
+        for resource in self.run.resources:
+            if resource.urn == request.urn:
+                resource.outputs = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+
+def run_program(program: Callable[[], Any], preview: bool) -> Run:
+    """Run `program` as the engine does in a preview or in an update, and return what it registered."""
+    monitor = _Monitor(preview)
+    mocks.set_mocks(mocks=monitor.mocks, monitor=monitor, project=PROJECT, stack=STACK, preview=preview)
+
+    def resolved() -> pulumi.Output[Any]:
+        return pulumi.Output.from_input(program()).apply(lambda value: setattr(monitor.run, "result", value))
+
+    mocks.test(resolved)()  # type: ignore[no-untyped-call]
+    return monitor.run
+
+
+class Deploy(Protocol):
+    """Runs a program and returns what it registered."""
+
+    def __call__(self, program: Callable[[], Any]) -> Run: ...
+
+
+def deployer(preview: bool) -> Deploy:
+    """Return what runs programs in a preview, or in an update."""
+    return lambda program: run_program(program, preview)
+
+
+def in_cluster() -> pulumi.ResourceOptions:
+    """Return the options with which the environment builds components: the explicit provider."""
+    return pulumi.ResourceOptions(provider=k8s.Provider("cluster", context="test"))

@@ -1,0 +1,122 @@
+"""The rules that hold for every component, and the direction of imports."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pulumi
+import pytest
+
+import components
+from components.base import Component, type_token
+
+ROOT = Path(__file__).parents[2]
+
+TOKENS = {
+    "istio-canary:canary_routing:CanaryRouting",
+    "istio-canary:istio_mesh:IstioMesh",
+    "istio-canary:namespace:Namespace",
+    "istio-canary:versioned_service:VersionedService",
+}
+
+
+def _components() -> list[type[Component]]:
+    modules = [
+        importlib.import_module(f"components.{module.name}") for module in pkgutil.iter_modules(components.__path__)
+    ]
+    found = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Component) and value is not Component
+    }
+    return sorted(found, key=lambda component: component.__name__)
+
+
+def _sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def _imports(path: Path) -> set[str]:
+    """The modules that a file imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+def _importers(paths: list[Path], forbidden: str) -> list[str]:
+    return [
+        str(path.relative_to(ROOT))
+        for path in paths
+        if any(name == forbidden or name.startswith(f"{forbidden}.") for name in _imports(path))
+    ]
+
+
+def test_the_type_tokens_are_the_ones_that_stacks_have_in_their_state() -> None:
+    tokens = {type_token(component) for component in _components()}
+
+    assert tokens == TOKENS, "a changed token replaces every resource below it: give the component an alias instead"
+
+
+@pytest.mark.parametrize("component", _components(), ids=lambda component: component.__name__)
+def test_a_component_is_made_from_a_name_frozen_arguments_and_options(component: type[Component]) -> None:
+    parameters = inspect.signature(component.__init__).parameters
+    assert list(parameters) == ["self", "name", "args", "opts"]
+    assert parameters["opts"].default is None
+
+    args = getattr(importlib.import_module(component.__module__), f"{component.__name__}Args")
+    assert dataclasses.is_dataclass(args)
+    frozen = getattr(args, "__dataclass_params__")  # noqa: B009 - typeshed does not know it
+    assert frozen.frozen, "what a component was given must not change afterwards"
+    assert all(field.kw_only for field in dataclasses.fields(args)), "arguments are given by name"
+
+
+@pytest.mark.parametrize("component", _components(), ids=lambda component: component.__name__)
+def test_a_components_outputs_are_annotated(component: type[Component]) -> None:
+    assert inspect.get_annotations(component), f"{component.__name__} does not say what comes out of it"
+    assert issubclass(component, pulumi.ComponentResource)
+
+
+@pytest.mark.parametrize("path", _sources("components"), ids=lambda path: path.name)
+def test_no_component_reads_configuration_or_the_environment(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    for reader in ("pulumi.Config", "runtime.config", "os.environ", "getenv"):
+        assert reader not in source, f"{path.name} reads {reader}: hand the value over as an argument"
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("traffic", "pulumi"),
+        ("traffic", "pulumi_kubernetes"),
+        ("traffic", "kubernetes"),
+        ("traffic", "lightkube"),
+        ("traffic", "components"),
+        ("traffic", "stacks"),
+        ("traffic", "canary"),
+        ("components", "stacks"),
+        ("components", "canary"),
+        ("stacks", "canary"),
+        ("sandbox", "stacks"),
+        ("sandbox", "components"),
+        ("sandbox", "canary"),
+    ],
+)
+def test_imports_point_one_way(folder: str, forbidden: str) -> None:
+    assert _importers(_sources(folder), forbidden) == [], f"{folder} stands below {forbidden}"
+
+
+def test_only_the_sandbox_commands_and_tests_import_the_sandbox() -> None:
+    others = [path for folder in ("traffic", "components", "stacks", "canary") for path in _sources(folder)]
+    importers = _importers([*others, ROOT / "__main__.py"], "sandbox")
+
+    assert [path for path in importers if not path.startswith("canary/commands/sandbox")] == []
