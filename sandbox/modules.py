@@ -1,0 +1,259 @@
+"""The programs that are built from the public Go module proxy, one Go module of ours for each family of them.
+
+sandbox/modules/<name>/ holds its go.mod, whose `tool` lines name the programs, and its go.sum, which pins every source
+to a hash. Programs are static (CGO_ENABLED=0): they run on any Linux and in images that hold nothing else. See the Go
+documents "Go Modules Reference" and "Build and test caching".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.commands import BuildError, run_logged
+from sandbox.progress import Step
+
+FOLDER = Path(__file__).resolve().parent / "modules"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # platform.machine() -> Go's and the images' name
+ISTIO_VERSION = "1.31.0"  # the release that go.mod's commit of istio.io/istio is
+_GO_OUTSIDE_PATH = Path("/usr/local/go/bin/go")  # where go.dev has it installed; sudo's PATH has no such folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoModule:
+    """One folder of sandbox/modules/ and what is built from it.
+
+    `main` is the module whose required version goes into `stamps` (the linker's -X settings). `disk_megabytes` is what
+    a build from nothing took: sources, build cache and programs.
+    """
+
+    name: str
+    programs: tuple[str, ...]
+    disk_megabytes: int
+    main: str = ""
+    stamps: tuple[str, ...] = ()
+    tags: str = ""
+    package: str = "tool"
+    renamed: tuple[str, str] | None = None  # what `go build` calls a program, and what it is called here
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.name
+
+    @property
+    def version(self) -> str:
+        """The version of `main` that go.mod requires, such as `v1.36.3`."""
+        found = re.search(rf"^(?:require )?\s*{re.escape(self.main)} (\S+)", self._go_mod, re.MULTILINE)
+        if found is None:
+            raise BuildError(f"{self.folder / 'go.mod'} does not require {self.main}")
+        return found[1]
+
+    @property
+    def go_version(self) -> tuple[int, ...]:
+        """The oldest Go that go.mod allows."""
+        found = re.search(r"^go (\S+)", self._go_mod, re.MULTILINE)
+        if found is None:
+            raise BuildError(f"{self.folder / 'go.mod'} has no go line")
+        return version_tuple(found[1])
+
+    @property
+    def linker_flags(self) -> str:
+        stamps = [f"-X {stamp}" for stamp in self.stamps]
+        if self.main:
+            major, minor = self.version.removeprefix("v").split(".")[:2]
+            stamps = [stamp.format(version=self.version, major=major, minor=minor) for stamp in stamps]
+        return " ".join(["-s -w", *stamps])
+
+    @property
+    def _go_mod(self) -> str:
+        return (self.folder / "go.mod").read_text(encoding="utf-8")
+
+
+_KUBERNETES_VERSION = "k8s.io/component-base/version."
+
+MODULES = (
+    GoModule(
+        name="pulumi",
+        programs=("pulumi",),
+        disk_megabytes=2600,
+        main="github.com/pulumi/pulumi/pkg/v3",
+        # The Automation API asks for the version and refuses a CLI that does not know its own.
+        stamps=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}",),
+    ),
+    GoModule(name="etcd", programs=("etcd",), disk_megabytes=700, renamed=("server", "etcd")),
+    GoModule(
+        name="kubernetes",
+        programs=(
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-proxy",
+            "kube-scheduler",
+            "kubectl",
+            "kubelet",
+        ),
+        disk_megabytes=4500,
+        main="k8s.io/kubernetes",
+        stamps=(
+            _KUBERNETES_VERSION + "gitVersion={version}",
+            _KUBERNETES_VERSION + "gitMajor={major}",
+            _KUBERNETES_VERSION + "gitMinor={minor}",
+        ),
+    ),
+    GoModule(
+        name="containerd",
+        programs=("containerd", "containerd-shim-runc-v2", "ctr"),
+        disk_megabytes=1200,
+        main="github.com/containerd/containerd/v2",
+        stamps=("github.com/containerd/containerd/v2/version.Version={version}",),
+        tags="no_btrfs",  # its snapshotter needs C headers, and ours is overlayfs
+    ),
+    GoModule(
+        name="istio",
+        programs=("pilot-agent", "pilot-discovery"),
+        disk_megabytes=3300,
+        stamps=(f"istio.io/istio/pkg/version.buildVersion={ISTIO_VERSION}",),
+    ),
+    GoModule(name="http-echo", programs=("http-echo",), disk_megabytes=100, main="github.com/hashicorp/http-echo"),
+    GoModule(
+        name="helm",
+        programs=("helm",),
+        disk_megabytes=1000,
+        main="helm.sh/helm/v3",
+        stamps=("helm.sh/helm/v3/internal/version.version={version}",),
+    ),
+    GoModule(name="coredns", programs=("coredns",), disk_megabytes=2300, main="github.com/coredns/coredns"),
+    GoModule(name="pause", programs=("pause",), disk_megabytes=20, package="."),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Go:
+    """The Go toolchain of this machine."""
+
+    program: Path
+    version: str  # "go1.26.8"
+    architecture: str
+    module_cache: Path
+
+
+def find_go() -> Go | None:
+    """The Go toolchain on PATH or where go.dev has it installed; None where there is none."""
+    program = shutil.which("go") or (str(_GO_OUTSIDE_PATH) if _GO_OUTSIDE_PATH.exists() else None)
+    if program is None:
+        return None
+    answer = subprocess.run(
+        [program, "env", "-json", "GOVERSION", "GOMODCACHE"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+        cwd="/",
+    )
+    if answer.returncode:
+        return None
+    facts = json.loads(answer.stdout)
+    return Go(
+        program=Path(program),
+        version=facts["GOVERSION"],
+        architecture=ARCHITECTURES.get(platform.machine(), platform.machine()),
+        module_cache=Path(facts["GOMODCACHE"]),
+    )
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """`go1.26.8` or `1.26` as numbers to compare; a suffix such as `rc1` or `-custom` is left out."""
+    found = re.match(r"(?:go)?(\d+(?:\.\d+)*)", version)
+    return tuple(int(part) for part in found[1].split(".")) if found else (0,)
+
+
+def needed_go() -> tuple[int, ...]:
+    """The oldest Go that builds every module."""
+    return max(module.go_version for module in MODULES)
+
+
+def entry_name(module: GoModule, go: Go) -> str:
+    """The cache entry of a module's programs, named after sources, flags, Go version and architecture."""
+    digest = hashlib.sha256()
+    sources = [module.folder / "go.mod", module.folder / "go.sum", *sorted(module.folder.glob("**/*.go"))]
+    for source in sources:
+        if source.exists():
+            digest.update(
+                f"{source.relative_to(module.folder)}\n{hashlib.sha256(source.read_bytes()).hexdigest()}\n".encode()
+            )
+    digest.update(repr((go.version, go.architecture, _GO_FLAGS, _arguments(module))).encode())
+    return f"bin/{module.name}-{digest.hexdigest()[:16]}"
+
+
+def build(module: GoModule, go: Go, build_cache: Path, folder: Path, log: Path, step: Step) -> None:
+    """Build the programs of `module` into the new folder `folder`; raises BuildError with the end of the log."""
+    environment = environment_for(go, build_cache)
+    remedy = f"Run the command again to resume: what was compiled is kept in {build_cache}."
+    needed: list[str] = []
+    compiled: list[str] = []
+
+    def show(packages: list[str], line: str) -> None:
+        if line.startswith("go: "):  # "go: downloading …"
+            step.detail(line.removeprefix("go: "))
+        else:
+            packages.append(line)
+            if packages is compiled:
+                step.detail(f"{len(compiled)} of {len(needed)} packages")
+
+    def go_run(arguments: list[str], packages: list[str]) -> None:
+        run_logged(
+            [str(go.program), *arguments, module.package],
+            log,
+            folder=module.folder,
+            environment=environment,
+            on_line=lambda line: show(packages, line),
+            remedy=remedy,
+        )
+
+    go_run(["list", "-deps", f"-tags={module.tags}"], needed)
+    folder.mkdir()
+    go_run(["build", "-v", "-o", f"{folder}/", *_arguments(module)], compiled)
+    if module.renamed is not None:
+        (folder / module.renamed[0]).rename(folder / module.renamed[1])
+
+
+def source_folder(module: GoModule, path: str, go: Go, build_cache: Path) -> Path:
+    """Where Go has put the sources of the required module `path`; each was checked against go.sum."""
+    answer = subprocess.run(
+        [str(go.program), "list", "-m", "-f", "{{.Dir}}", path],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=module.folder,
+        env=environment_for(go, build_cache),
+    )
+    return Path(answer.stdout.strip())
+
+
+_GO_FLAGS = "-mod=readonly -trimpath -buildvcs=false"
+
+
+def environment_for(go: Go, build_cache: Path) -> dict[str, str]:
+    """The person's environment (GOPROXY, GOPRIVATE and the like count), with all that decides on the result pinned."""
+    return {
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GOARCH": go.architecture,
+        "GOAMD64": "v1",
+        "GOARM64": "v8.0",
+        "GOCACHE": str(build_cache),
+        "GOFLAGS": _GO_FLAGS,
+        "GOOS": "linux",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+    }
+
+
+def _arguments(module: GoModule) -> list[str]:
+    return [f"-tags={module.tags}", f"-ldflags={module.linker_flags}"]

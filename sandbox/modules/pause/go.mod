@@ -1,0 +1,3 @@
+module istio-canary/sandbox/pause
+
+go 1.26.0

