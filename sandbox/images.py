@@ -92,8 +92,6 @@ def _pilot(binary: Binary, architecture: str) -> Recipe:
 def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
     envoy = binary("envoy")
     iptables = _iptables_program()
-    modules = _xtables_modules()
-    linked = [envoy, iptables, *modules]
     return Recipe(
         reference=f"docker.io/istio/proxyv2:{ISTIO_VERSION}",
         architecture=architecture,
@@ -103,8 +101,8 @@ def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
             File("/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", bootstrap),
             File(f"/usr/sbin/{iptables.name}", iptables, 0o755),
             *_iptables_links(iptables),
-            *(File(str(module), module, 0o644) for module in modules),
-            *(File(str(library), library, 0o755) for library in _libraries(linked)),
+            *(File(str(module), module) for module in _xtables_modules()),
+            *(File(str(library), library, 0o755) for library in _libraries([envoy, iptables])),
             File("/etc/passwd", _USERS),
             Folder("/etc/istio/proxy", owner=1337),
             Folder("/var/lib/istio/data", owner=1337),
@@ -147,7 +145,10 @@ def _iptables_links(program: Path) -> Iterable[Link]:
 
 
 def _xtables_modules() -> list[Path]:
-    """The matches and targets that iptables loads; it looks for them where its package has put them."""
+    """The matches and targets that iptables loads; it looks for them where its package has put them.
+
+    Those that Istio's rules use need no library that iptables itself does not need.
+    """
     return sorted(file for folder in _XTABLES for file in Path(folder).glob("*.so"))
 
 

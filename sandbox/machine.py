@@ -94,8 +94,8 @@ def _disks(cache_root: Path, go: Go | None, to_build: Sequence[GoModule], fetch_
 
 
 def existing_parent(folder: Path) -> Path:
-    """The nearest folder on the way to `folder` that exists."""
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+    """The nearest folder on the way to `folder` that exists and may be looked at."""
+    return next(parent for parent in (folder, *folder.parents) if os.access(parent, os.F_OK))
 
 
 def _silent_registries(

@@ -3,6 +3,8 @@
 sandbox/modules/<name>/ holds its go.mod, whose `tool` lines name the programs, and its go.sum, which pins every source
 to a hash. Programs are static (CGO_ENABLED=0): they run on any Linux and in images that hold nothing else. See the Go
 documents "Go Modules Reference" and "Build and test caching".
+
+To change a version: edit go.mod, then complete it and go.sum, in its folder, by `go list -mod=mod -deps tool`.
 """
 
 from __future__ import annotations
