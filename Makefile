@@ -12,8 +12,9 @@ UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 setup: $(VENV)/.ready ## the Python environment and the `canary` command, in .venv
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml | $(VENV)/.python
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt requirements-dev.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.txt requirements-dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q canary components sandbox stacks traffic
 	@touch $@
 	@echo "ready: $(BIN)/canary"
 

@@ -50,7 +50,8 @@ class Namespace(Component):
             ),
             opts=self._child(),
         )
-        return namespace.metadata.name
+        namespace_name: pulumi.Output[str] = namespace.metadata.name
+        return namespace_name
 
     def _adopted(self, name: str, args: NamespaceArgs) -> pulumi.Output[str]:
         if not args.labels:
@@ -60,4 +61,5 @@ class Namespace(Component):
             metadata=k8s.meta.v1.ObjectMetaPatchArgs(name=args.name, labels=dict(args.labels)),
             opts=self._child(),
         )
-        return patch.metadata.name
+        namespace_name: pulumi.Output[str] = patch.metadata.name
+        return namespace_name

@@ -15,9 +15,6 @@ from components.base import Component
 PORT_NAME = "http"
 """Name of the Service's and the containers' port: Istio reads the protocol from it (Istio: "Protocol Selection")."""
 
-UNPRIVILEGED = 65532
-"""User and group of the containers, the `nonroot` of most minimal images."""
-
 PROGRESS_DEADLINE = 600
 """Kubernetes' own, in seconds: a Deployment that may take longer has to say so."""
 
@@ -33,6 +30,7 @@ class VersionArgs:
     label: str
     image: pulumi.Input[str]
     port: pulumi.Input[int]
+    security_context: pulumi.Input[k8s.core.v1.SecurityContextArgs]
     readiness_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
     liveness_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
     replicas: pulumi.Input[int] = 1
@@ -62,10 +60,9 @@ class VersionedServiceArgs:
 class VersionedService(Component):
     """A ServiceAccount, a Service over all versions, and for each version a Deployment and its ConfigMaps.
 
-    The pods meet Kubernetes' restricted Pod Security Standard, but for what Istio's injection adds. They go on serving
-    for `pre_stop_seconds` after they were told to end, until every proxy has heard of it (Kubernetes: "Container
-    Lifecycle Hooks", sleep). A ConfigMap is immutable and named by its content: a new content is a new ConfigMap, the
-    pods roll over to it, and the old one goes last, so that no pod starts without its files.
+    The pods go on serving for `pre_stop_seconds` after they were told to end, until every proxy has heard of it
+    (Kubernetes: "Container Lifecycle Hooks", sleep). A ConfigMap is immutable and named by its content: a new content
+    is a new ConfigMap, the pods roll over to it, and the old one goes last, so that no pod starts without its files.
 
     Raises (as an error of the engine) when a Deployment is not ready within `ready_within`.
     """
@@ -201,15 +198,7 @@ def _container(
         liveness_probe=version.liveness_probe,
         lifecycle=_goes_on_serving(version.pre_stop_seconds),
         volume_mounts=mounts or None,
-        security_context=k8s.core.v1.SecurityContextArgs(
-            run_as_non_root=True,
-            run_as_user=UNPRIVILEGED,
-            run_as_group=UNPRIVILEGED,
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
-            seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-        ),
+        security_context=version.security_context,
     )
 
 

@@ -13,7 +13,7 @@ from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs, gateway
 from components.namespace import Namespace, NamespaceArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
 from stacks.cluster import ClusterFacts, namespaces_of
-from stacks.settings import ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
+from stacks.settings import SecurityContext, ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
 from traffic.fields import Model
 from traffic.model import version_label
 
@@ -167,6 +167,7 @@ def version_args(service: str, version: str, settings: VersionSettings) -> Versi
         readiness_probe=_said(settings.readiness_probe, k8s.core.v1.ProbeArgs),
         liveness_probe=_said(settings.liveness_probe, k8s.core.v1.ProbeArgs),
         strategy=_strategy(settings.strategy),
+        security_context=_security_context(settings.security_context),
         min_ready_seconds=settings.min_ready_seconds or None,
         termination_grace_period_seconds=settings.termination_grace_period_seconds,
         pre_stop_seconds=settings.pre_stop_seconds,
@@ -183,6 +184,23 @@ def _said(settings: Model | None, args: Callable[..., T]) -> T | None:
     """
     said = settings.model_dump(by_alias=False, exclude_defaults=True) if settings else {}
     return args(**said) if said else None
+
+
+def _security_context(context: SecurityContext) -> k8s.core.v1.SecurityContextArgs:
+    """Return all of it: the defaults are ours, not Kubernetes'.
+
+    It keeps 0 and false of these fields, which are pointers in its API, and drops empty lists alone.
+    """
+    add, drop = list(context.capabilities.add), list(context.capabilities.drop)
+    return k8s.core.v1.SecurityContextArgs(
+        run_as_user=context.run_as_user,
+        run_as_group=context.run_as_group,
+        run_as_non_root=context.run_as_non_root,
+        read_only_root_filesystem=context.read_only_root_filesystem,
+        allow_privilege_escalation=context.allow_privilege_escalation,
+        capabilities=k8s.core.v1.CapabilitiesArgs(add=add or None, drop=drop or None) if add or drop else None,
+        seccomp_profile=k8s.core.v1.SeccompProfileArgs(type=context.seccomp_profile.type.value),
+    )
 
 
 def _strategy(strategy: Strategy) -> k8s.apps.v1.DeploymentStrategyArgs:

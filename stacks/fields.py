@@ -7,8 +7,9 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from stacks.problems import nearest
 from traffic.fields import DNS_LABEL, Port, wrong
 
 HOST = rf"\*|\*\.{DNS_LABEL}(\.{DNS_LABEL})*|{DNS_LABEL}(\.{DNS_LABEL})+"
@@ -24,6 +25,14 @@ IMAGE = (
 )
 OLDEST_ISTIO = (1, 22)
 PORTS_OF_ISTIO = (15000, 15001, 15002, 15004, 15006, 15008, 15020, 15021, 15053, 15090)
+USER_OF_ISTIO = 1337
+CAPABILITIES = (
+    "ALL", "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN",
+    "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE",
+    "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON",
+    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE",
+    "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+)  # fmt: skip
 SCALE: dict[str, int | Decimal] = {
     "": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18,
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60,
@@ -148,6 +157,29 @@ def open_port(value: int) -> int:
     )
 
 
+def user_id(value: int) -> int:
+    """Return `value` if Istio's proxy does not run as that user or group (Istio: Application Requirements)."""
+    if value != USER_OF_ISTIO:
+        return value
+    raise wrong(
+        f"{value} is the user and group of Istio's proxy, whose own traffic passes by the mesh",
+        f"any number but {USER_OF_ISTIO}",
+        f"choose another number, such as {USER_OF_ISTIO + 1}",
+    )
+
+
+def capability(value: str) -> str:
+    """Return `value` if it is a Linux capability as Kubernetes writes it, or ALL."""
+    if value in CAPABILITIES:
+        return value
+    near = nearest(value.upper().removeprefix("CAP_"), CAPABILITIES)
+    raise wrong(
+        f"{value!r} is not a capability as Kubernetes writes it{f'; the nearest is {near}' if near else ''}",
+        "ALL, or a Linux capability in upper case without CAP_, such as NET_BIND_SERVICE (man 7 capabilities)",
+        f"write {near}" if near else "take it out",
+    )
+
+
 def file_path(value: str) -> str:
     """Return the path with ~ and $VARS expanded."""
     return os.path.expanduser(os.path.expandvars(value))
@@ -217,6 +249,8 @@ CountOrPercentage = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": f"^{PERCENTAGE}$"}]}),
 ]
 OpenPort = Annotated[Port, AfterValidator(open_port)]
+UserId = Annotated[int, Field(ge=0, le=2**31 - 1), AfterValidator(user_id)]
+Capability = Annotated[str, AfterValidator(capability), WithJsonSchema({"type": "string", "enum": list(CAPABILITIES)})]
 ChartSource = Annotated[str, AfterValidator(chart_source), _text(r"(https?|oci)://.+|(/|\./|\.\./|~|\$).*")]
 FilePath = Annotated[str, AfterValidator(file_path), WithJsonSchema({"type": "string", "minLength": 1})]
 MountPath = Annotated[str, AfterValidator(absolute_path), _text(r"/[^\s:]+")]

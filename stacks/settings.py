@@ -35,10 +35,12 @@ from stacks.settings_model import (
     TcpSocket,
     VersionSettings,
 )
+from stacks.settings_security import Capabilities, SeccompProfile, SeccompType, SecurityContext
 from stacks.stack_file import StackFile, read_stack_file
 from traffic.model import Rule
 
 __all__ = [
+    "Capabilities",
     "ClusterSettings",
     "GatewaySettings",
     "HttpGet",
@@ -49,6 +51,9 @@ __all__ = [
     "Probe",
     "Resources",
     "Sample",
+    "SeccompProfile",
+    "SeccompType",
+    "SecurityContext",
     "ServiceSettings",
     "ServiceType",
     "Settings",
@@ -66,6 +71,8 @@ __all__ = [
 OURS = f"{NAMESPACE}:"
 TEXT_KEY = "versionHeader"
 """The only key whose value is text."""
+NUMBER_KEY = "readyWithin"
+"""The only key whose value is a number."""
 
 
 def load(
@@ -78,7 +85,7 @@ def load(
     secret; their values are never shown. Raises SettingsError with all problems at once.
     """
     found: list[Finding] = []
-    given = plain(_sealed(_ours(values), source, secrets), (), found)
+    given = plain(_sealed(_unquoted(_ours(values)), source, secrets), (), found)
     sealed = encrypted(given)
     merged = {**given, "services": laid_under(given["samples"], given.get("services"))} if "samples" in given else given
     settings = None
@@ -127,6 +134,14 @@ def _ours(values: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in ((str(key), value) for key, value in values.items())
         if key.startswith(OURS) or ":" not in key
     }
+
+
+def _unquoted(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the quotes from a number: Pulumi puts them there when it writes a file, as `pulumi config set` does."""
+    number = values.get(NUMBER_KEY)
+    if isinstance(number, str) and number.isascii() and number.isdecimal() and not number.startswith("0"):
+        return {**values, NUMBER_KEY: int(number)}
+    return values
 
 
 def _from_text(key: str, text: str, source: StackFile | None) -> Any:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from stacks.fields import amount
 from stacks.problems import Finding, Location, key_path, nearest, shown
-from stacks.settings_model import GatewaySettings, MeshSettings, ServiceSettings
+from stacks.settings_model import GatewaySettings, MeshSettings, ServiceSettings, Settings
 from traffic.model import Match, Rule, version_label
 from traffic.reach import covers, is_catch_all
 
@@ -23,14 +23,16 @@ LONGEST_LABEL = 63
 
 def check(values: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield the mistakes across keys of a stack's values, after samples were laid under `services`."""
-    services = _block(values.get("services"))
+    services, mesh = _block(values.get("services")), _block(values.get("mesh"))
+    yield from _check_mtls(mesh)
+    yield from _check_ready(services, values.get("readyWithin", Settings.model_fields["ready_within"].default))
     for name, service in services.items():
         if isinstance(service, dict):
             location = ("services", name)
             yield from _check_route(service, location)
             yield from _check_versions(name, service, location)
     yield from _check_hosts(services)
-    yield from _check_names(services, _block(values.get("mesh")))
+    yield from _check_names(services, mesh)
 
 
 def _check_route(service: Mapping[str, Any], location: Location) -> Iterator[Finding]:
@@ -72,7 +74,11 @@ def _check_weights(to: Any, location: Location) -> Iterator[Finding]:
 
 
 def _is_weight(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100
+    return _is_count(value) and 0 <= value <= 100
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _flow(weights: Mapping[str, int]) -> str:
@@ -192,6 +198,33 @@ def _check_resources(resources: Mapping[str, Any], location: Location) -> Iterat
         )
 
 
+def _check_ready(services: Mapping[str, Any], ready_within: Any) -> Iterator[Finding]:
+    """A Deployment is ready after `minReadySeconds` at the earliest, and is waited for no longer than `readyWithin`."""
+    for service, settings in services.items():
+        for version, given in _block(_block(settings).get("versions")).items():
+            seconds = _block(given).get("minReadySeconds")
+            if not _is_count(seconds) or not _is_count(ready_within) or seconds < ready_within:
+                continue
+            yield Finding(
+                ("services", service, "versions", version, "minReadySeconds"),
+                f"an `up` waits {ready_within} s (readyWithin), and no pod would count before {seconds} s",
+                f"a whole number below {key_path(('readyWithin',))}, which is {ready_within}",
+                f"lower it, or raise {key_path(('readyWithin',))} above {seconds}",
+                shown(seconds),
+            )
+
+
+def _check_mtls(mesh: Mapping[str, Any]) -> Iterator[Finding]:
+    if mesh.get("install") is False and "mtls" in mesh:
+        yield Finding(
+            ("mesh", "mtls"),
+            "with install: false the mesh is somebody else's, and its owner decides on mutual TLS: this says nothing",
+            "mtls where this stack installs the mesh",
+            "take mtls out; `kubectl get peerauthentication --all-namespaces` shows what the owner decided",
+            shown(mesh["mtls"]),
+        )
+
+
 def _check_hosts(services: Mapping[str, Any]) -> Iterator[Finding]:
     first: dict[tuple[str, Any], Location] = {}
     for name, service in services.items():
@@ -216,9 +249,10 @@ def _check_hosts(services: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _check_names(services: Mapping[str, Any], mesh: Mapping[str, Any]) -> Iterator[Finding]:
     """Deployments and Services of one namespace must differ in name, also from those of the mesh."""
-    taken: dict[tuple[str, str, Any], str] = {}
+    taken: dict[tuple[str, str, str], str] = {}
     for namespace, name in _names_of_mesh(mesh):
-        taken["Deployment", namespace, name] = taken["Service", namespace, name] = key_path(("mesh",))
+        if isinstance(namespace, str) and isinstance(name, str):
+            taken["Deployment", namespace, name] = taken["Service", namespace, name] = key_path(("mesh",))
 
     def claim(kind: str, namespace: Any, name: Any, location: Location, remedy: str) -> Iterator[Finding]:
         if not isinstance(namespace, str) or not isinstance(name, str):

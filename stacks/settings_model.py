@@ -29,6 +29,7 @@ from stacks.fields import (
     ResourceName,
     VariableName,
 )
+from stacks.settings_security import SecurityContext
 from traffic.fields import DnsLabel, HeaderName, Model, Port, Text, wrong
 from traffic.model import Rule
 
@@ -128,7 +129,8 @@ class MeshSettings(Model):
     install: bool = Field(default=True, description="Install Istio; false where the cluster has a mesh already.")
     version: IstioVersion = Field(default="1.31.0", examples=["1.31.0"], description="Release of Istio.")
     mtls: Annotated[Mtls, Strict(False)] = Field(
-        default=Mtls.STRICT, description="Whether workloads accept plain text beside mutual TLS."
+        default=Mtls.STRICT,
+        description="Whether workloads accept plain text beside mutual TLS; not said with install: false.",
     )
     charts: ChartSource = Field(
         default=OFFICIAL_CHARTS, description="Repository of Istio's charts, or a folder of them."
@@ -251,11 +253,17 @@ class VersionSettings(Model):
         default=None, description="When the container is restarted; left out, when it ends."
     )
     strategy: Strategy = Field(default_factory=Strategy, description="How new pods replace old ones.")
-    min_ready_seconds: Seconds = Field(default=0, description="Seconds a new pod must stay ready before it counts.")
+    min_ready_seconds: Seconds = Field(
+        default=0, description="Seconds a new pod must stay ready before it counts; below `readyWithin`."
+    )
     termination_grace_period_seconds: Seconds = Field(default=30, description="Seconds a pod has to end by itself.")
     pre_stop_seconds: Seconds = Field(
         default=5,
         description="Seconds that a pod goes on serving before it ends, until every proxy knows.",
+    )
+    security_context: SecurityContext = Field(
+        default_factory=SecurityContext,
+        description="What the container may do; left out, as little as the restricted Pod Security Standard asks.",
     )
     config_files: dict[MountPath, dict[FileName, str]] = Field(
         default_factory=dict,

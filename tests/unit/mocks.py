@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -113,6 +114,7 @@ class _Monitor(mocks.MockMonitor):
 
 def run_program(program: Callable[[], Any], preview: bool) -> Run:
     """Run `program` as the engine does in a preview or in an update, and return what it registered."""
+    asyncio.set_event_loop(asyncio.new_event_loop())  # Pulumi takes the thread's own, which asyncio.run takes away
     monitor = _Monitor(preview)
     mocks.set_mocks(mocks=monitor.mocks, monitor=monitor, project=PROJECT, stack=STACK, preview=preview)
 

@@ -14,6 +14,7 @@ from tests.unit.mocks import Deploy, Run, in_cluster
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+SECURITY = k8s.core.v1.SecurityContextArgs(run_as_user=1000)
 
 
 def _service(*, ready_within: int = 300, **changes: Any) -> Callable[[], pulumi.Output[Any]]:
@@ -22,6 +23,7 @@ def _service(*, ready_within: int = 300, **changes: Any) -> Callable[[], pulumi.
         "label": "website-version-1",
         "image": "hashicorp/http-echo:1.0.0",
         "port": 5678,
+        "security_context": SECURITY,
         "args": ["-listen=:5678", "-text=echo-v1"],
         "replicas": 4,
         **changes,
@@ -29,7 +31,11 @@ def _service(*, ready_within: int = 300, **changes: Any) -> Callable[[], pulumi.
     versions = {
         "version-1": VersionArgs(**given),
         "version-2": VersionArgs(
-            name="web-v2", label="website-version-2", image="hashicorp/http-echo:1.0.0", port=5678
+            name="web-v2",
+            label="website-version-2",
+            image="hashicorp/http-echo:1.0.0",
+            port=5678,
+            security_context=SECURITY,
         ),
     }
     args = VersionedServiceArgs(
@@ -101,18 +107,10 @@ def test_the_container_is_what_the_version_says(deploy: Deploy) -> None:
     )
 
 
-def test_the_pods_meet_the_restricted_pod_security_standard(deploy: Deploy) -> None:
+def test_the_security_context_is_the_containers_alone_and_no_token_is_mounted(deploy: Deploy) -> None:
     run = deploy(_service())
 
-    assert _container(run)["securityContext"] == {
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "runAsGroup": 65532,
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    assert _container(run)["securityContext"] == {"runAsUser": 1000}
     pod = _pod(run)["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["serviceAccountName"] == "website"

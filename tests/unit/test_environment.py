@@ -15,6 +15,24 @@ from tests.unit.mocks import Deploy, Run
 
 OWNER = "istio-canary/test"
 FACTS = ClusterFacts(uid="7b1f")
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "runAsGroup": 65532,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+LOOSEST = {
+    "runAsNonRoot": False,
+    "runAsUser": 0,
+    "runAsGroup": 0,
+    "allowPrivilegeEscalation": True,
+    "readOnlyRootFilesystem": False,
+    "capabilities": {"drop": []},
+    "seccompProfile": {"type": "Unconfined"},
+}
 
 
 def _environment(values: dict[str, Any], facts: ClusterFacts = FACTS) -> Callable[[], dict[str, Any]]:
@@ -166,9 +184,56 @@ def test_two_services_in_one_namespace_share_it(deploy: Deploy, website: dict[st
     assert len([r for r in run.of_type("core/v1:Namespace") if r.metadata["name"] == "website-istio-ns"]) == 1
 
 
-def test_objects_hold_no_empty_or_zero_values_which_kubernetes_would_drop(
-    deploy: Deploy, website: dict[str, Any]
+def _security_context(run: Run, version: str) -> dict[str, Any]:
+    (container,) = run.named(f"website-{version}").spec["template"]["spec"]["containers"]
+    context: dict[str, Any] = container["securityContext"]
+    return context
+
+
+def test_the_pods_meet_the_restricted_pod_security_standard(deploy: Deploy, website: dict[str, Any]) -> None:
+    run = deploy(_environment(website))
+
+    for version in ("version-1", "version-2"):
+        assert _security_context(run, version) == RESTRICTED, "a stack that says nothing gets the strictest"
+
+
+@pytest.mark.parametrize(
+    ("said", "differs"),
+    [
+        pytest.param(
+            {"runAsUser": 0, "runAsNonRoot": False, "readOnlyRootFilesystem": False},
+            {"runAsUser": 0, "runAsNonRoot": False, "readOnlyRootFilesystem": False},
+            id="root",
+        ),
+        pytest.param({"runAsGroup": 0}, {"runAsGroup": 0}, id="group of root"),
+        pytest.param({"allowPrivilegeEscalation": True}, {"allowPrivilegeEscalation": True}, id="escalation"),
+        pytest.param(
+            {"capabilities": {"add": ["NET_BIND_SERVICE"]}},
+            {"capabilities": {"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]}},
+            id="one capability",
+        ),
+        pytest.param({"capabilities": {"drop": []}}, {"capabilities": None}, id="the runtime's capabilities"),
+        pytest.param(
+            {"seccompProfile": {"type": "Unconfined"}}, {"seccompProfile": {"type": "Unconfined"}}, id="seccomp"
+        ),
+    ],
+)
+def test_a_version_says_only_what_differs_from_the_strictest(
+    deploy: Deploy, website: dict[str, Any], said: dict[str, Any], differs: dict[str, Any]
 ) -> None:
+    website["services"]["website"]["versions"]["version-1"]["securityContext"] = said
+    run = deploy(_environment(website))
+
+    expected = {key: value for key, value in (RESTRICTED | differs).items() if value is not None}
+    assert _security_context(run, "version-1") == expected, "0 and false must be said: left out they mean otherwise"
+    assert _security_context(run, "version-2") == RESTRICTED, "the other version said nothing"
+
+
+@pytest.mark.parametrize("security", [{}, LOOSEST], ids=["strictest", "loosest"])
+def test_objects_hold_no_empty_or_zero_values_which_kubernetes_would_drop(
+    deploy: Deploy, website: dict[str, Any], security: dict[str, Any]
+) -> None:
+    website["services"]["website"]["versions"]["version-1"]["securityContext"] = security
     run = deploy(_environment(website))
 
     for resource in run.custom():
@@ -213,7 +278,10 @@ def test_the_outputs_say_where_to_send_requests_and_who_answers(deploy: Deploy, 
 
 
 SERVICE = "istio-canary:versioned_service:VersionedService"
-POINTERS = {"maxUnavailable", "maxSurge", "replicas", "automountServiceAccountToken", "allowPrivilegeEscalation"}
+POINTERS = {
+    *("maxUnavailable", "maxSurge", "replicas", "automountServiceAccountToken", "allowPrivilegeEscalation"),
+    *("runAsUser", "runAsGroup", "runAsNonRoot", "readOnlyRootFilesystem"),
+}
 """Fields that Kubernetes keeps at zero and false, since not to be set means something else."""
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from stacks import settings_model
+from stacks import settings_model, settings_security
 from stacks.problems import Problem, SettingsError
 from stacks.settings import Settings, load, load_runtime, load_stack_file
 from stacks.stack_file import read_stack_file
@@ -149,6 +149,10 @@ def test_keys_of_other_namespaces_are_left_alone() -> None:
     assert load({"kubernetes:context": "x", "istio-canary:readyWithin": 20}).ready_within == 20
 
 
+def test_a_number_that_pulumi_put_into_quotes_is_a_number() -> None:
+    assert load({"istio-canary:readyWithin": "20"}).ready_within == 20, "`pulumi config set` writes it so"
+
+
 def test_pulumis_defaults_are_the_settings_own() -> None:
     project = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())
     declared = {key.removeprefix("istio-canary:"): entry["default"] for key, entry in project["config"].items()}
@@ -162,7 +166,10 @@ def test_pulumis_defaults_are_the_settings_own() -> None:
 
 def test_every_setting_has_a_description() -> None:
     models = [
-        model for model in vars(settings_model).values() if isinstance(model, type) and issubclass(model, BaseModel)
+        model
+        for module in (settings_model, settings_security)
+        for model in vars(module).values()
+        if isinstance(model, type) and issubclass(model, BaseModel)
     ]
     missing = [
         f"{model.__name__}.{name}"
@@ -235,6 +242,7 @@ WORDS = st.sampled_from(
         *("cluster", "mesh", "samples", "services", "website", "versions", "route", "match", "to", "headers", "hosts"),
         *("uri", "exact", "regex", "present", "secure", "version-1", "resources", "limits", "requests", "cpu", "name"),
         *("namespace", "values", "istiod", "gateway", "withoutHeaders", "env", "port", "image", "gatewayPort", "1e3"),
+        *("securityContext", "capabilities", "add", "minReadySeconds", "readyWithin", "install", "mtls"),
     ]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS

@@ -19,6 +19,7 @@ SHOP = "istio-canary:services.shop"
 ROUTE = f"{SHOP}.route"
 MATCH = f"{ROUTE}[0].match[0]"
 V1 = f"{SHOP}.versions.v1"
+SECURITY = f"{V1}.securityContext"
 LONG = "a" * 40
 
 HOSTS = "hosts: [shop.example.com]\n"
@@ -59,6 +60,11 @@ def version(keys: str) -> str:
     return only(f"versions: {{v1: {{image: shop:1, port: 8080, {keys}}}}}")
 
 
+def security(keys: str) -> str:
+    """A service whose one version has these keys in its securityContext."""
+    return version(f"securityContext: {{{keys}}}")
+
+
 def routed(route: str) -> str:
     """A service with two versions and this route."""
     return service(f"{HOSTS}{TWO}route:\n{textwrap.indent(route, '  ')}")
@@ -88,8 +94,8 @@ CASES = [
          ("this is text, and a list belongs here", 'make a list of it: ["shop.example.com"]')),
     Case("text where a number belongs", version("replicas: four"), f"{V1}.replicas",
          ('given:   "four"', "a whole number from 0 to 1000")),
-    Case("quoted number", config(f'readyWithin: "300" {HERE}'), "istio-canary:readyWithin",
-         ("this is text", "take the quotes away: 300")),
+    Case("quoted number", version('replicas: "4"'), f"{V1}.replicas",
+         ("this is text", "take the quotes away: 4")),
     Case("a boolean where a number belongs", version("minReadySeconds: true"), f"{V1}.minReadySeconds",
          ("this is true, and a whole number belongs here",)),
     Case("negative replicas", version("replicas: -1"), f"{V1}.replicas", ("-1 is less than 0", "from 0 to 1000")),
@@ -117,6 +123,8 @@ CASES = [
     Case("no DNS label as version", only("versions: {V1.0: {image: a, port: 1}}"), f'{SHOP}.versions["V1.0"]',
          ("'V1.0' is not a DNS label", "write 'v1-0'")),
     Case("no DNS label as namespace", only("namespace: -x-"), f"{SHOP}.namespace", ("'-x-' is not a DNS label",)),
+    Case("a list as the mesh's namespace", config(f"mesh: {{namespace: []}} {HERE}"), "istio-canary:mesh.namespace",
+         ("there is nothing in it",)),
     Case("no DNS label as Deployment", version("name: Shop One"), f"{V1}.name", ("write 'shop-one'",)),
     Case("a name of 64 characters", version(f"name: {'a' * 64}"), f"{V1}.name", ("64 characters", "1 to 63")),
     Case("a label of 81 characters",
@@ -164,6 +172,30 @@ CASES = [
     Case("strategy Recreate with maxSurge", version("strategy: {type: Recreate, maxSurge: 2}"), f"{V1}.strategy",
          ("Recreate knows neither",)),
     Case("preStop longer than the grace period", version("preStopSeconds: 30"), V1, ("killed after 30 s",)),
+    Case("minReadySeconds as long as an up waits", version("minReadySeconds: 300"), f"{V1}.minReadySeconds",
+         ("waits 300 s", "no pod would count before 300 s", "raise istio-canary:readyWithin above 300")),
+    Case("minReadySeconds above readyWithin",
+         version("minReadySeconds: 20").replace("config:\n", "config:\n  istio-canary:readyWithin: 20\n"),
+         f"{V1}.minReadySeconds", ("waits 20 s", "below istio-canary:readyWithin, which is 20")),
+    Case("mtls of somebody else's mesh", config(f"mesh:\n  install: false\n  mtls: STRICT {HERE}"),
+         "istio-canary:mesh.mtls", ("its owner decides on mutual TLS", "take mtls out")),
+    # What a container may do.
+    Case("root where no root may be", security("runAsUser: 0, runAsNonRoot: true"), SECURITY,
+         ("runAsUser 0 is root, and runAsNonRoot is true:", "write runAsNonRoot: false")),
+    Case("root with the default", security("runAsUser: 0"), SECURITY, ("is true, which is the default",)),
+    Case("the user of Istio's proxy", security("runAsUser: 1337"), f"{SECURITY}.runAsUser",
+         ("user and group of Istio's proxy", "such as 1338")),
+    Case("a user by name", security("runAsUser: nginx"), f"{SECURITY}.runAsUser",
+         ("this is text, and a whole number", "from 0 to 2147483647")),
+    Case("a capability with CAP_", security("capabilities: {add: [CAP_CHOWN]}"), f"{SECURITY}.capabilities.add[0]",
+         ("'CAP_CHOWN' is not a capability", "write CHOWN")),
+    Case("a capability added and dropped", security("capabilities: {add: [KILL], drop: [KILL]}"),
+         f"{SECURITY}.capabilities", ("KILL is added, and dropped too", "take KILL out")),
+    Case("all capabilities added and dropped", security("capabilities: {add: [ALL]}"), f"{SECURITY}.capabilities",
+         ("dropped too, which is the default", "write drop: []")),
+    Case("seccomp profile", security("seccompProfile: {type: Unconfind}"), f"{SECURITY}.seccompProfile.type",
+         ("nearest is Unconfined",)),
+    Case("a privileged container", security("privileged: true"), f"{SECURITY}.privileged", ("no such key",)),
     # Routes.
     Case("weights of 99", routed(f"- to: {{v1: 89, v2: 10}} {HERE}\n"), f"{ROUTE}[0].to",
          ("sum to 99, not 100", "given:   {v1: 89, v2: 10}", "write {v1: 90, v2: 10}")),
@@ -288,7 +320,7 @@ def test_all_mistakes_of_a_file_are_told_in_one_go_in_the_files_order(tmp_path: 
     text = """\
 config:
   istio-canary:mesh: {version: 1.31, mtls: strict}
-  istio-canary:readyWithin: "300"
+  istio-canary:readyWithin: "long"
   istio-canary:sampels: [website]
   istio-canary:versionHeader: {secure: AAABAOhw}
   istio-canary:services:
