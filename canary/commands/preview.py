@@ -1,0 +1,29 @@
+"""`canary preview`: what an `up` would change."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from canary.exit_codes import ExitCode
+from canary.options import JsonOption, StackOption
+from canary.ui import command
+
+ExpectNoChanges = Annotated[
+    bool, typer.Option("--expect-no-changes", help="End with exit code 1 if `up` would change anything.")
+]
+
+
+def preview(stack: StackOption = None, json: JsonOption = False, expect_no_changes: ExpectNoChanges = False) -> None:
+    """Show what an `up` would change.
+
+    Names each resource, with its properties before and after. Changes nothing.
+    """
+    with command(json) as ui:
+        from canary.engine import Operation
+        from canary.session import open_session, report_of
+
+        outcome = report_of(open_session(ui, stack), Operation.PREVIEW)
+        if expect_no_changes and outcome.record.changed:
+            raise typer.Exit(ExitCode.FAILED)

@@ -1,0 +1,176 @@
+"""`canary sandbox`: a real one-machine Kubernetes for a machine that has none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from canary.exit_codes import ExitCode
+
+app = typer.Typer(
+    name="sandbox",
+    help="A real one-machine Kubernetes, for a machine that has none.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[
+    str, typer.Option("--name", envvar="ISTIO_CANARY_SANDBOX", help="which sandbox, where there are several")
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")]
+
+
+@contextmanager
+def _mistakes_said(as_json: bool) -> Iterator[None]:
+    """What can go wrong with a machine becomes one message and an exit code."""
+    from sandbox.commands import BuildError
+    from sandbox.layout import LayoutError
+    from sandbox.lifecycle import SandboxError
+    from sandbox.namespaces import NamespaceError
+    from sandbox.preflight import PreflightError
+
+    codes: dict[type[Exception], ExitCode] = {
+        PreflightError: ExitCode.MACHINE,
+        LayoutError: ExitCode.CONFIG,
+        BuildError: ExitCode.FAILED,
+        SandboxError: ExitCode.FAILED,
+        NamespaceError: ExitCode.FAILED,
+    }
+    try:
+        yield
+    except tuple(codes) as error:
+        code = codes[type(error)]
+        if as_json:
+            typer.echo(json.dumps({"error": {"code": int(code), "message": str(error)}}))
+        else:
+            typer.secho(f"error: {error}", err=True, fg="red")
+        raise typer.Exit(code) from None
+
+
+@app.command()
+def up(name: Name = "sandbox", as_json: Json = False) -> None:
+    """Build what is missing, start what does not run, and wait until the cluster is ready. Repeatable."""
+    with _mistakes_said(as_json):
+        from sandbox import lifecycle
+        from sandbox.progress import progress
+
+        here = lifecycle.up(name, progress())
+        if as_json:
+            typer.echo(json.dumps(lifecycle.status(name).as_dict()))
+            return
+        typer.echo(f"sandbox {name} is up: context {here.context}, kubeconfig {here.kubeconfig}")
+        typer.echo(f"its gateway, once a stack put one there: {here.gateway_url}")
+
+
+@app.command()
+def down(
+    name: Name = "sandbox",
+    delete: Annotated[bool, typer.Option("--delete", help="also delete the cluster's data and keys")] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop the sandbox: no process, mount, interface, iptables chain or cgroup stays. The next `up` resumes it."""
+    with _mistakes_said(as_json):
+        from sandbox import lifecycle
+        from sandbox.progress import progress
+
+        lifecycle.down(name, delete=delete, progress=progress())
+        if as_json:
+            typer.echo(json.dumps(lifecycle.status(name).as_dict()))
+        else:
+            typer.echo(f"sandbox {name} is {'deleted' if delete else 'down'}")
+
+
+@app.command()
+def status(name: Name = "sandbox", as_json: Json = False) -> None:
+    """What runs, since when, and where its logs are. Exit code 0 when the sandbox is up, 1 otherwise."""
+    with _mistakes_said(as_json):
+        from sandbox import lifecycle
+
+        found = lifecycle.status(name)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict()))
+    else:
+        _print_status(found)
+    raise typer.Exit(ExitCode.OK if found.state == "up" else ExitCode.FAILED)
+
+
+@app.command()
+def logs(
+    daemon: Annotated[str | None, typer.Argument(help="etcd, kube-apiserver, kubelet, …; none: list them")] = None,
+    name: Name = "sandbox",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="how many of the last lines")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with what comes")] = False,
+) -> None:
+    """Print the end of a daemon's log."""
+    import subprocess
+
+    from sandbox.layout import layout
+
+    with _mistakes_said(False):
+        folder = layout(name).logs
+    known = sorted(file.stem for file in folder.glob("*.log"))
+    if daemon is None:
+        for log in known:
+            typer.echo(f"{log:<26}{folder / log}.log")
+        return
+    if daemon not in known:
+        typer.secho(
+            f"error: sandbox {name} has no log of {daemon!r}; there are: {', '.join(known) or 'none'}",
+            err=True,
+            fg="red",
+        )
+        raise typer.Exit(ExitCode.CONFIG)
+    command = [
+        "tail",
+        f"--lines={lines}",
+        *(["--follow=name"] if follow else []),
+        str(folder / f"{daemon}.log"),
+    ]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command()
+def kubeconfig(name: Name = "sandbox") -> None:
+    """Print the path of the kubeconfig: export KUBECONFIG=$(canary sandbox kubeconfig)."""
+    from sandbox.layout import layout
+
+    with _mistakes_said(False):
+        path = layout(name).kubeconfig
+    if not path.exists():
+        typer.secho(
+            f"error: sandbox {name} has no kubeconfig yet; start it: canary sandbox up --name {name}",
+            err=True,
+            fg="red",
+        )
+        raise typer.Exit(ExitCode.FAILED)
+    typer.echo(path)
+
+
+def _print_status(found: object) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sandbox.lifecycle import Status
+
+    assert isinstance(found, Status)
+    console = Console()
+    console.print(f"sandbox [bold]{found.name}[/bold] is [bold]{found.state}[/bold]")
+    if found.daemons:
+        table = Table("daemon", "state", "process", "for", box=None, pad_edge=False)
+        for daemon in found.daemons:
+            table.add_row(daemon.name, daemon.state, str(daemon.pid or "-"), f"{daemon.uptime_seconds} s")
+        console.print(table)
+        console.print(f"node ready: {'yes' if found.node_ready else 'no'}")
+    if found.state == "absent":
+        console.print(f"start it: canary sandbox up --name {found.name}")
+        return
+    for title, value in (
+        ("API server", found.api_server),
+        ("gateway", found.gateway),
+        ("kubeconfig", f"{found.kubeconfig} (context {found.context})"),
+        ("logs", found.logs),
+    ):
+        console.print(f"{title:<11} {value}", soft_wrap=True)

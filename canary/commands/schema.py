@@ -1,0 +1,15 @@
+"""`canary schema`: the JSON schema of a stack's settings."""
+
+from __future__ import annotations
+
+import json
+
+
+def schema() -> None:
+    """Print the JSON schema of a stack's file.
+
+    Editors complete and check the file by it.
+    """
+    from stacks.settings import json_schema
+
+    print(json.dumps(json_schema(), indent=2))

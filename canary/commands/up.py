@@ -1,0 +1,18 @@
+"""`canary up`: make the cluster what the stack's file says."""
+
+from __future__ import annotations
+
+from canary.options import JsonOption, StackOption, YesOption
+from canary.ui import command
+
+
+def up(stack: StackOption = None, json: JsonOption = False, yes: YesOption = False) -> None:
+    """Make the cluster what the config says.
+
+    Shows what would change, asks, does it, and waits until everything is ready.
+    """
+    with command(json) as ui:
+        from canary.engine import Operation
+        from canary.session import apply, open_session
+
+        apply(open_session(ui, stack), Operation.UP, Operation.PREVIEW, yes)

@@ -1,0 +1,83 @@
+"""Where the mesh's gateway is reached from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from canary.exit_codes import ExitCode
+from canary.failure import Failure
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+    from stacks.settings import Settings
+
+LOCAL_PORT = 8080
+
+
+def gateway_url(client: Client, settings: Settings, port: int) -> str:
+    """Return the URL of the gateway's `port`, from its Service: a load balancer's address, else a node's.
+
+    Raises Failure where the Service is missing, or cannot be reached from outside the cluster.
+    """
+    from lightkube import ApiError
+    from lightkube.resources.core_v1 import Service
+
+    gateway = settings.mesh.gateway
+    try:
+        service: Any = client.get(Service, gateway.name, namespace=gateway.namespace)
+    except ApiError as error:
+        if error.status.code != 404:
+            raise
+        raise Failure(
+            f"the gateway's Service {gateway.namespace}/{gateway.name} is not in the cluster",
+            ExitCode.UNREACHABLE,
+            remedy="`canary up` makes it; with a mesh of your own, name it in istio-canary:mesh.gateway",
+        ) from None
+    entry = next((entry for entry in service.spec.ports or () if entry.port == port), None)
+    if entry is None:
+        known = ", ".join(str(entry.port) for entry in service.spec.ports or ())
+        raise Failure(
+            f"the gateway's Service has no port {port}, only {known}",
+            ExitCode.UNREACHABLE,
+            remedy="`canary up` opens the ports that the services ask for with gatewayPort",
+        )
+    status = service.status.loadBalancer if service.status else None
+    balancer = next(iter(status.ingress or ()), None) if status else None
+    if balancer is not None and (balancer.ip or balancer.hostname):
+        return f"http://{host_of(balancer.ip or balancer.hostname)}:{port}"
+    if entry.nodePort:
+        address = node_address(client)
+        if address:
+            return f"http://{host_of(address)}:{entry.nodePort}"
+    raise Failure(
+        f"the gateway's Service {gateway.namespace}/{gateway.name} ({service.spec.type}) has no address out here",
+        ExitCode.UNREACHABLE,
+        remedy=f"kubectl port-forward -n {gateway.namespace} service/{gateway.name} {LOCAL_PORT}:{port} &  "
+        f"and add --gateway http://127.0.0.1:{LOCAL_PORT}",
+    )
+
+
+def node_address(client: Client) -> str | None:
+    """Return the internal address of a node that is ready."""
+    from lightkube.resources.core_v1 import Node
+
+    nodes: Iterable[Any] = client.list(Node)
+    for node in nodes:
+        ready = any(entry.type == "Ready" and entry.status == "True" for entry in node.status.conditions or ())
+        for address in (node.status.addresses or ()) if ready else ():
+            if address.type == "InternalIP":
+                return str(address.address)
+    return None
+
+
+def host_of(address: str) -> str:
+    """Return an address as URLs want it."""
+    return f"[{address}]" if ":" in address else address
+
+
+def authority_for(hosts: Iterable[str]) -> str:
+    """Return a Host header that leads to a service with `hosts`, empty where every host does."""
+    first = next(iter(hosts), "*")
+    return "" if first == "*" else first.replace("*", "canary-verify", 1)

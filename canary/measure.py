@@ -1,0 +1,132 @@
+"""Real requests through the gateway, and which version answered each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import httpx
+
+    from traffic.simulate import Request
+
+REQUEST_SECONDS = 10.0
+"""How long one answer may take."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is asked for one rule: `request`, `count` times, at the gateway's `url`."""
+
+    url: str
+    request: Request
+    count: int
+
+
+@dataclass
+class Answers:
+    """What came back: answers by version, and failures by kind. `unconnected` of them never reached a server."""
+
+    versions: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    unconnected: int = 0
+    unsent: int = 0
+    seconds: float = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the gateway answered at all."""
+        return self.versions.total() + self.failures.total() > self.unconnected
+
+
+def measure(
+    probes: Sequence[Probe], header: str, concurrency: int, seconds: float, advance: Callable[[int], None]
+) -> list[Answers]:
+    """Send the probes' requests, `concurrency` at a time, for at most `seconds`; return the answers of each.
+
+    `header` is the response header that names the version. `advance` is called with a probe's index for each
+    answer. Requests that the time does not suffice for are counted in `unsent`.
+    """
+    return asyncio.run(_measure(probes, header, concurrency, seconds, advance))
+
+
+async def _measure(
+    probes: Sequence[Probe], header: str, concurrency: int, seconds: float, advance: Callable[[int], None]
+) -> list[Answers]:
+    import httpx
+
+    deadline = time.monotonic() + seconds
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    results = []
+    # The transport alone: what a client adds (user-agent, accept) is no part of a rule's request, and might meet
+    # another rule; proxies of the environment are for the way out.
+    async with httpx.AsyncHTTPTransport(limits=limits) as transport:
+        for index, probe in enumerate(probes):
+            answers = Answers()
+            begin = time.monotonic()
+            remaining = iter(range(probe.count))
+            sent = partial(advance, index)
+            try:
+                async with asyncio.timeout(max(0.0, deadline - begin)):
+                    work = (_work(transport, probe, header, remaining, answers, sent) for _ in range(concurrency))
+                    await asyncio.gather(*work)
+            except TimeoutError:
+                answers.unsent = probe.count - answers.versions.total() - answers.failures.total()
+            answers.seconds = time.monotonic() - begin
+            results.append(answers)
+    return results
+
+
+async def _work(
+    transport: httpx.AsyncHTTPTransport,
+    probe: Probe,
+    header: str,
+    remaining: Iterator[int],
+    answers: Answers,
+    advance: Callable[[], None],
+) -> None:
+    import httpx
+
+    request = _http_request(probe)
+    for _ in remaining:
+        try:
+            response = await transport.handle_async_request(request)
+            await response.aread()
+        except httpx.TransportError as error:
+            answers.failures[_kind(error)] += 1
+            answers.unconnected += 1
+        else:
+            _count(response, header, answers)
+        advance()
+
+
+def _http_request(probe: Probe) -> httpx.Request:
+    import httpx
+
+    headers = dict(probe.request.headers)
+    if probe.request.authority:
+        headers["host"] = probe.request.authority
+    timeout = httpx.Timeout(REQUEST_SECONDS).as_dict()
+    url = probe.url + probe.request.path
+    return httpx.Request(probe.request.method, url, headers=headers, extensions={"timeout": timeout})
+
+
+def _count(response: httpx.Response, header: str, answers: Answers) -> None:
+    version = response.headers.get(header)
+    if not response.is_success:
+        answers.failures[f"HTTP {response.status_code} {response.reason_phrase}".strip()] += 1
+    elif not version:
+        answers.failures[f"answer without the header {header}"] += 1
+    else:
+        answers.versions[version] += 1
+
+
+def _kind(error: httpx.TransportError) -> str:
+    name = type(error).__name__
+    text = " ".join(str(error).split())
+    return f"{name}: {text}" if text else name

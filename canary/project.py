@@ -1,0 +1,87 @@
+"""The Pulumi project that a command works on, and which of its stacks."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from canary.exit_codes import ExitCode
+from canary.failure import Failure
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder with `Pulumi.yaml`."""
+
+    root: Path
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """What `Pulumi.yaml` says."""
+        import yaml
+
+        try:
+            definition = yaml.safe_load((self.root / "Pulumi.yaml").read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise Failure(f"{self.root / 'Pulumi.yaml'} is not YAML: {error}", ExitCode.CONFIG) from error
+        if not isinstance(definition, dict) or not isinstance(definition.get("name"), str):
+            raise Failure(f"{self.root / 'Pulumi.yaml'} names no project", ExitCode.CONFIG, remedy="add `name: ...`")
+        return definition
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return str(self.definition["name"])
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        """The stacks that have a file here, by name."""
+        files = self.root.glob("Pulumi.*.yaml")
+        return tuple(sorted(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files))
+
+    def stack_file(self, stack: str) -> Path:
+        """Return the file with the settings of `stack`, which may be given as organization/project/stack."""
+        return self.root / f"Pulumi.{stack.split('/')[-1]}.yaml"
+
+
+def find_project(start: Path | None = None) -> Project:
+    """Return the project of the folder `start` (default: the current one) or of the nearest folder above it."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "Pulumi.yaml").is_file():
+            return Project(folder)
+    raise Failure(
+        f"there is no Pulumi.yaml in {start} or above it",
+        ExitCode.CONFIG,
+        remedy="run canary inside the project's folder",
+    )
+
+
+def choose_stack(project: Project, given: str | None, selected: Callable[[], str | None]) -> str:
+    """Return the stack to work on: `given`, else $PULUMI_STACK, else the one that `pulumi stack select` chose."""
+    stack = given or os.environ.get("PULUMI_STACK") or selected()
+    if not stack:
+        raise Failure(
+            "which stack? None is given, and none is selected",
+            ExitCode.CONFIG,
+            remedy=f"add --stack with one of: {', '.join(project.stacks) or '(there is no Pulumi.<stack>.yaml here)'}",
+        )
+    if not project.stack_file(stack).is_file():
+        raise _no_such_stack(project, stack)
+    return stack
+
+
+def _no_such_stack(project: Project, stack: str) -> Failure:
+    near = difflib.get_close_matches(stack, project.stacks, n=1)
+    hint = f"did you mean --stack {near[0]}? " if near else ""
+    known = ", ".join(project.stacks) or "none"
+    return Failure(
+        f"the stack {stack!r} has no file {project.stack_file(stack).name} in {project.root}",
+        ExitCode.CONFIG,
+        remedy=f"{hint}write that file, or choose one of: {known}",
+    )

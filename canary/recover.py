@@ -1,0 +1,157 @@
+"""The state of a stack after a run that was killed: what it had begun and not recorded is found in the cluster.
+
+The engine keeps such operations as `pending_operations` of the state, warns of them in every run, and leaves it to a
+person to find out what became of each (https://www.pulumi.com/docs/support/troubleshooting/, "interrupted updates").
+Here the cluster is asked. What exists is recorded as a resource that did not become ready, so that the next `up`
+writes it again and waits for it; what does not exist is forgotten, so that the next `up` makes it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from canary.exit_codes import ExitCode
+from canary.failure import Failure
+from canary.trouble import stack_is_missing
+
+if TYPE_CHECKING:
+    from canary.engine import Engine
+
+KUBERNETES = "kubernetes:"
+RELEASE = "kubernetes:helm.sh/v3:Release"
+SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"  # noqa: S105 - Pulumi's mark of a wrapped secret
+INTERRUPTED = "the run that made this was interrupted"
+State = dict[str, Any]
+
+
+class Cluster(Protocol):
+    """What recovering asks of the cluster."""
+
+    def find(self, api_version: str, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return an object as the API server has it, or None."""
+
+    def release_is_deployed(self, namespace: str, name: str) -> bool:
+        """Whether a Helm release is there and whole; what stands in the way of installing it again is cleared."""
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What recovering did: names of resources by what became of them."""
+
+    recorded: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = (
+            (self.recorded, "made but not recorded, and are in the state now"),
+            (self.forgotten, "not made yet"),
+            (self.repeated, "being changed, and will be written again"),
+        )
+        told = "; ".join(f"{', '.join(names)} {fate}" for names, fate in parts if names)
+        return f"an earlier run was interrupted, its state is mended: {told}"
+
+
+Repair = tuple[State, Mended]
+
+
+def mend(engine: Engine, with_cluster: Callable[[Callable[[Cluster], Repair]], Repair]) -> Mended | None:
+    """Bring the stack's state in order; None where nothing was left unfinished."""
+    exported = engine.call("stack", "export", "--show-secrets")
+    if stack_is_missing(exported.stderr):
+        return None
+    if exported.returncode != 0:
+        raise Failure("the stack's state cannot be read", details=tuple(exported.stderr.splitlines()))
+    state: State = json.loads(exported.stdout)
+    if not (state.get("deployment") or {}).get("pending_operations"):
+        return None
+    mended_state, mended = with_cluster(lambda cluster: repaired(state, cluster))
+    imported = engine.call("stack", "import", text=json.dumps(mended_state))
+    if imported.returncode != 0:
+        raise Failure(
+            "the state that an interrupted run left cannot be mended",
+            ExitCode.FAILED,
+            remedy=f"`pulumi refresh --stack {engine.stack}` asks about each of its resources",
+            details=tuple(imported.stderr.splitlines()),
+        )
+    return mended
+
+
+def repaired(state: State, cluster: Cluster) -> tuple[State, Mended]:
+    """Return the state without pending operations, and what was done for it."""
+    state = copy.deepcopy(state)
+    deployment = state["deployment"]
+    pending = deployment.pop("pending_operations", None) or []
+    resources: list[State] = deployment.setdefault("resources", [])
+    known = {resource["urn"]: resource for resource in resources if not resource.get("delete")}
+    recorded, forgotten, repeated = [], [], []
+    for operation in pending:
+        resource, kind = operation["resource"], operation["type"]
+        name = resource["urn"].rsplit("::", 1)[-1]
+        if resource["urn"] in known:
+            _write_again(known[resource["urn"]], cluster)
+            repeated.append(name)
+        elif kind == "creating" and _was_made(resource, cluster):
+            resources.append(resource)
+            recorded.append(name)
+        elif kind == "creating":
+            forgotten.append(name)
+    return state, Mended(*(tuple(dict.fromkeys(names)) for names in (recorded, forgotten, repeated)))
+
+
+def _write_again(resource: State, cluster: Cluster) -> None:
+    """A resource that failed to start is updated by the next run, also where nothing else about it changes."""
+    resource["initErrors"] = [INTERRUPTED]
+    if resource["type"] == RELEASE:
+        inputs = plain(resource.get("inputs") or {})
+        cluster.release_is_deployed(inputs.get("namespace") or "default", inputs.get("name", ""))
+
+
+def _was_made(resource: State, cluster: Cluster) -> bool:
+    """Whether the resource's object exists; if so, `resource` is completed as the provider would have."""
+    if not resource["type"].startswith(KUBERNETES):
+        return False
+    inputs = plain(resource.get("inputs") or {})
+    if resource["type"] == RELEASE:
+        namespace, name = inputs.get("namespace") or "default", inputs.get("name")
+        if not name or not cluster.release_is_deployed(namespace, name):
+            return False
+        resource |= {"id": f"{namespace}/{name}", "outputs": resource["inputs"], "initErrors": [INTERRUPTED]}
+        return True
+    metadata = inputs.get("metadata") or {}
+    namespace, name = metadata.get("namespace") or "", metadata.get("name")
+    live = cluster.find(inputs.get("apiVersion", ""), inputs.get("kind", ""), namespace, name) if name else None
+    if live is None:
+        return False
+    resource |= {
+        "id": f"{namespace}/{name}" if namespace else name,
+        "outputs": {
+            **resource["inputs"],
+            "__inputs": resource["inputs"],
+            "__initialApiVersion": inputs.get("apiVersion", ""),
+            "__fieldManager": _field_manager(live),
+        },
+        "initErrors": [INTERRUPTED],
+    }
+    return True
+
+
+def _field_manager(live: Mapping[str, Any]) -> str:
+    """The name under which the provider made the object: it must go on under the same (server-side apply)."""
+    managers = [entry.get("manager", "") for entry in (live.get("metadata") or {}).get("managedFields") or []]
+    return next((name for name in managers if name.startswith("pulumi-kubernetes")), "pulumi-kubernetes")
+
+
+def plain(value: Any) -> Any:
+    """Return a value of an export with `--show-secrets`, its secrets unwrapped."""
+    if isinstance(value, Mapping):
+        if SECRET_SIGNATURE in value and "plaintext" in value:
+            return json.loads(value["plaintext"])
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [plain(entry) for entry in value]
+    return value

@@ -1,0 +1,64 @@
+"""What a run changed, or would change: for a person, and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from canary.engine import Operation, Outcome
+from canary.events import UNCHANGED, Step
+
+SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "delete": ("-", "red"), "replace": ("±", "magenta")}
+FUTURE = {"create": "to create", "update": "to update", "delete": "to delete", "replace": "to replace"}
+PAST = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced"}
+
+
+def counts(outcome: Outcome) -> dict[str, int]:
+    """Return how many resources were met by each operation; a replacement counts once."""
+    told: dict[str, int] = {}
+    for step in outcome.record.steps.values():
+        op = "same" if step.op in UNCHANGED else step.op
+        told[op] = told.get(op, 0) + 1
+    return told
+
+
+def as_json(outcome: Outcome, stack: str) -> dict[str, Any]:
+    """Return the document that `--json` prints."""
+    return {
+        "stack": stack,
+        "operation": outcome.operation.value,
+        "changes": counts(outcome),
+        "resources": [_resource(step) for step in outcome.record.changed],
+        "outputs": outcome.record.outputs,
+        "duration_seconds": round(outcome.seconds, 3),
+    }
+
+
+def show(console: Console, outcome: Outcome, stack: str) -> None:
+    """Print each resource that changes with its properties, and a line that sums up."""
+    for step in outcome.record.changed:
+        sign, colour = SIGNS.get(step.op, ("?", "white"))
+        console.print(Text(f" {sign} {step.kind} {step.name}", style=colour), Text(f"  {step.op}", style="dim"))
+        for difference in step.diff:
+            console.print(Text(f"     {difference}"))
+    console.print(Text(summary(outcome, stack)))
+
+
+def summary(outcome: Outcome, stack: str) -> str:
+    """Return a line like `stack dev: 1 to update, 24 unchanged (1.9 s)`."""
+    words = FUTURE if outcome.operation.is_preview else PAST
+    told = counts(outcome)
+    parts = [f"{count} {words.get(op, op)}" for op, count in told.items() if op != "same"] or ["nothing changes"]
+    if not outcome.operation.is_preview and len(told) <= 1 and "same" in told:
+        parts = ["nothing changed"]
+    parts.append(f"{told.get('same', 0)} unchanged")
+    if outcome.operation in (Operation.DESTROY, Operation.DESTROY_PREVIEW):
+        parts.pop()
+    return f"stack {stack}: {', '.join(parts)} ({outcome.seconds:.1f} s)"
+
+
+def _resource(step: Step) -> dict[str, Any]:
+    diff = [{"path": entry.path, "old": entry.old, "new": entry.new} for entry in step.diff]
+    return {"urn": step.urn, "type": step.type, "name": step.name, "op": step.op, "diff": diff}

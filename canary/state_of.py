@@ -1,0 +1,183 @@
+"""What runs in the cluster for a stack, beside what its config and its state say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from canary.diff import VIRTUAL_SERVICE, weights_of
+from canary.exit_codes import ExitCode
+from canary.failure import Failure
+from canary.recover import plain
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+    from canary.session import Session
+    from stacks.settings import ServiceSettings, Settings
+
+SECONDS = 10.0
+Spec = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """One version: pods that are ready and wanted, and the image in the cluster; no image, not deployed."""
+
+    name: str
+    deployment: str
+    ready: int
+    wanted: int
+    image: str
+
+
+@dataclass(frozen=True)
+class RuleState:
+    """One rule: percent by version in the cluster and in the config."""
+
+    name: str
+    live: Mapping[str, int]
+    wanted: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """One service. `drift` is "" where the cluster routes as the config says, "edited" where the cluster is not what
+    the stack put there, "pending" where the config asks for something else than what the stack put there."""
+
+    name: str
+    namespace: str
+    deployed: bool
+    versions: tuple[VersionState, ...]
+    rules: tuple[RuleState, ...]
+    drift: str
+
+
+@dataclass(frozen=True)
+class EnvironmentState:
+    """All services, the gateway's address and the mesh's version, in words where there is none."""
+
+    services: tuple[ServiceState, ...]
+    gateway: str
+    mesh: str
+
+    @property
+    def deployed(self) -> bool:
+        """Whether anything of the stack is in the cluster."""
+        return any(service.deployed for service in self.services) or not self.mesh.startswith("not")
+
+
+def look(session: Session) -> EnvironmentState:
+    """Return what the cluster holds; raises Failure where it does not answer."""
+    from stacks.cluster import ClusterUnreachable, asking
+
+    with ThreadPoolExecutor(1) as pool:
+        recorded = pool.submit(_recorded, session)
+        try:
+            return asking(
+                session.settings, lambda client: _look(client, session.settings, recorded.result()), within=SECONDS
+            )
+        except ClusterUnreachable as error:
+            raise Failure(str(error), ExitCode.UNREACHABLE) from None
+
+
+def as_json(state: EnvironmentState, stack: str) -> dict[str, Any]:
+    """Return the document that `--json` prints."""
+    return {"stack": stack, "deployed": state.deployed, **asdict(state)}
+
+
+def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> EnvironmentState:
+    from canary.gateway import gateway_url
+
+    services = tuple(_service(client, settings, name, recorded) for name in settings.services)
+    try:
+        port = next((service.gateway_port for service in settings.services.values()), settings.mesh.gateway.port)
+        gateway = gateway_url(client, settings, port)
+    except Failure as failure:
+        gateway = f"{failure.message}; remedy: {failure.remedy}"
+    return EnvironmentState(services, gateway, _mesh(client, settings))
+
+
+def _service(client: Client, settings: Settings, name: str, recorded: Mapping[str, Spec]) -> ServiceState:
+    from canary.cluster import LiveCluster
+
+    service = settings.services[name]
+    api_version = VIRTUAL_SERVICE.removeprefix("kubernetes:").rpartition(":")[0]
+    found = LiveCluster(client).find(api_version, "VirtualService", service.namespace, name)
+    live: Spec = (found or {}).get("spec") or {}
+    versions = tuple(_version(client, name, service, version) for version in service.versions)
+    https = live.get("http") or []
+    rules = tuple(
+        RuleState(
+            f"{index + 1}. {'header rule' if rule.match else 'default'}",
+            weights_of(https[index]) if index < len(https) else {},
+            dict(rule.weights),
+        )
+        for index, rule in enumerate(service.route)
+    )
+    drift = _drift(live, recorded.get(f"{service.namespace}/{name}"), _wanted(settings, name)) if found else ""
+    deployed = found is not None or any(version.image for version in versions)
+    return ServiceState(name, service.namespace, deployed, versions, rules, drift)
+
+
+def _version(client: Client, name: str, service: ServiceSettings, version: str) -> VersionState:
+    from lightkube import ApiError
+    from lightkube.resources.apps_v1 import Deployment
+
+    wanted = service.versions[version]
+    deployment = wanted.name or f"{name}-{version}"
+    try:
+        found: Any = client.get(Deployment, deployment, namespace=service.namespace)
+    except ApiError as error:
+        if error.status.code != 404:
+            raise
+        return VersionState(version, deployment, 0, wanted.replicas, "")
+    ready = (found.status.readyReplicas or 0) if found.status else 0
+    replicas = found.spec.replicas if found.spec.replicas is not None else 1
+    return VersionState(version, deployment, ready, replicas, found.spec.template.spec.containers[0].image or "")
+
+
+def _wanted(settings: Settings, name: str) -> list[Any]:
+    from traffic.render import virtual_service
+
+    service = settings.services[name]
+    spec = virtual_service(
+        service=name,
+        namespace=service.namespace,
+        hosts=service.hosts,
+        gateways=[],
+        route=service.route,
+        port=service.port,
+        version_header=settings.version_header,
+    )
+    return list(spec["http"])
+
+
+def _drift(live: Spec, recorded: Spec | None, wanted: list[Any]) -> str:
+    if recorded is not None and live.get("http") != recorded.get("http"):
+        return "edited"
+    return "" if live.get("http") == wanted else "pending"
+
+
+def _recorded(session: Session) -> dict[str, Spec]:
+    """The spec of each VirtualService as the stack's state has it; nothing where there is no state to read."""
+    exported = session.engine.call("stack", "export")
+    if exported.returncode != 0:
+        return {}
+    resources = (json.loads(exported.stdout).get("deployment") or {}).get("resources") or []
+    found = (plain(entry["inputs"]) for entry in resources if entry["type"] == VIRTUAL_SERVICE)
+    return {f"{entry['metadata'].get('namespace')}/{entry['metadata']['name']}": entry["spec"] for entry in found}
+
+
+def _mesh(client: Client, settings: Settings) -> str:
+    from lightkube.resources.apps_v1 import Deployment
+
+    found: list[Any] = list(client.list(Deployment, namespace=settings.mesh.namespace, labels={"app": "istiod"}))
+    if not found:
+        return f"not in the cluster (no istiod in namespace {settings.mesh.namespace})"
+    image = str(found[0].spec.template.spec.containers[0].image or "")
+    ready = (found[0].status.readyReplicas or 0) if found[0].status else 0
+    return f"Istio {image.rpartition(':')[2]}" + ("" if ready else ", istiod is not ready")

@@ -1,0 +1,137 @@
+"""What a command says: results on stdout, as a table or as JSON; everything on the way on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+
+from canary.exit_codes import ExitCode
+from canary.failure import Failure
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from canary.events import Diagnostic, Step
+
+DOING = {
+    "create": ("creating", "created"),
+    "update": ("updating", "updated"),
+    "delete": ("deleting", "deleted"),
+    "replace": ("replacing", "replaced"),
+    "refresh": ("looking at", "looked at"),
+}
+QUIET = ("pulumi-resource-kubernetes from $PATH",)
+"""Warnings of the engine that are said better elsewhere."""
+
+
+@dataclass
+class Ui:
+    """Where a command's words go. With `json`, stdout gets one JSON document and nothing else."""
+
+    json: bool = False
+    _started: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def stdout(self) -> Console:
+        """For results."""
+        return _console(sys.stdout)
+
+    @cached_property
+    def stderr(self) -> Console:
+        """For progress, notes and errors."""
+        return _console(sys.stderr)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person sits at the terminal."""
+        return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def note(self, text: str) -> None:
+        """Say something on the way."""
+        self.stderr.print(text, style="dim", markup=False)
+
+    def result(self, document: dict[str, Any], show: Callable[[Console], None]) -> None:
+        """Give the result: `document` under --json, else what `show` prints."""
+        if self.json:
+            print(json.dumps(document, indent=2, default=str))
+        else:
+            show(self.stdout)
+
+    def fail(self, failure: Failure) -> None:
+        """Say why the command failed."""
+        if self.json:
+            print(json.dumps(failure.as_json(), indent=2))
+            return
+        self.stderr.print("error:", style="bold red", end=" ")
+        self.stderr.print(failure.message, markup=False)
+        for line in failure.details:
+            self.stderr.print(f"  {line}", markup=False)
+        if failure.remedy:
+            self.stderr.print("remedy:", style="bold", end=" ")
+            self.stderr.print(failure.remedy, markup=False)
+
+    def confirm(self, question: str) -> bool:
+        """Ask a person; Enter alone is no."""
+        return typer.confirm(question, default=False, err=True)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[Step | Diagnostic], None]]:
+        """Show a run: a live view on a terminal, else a line for each resource that changed."""
+        if self.stderr.is_terminal and not self.json:
+            from canary.live import LiveView
+
+            with LiveView(self.stderr, title) as view:
+                yield view.show
+        else:
+            yield self._line
+
+    def _line(self, entry: Step | Diagnostic) -> None:
+        from canary.events import Diagnostic
+
+        if isinstance(entry, Diagnostic):
+            if entry.severity == "warning" and not any(text in entry.message for text in QUIET):
+                self.note(f"warning: {entry.message}")
+            return
+        if entry.state == "started":
+            self._started[entry.urn] = time.monotonic()
+        elif entry.is_shown:
+            seconds = time.monotonic() - self._started.get(entry.urn, time.monotonic())
+            self.note(f"{told(entry)} ({seconds:.1f} s)")
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    # Where no terminal says how wide it is, lines are for programs and logs: they are not broken.
+    return (
+        Console(file=stream, highlight=False) if stream.isatty() else Console(file=stream, highlight=False, width=200)
+    )
+
+
+def told(step: Step) -> str:
+    """Return `created Deployment website-version-1`, as far as the step has come."""
+    doing, done = DOING.get(step.op, (step.op, step.op))
+    verb = {"started": doing, "done": done}.get(step.state, f"failed: {doing}")
+    return f"{verb} {step.kind} {step.name}"
+
+
+@contextmanager
+def command(json: bool) -> Iterator[Ui]:
+    """Run a command's body: a failure ends it with its words and its exit code, never with a traceback."""
+    ui = Ui(json)
+    try:
+        yield ui
+    except Failure as failure:
+        ui.fail(failure)
+        raise typer.Exit(failure.code) from None
+    except KeyboardInterrupt:
+        ui.fail(Failure("stopped", ExitCode.INTERRUPTED))
+        raise typer.Exit(ExitCode.INTERRUPTED) from None

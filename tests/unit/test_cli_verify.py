@@ -1,0 +1,175 @@
+"""`canary verify` against a server that answers as a gateway does: what it finds, says, and ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from canary.app import app
+from canary.exit_codes import ExitCode
+from canary.gateway import authority_for, host_of
+from canary.verification import plan
+from stacks.settings import load_stack_file
+
+STACK = """config:
+  istio-canary:versionHeader: x-served-version
+  istio-canary:services:
+    website:
+      hosts: ["shop.example"]
+      versions:
+        version-1: {image: "echo:1", port: 5678}
+        version-2: {image: "echo:1", port: 5678}
+      route:
+        - match: [{headers: {qa: {exact: canary-test}}}]
+          to: version-2
+        - to: {version-1: 90, version-2: 10}
+"""
+Answer = Callable[[Mapping[str, str]], tuple[int, str]]
+RNG = random.Random(7)  # noqa: S311 - a fixed seed: the same draw every time
+
+
+def split(percent: int, header: str = "version-2") -> Answer:
+    """Answer as a gateway that sends `percent` to version-2, and `header` for the testers' header."""
+
+    def answer(headers: Mapping[str, str]) -> tuple[int, str]:
+        if headers.get("host") != "shop.example":
+            return 404, ""
+        if headers.get("qa") == "canary-test":
+            return 200, header
+        return 200, "version-2" if RNG.randrange(100) < percent else "version-1"
+
+    return answer
+
+
+@contextmanager
+def gateway(answer: Answer, seen: list[dict[str, str]] | None = None, delay: float = 0.0) -> Iterator[str]:
+    """Serve HTTP on a free port: each request is answered by `answer`, `delay` seconds later."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+                if seen is not None:
+                    seen.append(headers)
+                await asyncio.sleep(delay)
+                status, version = answer(headers)
+                named = f"x-served-version: {version}\r\n" if version else ""
+                line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+                writer.write(f"{line}{named}content-length: 0\r\n\r\n".encode())
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: istio-canary\nruntime: python\n", encoding="utf-8")
+    (tmp_path / "Pulumi.dev.yaml").write_text(STACK, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+def verify(url: str, *options: str) -> Any:
+    return CliRunner().invoke(app, ["verify", "--stack", "dev", "--gateway", url, *options])
+
+
+def test_a_split_as_the_config_says_ends_well() -> None:
+    with gateway(split(10)) as url:
+        result = verify(url, "--count", "300")
+    assert result.exit_code == ExitCode.OK, result.output
+    for word in ("qa = canary-test", "default", "90 %", "10 %", "as wanted", "significance 0.001"):
+        assert word in result.stdout, f"the table must tell {word!r}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (split(40), "not as wanted"),
+        (split(10, header="version-1"), "not as wanted"),
+        (lambda headers: (503, ""), "failures"),
+        (lambda headers: (200, ""), "failures"),
+    ],
+)
+def test_anything_else_ends_with_the_splits_own_code(answer: Answer, verdict: str) -> None:
+    with gateway(answer) as url:
+        result = verify(url, "--count", "300", "--json")
+    assert result.exit_code == ExitCode.SPLIT
+    document = json.loads(result.stdout)
+    assert not document["ok"]
+    assert verdict in {rule["verdict"] for rule in document["rules"]}
+
+
+def test_failures_are_listed_by_kind() -> None:
+    def half(headers: Mapping[str, str]) -> tuple[int, str]:
+        return RNG.choice([(200, "version-1"), (503, "")])
+
+    with gateway(half) as url:
+        result = verify(url, "--count", "100")
+    assert result.exit_code == ExitCode.SPLIT
+    assert "x HTTP 503 Service Unavailable" in result.stdout, "how many, and what"
+
+
+def test_requests_carry_the_services_host_and_nothing_of_the_clients_own() -> None:
+    seen: list[dict[str, str]] = []
+    with gateway(split(10), seen) as url:
+        verify(url, "--count", "20")
+    assert {headers["host"] for headers in seen} == {"shop.example"}
+    assert {name for headers in seen for name in headers} <= {"host", "qa", "connection"}, (
+        "a user-agent of ours could meet a rule that the measured request must not meet"
+    )
+
+
+def test_the_default_counts_are_by_kind_of_rule(tmp_path: Path) -> None:
+    settings = load_stack_file(tmp_path / "Pulumi.dev.yaml")
+    planned = list(plan(settings, lambda port: f"http://gateway:{port}", count=None, seed=0))
+    assert [entry.probe.count for entry in planned if entry.probe] == [100, 2000]
+    assert {entry.probe.url for entry in planned if entry.probe} == {"http://gateway:80"}, "the service's gatewayPort"
+
+
+def test_a_gateway_that_is_not_there_is_unreachable() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        result = verify(f"http://127.0.0.1:{free.getsockname()[1]}", "--count", "5")
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert "does not answer" in result.stderr
+
+
+def test_the_time_limit_holds_and_is_no_proof() -> None:
+    with gateway(split(10), delay=0.05) as url:
+        result = verify(url, "--timeout", "1", "--concurrency", "4", "--json")
+    assert result.exit_code == ExitCode.SPLIT, "what was not measured in full is not proven"
+    assert any(rule["unsent"] for rule in json.loads(result.stdout)["rules"])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "authority"),
+    [(("*",), ""), (("shop.example",), "shop.example"), (("*.example.com",), "canary-verify.example.com")],
+)
+def test_the_host_header_leads_to_the_service(hosts: tuple[str, ...], authority: str) -> None:
+    assert authority_for(hosts) == authority
+
+
+def test_addresses_in_urls() -> None:
+    assert host_of("10.0.0.1") == "10.0.0.1"
+    assert host_of("fd00::1") == "[fd00::1]", "IPv6 addresses stand in brackets"
