@@ -1,0 +1,197 @@
+"""The figures of the README, measured: `make benchmark`, or `python -m benchmarks [NAME …]` for some of them.
+
+Each figure is taken several times as a person would see it, from the start of a command to its end, and printed with
+the figure that was asked for. Runs on a sandbox of its own, which is deleted at the end. `cold-build` is left out
+unless it is named: it builds every program anew, into folders of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from sandbox.layout import layout
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CANARY = Path(sys.executable).parent / "canary"
+SANDBOX = "benchmark"
+
+# name: (what is measured, at most this many seconds on 2 cores, how often)
+FIGURES: Mapping[str, tuple[str, float, int]] = {
+    "help": ("canary --help", 0.3, 10),
+    "start": ("canary sandbox up, everything built", 40, 3),
+    "up": ("canary up of dev, from nothing", 60, 3),
+    "preview": ("canary preview, nothing to change", 2.5, 7),
+    "unchanged": ("canary up, nothing to change", 2.5, 7),
+    "weights": ("weight change, from the command's start to the gateway obeying", 2.5, 7),
+    "unit": ("unit tests", 30, 3),
+    "cold-build": ("cold build of the sandbox", 1200, 1),
+}
+
+
+def main() -> int:
+    """Measure what is asked for and print one row a figure; the exit code says only whether all could be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[*FIGURES, []], metavar="NAME", help=", ".join(FIGURES))
+    names = parser.parse_args().names or [name for name in FIGURES if name != "cold-build"]
+    table = Table("what", "asked (s)", "minimum", "median", "maximum", "runs", "verdict")
+    for name, seconds in _measure(names):
+        what, asked, _ = FIGURES[name]
+        median = statistics.median(seconds)
+        verdict = "holds" if median <= asked else "falls short"
+        figures = [f"{value:.2f}" for value in (min(seconds), median, max(seconds))]
+        table.add_row(what, f"{asked:g}", *figures, str(len(seconds)), verdict)
+    Console(width=120).print(table)
+    Console().print(f"{os.cpu_count()} cores, {_memory_gib():.0f} GiB")
+    return 0
+
+
+def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
+    if "help" in names:
+        yield "help", _repeat("help", lambda: _canary("--help"))
+    if "unit" in names:
+        yield "unit", _repeat("unit", lambda: _command(sys.executable, "-m", "pytest", "-q", "tests/unit"))
+    if "cold-build" in names:
+        yield "cold-build", _repeat("cold-build", _cold_build)
+    if set(names) & {"start", "up", "preview", "unchanged", "weights"}:
+        yield from ((name, seconds) for name, seconds in _on_a_sandbox() if name in names)
+
+
+def _on_a_sandbox() -> Iterator[tuple[str, list[float]]]:
+    _canary("sandbox", "down", "--delete", "--name", SANDBOX)
+    try:
+        yield "start", _repeat("start", _start, after=lambda: _canary("sandbox", "down", "--name", SANDBOX))
+        _start()
+        with tempfile.TemporaryDirectory() as folder:
+            project = _Project(Path(folder))
+            project.write(90)
+            yield (
+                "up",
+                _repeat("up", lambda: project.canary("up", "--yes"), after=lambda: project.canary("destroy", "--yes")),
+            )
+            project.canary("up", "--yes")
+            yield "preview", _repeat("preview", lambda: project.canary("preview"))
+            yield "unchanged", _repeat("unchanged", lambda: project.canary("up", "--yes"))
+            weights = iter([0, 100] * FIGURES["weights"][2])
+            yield "weights", [project.change_weight(next(weights)) for _ in range(FIGURES["weights"][2])]
+            project.canary("destroy", "--yes")
+    finally:
+        _canary("sandbox", "down", "--delete", "--name", SANDBOX)
+
+
+class _Project:
+    """The dev stack in a folder and a backend of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sandbox = layout(SANDBOX)
+        for name in ("Pulumi.yaml", "__main__.py"):
+            (folder / name).write_bytes((CHECKOUT / name).read_bytes())
+        (folder / "backend").mkdir()
+        self.config: dict[str, Any] = yaml.safe_load((CHECKOUT / "Pulumi.dev.yaml").read_text())["config"]
+        self.config["istio-canary:cluster"] = {
+            "kubeconfig": str(self.sandbox.kubeconfig),
+            "context": self.sandbox.context,
+        }
+        self.config["istio-canary:mesh"]["charts"] = str(self.sandbox.charts)
+
+    def write(self, stable: int) -> None:
+        route = [{"to": {"version-1": stable, "version-2": 100 - stable}}]
+        self.config["istio-canary:services"] = {"website": {"route": route}}
+        path = self.folder / "Pulumi.dev.yaml"
+        before = yaml.safe_load(path.read_text()) if path.exists() else {}
+        kept = {key: value for key, value in before.items() if key != "config"}
+        path.write_text(yaml.safe_dump({**kept, "config": self.config}, sort_keys=False))
+
+    def canary(self, command: str, *words: str) -> None:
+        environment = {
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE": "only for benchmarks",
+        }
+        _command(str(CANARY), command, "--stack", "dev", *words, cwd=self.folder, environment=environment)
+
+    def change_weight(self, stable: int) -> float:
+        """Seconds from the start of `canary up` to the first answer of the version that now gets all requests."""
+        wanted = "echo-v1" if stable == 100 else "echo-v2"
+        self.write(stable)
+        environment = {
+            **os.environ,
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE": "only for benchmarks",
+        }
+        began = time.monotonic()
+        words = [str(CANARY), "up", "--stack", "dev", "--yes"]
+        with (
+            httpx.Client(timeout=5, trust_env=False) as client,
+            subprocess.Popen(words, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL) as process,
+        ):
+            while client.get(self.sandbox.gateway_url).text.strip() != wanted:
+                if time.monotonic() - began > 60:
+                    raise SystemExit("the gateway did not follow the weights within 60 s")
+                time.sleep(0.005)
+            taken = time.monotonic() - began
+        if process.returncode:
+            raise SystemExit(f"canary up failed with exit code {process.returncode}")
+        return taken
+
+
+def _start() -> None:
+    _canary("sandbox", "up", "--name", SANDBOX)
+
+
+def _cold_build() -> None:
+    with _folder_of_its_own() as folder:
+        environment = {"XDG_CACHE_HOME": str(folder / "cache"), "GOMODCACHE": str(folder / "modules")}
+        _command(sys.executable, "-m", "sandbox.build", environment=environment)
+
+
+@contextmanager
+def _folder_of_its_own() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+        # Go writes its modules read-only, and so they could not be deleted.
+        subprocess.run(["chmod", "--recursive", "u+w", name], check=False)
+
+
+def _repeat(name: str, run: Callable[[], object], after: Callable[[], object] = lambda: None) -> list[float]:
+    seconds = []
+    for _ in range(FIGURES[name][2]):
+        began = time.monotonic()
+        run()
+        seconds.append(time.monotonic() - began)
+        after()
+    return seconds
+
+
+def _canary(*words: str) -> None:
+    _command(str(CANARY), *words)
+
+
+def _command(*words: str, cwd: Path = CHECKOUT, environment: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(
+        words, cwd=cwd, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)} failed with exit code {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+if __name__ == "__main__":
+    sys.exit(main())

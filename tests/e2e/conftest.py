@@ -1,0 +1,79 @@
+"""The sandbox that all end-to-end tests share, and projects of their own in it.
+
+The sandbox is another one than a person's (`--name e2e`), so that `make test` leaves a demo alone. It is new at the
+start and deleted at the end; ISTIO_CANARY_KEEP_SANDBOX=1 keeps it for the next run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.layout import layout
+from tests.e2e.tools import CHECKOUT, Cluster, Project, run_canary
+
+SANDBOX = "e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test below this folder needs root; without it they are skipped, and under CI that is a failure."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def root() -> None:
+    """Why the end-to-end tests cannot run here, if they cannot."""
+    if os.geteuid() == 0:
+        return
+    reason = "the sandbox needs root: sudo make test"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cluster(root: None) -> Iterator[Cluster]:
+    """The running sandbox."""
+    keep = os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") == "1"
+    if not keep:
+        run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
+    up = run_canary("sandbox", "up", "--name", SANDBOX, timeout=1800)
+    assert up.returncode == 0, f"the sandbox did not come up:\n{up.stdout}{up.stderr}"
+    yield Cluster(layout(SANDBOX))
+    if not keep:
+        down = run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
+        assert down.returncode == 0, f"the sandbox did not go down:\n{down.stdout}{down.stderr}"
+
+
+@pytest.fixture
+def project(cluster: Cluster, tmp_path: Path) -> Project:
+    """A project folder with a backend of its own and no stack yet."""
+    return Project.create(tmp_path, cluster)
+
+
+@pytest.fixture(scope="session")
+def mesh(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The mesh, put into the sandbox by a stack of its own, for stacks that use an existing one."""
+    project = Project.create(tmp_path_factory.mktemp("mesh"), cluster)
+    project.write_stack("mesh", project.mesh_config())
+    up = project.canary("up", "--stack", "mesh", "--yes")
+    assert up.returncode == 0, f"the mesh did not come up:\n{up.stdout}{up.stderr}"
+    yield project
+    destroyed = project.canary("destroy", "--stack", "mesh", "--yes")
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+
+
+def pytest_sessionfinish() -> None:
+    """The sandbox's own network is gone with it; nothing of a test run stays on the machine."""
+    if os.geteuid() == 0 and os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") != "1":
+        subprocess.run(
+            [str(CHECKOUT / ".venv/bin/canary"), "sandbox", "down", "--delete", "--name", SANDBOX],
+            check=False,
+            capture_output=True,
+        )

@@ -1,0 +1,179 @@
+"""The website canary, from nothing to a measured split and back to nothing: one stack's life, told in order.
+
+Each test goes on where the one before ended, since what is shown is a stack's way through its changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.tools import Cluster, Project, bodies, wait_until
+
+STACK = "dev"
+HEADER = {"qa": "canary-test"}
+ISTIO_KINDS = ("gateways", "virtualservices", "destinationrules", "peerauthentications")
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The dev stack's project, in a sandbox that holds something of somebody else's already."""
+    project = Project.create(tmp_path_factory.mktemp("website"), cluster)
+    cluster.kubectl("create", "namespace", "of-somebody-else")
+    cluster.kubectl("create", "configmap", "theirs", "--namespace=of-somebody-else", "--from-literal=key=value")
+    yield project
+    project.canary("destroy", "--stack", STACK, "--yes")
+    cluster.kubectl("delete", "namespace", "of-somebody-else", "--ignore-not-found")
+
+
+def with_weights(project: Project, stable: int) -> dict[str, Any]:
+    """dev's config with the header rule and weights."""
+    config = project.dev_config()
+    route = [
+        {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"},
+        {"to": {"version-1": stable, "version-2": 100 - stable}},
+    ]
+    config["istio-canary:services"] = {"website": {"route": route}}
+    return config
+
+
+def verify(project: Project, *words: str) -> tuple[int, dict[str, Any]]:
+    done = project.canary("verify", "--stack", STACK, "--json", *words)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_first_up_from_nothing_succeeds_at_the_first_try(stack: Project) -> None:
+    stack.write_stack(STACK, stack.dev_config())
+    done = stack.canary("up", "--stack", STACK, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_second_up_changes_nothing(stack: Project) -> None:
+    changes = stack.up(STACK)["changes"]
+    assert set(changes) == {"same"}, f"istiod rewrites its webhooks, and no diff may come of that: {changes}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({}, "echo-v1"), (HEADER, "echo-v2"), ({"qa": "another"}, "echo-v1"), ({"qa": "canary-test-2"}, "echo-v1")],
+)
+def test_the_header_rule_alone_sends_each_request_where_the_config_says(
+    stack: Project, headers: dict[str, str], body: str
+) -> None:
+    assert bodies(stack.cluster.layout.gateway_url, 100, headers=headers) == {body: 100}
+
+
+def test_verify_passes_for_the_header_rule(stack: Project) -> None:
+    code, result = verify(stack)
+    assert code == 0, result
+
+
+def test_every_pod_of_the_website_has_a_sidecar(stack: Project) -> None:
+    pods = stack.cluster.get("pods", "--namespace=website-istio-ns")["items"]
+    assert len(pods) == 5, "four of version-1 and one of version-2"
+    for pod in pods:
+        containers = pod["spec"]["containers"] + pod["spec"].get("initContainers", [])
+        assert "istio-proxy" in {container["name"] for container in containers}, pod["metadata"]["name"]
+
+
+def test_a_plain_call_to_a_pod_fails_while_the_gateways_succeeds(stack: Project) -> None:
+    pod = stack.cluster.get("pods", "--namespace=website-istio-ns")["items"][0]
+    address = f"http://{pod['status']['podIP']}:5678/"
+    with pytest.raises(Exception, match=r"reset|disconnected"):
+        bodies(address, 1)
+    assert bodies(stack.cluster.layout.gateway_url, 1) == {"echo-v1": 1}
+
+
+def test_the_committed_objects_are_those_of_the_article_as_mended(stack: Project) -> None:
+    namespace = "--namespace=website-istio-ns"
+    deployments = {item["metadata"]["name"]: item for item in stack.cluster.get("deployments", namespace)["items"]}
+    assert {name: item["spec"]["replicas"] for name, item in deployments.items()} == {"web-v1": 4, "web-v2": 1}
+    for name, item in deployments.items():
+        labels = item["spec"]["template"]["metadata"]["labels"]
+        assert labels["app"] == "website"
+        assert labels["version"] == f"website-version-{name[-1]}"
+    ports = stack.cluster.get("service", "website", namespace)["spec"]["ports"]
+    assert [(port["name"], port["port"]) for port in ports] == [("http", 80)]
+    gateway = stack.cluster.get("gateways.networking.istio.io", "website-gateway", namespace)["spec"]
+    assert gateway["selector"] == {"istio": "ingressgateway"}
+    subsets = stack.cluster.get("destinationrules.networking.istio.io", "website", namespace)["spec"]["subsets"]
+    assert [subset["name"] for subset in subsets] == ["version-1", "version-2"]
+
+
+def test_at_90_to_10_verify_passes_over_2000_requests(stack: Project) -> None:
+    stack.write_stack(STACK, with_weights(stack, 90))
+    stack.up(STACK)
+    code, result = verify(stack, "--count", "2000")
+    assert code == 0, result
+
+
+def test_the_header_rule_still_holds_beside_the_weights(stack: Project) -> None:
+    assert bodies(stack.cluster.layout.gateway_url, 100, headers=HEADER) == {"echo-v2": 100}
+
+
+def test_verify_fails_when_a_weight_is_edited_behind_its_back_and_up_puts_it_right(stack: Project) -> None:
+    edited = [{"op": "replace", "path": "/spec/http/1/route/0/weight", "value": 70}]
+    edited.append({"op": "replace", "path": "/spec/http/1/route/1/weight", "value": 30})
+    stack.cluster.kubectl(
+        *("patch", "virtualservices.networking.istio.io", "website", "--namespace=website-istio-ns"),
+        *("--type=json", f"--patch={json.dumps(edited)}"),
+    )
+
+    def share_of_version_2() -> float:
+        return bodies(stack.cluster.layout.gateway_url, 200)["echo-v2"] / 200
+
+    wait_until(lambda: share_of_version_2() > 0.2, "the edited weight at the gateway", 20)
+    code, _ = verify(stack, "--count", "2000")
+    assert code == 3, "the split is not what the config says"
+    status = stack.canary("status", "--stack", STACK)
+    assert "70" in status.stdout, f"status shows what the cluster has:\n{status.stdout}"
+    assert stack.canary("refresh", "--stack", STACK, "--yes").returncode == 0
+    assert stack.up(STACK)["changes"].get("update") == 1
+    code, result = verify(stack, "--count", "2000")
+    assert code == 0, result
+
+
+def test_a_weight_change_is_previewed_as_one_resource_done_and_followed(stack: Project) -> None:
+    stack.write_stack(STACK, with_weights(stack, 50))
+    preview = json.loads(stack.canary("preview", "--stack", STACK, "--json").stdout)
+    changed = [resource for resource in preview["resources"] if resource["op"] != "same"]
+    assert [(resource["op"], resource["type"]) for resource in changed] == [
+        ("update", "kubernetes:networking.istio.io/v1:VirtualService")
+    ], changed
+    shown = stack.canary("preview", "--stack", STACK).stdout
+    assert "90" in shown, f"the old weight is shown:\n{shown}"
+    assert "50" in shown, f"the new weight is shown:\n{shown}"
+    assert stack.up(STACK)["changes"]["update"] == 1
+    code, result = verify(stack, "--count", "2000")
+    assert code == 0, result
+    assert set(stack.up(STACK)["changes"]) == {"same"}
+
+
+def test_status_names_versions_replicas_weights_and_gateway(stack: Project) -> None:
+    status = stack.canary("status", "--stack", STACK)
+    assert status.returncode == 0, status.stderr
+    for expected in ("version-1", "version-2", "4 of 4", "1 of 1", "50", stack.cluster.layout.gateway_url):
+        assert expected in status.stdout, f"{expected} is missing in\n{status.stdout}"
+
+
+def test_destroy_leaves_nothing_of_ours_and_all_of_others(stack: Project) -> None:
+    done = stack.canary("destroy", "--stack", STACK, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cluster = stack.cluster
+    namespaces = {item["metadata"]["name"] for item in cluster.get("namespaces")["items"]}
+    assert namespaces == {"default", "kube-system", "kube-public", "kube-node-lease", "of-somebody-else"}
+    assert cluster.kubectl("get", "crds", "--output=name").stdout == ""
+    for kind in (
+        "validatingwebhookconfigurations",
+        "mutatingwebhookconfigurations",
+        "clusterroles",
+        "clusterrolebindings",
+    ):
+        assert "istio" not in cluster.kubectl("get", kind, "--output=name").stdout.replace("istio-canary-sandbox:", "")
+    config_maps = cluster.kubectl("get", "configmaps", "--all-namespaces", "--output=name").stdout
+    assert "istio" not in config_maps, config_maps
+    assert cluster.get("configmap", "theirs", "--namespace=of-somebody-else")["data"] == {"key": "value"}

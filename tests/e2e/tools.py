@@ -1,0 +1,190 @@
+"""How the end-to-end tests drive the command, the cluster and the gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from sandbox.layout import TOOLS, Layout
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CANARY = Path(sys.executable).parent / "canary"
+Completed = subprocess.CompletedProcess[str]
+
+
+def run_canary(
+    *words: str, cwd: Path = CHECKOUT, env: Mapping[str, str] | None = None, timeout: float = 300
+) -> Completed:
+    """Run the installed command as a person does; its output is text, and no terminal is there."""
+    return subprocess.run(
+        [str(CANARY), *words],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait for a condition, with a deadline that fails the test."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
+        time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running sandbox, seen from the host."""
+
+    layout: Layout
+
+    def kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> Completed:
+        done = subprocess.run(
+            [str(TOOLS / "kubectl"), f"--kubeconfig={self.layout.kubeconfig}", *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
+        return done
+
+    def get(self, *words: str) -> Any:
+        return json.loads(self.kubectl("get", *words, "--output=json").stdout)
+
+    def exists(self, *words: str) -> bool:
+        return bool(self.kubectl("get", *words, "--ignore-not-found", "--output=name").stdout.strip())
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder: the checkout's program with stacks and a backend of its own."""
+
+    folder: Path
+    cluster: Cluster
+
+    @classmethod
+    def create(cls, folder: Path, cluster: Cluster) -> Project:
+        for file in ("Pulumi.yaml", "__main__.py"):
+            shutil.copy(CHECKOUT / file, folder / file)
+        (folder / "backend").mkdir()
+        return cls(folder, cluster)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE": "only for tests",
+        }
+
+    def canary(self, *words: str, timeout: float = 300) -> Completed:
+        return run_canary(*words, cwd=self.folder, env=self.env, timeout=timeout)
+
+    def popen(self, *words: str) -> subprocess.Popen[str]:
+        """The command in a process group of its own, to be interrupted or killed."""
+        return subprocess.Popen(
+            [str(CANARY), *words],
+            cwd=self.folder,
+            env={**os.environ, **self.env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def dev_config(self) -> dict[str, Any]:
+        """The committed dev stack's config, with this sandbox in the place of a person's."""
+        config: dict[str, Any] = yaml.safe_load((CHECKOUT / "Pulumi.dev.yaml").read_text())["config"]
+        layout = self.cluster.layout
+        config["istio-canary:cluster"] = {"kubeconfig": str(layout.kubeconfig), "context": layout.context}
+        config["istio-canary:mesh"]["charts"] = str(layout.charts)
+        return config
+
+    def mesh_config(self) -> dict[str, Any]:
+        """The mesh alone."""
+        config = self.dev_config()
+        config["istio-canary:samples"] = []
+        config.pop("istio-canary:services", None)
+        return config
+
+    def service_config(self, services: Mapping[str, Any]) -> dict[str, Any]:
+        """Services in the mesh that is there already."""
+        config = self.mesh_config()
+        config["istio-canary:mesh"] = {"install": False}
+        config["istio-canary:services"] = dict(services)
+        return config
+
+    def write_stack(self, stack: str, config: Mapping[str, Any]) -> Path:
+        path = self.folder / f"Pulumi.{stack}.yaml"
+        before = yaml.safe_load(path.read_text()) if path.exists() else {}
+        kept = {key: value for key, value in before.items() if key != "config"}  # such as the encryption salt
+        path.write_text(yaml.safe_dump({**kept, "config": dict(config)}, sort_keys=False))
+        return path
+
+    def up(self, stack: str) -> dict[str, Any]:
+        """`canary up`, which must succeed; its JSON."""
+        done = self.canary("up", "--stack", stack, "--yes", "--json")
+        assert done.returncode == 0, f"up of {stack} failed ({done.returncode}):\n{done.stdout}\n{done.stderr}"
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+
+def service(
+    name: str,
+    *,
+    host: str,
+    namespace: str,
+    route: list[dict[str, Any]],
+    versions: tuple[str, ...] = ("version-1", "version-2"),
+    **rest: Any,
+) -> dict[str, Any]:
+    """A service whose versions are http-echo with the version's name as text."""
+    return {
+        name: {
+            "namespace": namespace,
+            "hosts": [host],
+            "versions": {
+                version: {
+                    "image": "hashicorp/http-echo:1.0.0",
+                    "args": ["-listen=:5678", f"-text={version}"],
+                    "port": 5678,
+                    "preStopSeconds": 0,
+                    "terminationGracePeriodSeconds": 1,  # a test that destroys does not wait for connections to end
+                }
+                for version in versions
+            },
+            "route": route,
+            **rest,
+        }
+    }
+
+
+def bodies(url: str, count: int, *, host: str | None = None, headers: Mapping[str, str] | None = None) -> Counter[str]:
+    """What `count` requests were answered, by body; an answer that is no 200 counts as `HTTP <status>`."""
+    sent = {**(headers or {}), **({"host": host} if host else {})}
+
+    def one(client: httpx.Client) -> str:
+        answer = client.get(url, headers=sent)
+        return answer.text.strip() if answer.status_code == 200 else f"HTTP {answer.status_code}"
+
+    with httpx.Client(timeout=10, trust_env=False) as client, ThreadPoolExecutor(8) as pool:
+        return Counter(pool.map(lambda _: one(client), range(count)))
