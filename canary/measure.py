@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -108,9 +109,7 @@ async def _work(
 def _http_request(probe: Probe) -> httpx.Request:
     import httpx
 
-    headers = dict(probe.request.headers)
-    if probe.request.authority:
-        headers["host"] = probe.request.authority
+    headers = _headers(probe)
     timeout = httpx.Timeout(REQUEST_SECONDS).as_dict()
     url = probe.url + probe.request.path
     return httpx.Request(probe.request.method, url, headers=headers, extensions={"timeout": timeout})
@@ -130,3 +129,16 @@ def _kind(error: httpx.TransportError) -> str:
     name = type(error).__name__
     text = " ".join(str(error).split())
     return f"{name}: {text}" if text else name
+
+
+def as_curl(probe: Probe) -> str:
+    """Return the command with which a person sends the probe's request."""
+    words = ["curl", *([] if probe.request.method == "GET" else ["--request", probe.request.method])]
+    for name, value in _headers(probe).items():
+        words += ["--header", f"{name}: {value}"]
+    return shlex.join([*words, probe.url + probe.request.path])
+
+
+def _headers(probe: Probe) -> dict[str, str]:
+    host = {"host": probe.request.authority} if probe.request.authority else {}
+    return {**probe.request.headers, **host}

@@ -122,6 +122,8 @@ def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout
 def _show(console: Console, findings: list[Finding], significance: float) -> None:
     from rich.table import Table
 
+    from canary.measure import as_curl
+
     table = Table("service", "rule", "version", title_justify="left")
     for name in ("wanted", "observed", "answers", f"{100 * (1 - significance):g} % interval"):
         table.add_column(name, justify="right")
@@ -144,6 +146,10 @@ def _show(console: Console, findings: list[Finding], significance: float) -> Non
     console.print(
         f"{told} (exact binomial test, significance {significance:g} over all comparisons together)", markup=False
     )
+    console.print("by hand:")
+    for finding in findings:
+        if finding.planned.probe:
+            console.print(f"  {as_curl(finding.planned.probe)}", markup=False, soft_wrap=True)
 
 
 def _add_rows(table: Table, finding: Finding) -> None:

@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 from canary.app import app
 from canary.exit_codes import ExitCode
 from canary.gateway import authority_for, host_of
+from canary.measure import Probe, as_curl
 from canary.verification import plan
 from stacks.settings import load_stack_file
+from traffic.simulate import Request
 
 STACK = """config:
   istio-canary:versionHeader: x-served-version
@@ -173,3 +175,18 @@ def test_the_host_header_leads_to_the_service(hosts: tuple[str, ...], authority:
 def test_addresses_in_urls() -> None:
     assert host_of("10.0.0.1") == "10.0.0.1"
     assert host_of("fd00::1") == "[fd00::1]", "IPv6 addresses stand in brackets"
+
+
+@pytest.mark.parametrize(
+    ("request_", "command"),
+    [
+        (Request(), "curl http://10.0.0.1:80/"),
+        (Request(headers={"qa": "canary-test"}), "curl --header 'qa: canary-test' http://10.0.0.1:80/"),
+        (
+            Request(path="/a b", method="POST", authority="shop.example"),
+            "curl --request POST --header 'host: shop.example' 'http://10.0.0.1:80/a b'",
+        ),
+    ],
+)
+def test_each_request_can_be_sent_by_hand(request_: Request, command: str) -> None:
+    assert as_curl(Probe("http://10.0.0.1:80", request_, 1)) == command

@@ -1,0 +1,137 @@
+"""Every command of the README and the docs is run, in the order in which a person meets it.
+
+It happens in a copy of the checkout, on a sandbox of its own: the last commands delete it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.layout import Layout, layout
+from stacks.settings import load_stack_file
+from tests.e2e.tools import CHECKOUT, Completed, run_canary
+
+SANDBOX = "e2e-readme"
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+
+# What a command must end with, where it is not 0 and silent: exit code and words of its output.
+EXPECTED: dict[str, tuple[int, tuple[str, ...]]] = {
+    "make demo": (0, ("as wanted", "by hand")),
+    "curl http://10.244.0.1:30080/": (0, ("echo-v1",)),
+    "curl --header 'qa: canary-test' http://10.244.0.1:30080/": (0, ("echo-v2",)),
+    "canary preview --stack dev": (0, ("VirtualService", "90")),
+    "canary verify --stack dev": (0, ("as wanted",)),
+    "canary status --stack dev": (0, ("90 %", "4 of 4")),
+    "canary schema": (0, ("$schema",)),
+    "canary up --stack minikube --yes": (5, ("minikube",)),  # no minikube here: the message must name it
+    "canary sandbox logs kubelet --lines 5": (0, ()),
+    "canary sandbox kubeconfig": (0, ("kubeconfig",)),
+}
+BY_THIS_RUN = {"make test"}
+CHANGE = "## A change of traffic"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    return [
+        line
+        for block in re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The checkout's files, with this test's sandbox in the dev stack's file."""
+    folder = tmp_path_factory.mktemp("readme")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    for name in filter(None, listed):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / name, folder / name)
+    (folder / ".venv").symlink_to(CHECKOUT / ".venv")
+    dev = folder / "Pulumi.dev.yaml"
+    text = dev.read_text().replace("/var/lib/istio-canary/sandbox/", f"/var/lib/istio-canary/{SANDBOX}/")
+    dev.write_text(text.replace("context: istio-canary-sandbox", f"context: istio-canary-{SANDBOX}"))
+    run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
+    yield folder
+    run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
+
+
+def run(command: str, folder: Path, here: Layout) -> Completed:
+    """As typed by a person who has activated the environment, but for set-up, which has happened."""
+    typed = command.replace("10.244.0.1", here.node_ip)
+    if typed == "make demo":
+        typed += " --assume-old=.venv/.ready --assume-old=.venv/.python"
+    own = {
+        "PATH": f"{folder / '.venv/bin'}:{os.environ['PATH']}",
+        "XDG_STATE_HOME": str(folder / ".state"),
+        "PULUMI_HOME": str(folder / ".pulumi-home"),
+        "KUBECONFIG": str(folder / "no-kubeconfig"),
+        "ISTIO_CANARY_SANDBOX": SANDBOX,
+    }
+    theirs = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["bash", "-c", typed],
+        cwd=folder,
+        env={**theirs, **own},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+
+
+def test_every_command_of_the_readme_does_what_it_says(copy: Path) -> None:
+    readme = PAGES[0].read_text()
+    before, after = readme.split(CHANGE)
+    ran = set()
+    for part in (before, after):
+        if part is after:  # the person has edited the file as the section says
+            snippet = re.findall(r"^```yaml\n(.*?)^```", part, re.MULTILINE | re.DOTALL)[0]
+            with (copy / "Pulumi.dev.yaml").open("a") as file:
+                file.write(snippet)
+        for command in commands(part):
+            if command in BY_THIS_RUN:
+                continue
+            done = run(command, copy, layout(SANDBOX))
+            code, words = EXPECTED.get(command, (0, ()))
+            said = done.stdout + done.stderr
+            assert done.returncode == code, f"`{command}` ended with {done.returncode}:\n{said}"
+            for word in words:
+                assert word in said, f"`{command}` does not say {word!r}:\n{said}"
+            assert "Traceback" not in said, said
+            ran.add(command)
+    assert set(EXPECTED) <= ran, "what is expected is in the README"
+
+
+def test_every_config_shown_in_the_readme_loads(tmp_path: Path) -> None:
+    shown = blocks(PAGES[0], "yaml")
+    assert len(shown) >= 2
+    for number, block in enumerate(shown):
+        file = tmp_path / f"Pulumi.shown{number}.yaml"
+        start = "" if block.startswith("config:") else "config:\n  istio-canary:samples: [website]\n"
+        file.write_text(start + block)
+        assert load_stack_file(file).services
+
+
+def test_other_pages_have_no_commands_that_nobody_runs() -> None:
+    for page in PAGES[1:]:
+        unknown = set(commands(page.read_text())) - set(commands(PAGES[0].read_text()))
+        assert not unknown, f"{page.name}: {unknown}"
