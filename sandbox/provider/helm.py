@@ -25,6 +25,7 @@ from sandbox.provider.settings import Settings
 
 DEFAULT_SECONDS = 300
 _REPOSITORY = "istio-canary"
+_PREFIX = "istio-canary-helm-"
 # Names of helmReleaseSettings, and of the environment variables that helm knows them by.
 _ENVIRONMENT = {
     "driver": ("HELM_DRIVER", "PULUMI_K8S_HELM_DRIVER"),
@@ -179,7 +180,8 @@ class Helm:
                 "helm is not on PATH, and a kubernetes:helm.sh/v3:Release needs it: install helm 3, "
                 "or start the sandbox, which brings it (canary sandbox up)"
             )
-        with tempfile.TemporaryDirectory(prefix="istio-canary-helm-") as folder:
+        _sweep()
+        with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
             private = Path(folder)
             env = self._environment(private)
             if chart and chart.repository:
@@ -256,3 +258,11 @@ def _message(text: str) -> str:
     """Return helm's error without its warnings and its prefix."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("WARNING", "W0", "I0", "E0"))]
     return "\n".join(lines).removeprefix("Error: ").strip()
+
+
+def _sweep() -> None:
+    """Remove the folders of providers that were killed: they hold credentials."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if folder.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)

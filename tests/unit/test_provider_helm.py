@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -295,3 +296,16 @@ def test_name_and_namespace_replace_a_release_and_nothing_else_does(
     assert {key: change.kind for key, change in found.changes.items()} == changes
     assert found.replaces == replaces
     assert all(change.input_diff for change in found.changes.values())
+
+
+def test_what_a_killed_provider_left_is_swept_up_and_what_a_living_one_uses_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead, living = (tmp_path / f"istio-canary-helm-{pid}-abc" for pid in (2**22 + 1, os.getpid()))
+    for folder in (dead, living):
+        folder.mkdir()
+        (folder / "values.json").write_text("{}")
+    helm._sweep()
+    assert not dead.exists(), "it holds credentials"
+    assert living.exists()
