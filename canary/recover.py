@@ -4,13 +4,18 @@ The engine keeps such operations as `pending_operations` of the state, warns of 
 person to find out what became of each (https://www.pulumi.com/docs/support/troubleshooting/, "interrupted updates").
 Here the cluster is asked. What exists is recorded as a resource that did not become ready, so that the next `up`
 writes it again and waits for it; what does not exist is forgotten, so that the next `up` makes it.
+
+A deletion that was begun goes on in the cluster, whoever waits for it: a run that is cancelled leaves the resource in
+the state, and the next `up` would take it for there. So its end is waited for, and the resource is forgotten.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +30,8 @@ KUBERNETES = "kubernetes:"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"  # noqa: S105 - Pulumi's mark of a wrapped secret
 INTERRUPTED = "the run that made this was interrupted"
+DELETION_SECONDS = 60.0
+POLL_SECONDS = 0.2
 State = dict[str, Any]
 
 
@@ -45,31 +52,40 @@ class Mended:
     recorded: tuple[str, ...] = ()
     forgotten: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = (
             (self.recorded, "made but not recorded, and are in the state now"),
             (self.forgotten, "not made yet"),
             (self.repeated, "being changed, and will be written again"),
+            (self.deleted, "being deleted, and are gone"),
         )
         told = "; ".join(f"{', '.join(names)} {fate}" for names, fate in parts if names)
-        return f"an earlier run was interrupted, its state is mended: {told}"
+        return f"a run was interrupted, its state is mended: {told}" if told else ""
 
 
 Repair = tuple[State, Mended]
 
 
-def mend(engine: Engine, with_cluster: Callable[[Callable[[Cluster], Repair]], Repair]) -> Mended | None:
-    """Bring the stack's state in order; None where nothing was left unfinished."""
+def mend(
+    engine: Engine,
+    with_cluster: Callable[[Callable[[Cluster], Repair]], Repair],
+    deleting: AbstractSet[str] = frozenset(),
+) -> Mended | None:
+    """Bring the stack's state in order; None where nothing was left unfinished.
+
+    `deleting` names, by URN, resources whose deletion was begun and not waited for.
+    """
     exported = engine.call("stack", "export", "--show-secrets")
     if stack_is_missing(exported.stderr):
         return None
     if exported.returncode != 0:
         raise Failure("the stack's state cannot be read", details=tuple(exported.stderr.splitlines()))
     state: State = json.loads(exported.stdout)
-    if not (state.get("deployment") or {}).get("pending_operations"):
+    if not deleting and not (state.get("deployment") or {}).get("pending_operations"):
         return None
-    mended_state, mended = with_cluster(lambda cluster: repaired(state, cluster))
+    mended_state, mended = with_cluster(lambda cluster: repaired(state, cluster, deleting))
     imported = engine.call("stack", "import", text=json.dumps(mended_state))
     if imported.returncode != 0:
         raise Failure(
@@ -81,17 +97,21 @@ def mend(engine: Engine, with_cluster: Callable[[Callable[[Cluster], Repair]], R
     return mended
 
 
-def repaired(state: State, cluster: Cluster) -> tuple[State, Mended]:
-    """Return the state without pending operations, and what was done for it."""
+def repaired(state: State, cluster: Cluster, deleting: AbstractSet[str] = frozenset()) -> Repair:
+    """Return the state without pending operations and without what was being deleted, and what was done for it."""
     state = copy.deepcopy(state)
     deployment = state["deployment"]
     pending = deployment.pop("pending_operations", None) or []
     resources: list[State] = deployment.setdefault("resources", [])
     known = {resource["urn"]: resource for resource in resources if not resource.get("delete")}
+    deleting = deleting | {operation["resource"]["urn"] for operation in pending if operation["type"] == "deleting"}
+    deleted = _forget_deleted(resources, deleting, cluster)
     recorded, forgotten, repeated = [], [], []
     for operation in pending:
         resource, kind = operation["resource"], operation["type"]
-        name = resource["urn"].rsplit("::", 1)[-1]
+        name = _name(resource)
+        if resource["urn"] in deleting and kind == "deleting":
+            continue
         if resource["urn"] in known:
             _write_again(known[resource["urn"]], cluster)
             repeated.append(name)
@@ -100,7 +120,51 @@ def repaired(state: State, cluster: Cluster) -> tuple[State, Mended]:
             recorded.append(name)
         elif kind == "creating":
             forgotten.append(name)
-    return state, Mended(*(tuple(dict.fromkeys(names)) for names in (recorded, forgotten, repeated)))
+    return state, Mended(*(tuple(dict.fromkeys(names)) for names in (recorded, forgotten, repeated, deleted)))
+
+
+def _forget_deleted(resources: list[State], deleting: AbstractSet[str], cluster: Cluster) -> list[str]:
+    """Take from `resources` what is gone, when its deletion has come to its end; return the names.
+
+    A Helm release is no one object: it is written again by the next `up`, and deleted again by the next `destroy`.
+    """
+    deadline = time.monotonic() + DELETION_SECONDS
+    gone = []
+    for resource in [resource for resource in resources if resource["urn"] in deleting]:
+        if resource["type"] == RELEASE or resource["type"].endswith("Patch"):
+            resource["initErrors"] = [INTERRUPTED]
+        elif resource["type"].startswith(KUBERNETES) and _deletion_ended(resource, cluster, deadline):
+            resources.remove(resource)
+            gone.append(_name(resource))
+    _keep_to(resources, {resource["urn"] for resource in resources})
+    return gone
+
+
+def _keep_to(resources: list[State], urns: AbstractSet[str]) -> None:
+    """The engine takes no state whose resources depend on one that is not in it."""
+    for resource in resources:
+        if "dependencies" in resource:
+            resource["dependencies"] = [urn for urn in resource["dependencies"] or [] if urn in urns]
+        for key, on in (resource.get("propertyDependencies") or {}).items():
+            resource["propertyDependencies"][key] = [urn for urn in on or [] if urn in urns]
+
+
+def _deletion_ended(resource: State, cluster: Cluster, deadline: float) -> bool:
+    """Whether the resource's object is gone; one that is on its way is waited for until `deadline`."""
+    inputs = plain(resource.get("inputs") or {})
+    metadata = inputs.get("metadata") or {}
+    place = (inputs.get("apiVersion", ""), inputs.get("kind", ""), metadata.get("namespace") or "")
+    while True:
+        live = cluster.find(*place, metadata.get("name", ""))
+        if live is None:
+            return True
+        if not (live.get("metadata") or {}).get("deletionTimestamp") or time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+
+
+def _name(resource: State) -> str:
+    return str(resource["urn"].rsplit("::", 1)[-1])
 
 
 def _write_again(resource: State, cluster: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ORPHAN_SECONDS = 60.0
 """How long an engine whose `canary` was killed may take to end what it had begun."""
-CLUSTER_SECONDS = 30.0
+CLUSTER_SECONDS = 90.0
+"""For all questions of a recovery; it may wait for a deletion to end."""
 ATTEMPTS = 4
 """A run, after at most: freeing a lock, making the stack, mending the state."""
 
@@ -55,6 +57,8 @@ class Session:
         for _ in range(ATTEMPTS):
             with self.ui.progress(f"{operation} of stack {self.stack}") as show:
                 outcome = self.engine.run(operation, show if not operation.is_preview else diagnostics_to(show))
+            if outcome.interrupted:
+                self._await_deletions(outcome)
             if outcome.ok or outcome.interrupted:
                 return outcome
             locks = locks_in(outcome.stderr)
@@ -72,13 +76,21 @@ class Session:
                 return outcome
         return outcome
 
-    def mend(self) -> None:
-        """Bring the state in order that an interrupted run left, and say so."""
+    def mend(self, deleting: AbstractSet[str] = frozenset()) -> None:
+        """Bring the state in order that an interrupted run left, and say so; `deleting` as for `recover.mend`."""
         from canary.recover import mend
 
-        mended = mend(self.engine, self.with_cluster)
-        if mended is not None:
+        mended = mend(self.engine, self.with_cluster, deleting)
+        if mended is not None and str(mended):
             self.ui.note(str(mended))
+
+    def _await_deletions(self, outcome: Outcome) -> None:
+        """A cancelled run does not wait for what it had begun to delete, but the cluster deletes it."""
+        steps = outcome.record.steps.values()
+        deleting = frozenset(step.urn for step in steps if step.op == "delete" and step.state == "failed")
+        if deleting:
+            self.ui.note("waiting for what is being deleted")
+            self.mend(deleting)
 
     def with_cluster(self, ask: Callable[[Cluster], T]) -> T:
         """Return what `ask` finds out from the stack's cluster; raises Failure where it does not answer."""

@@ -28,6 +28,7 @@ _TEXTS = objects.words("chart description keyring name namespace postrender vers
 _OTHERS = objects.words("maxHistory repositoryOpts resourceNames timeout values checksum")
 _IN_USE = "cannot re-use a name that is still in use"
 _BUSY = "another operation (install/upgrade/rollback) is in progress"
+_UNINSTALLED = "has no deployed releases"
 _NOT_FOUND = "release: not found"
 
 Object = Mapping[str, Any]
@@ -152,13 +153,14 @@ class Releases:
         try:
             self._run_chart(helm.upgrade_args(inputs, chart, labels), inputs, chart)
         except helm.HelmError as error:
-            if _BUSY not in str(error):
+            if _BUSY not in str(error) and _UNINSTALLED not in str(error):
                 raise
-            # the stack is locked, so nobody else is at work on this release: an update was killed in the middle of it
+            # the stack is locked, so nobody else is at work on this release: a run was killed in the middle of it
             self._say_interrupted(urn, inputs)
-            self._mend(inputs)
-            live = self._look(str(inputs["namespace"]), str(inputs["name"]))
-            args = helm.upgrade_args if live else helm.install_args
+            where = (str(inputs["namespace"]), str(inputs["name"]))
+            if self._look(*where):
+                self._mend(inputs)
+            args = helm.upgrade_args if self._look(*where) else helm.install_args
             self._run_chart(args(inputs, chart, labels), inputs, chart)
 
     def _say_interrupted(self, urn: str, inputs: Object) -> None:

@@ -57,7 +57,7 @@ def project(cluster: Cluster, tmp_path: Path) -> Project:
     return Project.create(tmp_path, cluster)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mesh(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The mesh, put into the sandbox by a stack of its own, for stacks that use an existing one."""
     project = Project.create(tmp_path_factory.mktemp("mesh"), cluster)

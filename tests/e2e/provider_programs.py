@@ -46,6 +46,16 @@ def web(options: Options, container: dict[str, Any], pod: dict[str, Any], spec: 
         k8s.core.v1.Service("service", metadata=named("web"), spec={"selector": labels, "ports": ports}, opts=after)
 
 
+def webs(options: Options, bad: dict[str, dict[str, Any]]) -> None:
+    """Deployments side by side, each with something of its own in container, pod or spec."""
+    for name, own in bad.items():
+        labels = {"app": name}
+        serving = {"name": "web", "image": ECHO, "args": ["-listen=:5678"], **own.get("container", {})}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [serving], **own.get("pod", {})}}
+        spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template, **own.get("spec", {})}
+        k8s.apps.v1.Deployment(name, metadata=named(name), spec=spec, opts=options())
+
+
 def widgets(options: Options, weight: int, annotations: dict[str, str]) -> None:
     """A kind and an object of it."""
     spec_schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -93,7 +103,7 @@ def once(options: Options) -> None:
 
 
 PROGRAMS: dict[str, Callable[..., None]] = {
-    program.__name__: program for program in (nothing, web, widgets, config_maps, patch, once)
+    program.__name__: program for program in (nothing, web, webs, widgets, config_maps, patch, once)
 }
 
 

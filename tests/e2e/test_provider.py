@@ -106,26 +106,26 @@ def test_a_change_by_hand_is_seen_after_a_refresh_and_undone_without_a_conflict(
     assert stack.get("deployment", "web")["spec"]["replicas"] == 1
 
 
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        ({"container": {"image": "nowhere.invalid/none:1"}}, "nowhere.invalid/none:1"),
-        ({"container": {"args": ["-no-such-flag"]}, "spec": {"minReadySeconds": 5}}, "no-such-flag"),
-        ({"container": {"readinessProbe": {"httpGet": {"port": 9}, "periodSeconds": 1}}}, "Readiness probe failed"),
-        ({"pod": {"nodeSelector": {"no": "such-node"}}}, "Unschedulable"),
-        ({"pod": {"serviceAccountName": "nobody"}}, "nobody"),
-    ],
-    ids=["image", "crash", "probe", "unschedulable", "forbidden"],
-)
-def test_a_deployment_that_does_not_get_ready_says_why_and_is_mended_by_the_next_update(
-    stack: Stack, bad: dict[str, Any], reason: str
-) -> None:
+def test_deployments_that_do_not_get_ready_say_why_and_are_mended_by_the_next_update(stack: Stack) -> None:
+    bad: dict[str, tuple[dict[str, Any], str]] = {
+        "image": ({"container": {"image": "nowhere.invalid/none:1"}}, "nowhere.invalid/none:1"),
+        "crash": ({"container": {"args": ["-no-such-flag"]}, "spec": {"minReadySeconds": 5}}, "no-such-flag"),
+        "probe": (
+            {"container": {"readinessProbe": {"httpGet": {"port": 9}, "periodSeconds": 1}}},
+            "Readiness probe failed",
+        ),
+        "unschedulable": ({"pod": {"nodeSelector": {"no": "such-node"}}}, "Unschedulable"),
+        "forbidden": ({"pod": {"serviceAccountName": "nobody"}}, "nobody"),
+    }
     begun = time.monotonic()
-    _, error = stack.run("up", "web", **{**WEB, **bad})
+    _, error = stack.run("up", "webs", bad={name: own for name, (own, _) in bad.items()})
     assert time.monotonic() - begun < READY_SECONDS + 20
-    assert reason in error
-    assert stack.changes("up", "web", **WEB) == {"web": "update"}, "what was made is in the state"
-    assert stack.get("deployment", "web")["status"]["readyReplicas"] == 1
+    for name, (_, reason) in bad.items():
+        assert reason in error, f"the reason of {name}"
+    mended = stack.changes("up", "webs", bad={name: {} for name in bad})
+    assert mended == dict.fromkeys(bad, "update"), "what was made is in the state"
+    for name in bad:
+        assert stack.get("deployment", name)["status"]["readyReplicas"] == 1
 
 
 def test_a_kind_and_an_object_of_it_come_in_one_update_and_conflicts_name_the_other_manager(stack: Stack) -> None:

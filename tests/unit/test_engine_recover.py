@@ -83,12 +83,44 @@ def test_an_object_that_was_not_made_is_forgotten() -> None:
     assert mended == Mended(forgotten=("website-version-1",))
 
 
-@pytest.mark.parametrize("kind", ["updating", "deleting"])
-def test_what_was_being_changed_is_written_again(kind: str) -> None:
-    mended_state, mended = repaired(state([(kind, DEPLOYMENT)], (DEPLOYMENT,)), Cluster())
+def test_what_was_being_changed_is_written_again() -> None:
+    mended_state, mended = repaired(state([("updating", DEPLOYMENT)], (DEPLOYMENT,)), Cluster())
     (resource,) = mended_state["deployment"]["resources"]
     assert resource["initErrors"] == [INTERRUPTED], "the cluster may hold the new value and the state the old one"
     assert mended == Mended(repeated=("website-version-1",))
+
+
+def test_what_was_being_deleted_is_forgotten_once_it_is_gone_and_nothing_depends_on_it() -> None:
+    dependent = {**NAMESPACE, "dependencies": [DEPLOYMENT["urn"]], "propertyDependencies": {"a": [DEPLOYMENT["urn"]]}}
+    mended_state, mended = repaired(state([("deleting", DEPLOYMENT)], (DEPLOYMENT, dependent)), Cluster())
+    (resource,) = mended_state["deployment"]["resources"]
+    assert resource["urn"] == NAMESPACE["urn"]
+    assert resource["dependencies"] == []
+    assert resource["propertyDependencies"] == {"a": []}
+    assert mended == Mended(deleted=("website-version-1",))
+
+
+def test_the_end_of_a_deletion_that_a_cancelled_run_had_begun_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects: dict[tuple[str, str, str], Any] = {
+        ("Deployment", "website", "web-v1"): {"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z"}}
+    }
+    monkeypatch.setattr("time.sleep", lambda _: objects.clear())
+    mended_state, mended = repaired(state([], (DEPLOYMENT,)), Cluster(objects), frozenset({str(DEPLOYMENT["urn"])}))
+    assert mended_state["deployment"]["resources"] == []
+    assert mended == Mended(deleted=("website-version-1",))
+
+
+def test_what_was_to_be_deleted_and_never_was_stays_as_it_is() -> None:
+    cluster = Cluster(objects={("Deployment", "website", "web-v1"): LIVE})
+    mended_state, mended = repaired(state([("deleting", DEPLOYMENT)], (DEPLOYMENT,)), cluster)
+    assert mended_state["deployment"]["resources"] == [DEPLOYMENT]
+    assert mended == Mended()
+    assert str(mended) == "", "there is nothing to tell"
+
+
+def test_a_release_that_was_being_uninstalled_is_written_again() -> None:
+    mended_state, _ = repaired(state([("deleting", RELEASE)], (RELEASE,)), Cluster())
+    assert mended_state["deployment"]["resources"][0]["initErrors"] == [INTERRUPTED]
 
 
 @pytest.mark.parametrize("deployed", [True, False])
