@@ -6,6 +6,7 @@ A run is one call of the CLI with the flags of Pulumi's Automation API: `--clien
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -109,7 +111,8 @@ class Engine:
         from canary.program import Program, served
 
         begin = time.monotonic()
-        program, record = Program(self.project.root), Record()
+        record = Record()
+        program = Program(self.project.root, partial(self._check, operation, record))
         os.chdir(self.project.root)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="canary-")))
@@ -119,7 +122,7 @@ class Engine:
             errors = stack.enter_context((folder / "stderr").open("w+", encoding="utf-8"))
             # A group of its own: Ctrl-C at the terminal reaches this process alone, which passes it on.
             process = subprocess.Popen(
-                _bound_to_us() + command,
+                _bound_to_us(operation) + command,
                 cwd=self.project.root,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -134,6 +137,15 @@ class Engine:
             stderr = errors.read()
         seconds = time.monotonic() - begin
         return Outcome(operation, record, code, stderr, seconds, cancelled.is_set(), program.failure)
+
+    def _check(self, operation: Operation, record: Record) -> None:
+        """Called by the engine, which holds the stack's lock: refuse to go on from a state that is not in order.
+
+        The engine warns of creations that an earlier run left unfinished, and forgets its deletions.
+        """
+        if operation is Operation.UP and unfinished(self.call("stack", "export").stdout):
+            record.pending = True
+            raise RuntimeError("an earlier run left operations unfinished")
 
     def call(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a small command of the CLI for the stack, with `text` on its stdin."""
@@ -187,6 +199,11 @@ class Engine:
                 signal.signal(number, handler)
 
 
+def unfinished(export: str) -> bool:
+    """Whether a state, as exported, has operations that were begun and not ended."""
+    return bool(export) and bool((json.loads(export).get("deployment") or {}).get("pending_operations"))
+
+
 def _stopping_on_pending(process: subprocess.Popen[bytes], record: Record, show: Show) -> Seen:
     """Show what happens; but where an earlier run left operations unfinished, stop at once: they are mended first."""
     stopped = Event()
@@ -235,7 +252,12 @@ def _follow(log: Path, record: Record, seen: Seen, ended: Event) -> None:
             ended.wait(POLL_SECONDS)
 
 
-def _bound_to_us() -> list[str]:
-    """Prefix of a command that is cancelled when this process is killed, where the system offers it (Linux)."""
+def _bound_to_us(operation: Operation) -> list[str]:
+    """Prefix of a command that ends when this process is killed, where the system offers it (Linux).
+
+    It is cancelled; but a cancelled destroy keeps in the state what it had begun to delete, and does not say so there.
+    A killed one does.
+    """
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
-    return [setpriv, "--pdeathsig", "INT"] if setpriv else []
+    ending = "KILL" if operation is Operation.DESTROY else "INT"
+    return [setpriv, "--pdeathsig", ending] if setpriv else []

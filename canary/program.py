@@ -10,7 +10,7 @@ from __future__ import annotations
 import pkgutil
 import runpy
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,16 +35,18 @@ NEEDED = (
 
 @dataclass
 class Program:
-    """Runs `__main__.py` of the project in `root`; `failure` is what it raised, if anything."""
+    """Runs `__main__.py` of the project in `root`, after `check`; `failure` is what they raised, if anything."""
 
     root: Path
+    check: Callable[[], None] = lambda: None
     failure: BaseException | None = field(default=None)
     loaded: Event = field(default_factory=Event)
 
     def __call__(self) -> None:
         """Run the program, as the engine's language host does."""
-        self.loaded.wait()
         try:
+            self.check()
+            self.loaded.wait()
             runpy.run_path(str(self.root / "__main__.py"), run_name="__main__")
         except BaseException as error:
             self.failure = error

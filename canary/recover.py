@@ -19,6 +19,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from canary.engine import unfinished
 from canary.exit_codes import ExitCode
 from canary.failure import Failure
 from canary.trouble import stack_is_missing
@@ -82,9 +83,9 @@ def mend(
         return None
     if exported.returncode != 0:
         raise Failure("the stack's state cannot be read", details=tuple(exported.stderr.splitlines()))
-    state: State = json.loads(exported.stdout)
-    if not deleting and not (state.get("deployment") or {}).get("pending_operations"):
+    if not deleting and not unfinished(exported.stdout):
         return None
+    state: State = json.loads(exported.stdout)
     mended_state, mended = with_cluster(lambda cluster: repaired(state, cluster, deleting))
     imported = engine.call("stack", "import", text=json.dumps(mended_state))
     if imported.returncode != 0:

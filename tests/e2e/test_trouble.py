@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -56,6 +57,13 @@ def running_pulumi(folder: Path) -> list[int]:
     return found
 
 
+def kill_all(project: Project, command: subprocess.Popen[str]) -> None:
+    """The command, the engine and its providers, at once, as a machine that is switched off does it."""
+    for pid in [command.pid, *running_pulumi(project.folder)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("moment", [0.8, 2.0, 4.0])
 @pytest.mark.parametrize("whom", ["the command", "all its processes"])
 def test_an_up_killed_half_way_is_put_right_by_the_next_one(shop: Project, whom: str, moment: float) -> None:
@@ -66,7 +74,7 @@ def test_an_up_killed_half_way_is_put_right_by_the_next_one(shop: Project, whom:
         if whom == "the command":
             up.kill()
         else:
-            os.killpg(up.pid, signal.SIGKILL)
+            kill_all(shop, up)
     up.wait()
     wait_until(lambda: not running_pulumi(shop.folder), "the end of the orphaned engine", 30)
     again = shop.canary("up", "--stack", STACK, "--yes")
@@ -92,15 +100,20 @@ def test_of_two_ups_at_once_the_second_is_refused_with_the_holder_and_the_remedy
     assert first.returncode == 0, output
 
 
-@pytest.mark.parametrize("moment", [1.0, 2.0])
-def test_an_up_after_a_killed_destroy_ends_right(shop: Project, moment: float) -> None:
+@pytest.mark.parametrize(
+    ("whom", "moment"), [("the command", 1.3), ("all its processes", 1.0), ("all its processes", 1.8)]
+)
+def test_an_up_after_a_killed_destroy_ends_right(shop: Project, whom: str, moment: float) -> None:
     """What was being deleted goes on being deleted, and must not be taken for there."""
     shop.up(STACK)
     destroy = shop.popen("destroy", "--stack", STACK, "--yes")
     try:
         destroy.wait(moment)
     except subprocess.TimeoutExpired:
-        os.killpg(destroy.pid, signal.SIGKILL)
+        if whom == "the command":
+            destroy.kill()
+        else:
+            kill_all(shop, destroy)
     destroy.wait()
     wait_until(lambda: not running_pulumi(shop.folder), "the end of the orphaned engine", 30)
     again = shop.canary("up", "--stack", STACK, "--yes")

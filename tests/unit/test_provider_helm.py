@@ -231,8 +231,19 @@ def test_unknown_values_are_not_rendered(releases: release.Releases, monkeypatch
                 "another operation (install/upgrade/rollback) is in progress",
             ],
             True,
-            ["install", "upgrade", "status", "get", "history", "uninstall"]
-            + ["status", "get", "upgrade", "status", "get"],
+            [
+                "install",
+                "upgrade",
+                "status",
+                "get",
+                "history",
+                "uninstall",
+                "status",
+                "get",
+                "upgrade",
+                "status",
+                "get",
+            ],
         ),
     ],
 )
