@@ -78,7 +78,7 @@ def _on_a_sandbox() -> Iterator[tuple[str, list[float]]]:
         _start()
         with tempfile.TemporaryDirectory() as folder:
             project = _Project(Path(folder))
-            project.write(90)
+            project.write(100)
             yield (
                 "up",
                 _repeat("up", lambda: project.canary("up", "--yes"), after=lambda: project.canary("destroy", "--yes")),
@@ -134,10 +134,10 @@ class _Project:
             "PULUMI_CONFIG_PASSPHRASE": "only for benchmarks",
         }
         began = time.monotonic()
-        words = [str(CANARY), "up", "--stack", "dev", "--yes"]
+        words, quiet = [str(CANARY), "up", "--stack", "dev", "--yes"], subprocess.DEVNULL
         with (
             httpx.Client(timeout=5, trust_env=False) as client,
-            subprocess.Popen(words, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL) as process,
+            subprocess.Popen(words, cwd=self.folder, env=environment, stdout=quiet, stderr=quiet) as process,
         ):
             while client.get(self.sandbox.gateway_url).text.strip() != wanted:
                 if time.monotonic() - began > 60:
@@ -169,6 +169,7 @@ def _folder_of_its_own() -> Iterator[Path]:
 
 def _repeat(name: str, run: Callable[[], object], after: Callable[[], object] = lambda: None) -> list[float]:
     seconds = []
+    print(f"measuring: {FIGURES[name][0]}", file=sys.stderr, flush=True)
     for _ in range(FIGURES[name][2]):
         began = time.monotonic()
         run()
