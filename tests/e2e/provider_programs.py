@@ -50,7 +50,7 @@ def webs(options: Options, bad: dict[str, dict[str, Any]]) -> None:
     """Deployments side by side, each with something of its own in container, pod or spec."""
     for name, own in bad.items():
         labels = {"app": name}
-        serving = {"name": "web", "image": ECHO, "args": ["-listen=:5678"], **own.get("container", {})}
+        serving = {"name": "web", "image": ECHO, "args": ["-listen=:5678", "-text=hello"], **own.get("container", {})}
         template = {"metadata": {"labels": labels}, "spec": {"containers": [serving], **own.get("pod", {})}}
         spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template, **own.get("spec", {})}
         k8s.apps.v1.Deployment(name, metadata=named(name), spec=spec, opts=options())

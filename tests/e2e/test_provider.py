@@ -125,7 +125,8 @@ def test_deployments_that_do_not_get_ready_say_why_and_are_mended_by_the_next_up
     mended = stack.changes("up", "webs", bad={name: {} for name in bad})
     assert mended == dict.fromkeys(bad, "update"), "what was made is in the state"
     for name in bad:
-        assert stack.get("deployment", name)["status"]["readyReplicas"] == 1
+        status = stack.get("deployment", name)["status"]
+        assert status.get("readyReplicas") == 1, f"{name} was said to be ready: {status}"
 
 
 def test_a_kind_and_an_object_of_it_come_in_one_update_and_conflicts_name_the_other_manager(stack: Stack) -> None:
