@@ -94,7 +94,7 @@ def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> E
 
     services = tuple(_service(client, settings, name, recorded) for name in settings.services)
     try:
-        port = next((service.gateway_port for service in settings.services.values()), settings.mesh.gateway.port)
+        port = next((service.gateway_port for service in settings.services.values()), settings.mesh.gateway.ports[0])
         gateway = gateway_url(client, settings, port)
     except Failure as failure:
         gateway = f"{failure.message}; remedy: {failure.remedy}"

@@ -77,7 +77,7 @@ class Environment:
                     name=mesh.gateway.name,
                     namespace=self._namespaces[mesh.gateway.namespace].namespace_name,
                     service_type=mesh.gateway.service_type.value,
-                    ports=gateway_ports(self._settings),
+                    ports=mesh.gateway.ports,
                     node_port=mesh.gateway.node_port,
                 ),
                 push_debounce=mesh.push_debounce,
@@ -144,12 +144,6 @@ class Environment:
             }
             for name, service in self._settings.services.items()
         }
-
-
-def gateway_ports(settings: Settings) -> tuple[int, ...]:
-    """Return the HTTP ports of the gateway's Service: its own first, then what services claim beside it."""
-    claimed = sorted({service.gateway_port for service in settings.services.values()})
-    return (settings.mesh.gateway.port, *(port for port in claimed if port != settings.mesh.gateway.port))
 
 
 def version_args(service: str, version: str, settings: VersionSettings) -> VersionArgs:

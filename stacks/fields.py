@@ -10,11 +10,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from stacks.problems import nearest
-from traffic.fields import DNS_LABEL, Port, wrong
+from traffic.fields import wrong
 
-HOST = rf"\*|\*\.{DNS_LABEL}(\.{DNS_LABEL})*|{DNS_LABEL}(\.{DNS_LABEL})+"
 VERSION = r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?"
-DURATION = r"([0-9]+(\.[0-9]+)?(ms|s|m))+"
 QUANTITY = r"([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?"
 RESOURCE = r"cpu|memory|ephemeral-storage|hugepages-[0-9A-Za-z]+|[a-z0-9.-]+/[A-Za-z0-9._-]+"
 PERCENTAGE = r"(100|[0-9]{1,2})%"
@@ -24,7 +22,6 @@ IMAGE = (
     r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
 OLDEST_ISTIO = (1, 22)
-PORTS_OF_ISTIO = (15000, 15001, 15002, 15004, 15006, 15008, 15020, 15021, 15053, 15090)
 USER_OF_ISTIO = 1337
 CAPABILITIES = (
     "ALL", "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN",
@@ -47,32 +44,6 @@ def istio_version(value: str) -> str:
     if tuple(int(part) for part in value.split(".")[:2]) < OLDEST_ISTIO:
         raise wrong(f"Istio {value} does not serve networking.istio.io/v1", allowed, "choose a newer release")
     return value
-
-
-def duration(value: str) -> str:
-    """Return `value` if it is a duration as Go writes it."""
-    if re.fullmatch(DURATION, value):
-        return value
-    raise wrong(f"{value!r} is not a duration", "a number with a unit, ms, s or m", "write 10ms, for example")
-
-
-def host(value: str) -> str:
-    """Return `value` if an Istio Gateway can claim it: `*`, a DNS name or `*.example.com`."""
-    # A name without a dot means a Service of the namespace to Istio, not a host.
-    if len(value) <= 253 and re.fullmatch(HOST, value) and not re.fullmatch(r"[0-9.]+", value):
-        return value
-    raise wrong(
-        f"{value!r} is not a host that a gateway can claim",
-        "'*', a name with a dot such as shop.example.com, or *.example.com; lower case, no scheme, port, path",
-        _host_remedy(value),
-    )
-
-
-def _host_remedy(value: str) -> str:
-    bare = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
-    if bare != value and re.fullmatch(HOST, bare):
-        return f"write {bare!r}; the port is the service's `gatewayPort`"
-    return "write '*' for every host that no other service claims"
 
 
 def image(value: str) -> str:
@@ -143,17 +114,6 @@ def chart_source(value: str) -> str:
         f"{value!r} is neither a chart repository nor a folder",
         "a URL that begins with https://, http:// or oci://, or a folder that begins with /, ./, ../ or ~",
         "write https://istio-release.storage.googleapis.com/charts for Istio's own repository",
-    )
-
-
-def open_port(value: int) -> int:
-    """Return `value` if Istio's proxies leave that port free (Istio: Ports used by Istio)."""
-    if value not in PORTS_OF_ISTIO:
-        return value
-    raise wrong(
-        f"port {value} belongs to Istio's proxy in the same pod",
-        f"any port but {', '.join(map(str, PORTS_OF_ISTIO))}",
-        "choose another port, such as 8080",
     )
 
 
@@ -234,8 +194,6 @@ def _text(pattern: str, **more: Any) -> WithJsonSchema:
 
 
 IstioVersion = Annotated[str, AfterValidator(istio_version), _text(VERSION)]
-Duration = Annotated[str, AfterValidator(duration), _text(DURATION)]
-Host = Annotated[str, AfterValidator(host), _text(HOST, maxLength=253)]
 Image = Annotated[str, AfterValidator(image), _text(IMAGE, maxLength=512)]
 Quantity = Annotated[
     str,
@@ -248,7 +206,6 @@ CountOrPercentage = Annotated[
     BeforeValidator(count_or_percentage),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": f"^{PERCENTAGE}$"}]}),
 ]
-OpenPort = Annotated[Port, AfterValidator(open_port)]
 UserId = Annotated[int, Field(ge=0, le=2**31 - 1), AfterValidator(user_id)]
 Capability = Annotated[str, AfterValidator(capability), WithJsonSchema({"type": "string", "enum": list(CAPABILITIES)})]
 ChartSource = Annotated[str, AfterValidator(chart_source), _text(r"(https?|oci)://.+|(/|\./|\.\./|~|\$).*")]

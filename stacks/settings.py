@@ -23,7 +23,6 @@ from stacks.settings_model import (
     ImagePullPolicy,
     MeshSettings,
     MeshValues,
-    Mtls,
     Probe,
     Resources,
     Sample,
@@ -37,7 +36,7 @@ from stacks.settings_model import (
 )
 from stacks.settings_security import Capabilities, SeccompProfile, SeccompType, SecurityContext
 from stacks.stack_file import StackFile, read_stack_file
-from traffic.model import Rule
+from traffic.model import Rule, own_gateway
 
 __all__ = [
     "Capabilities",
@@ -47,7 +46,6 @@ __all__ = [
     "ImagePullPolicy",
     "MeshSettings",
     "MeshValues",
-    "Mtls",
     "Probe",
     "Resources",
     "Sample",
@@ -71,8 +69,8 @@ __all__ = [
 OURS = f"{NAMESPACE}:"
 TEXT_KEY = "versionHeader"
 """The only key whose value is text."""
-NUMBER_KEY = "readyWithin"
-"""The only key whose value is a number."""
+NUMBER_KEYS = ("readyWithin", "takenWithin")
+"""The keys whose value is a number."""
 
 
 def load(
@@ -138,10 +136,11 @@ def _ours(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unquoted(values: dict[str, Any]) -> dict[str, Any]:
     """Take the quotes from a number: Pulumi puts them there when it writes a file, as `pulumi config set` does."""
-    number = values.get(NUMBER_KEY)
-    if isinstance(number, str) and number.isascii() and number.isdecimal() and not number.startswith("0"):
-        return {**values, NUMBER_KEY: int(number)}
-    return values
+    return {key: int(value) if key in NUMBER_KEYS and _is_number(value) else value for key, value in values.items()}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdecimal() and not value.startswith("0")
 
 
 def _from_text(key: str, text: str, source: StackFile | None) -> Any:
@@ -227,4 +226,10 @@ def _filled_service(name: str, service: ServiceSettings) -> ServiceSettings:
         for version, given in service.versions.items()
     }
     route = service.route or (Rule(to=next(iter(versions))),)
-    return service.model_copy(update={"namespace": service.namespace or name, "versions": versions, "route": route})
+    filled = {
+        "namespace": service.namespace or name,
+        "gateways": service.gateways or (own_gateway(name),),
+        "versions": versions,
+        "route": route,
+    }
+    return service.model_copy(update=filled)

@@ -16,22 +16,27 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_valid
 from stacks.fields import (
     ChartSource,
     CountOrPercentage,
-    Duration,
     FileName,
     FilePath,
-    Host,
     HttpPath,
     Image,
     IstioVersion,
     MountPath,
-    OpenPort,
     Quantity,
     ResourceName,
     VariableName,
 )
 from stacks.settings_security import SecurityContext
-from traffic.fields import DnsLabel, HeaderName, Model, Port, Text, wrong
-from traffic.model import Rule
+from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, wrong
+from traffic.model import (
+    ExternalService,
+    Mtls,
+    NamespaceSecurity,
+    OutboundTrafficPolicy,
+    ServiceRouting,
+    SharedGateway,
+    VersionRouting,
+)
 
 OFFICIAL_CHARTS = "https://istio-release.storage.googleapis.com/charts"
 
@@ -39,14 +44,6 @@ Count = Annotated[int, Field(ge=0, le=1000)]
 Seconds = Annotated[int, Field(ge=0, le=3600)]
 Positive = Annotated[int, Field(ge=1, le=3600)]
 Values = dict[str, Any]
-
-
-class Mtls(StrEnum):
-    """Modes of Istio's PeerAuthentication."""
-
-    STRICT = "STRICT"
-    PERMISSIVE = "PERMISSIVE"
-    DISABLE = "DISABLE"
 
 
 class ServiceType(StrEnum):
@@ -98,10 +95,14 @@ class GatewaySettings(Model):
     service_type: Annotated[ServiceType, Strict(False)] = Field(
         default=ServiceType.LOAD_BALANCER, description="Type of the gateway's Service."
     )
-    port: OpenPort = Field(default=80, description="Port of the gateway's Service for HTTP.")
+    ports: Annotated[tuple[OpenPort, ...], Field(min_length=1), Strict(False)] = Field(
+        default=(80,),
+        examples=[[80, 443]],
+        description="Ports of the gateway's Service; services and `gateways` use no other.",
+    )
     node_port: Annotated[int, Field(ge=30000, le=32767)] | None = Field(
         default=None,
-        description="Port of every node that leads to the gateway; left out, Kubernetes chooses.",
+        description="Port of every node that leads to the first of `ports`; left out, Kubernetes chooses.",
     )
 
     @model_validator(mode="after")
@@ -131,6 +132,13 @@ class MeshSettings(Model):
     mtls: Annotated[Mtls, Strict(False)] = Field(
         default=Mtls.STRICT,
         description="Whether workloads accept plain text beside mutual TLS; not said with install: false.",
+    )
+    deny_by_default: bool = Field(
+        default=False, description="Answer 403 to what no `authorization.allow` lets through, in the whole mesh."
+    )
+    outbound_traffic_policy: Annotated[OutboundTrafficPolicy, Strict(False)] = Field(
+        default=OutboundTrafficPolicy.ALLOW_ANY,
+        description="What becomes of calls to hosts that the mesh does not know; `egress` makes hosts known.",
     )
     charts: ChartSource = Field(
         default=OFFICIAL_CHARTS, description="Repository of Istio's charts, or a folder of them."
@@ -232,7 +240,7 @@ class Strategy(Model):
         return self
 
 
-class VersionSettings(Model):
+class VersionSettings(VersionRouting):
     """One version of a service: one Deployment."""
 
     image: Image = Field(examples=["hashicorp/http-echo:1.0.0"], description="Image of the container.")
@@ -285,23 +293,12 @@ class VersionSettings(Model):
         return self
 
 
-class ServiceSettings(Model):
-    """One service: what callers name, its versions, and the route between them."""
+class ServiceSettings(ServiceRouting):
+    """One service: what callers name, its versions with their pods, and the route between them."""
 
-    namespace: DnsLabel = Field(default="", description="Namespace of the service; left out, the service's name.")
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1), Strict(False)] = Field(
-        examples=[["*"]],
-        description="Hosts at the gateway that lead to the service: '*', DNS names, or wildcards.",
-    )
-    port: Port = Field(default=80, description="Port of the service inside the cluster.")
-    gateway_port: OpenPort = Field(default=80, description="Port at the gateway that leads to the service.")
     versions: Annotated[dict[DnsLabel, VersionSettings], Field(min_length=1)] = Field(
         examples=[{"version-1": {"image": "hashicorp/http-echo:1.0.0", "port": 5678}}],
         description="The versions, by name; the name is also that of Istio's subset.",
-    )
-    route: Annotated[tuple[Rule, ...], Field(min_length=1), Strict(False)] = Field(
-        default=(),
-        description="Rules in order; the first that fits decides. Left out with one version, all goes there.",
     )
 
 
@@ -342,7 +339,19 @@ class Settings(Model):
     ready_within: Annotated[int, Field(ge=10, le=3600)] = Field(
         default=300, description="Seconds that an `up` waits for each Deployment and each chart."
     )
+    taken_within: Annotated[int, Field(ge=1, le=600)] = Field(
+        default=30, description="Seconds that the Envoys of the mesh may take to follow a change of routes."
+    )
     samples: Annotated[tuple[Annotated[Sample, Strict(False)], ...], AfterValidator(_once), Strict(False)] = Field(
         default=(), description="Sample systems whose services are laid under `services`."
     )
+    gateways: dict[DnsLabel, SharedGateway] = Field(
+        default_factory=dict, description="Gateways that services share, by name: ports, hosts, TLS."
+    )
     services: dict[DnsLabel, ServiceSettings] = Field(default_factory=dict, description="Services, by name.")
+    namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
+        default_factory=dict, description="What holds for all services of a namespace, by its name."
+    )
+    egress: dict[DnsLabel, ExternalService] = Field(
+        default_factory=dict, description="Hosts outside the mesh that its services may call, by a name of your own."
+    )

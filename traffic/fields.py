@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import re2
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -22,6 +22,13 @@ DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 HEADER_NAME = r"[-_.a-z0-9]+"
 LONGEST_REGEX = 1024  # Istio refuses longer ones
 NOT_HEADERS = ("uri", "scheme", "method", "authority")
+COOKIE_NAME = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
+LABEL_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+DURATION = r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+"
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+HOST = rf"\*|\*\.{DNS_LABEL}(\.{DNS_LABEL})*|{DNS_LABEL}(\.{DNS_LABEL})+"
+PORTS_OF_ISTIO = (15000, 15001, 15002, 15004, 15006, 15008, 15020, 15021, 15053, 15090)
 
 
 class Model(BaseModel):
@@ -63,7 +70,7 @@ def header_name(value: str) -> str:
         raise wrong(
             f"Istio ignores {value!r} among the headers",
             allowed,
-            f"use the match's own key `{value}:`" if value in ("uri", "method") else "take it out",
+            f"use the match's own key `{value}:`",
         )
     if re.fullmatch(HEADER_NAME, value):
         return value
@@ -101,6 +108,85 @@ def regex(value: str) -> str:
     return value
 
 
+def cookie_name(value: str) -> str:
+    """Return `value` if it can name a cookie (RFC 6265)."""
+    if re.fullmatch(COOKIE_NAME, value):
+        return value
+    raise wrong(
+        f"{value!r} cannot name a cookie",
+        "letters, digits and !#$%&'*+-.^_`|~, without spaces, '=' and ';'",
+        "write website-version, for example",
+    )
+
+
+def label_key(value: str) -> str:
+    """Return `value` if it can be the key of a Kubernetes label."""
+    if re.fullmatch(LABEL_KEY, value) and len(value.rpartition("/")[2]) <= 63:
+        return value
+    raise wrong(
+        f"{value!r} cannot be a label's key",
+        "letters, digits, '-', '_' and '.', at most 63, after a DNS name and '/' where there is one",
+        "write app, for example",
+    )
+
+
+def label_value(value: str) -> str:
+    """Return `value` if it can be the value of a Kubernetes label."""
+    if re.fullmatch(LABEL_VALUE, value) and len(value) <= 63:
+        return value
+    raise wrong(
+        f"{value!r} cannot be a label's value",
+        "letters, digits, '-', '_' and '.', at most 63",
+        "write website, for example",
+    )
+
+
+def duration(value: str) -> str:
+    """Return `value` if it is a duration as Go writes it, of a millisecond or more."""
+    if re.fullmatch(DURATION, value) and seconds(value) >= UNITS["ms"]:
+        return value
+    raise wrong(
+        f"{value!r} is not a duration",
+        "a number with a unit, ms, s, m or h, of at least 1ms",
+        "write 10ms or 1.5s, for example",
+    )
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a duration: 90.0 for `1m30s`."""
+    return float(sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", text)))
+
+
+def host(value: str) -> str:
+    """Return `value` if an Istio Gateway can claim it: `*`, a DNS name or `*.example.com`."""
+    # A name without a dot means a Service of the namespace to Istio, not a host.
+    if len(value) <= 253 and re.fullmatch(HOST, value) and not re.fullmatch(r"[0-9.]+", value):
+        return value
+    raise wrong(
+        f"{value!r} is not a host that a gateway can claim",
+        "'*', a name with a dot such as shop.example.com, or *.example.com; lower case, no scheme, port, path",
+        _host_remedy(value),
+    )
+
+
+def _host_remedy(value: str) -> str:
+    bare = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
+    if bare != value and re.fullmatch(HOST, bare):
+        return f"write {bare!r}; the port is the service's `gatewayPort`"
+    return "write '*' for every host that no other service claims"
+
+
+def open_port(value: int) -> int:
+    """Return `value` if Istio's proxies leave that port free (Istio: Ports used by Istio)."""
+    if value not in PORTS_OF_ISTIO:
+        return value
+    raise wrong(
+        f"port {value} belongs to Istio's proxy in the same pod",
+        f"any port but {', '.join(map(str, PORTS_OF_ISTIO))}",
+        "choose another port, such as 8080",
+    )
+
+
 DnsLabel = Annotated[
     str,
     AfterValidator(dns_label),
@@ -113,3 +199,18 @@ Regex = Annotated[str, AfterValidator(regex), WithJsonSchema({"type": "string", 
 Text = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+OpenPort = Annotated[Port, AfterValidator(open_port)]
+Percentage = Annotated[float, Field(ge=0, le=100), Strict(False)]
+"""Percent with decimals, as in Istio's `percentage.value`."""
+HttpStatus = Annotated[int, Field(ge=200, le=599)]
+Duration = Annotated[str, AfterValidator(duration), WithJsonSchema({"type": "string", "pattern": f"^({DURATION})$"})]
+Host = Annotated[
+    str, AfterValidator(host), WithJsonSchema({"type": "string", "pattern": f"^({HOST})$", "maxLength": 253})
+]
+CookieName = Annotated[
+    str, AfterValidator(cookie_name), WithJsonSchema({"type": "string", "pattern": f"^{COOKIE_NAME}$"})
+]
+LabelKey = Annotated[str, AfterValidator(label_key), WithJsonSchema({"type": "string", "pattern": f"^{LABEL_KEY}$"})]
+LabelValue = Annotated[
+    str, AfterValidator(label_value), WithJsonSchema({"type": "string", "pattern": f"^{LABEL_VALUE}$"})
+]

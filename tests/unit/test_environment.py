@@ -253,7 +253,8 @@ def test_the_recreate_strategy_has_no_rolling_update(deploy: Deploy, website: di
     }
 
 
-def test_the_gateway_exposes_every_port_that_a_service_claims(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_the_gateway_exposes_the_ports_of_the_settings(deploy: Deploy, website: dict[str, Any]) -> None:
+    website["mesh"] = {**website.get("mesh", {}), "gateway": {"ports": [80, 9191]}}
     website["services"]["website"]["gatewayPort"] = 9191
     run = deploy(_environment(website))
 

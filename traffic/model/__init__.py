@@ -1,0 +1,71 @@
+"""The route model: what a stack's config says about requests, typed and checked."""
+
+from traffic.model.actions import (
+    Abort,
+    CorsPolicy,
+    Delay,
+    DirectResponse,
+    Fault,
+    HeaderOperations,
+    Headers,
+    Mirror,
+    Percent,
+    Redirect,
+    Retries,
+    Rewrite,
+    Sticky,
+    UriRegexRewrite,
+)
+from traffic.model.egress import EgressPort, ExternalService, OutboundTrafficPolicy
+from traffic.model.gateway import MESH, Protocol, Server, ServerTls, SharedGateway, own_gateway
+from traffic.model.match import Match, StringMatch, cookie_pattern
+from traffic.model.policy import TrafficPolicy
+from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, Target, target, version_label
+from traffic.model.security import AccessRule, Authorization, JwtRule, Mtls, MutualTls, NamespaceSecurity
+from traffic.model.service import RouteTable, ServiceRouting, VersionRouting
+
+__all__ = [
+    "MESH",
+    "ONE_VERSION",
+    "WEIGHTS",
+    "Abort",
+    "AccessRule",
+    "Authorization",
+    "CorsPolicy",
+    "Delay",
+    "DirectResponse",
+    "EgressPort",
+    "ExternalService",
+    "Fault",
+    "HeaderOperations",
+    "Headers",
+    "JwtRule",
+    "Match",
+    "Mirror",
+    "Mtls",
+    "MutualTls",
+    "NamespaceSecurity",
+    "OutboundTrafficPolicy",
+    "Percent",
+    "Protocol",
+    "Redirect",
+    "Retries",
+    "Rewrite",
+    "Route",
+    "RouteTable",
+    "Rule",
+    "Server",
+    "ServerTls",
+    "ServiceRouting",
+    "SharedGateway",
+    "Sticky",
+    "StringMatch",
+    "Target",
+    "TrafficPolicy",
+    "UriRegexRewrite",
+    "VersionRouting",
+    "cookie_pattern",
+    "own_gateway",
+    "target",
+    "version_label",
+]

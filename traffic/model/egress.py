@@ -1,0 +1,95 @@
+"""Hosts outside the mesh that its services may call. Field names and meaning are those of Istio's ServiceEntry
+(https://istio.io/latest/docs/reference/config/networking/service-entry/).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, Strict, model_validator
+
+from traffic.fields import Host, Model, Port, wrong
+
+
+class OutboundTrafficPolicy(StrEnum):
+    """What becomes of calls to hosts that the mesh does not know (Istio: MeshConfig.outboundTrafficPolicy)."""
+
+    ALLOW_ANY = "ALLOW_ANY"
+    REGISTRY_ONLY = "REGISTRY_ONLY"
+
+
+class EgressProtocol(StrEnum):
+    """What an outside host speaks."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+    HTTP2 = "HTTP2"
+    GRPC = "GRPC"
+    TLS = "TLS"
+    TCP = "TCP"
+
+
+class Resolution(StrEnum):
+    """How its addresses are found."""
+
+    NONE = "NONE"
+    STATIC = "STATIC"
+    DNS = "DNS"
+
+
+def _address(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise wrong(
+            f"{value!r} is not an IP address", "an IPv4 or IPv6 address", "write 192.0.2.1, for example"
+        ) from None
+    return value
+
+
+class EgressPort(Model):
+    """One port of an outside host."""
+
+    number: Port = Field(examples=[443], description="The port.")
+    protocol: Annotated[EgressProtocol, Strict(False)] = Field(
+        default=EgressProtocol.TLS, description="What it speaks; TLS: the caller's own, which is passed through."
+    )
+
+
+class ExternalService(Model):
+    """Hosts outside the mesh, known to it from now on."""
+
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1), Strict(False)] = Field(
+        examples=[["api.example.com"]], description="Their names."
+    )
+    ports: Annotated[tuple[EgressPort, ...], Field(min_length=1), Strict(False)] = Field(
+        default=(EgressPort(number=443),), description="Their ports; left out, 443 with the caller's own TLS."
+    )
+    resolution: Annotated[Resolution, Strict(False)] = Field(
+        default=Resolution.DNS, description="DNS: by name; STATIC: the `endpoints`; NONE: where the caller wants to go."
+    )
+    endpoints: Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], Strict(False)] = Field(
+        default=(), description="Their addresses, for STATIC."
+    )
+
+    @model_validator(mode="after")
+    def _endpoints_for_static(self) -> ExternalService:
+        if (self.resolution is Resolution.STATIC) != bool(self.endpoints):
+            raise wrong(
+                f"resolution is {self.resolution.value}, and {'endpoints are' if self.endpoints else 'none is'} given",
+                "endpoints with resolution: STATIC, and only then",
+                "write resolution: STATIC" if self.endpoints else "add endpoints: [192.0.2.1], for example",
+            )
+        if self.resolution is Resolution.DNS and any("*" in host for host in self.hosts):
+            raise wrong(
+                "a wildcard cannot be looked up in DNS", "resolution: NONE for wildcards", "write resolution: NONE"
+            )
+        if "*" in self.hosts:
+            raise wrong(
+                "'*' would let every host through",
+                "names, or wildcards such as *.example.com",
+                "name the hosts, or set mesh.outboundTrafficPolicy to ALLOW_ANY",
+            )
+        return self

@@ -1,0 +1,107 @@
+"""Gateways: hosts and ports at which requests come into the mesh. Field names and meaning are those of Istio's Gateway
+(https://istio.io/latest/docs/reference/config/networking/gateway/).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, Strict, model_validator
+
+from traffic.fields import Host, Model, OpenPort, Text, wrong
+
+MESH = "mesh"
+"""Istio's name for all sidecars: a route bound to it holds for callers inside the mesh."""
+
+
+class Protocol(StrEnum):
+    """What a gateway's port speaks."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+
+
+class ServerTlsMode(StrEnum):
+    """Who shows a certificate: the gateway alone, or the caller too."""
+
+    SIMPLE = "SIMPLE"
+    MUTUAL = "MUTUAL"
+
+
+class TlsVersion(StrEnum):
+    """Versions of TLS."""
+
+    TLSV1_2 = "TLSV1_2"
+    TLSV1_3 = "TLSV1_3"
+
+
+class ServerTls(Model):
+    """TLS of a gateway's port, or the redirect to HTTPS of a port that speaks HTTP."""
+
+    https_redirect: bool = Field(default=False, description="Answer every request with a redirect to https://.")
+    mode: Annotated[ServerTlsMode, Strict(False)] | None = Field(
+        default=None, description="SIMPLE: the gateway has a certificate; MUTUAL: callers need one too."
+    )
+    credential_name: Text | None = Field(
+        default=None,
+        description="Secret in the gateway's namespace: tls.crt and tls.key, for MUTUAL also ca.crt.",
+    )
+    min_protocol_version: Annotated[TlsVersion, Strict(False)] | None = Field(
+        default=None, description="Oldest version of TLS that is spoken."
+    )
+
+    @model_validator(mode="after")
+    def _mode_with_certificate(self) -> ServerTls:
+        if self.mode and self.credential_name is None:
+            raise wrong(
+                f"{self.mode.value} needs a certificate",
+                "credentialName: the name of a Secret in the gateway's namespace",
+                "add credentialName: shop-cert, for example, and make the Secret: "
+                "kubectl create secret tls shop-cert --cert=… --key=… --namespace=istio-ingress",
+            )
+        if self.mode is None and (self.credential_name or self.min_protocol_version):
+            raise wrong("a certificate without a mode says nothing", "mode: SIMPLE or MUTUAL", "add mode: SIMPLE")
+        return self
+
+
+class Server(Model):
+    """One port of a gateway."""
+
+    port: OpenPort = Field(examples=[443], description="Port of the gateway's Service.")
+    protocol: Annotated[Protocol, Strict(False)] = Field(default=Protocol.HTTP, description="What the port speaks.")
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1), Strict(False)] = Field(
+        examples=[["shop.example.com"]], description="Hosts that are let in."
+    )
+    tls: ServerTls | None = Field(default=None, description="TLS of HTTPS, or the redirect to it.")
+
+    @model_validator(mode="after")
+    def _tls_fits_protocol(self) -> Server:
+        ends_tls = self.tls is not None and self.tls.mode is not None
+        redirects = self.tls is not None and self.tls.https_redirect
+        if self.protocol is Protocol.HTTPS and (not ends_tls or redirects):
+            raise wrong(
+                "HTTPS needs a certificate" if not ends_tls else "a port that speaks HTTPS redirects to HTTPS",
+                "tls with mode and credentialName beside protocol: HTTPS",
+                "write tls: {mode: SIMPLE, credentialName: shop-cert}, for example",
+            )
+        if self.protocol is Protocol.HTTP and ends_tls:
+            raise wrong(
+                "a port that speaks HTTP has no certificate",
+                "tls: {httpsRedirect: true} beside HTTP",
+                "write protocol: HTTPS, or take mode and credentialName out",
+            )
+        return self
+
+
+class SharedGateway(Model):
+    """A Gateway that several services share, in the namespace of the gateway's pods."""
+
+    servers: Annotated[tuple[Server, ...], Field(min_length=1), Strict(False)] = Field(
+        examples=[[{"port": 80, "hosts": ["*.example.com"]}]], description="Its ports, each with its hosts."
+    )
+
+
+def own_gateway(service: str) -> str:
+    """Return the name of the Gateway that a service has for itself."""
+    return f"{service}-gateway"
