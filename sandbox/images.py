@@ -21,6 +21,7 @@ from sandbox.modules import ISTIO_VERSION, MODULES
 from sandbox.oci import File, Folder, Link, Recipe
 
 DISK_MEGABYTES = 400
+APPS_VERSION = "1.0.0"  # of the services in apps/
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _USERS = b"root:x:0:0:root:/root:/sbin/nologin\nistio-proxy:x:1337:1337:istio-proxy:/:/sbin/nologin\n"
 _AUTHORITIES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
@@ -56,6 +57,7 @@ def recipes(binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe,
             binary("http-echo"),
             user="65532:65532",
         ),
+        _one_program(f"docker.io/istio-canary/echo:{APPS_VERSION}", architecture, binary("echo"), user="65532:65532"),
         _pilot(binary, architecture),
         _proxy(binary, architecture, bootstrap),
     )

@@ -1,8 +1,9 @@
 """The programs that are built from the public Go module proxy, one Go module of ours for each family of them.
 
 sandbox/modules/<name>/ holds its go.mod, whose `tool` lines name the programs, and its go.sum, which pins every source
-to a hash. Programs are static (CGO_ENABLED=0): they run on any Linux and in images that hold nothing else. See the Go
-documents "Go Modules Reference" and "Build and test caching".
+to a hash. The services of our own are built likewise, from apps/<name>/. Programs are static (CGO_ENABLED=0): they run
+on any Linux and in images that hold nothing else. See the Go documents "Go Modules Reference" and "Build and test
+caching".
 
 To change a version: edit go.mod, then complete it and go.sum, in its folder, by `go list -mod=mod -deps tool`.
 """
@@ -23,6 +24,7 @@ from sandbox.commands import BuildError, run_logged
 from sandbox.progress import Step
 
 FOLDER = Path(__file__).resolve().parent / "modules"
+APPS = Path(__file__).resolve().parent.parent / "apps"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # platform.machine() -> Go's and the images' name
 ISTIO_VERSION = "1.31.0"  # the release that go.mod's commit of istio.io/istio is
 _GO_OUTSIDE_PATH = Path("/usr/local/go/bin/go")  # where go.dev has it installed; sudo's PATH has no such folder
@@ -30,7 +32,7 @@ _GO_OUTSIDE_PATH = Path("/usr/local/go/bin/go")  # where go.dev has it installed
 
 @dataclass(frozen=True, kw_only=True)
 class GoModule:
-    """One folder of sandbox/modules/ and what is built from it.
+    """One folder of sandbox/modules/, or of apps/ for a service of ours, and what is built from it.
 
     `main` is the module whose required version goes into `stamps` (the linker's -X settings). `disk_megabytes` is what
     a build from nothing took: sources, build cache and programs.
@@ -44,10 +46,11 @@ class GoModule:
     tags: str = ""
     package: str = "tool"
     renamed: tuple[str, str] | None = None  # what `go build` calls a program, and what it is called here
+    app: bool = False
 
     @property
     def folder(self) -> Path:
-        return FOLDER / self.name
+        return (APPS if self.app else FOLDER) / self.name
 
     @property
     def version(self) -> str:
@@ -132,6 +135,7 @@ MODULES = (
     ),
     GoModule(name="coredns", programs=("coredns",), disk_megabytes=2300, main="github.com/coredns/coredns"),
     GoModule(name="pause", programs=("pause",), disk_megabytes=20, package="."),
+    GoModule(name="echo", programs=("echo",), disk_megabytes=100, package=".", app=True),
 )
 
 

@@ -173,10 +173,15 @@ def test_the_programs_of_a_module_are_named_after_all_that_decides_on_them() -> 
 @pytest.mark.parametrize("module", MODULES, ids=[module.name for module in MODULES])
 def test_each_module_pins_its_sources(module: GoModule) -> None:
     assert module.go_version <= modules.needed_go()
-    if module.name != "pause":
+    if module.package == "tool" or "require" in (module.folder / "go.mod").read_text():
         assert (module.folder / "go.sum").exists(), "a build may not take what no hash pins"
     for stamp in module.stamps:
         assert "{" not in module.linker_flags, f"{stamp} is filled in"
+
+
+def test_a_service_of_ours_is_built_from_its_folder_in_apps() -> None:
+    apps = {module.name for module in MODULES if module.app}
+    assert apps == {folder.parent.name for folder in (CHECKOUT / "apps").glob("*/go.mod")}
 
 
 def test_the_kubernetes_programs_say_the_version_that_go_mod_requires() -> None:

@@ -140,6 +140,7 @@ def test_the_images_have_the_names_that_the_charts_and_stacks_ask_for(recipes: d
         "docker.io/local/pause:1",
         "registry.k8s.io/coredns/coredns:v1.14.5",
         "docker.io/hashicorp/http-echo:1.0.0",
+        "docker.io/istio-canary/echo:1.0.0",
         "docker.io/istio/pilot:1.31.0",
         "docker.io/istio/proxyv2:1.31.0",
     }

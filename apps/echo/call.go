@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// call is a request to send from this pod: POST /_call. It goes out as it is written here: the path is not cleaned,
+// header names keep their case, nothing is added but what HTTP/1.1 asks for, and redirects are not followed.
+type call struct {
+	Method  string      `json:"method"`
+	Address string      `json:"address"` // "name:port" or "10.1.2.3:80", to connect to; local addresses only
+	URI     string      `json:"uri"`     // path and query
+	Host    string      `json:"host"`    // left out: the address
+	Headers [][2]string `json:"headers"`
+}
+
+// called is the answer to a call.
+type called struct {
+	Status  int         `json:"status"`
+	Headers [][2]string `json:"headers"` // names in lower case
+	Body    string      `json:"body"`
+}
+
+const callSeconds = 30
+
+var dialer = &net.Dialer{Timeout: 5 * time.Second, Control: onlyLocal}
+
+// onlyLocal lets no caller use this pod to reach the world outside.
+func onlyLocal(_, address string, _ syscall.RawConn) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); ip == nil || !(ip.IsPrivate() || ip.IsLoopback()) {
+		return fmt.Errorf("%s is no local address", host)
+	}
+	return nil
+}
+
+func serveCall(answer http.ResponseWriter, request *http.Request) {
+	var wanted call
+	if err := json.NewDecoder(request.Body).Decode(&wanted); err != nil {
+		http.Error(answer, "a call is JSON: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	result, err := wanted.send(request)
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusBadGateway)
+		return
+	}
+	writeJSON(answer, http.StatusOK, result)
+}
+
+// send writes the request by itself: Go's own client would clean paths and name headers its way.
+func (c call) send(request *http.Request) (called, error) {
+	connection, err := dialer.DialContext(request.Context(), "tcp", c.Address)
+	if err != nil {
+		return called{}, err
+	}
+	defer connection.Close()
+	if err := connection.SetDeadline(time.Now().Add(callSeconds * time.Second)); err != nil {
+		return called{}, err
+	}
+	if _, err := connection.Write(c.bytes()); err != nil {
+		return called{}, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: c.Method})
+	if err != nil {
+		return called{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return called{}, err
+	}
+	result := called{Status: response.StatusCode, Headers: [][2]string{}, Body: string(body)}
+	for name, values := range response.Header {
+		for _, value := range values {
+			result.Headers = append(result.Headers, [2]string{strings.ToLower(name), value})
+		}
+	}
+	return result, nil
+}
+
+func (c call) bytes() []byte {
+	var text bytes.Buffer
+	host := c.Host
+	if host == "" {
+		host = c.Address
+	}
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", c.Method, c.URI, host)
+	for _, header := range c.Headers {
+		fmt.Fprintf(&text, "%s: %s\r\n", header[0], header[1])
+	}
+	text.WriteString("\r\n")
+	return text.Bytes()
+}

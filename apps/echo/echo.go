@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// received is a request as it came in. Header names are in lower case, the values of a name in the order received.
+type received struct {
+	Version   string              `json:"version"`
+	Pod       string              `json:"pod"`
+	Method    string              `json:"method"`
+	URI       string              `json:"uri"`
+	Path      string              `json:"path"`
+	Query     string              `json:"query"`
+	Host      string              `json:"host"`
+	Protocol  string              `json:"protocol"`
+	Headers   map[string][]string `json:"headers"`
+	BodyBytes int64               `json:"bodyBytes"`
+	Status    int                 `json:"status"` // of the answer
+}
+
+type echo struct {
+	version string
+	pod     string
+	memory  *memory
+
+	mutex    sync.Mutex
+	failures map[string]int // how often a key was answered with a failure
+}
+
+func newEcho(version string) *echo {
+	pod, _ := os.Hostname() // empty where the machine has no name
+	return &echo{version: version, pod: pod, memory: newMemory(rememberedKeys), failures: map[string]int{}}
+}
+
+// ServeHTTP does not use http.ServeMux, which redirects paths such as //a: here they are what a test asks about.
+func (e *echo) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+	switch request.URL.Path {
+	case "/_health":
+		return
+	case "/_seen":
+		writeJSON(answer, http.StatusOK, e.memory.seen(request.URL.Query().Get("key")))
+	case "/_call":
+		serveCall(answer, request)
+	default:
+		e.answer(answer, request)
+	}
+}
+
+func (e *echo) answer(answer http.ResponseWriter, request *http.Request) {
+	order, err := parseOrder(request.Header)
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusBadRequest)
+		return
+	}
+	size, err := io.Copy(io.Discard, request.Body)
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusBadRequest)
+		return
+	}
+	seen := e.received(request, size)
+	seen.Status = e.status(order)
+	e.memory.remember(request.Header.Get("x-echo-key"), seen)
+	select {
+	case <-time.After(order.delay):
+	case <-request.Context().Done():
+		return
+	}
+	for _, header := range order.headers {
+		answer.Header().Add(header[0], header[1])
+	}
+	writeJSON(answer, seen.Status, seen)
+}
+
+func (e *echo) received(request *http.Request, size int64) received {
+	path, query, _ := strings.Cut(request.RequestURI, "?")
+	headers := make(map[string][]string, len(request.Header))
+	for name, values := range request.Header {
+		headers[strings.ToLower(name)] = values
+	}
+	return received{
+		Version: e.version, Pod: e.pod, Method: request.Method, URI: request.RequestURI, Path: path, Query: query,
+		Host: request.Host, Protocol: request.Proto, Headers: headers, BodyBytes: size,
+	}
+}
+
+// status says how to answer, and counts the failures of a key that is to fail only so many times.
+func (e *echo) status(order order) int {
+	if order.key == "" {
+		return order.status
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if e.failures[order.key] >= order.times {
+		return http.StatusOK
+	}
+	e.failures[order.key]++
+	return order.status
+}
+
+func writeJSON(answer http.ResponseWriter, status int, content any) {
+	answer.Header().Set("content-type", "application/json")
+	answer.WriteHeader(status)
+	_ = json.NewEncoder(answer).Encode(content) // a caller that has gone is nobody's error
+}

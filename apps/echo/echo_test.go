@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func ask(t *testing.T, handler http.Handler, method, uri string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	request := httptest.NewRequest(method, uri, nil)
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		request.Header.Add(name, value)
+	}
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, request)
+	return answer
+}
+
+func body[T any](t *testing.T, answer *httptest.ResponseRecorder) T {
+	t.Helper()
+	var content T
+	if err := json.Unmarshal(answer.Body.Bytes(), &content); err != nil {
+		t.Fatalf("%v in %s", err, answer.Body)
+	}
+	return content
+}
+
+func TestAnswersWithWhatItReceived(t *testing.T) {
+	answer := ask(t, newEcho("version-1"), "PUT", "http://shop.example.com//a/../b%20c?q=1&q=2", "X-Two: a", "x-two: b")
+	got := body[received](t, answer)
+	if got.Version != "version-1" || got.Method != "PUT" || got.Host != "shop.example.com" {
+		t.Errorf("got %+v", got)
+	}
+	if got.Path != "http://shop.example.com//a/../b%20c" || got.Query != "q=1&q=2" {
+		t.Errorf("the path is what was sent, not cleaned: %q %q", got.Path, got.Query)
+	}
+	if fmt.Sprint(got.Headers["x-two"]) != "[a b]" {
+		t.Errorf("each value of a repeated header is there: %v", got.Headers)
+	}
+}
+
+func TestFailsAsOftenAsAKeyAsks(t *testing.T) {
+	server := newEcho("")
+	for number, want := range []int{503, 503, 200, 200} {
+		if got := ask(t, server, "GET", "/", "x-echo-status: 503 times=2 key=a").Code; got != want {
+			t.Errorf("request %d was answered %d, not %d", number+1, got, want)
+		}
+	}
+	if got := ask(t, server, "GET", "/", "x-echo-status: 503 times=2 key=b").Code; got != 503 {
+		t.Errorf("another key counts for itself, got %d", got)
+	}
+	if got := ask(t, server, "GET", "/", "x-echo-status: 418").Code; got != 418 {
+		t.Errorf("without a key it always fails, got %d", got)
+	}
+}
+
+func TestRefusesOrdersThatItCannotRead(t *testing.T) {
+	for _, header := range []string{
+		"x-echo-status: abc", "x-echo-status: 99", "x-echo-status: 503 times=2", "x-echo-status: 503 key=a",
+		"x-echo-status: 503 after=2", "x-echo-delay: soon", "x-echo-header: color",
+	} {
+		if got := ask(t, newEcho(""), "GET", "/", header).Code; got != http.StatusBadRequest {
+			t.Errorf("%q was answered %d", header, got)
+		}
+	}
+}
+
+func TestWaitsAndAddsHeadersWhenTold(t *testing.T) {
+	began := time.Now()
+	answer := ask(t, newEcho(""), "GET", "/", "x-echo-delay: 30ms", "x-echo-header: x-color: blue", "x-echo-header: x-color: red")
+	if time.Since(began) < 30*time.Millisecond {
+		t.Error("it did not wait")
+	}
+	if got := fmt.Sprint(answer.Header().Values("x-color")); got != "[blue red]" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestRemembersTheRequestsOfAKey(t *testing.T) {
+	server := newEcho("version-2")
+	ask(t, server, "GET", "/first", "x-echo-key: a")
+	ask(t, server, "GET", "/second", "x-echo-key: a", "x-echo-status: 503")
+	ask(t, server, "GET", "/other", "x-echo-key: b")
+	seen := body[[]received](t, ask(t, server, "GET", "/_seen?key=a"))
+	if len(seen) != 2 || seen[0].Path != "/first" || seen[1].Status != 503 {
+		t.Errorf("got %+v", seen)
+	}
+	if answer := ask(t, server, "GET", "/_seen?key=c").Body.String(); answer != "[]\n" {
+		t.Errorf("nothing is an empty list, got %s", answer)
+	}
+}
+
+func TestForgetsTheOldestKeys(t *testing.T) {
+	memory := newMemory(2)
+	for _, key := range []string{"a", "b", "a", "c", ""} {
+		memory.remember(key, received{})
+	}
+	if len(memory.seen("a")) != 0 || len(memory.seen("b")) != 1 || len(memory.seen("c")) != 1 {
+		t.Errorf("got %v", memory.byKey)
+	}
+}
+
+func TestCallsAsWritten(t *testing.T) {
+	upstream := httptest.NewServer(newEcho("upstream"))
+	defer upstream.Close()
+	wanted, _ := json.Marshal(call{
+		Method: "PATCH", Address: upstream.Listener.Addr().String(), URI: "//a/../b?", Host: "shop.example.com",
+		Headers: [][2]string{{"x-two", "a"}, {"x-two", "b"}, {"x-echo-status", "418"}},
+	})
+	answer := httptest.NewRecorder()
+	newEcho("").ServeHTTP(answer, httptest.NewRequest("POST", "/_call", strings.NewReader(string(wanted))))
+	result := body[called](t, answer)
+	var seen received
+	if err := json.Unmarshal([]byte(result.Body), &seen); err != nil {
+		t.Fatal(err)
+	}
+	if result.Status != 418 || seen.URI != "//a/../b?" || seen.Host != "shop.example.com" || seen.Method != "PATCH" {
+		t.Errorf("got %+v", seen)
+	}
+	if fmt.Sprint(seen.Headers) != "map[x-echo-status:[418] x-two:[a b]]" {
+		t.Errorf("nothing is added: %v", seen.Headers)
+	}
+}
+
+func TestCallsNobodyOutside(t *testing.T) {
+	for address, allowed := range map[string]bool{
+		"127.0.0.1:80": true, "10.244.0.7:80": true, "[::1]:80": true, "8.8.8.8:80": false, "169.254.169.254:80": false,
+	} {
+		if err := onlyLocal("tcp", address, nil); (err == nil) != allowed {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestFinishesWhatIsUnderWayWhenItIsToEnd(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	server := newEcho("")
+	go func() { ended <- serve(ctx, []string{address}, server, 10*time.Second) }()
+	status := make(chan int, 1)
+	go func() {
+		request, _ := http.NewRequest("GET", "http://"+address, nil)
+		request.Header.Set("x-echo-delay", "200ms")
+		request.Header.Set("x-echo-key", "slow")
+		for { // until it listens
+			if response, err := http.DefaultClient.Do(request); err == nil {
+				status <- response.StatusCode
+				return
+			}
+		}
+	}()
+	for len(server.memory.seen("slow")) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	if got := <-status; got != http.StatusOK {
+		t.Errorf("the request was answered %d", got)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,3 @@
+module istio-canary/apps/echo
+
+go 1.26.0

@@ -1,0 +1,41 @@
+package main
+
+import "sync"
+
+// rememberedKeys bounds the memory: of the keys, the newest are kept.
+const rememberedKeys = 20000
+
+// memory holds the requests that came in with a key.
+type memory struct {
+	mutex sync.Mutex
+	limit int
+	order []string // keys, oldest first
+	byKey map[string][]received
+}
+
+func newMemory(limit int) *memory {
+	return &memory{limit: limit, byKey: map[string][]received{}}
+}
+
+func (m *memory) remember(key string, request received) {
+	if key == "" {
+		return
+	}
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if _, known := m.byKey[key]; !known {
+		m.order = append(m.order, key)
+		if len(m.order) > m.limit {
+			delete(m.byKey, m.order[0])
+			m.order = m.order[1:]
+		}
+	}
+	m.byKey[key] = append(m.byKey[key], request)
+}
+
+// seen returns the requests of a key in the order received; without any, an empty list.
+func (m *memory) seen(key string) []received {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return append([]received{}, m.byKey[key]...)
+}
