@@ -141,19 +141,15 @@ def _version(client: Client, name: str, service: ServiceSettings, version: str) 
 
 
 def _wanted(settings: Settings, name: str) -> list[Any]:
-    from traffic.render import virtual_service
+    from traffic.render import virtual_services
 
-    service = settings.services[name]
-    spec = virtual_service(
-        service=name,
-        namespace=service.namespace,
-        hosts=service.hosts,
-        gateways=[],
-        route=service.route,
-        port=service.port,
+    specs = virtual_services(
+        settings.services,
+        name,
+        gateway_namespace=settings.mesh.gateway.namespace,
         version_header=settings.version_header,
     )
-    return list(spec["http"])
+    return list(specs[name]["http"])
 
 
 def _drift(live: Spec, recorded: Spec | None, wanted: list[Any]) -> str:

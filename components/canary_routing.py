@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -10,116 +10,104 @@ import pulumi_kubernetes as k8s
 
 from components.base import Component
 from traffic import render
-from traffic.model import Route
+from traffic.model import RouteTable, own_gateway
 
 API_VERSION = "networking.istio.io/v1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CanaryRoutingArgs:
-    """Which requests reach the service, and how they are shared out.
+    """Which requests reach the service, and how they are shared out, as `routes[service]` says.
 
-    `hosts` are claimed on `gateway_port` of the pods that `gateway_selector` names. `port` is the Service's.
-    `versions` names every version that has pods, also those that the route sends nothing to. With
-    `version_header`, that response header names the version that served.
+    `routes` has every service that the route sends requests to. Shared Gateways are in `gateway_namespace`; the
+    service's own is for the pods that `gateway_selector` names. With `version_header`, that response header names the
+    version that served.
     """
 
     service: str
     namespace: pulumi.Input[str]
-    hosts: Sequence[str]
-    port: int
-    versions: Sequence[str]
-    route: Route
-    gateway_port: int
+    routes: RouteTable
+    gateway_namespace: str
     gateway_selector: Mapping[str, str]
     version_header: str | None = None
 
 
 class CanaryRouting(Component):
-    """Gateway `<service>-gateway`, and VirtualService and DestinationRule `<service>`, of networking.istio.io/v1.
+    """VirtualService and DestinationRule `<service>`, and where it has one of its own, Gateway `<service>-gateway`.
 
     What they say is rendered by `traffic.render` from the same route that is simulated and measured, and the weights
-    stand in the VirtualService alone: a change of weights updates one resource. The subsets of the DestinationRule
-    are there before the VirtualService names them (Istio: "Traffic Management Best Practices"), so that no request
-    is answered with 503 for a subset that Envoy does not know yet.
+    stand in the VirtualService alone: a change of weights updates one resource. (A service with the host `*` that also
+    routes callers inside the mesh needs a second one, `<service>-mesh`.) The subsets of the DestinationRule are there
+    before a VirtualService names them (Istio: "Traffic Management Best Practices"), so that no request is answered
+    with 503 for a subset that Envoy does not know yet.
     """
 
-    gateway: pulumi.Output[str]
-    """The Gateway, as `<namespace>/<name>`."""
-    virtual_service: pulumi.Output[str]
-    """The VirtualService, as `<namespace>/<name>`."""
+    gateway: pulumi.Output[str | None]
+    """The service's own Gateway, as `<namespace>/<name>`; None where it shares others."""
+    virtual_services: pulumi.Output[list[str]]
+    """The VirtualServices, each as `<namespace>/<name>`."""
     destination_rule: pulumi.Output[str]
     """The DestinationRule, as `<namespace>/<name>`."""
+    subsets: pulumi.Resource
+    """The DestinationRule: other services' routes to this one come after it."""
 
     def __init__(self, name: str, args: CanaryRoutingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        gateway = self._gateway(name, args)
-        destination_rule = self._destination_rule(name, args)
-        virtual_service = self._virtual_service(name, args, after=[gateway, destination_rule])
+        gateways = self._gateways(name, args)
+        self.subsets = destination_rule = self._destination_rule(name, args)
+        virtual_services = self._virtual_services(name, args, after=[*gateways, destination_rule])
 
-        self.gateway = gateway.id
-        self.virtual_service = virtual_service.id
+        self.gateway = gateways[0].id if gateways else pulumi.Output.from_input(None)
+        self.virtual_services = pulumi.Output.all(*(virtual_service.id for virtual_service in virtual_services))
         self.destination_rule = destination_rule.id
         self.register_outputs(
             {
                 "gateway": self.gateway,
-                "virtual_service": self.virtual_service,
+                "virtual_services": self.virtual_services,
                 "destination_rule": self.destination_rule,
             }
         )
 
-    def _gateway(self, name: str, args: CanaryRoutingArgs) -> k8s.apiextensions.CustomResource:
-        spec = render.gateway(hosts=args.hosts, port=args.gateway_port, selector=args.gateway_selector)
-        return k8s.apiextensions.CustomResource(
-            f"{name}-gateway",
-            api_version=API_VERSION,
-            kind="Gateway",
-            metadata=_metadata(gateway_name(args.service), args),
-            spec=spec,
-            opts=self._child(),
-        )
+    def _gateways(self, name: str, args: CanaryRoutingArgs) -> list[k8s.apiextensions.CustomResource]:
+        """The service's own Gateway, where its settings name it."""
+        service = args.routes[args.service]
+        if own_gateway(args.service) not in service.gateways:
+            return []
+        spec = render.own_gateway(service, args.gateway_selector)
+        return [self._object(f"{name}-gateway", args, "Gateway", own_gateway(args.service), spec)]
 
     def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> k8s.apiextensions.CustomResource:
-        spec = pulumi.Output.from_input(args.namespace).apply(
-            lambda namespace: render.destination_rule(service=args.service, namespace=namespace, versions=args.versions)
-        )
-        return k8s.apiextensions.CustomResource(
-            f"{name}-destination-rule",
-            api_version=API_VERSION,
-            kind="DestinationRule",
-            metadata=_metadata(args.service, args),
-            spec=spec,
-            opts=self._child(),
-        )
+        spec = render.destination_rule(args.service, args.routes[args.service])
+        return self._object(f"{name}-destination-rule", args, "DestinationRule", args.service, spec)
 
-    def _virtual_service(
+    def _virtual_services(
         self, name: str, args: CanaryRoutingArgs, after: list[pulumi.Resource]
-    ) -> k8s.apiextensions.CustomResource:
-        spec = pulumi.Output.from_input(args.namespace).apply(
-            lambda namespace: render.virtual_service(
-                service=args.service,
-                namespace=namespace,
-                hosts=args.hosts,
-                gateways=[gateway_name(args.service)],
-                route=args.route,
-                port=args.port,
-                version_header=args.version_header,
+    ) -> list[k8s.apiextensions.CustomResource]:
+        specs = render.virtual_services(
+            args.routes, args.service, gateway_namespace=args.gateway_namespace, version_header=args.version_header
+        )
+        return [
+            self._object(
+                f"{name}{object_name.removeprefix(args.service)}-virtual-service",
+                args,
+                "VirtualService",
+                object_name,
+                spec,
+                depends_on=after,
             )
-        )
+            for object_name, spec in specs.items()
+        ]
+
+    def _object(
+        self, name: str, args: CanaryRoutingArgs, kind: str, object_name: str, spec: render.Spec, **options: object
+    ) -> k8s.apiextensions.CustomResource:
         return k8s.apiextensions.CustomResource(
-            f"{name}-virtual-service",
+            name,
             api_version=API_VERSION,
-            kind="VirtualService",
-            metadata=_metadata(args.service, args),
+            kind=kind,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=object_name, namespace=args.namespace, labels={"app": args.service}
+            ),
             spec=spec,
-            opts=self._child(depends_on=after),
+            opts=self._child(**options),
         )
-
-
-def gateway_name(service: str) -> str:
-    """Return the name of a service's Gateway."""
-    return f"{service}-gateway"
-
-
-def _metadata(name: str, args: CanaryRoutingArgs) -> k8s.meta.v1.ObjectMetaArgs:
-    return k8s.meta.v1.ObjectMetaArgs(name=name, namespace=args.namespace, labels={"app": args.service})

@@ -15,6 +15,11 @@ from components.names import BASE_RELEASE, ISTIOD_RELEASE
 STATUS_PORT = 15021
 PROXY_STARTS_FIRST = {"defaultConfig": {"holdApplicationUntilProxyStarts": True}}
 
+DRAINS = {"proxy.istio.io/config": 'proxyMetadata: {EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"}'}
+"""Annotation of the gateway's pods: one that is replaced ends when its last request has been answered, or after its
+terminationGracePeriodSeconds. Without it Istio's agent ends it after five seconds, and longer requests with it.
+"""
+
 Values = Mapping[str, Any]
 
 
@@ -38,7 +43,8 @@ class IstioMeshArgs:
     """Which Istio, from where, and how.
 
     `charts` is a chart repository's URL (https://, or oci://) or a folder with the charts base, istiod and gateway.
-    `mtls` is PeerAuthentication's mode for the whole mesh. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as
+    `mtls` is PeerAuthentication's mode for the whole mesh; `outbound_traffic_policy` is MeshConfig's mode for calls to
+    hosts that the mesh does not know, None for Istio's own. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as
     "10ms". `base_values`, `istiod_values` and `gateway_values` are laid over our own (deep merge, lists replaced).
     `ready_within` is in seconds, for each chart.
     """
@@ -48,6 +54,7 @@ class IstioMeshArgs:
     namespace: pulumi.Input[str]
     mtls: str
     gateway: GatewayArgs
+    outbound_traffic_policy: str | None = None
     push_debounce: str | None = None
     base_values: Values = field(default_factory=dict)
     istiod_values: Values = field(default_factory=dict)
@@ -96,6 +103,10 @@ class IstioMesh(Component):
             "global": {"istioNamespace": args.namespace},
             "meshConfig": PROXY_STARTS_FIRST,
         }
+        if args.outbound_traffic_policy is not None:
+            values["meshConfig"] = PROXY_STARTS_FIRST | {
+                "outboundTrafficPolicy": {"mode": args.outbound_traffic_policy}
+            }
         if args.push_debounce is not None:
             values["env"] = {"PILOT_DEBOUNCE_AFTER": args.push_debounce}
         values = merged(values, args.istiod_values)
@@ -106,6 +117,7 @@ class IstioMesh(Component):
     def _gateway(self, name: str, args: IstioMeshArgs) -> k8s.helm.v3.Release:
         values: dict[str, Any] = {
             "labels": gateway_selector(args.gateway.name),
+            "podAnnotations": DRAINS,
             "service": {"type": args.gateway.service_type, "ports": _service_ports(args.gateway)},
         }
         return self._release(

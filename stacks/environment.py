@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
+from components.egress import Egress, EgressArgs
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs, gateway_selector
 from components.namespace import Namespace, NamespaceArgs
+from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
+from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
 from stacks.cluster import ClusterFacts, namespaces_of
 from stacks.settings import SecurityContext, ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
 from traffic.fields import Model
-from traffic.model import version_label
+from traffic.model import MutualTls, NamespaceSecurity, OutboundTrafficPolicy, target, version_label
 
 T = TypeVar("T")
 
@@ -37,11 +40,17 @@ class Environment:
 
         self._namespaces = self._build_namespaces()
         self._mesh = self._build_mesh() if settings.mesh.install else None
-        services = {name: self._build_service(name, service) for name, service in settings.services.items()}
-        for name, service in settings.services.items():
-            self._build_routing(name, service, after=services[name])
+        self._policies = self._build_policies()
+        egress = self._build_egress()
+        gateways = self._build_gateways()
+        self._services = {
+            name: self._build_service(name, service, after=egress) for name, service in settings.services.items()
+        }
+        self._routings: dict[str, CanaryRouting] = {}
+        for name in called_first(settings.services):
+            self._routings[name] = self._build_routing(name, after=gateways)
 
-        self.outputs = {"gateway": self._gateway(), "services": self._services(services)}
+        self.outputs = {"gateway": self._gateway(), "services": self._outputs_of_services()}
 
     def _provider(self) -> k8s.Provider:
         """The kube-system namespace's uid says which cluster this is, wherever its kubeconfig lies."""
@@ -66,6 +75,7 @@ class Environment:
 
     def _build_mesh(self) -> IstioMesh:
         mesh = self._settings.mesh
+        policy = mesh.outbound_traffic_policy
         return IstioMesh(
             "mesh",
             IstioMeshArgs(
@@ -80,6 +90,7 @@ class Environment:
                     ports=mesh.gateway.ports,
                     node_port=mesh.gateway.node_port,
                 ),
+                outbound_traffic_policy=None if policy is OutboundTrafficPolicy.ALLOW_ANY else policy.value,
                 push_debounce=mesh.push_debounce,
                 base_values=mesh.values.base,
                 istiod_values=mesh.values.istiod,
@@ -89,38 +100,130 @@ class Environment:
             self._in_cluster,
         )
 
-    def _build_service(self, name: str, service: ServiceSettings) -> VersionedService:
+    def _build_policies(self) -> dict[str, SecurityPolicies]:
+        """By service, and by `<namespace>/` for what holds for a namespace.
+
+        Who is let through is said before a namespace, or the mesh, keeps all others out.
+        """
+        policies = {
+            name: SecurityPolicies(
+                f"{name}-security",
+                SecurityPoliciesArgs(
+                    namespace=self._namespace(service.namespace),
+                    service=name,
+                    mtls=service.mtls,
+                    authorization=service.authorization,
+                    jwt=service.jwt,
+                ),
+                self._in_mesh(),
+            )
+            for name, service in self._settings.services.items()
+            if service.mtls or service.authorization or service.jwt
+        }
+        allowed = [*policies.values(), *self._build_open_gateway()]
+        return policies | {
+            f"{name}/": SecurityPolicies(f"{name}/security", args, self._in_mesh(*allowed))
+            for name, args in self._policies_of_namespaces().items()
+        }
+
+    def _build_open_gateway(self) -> list[SecurityPolicies]:
+        """A denial by default holds for the gateway's pods as well, and then nobody would get in from outside.
+
+        What is let in there still needs an `authorization.allow` at the service that it asks.
+        """
+        settings = self._settings
+        gateway = settings.mesh.gateway
+        denying = {name for name, args in self._policies_of_namespaces().items() if args.deny_by_default}
+        if not denying & {gateway.namespace, settings.mesh.namespace}:
+            return []
+        args = SecurityPoliciesArgs(
+            namespace=self._namespace(gateway.namespace), allow_all=gateway_selector(gateway.name)
+        )
+        return [SecurityPolicies(f"{gateway.namespace}/gateway-security", args, self._in_mesh())]
+
+    def _policies_of_namespaces(self) -> dict[str, SecurityPoliciesArgs]:
+        """What is said of Istio's root namespace holds for the whole mesh."""
+        settings = self._settings
+        said = {
+            service.namespace: settings.namespaces[service.namespace]
+            for service in settings.services.values()
+            if service.namespace in settings.namespaces
+        }
+        if self._mesh is not None and settings.mesh.deny_by_default:
+            said[settings.mesh.namespace] = NamespaceSecurity(deny_by_default=True)
+        return {
+            name: SecurityPoliciesArgs(
+                namespace=self._namespace(name),
+                mtls=MutualTls(mode=security.mtls) if security.mtls else None,
+                deny_by_default=security.deny_by_default,
+            )
+            for name, security in said.items()
+        }
+
+    def _build_egress(self) -> list[Egress]:
+        """Before the services, which may call these hosts as soon as they start.
+
+        Beside a mesh of somebody else, in a namespace of the stack's own: a ServiceEntry holds for all namespaces.
+        """
+        settings = self._settings
+        namespaces = [settings.mesh.namespace] if self._mesh is not None else sorted(self._namespaces)
+        if not settings.egress or not namespaces:
+            return []
+        args = EgressArgs(namespace=self._namespace(namespaces[0]), external_services=settings.egress)
+        return [Egress("egress", args, self._in_mesh())]
+
+    def _build_gateways(self) -> list[SharedGateways]:
+        settings = self._settings
+        if not settings.gateways:
+            return []
+        gateway = settings.mesh.gateway
+        args = SharedGatewaysArgs(
+            namespace=self._namespace(gateway.namespace),
+            selector=gateway_selector(gateway.name),
+            gateways=settings.gateways,
+        )
+        return [SharedGateways("gateways", args, self._in_mesh())]
+
+    def _build_service(self, name: str, service: ServiceSettings, after: Sequence[Egress]) -> VersionedService:
         return VersionedService(
             name,
             VersionedServiceArgs(
                 service=name,
-                namespace=self._namespaces[service.namespace].namespace_name,
+                namespace=self._namespace(service.namespace),
                 port=service.port,
                 versions={
                     version: version_args(name, version, settings) for version, settings in service.versions.items()
                 },
                 ready_within=self._settings.ready_within,
             ),
-            self._in_mesh(),
+            self._in_mesh(*after),
         )
 
-    def _build_routing(self, name: str, service: ServiceSettings, after: VersionedService) -> CanaryRouting:
-        """After the service: requests are routed to pods that are ready."""
+    def _build_routing(self, name: str, after: Sequence[SharedGateways]) -> CanaryRouting:
+        """After the services that it leads to: requests are routed to pods that are ready, and to subsets that are
+        there. Where two services lead to each other, one of them has to be the first.
+        """
+        service = self._settings.services[name]
+        mesh = self._settings.mesh
+        policies = [self._policies[key] for key in (name, f"{service.namespace}/") if key in self._policies]
+        called = [name, *called_by(name, service)]
+        subsets = [self._routings[other].subsets for other in called if other in self._routings]
         return CanaryRouting(
             f"{name}-routing",
             CanaryRoutingArgs(
                 service=name,
-                namespace=self._namespaces[service.namespace].namespace_name,
-                hosts=service.hosts,
-                port=service.port,
-                versions=tuple(service.versions),
-                route=service.route,
-                gateway_port=service.gateway_port,
-                gateway_selector=gateway_selector(self._settings.mesh.gateway.name),
+                namespace=self._namespace(service.namespace),
+                routes=self._settings.services,
+                gateway_namespace=mesh.gateway.namespace,
+                gateway_selector=gateway_selector(mesh.gateway.name),
                 version_header=self._settings.version_header,
             ),
-            self._in_mesh(after),
+            self._in_mesh(*(self._services[other] for other in called), *subsets, *policies, *after),
         )
+
+    def _namespace(self, name: str) -> pulumi.Input[str]:
+        """A namespace of the stack once it is there; one of somebody else's mesh is there already."""
+        return self._namespaces[name].namespace_name if name in self._namespaces else name
 
     def _in_mesh(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of what needs Istio's sidecars or CRDs, once istiod serves them."""
@@ -134,16 +237,39 @@ class Environment:
             return {"service": gateway.name, "namespace": gateway.namespace}
         return {"service": self._mesh.gateway_service, "namespace": self._mesh.gateway_namespace}
 
-    def _services(self, built: Mapping[str, VersionedService]) -> dict[str, pulumi.Input[Any]]:
+    def _outputs_of_services(self) -> dict[str, pulumi.Input[Any]]:
         return {
             name: {
                 "namespace": service.namespace,
                 "hosts": list(service.hosts),
-                "versions": built[name].deployment_names,
+                "versions": self._services[name].deployment_names,
                 "weights": next((rule.weights for rule in service.route if not rule.match), {}),
             }
             for name, service in self._settings.services.items()
         }
+
+
+def called_by(name: str, service: ServiceSettings) -> list[str]:
+    """Return the other services that get requests, or copies of them, by the route of the service `name`."""
+    destinations = [to for rule in service.route for to in (*rule.weights, *(mirror.to for mirror in rule.mirrors))]
+    services = (target(name, destination).service for destination in destinations)
+    return [called for called in dict.fromkeys(services) if called != name]
+
+
+def called_first(services: Mapping[str, ServiceSettings]) -> list[str]:
+    """Return the services in an order in which each comes after those that its route leads to, cycles apart."""
+    order: dict[str, None] = {}
+
+    def visit(name: str, callers: frozenset[str]) -> None:
+        for called in called_by(name, services[name]):
+            if called not in order and called not in callers:
+                visit(called, callers | {name})
+        order[name] = None
+
+    for name in services:
+        if name not in order:
+            visit(name, frozenset({name}))
+    return list(order)
 
 
 def version_args(service: str, version: str, settings: VersionSettings) -> VersionArgs:

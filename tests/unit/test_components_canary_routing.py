@@ -9,28 +9,29 @@ import pulumi
 
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
 from tests.unit.mocks import Deploy, Run, in_cluster
-from traffic.model import Match, Route, Rule, StringMatch
+from tests.unit.route_tables import service
 
-TESTERS = Rule(match=(Match(headers={"qa": StringMatch(exact="canary-test")}),), to="version-2")
 HOST = "website.website-istio-ns.svc.cluster.local"
+TESTERS = {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"}
+ALL = {"to": "version-1"}
 
 
-def _routing(route: Route, **changes: Any) -> Callable[[], pulumi.Output[Any]]:
-    given: dict[str, Any] = {
-        "service": "website",
-        "namespace": "website-istio-ns",
-        "hosts": ["*"],
-        "port": 80,
-        "versions": ["version-1", "version-2"],
-        "route": route,
-        "gateway_port": 80,
-        "gateway_selector": {"istio": "ingressgateway"},
-        **changes,
-    }
+def _routing(
+    *route: dict[str, Any], version_header: str | None = None, **more: Any
+) -> Callable[[], pulumi.Output[Any]]:
+    website = service("website", namespace="website-istio-ns", route=route, **more)
+    args = CanaryRoutingArgs(
+        service="website",
+        namespace="website-istio-ns",
+        routes={"website": website, "shop": service("shop")},
+        gateway_namespace="istio-ingress",
+        gateway_selector={"istio": "ingressgateway"},
+        version_header=version_header,
+    )
 
     def program() -> pulumi.Output[Any]:
-        routing = CanaryRouting("website-routing", CanaryRoutingArgs(**given), in_cluster())
-        return pulumi.Output.all(routing.gateway, routing.virtual_service, routing.destination_rule)
+        routing = CanaryRouting("website-routing", args, in_cluster())
+        return pulumi.Output.all(routing.gateway, routing.virtual_services, routing.destination_rule)
 
     return program
 
@@ -40,7 +41,7 @@ def _by_kind(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def test_the_objects_are_those_of_the_website_sample(deploy: Deploy) -> None:
-    objects = _by_kind(deploy(_routing((TESTERS, Rule(to="version-1")))))
+    objects = _by_kind(deploy(_routing(TESTERS, ALL)))
 
     assert set(objects) == {"Gateway", "VirtualService", "DestinationRule"}
     for kind, name in (("Gateway", "website-gateway"), ("VirtualService", "website"), ("DestinationRule", "website")):
@@ -66,7 +67,7 @@ def test_the_objects_are_those_of_the_website_sample(deploy: Deploy) -> None:
 
 def test_a_change_of_weights_changes_the_virtual_service_alone(deploy: Deploy) -> None:
     before, after = (
-        deploy(_routing((TESTERS, Rule(to={"version-1": stable, "version-2": 100 - stable})))).inputs()
+        deploy(_routing(TESTERS, {"to": {"version-1": stable, "version-2": 100 - stable}})).inputs()
         for stable in (90, 50)
     )
 
@@ -76,7 +77,7 @@ def test_a_change_of_weights_changes_the_virtual_service_alone(deploy: Deploy) -
 
 
 def test_subsets_are_there_before_a_route_names_them(deploy: Deploy) -> None:
-    run = deploy(_routing((Rule(to="version-1"),)))
+    run = deploy(_routing(ALL))
 
     needs = run.named("website-routing-virtual-service").depends_on
     assert run.named("website-routing-destination-rule").urn in needs, "Envoy answers 503 for a subset it does not know"
@@ -84,20 +85,50 @@ def test_subsets_are_there_before_a_route_names_them(deploy: Deploy) -> None:
 
 
 def test_the_version_header_names_the_version_that_served(deploy: Deploy) -> None:
-    objects = _by_kind(deploy(_routing((Rule(to="version-1"),), version_header="x-served-version")))
+    objects = _by_kind(deploy(_routing(ALL, version_header="x-served-version")))
 
     (destination,) = objects["VirtualService"]["spec"]["http"][0]["route"]
     assert destination["headers"] == {"response": {"set": {"x-served-version": "version-1"}}}
 
 
 def test_the_routing_says_what_it_made(deploy: Deploy) -> None:
-    run = deploy(_routing((Rule(to="version-1"),)))
+    run = deploy(_routing(ALL))
 
     outputs = run.named("website-routing").outputs
     assert outputs is not None
-    assert set(outputs) == {"gateway", "virtual_service", "destination_rule"}
+    assert set(outputs) == {"gateway", "virtual_services", "destination_rule"}
     if run.result is not None:  # ids are unknown in a preview
-        assert run.result == [f"website-istio-ns/{name}" for name in ("website-gateway", "website", "website")]
+        in_namespace = "website-istio-ns/"
+        assert run.result == [f"{in_namespace}website-gateway", [f"{in_namespace}website"], f"{in_namespace}website"]
+
+
+def test_a_service_that_shares_gateways_has_none_of_its_own(deploy: Deploy) -> None:
+    run = deploy(_routing(ALL, gateways=["public"]))
+
+    objects = _by_kind(run)
+    assert set(objects) == {"VirtualService", "DestinationRule"}
+    assert objects["VirtualService"]["spec"]["gateways"] == ["istio-ingress/public"]
+
+
+def test_every_host_at_the_gateway_beside_callers_inside_takes_two_virtual_services(deploy: Deploy) -> None:
+    run = deploy(_routing(ALL, gateways=["website-gateway", "mesh"]))
+
+    objects = {name: run.named(f"website-routing{name}-virtual-service") for name in ("", "-mesh")}
+    assert {name: resource.metadata["name"] for name, resource in objects.items()} == {
+        "": "website",
+        "-mesh": "website-mesh",
+    }
+    subsets = run.named("website-routing-destination-rule").urn
+    assert all(subsets in resource.depends_on for resource in objects.values())
+
+
+def test_a_policy_changes_the_destination_rule_alone(deploy: Deploy) -> None:
+    policy = {"loadBalancer": {"simple": "ROUND_ROBIN"}}
+    before = deploy(_routing(ALL)).inputs()
+    after = deploy(_routing(ALL, trafficPolicy=policy)).inputs()
+
+    changed = [urn for urn in before if before[urn] != after[urn]]
+    assert [urn.rpartition("::")[2] for urn in changed] == ["website-routing-destination-rule"]
 
 
 def _subsets(rule: dict[str, Any]) -> dict[str, int]:

@@ -19,8 +19,11 @@ ROOT = Path(__file__).parents[2]
 
 TOKENS = {
     "istio-canary:canary_routing:CanaryRouting",
+    "istio-canary:egress:Egress",
     "istio-canary:istio_mesh:IstioMesh",
     "istio-canary:namespace:Namespace",
+    "istio-canary:security_policies:SecurityPolicies",
+    "istio-canary:shared_gateways:SharedGateways",
     "istio-canary:versioned_service:VersionedService",
 }
 

@@ -1,0 +1,49 @@
+"""Hosts outside the mesh that its services may call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.base import Component
+from traffic import render
+from traffic.model import ExternalService
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgressArgs:
+    """The hosts by names of our own, and the namespace of their ServiceEntries."""
+
+    namespace: pulumi.Input[str]
+    external_services: Mapping[str, ExternalService]
+
+
+class Egress(Component):
+    """A ServiceEntry of networking.istio.io/v1 for each.
+
+    Whatever namespace it is in, it is exported to all others, so that one holds for the whole mesh (Istio:
+    ServiceEntry, exportTo).
+    """
+
+    service_entries: pulumi.Output[list[str]]
+    """The ServiceEntries, each as `<namespace>/<name>`."""
+
+    def __init__(self, name: str, args: EgressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        entries = [self._service_entry(name, args, external) for external in args.external_services]
+
+        self.service_entries = pulumi.Output.all(*(entry.id for entry in entries))
+        self.register_outputs({"service_entries": self.service_entries})
+
+    def _service_entry(self, name: str, args: EgressArgs, external: str) -> k8s.apiextensions.CustomResource:
+        return k8s.apiextensions.CustomResource(
+            f"{name}-{external}",
+            api_version="networking.istio.io/v1",
+            kind="ServiceEntry",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=external, namespace=args.namespace),
+            spec=render.service_entry(args.external_services[external]),
+            opts=self._child(),
+        )

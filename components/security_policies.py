@@ -1,0 +1,96 @@
+"""Who may call the pods of a service, of a namespace or of the mesh, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.base import Component
+from traffic import render
+from traffic.model import Authorization, JwtRule, MutualTls
+
+DENY_BY_DEFAULT = "deny-by-default"
+ALLOW_ALL = "allow-all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityPoliciesArgs:
+    """What holds for the pods of `service`, or without one for all pods of `namespace`.
+
+    In Istio's root namespace, what holds for a namespace holds for the whole mesh. `authorization` and `jwt` are a
+    service's. `deny_by_default` lets nothing through that no ALLOW names; `allow_all` are labels of the pods that
+    everything is let through to.
+    """
+
+    namespace: pulumi.Input[str]
+    service: str | None = None
+    mtls: MutualTls | None = None
+    authorization: Authorization | None = None
+    jwt: Sequence[JwtRule] = ()
+    deny_by_default: bool = False
+    allow_all: Mapping[str, str] | None = None
+
+
+class SecurityPolicies(Component):
+    """PeerAuthentication, RequestAuthentication and AuthorizationPolicies of security.istio.io/v1, as many as are said.
+
+    Those of a service are named after it; the PeerAuthentication of a namespace is `default` (Istio's documentation of
+    PeerAuthentication).
+    """
+
+    policies: pulumi.Output[list[str]]
+    """The policies, each as `<namespace>/<name>`."""
+
+    def __init__(self, name: str, args: SecurityPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        policies = [
+            *self._peer_authentication(name, args),
+            *self._request_authentication(name, args),
+            *self._authorization_policies(name, args),
+        ]
+
+        self.policies = pulumi.Output.all(*(policy.id for policy in policies))
+        self.register_outputs({"policies": self.policies})
+
+    def _peer_authentication(self, name: str, args: SecurityPoliciesArgs) -> list[k8s.apiextensions.CustomResource]:
+        if args.mtls is None:
+            return []
+        spec = render.peer_authentication(args.mtls, args.service)
+        return [
+            self._object(f"{name}-peer-authentication", args, "PeerAuthentication", args.service or "default", spec)
+        ]
+
+    def _request_authentication(self, name: str, args: SecurityPoliciesArgs) -> list[k8s.apiextensions.CustomResource]:
+        if not args.jwt or args.service is None:
+            return []
+        spec = render.request_authentication(args.service, args.jwt)
+        return [self._object(f"{name}-request-authentication", args, "RequestAuthentication", args.service, spec)]
+
+    def _authorization_policies(self, name: str, args: SecurityPoliciesArgs) -> list[k8s.apiextensions.CustomResource]:
+        specs: dict[str, render.Spec] = {}
+        if args.authorization is not None and args.service is not None:
+            specs |= render.authorization_policies(args.service, args.authorization)
+        if args.deny_by_default:
+            specs[DENY_BY_DEFAULT] = render.deny_by_default()
+        if args.allow_all is not None:
+            specs[ALLOW_ALL] = render.allow_all(args.allow_all)
+        return [
+            self._object(f"{name}-{policy}", args, "AuthorizationPolicy", policy, spec)
+            for policy, spec in specs.items()
+        ]
+
+    def _object(
+        self, name: str, args: SecurityPoliciesArgs, kind: str, object_name: str, spec: render.Spec
+    ) -> k8s.apiextensions.CustomResource:
+        labels = {"app": args.service} if args.service else None
+        return k8s.apiextensions.CustomResource(
+            name,
+            api_version="security.istio.io/v1",
+            kind=kind,
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=object_name, namespace=args.namespace, labels=labels),
+            spec=spec,
+            opts=self._child(),
+        )

@@ -1,0 +1,50 @@
+"""Gateways that services share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.base import Component
+from traffic import render
+from traffic.model import SharedGateway
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedGatewaysArgs:
+    """The Gateways by name. `namespace` is that of the gateway's pods, which `selector` names by their labels."""
+
+    namespace: pulumi.Input[str]
+    selector: Mapping[str, str]
+    gateways: Mapping[str, SharedGateway]
+
+
+class SharedGateways(Component):
+    """A Gateway of networking.istio.io/v1 for each, beside the gateway's pods: their Secrets are looked for there
+    (Istio: "Secure Gateways").
+
+    A Secret that is missing is no error of the engine: its port answers no TLS until the Secret is there.
+    """
+
+    gateways: pulumi.Output[list[str]]
+    """The Gateways, each as `<namespace>/<name>`."""
+
+    def __init__(self, name: str, args: SharedGatewaysArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        gateways = [self._gateway(args, gateway) for gateway in args.gateways]
+
+        self.gateways = pulumi.Output.all(*(gateway.id for gateway in gateways))
+        self.register_outputs({"gateways": self.gateways})
+
+    def _gateway(self, args: SharedGatewaysArgs, gateway: str) -> k8s.apiextensions.CustomResource:
+        return k8s.apiextensions.CustomResource(
+            f"{gateway}-shared-gateway",
+            api_version="networking.istio.io/v1",
+            kind="Gateway",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=gateway, namespace=args.namespace),
+            spec=render.shared_gateway(args.gateways[gateway], args.selector),
+            opts=self._child(),
+        )

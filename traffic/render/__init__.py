@@ -1,0 +1,35 @@
+"""Istio's resources for services, gateways and outside hosts: the `spec` of each, as dicts.
+
+APIs networking.istio.io/v1 and security.istio.io/v1 (https://istio.io/latest/docs/reference/config/). What is rendered
+depends on the arguments alone, in a fixed order: the same settings give the same text. What is at its default is left
+out; an empty or zero value stands only where it means something.
+"""
+
+from traffic.render.destination_rule import destination_rule
+from traffic.render.egress import service_entry
+from traffic.render.gateway import gateway_reference, own_gateway, shared_gateway
+from traffic.render.security import (
+    allow_all,
+    authorization_policies,
+    deny_by_default,
+    peer_authentication,
+    request_authentication,
+)
+from traffic.render.spec import Spec, service_host
+from traffic.render.virtual_service import virtual_services
+
+__all__ = [
+    "Spec",
+    "allow_all",
+    "authorization_policies",
+    "deny_by_default",
+    "destination_rule",
+    "gateway_reference",
+    "own_gateway",
+    "peer_authentication",
+    "request_authentication",
+    "service_entry",
+    "service_host",
+    "shared_gateway",
+    "virtual_services",
+]

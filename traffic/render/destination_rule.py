@@ -1,0 +1,32 @@
+"""The DestinationRule of a service: its versions as subsets, and how callers treat their pods
+(https://istio.io/latest/docs/reference/config/networking/destination-rule/).
+"""
+
+from __future__ import annotations
+
+from traffic.model import ServiceRouting, TrafficPolicy, VersionRouting, version_label
+from traffic.render.spec import Spec, said, service_host
+
+
+def destination_rule(name: str, service: ServiceRouting) -> Spec:
+    """Return the spec of the DestinationRule of the service `name`: a subset for each version, by its label `version`.
+
+    A version's own policy replaces the service's key by key (loadBalancer, connectionPool, …), as Istio merges them.
+    """
+    spec: Spec = {"host": service_host(name, service.namespace)}
+    if service.traffic_policy is not None:
+        spec["trafficPolicy"] = traffic_policy(service.traffic_policy)
+    spec["subsets"] = [_subset(name, version, settings) for version, settings in service.versions.items()]
+    return spec
+
+
+def traffic_policy(policy: TrafficPolicy) -> Spec:
+    """Return Istio's TrafficPolicy."""
+    return said(policy)
+
+
+def _subset(service: str, version: str, settings: VersionRouting) -> Spec:
+    subset: Spec = {"name": version, "labels": {"version": version_label(service, version)}}
+    if settings.traffic_policy is not None:
+        subset["trafficPolicy"] = traffic_policy(settings.traffic_policy)
+    return subset

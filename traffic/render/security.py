@@ -1,0 +1,88 @@
+"""Who may call a service, and how (https://istio.io/latest/docs/reference/config/security/)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from traffic.model import AccessRule, Authorization, JwtRule, Mtls, MutualTls
+from traffic.render.spec import Spec, said
+
+SOURCE = ("principals", "notPrincipals", "namespaces", "notNamespaces", "requestPrincipals", "notRequestPrincipals",
+          "ipBlocks")  # fmt: skip
+OPERATION = ("methods", "notMethods", "paths", "notPaths", "hosts", "ports")
+
+
+def peer_authentication(mtls: MutualTls, service: str | None = None) -> Spec:
+    """Return the spec of a PeerAuthentication for the pods of `service`, or for all of its namespace.
+
+    Istio heeds single ports only where pods are selected, and they are the container's, not the Service's.
+    """
+    spec = _pods_of(service) if service else {}
+    if mtls.mode is not None:
+        spec["mtls"] = _mode(mtls.mode)
+    if mtls.port_level_mtls:
+        spec["portLevelMtls"] = {str(port): _mode(mode) for port, mode in sorted(mtls.port_level_mtls.items())}
+    return spec
+
+
+def authorization_policies(service: str, authorization: Authorization) -> dict[str, Spec]:
+    """Return the specs of the service's AuthorizationPolicies by name: `<service>-allow`, `<service>-deny`.
+
+    An ALLOW without rules lets nothing through; Istio asks the DENY first.
+    """
+    policies: dict[str, Spec] = {}
+    if authorization.allow is not None:
+        policies[f"{service}-allow"] = _policy(_pods_of(service), "ALLOW", authorization.allow)
+    if authorization.deny is not None:
+        policies[f"{service}-deny"] = _policy(_pods_of(service), "DENY", authorization.deny)
+    return policies
+
+
+def deny_by_default() -> Spec:
+    """Return the spec of the AuthorizationPolicy that lets nothing through, so that others have to.
+
+    It holds for its namespace, and in Istio's root namespace for the whole mesh.
+    """
+    return {"action": "ALLOW"}
+
+
+def allow_all(selector: Mapping[str, str]) -> Spec:
+    """Return the spec of the AuthorizationPolicy that lets everything through to the pods with these labels."""
+    return {"selector": {"matchLabels": dict(sorted(selector.items()))}, "action": "ALLOW", "rules": [{}]}
+
+
+def request_authentication(service: str, jwt: Sequence[JwtRule]) -> Spec:
+    """Return the spec of the RequestAuthentication that checks tokens at the service's pods."""
+    return {**_pods_of(service), "jwtRules": [said(rule) for rule in jwt]}
+
+
+def _pods_of(service: str) -> Spec:
+    return {"selector": {"matchLabels": {"app": service}}}
+
+
+def _mode(mode: Mtls) -> Spec:
+    return {"mode": mode.value}
+
+
+def _policy(pods: Spec, action: str, rules: Sequence[AccessRule]) -> Spec:
+    spec = {**pods, "action": action}
+    return {**spec, "rules": [_rule(rule) for rule in rules]} if rules else spec
+
+
+def _rule(rule: AccessRule) -> Spec:
+    """Istio sorts the conditions by what they are about: the caller, the request, and everything else."""
+    given = said(rule)
+    source = {key: given[key] for key in SOURCE if key in given}
+    operation = {key: given[key] for key in OPERATION if key in given}
+    if "ports" in operation:
+        operation["ports"] = [str(port) for port in operation["ports"]]
+    spec: Spec = {}
+    if source:
+        spec["from"] = [{"source": source}]
+    if operation:
+        spec["to"] = [{"operation": operation}]
+    if rule.headers:
+        spec["when"] = [
+            {"key": f"request.headers[{name}]", "values": list(values)} for name, values in sorted(rule.headers.items())
+        ]
+    return spec

@@ -1,0 +1,173 @@
+"""The VirtualServices of a service: its route
+(https://istio.io/latest/docs/reference/config/networking/virtual-service/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from traffic.model import (
+    MESH,
+    CorsPolicy,
+    DirectResponse,
+    Fault,
+    Match,
+    Mirror,
+    RouteTable,
+    Rule,
+    ServiceRouting,
+    cookie_pattern,
+    target,
+)
+from traffic.render.gateway import gateway_reference
+from traffic.render.spec import Spec, percentage, said, service_host, string_match
+from traffic.sticky import Step, steps
+
+
+def virtual_services(
+    routes: RouteTable, service: str, *, gateway_namespace: str, version_header: str | None = None
+) -> dict[str, Spec]:
+    """Return the specs of the service's VirtualServices by name, which send its requests along its route.
+
+    It is one, `<service>`, with the service's own DNS name among the hosts where the route holds inside the mesh. Istio
+    refuses the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. A place
+    that no rule is for has none. Shared gateways are in `gateway_namespace`. With `version_header`, every answer names
+    the destination that served in it.
+    """
+    context = _Context(routes, service, gateway_namespace, version_header)
+    specs = {
+        name: context.virtual_service(hosts, gateways) for name, hosts, gateways in _places(service, routes[service])
+    }
+    return {name: spec for name, spec in specs.items() if spec["http"]}
+
+
+def _places(name: str, service: ServiceRouting) -> list[tuple[str, Sequence[str], Sequence[str]]]:
+    """Name, hosts and gateways of each VirtualService."""
+    if not service.in_mesh:
+        return [(name, service.hosts, service.gateways)]
+    inside = [*(host for host in service.hosts if host != "*"), service_host(name, service.namespace)]
+    gateways = [gateway for gateway in service.gateways if gateway != MESH]
+    if "*" not in service.hosts or not gateways:
+        return [(name, inside, service.gateways)]
+    return [(name, service.hosts, gateways), (f"{name}-mesh", inside, [MESH])]
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What the rules of one service have in common."""
+
+    routes: RouteTable
+    service: str
+    gateway_namespace: str
+    version_header: str | None
+
+    def virtual_service(self, hosts: Sequence[str], gateways: Sequence[str]) -> Spec:
+        """A rule whose matches can only hold at other gateways is left out."""
+        rules = [(rule, _matches_at(gateways, rule)) for rule in self.routes[self.service].route]
+        here = [rule.model_copy(update={"match": matches}) for rule, matches in rules if matches or not rule.match]
+        return {
+            "hosts": list(hosts),
+            "gateways": self._references(gateways),
+            "http": [self._http_route(step) for rule in here for step in steps(rule)],
+        }
+
+    def _references(self, gateways: Sequence[str]) -> list[str]:
+        return [gateway_reference(self.service, gateway, self.gateway_namespace) for gateway in gateways]
+
+    def _http_route(self, step: Step) -> Spec:
+        rule = step.rule
+        spec: Spec = {}
+        if rule.match:
+            spec["match"] = [self._match(match) for match in rule.match]
+        if rule.redirect:
+            spec["redirect"] = said(rule.redirect)
+        if rule.direct_response:
+            spec["directResponse"] = _direct_response(rule.direct_response)
+        if rule.to is not None:
+            spec["route"] = self._destinations(step)
+        spec |= {
+            "rewrite": said(rule.rewrite) if rule.rewrite else {},
+            "headers": said(rule.headers) if rule.headers else {},
+            "timeout": rule.timeout,
+            "retries": said(rule.retries) if rule.retries else {},
+            "fault": _fault(rule.fault) if rule.fault else {},
+            "mirrors": [self._mirror(mirror) for mirror in rule.mirrors if mirror.percentage.value > 0],
+            "corsPolicy": _cors_policy(rule.cors_policy) if rule.cors_policy else {},
+        }
+        return {key: value for key, value in spec.items() if value}
+
+    def _destinations(self, step: Step) -> list[Spec]:
+        """A destination at 0 percent is none: Envoy needs none, and its subset stays in the DestinationRule."""
+        weights = {name: weight for name, weight in step.rule.weights.items() if weight > 0}
+        return [
+            {
+                "destination": self._destination(name),
+                **({"weight": weight} if len(weights) > 1 else {}),
+                **self._headers_of(name, step),
+            }
+            for name, weight in weights.items()
+        ]
+
+    def _destination(self, name: str) -> Spec:
+        service, version = target(self.service, name)
+        settings = self.routes[service]
+        host = service_host(service, settings.namespace)
+        return {"host": host, "subset": version, "port": {"number": settings.port}}
+
+    def _headers_of(self, name: str, step: Step) -> Spec:
+        """The cookie is added, not set: the version's own cookies stay."""
+        response: Spec = {}
+        if self.version_header is not None:
+            response["set"] = {self.version_header: name}
+        if name in step.set_cookie:
+            response["add"] = {"set-cookie": step.set_cookie[name]}
+        return {"headers": {"response": response}} if response else {}
+
+    def _mirror(self, mirror: Mirror) -> Spec:
+        return {"destination": self._destination(mirror.to), "percentage": percentage(mirror.percentage.value)}
+
+    def _match(self, match: Match) -> Spec:
+        headers = {name: string_match(value) for name, value in match.headers.items()}
+        for cookie, value in match.cookies.items():
+            headers["cookie"] = {"regex": cookie_pattern(cookie, value)}
+        spec: Spec = {
+            "headers": dict(sorted(headers.items())),
+            "withoutHeaders": {name: string_match(value) for name, value in sorted(match.without_headers.items())},
+            "uri": string_match(match.uri) if match.uri else None,
+            "ignoreUriCase": match.ignore_uri_case,
+            "method": string_match(match.method) if match.method else None,
+            "authority": string_match(match.authority) if match.authority else None,
+            "scheme": string_match(match.scheme) if match.scheme else None,
+            "queryParams": {name: string_match(value) for name, value in sorted(match.query_params.items())},
+            "port": match.port,
+            "sourceLabels": dict(sorted(match.source_labels.items())),
+            "sourceNamespace": match.source_namespace,
+            "gateways": self._references(match.gateways),
+        }
+        return {key: value for key, value in spec.items() if value}
+
+
+def _matches_at(gateways: Sequence[str], rule: Rule) -> tuple[Match, ...]:
+    return tuple(
+        match for match in rule.match if not match.gateways or any(gateway in gateways for gateway in match.gateways)
+    )
+
+
+def _direct_response(response: DirectResponse) -> Spec:
+    body = {"body": {"string": response.body}} if response.body else {}
+    return {"status": response.status, **body}
+
+
+def _fault(fault: Fault) -> Spec:
+    """Istio reads a delay without a percentage as 0 percent, so it is always said; a fault at 0 percent is none."""
+    spec: Spec = {}
+    if fault.delay and fault.delay.percentage.value > 0:
+        spec["delay"] = {**said(fault.delay), "percentage": percentage(fault.delay.percentage.value)}
+    if fault.abort and fault.abort.percentage.value > 0:
+        spec["abort"] = {**said(fault.abort), "percentage": percentage(fault.abort.percentage.value)}
+    return spec
+
+
+def _cors_policy(policy: CorsPolicy) -> Spec:
+    return {**said(policy), "allowOrigins": [string_match(origin) for origin in policy.allow_origins]}

@@ -1,0 +1,53 @@
+"""Sticky rules as the plain steps that Envoy follows: a rule knows no cookies of its own, and Istio's weights no users.
+
+A user who was sent to a version gets a cookie with its name; requests that bring it back go to that version, as long as
+it has any weight. All other requests follow the weights. So a new weight moves new users alone, and a version at 0 has
+lost its users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from traffic.fields import seconds
+from traffic.model import Match, Route, Rule, Sticky, StringMatch
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule that is not sticky, and by destination the `set-cookie` header that its answers get."""
+
+    rule: Rule
+    set_cookie: Mapping[str, str] = field(default_factory=dict)
+
+
+def steps(rule: Rule) -> tuple[Step, ...]:
+    """Return what the rule means, in order: of a sticky one a step for each version with weight, then the weights.
+
+    A rule that is not sticky is its own only step. All steps keep what the rule says beside its destination.
+    """
+    if rule.sticky is None:
+        return (Step(rule),)
+    versions = [version for version, weight in rule.weights.items() if weight > 0]
+    kept = [
+        Step(rule.model_copy(update={"match": _with_cookie(rule, rule.sticky, version), "to": version, "sticky": None}))
+        for version in versions
+    ]
+    cookies = {version: set_cookie(rule.sticky, version) for version in versions}
+    return (*kept, Step(rule.model_copy(update={"sticky": None}), cookies))
+
+
+def steps_of(route: Route) -> list[tuple[int, Step]]:
+    """Return the steps of all rules in order, each with the index of its rule."""
+    return [(index, step) for index, rule in enumerate(route) for step in steps(rule)]
+
+
+def set_cookie(sticky: Sticky, destination: str) -> str:
+    """Return the `set-cookie` header that keeps a user on `destination` (RFC 6265)."""
+    return f"{sticky.cookie}={destination}; Max-Age={seconds(sticky.ttl):.0f}; Path=/; HttpOnly; SameSite=Lax"
+
+
+def _with_cookie(rule: Rule, sticky: Sticky, version: str) -> tuple[Match, ...]:
+    cookies = {sticky.cookie: StringMatch(exact=version)}
+    return tuple(match.model_copy(update={"cookies": cookies}) for match in rule.match) or (Match(cookies=cookies),)
