@@ -17,6 +17,8 @@ Schema = dict[str, Any]
 
 ECHOES = ("default_factory_not_called",)
 """Types of errors that only follow from another one."""
+NOW_LISTS: dict[Location, str] = {("mesh", "gateway", "port"): "ports"}
+"""Keys that had one value once, and the key that has a list of them now."""
 
 
 def findings(error: ValidationError) -> Iterator[Finding]:
@@ -39,8 +41,10 @@ def _finding(error: Any, location: Location) -> Finding:
         return Finding(location, "this key is missing", _allowed(schema), _add(location, schema))
     if kind == "extra_forbidden":
         return _unknown_key(location, value)
-    if kind == "enum":
+    if kind == "enum" or (kind == "literal_error" and isinstance(value, str)):
         return _not_one_of(location, value, schema)
+    if kind in ("too_long", "string_too_long"):
+        return _too_much(location, value, context["max_length"], schema)
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = context.get("ge", context.get("le"))
         what = f"{shown(value)} is {'less' if 'ge' in context else 'more'} than {bound}"
@@ -50,7 +54,19 @@ def _finding(error: Any, location: Location) -> Finding:
     return Finding(location, _wrong_kind(value, schema), _allowed(schema), _convert(value, schema), shown(value))
 
 
+def _too_much(location: Location, value: Any, most: int, schema: Schema) -> Finding:
+    things = "characters" if isinstance(value, str) else "entries"
+    what = f"there are {len(value)} {things}, and no more than {most} may be"
+    return Finding(location, what, _allowed(schema), f"leave {most} of them", shown(value))
+
+
 def _unknown_key(location: Location, value: Any) -> Finding:
+    if location in NOW_LISTS:
+        now = NOW_LISTS[location]
+        what = f"this key is `{now}` now, and has a list"
+        return Finding(
+            location, what, _allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
+        )
     known = list(_options(schema_of(location[:-1]))[0].get("properties", {}))
     near = nearest(str(location[-1]), known)
     what = f"there is no such key{f'; the nearest is `{near}`' if near else ''}"
@@ -127,12 +143,13 @@ def _one_shape(schema: Schema, short: bool) -> str:
         options = [shown(option).strip('"') for option in schema.get("enum", [schema.get("const")])]
         return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
     kind = schema.get("type")
-    if kind == "integer":
-        return "a whole number" if short else f"a whole number{_bounds(schema)}"
+    if kind in ("integer", "number"):
+        number = "a whole number" if kind == "integer" else "a number"
+        return number if short else f"{number}{_bounds(schema)}"
     if kind == "object":
         known = schema.get("properties", {})
         return "a block of keys" if short or not known else f"a block with the keys {', '.join(known)}"
-    words = {"number": "a number", "string": "text", "boolean": "true or false", "array": "a list"}
+    words = {"string": "text", "boolean": "true or false", "array": "a list"}
     return words.get(str(kind), "a value")
 
 

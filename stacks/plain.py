@@ -9,6 +9,8 @@ from stacks.problems import Finding, Location, key_path
 
 SECRET = "secure"  # noqa: S105  (Pulumi's mark of an encrypted value, not a secret)
 DEEPEST = 50
+NUMBERED = "portLevelMtls"
+"""The block whose keys are numbers."""
 
 
 def plain(value: Any, location: Location, found: list[Finding]) -> Any:
@@ -65,7 +67,8 @@ def _text(key: Any) -> str:
 
 
 def _key(key: Any, location: Location, found: list[Finding]) -> str:
-    if not isinstance(key, str):
+    is_number = isinstance(key, int) and not isinstance(key, bool) and location[-1:] == (NUMBERED,)
+    if not isinstance(key, str) and not is_number:
         found.append(
             Finding(
                 (*location, _text(key)),

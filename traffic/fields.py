@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import re2
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -28,6 +28,8 @@ LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 DURATION = r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 HOST = rf"\*|\*\.{DNS_LABEL}(\.{DNS_LABEL})*|{DNS_LABEL}(\.{DNS_LABEL})+"
+LONGEST_DURATION = 10_000  # hours; Istio's API ends at centuries, cookies at a year
+SMALLEST_PERCENTAGE = 0.0001
 PORTS_OF_ISTIO = (15000, 15001, 15002, 15004, 15006, 15008, 15020, 15021, 15053, 15090)
 
 
@@ -92,9 +94,11 @@ def regex(value: str) -> str:
     allowed = "a regular expression of RE2 (no look-ahead, no back-references) for the whole value"
     if not value:
         raise wrong("the regular expression is empty", allowed, "write one such as '.*Firefox.*'")
-    if len(value) > LONGEST_REGEX:
-        what = f"the regular expression has {len(value)} characters"
+    if len(value.encode()) > LONGEST_REGEX:
+        what = f"the regular expression has {len(value.encode())} characters"
         raise wrong(what, f"{allowed}, of at most {LONGEST_REGEX} characters", "shorten it, or split the match")
+    if re.search(r"(?<!\\)(\\\\)*\\C", value):
+        raise wrong(f"istiod reads no \\C, as in {value!r}", allowed, "write . for any character")
     try:
         compiled(value)
     except re2.error as error:
@@ -142,14 +146,16 @@ def label_value(value: str) -> str:
 
 
 def duration(value: str) -> str:
-    """Return `value` if it is a duration as Go writes it, of a millisecond or more."""
-    if re.fullmatch(DURATION, value) and seconds(value) >= UNITS["ms"]:
-        return value
-    raise wrong(
-        f"{value!r} is not a duration",
-        "a number with a unit, ms, s, m or h, of at least 1ms",
-        "write 10ms or 1.5s, for example",
-    )
+    """Return `value` if it is a duration as Go writes it, in whole milliseconds and at least one, as Istio asks."""
+    allowed = "a number with a unit, ms, s, m or h, of at least 1ms"
+    if not re.fullmatch(DURATION, value) or seconds(value) == 0:
+        raise wrong(f"{value!r} is not a duration", allowed, "write 10ms or 1.5s, for example")
+    milliseconds = round(seconds(value) * 1000, 6)
+    if not milliseconds.is_integer():
+        raise wrong(f"{value!r} has parts of a millisecond", allowed, f"write {max(round(milliseconds), 1)}ms")
+    if milliseconds > LONGEST_DURATION * 3_600_000:
+        raise wrong(f"{value!r} is too long", f"{allowed}, and at most {LONGEST_DURATION}h", "write 8760h for a year")
+    return value
 
 
 def seconds(text: str) -> float:
@@ -160,7 +166,9 @@ def seconds(text: str) -> float:
 def host(value: str) -> str:
     """Return `value` if an Istio Gateway can claim it: `*`, a DNS name or `*.example.com`."""
     # A name without a dot means a Service of the namespace to Istio, not a host.
-    if len(value) <= 253 and re.fullmatch(HOST, value) and not re.fullmatch(r"[0-9.]+", value):
+    labels = value.split(".")
+    is_short = len(value) <= 253 and all(len(label) <= 63 for label in labels)
+    if is_short and re.fullmatch(HOST, value) and not labels[-1].isdecimal():
         return value
     raise wrong(
         f"{value!r} is not a host that a gateway can claim",
@@ -187,6 +195,25 @@ def open_port(value: int) -> int:
     )
 
 
+def percentage(value: float) -> float:
+    """Return `value` if Envoy can count so small a share: it knows millionths."""
+    if value == 0 or value >= SMALLEST_PERCENTAGE:
+        return value
+    raise wrong(
+        f"{value:f} percent is less than Envoy can count",
+        f"0, or {SMALLEST_PERCENTAGE:f} to 100",
+        f"write {SMALLEST_PERCENTAGE:f}, or 0",
+    )
+
+
+def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a list in which nothing stands twice."""
+    if len(set(values)) == len(values):
+        return values
+    twice = next(value for index, value in enumerate(values) if value in values[:index])
+    raise wrong(f"{twice!r} stands here twice", "each entry once", "take one of the two out")
+
+
 DnsLabel = Annotated[
     str,
     AfterValidator(dns_label),
@@ -200,7 +227,7 @@ Text = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 OpenPort = Annotated[Port, AfterValidator(open_port)]
-Percentage = Annotated[float, Field(ge=0, le=100), Strict(False)]
+Percentage = Annotated[float, Field(ge=0, le=100), AfterValidator(percentage)]
 """Percent with decimals, as in Istio's `percentage.value`."""
 HttpStatus = Annotated[int, Field(ge=200, le=599)]
 Duration = Annotated[str, AfterValidator(duration), WithJsonSchema({"type": "string", "pattern": f"^({DURATION})$"})]

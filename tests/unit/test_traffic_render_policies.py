@@ -84,7 +84,7 @@ POLICIES: list[dict[str, Any]] = [
     },
     {"tls": {"mode": "SIMPLE", "sni": "a.example.com", "subjectAltNames": ["a.example.com"]}},
     {"tls": {"mode": "MUTUAL", "clientCertificate": "/c.pem", "privateKey": "/k.pem", "caCertificates": "/ca.pem"}},
-    {"tls": {"mode": "SIMPLE", "credentialName": "shop-ca", "insecureSkipVerify": True}},
+    {"tls": {"mode": "MUTUAL", "credentialName": "shop-ca", "insecureSkipVerify": True}},
     {"tls": {"mode": "DISABLE"}},
 ]
 

@@ -123,7 +123,7 @@ def test_tokens_are_checked_as_each_issuer_says() -> None:
         {"issuer": "https://a.example.com", "jwksUri": "https://a.example.com/jwks.json"},
         {
             "issuer": "https://b.example.com",
-            "jwks": '{"keys":[]}',
+            "jwks": '{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}',
             "audiences": ["shop"],
             "fromHeaders": [{"name": "x-token"}, {"name": "authorization", "prefix": "Bearer "}],
             "fromParams": ["token"],

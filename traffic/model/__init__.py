@@ -1,5 +1,6 @@
 """The route model: what a stack's config says about requests, typed and checked."""
 
+from traffic.model.access import AccessRule
 from traffic.model.actions import (
     Abort,
     CorsPolicy,
@@ -18,11 +19,13 @@ from traffic.model.actions import (
 )
 from traffic.model.egress import EgressPort, ExternalService, OutboundTrafficPolicy
 from traffic.model.gateway import MESH, Protocol, Server, ServerTls, SharedGateway, own_gateway
+from traffic.model.jwt import JwtRule
 from traffic.model.match import Match, StringMatch, cookie_pattern
 from traffic.model.policy import TrafficPolicy
-from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, Target, target, version_label
-from traffic.model.security import AccessRule, Authorization, JwtRule, Mtls, MutualTls, NamespaceSecurity
+from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
+from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity
 from traffic.model.service import RouteTable, ServiceRouting, VersionRouting
+from traffic.model.target import Target, target
 
 __all__ = [
     "MESH",

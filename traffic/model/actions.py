@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, Strict, model_validator
@@ -18,10 +19,13 @@ from traffic.fields import (
     Port,
     Regex,
     Text,
+    compiled,
     seconds,
     wrong,
 )
+from traffic.model.header_value import HeaderValue
 from traffic.model.match import StringMatch
+from traffic.model.target import DestinationName
 
 NAME_TO_SET = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -31,6 +35,13 @@ RETRY_ON = (
     "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
 )  # fmt: skip
 """Conditions of Envoy's retries (Envoy: router filter, x-envoy-retry-on and x-envoy-retry-grpc-on)."""
+STATUSES = tuple(str(status.value) for status in HTTPStatus)
+GRPC_STATUSES = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
+CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
 
 
 def _name_to_set(value: str) -> str:
@@ -54,7 +65,7 @@ def _status_of_redirect(value: int) -> int:
 
 
 def _retry_on(value: str) -> str:
-    unknown = [part for part in value.split(",") if part not in RETRY_ON and not re.fullmatch(r"[1-5][0-9]{2}", part)]
+    unknown = [part for part in value.split(",") if part not in RETRY_ON and part not in STATUSES]
     if not unknown:
         return value
     raise wrong(
@@ -64,6 +75,40 @@ def _retry_on(value: str) -> str:
     )
 
 
+def _grpc_status(value: str) -> str:
+    if value in GRPC_STATUSES:
+        return value
+    raise wrong(f"gRPC has no status {value!r}", ", ".join(GRPC_STATUSES), "write UNAVAILABLE, for example")
+
+
+def _cors_method(value: str) -> str:
+    if value in CORS_METHODS:
+        return value
+    known = value.upper() in CORS_METHODS
+    raise wrong(
+        f"{value!r} is not a method of HTTP as Istio writes it",
+        ", ".join(CORS_METHODS),
+        f"write {value.upper()}" if known else "write GET, for example",
+    )
+
+
+def _cors_header(value: str) -> str:
+    if re.fullmatch(NAME_TO_SET, value):
+        return value
+    raise wrong(f"{value!r} is not a header's name", "a header's name, or *", "write x-canary, for example")
+
+
+def _origin(value: StringMatch) -> StringMatch:
+    text = value.exact or value.prefix
+    if value.present or (text is not None and text != "*" and not re.match(r"[a-z][-+.a-z0-9]*://|null$", text)):
+        raise wrong(
+            "an origin is not compared so" if value.present else f"no origin is or begins with {text!r}",
+            "exact or prefix with a scheme and no path, such as https://shop.example.com, '*' for all, or regex",
+            f"write {{exact: https://{text}}}" if text and "/" not in text else "write {exact: 'https://…'}",
+        )
+    return value
+
+
 def _rooted(value: str) -> str:
     if value.startswith("/") and not re.search(r"[\s?#]", value):
         return value
@@ -71,7 +116,10 @@ def _rooted(value: str) -> str:
 
 
 HeaderToSet = Annotated[str, AfterValidator(_name_to_set)]
-HeaderValue = Annotated[str, Field(min_length=1)]
+GrpcStatus = Annotated[str, AfterValidator(_grpc_status)]
+Origin = Annotated[StringMatch, AfterValidator(_origin)]
+CorsMethod = Annotated[str, AfterValidator(_cors_method)]
+CorsHeader = Annotated[str, AfterValidator(_cors_header)]
 PathText = Annotated[str, AfterValidator(_rooted)]
 
 
@@ -108,7 +156,24 @@ class UriRegexRewrite(Model):
     """Rewrite parts of the path."""
 
     match: Regex = Field(description="RE2 regular expression of the parts of the path to replace.")
-    rewrite: str = Field(description=r"What stands there instead; \1 is what the first group matched.")
+    rewrite: Text = Field(description=r"What stands there instead; \1 is what the first group matched.")
+
+    @model_validator(mode="after")
+    def _groups_are_there(self) -> UriRegexRewrite:
+        named = [int(digit) for digit in re.findall(r"\\([0-9])", self.rewrite.replace("\\\\", ""))]
+        groups = compiled(self.match).groups
+        if max(named, default=0) <= groups and not re.search(r"\\(?![0-9])", self.rewrite.replace("\\\\", "")):
+            return self
+        what = (
+            f"match has {groups} groups, and rewrite names \\{max(named)}"
+            if named
+            else "rewrite ends a \\ with no digit"
+        )
+        raise wrong(
+            f"{what}: Envoy would rewrite nothing",
+            r"\0 for the whole match, \1 to \9 for its groups, \\ for a backslash",
+            "put the part that you mean in ( ), or name another group",
+        )
 
 
 class Rewrite(Model):
@@ -194,7 +259,7 @@ class Abort(Model):
     """Answer with an error instead of going on: exactly one of `httpStatus` and `grpcStatus`."""
 
     http_status: HttpStatus | None = Field(default=None, description="Status of the answer.")
-    grpc_status: Text | None = Field(default=None, description="Status of gRPC, such as UNAVAILABLE.")
+    grpc_status: GrpcStatus | None = Field(default=None, description="Status of gRPC, such as UNAVAILABLE.")
     percentage: Percent = Field(default=Percent(value=100), description="Share of the requests.")
 
     @model_validator(mode="after")
@@ -224,19 +289,25 @@ class Fault(Model):
 class Mirror(Model):
     """Send a copy of requests to another version as well; its answers are thrown away."""
 
-    to: Text = Field(examples=["version-2"], description="A version, or <service>/<version> of another service.")
+    to: DestinationName = Field(
+        examples=["version-2"], description="A version, or <service>/<version> of another service."
+    )
     percentage: Percent = Field(default=Percent(value=100), description="Share of the requests that are copied.")
 
 
 class CorsPolicy(Model):
     """Which pages of other origins may call from a browser (Fetch standard: CORS)."""
 
-    allow_origins: Annotated[tuple[StringMatch, ...], Strict(False), Field(min_length=1)] = Field(
-        examples=[[{"exact": "https://shop.example.com"}]], description="Origins that may call."
+    allow_origins: Annotated[
+        tuple[Annotated[StringMatch, AfterValidator(_origin)], ...], Strict(False), Field(min_length=1)
+    ] = Field(examples=[[{"exact": "https://shop.example.com"}]], description="Origins that may call.")
+    allow_methods: Annotated[tuple[CorsMethod, ...], Strict(False)] = Field(
+        default=(), description="Methods they may use."
     )
-    allow_methods: Annotated[tuple[Text, ...], Strict(False)] = Field(default=(), description="Methods they may use.")
-    allow_headers: Annotated[tuple[Text, ...], Strict(False)] = Field(default=(), description="Headers they may send.")
-    expose_headers: Annotated[tuple[Text, ...], Strict(False)] = Field(
+    allow_headers: Annotated[tuple[CorsHeader, ...], Strict(False)] = Field(
+        default=(), description="Headers they may send."
+    )
+    expose_headers: Annotated[tuple[CorsHeader, ...], Strict(False)] = Field(
         default=(), description="Headers of the answer they may read."
     )
     max_age: Duration | None = Field(default=None, description="How long a browser may keep the answer in mind.")
@@ -244,6 +315,12 @@ class CorsPolicy(Model):
     unmatched_preflights: Literal["FORWARD", "IGNORE"] | None = Field(
         default=None, description="Whether preflights of other origins go on to the service."
     )
+
+    @model_validator(mode="after")
+    def _whole_seconds(self) -> CorsPolicy:
+        if self.max_age is None or seconds(self.max_age).is_integer():
+            return self
+        raise wrong(f"maxAge is {self.max_age}", "whole seconds", "write 24h, for example")
 
 
 class Sticky(Model):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from traffic.fields import Host, Model, Port, wrong
+from traffic.fields import Host, Model, Port, each_once, wrong
 
 
 class OutboundTrafficPolicy(StrEnum):
@@ -58,15 +58,20 @@ class EgressPort(Model):
     )
 
 
+def _each_port_once(ports: tuple[EgressPort, ...]) -> tuple[EgressPort, ...]:
+    each_once(tuple(port.number for port in ports))
+    return ports
+
+
 class ExternalService(Model):
     """Hosts outside the mesh, known to it from now on."""
 
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1), Strict(False)] = Field(
-        examples=[["api.example.com"]], description="Their names."
-    )
-    ports: Annotated[tuple[EgressPort, ...], Field(min_length=1), Strict(False)] = Field(
-        default=(EgressPort(number=443),), description="Their ports; left out, 443 with the caller's own TLS."
-    )
+    hosts: Annotated[
+        tuple[Host, ...], Field(min_length=1, max_length=256), Strict(False), AfterValidator(each_once)
+    ] = Field(examples=[["api.example.com"]], description="Their names.")
+    ports: Annotated[
+        tuple[EgressPort, ...], Field(min_length=1, max_length=256), Strict(False), AfterValidator(_each_port_once)
+    ] = Field(default=(EgressPort(number=443),), description="Their ports; left out, 443 with the caller's own TLS.")
     resolution: Annotated[Resolution, Strict(False)] = Field(
         default=Resolution.DNS, description="DNS: by name; STATIC: the `endpoints`; NONE: where the caller wants to go."
     )
@@ -86,10 +91,21 @@ class ExternalService(Model):
             raise wrong(
                 "a wildcard cannot be looked up in DNS", "resolution: NONE for wildcards", "write resolution: NONE"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _hosts_can_be_told_apart(self) -> ExternalService:
         if "*" in self.hosts:
             raise wrong(
                 "'*' would let every host through",
                 "names, or wildcards such as *.example.com",
                 "name the hosts, or set mesh.outboundTrafficPolicy to ALLOW_ANY",
+            )
+        plain = next((port.number for port in self.ports if port.protocol is EgressProtocol.TCP), None)
+        if plain is not None and len(self.hosts) > 1 and self.resolution is not Resolution.NONE:
+            raise wrong(
+                f"a connection of TCP to port {plain} does not say which of the {len(self.hosts)} hosts it is for",
+                "one host beside TCP, or a protocol that names the host, or resolution: NONE",
+                "make an entry of `egress` for each host, or choose TLS where the caller speaks it",
             )
         return self

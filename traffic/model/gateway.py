@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
-from traffic.fields import Host, Model, OpenPort, Text, wrong
+from traffic.fields import DNS_LABEL, Host, Model, OpenPort, each_once, wrong
 
 MESH = "mesh"
 """Istio's name for all sidecars: a route bound to it holds for callers inside the mesh."""
@@ -36,6 +37,16 @@ class TlsVersion(StrEnum):
     TLSV1_3 = "TLSV1_3"
 
 
+def _secret_name(value: str) -> str:
+    if len(value) <= 253 and re.fullmatch(rf"{DNS_LABEL}(\.{DNS_LABEL})*", value):
+        return value
+    raise wrong(
+        f"{value!r} cannot name a Secret",
+        "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
+        "write shop-cert, for example",
+    )
+
+
 class ServerTls(Model):
     """TLS of a gateway's port, or the redirect to HTTPS of a port that speaks HTTP."""
 
@@ -43,7 +54,7 @@ class ServerTls(Model):
     mode: Annotated[ServerTlsMode, Strict(False)] | None = Field(
         default=None, description="SIMPLE: the gateway has a certificate; MUTUAL: callers need one too."
     )
-    credential_name: Text | None = Field(
+    credential_name: Annotated[str, AfterValidator(_secret_name)] | None = Field(
         default=None,
         description="Secret in the gateway's namespace: tls.crt and tls.key, for MUTUAL also ca.crt.",
     )
@@ -62,6 +73,12 @@ class ServerTls(Model):
             )
         if self.mode is None and (self.credential_name or self.min_protocol_version):
             raise wrong("a certificate without a mode says nothing", "mode: SIMPLE or MUTUAL", "add mode: SIMPLE")
+        if not self.model_fields_set:
+            raise wrong(
+                "nothing is said of TLS",
+                "mode with credentialName beside HTTPS, or httpsRedirect: true beside HTTP",
+                "take tls out",
+            )
         return self
 
 
@@ -70,7 +87,7 @@ class Server(Model):
 
     port: OpenPort = Field(examples=[443], description="Port of the gateway's Service.")
     protocol: Annotated[Protocol, Strict(False)] = Field(default=Protocol.HTTP, description="What the port speaks.")
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1), Strict(False)] = Field(
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1), Strict(False), AfterValidator(each_once)] = Field(
         examples=[["shop.example.com"]], description="Hosts that are let in."
     )
     tls: ServerTls | None = Field(default=None, description="TLS of HTTPS, or the redirect to it.")

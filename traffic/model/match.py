@@ -9,7 +9,20 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from traffic.fields import CookieName, DnsLabel, HeaderName, LabelKey, LabelValue, Model, Port, Regex, Text, wrong
+from traffic.fields import (
+    LONGEST_REGEX,
+    CookieName,
+    DnsLabel,
+    HeaderName,
+    LabelKey,
+    LabelValue,
+    Model,
+    Port,
+    Regex,
+    Text,
+    each_once,
+    wrong,
+)
 
 
 class StringMatch(Model):
@@ -114,7 +127,7 @@ class Match(Model):
     source_namespace: DnsLabel | None = Field(
         default=None, description="Namespace of the calling pod: for callers inside the mesh."
     )
-    gateways: Annotated[tuple[Text, ...], Strict(False)] = Field(
+    gateways: Annotated[tuple[Text, ...], Strict(False), AfterValidator(each_once)] = Field(
         default=(),
         description="Only requests that come in at these: Gateways of the service, or `mesh` for callers inside.",
     )
@@ -143,6 +156,13 @@ class Match(Model):
                 "one of cookies and headers.cookie",
                 "say both in one regex of headers.cookie",
             )
+        for name, want in self.cookies.items():
+            if len(cookie_pattern(name, want).encode()) > LONGEST_REGEX:
+                raise wrong(
+                    f"the cookie {name} is compared by a regular expression that would be too long for Istio",
+                    f"at most {LONGEST_REGEX} characters, of which the comparison itself takes some 30",
+                    "shorten what it is compared with",
+                )
         return self
 
     @model_validator(mode="after")

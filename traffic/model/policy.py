@@ -4,15 +4,37 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
-from traffic.fields import CookieName, Duration, HeaderName, Model, Percent, Text, wrong
+from traffic.fields import CookieName, Duration, HeaderName, Model, Percent, Text, duration, wrong
+from traffic.model.locality import LocalityLbSetting
 
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Whole = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+MOST_MAGLEV = 5_000_011
+MOST_RING = 8_388_608
+
+
+def _lifetime(value: str) -> str:
+    return value if re.fullmatch(r"0(ms|s|m|h)", value) else duration(value)
+
+
+def _table_size(value: int) -> int:
+    """Envoy takes nothing else (Envoy: MaglevLbConfig)."""
+    is_prime = value > 1 and all(value % factor for factor in range(2, int(value**0.5) + 1))
+    if is_prime and value < MOST_MAGLEV:
+        return value
+    raise wrong(
+        f"{value} is no prime number" if not is_prime else f"{value} is too large",
+        f"a prime number below {MOST_MAGLEV}",
+        "write 65537, for example",
+    )
 
 
 class Balancer(StrEnum):
@@ -29,7 +51,7 @@ class HttpCookie(Model):
 
     name: CookieName = Field(examples=["user"], description="Name of the cookie.")
     path: Text | None = Field(default=None, description="Path for which the cookie is set.")
-    ttl: Annotated[str, Field(pattern=r"^0s$|^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$")] | None = Field(
+    ttl: Annotated[str, AfterValidator(_lifetime)] | None = Field(
         default=None, description="How long a cookie that Envoy sets lives; 0s: until the browser is closed."
     )
 
@@ -37,13 +59,17 @@ class HttpCookie(Model):
 class RingHash(Model):
     """Ketama's ring."""
 
-    minimum_ring_size: Number | None = Field(default=None, description="Least number of places on the ring.")
+    minimum_ring_size: Annotated[int, Field(ge=1, le=MOST_RING)] | None = Field(
+        default=None, description="Least number of places on the ring; left out, 1024."
+    )
 
 
 class Maglev(Model):
     """Maglev's table."""
 
-    table_size: Number | None = Field(default=None, description="Entries of the table; a prime number.")
+    table_size: Annotated[Number, AfterValidator(_table_size)] = Field(
+        examples=[65537], description="Entries of the table; a prime number."
+    )
 
 
 class ConsistentHash(Model):
@@ -72,54 +98,14 @@ class ConsistentHash(Model):
         )
 
 
-class Distribute(Model):
-    """Where the requests of callers in one locality go."""
-
-    from_: Text = Field(alias="from", examples=["eu/zone-1/*"], description="Locality of the callers.")
-    to: Annotated[dict[Text, Percent], Field(min_length=1)] = Field(
-        examples=[{"eu/zone-1/*": 80, "eu/zone-2/*": 20}], description="Percent by locality, 100 in all."
-    )
-
-    @model_validator(mode="after")
-    def _all_of_them(self) -> Distribute:
-        total = sum(self.to.values())
-        if total == 100:
-            return self
-        raise wrong(f"the shares sum to {total}, not 100", "whole percentages that sum to 100", "mend the shares")
-
-
-class Failover(Model):
-    """Where requests go when a region has no healthy pod."""
-
-    from_: Text = Field(alias="from", examples=["eu"], description="The region that fails.")
-    to: Text = Field(examples=["us"], description="The region that takes over.")
-
-
-class LocalityLbSetting(Model):
-    """Which localities of pods are preferred: at most one of `distribute`, `failover` and `failoverPriority`."""
-
-    enabled: bool | None = Field(default=None, description="Whether localities count for this service.")
-    distribute: Annotated[tuple[Distribute, ...], Strict(False)] = Field(default=(), description="Shares by locality.")
-    failover: Annotated[tuple[Failover, ...], Strict(False)] = Field(default=(), description="Who takes over.")
-    failover_priority: Annotated[tuple[Text, ...], Strict(False)] = Field(
-        default=(), description="Labels, the most telling first: pods that share them with the caller come first."
-    )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> LocalityLbSetting:
-        if (bool(self.distribute) + bool(self.failover or self.failover_priority)) < 2:
-            return self
-        raise wrong("distribute is given beside a failover", "one of distribute and failover", "take one of them out")
-
-
 class Warmup(Model):
     """Give new pods few requests at first."""
 
     duration: Duration = Field(examples=["30s"], description="Time until a new pod has its full share.")
-    minimum_percent: Annotated[float, Field(ge=0, le=100), Strict(False)] | None = Field(
+    minimum_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None, description="Share that a new pod begins with; left out, 10."
     )
-    aggression: Annotated[float, Field(ge=1, le=100), Strict(False)] | None = Field(
+    aggression: Annotated[float, Field(ge=1, le=100)] | None = Field(
         default=None, description="How fast the share grows at first; 1 is evenly."
     )
 
@@ -185,7 +171,7 @@ class HttpSettings(Model):
     http1_max_pending_requests: Number | None = Field(default=None, description="Requests that wait for a connection.")
     http2_max_requests: Number | None = Field(default=None, description="Requests under way to all pods together.")
     max_requests_per_connection: Whole | None = Field(default=None, description="Requests after which it is closed.")
-    max_retries: Whole | None = Field(default=None, description="Retries under way to all pods together.")
+    max_retries: Number | None = Field(default=None, description="Retries under way to all pods together.")
     idle_timeout: Duration | None = Field(default=None, description="Idle time that ends a connection.")
     h2_upgrade_policy: Annotated[H2UpgradePolicy, Strict(False)] | None = Field(
         default=None, description="Whether HTTP/1.1 is carried over HTTP/2."
@@ -193,12 +179,33 @@ class HttpSettings(Model):
     use_client_protocol: bool | None = Field(default=None, description="Keep the protocol that the caller speaks.")
     max_concurrent_streams: Number | None = Field(default=None, description="Requests at a time on one connection.")
 
+    @model_validator(mode="after")
+    def _one_protocol(self) -> HttpSettings:
+        if not self.use_client_protocol or self.h2_upgrade_policy is not H2UpgradePolicy.UPGRADE:
+            return self
+        raise wrong(
+            "useClientProtocol keeps the caller's protocol, and h2UpgradePolicy UPGRADE changes it",
+            "one of the two",
+            "take one of them out",
+        )
+
 
 class ConnectionPool(Model):
     """How many connections and requests at a time: what is more is answered with 503 at once."""
 
     tcp: TcpSettings | None = Field(default=None, description="Limits of connections.")
     http: HttpSettings | None = Field(default=None, description="Limits of requests.")
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> ConnectionPool:
+        empty = TcpSettings.model_construct(), HttpSettings.model_construct()
+        if (self.tcp or self.http) and self.tcp != empty[0] and self.http != empty[1]:
+            return self
+        raise wrong(
+            "the connection pool has no limit",
+            "tcp, http, or both, each with a limit",
+            "write for example http: {http2MaxRequests: 100}",
+        )
 
 
 class OutlierDetection(Model):
@@ -224,6 +231,16 @@ class OutlierDetection(Model):
     min_health_percent: Percent | None = Field(
         default=None, description="With fewer healthy pods than this, all get requests again."
     )
+
+    @model_validator(mode="after")
+    def _counts_what_it_names(self) -> OutlierDetection:
+        if self.consecutive_local_origin_failures and not self.split_external_local_origin_errors:
+            raise wrong(
+                "consecutiveLocalOriginFailures counts only where failures to connect are counted by themselves",
+                "consecutiveLocalOriginFailures beside splitExternalLocalOriginErrors: true",
+                "add splitExternalLocalOriginErrors: true, or take consecutiveLocalOriginFailures out",
+            )
+        return self
 
 
 class TlsMode(StrEnum):
@@ -260,6 +277,30 @@ class ClientTls(Model):
             )
         if self.mode in (TlsMode.DISABLE, TlsMode.ISTIO_MUTUAL) and len(self.model_fields_set - {"mode", "sni"}):
             raise wrong(f"the other keys say nothing with {self.mode.value}", "mode alone", "take the other keys out")
+        if self.mode is TlsMode.SIMPLE and (self.client_certificate or self.private_key):
+            raise wrong(
+                "with SIMPLE the caller shows no certificate",
+                "clientCertificate and privateKey with MUTUAL",
+                "write mode: MUTUAL, or take them out",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trust_is_said_once(self) -> ClientTls:
+        files = self.client_certificate or self.private_key or self.ca_certificates
+        if self.credential_name and files:
+            raise wrong(
+                "credentialName and paths of certificates are given together",
+                "credentialName, or clientCertificate, privateKey and caCertificates",
+                "take one of the two out",
+            )
+        trusted = self.ca_certificates or self.subject_alt_names
+        if self.insecure_skip_verify and (trusted or (self.mode is TlsMode.SIMPLE and self.credential_name)):
+            raise wrong(
+                "with insecureSkipVerify any certificate is trusted, and other keys say which are",
+                "insecureSkipVerify without caCertificates, subjectAltNames and, with SIMPLE, credentialName",
+                "take insecureSkipVerify out",
+            )
         return self
 
 

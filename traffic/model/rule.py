@@ -6,12 +6,11 @@ VirtualService (https://istio.io/latest/docs/reference/config/networking/virtual
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import Discriminator, Field, Strict, Tag, model_validator
 
-from traffic.fields import DNS_LABEL, Duration, Model, Percent, wrong
+from traffic.fields import Duration, Model, Percent, wrong
 from traffic.model.actions import (
     CorsPolicy,
     DirectResponse,
@@ -24,6 +23,7 @@ from traffic.model.actions import (
     Sticky,
 )
 from traffic.model.match import Match
+from traffic.model.target import DestinationName
 
 ONE_VERSION, WEIGHTS = "<one version>", "<weights>"
 """Marks of the two kinds of destination in the places of validation errors; no key can be named so."""
@@ -33,36 +33,12 @@ ONLY_ON_THE_WAY = ("rewrite", "timeout", "retries", "fault", "mirrors", "sticky"
 """What is done to requests that go on to a version, and so says nothing beside a redirect or a direct response."""
 
 
-class Target(NamedTuple):
-    """A version of a service."""
-
-    service: str
-    version: str
-
-
-def target(service: str, destination: str) -> Target:
-    """Return what `destination` names in the route of `service`: `version-1`, or `<other service>/<version>`."""
-    other, slash, version = destination.rpartition("/")
-    return Target(other, version) if slash else Target(service, destination)
-
-
-def _destination(value: str) -> str:
-    if re.fullmatch(rf"({DNS_LABEL}/)?{DNS_LABEL}", value):
-        return value
-    raise wrong(
-        f"{value!r} is not a destination",
-        "the name of a version, or <service>/<version> for a version of another service",
-        "write version-1, for example",
-    )
-
-
 def _kind_of_destination(value: Any) -> str | None:
     if isinstance(value, str):
         return ONE_VERSION
     return WEIGHTS if isinstance(value, dict) else None
 
 
-DestinationName = Annotated[str, AfterValidator(_destination)]
 Destination = Annotated[
     Annotated[DestinationName, Tag(ONE_VERSION)]
     | Annotated[dict[DestinationName, Percent], Field(min_length=1), Tag(WEIGHTS)],

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, Strict
+from pydantic import AfterValidator, Field, Strict
 
-from traffic.fields import DnsLabel, Host, Model, OpenPort, Port, Text
+from traffic.fields import DnsLabel, Host, Model, OpenPort, Port, Text, each_once
 from traffic.model.gateway import MESH
+from traffic.model.jwt import JwtRule
 from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import Rule
-from traffic.model.security import Authorization, JwtRule, MutualTls
+from traffic.model.security import Authorization, MutualTls
 
 
 class VersionRouting(Model):
@@ -36,7 +37,7 @@ class ServiceRouting(Model):
     )
     port: Port = Field(default=80, description="Port of the service inside the cluster.")
     gateway_port: OpenPort = Field(default=80, description="Port at the gateway that leads to the service.")
-    gateways: Annotated[tuple[Text, ...], Field(min_length=1), Strict(False)] = Field(
+    gateways: Annotated[tuple[Text, ...], Field(min_length=1), Strict(False), AfterValidator(each_once)] = Field(
         default=(),
         examples=[["public", MESH]],
         description="Where the route holds: names of `gateways`, <service>-gateway for one of its own on gatewayPort, "
