@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components.base import Component
+from components.waiting import once
 from traffic import render
 from traffic.model import RouteTable, own_gateway
 
@@ -22,6 +23,9 @@ class CanaryRoutingArgs:
     `routes` has every service that the route sends requests to. Shared Gateways are in `gateway_namespace`; the
     service's own is for the pods that `gateway_selector` names. With `version_header`, that response header names the
     version that served.
+
+    `until_let_go` waits until no Envoy uses the subsets that go, `until_known` until every Envoy knows the versions
+    that come; None where nothing goes or comes.
     """
 
     service: str
@@ -30,6 +34,8 @@ class CanaryRoutingArgs:
     gateway_namespace: str
     gateway_selector: Mapping[str, str]
     version_header: str | None = None
+    until_let_go: Callable[[], None] | None = None
+    until_known: Callable[[], None] | None = None
 
 
 class CanaryRouting(Component):
@@ -38,8 +44,10 @@ class CanaryRouting(Component):
     What they say is rendered by `traffic.render` from the same route that is simulated and measured, and the weights
     stand in the VirtualService alone: a change of weights updates one resource. (A service with the host `*` that also
     routes callers inside the mesh needs a second one, `<service>-mesh`.) The subsets of the DestinationRule are there
-    before a VirtualService names them (Istio: "Traffic Management Best Practices"), so that no request is answered
-    with 503 for a subset that Envoy does not know yet.
+    before a VirtualService names them (Istio: "Traffic Management Best Practices"), and every Envoy knows pods of them,
+    so that no request is answered with 503 for a subset that Envoy does not know yet.
+
+    Raises (as an error of the engine) what `until_let_go` and `until_known` raise.
     """
 
     gateway: pulumi.Output[str | None]
@@ -50,6 +58,8 @@ class CanaryRouting(Component):
     """The DestinationRule, as `<namespace>/<name>`."""
     subsets: pulumi.Resource
     """The DestinationRule: other services' routes to this one come after it."""
+    routes: list[pulumi.Resource]
+    """The VirtualServices: what they no longer use may go after them."""
 
     def __init__(self, name: str, args: CanaryRoutingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
@@ -57,6 +67,7 @@ class CanaryRouting(Component):
         self.subsets = destination_rule = self._destination_rule(name, args)
         virtual_services = self._virtual_services(name, args, after=[*gateways, destination_rule])
 
+        self.routes = [*virtual_services]
         self.gateway = gateways[0].id if gateways else pulumi.Output.from_input(None)
         self.virtual_services = pulumi.Output.all(*(virtual_service.id for virtual_service in virtual_services))
         self.destination_rule = destination_rule.id
@@ -77,7 +88,7 @@ class CanaryRouting(Component):
         return [self._object(f"{name}-gateway", args, "Gateway", own_gateway(args.service), spec)]
 
     def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> k8s.apiextensions.CustomResource:
-        spec = render.destination_rule(args.service, args.routes[args.service])
+        spec = once(args.until_let_go, render.destination_rule(args.service, args.routes[args.service]))
         return self._object(f"{name}-destination-rule", args, "DestinationRule", args.service, spec)
 
     def _virtual_services(
@@ -92,14 +103,20 @@ class CanaryRouting(Component):
                 args,
                 "VirtualService",
                 object_name,
-                spec,
+                once(args.until_known, spec, *after),
                 depends_on=after,
             )
             for object_name, spec in specs.items()
         ]
 
     def _object(
-        self, name: str, args: CanaryRoutingArgs, kind: str, object_name: str, spec: render.Spec, **options: object
+        self,
+        name: str,
+        args: CanaryRoutingArgs,
+        kind: str,
+        object_name: str,
+        spec: pulumi.Input[render.Spec],
+        **options: object,
     ) -> k8s.apiextensions.CustomResource:
         return k8s.apiextensions.CustomResource(
             name,

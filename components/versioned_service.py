@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components.base import Component
+from components.waiting import once
 
 PORT_NAME = "http"
 """Name of the Service's and the containers' port: Istio reads the protocol from it (Istio: "Protocol Selection")."""
@@ -48,12 +49,16 @@ class VersionArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionedServiceArgs:
-    """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment."""
+    """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
+
+    `idle` names the versions that no route sends requests to: `deploy_idle` builds these.
+    """
 
     service: str
     namespace: pulumi.Input[str]
     port: pulumi.Input[int]
     versions: Mapping[str, VersionArgs]
+    idle: frozenset[str] = frozenset()
     ready_within: int = 300
 
 
@@ -64,6 +69,9 @@ class VersionedService(Component):
     (Kubernetes: "Container Lifecycle Hooks", sleep). A ConfigMap is immutable and named by its content: a new content
     is a new ConfigMap, the pods roll over to it, and the old one goes last, so that no pod starts without its files.
 
+    A version that the routes no longer use may shrink only after the routes were changed: the idle versions are built
+    by `deploy_idle`, once the routing is there.
+
     Raises (as an error of the engine) when a Deployment is not ready within `ready_within`.
     """
 
@@ -71,21 +79,34 @@ class VersionedService(Component):
     """Name of the Service, once all versions are ready."""
     deployment_names: pulumi.Output[dict[str, str]]
     """Name of the Deployment of each version."""
+    serving: Sequence[pulumi.Resource]
+    """The Service and the Deployments that requests are sent to: routes come after these."""
 
     def __init__(self, name: str, args: VersionedServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        account = self._service_account(name, args)
+        self._name, self._args = name, args
+        self._account = self._service_account(name, args)
         service = self._service(name, args)
-        deployments = {
-            version: self._deployment(f"{name}-{version}", args, settings, account)
-            for version, settings in args.versions.items()
-        }
+        serving = {version: self._deployment(version) for version in args.versions if version not in args.idle}
 
+        self.serving = [service, *serving.values()]
         self.service_name = service.metadata.name
         self.deployment_names = pulumi.Output.all(
-            **{version: deployment.metadata.name for version, deployment in deployments.items()}
+            **{
+                version: serving[version].metadata.name if version in serving else settings.name
+                for version, settings in args.versions.items()
+            }
         )
         self.register_outputs({"service_name": self.service_name, "deployment_names": self.deployment_names})
+
+    def deploy_idle(self, routes: Sequence[pulumi.Resource], until_let_go: Callable[[], None] | None) -> None:
+        """Build the Deployments of the idle versions after `routes`, and after `until_let_go` has returned.
+
+        `until_let_go` waits until no Envoy sends them requests; None where none did.
+        """
+        for version in self._args.versions:
+            if version in self._args.idle:
+                self._deployment(version, routes, until_let_go)
 
     def _service_account(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.ServiceAccount:
         return k8s.core.v1.ServiceAccount(
@@ -111,8 +132,9 @@ class VersionedService(Component):
         )
 
     def _deployment(
-        self, name: str, args: VersionedServiceArgs, version: VersionArgs, account: k8s.core.v1.ServiceAccount
+        self, key: str, after: Sequence[pulumi.Resource] = (), wait: Callable[[], None] | None = None
     ) -> k8s.apps.v1.Deployment:
+        name, args, version = f"{self._name}-{key}", self._args, self._args.versions[key]
         labels = {"app": args.service, "version": version.label}
         volumes, mounts = self._config(name, args, version)
         ready_within = f"{args.ready_within}s"
@@ -120,7 +142,7 @@ class VersionedService(Component):
             name,
             metadata=_metadata(version.name, args, labels=labels),
             spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=version.replicas,
+                replicas=once(wait, version.replicas, *after),
                 min_ready_seconds=version.min_ready_seconds,
                 progress_deadline_seconds=max(PROGRESS_DEADLINE, args.ready_within),
                 strategy=version.strategy,
@@ -128,7 +150,7 @@ class VersionedService(Component):
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
                     spec=k8s.core.v1.PodSpecArgs(
-                        service_account_name=account.metadata.name,
+                        service_account_name=self._account.metadata.name,
                         automount_service_account_token=False,
                         termination_grace_period_seconds=version.termination_grace_period_seconds,
                         containers=[_container(args.service, version, mounts)],
@@ -136,7 +158,10 @@ class VersionedService(Component):
                     ),
                 ),
             ),
-            opts=self._child(custom_timeouts=pulumi.CustomTimeouts(create=ready_within, update=ready_within)),
+            opts=self._child(
+                depends_on=list(after),
+                custom_timeouts=pulumi.CustomTimeouts(create=ready_within, update=ready_within),
+            ),
         )
 
     def _config(

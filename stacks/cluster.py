@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.names import BASE_RELEASE, INJECTION, OWNER_ANNOTATION
 from stacks import kubeconfig
+from stacks.applied import AppliedRoutes, read_applied_routes
+from stacks.handover import refuse_loss
 from stacks.kubeconfig import ClusterUnreachable
 from stacks.problems import Problem, SettingsError
 from stacks.settings import Settings
@@ -30,13 +32,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterFacts:
-    """What was found: the cluster's identity, and which of the stack's namespaces belong to somebody else.
+    """What was found: the cluster's identity, which of the stack's namespaces belong to somebody else, its routes.
 
     `uid` is that of the namespace kube-system, which lives as long as the cluster does.
     """
 
     uid: str
     foreign_namespaces: frozenset[str] = frozenset()
+    applied: AppliedRoutes = field(default_factory=AppliedRoutes)
 
 
 def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
@@ -49,12 +52,15 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
 
 
 def look_at_cluster(settings: Settings, owner: str) -> ClusterFacts:
-    """Return what the cluster says of itself and of the stack's namespaces; `owner` is `<project>/<stack>`.
+    """Return what the cluster says of itself, of the stack's namespaces and routes; `owner` is `<project>/<stack>`.
 
     Takes some milliseconds, or at most DEADLINE seconds where the cluster does not answer. Raises ClusterUnreachable,
-    and SettingsError where a mesh is to be installed beside one that is there already.
+    and SettingsError where a mesh is to be installed beside one that is there already, or a version is to be taken
+    away that still gets requests.
     """
-    return asking(settings, lambda client: _look(client, settings, owner), within=DEADLINE)
+    facts = asking(settings, lambda client: _look(client, settings, owner), within=DEADLINE)
+    refuse_loss(settings, facts.applied, _stack_file(owner))
+    return facts
 
 
 def asking(settings: Settings, ask: Callable[[Client], T], within: float) -> T:
@@ -94,7 +100,11 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     if settings.mesh.install:
         _refuse_second_mesh(_found(client, crd, ISTIO_CRD), owner)
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
-    return ClusterFacts(uid=system.metadata.uid, foreign_namespaces=frozenset(foreign))
+    return ClusterFacts(
+        uid=system.metadata.uid,
+        foreign_namespaces=frozenset(foreign),
+        applied=read_applied_routes(client, settings.services),
+    )
 
 
 def _owned(namespace: Any, owner: str) -> bool:
@@ -129,7 +139,11 @@ def _refuse_second_mesh(crd: Any, owner: str) -> None:
         remedy="set istio-canary:mesh.install to false; or, if that mesh is gone for good, delete what it left: "
         "kubectl get crd -o name | grep istio.io | xargs kubectl delete",
     )
-    raise SettingsError([problem], f"Pulumi.{owner.rpartition('/')[2]}.yaml")
+    raise SettingsError([problem], _stack_file(owner))
+
+
+def _stack_file(owner: str) -> str:
+    return f"Pulumi.{owner.rpartition('/')[2]}.yaml"
 
 
 def _in_words(config: SingleConfig, error: Exception) -> Exception:
@@ -158,7 +172,8 @@ def _refused(config: SingleConfig, error: Any) -> ClusterUnreachable:
     status = error.response.status_code
     remedies = {
         401: "the credentials are wrong or have expired: log in again, or fetch a fresh kubeconfig",
-        403: "ask for the right to read namespaces and custom resource definitions, or use another context",
+        403: "ask for the right to read namespaces, custom resource definitions, VirtualServices and DestinationRules, "
+        "or use another context",
     }
     remedy = remedies.get(status, "see what the API server's log says")
     return ClusterUnreachable(kubeconfig.describe(config), f"HTTP {status}: {error}", remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import pulumi
@@ -15,10 +16,12 @@ from components.namespace import Namespace, NamespaceArgs
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
+from stacks.barrier import Barrier
 from stacks.cluster import ClusterFacts, namespaces_of
+from stacks.handover import handover_of, used_in
 from stacks.settings import SecurityContext, ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
 from traffic.fields import Model
-from traffic.model import MutualTls, NamespaceSecurity, OutboundTrafficPolicy, target, version_label
+from traffic.model import MutualTls, NamespaceSecurity, OutboundTrafficPolicy, Target, target, version_label
 
 T = TypeVar("T")
 
@@ -37,6 +40,9 @@ class Environment:
         self._cluster = cluster
         self._owner = owner
         self._in_cluster = pulumi.ResourceOptions(provider=self._provider())
+        in_mesh = cluster.applied.in_mesh or any(service.in_mesh for service in settings.services.values())
+        self._barrier = Barrier(settings, in_mesh)
+        self._used = used_in(settings)
 
         self._namespaces = self._build_namespaces()
         self._mesh = self._build_mesh() if settings.mesh.install else None
@@ -49,6 +55,8 @@ class Environment:
         self._routings: dict[str, CanaryRouting] = {}
         for name in called_first(settings.services):
             self._routings[name] = self._build_routing(name, after=gateways)
+        for name in settings.services:
+            self._build_idle_versions(name)
 
         self.outputs = {"gateway": self._gateway(), "services": self._outputs_of_services()}
 
@@ -194,6 +202,7 @@ class Environment:
                 versions={
                     version: version_args(name, version, settings) for version, settings in service.versions.items()
                 },
+                idle=frozenset(version for version in service.versions if Target(name, version) not in self._used),
                 ready_within=self._settings.ready_within,
             ),
             self._in_mesh(*after),
@@ -206,7 +215,9 @@ class Environment:
         service = self._settings.services[name]
         mesh = self._settings.mesh
         policies = [self._policies[key] for key in (name, f"{service.namespace}/") if key in self._policies]
+        handover = handover_of(name, self._settings, self._cluster.applied)
         called = [name, *called_by(name, service)]
+        serving = [resource for other in called for resource in self._services[other].serving]
         subsets = [self._routings[other].subsets for other in called if other in self._routings]
         return CanaryRouting(
             f"{name}-routing",
@@ -217,9 +228,18 @@ class Environment:
                 gateway_namespace=mesh.gateway.namespace,
                 gateway_selector=gateway_selector(mesh.gateway.name),
                 version_header=self._settings.version_header,
+                until_let_go=until(self._barrier.until_unused, handover.leaving),
+                until_known=until(self._barrier.until_known, handover.entering),
             ),
-            self._in_mesh(*(self._services[other] for other in called), *subsets, *policies, *after),
+            self._in_mesh(*serving, *subsets, *policies, *after),
         )
+
+    def _build_idle_versions(self, name: str) -> None:
+        """After the routes: versions that get no requests any more keep their pods until no Envoy sends them any."""
+        callers = [other for other in self._routings if name in called_by(other, self._settings.services[other])]
+        routes = [route for caller in (name, *callers) for route in self._routings[caller].routes]
+        handover = handover_of(name, self._settings, self._cluster.applied)
+        self._services[name].deploy_idle(routes, until(self._barrier.until_unused, handover.ceasing))
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
         """A namespace of the stack once it is there; one of somebody else's mesh is there already."""
@@ -247,6 +267,11 @@ class Environment:
             }
             for name, service in self._settings.services.items()
         }
+
+
+def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target]) -> Callable[[], None] | None:
+    """Return `wait` for `targets`, and None where there are none: then nobody has to be asked."""
+    return partial(wait, targets) if targets else None
 
 
 def called_by(name: str, service: ServiceSettings) -> list[str]:

@@ -1,0 +1,168 @@
+"""Waits until every Envoy of the mesh follows the routes: asks the Envoys themselves, and says which one lags.
+
+An Envoy is asked through `pilot-agent` in its own pod, as `istioctl proxy-config` does, so the right to exec into the
+gateway's pods is needed (with routes for callers inside the mesh, into all pods with a sidecar).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from components.istio_mesh import gateway_selector
+from stacks import kubeconfig
+from stacks.settings import Settings
+from traffic.model import Target
+from traffic.render import service_host
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+PROXY = "istio-proxy"
+SIDECAR: dict[str, Any] = {"security.istio.io/tlsMode": "istio"}
+"""Label that Istio's injection gives every pod with an Envoy."""
+AT_ONCE = 8
+"""Envoys that are asked at a time."""
+ANSWER_SECONDS = 5.0
+PAUSE = 0.05
+
+
+class EnvoysLag(Exception):  # noqa: N818 - the name says what is wrong
+    """Some Envoys did not follow in time: which, how, and what to do. The next run goes on with what was done."""
+
+
+@dataclass(frozen=True, order=True)
+class Envoy:
+    """The pod that an Envoy runs in."""
+
+    namespace: str
+    pod: str
+    ends: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.pod}"
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """Waits for the Envoys that hold the stack's routes: the gateway's, and with `in_mesh` all sidecars."""
+
+    settings: Settings
+    in_mesh: bool
+
+    def until_known(self, targets: Iterable[Target]) -> None:
+        """Return once every Envoy knows a pod of each of `targets`; raises EnvoysLag after `takenWithin` seconds."""
+        clusters = {self._cluster(target): target for target in targets}
+        self._wait(lambda client, envoy: _unknown(client, envoy, clusters))
+
+    def until_unused(self, targets: Iterable[Target]) -> None:
+        """Return once no Envoy sends requests to any of `targets`; raises EnvoysLag after `takenWithin` seconds."""
+        clusters = {self._cluster(target): target for target in targets}
+        self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
+
+    def _cluster(self, target: Target) -> str:
+        """Envoy's name for a version, as istiod gives it."""
+        service = self.settings.services[target.service]
+        return f"outbound|{service.port}|{target.version}|{service_host(target.service, service.namespace)}"
+
+    def _wait(self, lag_of: Callable[[Client, Envoy], str | None]) -> None:
+        deadline = time.monotonic() + self.settings.taken_within
+        config = kubeconfig.choose(self.settings.cluster)
+        with kubeconfig.client(config) as client, ThreadPoolExecutor(AT_ONCE) as pool:
+            while True:
+                envoys = self._envoys(client)
+                lags = {
+                    envoy: lag
+                    for envoy, lag in zip(envoys, pool.map(lambda envoy: lag_of(client, envoy), envoys), strict=True)
+                    if lag is not None and not envoy.ends
+                }
+                if not lags:
+                    return
+                if time.monotonic() > deadline:
+                    raise _lag(lags, self.settings.taken_within)
+                time.sleep(PAUSE)
+
+    def _envoys(self, client: Client) -> list[Envoy]:
+        from lightkube.resources.core_v1 import Pod
+
+        gateway = self.settings.mesh.gateway
+        selector: dict[str, Any] = {**gateway_selector(gateway.name)}
+        pods = list(client.list(Pod, namespace=gateway.namespace, labels=selector))
+        if self.in_mesh:
+            pods += client.list(Pod, namespace="*", labels=SIDECAR)
+        return sorted({_envoy(pod) for pod in pods if _runs(pod)})
+
+
+def _envoy(pod: Any) -> Envoy:
+    return Envoy(pod.metadata.namespace, pod.metadata.name, pod.metadata.deletionTimestamp is not None)
+
+
+def _runs(pod: Any) -> bool:
+    """Whether the pod's Envoy has started: one that is starting gets the new routes with its first ones."""
+    states = [*(pod.status.containerStatuses or ()), *(pod.status.initContainerStatuses or ())]
+    return any(state.name == PROXY and state.state and state.state.running for state in states)
+
+
+def _unknown(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) -> str | None:
+    names = "|".join(f"^{re.escape(name)}$" for name in clusters)
+    answer = _ask(client, envoy, f"clusters?format=json&filter={quote(names)}")
+    if not isinstance(answer, str):
+        return answer[1]
+    found = json.loads(answer).get("cluster_statuses") or ()
+    ready = {entry["name"] for entry in found if any(map(_is_healthy, entry.get("host_statuses") or ()))}
+    missing = [target for name, target in clusters.items() if name not in ready]
+    return f"knows no healthy pod of {_names(missing)}" if missing else None
+
+
+def _is_healthy(host: Mapping[str, Any]) -> bool:
+    return bool(host.get("health_status", {}).get("eds_health_status", "HEALTHY") == "HEALTHY")
+
+
+def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) -> str | None:
+    answer = _ask(client, envoy, "config_dump?resource=dynamic_route_configs")
+    if not isinstance(answer, str):
+        return answer[1]
+    used = [target for name, target in clusters.items() if f'"{name}"' in answer]
+    return f"still sends requests to {_names(used)}" if used else None
+
+
+def _ask(client: Client, envoy: Envoy, path: str) -> str | tuple[None, str]:
+    """What the Envoy's admin interface answers, or why it does not."""
+    import httpx2
+
+    try:
+        answer = client.exec(
+            envoy.pod,
+            namespace=envoy.namespace,
+            container=PROXY,
+            command=["pilot-agent", "request", "GET", path],
+            stdout=True,
+            stderr=True,
+            timeout=ANSWER_SECONDS,
+        )
+    except (httpx2.HTTPError, OSError, TimeoutError) as error:
+        return None, f"cannot be asked: {error or type(error).__name__}"
+    if answer.exit_code != 0 or not answer.stdout:
+        return None, f"cannot be asked: {' '.join(str(answer.stderr).split())}"
+    return str(answer.stdout)
+
+
+def _names(targets: Iterable[Target]) -> str:
+    return ", ".join(f"{target.service}/{target.version}" for target in sorted(targets))
+
+
+def _lag(lags: Mapping[Envoy, str], seconds: int) -> EnvoysLag:
+    first = next(iter(lags))
+    more = "\n".join(f"    {envoy} {lag}" for envoy, lag in lags.items())
+    return EnvoysLag(
+        f"{len(lags)} of the mesh's Envoys did not follow the routes within {seconds} s (takenWithin):\n{more}\n"
+        f"    remedy:  see why: kubectl logs --namespace={first.namespace} {first.pod} --container={PROXY}; restart "
+        f"it: kubectl delete pod --namespace={first.namespace} {first.pod}; or raise istio-canary:takenWithin. "
+        "The same command goes on where this one stopped"
+    )

@@ -1,0 +1,197 @@
+"""Changes of versions and routes under load: not one request may fail, five times over.
+
+The load is a constant 250 requests a second from the first change of a test to the last, so that a gap of a few
+milliseconds shows.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.load import Load, load
+from tests.e2e.tools import Project
+
+ROUNDS = 5
+RATE = 250
+STACK, NAMESPACE, HOST = "shop", "no-request-lost", "no-request-lost.example.com"
+Services = dict[str, Any]
+
+
+class Shop:
+    """A stack with one service, and load on it."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self.project, self.folder = project, folder
+
+    def services(self, *versions: str, to: Any, **changes: Any) -> Services:
+        """The service in these versions, with one rule; `changes` are laid over every version."""
+        each = {
+            version: {
+                "image": "istio-canary/echo:1.0.0",
+                "args": ["-listen=:8080", f"-version={version}"],
+                "port": 8080,
+                "replicas": 2,
+                "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
+                "preStopSeconds": 2,
+                **copy.deepcopy(changes),
+            }
+            for version in versions
+        }
+        return {"shop": {"namespace": NAMESPACE, "hosts": [HOST], "versions": each, "route": [{"to": to}]}}
+
+    def up(self, services: Services) -> dict[str, int]:
+        """Bring the stack there; the number of resources by what became of them."""
+        config = self.project.service_config(services)
+        config["istio-canary:versionHeader"] = "x-served-version"
+        self.project.write_stack(STACK, config)
+        changes: dict[str, int] = self.project.up(STACK)["changes"]
+        return changes
+
+    def under_load(self) -> Any:
+        """Load on the service for as long as the block runs."""
+        return load(self.project.cluster.layout.gateway_url, self.folder, rate=RATE, headers={"Host": HOST})
+
+
+@pytest.fixture(scope="module")
+def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The service in two versions, of which the first gets most."""
+    project = Project.create(tmp_path_factory.mktemp("shop"), mesh.cluster)
+    yield Shop(project, tmp_path_factory.mktemp("load"))
+    project.canary("destroy", "--stack", STACK, "--yes")
+
+
+@pytest.fixture
+def settled(shop: Shop) -> Shop:
+    """The service as every test finds it."""
+    shop.up(shop.services("version-1", "version-2", to={"version-1": 90, "version-2": 10}))
+    return shop
+
+
+def assert_nothing_lost(done: Load, *versions: str) -> None:
+    """Every request was answered with 2xx, at the asked rate, by these versions."""
+    assert not done.failures, f"{len(done.failures)} of {done.requests} failed, the first: {done.failures[:5]}"
+    assert done.rate >= 200, f"only {done.rate:.0f} requests a second were sent"
+    assert set(done.versions) == set(versions), dict(done.versions)
+
+
+def test_versions_are_added_renamed_and_taken_away(settled: Shop) -> None:
+    with settled.under_load() as done:
+        for _ in range(ROUNDS):
+            added = ("version-1", "version-2", "version-3")
+            settled.up(settled.services(*added, to={"version-1": 50, "version-2": 10, "version-3": 40}))
+            settled.up(settled.services(*added, to={"version-1": 60, "version-2": 0, "version-3": 40}))
+            renamed = ("version-1", "version-b", "version-3")
+            settled.up(settled.services(*renamed, to={"version-1": 60, "version-b": 40, "version-3": 0}))
+            settled.up(settled.services("version-1", "version-b", to={"version-1": 100, "version-b": 0}))
+            settled.up(settled.services("version-1", "version-2", to={"version-1": 90, "version-2": 10}))
+    assert_nothing_lost(done, "version-1", "version-2", "version-3", "version-b")
+
+
+def test_a_version_is_promoted_the_old_one_put_to_rest_and_everything_goes_back(settled: Shop) -> None:
+    both = ("version-1", "version-2")
+    with settled.under_load() as done:
+        for _ in range(ROUNDS):
+            promoted = settled.services(*both, to={"version-1": 0, "version-2": 100})
+            promoted["shop"]["versions"]["version-1"]["replicas"] = 0
+            settled.up(promoted)
+            settled.up(settled.services(*both, to={"version-1": 100, "version-2": 0}))
+    assert_nothing_lost(done, *both)
+
+
+def test_a_version_is_rolled_over_and_replaced_by_a_deployment_of_another_name(settled: Shop) -> None:
+    both, weights = ("version-1", "version-2"), {"version-1": 50, "version-2": 50}
+    with settled.under_load() as done:
+        for number in range(ROUNDS):
+            settled.up(settled.services(*both, to=weights, env={"ROUND": str(number)}))
+            named = settled.services(*both, to=weights, env={"ROUND": str(number)})
+            named["shop"]["versions"]["version-1"]["name"] = f"shop-{number}"
+            settled.up(named)
+    assert_nothing_lost(done, *both)
+
+
+def test_subsets_and_scale_change(settled: Shop) -> None:
+    both, weights = ("version-1", "version-2"), {"version-1": 50, "version-2": 50}
+    with settled.under_load() as done:
+        for number in range(ROUNDS):
+            changed = settled.services(*both, to=weights, replicas=1 + number % 2)
+            balancer = ("ROUND_ROBIN", "RANDOM", "LEAST_REQUEST")[number % 3]
+            changed["shop"]["versions"]["version-1"]["trafficPolicy"] = {"loadBalancer": {"simple": balancer}}
+            changed["shop"]["trafficPolicy"] = {"connectionPool": {"http": {"maxRequestsPerConnection": 50 + number}}}
+            settled.up(changed)
+    assert_nothing_lost(done, *both)
+
+
+def test_the_gateway_is_restarted(settled: Shop) -> None:
+    deployment = ("deployment/istio-ingressgateway", "--namespace=istio-ingress")
+    kubectl = settled.project.cluster.kubectl
+    with settled.under_load() as done:
+        for _ in range(ROUNDS):
+            kubectl("rollout", "restart", *deployment)
+            kubectl("rollout", "status", *deployment, "--timeout=60s")
+    assert_nothing_lost(done, "version-1", "version-2")
+
+
+def test_to_take_away_a_version_that_still_has_weight_is_refused_and_touches_nothing(settled: Shop) -> None:
+    services = settled.services("version-1", to="version-1")
+    config = settled.project.service_config(services)
+    settled.project.write_stack(STACK, config)
+    for command in (("preview",), ("up", "--yes")):
+        done = settled.project.canary(*command, "--stack", STACK)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert (
+            "version-2 is taken away while the cluster still sends it requests (10 % in VirtualService" in done.stderr
+        )
+        assert "`version-2: 0`" in done.stderr
+    subsets = settled.project.cluster.get("destinationrule", "shop", f"--namespace={NAMESPACE}")["spec"]["subsets"]
+    assert [subset["name"] for subset in subsets] == ["version-1", "version-2"]
+    assert settled.project.cluster.exists("deployment", "shop-version-2", f"--namespace={NAMESPACE}")
+
+
+def test_an_envoy_that_does_not_follow_is_named_and_its_pods_stay_until_it_does(settled: Shop) -> None:
+    """The gateway's Envoy is stopped as a hung one would be; the next up goes on where this one ended."""
+    services = settled.services("version-1", "version-2", to={"version-1": 100, "version-2": 0}, replicas=1)
+    services["shop"]["versions"]["version-2"]["replicas"] = 0
+    config = {**settled.project.service_config(services), "istio-canary:takenWithin": 3}
+    settled.project.write_stack(STACK, config)
+    (gateway,) = settled.project.cluster.get("pods", "--namespace=istio-ingress", "--selector=istio=ingressgateway")[
+        "items"
+    ]
+    envoy = envoy_of(gateway["metadata"]["name"])
+    os.kill(envoy, signal.SIGSTOP)
+    try:
+        done = settled.project.canary("up", "--stack", STACK, "--yes")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "did not follow the routes within 3 s" in done.stderr
+        assert f"istio-ingress/{gateway['metadata']['name']}" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert replicas_of_version_2(settled) == 2, "its pods serve the Envoy that may still send requests"
+    finally:
+        os.kill(envoy, signal.SIGCONT)
+    settled.project.up(STACK)
+    assert replicas_of_version_2(settled) == 0
+
+
+def replicas_of_version_2(shop: Shop) -> int:
+    """How many pods the Deployment asks for."""
+    deployment = shop.project.cluster.get("deployment", "shop-version-2", f"--namespace={NAMESPACE}")
+    return int(deployment["spec"].get("replicas", 0))
+
+
+def envoy_of(pod: str) -> int:
+    """The process of a pod's Envoy: the sandbox's processes are this machine's."""
+    for folder in Path("/proc").iterdir():
+        try:
+            environ = (folder / "environ").read_bytes().split(b"\0")
+            name = (folder / "comm").read_text().strip()
+        except OSError:  # no process, or one that has just ended
+            continue
+        if name == "envoy" and f"HOSTNAME={pod}".encode() in environ:
+            return int(folder.name)
+    raise AssertionError(f"no Envoy runs in {pod}")

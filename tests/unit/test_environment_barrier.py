@@ -1,0 +1,134 @@
+"""Waiting for the mesh's Envoys, with Envoys that follow late, never, or cannot be asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stacks import kubeconfig
+from stacks.barrier import Barrier, EnvoysLag
+from stacks.settings import Settings, load
+from traffic.model import Target
+
+V2 = Target("shop", "version-2")
+CLUSTER = "outbound|80|version-2|shop.shop.svc.cluster.local"
+USING = json.dumps({"configs": [{"route_config": {"route": {"cluster": CLUSTER}}}]})
+NOT_USING = json.dumps({"configs": []})
+HEALTHY = {
+    "cluster_statuses": [{"name": CLUSTER, "host_statuses": [{"health_status": {"eds_health_status": "HEALTHY"}}]}]
+}
+EMPTY = {"cluster_statuses": [{"name": CLUSTER}]}
+Answers = dict[str, list[Any]]
+
+
+def pod(name: str, *, running: bool = True, ends: bool = False) -> Any:
+    """A pod with an Envoy."""
+    state = SimpleNamespace(running=object() if running else None)
+    return SimpleNamespace(
+        metadata=SimpleNamespace(namespace="istio-ingress", name=name, deletionTimestamp=object() if ends else None),
+        status=SimpleNamespace(
+            containerStatuses=[SimpleNamespace(name="istio-proxy", state=state)], initContainerStatuses=None
+        ),
+    )
+
+
+class Envoys:
+    """Pods, and what each Envoy answers, one answer after the other; the last one stays."""
+
+    def __init__(self, pods: list[Any], answers: Answers) -> None:
+        self.pods, self.answers = pods, answers
+        self.listed: list[str] = []
+
+    def list(self, kind: object, *, namespace: str, labels: object) -> list[Any]:
+        self.listed.append(namespace)
+        return self.pods
+
+    def exec(self, name: str, **given: Any) -> Any:
+        answers = self.answers[name]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(exit_code=0, stdout=answer, stderr="")
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """A stack with a service in two versions; its Envoys have a fifth of a second."""
+    versions = {name: {"image": "shop:1", "port": 8080} for name in ("version-1", "version-2")}
+    route = [{"to": {"version-1": 90, "version-2": 10}}]
+    stack = load({"services": {"shop": {"hosts": ["*"], "versions": versions, "route": route}}})
+    return stack.model_copy(update={"taken_within": 0.2})
+
+
+@pytest.fixture
+def mesh(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Envoys]:
+    """Put these Envoys where the barrier looks for them."""
+
+    def put(answers: Answers, pods: list[Any] | None = None) -> Envoys:
+        envoys = Envoys(pods or [pod(name) for name in answers], answers)
+
+        @contextmanager
+        def client(config: object) -> Iterator[Envoys]:
+            yield envoys
+
+        monkeypatch.setattr(kubeconfig, "choose", lambda cluster: None)
+        monkeypatch.setattr(kubeconfig, "client", client)
+        return envoys
+
+    return put
+
+
+def test_every_envoy_is_waited_for_until_no_route_of_it_names_the_version(
+    settings: Settings, mesh: Callable[..., Envoys]
+) -> None:
+    envoys = mesh({"a": [NOT_USING], "b": [USING, USING, NOT_USING]})
+    Barrier(settings, in_mesh=False).until_unused([V2])
+    assert envoys.answers["b"] == [NOT_USING], "asked again until it had let go"
+
+
+def test_an_envoy_that_keeps_a_route_is_named_with_the_remedy(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+    mesh({"a": [NOT_USING], "b": [USING]})
+    with pytest.raises(EnvoysLag) as lag:
+        Barrier(settings, in_mesh=False).until_unused([V2])
+    said = str(lag.value)
+    assert "1 of the mesh's Envoys did not follow the routes within 0.2 s" in said
+    assert "istio-ingress/b still sends requests to shop/version-2" in said
+    assert "kubectl delete pod --namespace=istio-ingress b" in said
+    assert "istio-ingress/a" not in said
+
+
+def test_a_version_is_known_once_every_envoy_has_a_healthy_pod_of_it(
+    settings: Settings, mesh: Callable[..., Envoys]
+) -> None:
+    envoys = mesh({"a": [json.dumps({}), json.dumps(EMPTY), json.dumps(HEALTHY)]})
+    Barrier(settings, in_mesh=False).until_known([V2])
+    assert envoys.answers["a"] == [json.dumps(HEALTHY)], "neither the name nor a cluster without pods is enough"
+
+
+@pytest.mark.parametrize("trouble", [TimeoutError("no answer"), OSError("connection refused")])
+def test_an_envoy_that_cannot_be_asked_lags(
+    settings: Settings, mesh: Callable[..., Envoys], trouble: Exception
+) -> None:
+    mesh({"a": [trouble]})
+    with pytest.raises(EnvoysLag, match=f"istio-ingress/a cannot be asked: {trouble}"):
+        Barrier(settings, in_mesh=False).until_unused([V2])
+
+
+def test_pods_that_start_or_end_are_not_waited_for(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+    pods = [pod("a"), pod("starts", running=False), pod("ends", ends=True)]
+    mesh({"a": [NOT_USING], "starts": [OSError("no container")], "ends": [USING]}, pods)
+    Barrier(settings, in_mesh=False).until_unused([V2])
+
+
+@pytest.mark.parametrize(("in_mesh", "namespaces"), [(False, ["istio-ingress"]), (True, ["istio-ingress", "*"])])
+def test_sidecars_are_asked_only_where_routes_hold_inside_the_mesh(
+    settings: Settings, mesh: Callable[..., Envoys], in_mesh: bool, namespaces: list[str]
+) -> None:
+    envoys = mesh({"a": [NOT_USING]})
+    Barrier(settings, in_mesh=in_mesh).until_unused([V2])
+    assert envoys.listed == namespaces

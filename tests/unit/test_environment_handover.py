@@ -1,0 +1,128 @@
+"""What a change of versions has to wait for, and which change is refused, from what the cluster's routes say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stacks.applied import AppliedRoutes, applied_routes
+from stacks.handover import Handover, handover_of, refuse_loss
+from stacks.problems import SettingsError
+from stacks.settings import Settings, load
+from traffic.model import Target
+
+HOST = "shop.shop.svc.cluster.local"
+V1, V2, V3 = (Target("shop", f"version-{number}") for number in (1, 2, 3))
+
+
+def settings(route: list[dict[str, Any]], *versions: str, replicas: int = 1) -> Settings:
+    """A stack with the service `shop` in these versions."""
+    given = {version: {"image": "shop:1", "port": 8080, "replicas": replicas} for version in versions}
+    return load({"services": {"shop": {"hosts": ["*"], "versions": given, "route": route}}})
+
+
+def virtual_service(*rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A VirtualService as the API server gives it."""
+    metadata = {"namespace": "shop", "name": "shop"}
+    return {"metadata": metadata, "spec": {"gateways": ["shop-gateway"], "http": list(rules), **spec}}
+
+
+def to(**weights: int) -> dict[str, Any]:
+    """A rule of Istio's that shares requests out."""
+    routes = [
+        {"destination": {"host": HOST, "subset": name.replace("_", "-")}, "weight": weight}
+        for name, weight in weights.items()
+    ]
+    return {"route": routes}
+
+
+def destination_rule(*versions: str) -> dict[str, Any]:
+    """A DestinationRule as the API server gives it."""
+    return {"spec": {"host": HOST, "subsets": [{"name": version, "labels": {}} for version in versions]}}
+
+
+TWO = settings([{"to": {"version-1": 90, "version-2": 10}}], "version-1", "version-2")
+ALL_ON_1 = settings([{"to": {"version-1": 100, "version-2": 0}}], "version-1", "version-2")
+ONLY_1 = settings([{"to": "version-1"}], "version-1")
+
+
+def applied(*rules: dict[str, Any], subsets: tuple[str, ...], **spec: Any) -> AppliedRoutes:
+    """What a cluster with one VirtualService of these rules says."""
+    return applied_routes(TWO.services, [virtual_service(*rules, **spec)], [destination_rule(*subsets)])
+
+
+SHARED = applied(to(version_1=90, version_2=10), subsets=("version-1", "version-2"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "handover"),
+    [
+        pytest.param(TWO, SHARED, Handover(), id="nothing changes"),
+        pytest.param(TWO, AppliedRoutes(), Handover(), id="nothing is there yet, so nobody calls"),
+        pytest.param(
+            TWO,
+            applied({"route": [{"destination": {"host": HOST, "subset": "version-1"}}]}, subsets=("version-1",)),
+            Handover(entering=frozenset({V2})),
+            id="a version that comes is made known first",
+        ),
+        pytest.param(
+            settings([{"to": {"version-1": 90, "version-2": 10}}], "version-1", "version-2", replicas=1),
+            applied(to(version_1=100, version_2=0), subsets=("version-1", "version-2")),
+            Handover(entering=frozenset({V2})),
+            id="a version at 0 gets no requests, so it enters too",
+        ),
+        pytest.param(
+            ALL_ON_1, SHARED, Handover(ceasing=frozenset({V2})), id="a version that is set to 0 keeps its pods a while"
+        ),
+        pytest.param(
+            ONLY_1,
+            applied(to(version_1=100), subsets=("version-1", "version-3")),
+            Handover(leaving=frozenset({V3})),
+            id="a subset that no version has any more goes",
+        ),
+        pytest.param(
+            TWO,
+            applied(
+                {**to(version_1=100), "mirrors": [{"destination": {"host": HOST, "subset": "version-2"}}]},
+                subsets=("version-1", "version-2"),
+            ),
+            Handover(),
+            id="a version that gets copies is known already",
+        ),
+    ],
+)
+def test_a_change_waits_for_what_it_must(wanted: Settings, before: AppliedRoutes, handover: Handover) -> None:
+    assert handover_of("shop", wanted, before) == handover
+
+
+def test_a_version_that_still_gets_requests_is_not_taken_away() -> None:
+    with pytest.raises(SettingsError) as error:
+        refuse_loss(ONLY_1, SHARED, "Pulumi.dev.yaml")
+    (problem,) = error.value.problems
+    assert problem.path == "istio-canary:services.shop.versions.version-2"
+    assert "still sends it requests (10 % in VirtualService shop/shop, rule 1)" in problem.what
+    assert "`version-2: 0`" in problem.remedy
+
+
+def test_a_version_that_only_a_header_rule_names_still_gets_requests() -> None:
+    header = {"match": [{"headers": {"qa": {"exact": "yes"}}}], **to(version_2=100)}
+    with pytest.raises(SettingsError, match="100 % in VirtualService shop/shop, rule 1"):
+        refuse_loss(ONLY_1, applied(header, to(version_1=100), subsets=("version-1", "version-2")), "Pulumi.dev.yaml")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(AppliedRoutes(), id="nothing is there"),
+        pytest.param(applied(to(version_1=100, version_2=0), subsets=("version-1", "version-2")), id="its weight is 0"),
+        pytest.param(applied(to(version_1=100), subsets=("version-1", "version-2")), id="no rule names it"),
+    ],
+)
+def test_a_version_without_requests_may_be_taken_away(before: AppliedRoutes) -> None:
+    refuse_loss(ONLY_1, before, "Pulumi.dev.yaml")
+
+
+@pytest.mark.parametrize(("gateways", "in_mesh"), [(["shop-gateway"], False), (["a", "mesh"], True), (None, True)])
+def test_routes_hold_inside_the_mesh_where_their_gateways_say_so(gateways: list[str] | None, in_mesh: bool) -> None:
+    assert applied(to(version_1=100), subsets=(), gateways=gateways).in_mesh is in_mesh
