@@ -83,9 +83,9 @@ class _Mocks(mocks.Mocks):
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, preview: bool) -> None:
+    def __init__(self, preview: bool, run: Run) -> None:
         super().__init__(_Mocks(preview))
-        self.run = Run()
+        self.run = run
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's name
         answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
@@ -112,10 +112,13 @@ class _Monitor(mocks.MockMonitor):
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
-def run_program(program: Callable[[], Any], preview: bool) -> Run:
-    """Run `program` as the engine does in a preview or in an update, and return what it registered."""
+def run_program(program: Callable[[], Any], preview: bool, run: Run | None = None) -> Run:
+    """Run `program` as the engine does in a preview or in an update, and return what it registered.
+
+    `run` is written as the program goes, so that one that fails can be looked at too.
+    """
     asyncio.set_event_loop(asyncio.new_event_loop())  # Pulumi takes the thread's own, which asyncio.run takes away
-    monitor = _Monitor(preview)
+    monitor = _Monitor(preview, Run() if run is None else run)
     mocks.set_mocks(mocks=monitor.mocks, monitor=monitor, project=PROJECT, stack=STACK, preview=preview)
 
     def resolved() -> pulumi.Output[Any]:
