@@ -141,4 +141,4 @@ def as_curl(probe: Probe) -> str:
 
 def _headers(probe: Probe) -> dict[str, str]:
     host = {"host": probe.request.authority} if probe.request.authority else {}
-    return {**probe.request.headers, **host}
+    return {**dict(probe.request.pairs), **host}

@@ -5,8 +5,11 @@ What is found is certain; a rule that only several earlier ones together cover i
 
 from __future__ import annotations
 
-from traffic.model import Match, Route, Rule, StringMatch
+from collections.abc import Mapping
+
+from traffic.model import Match, Route, Rule, StringMatch, cookie_pattern
 from traffic.simulate import text_matches
+from traffic.simulate.conditions import lowered
 
 EVERY_REQUEST = Match.model_construct()
 """The match of a rule without `match`: it has no condition."""
@@ -22,29 +25,53 @@ def covered_by(route: Route, index: int) -> int | None:
 
 def is_catch_all(rule: Rule) -> bool:
     """Whether the rule takes every request."""
-    return any(_implies(EVERY_REQUEST, match) for match in _matches(rule))
+    return any(implies(EVERY_REQUEST, match) for match in _matches(rule))
 
 
 def covers(earlier: Rule, later: Rule) -> bool:
     """Whether every request of `later` is taken by `earlier`."""
-    return all(any(_implies(narrow, wide) for wide in _matches(earlier)) for narrow in _matches(later))
+    return all(any(implies(narrow, wide) for wide in _matches(earlier)) for narrow in _matches(later))
 
 
 def _matches(rule: Rule) -> tuple[Match, ...]:
     return rule.match or (EVERY_REQUEST,)
 
 
-def _implies(narrow: Match, wide: Match) -> bool:
-    """Whether a request that meets `narrow` always meets `wide`."""
+def implies(narrow: Match, wide: Match) -> bool:
+    """Whether a request that meets `narrow` certainly meets `wide`."""
     return (
-        all(_narrower(narrow.headers.get(name), want) for name, want in wide.headers.items())
+        _is_narrower_place(narrow, wide)
+        and _is_narrower_target(narrow, wide)
+        and _all_narrower(narrow.query_params, wide.query_params)
+        and _all_narrower(_with_cookie(narrow), wide.headers)
+        and all(_has_cookie(narrow, name, want) for name, want in wide.cookies.items())
         and all(_excludes(narrow, name, want) for name, want in wide.without_headers.items())
-        and (wide.uri is None or _is_any_path(wide) or _narrower_path(narrow, wide))
-        and (wide.method is None or _narrower(narrow.method, wide.method))
     )
 
 
-def _narrower(narrow: StringMatch | None, wide: StringMatch) -> bool:
+def _is_narrower_place(narrow: Match, wide: Match) -> bool:
+    return (
+        (not wide.gateways or (bool(narrow.gateways) and set(narrow.gateways) <= set(wide.gateways)))
+        and wide.port in (None, narrow.port)
+        and wide.source_namespace in (None, narrow.source_namespace)
+        and wide.source_labels.items() <= narrow.source_labels.items()
+    )
+
+
+def _is_narrower_target(narrow: Match, wide: Match) -> bool:
+    return (
+        (wide.authority is None or _is_narrower(narrow.authority, wide.authority))
+        and (wide.scheme is None or _is_narrower(narrow.scheme, wide.scheme))
+        and (wide.method is None or _is_narrower(narrow.method, wide.method))
+        and (wide.uri is None or _is_any_path(wide.uri) or _is_narrower_path(narrow, wide))
+    )
+
+
+def _all_narrower(narrow: Mapping[str, StringMatch], wide: Mapping[str, StringMatch]) -> bool:
+    return all(_is_narrower(narrow.get(name), want) for name, want in wide.items())
+
+
+def _is_narrower(narrow: StringMatch | None, wide: StringMatch) -> bool:
     """Whether every text that `narrow` takes is taken by `wide`."""
     if narrow is None:
         return False
@@ -55,31 +82,51 @@ def _narrower(narrow: StringMatch | None, wide: StringMatch) -> bool:
     return narrow.prefix is not None and wide.prefix is not None and narrow.prefix.startswith(wide.prefix)
 
 
+def _with_cookie(match: Match) -> Mapping[str, StringMatch]:
+    """The headers of a match, with a cookie as what Istio is told of it."""
+    headers = dict(match.headers)
+    for name, want in match.cookies.items():
+        headers["cookie"] = _as_header(name, want)
+    return headers
+
+
+def _as_header(name: str, want: StringMatch) -> StringMatch:
+    return StringMatch.model_construct(regex=cookie_pattern(name, want))
+
+
+def _has_cookie(narrow: Match, name: str, want: StringMatch) -> bool:
+    header = narrow.headers.get("cookie")
+    in_header = header is not None and _is_narrower(header, _as_header(name, want))
+    return in_header or _is_narrower(narrow.cookies.get(name), want)
+
+
 def _excludes(narrow: Match, name: str, forbidden: StringMatch) -> bool:
-    """Whether no request that meets `narrow` has `forbidden` in its header `name`."""
+    """Whether no request that meets `narrow` has `forbidden` in its header `name`.
+
+    What `narrow` asks of the header itself says nothing: the header may stand there again, with another value.
+    """
     excluded = narrow.without_headers.get(name)
-    if excluded is not None and excluded.present:
+    if excluded is None:
+        return False
+    if excluded.present:
         # The header is missing then, which counts as empty except where only its presence does.
         return bool(forbidden.present) or not text_matches(forbidden, "")
-    if excluded is not None and _narrower(forbidden, excluded):
-        return True
-    given = narrow.headers.get(name)
-    return given is not None and given.exact is not None and not text_matches(forbidden, given.exact)
+    return _is_narrower(forbidden, excluded)
 
 
-def _is_any_path(match: Match) -> bool:
-    return match.uri is not None and (match.uri.prefix == "/" or match.uri.regex in (".*", "/.*"))
+def _is_any_path(uri: StringMatch) -> bool:
+    return uri.prefix == "/" or uri.regex in (".*", "/.*")
 
 
-def _narrower_path(narrow: Match, wide: Match) -> bool:
+def _is_narrower_path(narrow: Match, wide: Match) -> bool:
     if narrow.uri is None or wide.uri is None or (narrow.ignore_uri_case and not wide.ignore_uri_case):
         return False
     if wide.ignore_uri_case and wide.uri.regex is None:
-        return _narrower(_lower(narrow.uri), _lower(wide.uri))
-    return _narrower(narrow.uri, wide.uri)
+        return _is_narrower(_lower(narrow.uri), _lower(wide.uri))
+    return _is_narrower(narrow.uri, wide.uri)
 
 
 def _lower(text: StringMatch) -> StringMatch:
     if text.exact is not None:
-        return StringMatch(exact=text.exact.lower())
-    return StringMatch(prefix=text.prefix.lower()) if text.prefix is not None else text
+        return StringMatch(exact=lowered(text.exact))
+    return StringMatch(prefix=lowered(text.prefix)) if text.prefix is not None else text

@@ -103,7 +103,7 @@ def _can_be_sent(request: Request) -> bool:
         SAFE_PATH.fullmatch(request.path) is not None
         and not re.search(r"/\.{1,2}(/|$)|//", request.path)
         and re.fullmatch(r"[A-Z]+", request.method) is not None
-        and _are_values(request.headers)
+        and _are_values(dict(request.pairs))
     )
 
 

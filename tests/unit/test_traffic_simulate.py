@@ -1,23 +1,14 @@
-"""Which rule a request meets, as Envoy decides it; and which rules no request can meet."""
+"""Which rule a request meets, as Envoy decides it: all measured on Envoy 1.40 with Istio 1.31."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from traffic.model import Route, Rule
-from traffic.reach import covered_by, is_catch_all
-from traffic.simulate import Request, rule_for
-
-
-def route(*matches: dict[str, Any] | None) -> Route:
-    """A route with a rule for each match; None is a rule without one."""
-    return tuple(
-        Rule.model_validate({"to": "v1"} if match is None else {"match": [match], "to": "v1"}) for match in matches
-    )
+from tests.unit.requests_and_matches import route
+from traffic.model import Match, Rule
+from traffic.simulate import Caller, Request, matches, rule_for
 
 
 def header(**want: Any) -> dict[str, Any]:
@@ -30,8 +21,25 @@ def without(**want: Any) -> dict[str, Any]:
     return {"withoutHeaders": {"x": want}}
 
 
+def param(**want: Any) -> dict[str, Any]:
+    """A match on the parameter a."""
+    return {"queryParams": {"a": want}}
+
+
+def cookie(**want: Any) -> dict[str, Any]:
+    """A match on the cookie a."""
+    return {"cookies": {"a": want}}
+
+
 X = Request(headers={"X": "abc"})
 NONE = Request()
+TWICE = Request(
+    headers=(("x", "a"), ("X", "b"), ("accept", "a"), ("accept", "b"), ("cookie", "a=1"), ("cookie", "b=2"))
+)
+HOPS = Request(headers={"Connection": "keep-alive, x-hop", "x-hop": "1", "upgrade": "h2c"})
+MINE = Request(headers={"x-request-id": "mine", "x-forwarded-proto": "https"})
+POD = Caller("shop", {"app": "cart", "version": "cart-v1"})
+FROM_POD = Request(headers=MINE.headers, caller=POD)
 
 MEETINGS: list[tuple[str, dict[str, Any], Request, bool]] = [
     ("a header's name has no case", header(exact="abc"), X, True),
@@ -46,7 +54,22 @@ MEETINGS: list[tuple[str, dict[str, Any], Request, bool]] = [
     ("present takes an empty value", header(present=True), Request(headers={"x": ""}), True),
     ("a missing header meets nothing", header(regex=".*"), NONE, False),
     ("a missing header is not present", header(present=True), NONE, False),
-    ("two headers of a name are one value", header(exact="a,b"), Request(headers={"x": "a", "X": "b"}), True),
+    ("values of a name are compared one by one", header(exact="b"), TWICE, True),
+    ("they are not joined", header(exact="a,b"), TWICE, False),
+    ("but those of well-known headers are", {"headers": {"accept": {"exact": "a,b"}}}, TWICE, True),
+    ("cookies of two headers are not joined", {"headers": {"cookie": {"regex": ".*a=1.*b=2.*"}}}, TWICE, False),
+    ("spaces around a value do not count", header(exact="abc"), Request(headers={"x": " abc\t"}), True),
+    ("the host can be asked as a header", {"headers": {"host": {"exact": "h"}}}, Request(authority="h"), True),
+    ("hop-by-hop headers are taken away", {"headers": {"connection": {"present": True}}}, HOPS, False),
+    ("and those that connection names", {"headers": {"x-hop": {"present": True}}}, HOPS, False),
+    ("an upgrade to something else, too", {"headers": {"upgrade": {"present": True}}}, HOPS, False),
+    ("a gateway makes up a request id", {"headers": {"x-request-id": {"exact": "mine"}}}, MINE, False),
+    ("a sidecar keeps it", {"headers": {"x-request-id": {"exact": "mine"}}}, FROM_POD, True),
+    ("a gateway tells the scheme", {"headers": {"x-forwarded-proto": {"exact": "http"}}}, MINE, True),
+    ("a sidecar believes the caller", {"scheme": {"exact": "https"}}, FROM_POD, True),
+    ("without: one of the values is enough", without(exact="b"), TWICE, False),
+    ("without: none of the values is fine", without(exact="c"), TWICE, True),
+    ("without: an empty value is not missing", without(present=True), Request(headers={"x": ""}), False),
     ("without: another value is fine", without(exact="z"), X, True),
     ("without: this value is not", without(exact="abc"), X, False),
     ("without: a missing header is fine", without(exact="abc"), NONE, True),
@@ -61,6 +84,41 @@ MEETINGS: list[tuple[str, dict[str, Any], Request, bool]] = [
     ("a regex takes no query", {"uri": {"regex": "/a[0-9]+"}}, Request(path="/a12?b"), True),
     ("a method", {"method": {"exact": "POST"}}, Request(method="POST"), True),
     ("another method", {"method": {"exact": "POST"}}, NONE, False),
+    ("the authority has its port", {"authority": {"exact": "h:80"}}, Request(authority="h:80"), True),
+    ("and case", {"authority": {"exact": "H"}}, Request(authority="h"), False),
+    ("a scheme", {"scheme": {"exact": "https"}}, Request(scheme="https"), True),
+    ("another scheme", {"scheme": {"exact": "https"}}, NONE, False),
+    ("a parameter", param(exact="b"), Request(path="/?x=1&a=b"), True),
+    ("of its values the first", param(exact="b"), Request(path="/?a=c&a=b"), False),
+    ("a parameter is not decoded", param(exact="b c"), Request(path="/?a=b%20c"), False),
+    ("nor is +", param(exact="b+c"), Request(path="/?a=b+c"), True),
+    ("nor its name", {"queryParams": {"A": {"present": True}}}, Request(path="/?%41=1"), False),
+    ("a parameter without a value is present", param(present=True), Request(path="/?b&a"), True),
+    ("and empty", param(regex="x*"), Request(path="/?a"), True),
+    ("a missing one is not", param(present=True), Request(path="/?b=a"), False),
+    ("a value may hold =", param(exact="b=c"), Request(path="/?a=b=c"), True),
+    ("a second ? is the name's", param(present=True), Request(path="/??a"), False),
+    ("no parameters in a fragment", param(present=True), Request(path="/#?a"), False),
+    ("a fragment is no part of the query", param(exact="b"), Request(path="/?a=b#c"), True),
+    ("a port", {"port": 8080}, Request(port=8080), True),
+    ("the scheme's own port", {"port": 443}, Request(scheme="https"), True),
+    ("another port", {"port": 8080}, NONE, False),
+    ("a label of the caller", {"sourceLabels": {"app": "cart"}}, FROM_POD, True),
+    ("all labels must be there", {"sourceLabels": {"app": "cart", "tier": "x"}}, FROM_POD, False),
+    ("who comes from outside has none", {"sourceLabels": {"app": "cart"}}, NONE, False),
+    ("the caller's namespace", {"sourceNamespace": "shop"}, FROM_POD, True),
+    ("another namespace", {"sourceNamespace": "other"}, FROM_POD, False),
+    ("inside the mesh", {"gateways": ["mesh"]}, FROM_POD, True),
+    ("not inside the mesh", {"gateways": ["mesh"]}, NONE, False),
+    ("at a gateway", {"gateways": ["public", "mesh"]}, Request(gateway="public"), True),
+    ("at another gateway", {"gateways": ["public"]}, Request(gateway="private"), False),
+    ("a cookie", cookie(exact="1"), Request(headers={"cookie": "b=2; a=1"}), True),
+    ("a cookie alone", cookie(exact="1"), Request(headers={"cookie": "a=1"}), True),
+    ("a cookie before others", cookie(prefix="1"), Request(headers={"cookie": "a=12;b=2"}), True),
+    ("the end of another cookie's name", cookie(exact="1"), Request(headers={"cookie": "ba=1"}), False),
+    ("more than the cookie's value", cookie(exact="1"), Request(headers={"cookie": "a=12"}), False),
+    ("a cookie of a second header", cookie(exact="1"), TWICE, True),
+    ("any value of a cookie", cookie(present=True), Request(headers={"cookie": "b=2; a="}), True),
     ("all of a match must hold", {"uri": {"prefix": "/"}, **header(exact="z")}, X, False),
 ]
 
@@ -68,6 +126,7 @@ MEETINGS: list[tuple[str, dict[str, Any], Request, bool]] = [
 @pytest.mark.parametrize(("says", "match", "request_", "meets"), MEETINGS, ids=lambda value: str(value)[:60])
 def test_a_match_is_decided_as_envoy_does(says: str, match: dict[str, Any], request_: Request, meets: bool) -> None:
     assert rule_for(route(match), request_) == (0 if meets else None), says
+    assert matches(Match.model_validate(match), request_) is meets, "both ways to ask agree"
 
 
 def test_the_first_rule_that_fits_decides() -> None:
@@ -86,72 +145,3 @@ def test_any_match_of_a_rule_is_enough() -> None:
 
 def test_a_request_that_meets_no_rule_meets_none() -> None:
     assert rule_for(route(header(exact="z")), X) is None
-
-
-COVERS: list[tuple[str, dict[str, Any] | None, dict[str, Any] | None, bool]] = [
-    ("all covers all", None, None, True),
-    ("all covers some", None, header(exact="a"), True),
-    ("some do not cover all", header(exact="a"), None, False),
-    ("every path is all", {"uri": {"prefix": "/"}}, None, True),
-    ("present covers exact", header(present=True), header(exact="a"), True),
-    ("exact does not cover present", header(exact="a"), header(present=True), False),
-    ("a regex covers what it matches", header(regex="a+"), header(exact="aa"), True),
-    ("a regex does not cover the rest", header(regex="a+"), header(exact="ab"), False),
-    ("a prefix covers longer ones", header(prefix="a"), header(prefix="ab"), True),
-    ("a prefix does not cover shorter ones", header(prefix="ab"), header(prefix="a"), False),
-    ("fewer conditions cover more", header(exact="a"), {**header(exact="a"), "uri": {"prefix": "/a"}}, True),
-    ("more conditions do not cover fewer", {**header(exact="a"), "uri": {"prefix": "/a"}}, header(exact="a"), False),
-    ("another header is not covered", header(present=True), {"headers": {"y": {"exact": "a"}}}, False),
-    ("without a value covers another one", without(exact="a"), header(exact="b"), True),
-    ("without a value does not cover it", without(exact="a"), header(exact="a"), False),
-    ("without a value covers the missing header", without(exact="a"), without(present=True), True),
-    ("a missing header counts as empty", without(regex=".*"), without(present=True), False),
-    ("case ignored covers case", {"uri": {"prefix": "/A"}, "ignoreUriCase": True}, {"uri": {"exact": "/ab"}}, True),
-    (
-        "case does not cover case ignored",
-        {"uri": {"exact": "/a"}},
-        {"uri": {"exact": "/a"}, "ignoreUriCase": True},
-        False,
-    ),
-]
-
-
-@pytest.mark.parametrize(("says", "earlier", "later", "covered"), COVERS, ids=lambda value: str(value)[:60])
-def test_a_rule_is_covered_by_an_earlier_one(
-    says: str, earlier: dict[str, Any] | None, later: dict[str, Any] | None, covered: bool
-) -> None:
-    assert covered_by(route(earlier, later), 1) == (0 if covered else None), says
-
-
-TEXTS = st.sampled_from(["", "a", "b", "ab", "abc", "ba"])
-WANTS = st.one_of(
-    TEXTS.filter(bool).map(lambda text: {"exact": text}),
-    TEXTS.filter(bool).map(lambda text: {"prefix": text}),
-    st.sampled_from([{"regex": "a*"}, {"regex": "ab?"}, {"regex": ".*"}, {"present": True}]),
-)
-PATHS = st.sampled_from(["/", "/a", "/A", "/ab", "/b"])
-URIS = st.one_of(
-    PATHS.map(lambda path: {"uri": {"exact": path}}),
-    PATHS.map(lambda path: {"uri": {"prefix": path}, "ignoreUriCase": True}),
-    st.sampled_from([{"uri": {"regex": "/a.*"}}, {"uri": {"prefix": "/a"}}]),
-)
-MATCHES = st.one_of(
-    URIS,
-    st.builds(lambda name, want: {name: {"x": want}}, st.sampled_from(["headers", "withoutHeaders"]), WANTS),
-    st.builds(lambda uri, want: {**uri, "headers": {"x": want}}, URIS, WANTS),
-    st.builds(lambda one, two: {"headers": {"x": one}, "withoutHeaders": {"x": two}}, WANTS, WANTS),
-)
-REQUESTS = st.builds(
-    lambda value, path: Request(headers={} if value is None else {"x": value}, path=path), st.none() | TEXTS, PATHS
-)
-
-
-@settings(deadline=None)
-@given(st.lists(st.none() | MATCHES, min_size=1, max_size=4), st.lists(REQUESTS, max_size=20))
-def test_no_request_meets_a_covered_rule(matches: list[dict[str, Any] | None], requests: list[Request]) -> None:
-    rules = route(*matches)
-    met = {rule_for(rules, request) for request in requests}
-    covered = {index for index in range(len(rules)) if covered_by(rules, index) is not None}
-
-    assert not met & covered, "a rule that is called unreachable was reached"
-    assert not (None in met and any(is_catch_all(rule) for rule in rules)), "a catch-all did not catch"

@@ -1,0 +1,58 @@
+"""What becomes of a request, decided as istiod and Envoy decide it, without either.
+
+istiod makes Envoy's routes of VirtualServices (https://istio.io/latest/docs/reference/config/networking/virtual-service/),
+and Envoy follows them (https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route_components.proto):
+the virtual host by the Host header, its rules in order, any match of a rule, all conditions of a match. Regular
+expressions are RE2 and match the whole value.
+"""
+
+from traffic.simulate.conditions import Condition, Kind, conditions, text_matches
+from traffic.simulate.decision import (
+    Aborted,
+    Answered,
+    Decision,
+    Delayed,
+    Forwarded,
+    Miss,
+    Outcome,
+    Passed,
+    Redirected,
+    Refused,
+    RetryPolicy,
+    Share,
+    Unrouted,
+)
+from traffic.simulate.hosts import Entry, entries, intersection, route_hosts
+from traffic.simulate.request import Caller, Request
+from traffic.simulate.simulator import INGRESS, CompiledRoute, Simulator, matches, rule_for
+
+__all__ = [
+    "INGRESS",
+    "Aborted",
+    "Answered",
+    "Caller",
+    "CompiledRoute",
+    "Condition",
+    "Decision",
+    "Delayed",
+    "Entry",
+    "Forwarded",
+    "Kind",
+    "Miss",
+    "Outcome",
+    "Passed",
+    "Redirected",
+    "Refused",
+    "Request",
+    "RetryPolicy",
+    "Share",
+    "Simulator",
+    "Unrouted",
+    "conditions",
+    "entries",
+    "intersection",
+    "matches",
+    "route_hosts",
+    "rule_for",
+    "text_matches",
+]

@@ -1,0 +1,166 @@
+"""What a rule does to a request that it takes, as Envoy does it. All measured at a gateway where it is not obvious."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from traffic.fields import seconds
+from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, target
+from traffic.simulate.conditions import text_matches
+from traffic.simulate.decision import Aborted, Answered, Delayed, Forwarded, Redirected, RetryPolicy, Share
+from traffic.simulate.path import rewritten
+from traffic.simulate.request import DEFAULT_PORTS, Seen
+from traffic.sticky import Step
+
+RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+ISTIOS_RETRIES = RetryPolicy(2, RETRY_ON)
+"""What Istio does where nothing is said (istiod: retry.DefaultPolicy)."""
+UNCHANGED = Headers()
+
+
+def outcome(step: Step, service: str, uri: StringMatch | None, seen: Seen) -> Forwarded | Redirected | Answered:
+    """Return what becomes of a request that met the step by a match on `uri`."""
+    rule = step.rule
+    headers = rule.headers or UNCHANGED
+    if rule.redirect is not None:
+        return Redirected(rule.redirect.redirect_code, location(rule.redirect, seen), headers.response)
+    if rule.direct_response is not None:
+        answer = rule.direct_response
+        return Answered(answer.status, answer.body or "", response_headers=headers.response)
+    if rule.cors_policy is not None and _is_preflight(rule.cors_policy, seen):
+        return Answered(200, headers=_preflight(rule.cors_policy, seen))
+    return Forwarded(
+        shares=tuple(_shares(step, service)),
+        path=rewritten(rule.rewrite, uri, seen.path) + seen.query,
+        authority=(rule.rewrite and rule.rewrite.authority) or seen.authority,
+        request_headers=headers.request,
+        response_headers=headers.response,
+        timeout=seconds(rule.timeout) if rule.timeout else None,
+        retries=retry_policy(rule.retries),
+        mirrors=tuple(_mirrors(rule, service)),
+    )
+
+
+def _shares(step: Step, service: str) -> Iterator[Share]:
+    for name, weight in step.rule.weights.items():
+        if weight > 0:
+            yield Share(name, target(service, name), weight / 100, step.set_cookie.get(name))
+
+
+def _mirrors(rule: Rule, service: str) -> Iterator[Share]:
+    for mirror in rule.mirrors:
+        if mirror.percentage.value > 0:
+            yield Share(mirror.to, target(service, mirror.to), probability(mirror.percentage.value))
+
+
+def probability(percent: float) -> float:
+    """Return the probability that Envoy uses for a percentage: istiod cuts it to millionths."""
+    return math.floor(percent * 10_000) / 1_000_000
+
+
+def retry_policy(retries: Retries | None) -> RetryPolicy | None:
+    """Return the retries that Envoy does (istiod: retry.ConvertPolicy)."""
+    if retries is None:
+        return ISTIOS_RETRIES
+    if retries.attempts == 0:
+        return None
+    return RetryPolicy(
+        attempts=retries.attempts,
+        retry_on=_retry_on(retries.retry_on) if retries.retry_on else RETRY_ON,
+        per_try_timeout=seconds(retries.per_try_timeout) if retries.per_try_timeout else None,
+        backoff=seconds(retries.backoff) if retries.backoff else ISTIOS_RETRIES.backoff,
+        to_other_hosts=retries.retry_ignore_previous_hosts is not False,
+        remote_localities=bool(retries.retry_remote_localities),
+    )
+
+
+def _retry_on(reasons: str) -> str:
+    """Statuses count only beside retriable-status-codes, which istiod adds."""
+    numbers = any(reason.isdecimal() for reason in reasons.split(","))
+    return f"{reasons},retriable-status-codes" if numbers and "retriable-status-codes" not in reasons else reasons
+
+
+def location(redirect: Redirect, seen: Seen) -> str:
+    """Return the URL that Envoy answers with (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
+    scheme = redirect.scheme or seen.scheme
+    own_port = DEFAULT_PORTS[redirect.scheme or ("http" if seen.inside else seen.scheme)]
+    # istiod leaves a scheme's own port out, and then a port of the Host header stays.
+    port = "" if redirect.port in (None, own_port) else f":{redirect.port}"
+    path = (redirect.uri or seen.path) + seen.query
+    return f"{scheme}://{redirect.authority or _host(seen, scheme, port)}{port}{path}"
+
+
+def _host(seen: Seen, scheme: str, port: str) -> str:
+    end = seen.authority.rfind(":")
+    if end <= seen.authority.rfind("]"):
+        return seen.authority
+    old = seen.authority[end:]
+    protocol = seen.headers["x-forwarded-proto"][0]
+    default = {"http": ":80", "https": ":443"}.get(protocol)
+    return seen.authority[:end] if port or (scheme != protocol and old == default) else seen.authority
+
+
+def to_https(seen: Seen) -> Redirected:
+    """Return the answer of a Gateway that takes only HTTPS (Envoy: createSslRedirectPath)."""
+    return Redirected(301, f"https://{seen.authority}{seen.path}{seen.query}")
+
+
+def delay(fault: Fault | None) -> Delayed | None:
+    """Return how requests are held back."""
+    if fault is None or fault.delay is None or not probability(fault.delay.percentage.value):
+        return None
+    return Delayed(seconds(fault.delay.fixed_delay), probability(fault.delay.percentage.value))
+
+
+def abort(fault: Fault | None) -> Aborted | None:
+    """Return how requests are answered with an error; a status of gRPC comes with HTTP's 200."""
+    if fault is None or fault.abort is None or not probability(fault.abort.percentage.value):
+        return None
+    given = fault.abort
+    return Aborted(given.http_status or 200, probability(given.percentage.value), given.grpc_status)
+
+
+def cors_headers(policy: CorsPolicy | None, seen: Seen) -> dict[str, str]:
+    """Return the headers that CORS adds to a version's answer."""
+    origin = _value("origin", seen)
+    if policy is None or not origin or not _is_allowed(policy, origin):
+        return {}
+    headers = {"access-control-allow-origin": origin, **_credentials(policy)}
+    if policy.expose_headers:
+        headers["access-control-expose-headers"] = ",".join(policy.expose_headers)
+    return headers
+
+
+def _credentials(policy: CorsPolicy) -> dict[str, str]:
+    return {"access-control-allow-credentials": "true"} if policy.allow_credentials else {}
+
+
+def _is_preflight(policy: CorsPolicy, seen: Seen) -> bool:
+    """Whether Envoy answers by itself: preflights of other origins go on unless they are to be ignored."""
+    origin = _value("origin", seen)
+    asks = seen.method == "OPTIONS" and bool(origin) and bool(_value("access-control-request-method", seen))
+    return asks and (policy.unmatched_preflights == "IGNORE" or _is_allowed(policy, origin))
+
+
+def _preflight(policy: CorsPolicy, seen: Seen) -> dict[str, str]:
+    """An ignored preflight gets all but the origin, without which a browser goes no further."""
+    headers = {**cors_headers(policy, seen), **_credentials(policy)}
+    for asked, told, allowed in (
+        ("method", "methods", policy.allow_methods),
+        ("headers", "headers", policy.allow_headers),
+    ):
+        if allowed:
+            given = _value(f"access-control-request-{asked}", seen) if allowed == ("*",) else ",".join(allowed)
+            headers[f"access-control-allow-{told}"] = given
+    if policy.max_age:
+        headers["access-control-max-age"] = str(int(seconds(policy.max_age)))
+    return headers
+
+
+def _is_allowed(policy: CorsPolicy, origin: str) -> bool:
+    return any(want.exact == "*" or text_matches(want, origin) for want in policy.allow_origins)
+
+
+def _value(name: str, seen: Seen) -> str:
+    return seen.headers.get(name, ("",))[0]

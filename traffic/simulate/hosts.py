@@ -1,0 +1,194 @@
+"""Which service's route a request comes to: virtual hosts as istiod makes them and as Envoy chooses among them.
+
+Envoy takes the exact host, else the longest `*.…`, else `*`, without regard to case and to the port in the Host header
+(istiod: buildGatewayHTTPRouteConfig, BuildSidecarOutboundVirtualHosts). It never goes on to the next one when no rule
+of the first takes the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from traffic.model import (
+    MESH,
+    Protocol,
+    RouteTable,
+    Server,
+    ServerTls,
+    ServiceRouting,
+    SharedGateway,
+    own_gateway,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class VirtualHost:
+    """A host at one port: whose route it leads to, and at which Gateway. `to_https` redirects all to HTTPS instead."""
+
+    domain: str
+    service: str | None
+    gateway: str
+    to_https: bool = False
+
+
+@dataclass
+class Hosts(Generic[T]):
+    """Things by host, in the order in which Envoy would take them. The first that claims a host has it."""
+
+    exact: dict[str, list[T]] = field(default_factory=dict)
+    suffixes: dict[str, list[T]] = field(default_factory=dict)
+
+    def add(self, domain: str, thing: T) -> None:
+        """Let `thing` have `domain`: a name, `*.…` or `*`."""
+        domain = domain.lower()
+        where, key = (self.suffixes, domain[1:]) if domain.startswith("*") else (self.exact, domain)
+        where.setdefault(key, []).append(thing)
+
+    def candidates(self, host: str) -> Iterator[T]:
+        """Yield what has `host`, the most specific first."""
+        yield from self.exact.get(host, ())
+        dot = host.find(".", 1)
+        while dot > 0:
+            yield from self.suffixes.get(host[dot:], ())
+            dot = host.find(".", dot + 1)
+        yield from self.suffixes.get("", ())
+
+
+@dataclass
+class GatewayPort:
+    """What the gateway's pods do at one port: HTTP for virtual hosts, or TLS for servers by the name that is asked."""
+
+    plain: Hosts[VirtualHost] | None = None
+    secure: Hosts[tuple[ServerTls, Hosts[VirtualHost]]] | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A way into a service at the gateway: a port and a host that lead to its route."""
+
+    gateway: str
+    server: Server
+    domain: str
+
+
+def bare(authority: str) -> str:
+    """Return the host of a Host header: in lower case, without its port."""
+    end = authority.rfind(":")
+    return (authority[:end] if end > authority.rfind("]") else authority).lower()
+
+
+def entries(name: str, service: ServiceRouting, gateways: Mapping[str, SharedGateway]) -> Iterator[Entry]:
+    """Yield the ways into the service `name` from outside, in the order written."""
+    hosts = route_hosts(name, service)
+    for gateway in service.gateways:
+        for server in _servers(gateway, name, service, gateways):
+            for domain in intersection(server.hosts, hosts):
+                yield Entry(gateway, server, domain)
+
+
+def route_hosts(name: str, service: ServiceRouting) -> tuple[str, ...]:
+    """Return the hosts of the service's VirtualService at gateways, which has the mesh's host as well where it can."""
+    inside = service.in_mesh and "*" not in service.hosts
+    return (*service.hosts, service_host(name, service.namespace)) if inside else service.hosts
+
+
+def service_host(service: str, namespace: str) -> str:
+    """Return the full DNS name of a Service."""
+    return f"{service}.{namespace}.svc.cluster.local"
+
+
+def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> dict[int, GatewayPort]:
+    """Return what the gateway's pods listen to, by port."""
+    ports: dict[int, GatewayPort] = {}
+    inside: dict[int, Hosts[VirtualHost]] = {}
+    for name, shared in gateways.items():
+        for server in shared.servers:
+            _open(ports.setdefault(server.port, GatewayPort()), server, name, inside)
+    for name, service in routes.items():
+        for entry in entries(name, service, gateways):
+            port = ports.setdefault(entry.server.port, GatewayPort())
+            host = VirtualHost(entry.domain, name, entry.gateway, _redirects(entry.server))
+            if entry.server.protocol is Protocol.HTTPS:
+                inside[id(entry.server)].add(entry.domain, host)
+            else:
+                port.plain = port.plain or Hosts()
+                port.plain.add(entry.domain, host)
+    return ports
+
+
+def _open(port: GatewayPort, server: Server, gateway: str, inside: dict[int, Hosts[VirtualHost]]) -> None:
+    if server.protocol is Protocol.HTTPS and server.tls is not None:
+        hosts: Hosts[VirtualHost] = inside.setdefault(id(server), Hosts())
+        port.secure = port.secure or Hosts()
+        for domain in server.hosts:
+            port.secure.add(domain, (server.tls, hosts))
+        return
+    port.plain = port.plain or Hosts()
+    for domain in server.hosts if _redirects(server) else ():
+        port.plain.add(domain, VirtualHost(domain, None, gateway, to_https=True))
+
+
+def _redirects(server: Server) -> bool:
+    return server.tls is not None and server.tls.https_redirect
+
+
+def _servers(
+    gateway: str, name: str, service: ServiceRouting, gateways: Mapping[str, SharedGateway]
+) -> Iterable[Server]:
+    if gateway in gateways:
+        return gateways[gateway].servers
+    if gateway == own_gateway(name):
+        return (Server(port=service.gateway_port, hosts=service.hosts),)
+    return ()
+
+
+def intersection(ours: Iterable[str], theirs: Iterable[str]) -> list[str]:
+    """Return the hosts that both take: of two that overlap the narrower one (istiod: host.Names.Intersection)."""
+    theirs = tuple(theirs)
+    both = [one if _is_within(one, other) else other for one in ours for other in theirs if _overlap(one, other)]
+    return list(dict.fromkeys(both))
+
+
+def _overlap(one: str, other: str) -> bool:
+    return _is_within(one, other) or _is_within(other, one)
+
+
+def _is_within(narrow: str, wide: str) -> bool:
+    if wide.startswith("*"):
+        return narrow.endswith(wide[1:]) and len(narrow) >= len(wide)
+    return narrow == wide
+
+
+@dataclass(frozen=True)
+class MeshPort:
+    """Hosts that callers inside the mesh ask for at one port; short names are those of a caller's own namespace."""
+
+    named: Hosts[VirtualHost]
+    short: dict[tuple[str, str], VirtualHost]
+
+    def candidates(self, host: str, namespace: str) -> Iterator[VirtualHost]:
+        """Yield what has `host` for a caller in `namespace`, the most specific first."""
+        if (namespace, host) in self.short:
+            yield self.short[namespace, host]
+        yield from self.named.candidates(host)
+
+
+def mesh_ports(routes: RouteTable) -> dict[int, MeshPort]:
+    """Return the hosts that sidecars know, by port; services whose route is for gateways alone are there, too."""
+    ports: dict[int, MeshPort] = {}
+    for name, service in routes.items():
+        namespace = service.namespace
+        full = service_host(name, namespace)
+        port = ports.setdefault(service.port, MeshPort(Hosts(), {}))
+        own = VirtualHost(full, name, MESH)
+        port.short[namespace, name] = own
+        for domain in (full, f"{full}.", f"{name}.{namespace}", f"{name}.{namespace}.svc"):
+            port.named.add(domain, own)
+        for domain in service.hosts if service.in_mesh else ():
+            if domain != "*":
+                port.named.add(domain, VirtualHost(domain, name, MESH))
+    return ports

@@ -1,0 +1,88 @@
+"""Paths: how Envoy normalises them before it looks for a route, and how it rewrites them after.
+
+Istio's default (MeshConfig.pathNormalization: BASE) has Envoy normalise as browsers do: dot segments go, unreserved
+characters are decoded, `\\` is `/`; double slashes and `%2f` stay. All measured at a gateway.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from traffic.fields import compiled
+from traffic.model import Rewrite, StringMatch
+
+PLAIN = re.compile(r"(/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*)*/?")
+"""Paths that stay as they are: no escapes, no segment that begins with a dot or is empty."""
+UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF]|7[eE])")
+ESCAPED = re.compile(r'["<>^`{|}]')
+DOTS_WITH_PARAMETERS = re.compile(r"(?<=/)(\.\.?);[^/]*")
+REFUSED = re.compile(r"[^\x21-\x7e]|%00")
+
+
+def normalized(path: str) -> str | None:
+    """Return the path as routes see it, or None where Envoy answers 400. `path` has neither query nor fragment."""
+    if PLAIN.fullmatch(path) and path:
+        return path
+    if not path.startswith("/") or REFUSED.search(path):
+        return None
+    path = DOTS_WITH_PARAMETERS.sub(r"\1", path).replace("\\", "/")
+    path = UNRESERVED.sub(lambda found: chr(int(found[1], 16)), path)
+    path = ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", path)
+    kept: list[str] = []
+    segments = path[1:].split("/")
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def rewritten(rewrite: Rewrite | None, uri: StringMatch | None, path: str) -> str:
+    """Return the path that the version sees; `path` is normalised, `uri` is the condition that it met.
+
+    `rewrite.uri` stands for what `uri` matched: its prefix, or all of the path; without a `uri` that is the first `/`.
+    Nothing is joined with care: /shop rewritten to / turns /shop/cart into //cart.
+    """
+    if rewrite is None:
+        return path
+    if rewrite.uri_regex_rewrite is not None:
+        return replace_all(rewrite.uri_regex_rewrite.match, rewrite.uri_regex_rewrite.rewrite, path)
+    if rewrite.uri is None:
+        return path
+    prefix = "/" if uri is None else path if uri.prefix is None else uri.prefix
+    return rewrite.uri + path[len(prefix) :]
+
+
+def replace_all(pattern: str, replacement: str, text: str) -> str:
+    """Return `text` with every match of `pattern` replaced, as RE2's GlobalReplace does.
+
+    Python's own `sub` differs in empty matches. A replacement that names a group that is not there changes nothing.
+    """
+    expression = compiled(pattern)
+    parts = re.findall(r"\\[0-9]|\\\\|[^\\]+|\\", replacement)
+    if any(int(part[1]) > expression.groups for part in parts if re.fullmatch(r"\\[0-9]", part)):
+        return text
+    out: list[str] = []
+    position, last_end = 0, -1
+    while position <= len(text):
+        found = expression.search(text, position)
+        if found is None:
+            break
+        out.append(text[position : found.start()])
+        if found.end() == found.start() == last_end:
+            out.append(text[found.start() : found.start() + 1])
+            position = found.start() + 1
+            continue
+        out += (_part(part, found) for part in parts)
+        position = last_end = found.end()
+    return "".join(out) + text[position:]
+
+
+def _part(part: str, found: Any) -> str:
+    if part == "\\\\":
+        return "\\"
+    return found[int(part[1])] or "" if re.fullmatch(r"\\[0-9]", part) else part

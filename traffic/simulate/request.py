@@ -1,0 +1,173 @@
+"""A request as its caller sends it, and as Envoy sees it when it chooses a route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from traffic.simulate.path import normalized
+
+Pairs = tuple[tuple[str, str], ...]
+DEFAULT_PORTS = {"http": 80, "https": 443}
+REQUEST_ID = "00000000-0000-4000-8000-000000000000"
+"""Stands for the x-request-id that Envoy makes up."""
+CLIENT = "192.0.2.1"
+"""Stands for the address of a caller outside the mesh (RFC 5737: for documentation)."""
+
+JOINED = frozenset({
+    "accept", "accept-encoding", "access-control-request-headers", "access-control-request-method", "authorization",
+    "cache-control", "content-encoding", "content-type", "expect", "grpc-timeout", "if-none-match", "origin", "pragma",
+    "referer", "user-agent", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
+})  # fmt: skip
+"""Headers whose values Envoy joins by ','; the values of all others are compared one by one (measured)."""
+METHODS = frozenset({
+    "ACL", "BIND", "CHECKOUT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR",
+    "MKCOL", "MOVE", "MSEARCH", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE", "PUT",
+    "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
+})  # fmt: skip
+"""Methods that Envoy takes over HTTP/1.1; it answers all others with 400 (measured)."""
+HOP_BY_HOP = ("connection", "keep-alive", "proxy-connection", "transfer-encoding")
+"""Headers that Envoy takes away before it looks for a route."""
+OF_THE_MESH = (
+    "x-envoy-decorator-operation", "x-envoy-internal", "x-envoy-max-retries", "x-envoy-original-path",
+    "x-envoy-retry-on",
+)  # fmt: skip
+"""Headers that a gateway takes away, since they are for Envoys only."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A pod inside the mesh that calls."""
+
+    namespace: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request: at a gateway, or with a `caller` from inside the mesh.
+
+    `headers` are by name, in any case, or pairs where a name stands more than once. `path` carries the query.
+    `authority` is the Host header. `port` is the gateway's or the service's; left out, that of the scheme. `gateway`
+    is the Gateway's name where only its hosts count; left out, those of all Gateways on that port.
+    """
+
+    headers: Mapping[str, str] | Pairs = field(default_factory=dict)
+    path: str = "/"
+    method: str = "GET"
+    authority: str = ""
+    scheme: str = "http"
+    port: int | None = None
+    gateway: str | None = None
+    caller: Caller | None = None
+
+    @property
+    def pairs(self) -> Pairs:
+        """The headers as name and value, in the order given."""
+        return tuple(self.headers.items()) if isinstance(self.headers, Mapping) else self.headers
+
+    @property
+    def asked_port(self) -> int:
+        """The port that is asked."""
+        return self.port or DEFAULT_PORTS[self.scheme]
+
+    @cached_property
+    def seen(self) -> Seen | None:
+        """What Envoy sees of the request, or None where it answers 400 without looking for a route."""
+        path, question, query = self.path.split("#", 1)[0].partition("?")
+        clean = normalized(path)
+        if clean is None or self.method not in METHODS:
+            return None
+        headers = _values(self.pairs)
+        scheme = _set_by_envoy(headers, self)
+        headers["host"] = (self.authority,)
+        return Seen(
+            headers=headers,
+            path=clean,
+            query=f"{question}{query}",
+            method=self.method,
+            authority=self.authority,
+            scheme=scheme,
+            port=self.asked_port,
+            gateway=self.gateway,
+            caller=self.caller,
+            inside=self.caller is not None,
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as conditions are held against it: header names in lower case, the path normalised and without query.
+
+    `query` begins with `?` where there is one. `caller` is at a gateway the gateway's own pod, which is what Istio
+    compares sourceLabels with there; None where it is not known. `inside` tells callers inside the mesh.
+    """
+
+    headers: Mapping[str, tuple[str, ...]]
+    path: str
+    query: str
+    method: str
+    authority: str
+    scheme: str
+    port: int
+    gateway: str | None
+    caller: Caller | None
+    inside: bool
+
+    @cached_property
+    def params(self) -> dict[str, str]:
+        """Parameters of the query by name, neither decoded; of several values of a name the first counts."""
+        params: dict[str, str] = {}
+        for part in self.query[1:].split("&") if self.query else ():
+            name, _, value = part.partition("=")
+            params.setdefault(name, value)
+        return params
+
+    def at(self, gateway: str, proxy: Caller | None) -> Seen:
+        """Return the request as the routes of the Gateway `gateway` see it, at a pod `proxy` of the gateway."""
+        return replace(self, gateway=gateway, caller=proxy)
+
+
+def _values(pairs: Pairs) -> dict[str, tuple[str, ...]]:
+    values: dict[str, tuple[str, ...]] = {}
+    for name, value in pairs:
+        key, value = name.lower(), value.strip(" \t")
+        if key not in values:
+            values[key] = (value,)
+        elif key in JOINED:
+            values[key] = (f"{values[key][0]},{value}",)
+        else:
+            values[key] = (*values[key], value)
+    return values
+
+
+def _set_by_envoy(headers: dict[str, tuple[str, ...]], request: Request) -> str:
+    """Change `headers` as Envoy does before it looks for a route, and return the scheme that it sees.
+
+    A gateway believes the connection alone; a sidecar believes x-forwarded-proto (Envoy: use_remote_address).
+    """
+    for name in _taken_away(headers, request):
+        headers.pop(name, None)
+    if headers.get("te", ("trailers",)) != ("trailers",):
+        del headers["te"]
+    if request.caller is None:
+        headers["x-forwarded-proto"] = (request.scheme,)
+        headers["x-request-id"] = (REQUEST_ID,)
+        forwarded = headers.get("x-forwarded-for")
+        headers["x-forwarded-for"] = (f"{forwarded[0]},{CLIENT}" if forwarded else CLIENT,)
+        headers["x-envoy-external-address"] = (CLIENT,)
+        return request.scheme
+    headers.setdefault("x-request-id", (REQUEST_ID,))
+    told = headers.setdefault("x-forwarded-proto", (request.scheme,))[0].lower()
+    return told if told in DEFAULT_PORTS else request.scheme
+
+
+def _taken_away(headers: Mapping[str, tuple[str, ...]], request: Request) -> Iterator[str]:
+    named = {name.strip().lower() for value in headers.get("connection", ()) for name in value.split(",")}
+    yield from HOP_BY_HOP
+    yield from named - {"upgrade", "te"}
+    if "upgrade" not in named or headers.get("upgrade", ("",))[0].lower() != "websocket":
+        yield "upgrade"
+    if request.caller is None:
+        yield from OF_THE_MESH

@@ -1,0 +1,100 @@
+"""Rules and conditions in words, the same wherever they are shown."""
+
+from __future__ import annotations
+
+from traffic.model import MESH, Match, Rule, StringMatch
+from traffic.simulate import Condition, Kind, Miss, conditions
+
+OTHERWISE = "default"
+"""What a rule without matches is called."""
+
+
+def rule_words(rule: Rule) -> str:
+    """Return a rule's matches as a person says them; `default` for a rule without any."""
+    return " or ".join(map(match_words, rule.match)) or OTHERWISE
+
+
+def match_words(match: Match) -> str:
+    """Return the conditions of a match as a person says them."""
+    return " and ".join(map(condition_words, conditions(match)))
+
+
+def condition_words(condition: Condition) -> str:
+    """Return a condition as a person says it: `qa = canary-test`, `path begins with /api`."""
+    subject, want = _subject(condition), condition.want
+    if condition.kind is Kind.GATEWAYS:
+        return " or ".join(map(_place, want)) if isinstance(want, tuple) else ""
+    if not isinstance(want, StringMatch):
+        return f"{subject} = {want}"
+    if condition.kind is Kind.WITHOUT_HEADERS:
+        return f"{subject} {_is_not(want)}"
+    return f"{subject} {_is(want)}{' in any case' if condition.ignore_case else ''}"
+
+
+def miss_words(miss: Miss) -> str:
+    """Return why a condition did not hold: `it asks for qa = canary-test, and the request has no header qa`."""
+    return f"it asks for {condition_words(miss.condition)}, and {_found(miss)}"
+
+
+def _subject(condition: Condition) -> str:
+    name = condition.name
+    return {
+        Kind.PORT: "port",
+        Kind.SOURCE_NAMESPACE: "the caller's namespace",
+        Kind.SOURCE_LABELS: f"the caller's label {name}",
+        Kind.AUTHORITY: "host",
+        Kind.SCHEME: "scheme",
+        Kind.METHOD: "method",
+        Kind.URI: "path",
+        Kind.QUERY_PARAMS: f"parameter {name}",
+        Kind.COOKIES: f"cookie {name}",
+    }.get(condition.kind, name)
+
+
+def _is(want: StringMatch) -> str:
+    if want.exact is not None:
+        return f"= {want.exact}"
+    if want.prefix is not None:
+        return f"begins with {want.prefix}"
+    return f"~ {want.regex}" if want.regex is not None else "is there"
+
+
+def _is_not(want: StringMatch) -> str:
+    if want.exact is not None:
+        return f"is not {want.exact}"
+    if want.prefix is not None:
+        return f"does not begin with {want.prefix}"
+    return f"does not match {want.regex}" if want.regex is not None else "is not there"
+
+
+def _place(gateway: str) -> str:
+    return "inside the mesh" if gateway == MESH else f"at gateway {gateway}"
+
+
+def _found(miss: Miss) -> str:
+    kind, name, found = miss.condition.kind, miss.condition.name, miss.found
+    values = found if isinstance(found, tuple) else () if found is None else (found,)
+    if kind is Kind.GATEWAYS:
+        return f"the request comes {'from' if found == MESH else 'in'} {_place(str(found))}"
+    if not values:
+        return _missing(miss)
+    what = {
+        Kind.PORT: "the request is for port",
+        Kind.SOURCE_NAMESPACE: "the caller is in",
+        Kind.SOURCE_LABELS: f"the caller has {name} =",
+        Kind.AUTHORITY: "the host is",
+        Kind.SCHEME: "the scheme is",
+        Kind.METHOD: "the method is",
+        Kind.URI: "the path is",
+    }.get(kind, f"{_subject(miss.condition)} is")
+    return f"{what} {' and '.join(value or '(empty)' for value in values)}"
+
+
+def _missing(miss: Miss) -> str:
+    kind, name = miss.condition.kind, miss.condition.name
+    if kind in (Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS):
+        return f"the caller has no label {name}" if miss.inside else "the request comes from outside the mesh"
+    if kind is Kind.WITHOUT_HEADERS:
+        return f"the request has no header {name}, which counts as empty"
+    what = {Kind.COOKIES: "cookie", Kind.QUERY_PARAMS: "parameter"}.get(kind, "header")
+    return f"the request has no {what} {name}"
