@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import pulumi
@@ -16,8 +15,8 @@ from components.namespace import Namespace, NamespaceArgs
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
-from stacks.barrier import Barrier
-from stacks.cluster import ClusterFacts, namespaces_of
+from stacks.barrier import Barrier, EnvoysLag
+from stacks.cluster import ClusterFacts, ClusterUnreachable, namespaces_of
 from stacks.handover import handover_of, used_in
 from stacks.settings import SecurityContext, ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
 from traffic.fields import Model
@@ -271,7 +270,14 @@ class Environment:
 
 def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target]) -> Callable[[], None] | None:
     """Return `wait` for `targets`, and None where there are none: then nobody has to be asked."""
-    return partial(wait, targets) if targets else None
+
+    def waited() -> None:
+        try:
+            wait(targets)
+        except (EnvoysLag, ClusterUnreachable) as error:
+            raise pulumi.RunError(str(error)) from None
+
+    return waited if targets else None
 
 
 def called_by(name: str, service: ServiceSettings) -> list[str]:

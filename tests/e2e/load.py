@@ -22,7 +22,7 @@ from sandbox.progress import progress
 
 VEGETA = GoModule(name="vegeta", programs=("vegeta",), disk_megabytes=300, main="github.com/tsenart/vegeta/v12")
 VERSION_HEADER = "X-Served-Version"
-LONGEST_SECONDS = 300
+LONGEST_SECONDS = 600
 """No load goes on for longer, whatever becomes of the test."""
 
 
@@ -76,6 +76,7 @@ def load(url: str, folder: Path, *, rate: int, headers: Mapping[str, str] | None
     attack.stdin.close()
     try:
         yield result
+        assert attack.poll() is None, f"the load ended before the change did, after {LONGEST_SECONDS} s at the latest"
     finally:
         attack.send_signal(signal.SIGINT)  # sends no more, and waits for the answers that are due
         try:
