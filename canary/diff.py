@@ -42,15 +42,23 @@ def differences(type_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> t
     rules = _rules(old), _rules(new)
     if len(rules[0]) != len(rules[1]) or any(a.get("match") != b.get("match") for a, b in zip(*rules, strict=True)):
         return found
-    weights = tuple(_weight_changes(*rules))
+    weights = tuple(_weight_changes(*rules, service_of(new)))
     return tuple(entry for entry in found if not ROUTE.match(entry.path)) + weights if weights else found
 
 
-def weights_of(rule: Mapping[str, Any]) -> dict[str, int]:
-    """Return percent by subset of one http route of a VirtualService; one destination alone has no weight there."""
+def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, int]:
+    """Return percent by destination of one http route of a VirtualService of `service`.
+
+    One destination alone has no weight there. A version of another service is named as in the stack's config.
+    """
     routes = rule.get("route") or []
     default = 100 if len(routes) == 1 else 0
-    return {str(route["destination"].get("subset", "")): int(route.get("weight", default)) for route in routes}
+    return {_destination(route["destination"], service): int(route.get("weight", default)) for route in routes}
+
+
+def service_of(properties: Mapping[str, Any]) -> str:
+    """Return the service that a VirtualService routes to, by its label `app`."""
+    return str(((properties.get("metadata") or {}).get("labels") or {}).get("app", ""))
 
 
 def brief(value: Any) -> str:
@@ -71,9 +79,14 @@ def _rules(properties: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return http if isinstance(http, list) and all(isinstance(rule, Mapping) for rule in http) else []
 
 
-def _weight_changes(old: list[Mapping[str, Any]], new: list[Mapping[str, Any]]) -> Iterator[Difference]:
+def _destination(destination: Mapping[str, Any], service: str) -> str:
+    subset, called = str(destination.get("subset", "")), str(destination.get("host", "")).partition(".")[0]
+    return subset if called == service else f"{called}/{subset}"
+
+
+def _weight_changes(old: list[Mapping[str, Any]], new: list[Mapping[str, Any]], service: str) -> Iterator[Difference]:
     for index, (before, after) in enumerate(zip(old, new, strict=True)):
-        olds, news = weights_of(before), weights_of(after)
+        olds, news = weights_of(before, service), weights_of(after, service)
         name = "header rule" if before.get("match") else "default"
         for version in {**olds, **news}:
             if olds.get(version, 0) != news.get(version, 0):

@@ -103,24 +103,42 @@ def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> E
 
 def _service(client: Client, settings: Settings, name: str, recorded: Mapping[str, Spec]) -> ServiceState:
     from canary.cluster import LiveCluster
+    from traffic.render import places_of_weights
 
     service = settings.services[name]
     api_version = VIRTUAL_SERVICE.removeprefix("kubernetes:").rpartition(":")[0]
-    found = LiveCluster(client).find(api_version, "VirtualService", service.namespace, name)
-    live: Spec = (found or {}).get("spec") or {}
+    wanted = _wanted(settings, name)
+    found = {
+        virtual_service: LiveCluster(client).find(api_version, "VirtualService", service.namespace, virtual_service)
+        for virtual_service in wanted
+    }
+    live = {virtual_service: ((entry or {}).get("spec") or {}).get("http") for virtual_service, entry in found.items()}
     versions = tuple(_version(client, name, service, version) for version in service.versions)
-    https = live.get("http") or []
     rules = tuple(
         RuleState(
             f"{index + 1}. {'header rule' if rule.match else 'default'}",
-            weights_of(https[index]) if index < len(https) else {},
+            _weights_at(live, place, name),
             dict(rule.weights),
         )
-        for index, rule in enumerate(service.route)
+        for index, (rule, place) in enumerate(
+            zip(service.route, places_of_weights(settings.services, name), strict=True)
+        )
     )
-    drift = _drift(live, recorded.get(f"{service.namespace}/{name}"), _wanted(settings, name)) if found else ""
-    deployed = found is not None or any(version.image for version in versions)
-    return ServiceState(name, service.namespace, deployed, versions, rules, drift)
+    known = {
+        virtual_service: (recorded.get(f"{service.namespace}/{virtual_service}") or {}).get("http")
+        for virtual_service in wanted
+    }
+    is_there = any(found.values())
+    deployed = is_there or any(version.image for version in versions)
+    return ServiceState(
+        name, service.namespace, deployed, versions, rules, _drift(live, known, wanted) if is_there else ""
+    )
+
+
+def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str) -> dict[str, int]:
+    """Percent by version of one rule in the cluster."""
+    routes = live[place[0]] if place else None
+    return weights_of(routes[place[1]], service) if place and routes and place[1] < len(routes) else {}
 
 
 def _version(client: Client, name: str, service: ServiceSettings, version: str) -> VersionState:
@@ -140,7 +158,8 @@ def _version(client: Client, name: str, service: ServiceSettings, version: str) 
     return VersionState(version, deployment, ready, replicas, found.spec.template.spec.containers[0].image or "")
 
 
-def _wanted(settings: Settings, name: str) -> list[Any]:
+def _wanted(settings: Settings, name: str) -> dict[str, Any]:
+    """The HTTP routes of each VirtualService as the config asks for them."""
     from traffic.render import virtual_services
 
     specs = virtual_services(
@@ -149,13 +168,13 @@ def _wanted(settings: Settings, name: str) -> list[Any]:
         gateway_namespace=settings.mesh.gateway.namespace,
         version_header=settings.version_header,
     )
-    return list(specs[name]["http"])
+    return {virtual_service: spec["http"] for virtual_service, spec in specs.items()}
 
 
-def _drift(live: Spec, recorded: Spec | None, wanted: list[Any]) -> str:
-    if recorded is not None and live.get("http") != recorded.get("http"):
+def _drift(live: Mapping[str, Any], recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    if any(recorded[name] is not None and live[name] != recorded[name] for name in wanted):
         return "edited"
-    return "" if live.get("http") == wanted else "pending"
+    return "" if live == wanted else "pending"
 
 
 def _recorded(session: Session) -> dict[str, Spec]:

@@ -78,7 +78,7 @@ class SecurityPolicies(Component):
         if args.allow_all is not None:
             specs[ALLOW_ALL] = render.allow_all(args.allow_all)
         return [
-            self._object(f"{name}-{policy}", args, "AuthorizationPolicy", policy, spec)
+            self._object(f"{name}-{policy.removeprefix(f'{args.service}-')}", args, "AuthorizationPolicy", policy, spec)
             for policy, spec in specs.items()
         ]
 

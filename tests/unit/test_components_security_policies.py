@@ -36,6 +36,10 @@ def test_a_services_policies_are_named_after_it(deploy: Deploy) -> None:
         ("AuthorizationPolicy", "shop-allow"),
         ("AuthorizationPolicy", "shop-deny"),
     }
+    assert {r.name for r in run.custom() if r.inputs["kind"] == "AuthorizationPolicy"} == {
+        "policies-allow",
+        "policies-deny",
+    }
     for resource in run.custom():
         assert resource.spec["selector"] == {"matchLabels": {"app": "shop"}}, (
             f"{resource.name} holds for other pods too"

@@ -107,16 +107,20 @@ def test_a_refresh_that_found_a_change_is_an_update() -> None:
 
 
 def http(*rules: dict[str, int], match: str = "canary-test") -> dict[str, object]:
+    def destination(name: str) -> dict[str, str]:
+        service, _, version = name.rpartition("/")
+        return {"host": f"{service or 'website'}.website-istio-ns.svc.cluster.local", "subset": version}
+
     def destinations(weights: dict[str, int]) -> list[dict[str, object]]:
         weighted = len(weights) > 1
         return [
-            {"destination": {"subset": name}, **({"weight": weight} if weighted else {})}
+            {"destination": destination(name), **({"weight": weight} if weighted else {})}
             for name, weight in weights.items()
         ]
 
     routes: list[dict[str, object]] = [{"route": destinations(rule)} for rule in rules]
     routes[0]["match"] = [{"headers": {"qa": {"exact": match}}}]
-    return {"spec": {"hosts": ["*"], "http": routes}}
+    return {"metadata": {"labels": {"app": "website"}}, "spec": {"hosts": ["*"], "http": routes}}
 
 
 HEADER = {"version-2": 100}
@@ -135,6 +139,14 @@ CASES = [
         {
             "rule 1 (header rule), weight of version-2: 100 -> 0",
             "rule 1 (header rule), weight of version-1: 0 -> 100",
+        },
+    ),
+    (
+        http(HEADER, {"version-1": 90, "shop/version-1": 10}),
+        http(HEADER, {"version-1": 80, "shop/version-1": 20}),
+        {
+            "rule 2 (default), weight of version-1: 90 -> 80",
+            "rule 2 (default), weight of shop/version-1: 10 -> 20",
         },
     ),
     (http(HEADER, match="a"), http(HEADER, match="b"), {"spec.http[0].match[0].headers.qa.exact: a -> b"}),

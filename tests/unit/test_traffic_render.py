@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.route_tables import table
 from traffic.model import StringMatch, cookie_pattern
-from traffic.render import Spec, virtual_services
+from traffic.render import Spec, places_of_weights, virtual_services
 
 HOST = "website.website-istio-ns.svc.cluster.local"
 
@@ -284,3 +284,30 @@ def test_a_place_that_no_rule_is_for_has_no_virtual_service() -> None:
     only_outside = [{"match": [{"gateways": ["public"]}], "to": "version-1"}]
 
     assert list(rendered(gateways=["public", "mesh"], route=only_outside)) == ["website"], "Istio refuses an empty one"
+
+
+STICKY = {"to": {"version-1": 60, "version-2": 40}, "sticky": {"cookie": "v", "ttl": "1h"}}
+PLACES: list[tuple[list[str], list[dict[str, Any]], list[tuple[str, int] | None]]] = [
+    (["public"], [QA, STICKY, {"to": "version-1"}], [("website", 0), ("website", 3), ("website", 4)]),
+    (["mesh"], [{"match": [{"gateways": ["public"]}], "to": "version-2"}, QA], [None, ("website", 0)]),
+    (
+        ["public", "mesh"],
+        [{"match": [{"gateways": ["mesh"]}], **STICKY}, {"match": [{"gateways": ["public"]}], "to": "version-2"}, QA],
+        [("website-mesh", 2), ("website", 0), ("website", 1)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("gateways", "route", "places"), PLACES)
+def test_the_weights_of_a_rule_are_found_again(
+    gateways: list[str], route: list[dict[str, Any]], places: list[tuple[str, int] | None]
+) -> None:
+    routes = table(website={"gateways": gateways, "route": route})
+
+    assert places_of_weights(routes, "website") == places
+    specs = virtual_services(routes, "website", gateway_namespace="istio-ingress")
+    for rule, place in zip(routes["website"].route, places, strict=True):
+        if place is not None:
+            destinations = specs[place[0]]["http"][place[1]]["route"]
+            weights = {part["destination"]["subset"]: part.get("weight", 100) for part in destinations}
+            assert weights == rule.weights

@@ -16,7 +16,7 @@ from traffic.render.security import (
     request_authentication,
 )
 from traffic.render.spec import Spec, service_host
-from traffic.render.virtual_service import virtual_services
+from traffic.render.virtual_service import places_of_weights, virtual_services
 
 __all__ = [
     "Spec",
@@ -27,6 +27,7 @@ __all__ = [
     "gateway_reference",
     "own_gateway",
     "peer_authentication",
+    "places_of_weights",
     "request_authentication",
     "service_entry",
     "service_host",

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from traffic.model import (
@@ -14,6 +14,7 @@ from traffic.model import (
     Fault,
     Match,
     Mirror,
+    Route,
     RouteTable,
     Rule,
     ServiceRouting,
@@ -42,6 +43,20 @@ def virtual_services(
     return {name: spec for name, spec in specs.items() if spec["http"]}
 
 
+def places_of_weights(routes: RouteTable, service: str) -> list[tuple[str, int] | None]:
+    """Return for each rule the VirtualService and the index of its HTTP route that shares out the rule's requests.
+
+    None where no VirtualService has the rule. Of a sticky rule it is the last of its routes.
+    """
+    found: dict[int, tuple[str, int]] = {}
+    for name, _, gateways in _places(service, routes[service]):
+        position = -1
+        for index, rule in _rules_at(gateways, routes[service].route):
+            position += len(steps(rule))
+            found.setdefault(index, (name, position))
+    return [found.get(index) for index in range(len(routes[service].route))]
+
+
 def _places(name: str, service: ServiceRouting) -> list[tuple[str, Sequence[str], Sequence[str]]]:
     """Name, hosts and gateways of each VirtualService."""
     if not service.in_mesh:
@@ -63,13 +78,11 @@ class _Context:
     version_header: str | None
 
     def virtual_service(self, hosts: Sequence[str], gateways: Sequence[str]) -> Spec:
-        """A rule whose matches can only hold at other gateways is left out."""
-        rules = [(rule, _matches_at(gateways, rule)) for rule in self.routes[self.service].route]
-        here = [rule.model_copy(update={"match": matches}) for rule, matches in rules if matches or not rule.match]
+        rules = _rules_at(gateways, self.routes[self.service].route)
         return {
             "hosts": list(hosts),
             "gateways": self._references(gateways),
-            "http": [self._http_route(step) for rule in here for step in steps(rule)],
+            "http": [self._http_route(step) for _, rule in rules for step in steps(rule)],
         }
 
     def _references(self, gateways: Sequence[str]) -> list[str]:
@@ -148,10 +161,14 @@ class _Context:
         return {key: value for key, value in spec.items() if value}
 
 
-def _matches_at(gateways: Sequence[str], rule: Rule) -> tuple[Match, ...]:
-    return tuple(
-        match for match in rule.match if not match.gateways or any(gateway in gateways for gateway in match.gateways)
-    )
+def _rules_at(gateways: Sequence[str], route: Route) -> Iterator[tuple[int, Rule]]:
+    """The rules by index, without matches that can only hold at other gateways, and so without some rules."""
+    for index, rule in enumerate(route):
+        here = tuple(match for match in rule.match if not match.gateways or {*match.gateways} & {*gateways})
+        if len(here) == len(rule.match):
+            yield index, rule
+        elif here:
+            yield index, rule.model_copy(update={"match": here})
 
 
 def _direct_response(response: DirectResponse) -> Spec:
