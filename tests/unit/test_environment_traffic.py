@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from stacks.cluster import ClusterFacts
-from stacks.environment import Environment, called_first
-from stacks.settings import load
+from stacks.environment import Environment, called_by, called_first
+from stacks.settings import ServiceSettings, load
 from tests.unit.conftest import ECHO
 from tests.unit.mocks import Deploy, Run
 
@@ -91,6 +91,14 @@ def test_a_route_to_another_service_comes_after_its_pods_and_its_subsets(
         "subset": "version-1",
         "port": {"number": 8080},
     }
+
+
+def test_a_service_calls_those_that_get_its_requests_or_copies_of_them() -> None:
+    mirrors = [{"to": "log/version-1"}, {"to": "shop/version-1"}]
+    shared = {"version-1": 50, "shop/version-1": 50, "cart/version-2": 0}
+    website = ServiceSettings.model_validate(_shop(route=[{"to": shared, "mirrors": mirrors}]))
+
+    assert called_by("website", website) == ["shop", "cart", "log"]
 
 
 @pytest.mark.parametrize(
