@@ -17,7 +17,7 @@ from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
 from stacks.barrier import Barrier, EnvoysLag
 from stacks.cluster import ClusterFacts, ClusterUnreachable, namespaces_of
-from stacks.handover import handover_of, used_in
+from stacks.handover import handovers, used_in
 from stacks.settings import SecurityContext, ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
 from traffic.fields import Model
 from traffic.model import MutualTls, NamespaceSecurity, OutboundTrafficPolicy, Target, target, version_label
@@ -42,6 +42,7 @@ class Environment:
         in_mesh = cluster.applied.in_mesh or any(service.in_mesh for service in settings.services.values())
         self._barrier = Barrier(settings, in_mesh)
         self._used = used_in(settings)
+        self._handovers = handovers(settings, cluster.applied)
 
         self._namespaces = self._build_namespaces()
         self._mesh = self._build_mesh() if settings.mesh.install else None
@@ -54,8 +55,8 @@ class Environment:
         self._routings: dict[str, CanaryRouting] = {}
         for name in called_first(settings.services):
             self._routings[name] = self._build_routing(name, after=gateways)
-        for name in settings.services:
-            self._build_idle_versions(name)
+        for name, callers in callers_of(settings.services).items():
+            self._build_idle_versions(name, callers)
 
         self.outputs = {"gateway": self._gateway(), "services": self._outputs_of_services()}
 
@@ -214,7 +215,7 @@ class Environment:
         service = self._settings.services[name]
         mesh = self._settings.mesh
         policies = [self._policies[key] for key in (name, f"{service.namespace}/") if key in self._policies]
-        handover = handover_of(name, self._settings, self._cluster.applied)
+        handover = self._handovers[name]
         called = [name, *called_by(name, service)]
         serving = [resource for other in called for resource in self._services[other].serving]
         subsets = [self._routings[other].subsets for other in called if other in self._routings]
@@ -233,12 +234,11 @@ class Environment:
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
 
-    def _build_idle_versions(self, name: str) -> None:
+    def _build_idle_versions(self, name: str, callers: Sequence[str]) -> None:
         """After the routes: versions that get no requests any more keep their pods until no Envoy sends them any."""
-        callers = [other for other in self._routings if name in called_by(other, self._settings.services[other])]
         routes = [route for caller in (name, *callers) for route in self._routings[caller].routes]
-        handover = handover_of(name, self._settings, self._cluster.applied)
-        self._services[name].deploy_idle(routes, until(self._barrier.until_unused, handover.ceasing))
+        wait = until(self._barrier.until_unused, self._handovers[name].ceasing)
+        self._services[name].deploy_idle(routes, wait)
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
         """A namespace of the stack once it is there; one of somebody else's mesh is there already."""
@@ -285,6 +285,15 @@ def called_by(name: str, service: ServiceSettings) -> list[str]:
     destinations = [to for rule in service.route for to in (*rule.weights, *(mirror.to for mirror in rule.mirrors))]
     services = (target(name, destination).service for destination in destinations)
     return [called for called in dict.fromkeys(services) if called != name]
+
+
+def callers_of(services: Mapping[str, ServiceSettings]) -> dict[str, list[str]]:
+    """Return, by service, the other services whose routes lead to it."""
+    callers: dict[str, list[str]] = {name: [] for name in services}
+    for name, service in services.items():
+        for called in called_by(name, service):
+            callers[called].append(name)
+    return callers
 
 
 def called_first(services: Mapping[str, ServiceSettings]) -> list[str]:

@@ -44,35 +44,41 @@ def used_in(settings: Settings) -> frozenset[Target]:
     return frozenset(used for name, service in settings.services.items() for used in used_by(name, service))
 
 
-def handover_of(name: str, settings: Settings, applied: AppliedRoutes) -> Handover:
-    """Return what the change from `applied` to `settings` means for the Envoys that call a service."""
-    service = settings.services[name]
-    versions = frozenset(Target(name, version) for version in service.versions)
-    known = frozenset(found for found in applied.subsets if found.service == name)
-    return Handover(
-        entering=frozenset(
-            used for used in used_by(name, service) - applied.used if _pods(settings, used) and name in applied.routed
-        ),
-        ceasing=(versions & applied.used) - used_in(settings),
-        leaving=known - versions,
-    )
+def handovers(settings: Settings, applied: AppliedRoutes) -> dict[str, Handover]:
+    """Return, by service, what the change from `applied` to `settings` means for the Envoys that call it."""
+    used = used_in(settings)
+    known: dict[str, set[Target]] = {name: set() for name in settings.services}
+    for subset in applied.subsets:
+        known[subset.service].add(subset)
+    return {name: _handover(name, settings, applied, used, known[name]) for name in settings.services}
 
 
 def refuse_loss(settings: Settings, applied: AppliedRoutes, file: str) -> None:
     """Raise SettingsError if a version is taken away that the routes in the cluster still send requests to."""
     problems = [
-        _still_used(gone, applied.shares[gone], settings.services[gone.service])
-        for name in settings.services
-        for gone in sorted(handover_of(name, settings, applied).leaving & applied.used)
+        _still_used(gone, applied.shares[gone], settings.services[name])
+        for name, handover in handovers(settings, applied).items()
+        for gone in sorted(handover.leaving & applied.used)
     ]
     if problems:
         raise SettingsError(problems, file)
 
 
-def _pods(settings: Settings, used: Target) -> bool:
-    service = settings.services.get(used.service)
-    version = service.versions.get(used.version) if service else None
-    return version is not None and version.replicas > 0
+def _handover(
+    name: str, settings: Settings, applied: AppliedRoutes, used: frozenset[Target], known: set[Target]
+) -> Handover:
+    service = settings.services[name]
+    versions = frozenset(Target(name, version) for version in service.versions)
+    called = used_by(name, service) if name in applied.routed else frozenset()
+    return Handover(
+        entering=frozenset(target for target in called - applied.used if _has_pods(settings, target)),
+        ceasing=(versions & applied.used) - used,
+        leaving=frozenset(known) - versions,
+    )
+
+
+def _has_pods(settings: Settings, used: Target) -> bool:
+    return settings.services[used.service].versions[used.version].replicas > 0
 
 
 def _still_used(gone: Target, share: str, service: ServiceSettings) -> Problem:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stacks.applied import AppliedRoutes, applied_routes
-from stacks.handover import Handover, handover_of, refuse_loss
+from stacks.handover import Handover, handovers, refuse_loss
 from stacks.problems import SettingsError
 from stacks.settings import Settings, load
 from traffic.model import Target
@@ -93,7 +93,7 @@ SHARED = applied(to(version_1=90, version_2=10), subsets=("version-1", "version-
     ],
 )
 def test_a_change_waits_for_what_it_must(wanted: Settings, before: AppliedRoutes, handover: Handover) -> None:
-    assert handover_of("shop", wanted, before) == handover
+    assert handovers(wanted, before)["shop"] == handover
 
 
 def test_a_version_that_still_gets_requests_is_not_taken_away() -> None:
