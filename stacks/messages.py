@@ -17,6 +17,8 @@ Schema = dict[str, Any]
 
 ECHOES = ("default_factory_not_called",)
 """Types of errors that only follow from another one."""
+NO_PORT = ("int_type", "greater_than_equal", "less_than_equal")
+"""Errors of keys that are ports, the only ones that are numbers."""
 NOW_LISTS: dict[Location, str] = {("mesh", "gateway", "port"): "ports"}
 """Keys that had one value once, and the key that has a list of them now."""
 
@@ -29,6 +31,9 @@ def findings(error: ValidationError) -> Iterator[Finding]:
         location = tuple(part for part in one["loc"] if part not in (ONE_VERSION, WEIGHTS))
         if location[-1:] == ("[key]",):
             location = location[:-1]
+            if one["type"] in NO_PORT:
+                yield _no_port(location, one["input"])
+                continue
         yield _finding(one, location)
 
 
@@ -52,6 +57,13 @@ def _finding(error: Any, location: Location) -> Finding:
     if value in ("", [], {}):
         return Finding(location, "there is nothing in it", _allowed(schema), _example(schema), shown(value))
     return Finding(location, _wrong_kind(value, schema), _allowed(schema), _convert(value, schema), shown(value))
+
+
+def _no_port(location: Location, key: Any) -> Finding:
+    remedy = "write the number of the container's port, such as 8080"
+    return Finding(
+        location, f"the key {shown(key)} is not a port", "a whole number from 1 to 65535", remedy, shown(key)
+    )
 
 
 def _too_much(location: Location, value: Any, most: int, schema: Schema) -> Finding:

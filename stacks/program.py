@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 from pulumi.runtime import config
 
-from stacks.settings import Settings, load_runtime
+from stacks.settings import Settings, load_runtime, warnings
 from stacks.stack_file import read_stack_file
 
 
@@ -15,12 +15,15 @@ def settings_of_stack(project: Path) -> Settings:
     """Return the checked settings of the stack, as Pulumi's runtime gives them.
 
     `project` is the folder of Pulumi.yaml; the stack's file there, if there is one, gives the messages their lines.
-    Raises SettingsError with all problems at once.
+    Raises SettingsError with all problems at once; what may only surprise is told to the engine as a warning.
     """
     file = project / f"Pulumi.{pulumi.get_stack()}.yaml"
     source = read_stack_file(file) if file.is_file() else None
     given = config.CONFIG.get()
-    return load_runtime(given, source, frozenset(key for key in given if config.is_config_secret(key)))
+    settings = load_runtime(given, source, frozenset(key for key in given if config.is_config_secret(key)))
+    for warning in warnings(settings, source):
+        pulumi.log.warn(str(warning))
+    return settings
 
 
 def owner_of_stack() -> str:

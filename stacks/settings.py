@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stacks.checks import check
+from stacks.checks.warnings import warnings as may_surprise
 from stacks.messages import findings
 from stacks.plain import SECRET, encrypted, plain, secret_finding
 from stacks.problems import NAMESPACE, Finding, Location, Problem, SettingsError, key_path
 from stacks.samples import laid_under, sample_of
-from stacks.settings_checks import check
 from stacks.settings_model import (
     ClusterSettings,
     GatewaySettings,
@@ -64,6 +65,7 @@ __all__ = [
     "load",
     "load_runtime",
     "load_stack_file",
+    "warnings",
 ]
 
 OURS = f"{NAMESPACE}:"
@@ -85,13 +87,13 @@ def load(
     found: list[Finding] = []
     given = plain(_sealed(_unquoted(_ours(values)), source, secrets), (), found)
     sealed = encrypted(given)
-    merged = {**given, "services": laid_under(given["samples"], given.get("services"))} if "samples" in given else given
+    merged = _with_samples(given)
     settings = None
     try:
         settings = Settings.model_validate(merged, by_name=False, by_alias=True)
     except ValidationError as error:
         found += findings(error)
-    found += check(merged)
+    found += check(merged, settings)
     # What is said of an encrypted value is that it is encrypted, and nothing else.
     found = [finding for finding in found if not any(_is_within(finding.location, place) for place in sealed)]
     found += map(secret_finding, sealed)
@@ -101,6 +103,13 @@ def load(
     if problems or settings is None:
         raise SettingsError(sorted(problems, key=_in_order), source.name if source else "the stack's config")
     return _filled(settings)
+
+
+def warnings(settings: Settings, source: StackFile | None = None) -> tuple[Problem, ...]:
+    """Return what may surprise in settings that were loaded, in the order of the file that `source` is."""
+    given = plain(_ours(source.values), (), []) if source else {}
+    place = _Placing(given, _with_samples(given), source)
+    return tuple(sorted(map(place, may_surprise(settings)), key=_in_order))
 
 
 def load_stack_file(path: Path) -> Settings:
@@ -124,6 +133,12 @@ def json_schema() -> dict[str, Any]:
     from stacks.settings_schema import stack_file_schema
 
     return stack_file_schema()
+
+
+def _with_samples(given: dict[str, Any]) -> dict[str, Any]:
+    if "samples" not in given:
+        return given
+    return {**given, "services": laid_under(given["samples"], given.get("services"))}
 
 
 def _ours(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from stacks.fields import (
     VariableName,
 )
 from stacks.settings_security import SecurityContext
-from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, wrong
+from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, each_once, wrong
 from traffic.model import (
     ExternalService,
     Mtls,
@@ -95,7 +95,7 @@ class GatewaySettings(Model):
     service_type: Annotated[ServiceType, Strict(False)] = Field(
         default=ServiceType.LOAD_BALANCER, description="Type of the gateway's Service."
     )
-    ports: Annotated[tuple[OpenPort, ...], Field(min_length=1), Strict(False)] = Field(
+    ports: Annotated[tuple[OpenPort, ...], Field(min_length=1), Strict(False), AfterValidator(each_once)] = Field(
         default=(80,),
         examples=[[80, 443]],
         description="Ports of the gateway's Service; services and `gateways` use no other.",

@@ -2,78 +2,35 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from stacks.problems import SettingsError
 from stacks.settings import load_stack_file
-
-HERE = "# HERE"
-"""Marks the line that the message must name."""
-
-SHOP = "istio-canary:services.shop"
-ROUTE = f"{SHOP}.route"
-MATCH = f"{ROUTE}[0].match[0]"
-V1 = f"{SHOP}.versions.v1"
-SECURITY = f"{V1}.securityContext"
-LONG = "a" * 40
-
-HOSTS = "hosts: [shop.example.com]\n"
-ONE = "versions: {v1: {image: shop:1, port: 8080}}\n"
-TWO = "versions:\n  v1: {image: shop:1, port: 8080}\n  v2: {image: shop:2, port: 8080}\n"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A file with one mistake, the path that the message must give, and words that it must hold."""
-
-    name: str
-    text: str
-    path: str
-    words: tuple[str, ...]
-
-
-def config(keys: str) -> str:
-    """A file with these keys of ours."""
-    lines = "\n".join(f"istio-canary:{line}" if not line.startswith(" ") else line for line in keys.splitlines())
-    return f"config:\n{textwrap.indent(lines, '  ')}\n"
-
-
-def service(keys: str) -> str:
-    """A file with the service `shop`, which has these keys."""
-    return config(f"services:\n  shop:\n{textwrap.indent(keys, '    ')}")
-
-
-def only(line: str) -> str:
-    """A service in which only this line is wrong."""
-    hosts = "" if line.startswith("hosts:") else HOSTS
-    versions = "" if line.startswith("versions:") else ONE
-    return service(f"{line} {HERE}\n{hosts}{versions}")
-
-
-def version(keys: str) -> str:
-    """A service whose one version has these keys beside image and port, in one line."""
-    return only(f"versions: {{v1: {{image: shop:1, port: 8080, {keys}}}}}")
-
-
-def security(keys: str) -> str:
-    """A service whose one version has these keys in its securityContext."""
-    return version(f"securityContext: {{{keys}}}")
-
-
-def routed(route: str) -> str:
-    """A service with two versions and this route."""
-    return service(f"{HOSTS}{TWO}route:\n{textwrap.indent(route, '  ')}")
-
-
-def matching(match: str) -> str:
-    """A service with a route whose first rule has this one match."""
-    return routed(f"- {{match: [{match}], to: v2}} {HERE}\n- to: v1\n")
-
+from tests.unit.problems import (
+    HERE,
+    HOSTS,
+    LONG,
+    MATCH,
+    ONE,
+    ROUTE,
+    SECURITY,
+    SHOP,
+    TWO,
+    V1,
+    Case,
+    assert_is_said,
+    assert_is_said_once,
+    config,
+    matching,
+    only,
+    problems_of,
+    routed,
+    security,
+    service,
+    version,
+)
 
 CASES = [
     # Shape: keys, types, bounds.
@@ -282,38 +239,14 @@ CASES = [
 ]  # fmt: skip
 
 
-def problems_of(folder: Path, text: str) -> SettingsError:
-    file = folder / "Pulumi.dev.yaml"
-    file.write_text(text)
-    with pytest.raises(SettingsError) as caught:
-        load_stack_file(file)
-    return caught.value
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_mistake_is_said_with_its_line_path_and_remedy(case: Case, tmp_path: Path) -> None:
-    error = problems_of(tmp_path, case.text)
-    line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
-
-    at_path = [problem for problem in error.problems if problem.path == case.path]
-    assert at_path, f"no problem at {case.path}, but:\n{error}"
-    problem = at_path[0]
-    assert (problem.file, problem.line) == ("Pulumi.dev.yaml", line), "the place must be the line to mend"
-    for words in case.words:
-        assert words in str(problem), f"{words!r} is not said in:\n{problem}"
-    assert problem.allowed, "what is allowed must be said"
-    assert problem.remedy, "the remedy must be said"
-    jargon = re.search(
-        r"pydantic|Input should|Extra inputs|str_|int_|ctx|loc=|Traceback|<one version>|<weights>", str(error)
-    )
-    assert jargon is None, f"that is no sentence for a person: {error}"
+    assert_is_said(case, tmp_path)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_mistake_is_not_told_many_times(case: Case, tmp_path: Path) -> None:
-    error = problems_of(tmp_path, case.text)
-
-    assert len(error.problems) <= 3, f"one mistake should not fill the screen:\n{error}"
+    assert_is_said_once(case, tmp_path)
 
 
 def test_all_mistakes_of_a_file_are_told_in_one_go_in_the_files_order(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Checks of what rules do with requests: timeouts that cut retries off, redirects that lead in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stacks.checks.places import Place, lets_in, places
+from stacks.checks.view import Service, View, entries
+from stacks.problems import Finding, Location, key_path, shown
+from traffic.fields import seconds
+from traffic.model import Match, Redirect, Retries, Rule, StringMatch
+from traffic.reach import covers
+
+LEAST_BACKOFF = 0.025
+GROWTH_OF_BACKOFF = 10
+"""Envoy's pauses before retries: at most 25 ms before the first, doubled for each, up to ten times that."""
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Yield what is wrong with the actions of rules."""
+    for service in view.services.values():
+        for index, rule in enumerate(service.rules):
+            if rule is not None:
+                location = (*service.location, "route", index)
+                yield from _check_timeout(rule, location)
+                yield from _check_redirect(view, service, index, rule, location)
+
+
+def _check_timeout(rule: Rule, location: Location) -> Iterator[Finding]:
+    """The rule's timeout is for all tries together, with the pauses between them (Envoy: RetryPolicy)."""
+    retries = rule.retries
+    if rule.timeout is None or retries is None or retries.per_try_timeout is None:
+        return
+    total, once = seconds(rule.timeout), seconds(retries.per_try_timeout)
+    tries = retries.attempts + 1
+    needed = tries * once + longest_pauses(retries)
+    if once >= total:
+        yield Finding(
+            (*location, "retries", "perTryTimeout"),
+            f"one try may take {retries.per_try_timeout}, and all of them together {rule.timeout}: "
+            "Envoy would give no try a time of its own",
+            f"less than the rule's timeout, which is {rule.timeout}",
+            f"raise timeout to {_duration(needed)}, or lower perTryTimeout",
+            shown(retries.per_try_timeout),
+        )
+    elif needed > total:
+        yield Finding(
+            (*location, "timeout"),
+            f"{tries} tries of {retries.per_try_timeout} with the pauses between them take up to {_duration(needed)}, "
+            f"and the timeout ends them after {rule.timeout}",
+            "a timeout in which all tries have their time: (attempts + 1) x perTryTimeout, and Envoy's pauses",
+            f"raise timeout to {_duration(needed)}, or lower attempts or perTryTimeout",
+            shown(rule.timeout),
+        )
+
+
+def longest_pauses(retries: Retries) -> float:
+    """Return the seconds that Envoy waits before all retries together, at most."""
+    base = seconds(retries.backoff) if retries.backoff else LEAST_BACKOFF
+    return sum(base * min(1 << number, GROWTH_OF_BACKOFF) for number in range(retries.attempts))
+
+
+def _duration(amount: float) -> str:
+    milliseconds = round(amount * 1000)
+    return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"
+
+
+def _check_redirect(view: View, service: Service, index: int, rule: Rule, location: Location) -> Iterator[Finding]:
+    if rule.redirect is None:
+        return
+    for place in places(service, view) or []:
+        for match in rule.match or (Match.model_construct(),):
+            if not _leads_back(rule.redirect, match, place, service.matching[:index]):
+                continue
+            yield Finding(
+                (*location, "redirect"),
+                f"a request that comes in at {place} is sent back to where it came from, again and again",
+                "a redirect to what another rule takes",
+                _way_out(rule.redirect, location),
+                shown(entries(service.given.get("route"))[index].get("redirect")),
+            )
+            return
+
+
+def _way_out(redirect: Redirect, location: Location) -> str:
+    if redirect.scheme is not None and not (redirect.uri or redirect.authority or redirect.port):
+        other = "http" if redirect.scheme == "https" else "https"
+        return f"ask for {{scheme: {{exact: {other}}}}} in {key_path((*location, 'match'))}"
+    return "put a rule for the new place before this one, or narrow this rule's match"
+
+
+def _leads_back(redirect: Redirect, match: Match, place: Place, earlier: Sequence[Rule | None]) -> bool:
+    """Whether the caller is sent to where the same match takes the request again, whatever else it has."""
+    if redirect.scheme not in (None, place.scheme) or redirect.port not in (None, place.port):
+        return False
+    if not _is_met_at(match, place):
+        return False
+    asked = {}
+    if redirect.authority is not None:
+        exact = [host for host in place.hosts if "*" not in host]
+        if not lets_in(exact, redirect.authority):
+            return False
+        asked["authority"] = StringMatch(exact=redirect.authority)
+    if redirect.uri is not None:
+        asked["uri"] = StringMatch(exact=redirect.uri)
+    again = Rule.model_construct(match=(match.model_copy(update={**asked, "ignore_uri_case": False}),))
+    if not covers(Rule.model_construct(match=(match,)), again):
+        return False
+    return not any(rule is None or covers(rule, again) for rule in earlier)
+
+
+def _is_met_at(match: Match, place: Place) -> bool:
+    return (
+        (not match.gateways or place.gateway in match.gateways)
+        and match.port in (None, place.port)
+        and (match.scheme is None or match.scheme.exact == place.scheme)
+    )

@@ -1,0 +1,119 @@
+"""Checks of gateways: their ports, what the ports speak, and whether services name gateways that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from stacks.checks.view import Service, View
+from stacks.problems import Finding, Location, key_path, nearest, shown
+from traffic.model import MESH, Protocol, Server, own_gateway
+
+PORTS: Location = ("mesh", "gateway", "ports")
+
+
+class _Placed(NamedTuple):
+    """A server, and where its port stands."""
+
+    location: Location
+    server: Server
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Yield gateways that there are not, ports that are not open, and servers that Istio would pass over."""
+    for service in view.services.values():
+        yield from _check_names(view, service)
+        yield from _check_own_port(service)
+    servers = list(_servers(view))
+    yield from _check_open(view, servers)
+    yield from _check_protocols(servers)
+    yield from _check_twins(servers)
+
+
+def _servers(view: View) -> Iterator[_Placed]:
+    for name, gateway in view.gateways.items():
+        for index, server in enumerate(gateway.servers if gateway else ()):
+            yield _Placed(("gateways", name, "servers", index, "port"), server)
+    for service in view.services.values():
+        if service.has_own_gateway and service.is_placed:
+            server = Server.model_construct(port=service.routing.gateway_port, hosts=service.routing.hosts)
+            yield _Placed((*service.location, "gatewayPort"), server)
+
+
+def _check_names(view: View, service: Service) -> Iterator[Finding]:
+    known = [*view.gateways, own_gateway(service.name), MESH]
+    for index, name in enumerate(service.routing.gateways):
+        if name in known:
+            continue
+        near = nearest(name, known)
+        yield Finding(
+            (*service.location, "gateways", index),
+            f"there is no gateway {name!r}{f'; the nearest is {near!r}' if near else ''}",
+            f"{', '.join(known)}: names below {key_path(('gateways',))}, one of the service's own, and all inside",
+            f"write {near}" if near else f"define {name} below {key_path(('gateways',))}",
+            shown(name),
+        )
+
+
+def _check_own_port(service: Service) -> Iterator[Finding]:
+    if "gatewayPort" in service.given and not service.has_own_gateway and service.is_placed:
+        yield Finding(
+            (*service.location, "gatewayPort"),
+            "the service has no Gateway of its own, and this is the port of such a one",
+            f"gatewayPort beside {own_gateway(service.name)} in the service's `gateways`",
+            f"take it out, or add {own_gateway(service.name)} to {key_path((*service.location, 'gateways'))}",
+            shown(service.given["gatewayPort"]),
+        )
+
+
+def _check_open(view: View, servers: list[_Placed]) -> Iterator[Finding]:
+    ports = view.gateway_ports
+    if ports is None:
+        return
+    for location, server in servers:
+        if server.port not in ports:
+            yield Finding(
+                location,
+                f"the gateway's Service does not open port {server.port}",
+                f"the ports of {key_path(PORTS)}: {', '.join(map(str, ports))}",
+                f"write {key_path(PORTS)}: {[*ports, server.port]}, or take one of these ports",
+                shown(server.port),
+            )
+
+
+def _check_protocols(servers: list[_Placed]) -> Iterator[Finding]:
+    """Istio takes the first server of a port, and passes over those that speak something else there."""
+    first: dict[int, _Placed] = {}
+    for placed in servers:
+        owner = first.setdefault(placed.server.port, placed)
+        if owner.server.protocol != placed.server.protocol:
+            yield Finding(
+                placed.location,
+                f"port {placed.server.port} would speak {placed.server.protocol.value} here, "
+                f"and speaks {owner.server.protocol.value} at {key_path(owner.location)}",
+                "one protocol at a port of the gateway",
+                f"choose another port, which {key_path(PORTS)} has too",
+                shown(placed.server.port),
+            )
+
+
+def _check_twins(servers: list[_Placed]) -> Iterator[Finding]:
+    """Of two servers with TLS for one host and port Istio takes the first; a redirect holds for the host as a whole."""
+    first: dict[tuple[int, str], _Placed] = {}
+    for placed in servers:
+        for host in placed.server.hosts:
+            owner = first.setdefault((placed.server.port, host.lower()), placed)
+            same_protocol = owner.server.protocol is placed.server.protocol
+            if owner is placed or not same_protocol or (owner.server.tls is None and placed.server.tls is None):
+                continue
+            is_https = placed.server.protocol is Protocol.HTTPS
+            yield Finding(
+                placed.location,
+                f"host {host!r} at port {placed.server.port} has TLS settings at {key_path(owner.location)} already"
+                if is_https
+                else f"host {host!r} at port {placed.server.port} is redirected to HTTPS "
+                f"by one of this and {key_path(owner.location)}, which would hold for both",
+                "each host and port once among servers with `tls`",
+                "take the host out here, or there",
+                shown(placed.server.port),
+            )

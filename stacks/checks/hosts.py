@@ -1,0 +1,140 @@
+"""Checks of hosts: those that no gateway lets in, and those that more than one service claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stacks.checks.view import Service, View, default_of, entries, is_count
+from stacks.problems import Finding, key_path, shown
+from stacks.settings_model import ServiceSettings
+from traffic.model import MESH, own_gateway
+from traffic.simulate import intersection
+from traffic.simulate.hosts import Hosts, service_host
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Yield hosts that are missing, that lead nowhere, or that two services claim."""
+    claims = _Claims()
+    for service in view.services.values():
+        yield from _check_own(service)
+        yield from _check_let_in(view, service)
+        yield from claims.of_service(view, service)
+
+
+def _check_own(service: Service) -> Iterator[Finding]:
+    """Hosts of one service by themselves."""
+    bound, location = service.routing.gateways, (*service.location, "hosts")
+    if service.is_placed and not service.routing.hosts and bound != (MESH,):
+        yield Finding(
+            location,
+            "no host leads to the service",
+            "a list of hosts; only with gateways: [mesh] there may be none",
+            'add `hosts: ["*"]`, or names such as shop.example.com',
+        )
+    hosts = entries(service.given.get("hosts"))
+    well_formed = {index: host for index, host in enumerate(hosts) if host in service.routing.hosts}
+    wider: Hosts[int] = Hosts()
+    for index, host in well_formed.items():
+        wider.add(host, index)
+    for index, host in well_formed.items():
+        if host == "*" and bound == (MESH,):
+            yield Finding(
+                (*location, index),
+                "'*' says nothing for callers inside the mesh, who ask for the service by name",
+                "names of hosts, or none, with gateways: [mesh]",
+                "take it out",
+                shown(host),
+            )
+        other = next((hosts[one] for one in wider.candidates(host.lower()) if hosts[one] != host), None)
+        if other is None and service.routing.in_mesh and host != "*":
+            own = service_host(service.name, service.routing.namespace)
+            other = own if intersection([host], [own]) else None
+        if other is not None:
+            yield Finding(
+                (*location, index),
+                f"{host!r} and {other!r} have requests in common, and Istio refuses two such hosts for one service",
+                "hosts that have nothing in common with each other, nor with the service's own name inside the mesh",
+                f"take {host!r} out",
+                shown(host),
+            )
+
+
+def _check_let_in(view: View, service: Service) -> Iterator[Finding]:
+    """Hosts for which no gateway of the service has a server, and gateways that have none of its hosts."""
+    if not service.is_placed or not service.routing.hosts:
+        return
+    let_in: list[str] = []
+    for index, name in enumerate(service.routing.gateways):
+        if name in (MESH, own_gateway(service.name)):
+            let_in += service.routing.hosts
+        elif view.gateways.get(name) is None:
+            return
+        else:
+            shared = view.well_formed_gateways[name]
+            here = [host for server in shared.servers for host in intersection(server.hosts, service.routing.hosts)]
+            let_in += here
+            if not here:
+                yield Finding(
+                    (*service.location, "gateways", index),
+                    f"{name} lets none of the service's hosts in",
+                    f"a gateway with a server for one of {', '.join(service.routing.hosts)}",
+                    f"add the host to {key_path(('gateways', name, 'servers'))}, or take {name} out",
+                    shown(name),
+                )
+    for index, host in enumerate(service.routing.hosts):
+        if let_in and not intersection([host], let_in):
+            yield Finding(
+                (*service.location, "hosts", index),
+                f"none of the service's gateways lets {host!r} in",
+                f"hosts of servers of {', '.join(service.routing.gateways)}",
+                "add it to a server of one of them, or take it out",
+                shown(host),
+            )
+
+
+class _Claims:
+    """Which service claims a host at a port, or inside the mesh, and where it says so among its hosts."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[object, str], tuple[Service, int]] = {}
+
+    def of_service(self, view: View, service: Service) -> Iterator[Finding]:
+        """Claim the hosts of a service, and yield those that are claimed already."""
+        told: set[int] = set()
+        for index, port, host in _claimed(view, service):
+            owner, place = self._first.setdefault((port, host), (service, index))
+            if index not in told and (owner is not service or place < index):
+                told.add(index)
+                yield _claimed_twice(service, index, owner, place, port)
+
+
+def _claimed(view: View, service: Service) -> Iterator[tuple[int, object, str]]:
+    """Each host at each port: index of the host as given, port (or `mesh`), and the host that leads there."""
+    hosts = entries(service.given.get("hosts"))
+    index_of = {host: index for index, host in reversed(list(enumerate(hosts))) if isinstance(host, str)}
+    port = service.given.get("gatewayPort", default_of(ServiceSettings, "gatewayPort"))
+    for index, host in enumerate(hosts):
+        if not isinstance(host, str):
+            continue
+        if service.has_own_gateway and is_count(port):
+            yield index, port, host.lower()
+        if service.routing.in_mesh and host != "*":
+            yield index, MESH, host.lower()
+    shared = [view.gateways.get(name) for name in service.routing.gateways]
+    for server in (server for gateway in shared if gateway is not None for server in gateway.servers):
+        for host, index in index_of.items():
+            for domain in intersection(server.hosts, [host]):
+                yield index, server.port, domain.lower()
+
+
+def _claimed_twice(service: Service, index: int, owner: Service, place: int, port: object) -> Finding:
+    host = entries(service.given.get("hosts"))[index]
+    whose = "this service" if owner is service else f"the service {owner.name!r}"
+    where = "inside the mesh" if port == MESH else f"on gateway port {port}"
+    return Finding(
+        (*service.location, "hosts", index),
+        f"host {host!r} {where} is claimed by {whose} already, at {key_path((*owner.location, 'hosts', place))}",
+        "each host once inside the mesh" if port == MESH else "each host and gateway port once in a stack",
+        "take it out" if owner is service else "choose another host, or another `gatewayPort`",
+        shown(host),
+    )

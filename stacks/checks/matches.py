@@ -1,0 +1,158 @@
+"""Checks of matches by themselves: those that no request can meet, wherever the rule stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stacks.checks.places import Place, lets_in, places
+from stacks.checks.view import Service, View
+from stacks.problems import Finding, Location, key_path, nearest, shown
+from traffic.model import MESH, Match, Rule, StringMatch
+from traffic.reach import covers
+from traffic.simulate import text_matches
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Yield conditions that never hold where the service's requests come in, and matches that contradict themselves."""
+    for service in view.services.values():
+        found = places(service, view) if any(rule and rule.match for rule in service.matching) else None
+        for index, rule in enumerate(service.matching):
+            for number, match in enumerate(rule.match if rule else ()):
+                location = (*service.location, "route", index, "match", number)
+                yield from _check_contradiction(match, location)
+                if found is not None:
+                    yield from _Check(service, found, match, location).findings()
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One match, held against the places where the service's requests come in."""
+
+    service: Service
+    places: list[Place]
+    match: Match
+    location: Location
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield the conditions that hold nowhere, else the match if they hold nowhere together."""
+        single = [*self._gateways(), *self._port(), *self._scheme(), *self._source(), *self._authority()]
+        yield from single
+        if single or not self.places:
+            return
+        if not any(self._holds_at(place) for place in self.places):
+            yield Finding(
+                self.location,
+                f"no request meets this match: its conditions hold at no one of {self._told()} together",
+                "conditions that hold together at a place where requests come in",
+                "take one of gateways, port, scheme, authority and the source out",
+            )
+
+    def _told(self) -> str:
+        return ", ".join(dict.fromkeys(str(place) for place in self.places))
+
+    def _holds_at(self, place: Place) -> bool:
+        match = self.match
+        return (
+            (not match.gateways or place.gateway in match.gateways)
+            and match.port in (None, place.port)
+            and (match.scheme is None or match.scheme.exact == place.scheme)
+            and (place.gateway == MESH or not (match.source_labels or match.source_namespace))
+            and (match.authority is None or _may_be(match.authority, place))
+        )
+
+    def _gateways(self) -> Iterator[Finding]:
+        bound = self.service.routing.gateways
+        for index, name in enumerate(self.match.gateways):
+            if name in bound:
+                continue
+            near = nearest(name, bound)
+            yield Finding(
+                (*self.location, "gateways", index),
+                f"the service has no route at {name!r}{f'; the nearest is {near!r}' if near else ''}",
+                f"the service's gateways: {', '.join(bound)}",
+                f"write {near}" if near else f"add {name} to {key_path((*self.service.location, 'gateways'))}",
+                shown(name),
+            )
+
+    def _port(self) -> Iterator[Finding]:
+        ports = sorted({place.port for place in self.places})
+        if self.match.port is None or self.match.port in ports or not ports:
+            return
+        yield Finding(
+            (*self.location, "port"),
+            f"no request for the service comes in at port {self.match.port}",
+            f"the ports of the service's gateways: {self._told()}",
+            f"write {' or '.join(map(str, ports))}, or bind the service to a gateway with that port",
+            shown(self.match.port),
+        )
+
+    def _scheme(self) -> Iterator[Finding]:
+        schemes = sorted({place.scheme for place in self.places})
+        wanted = self.match.scheme.exact if self.match.scheme else None
+        if wanted is None or wanted in schemes or not schemes:
+            return
+        yield Finding(
+            (*self.location, "scheme"),
+            f"no request for the service comes in by {wanted}",
+            f"what the service's gateways speak: {self._told()}",
+            f"write {{exact: {schemes[0]}}}, or bind the service to a gateway with a server that speaks {wanted}",
+            shown({"exact": wanted}),
+        )
+
+    def _source(self) -> Iterator[Finding]:
+        if self.service.routing.in_mesh:
+            return
+        for key, value in (
+            ("sourceLabels", self.match.source_labels),
+            ("sourceNamespace", self.match.source_namespace),
+        ):
+            if value:
+                yield Finding(
+                    (*self.location, key),
+                    "the route holds at gateways alone, and only callers inside the mesh have a source",
+                    f"{key} in routes of services with `{MESH}` among their gateways",
+                    f"add {MESH} to {key_path((*self.service.location, 'gateways'))}, or take {key} out",
+                    shown(value),
+                )
+
+    def _authority(self) -> Iterator[Finding]:
+        want = self.match.authority
+        if want is None or not self.places or any(_may_be(want, place) for place in self.places):
+            return
+        hosts = list(dict.fromkeys(host for place in self.places for host in place.hosts))
+        yield Finding(
+            (*self.location, "authority"),
+            "no host that leads to the service fits",
+            f"one of {', '.join(hosts)}",
+            "mend it, or add the host to the service's `hosts`",
+            shown(want.model_dump(exclude_none=True)),
+        )
+
+
+def _may_be(want: StringMatch, place: Place) -> bool:
+    """Whether a request that comes in there may have such an authority; of wildcards it is not known with prefixes."""
+    if want.exact is not None:
+        return lets_in(place.hosts, want.exact)
+    return any("*" in host for host in place.hosts) or any(
+        text_matches(want, host) or text_matches(want, f"{host}:{place.port}") for host in place.hosts
+    )
+
+
+def _check_contradiction(match: Match, location: Location) -> Iterator[Finding]:
+    for name, forbidden in match.without_headers.items():
+        wanted = match.headers.get(name)
+        if name == "cookie" and match.cookies and forbidden.present:
+            wanted = StringMatch(present=True)
+        if wanted is not None and covers(_with_header(name, forbidden), _with_header(name, wanted)):
+            yield Finding(
+                (*location, "withoutHeaders", name),
+                f"no request meets this match: it asks for the header {name}, and forbids what it asks for",
+                "conditions that a request can meet together",
+                f"take {name} out of headers or of withoutHeaders",
+                shown(forbidden.model_dump(exclude_none=True)),
+            )
+
+
+def _with_header(name: str, want: StringMatch) -> Rule:
+    return Rule.model_construct(match=(Match.model_construct(headers={name: want}),))

@@ -1,0 +1,61 @@
+"""Where a service's requests come in: ports of Gateways, and callers inside the mesh."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stacks.checks.view import Service, View
+from traffic.model import MESH, Protocol, own_gateway
+from traffic.simulate import entries
+from traffic.simulate.hosts import service_host
+
+HTTP_IN_MESH = 80
+"""The port at which sidecars know hosts that are no Service."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A port of a Gateway, or of the mesh: what it speaks, and the hosts that lead to the service there."""
+
+    gateway: str
+    port: int
+    scheme: str
+    hosts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.port} ({self.scheme}, {self.gateway})"
+
+
+def places(service: Service, view: View) -> list[Place] | None:
+    """Return where the route of a service holds, or None where that is not known.
+
+    A server that redirects all to HTTPS asks no route.
+    """
+    shared = view.gateways
+    known = {own_gateway(service.name), MESH, *(name for name, gateway in shared.items() if gateway is not None)}
+    if not service.is_placed or not known.issuperset(service.routing.gateways):
+        return None
+    found: dict[tuple[str, int, str], list[str]] = {}
+    for entry in entries(service.name, service.routing, view.well_formed_gateways) if service.routing.hosts else ():
+        if entry.server.tls is None or not entry.server.tls.https_redirect:
+            scheme = "https" if entry.server.protocol is Protocol.HTTPS else "http"
+            found.setdefault((entry.gateway, entry.server.port, scheme), []).append(entry.domain)
+    if service.routing.in_mesh:
+        for port in sorted({service.routing.port, HTTP_IN_MESH}) if service.routing.hosts else [service.routing.port]:
+            found[MESH, port, "http"] = list(hosts_inside(service))
+    return [Place(*place, hosts=tuple(dict.fromkeys(hosts))) for place, hosts in found.items()]
+
+
+def hosts_inside(service: Service) -> Iterable[str]:
+    """Yield what callers inside the mesh may call the service."""
+    full = service_host(service.name, service.routing.namespace)
+    yield from (full, full.removesuffix(".cluster.local"), f"{service.name}.{service.routing.namespace}", service.name)
+    yield from (host for host in service.routing.hosts if host != "*")
+
+
+def lets_in(hosts: Iterable[str], authority: str) -> bool:
+    """Whether one of the hosts takes an authority, which may name a port."""
+    bare = re.sub(r":[0-9]+$", "", authority.lower())
+    return any(bare.endswith(host[1:]) if host.startswith("*") else bare == host for host in hosts)

@@ -1,0 +1,66 @@
+"""Checks of versions and their pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stacks.checks.view import Service, View, block, is_count
+from stacks.fields import amount
+from stacks.problems import Finding, Location, key_path, shown
+from stacks.settings_model import Settings
+from traffic.model import version_label
+
+LONGEST_LABEL = 63
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Yield what is wrong between the keys of a version, and with how long an `up` waits for it."""
+    ready_within = view.values.get("readyWithin", Settings.model_fields["ready_within"].default)
+    for service in view.services.values():
+        for version, given in service.versions.items():
+            place = (*service.location, "versions", version)
+            yield from _check_label(service, version, place)
+            yield from _check_resources(block(block(given).get("resources")), (*place, "resources"))
+            yield from _check_ready(block(given).get("minReadySeconds"), ready_within, (*place, "minReadySeconds"))
+
+
+def _check_label(service: Service, version: str, place: Location) -> Iterator[Finding]:
+    label = version_label(service.name, version)
+    if max(len(service.name), len(version)) <= LONGEST_LABEL < len(label):
+        yield Finding(
+            place,
+            f"the label `version` of its pods would be {label!r}, which has {len(label)} characters",
+            f"<service>-<version> with at most {LONGEST_LABEL} characters together",
+            "shorten the name of the version or of the service",
+        )
+
+
+def _check_resources(resources: Mapping[str, Any], location: Location) -> Iterator[Finding]:
+    limits = block(resources.get("limits"))
+    for name, request in block(resources.get("requests")).items():
+        limit = limits.get(name)
+        try:
+            if limit is None or amount(str(request)) <= amount(str(limit)):
+                continue
+        except ArithmeticError:
+            continue
+        yield Finding(
+            (*location, "requests", name),
+            f"{request} is requested, and the limit is {limit}",
+            "a request that is at most the limit",
+            f"lower the request to {limit}, or raise the limit",
+            shown(request),
+        )
+
+
+def _check_ready(seconds: Any, ready_within: Any, location: Location) -> Iterator[Finding]:
+    """A Deployment is ready after `minReadySeconds` at the earliest, and is waited for no longer than `readyWithin`."""
+    if is_count(seconds) and is_count(ready_within) and seconds >= ready_within:
+        yield Finding(
+            location,
+            f"an `up` waits {ready_within} s (readyWithin), and no pod would count before {seconds} s",
+            f"a whole number below {key_path(('readyWithin',))}, which is {ready_within}",
+            f"lower it, or raise {key_path(('readyWithin',))} above {seconds}",
+            shown(seconds),
+        )

@@ -1,0 +1,146 @@
+"""Checks of who may call: conditions that never hold, and TLS that the other side does not speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stacks.checks.view import Service, View, block, is_count
+from stacks.problems import Finding, Location, key_path, shown
+from traffic.model import AccessRule, Mtls, TrafficPolicy
+from traffic.model.policy import TlsMode
+
+BY_TOKEN = ("request_principals", "not_request_principals")
+BY_CERTIFICATE = ("principals", "not_principals", "namespaces", "not_namespaces")
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Yield what never holds of authorizations, and policies that the pods' own settings contradict."""
+    for service in view.services.values():
+        ports = _ports(service)
+        yield from _check_ports(service, ports)
+        for location, rule in _access_rules(service):
+            yield from _check_token(service, rule, location)
+            yield from _check_certificate(view, service, rule, location)
+            for index, port in enumerate(rule.ports):
+                yield from _check_port(service, port, ports, (*location, "ports", index))
+        for location, policy in _policies(service):
+            yield from _check_tls(view, service, policy, location)
+            yield from _check_failover(service, policy, location)
+
+
+def _access_rules(service: Service) -> Iterator[tuple[Location, AccessRule]]:
+    authorization = service.routing.authorization
+    for key in ("allow", "deny"):
+        rules = getattr(authorization, key, None) or ()
+        for index, rule in enumerate(rules):
+            yield (*service.location, "authorization", key, index), rule
+
+
+def _policies(service: Service) -> Iterator[tuple[Location, TrafficPolicy]]:
+    if service.routing.traffic_policy is not None:
+        yield (*service.location, "trafficPolicy"), service.routing.traffic_policy
+    for name, version in service.routing.versions.items():
+        if version.traffic_policy is not None:
+            yield (*service.location, "versions", name, "trafficPolicy"), version.traffic_policy
+
+
+def _ports(service: Service) -> set[int]:
+    given: list[Any] = [block(version).get("port") for version in service.versions.values()]
+    return {port for port in given if is_count(port)}
+
+
+def _check_ports(service: Service, ports: set[int]) -> Iterator[Finding]:
+    for port in service.routing.mtls.port_level_mtls if service.routing.mtls else ():
+        yield from _check_port(service, port, ports, (*service.location, "mtls", "portLevelMtls", str(port)))
+
+
+def _check_port(service: Service, port: int, ports: set[int], location: Location) -> Iterator[Finding]:
+    if not ports or port in ports:
+        return
+    known = ", ".join(map(str, sorted(ports)))
+    is_services = port == service.routing.port
+    yield Finding(
+        location,
+        f"{port} is the Service's port, and pods know only their own"
+        if is_services
+        else f"no version listens on port {port}",
+        f"ports of the versions' containers: {known}",
+        f"write {known}" if len(ports) == 1 else "write one of these",
+        shown(port),
+    )
+
+
+def _check_token(service: Service, rule: AccessRule, location: Location) -> Iterator[Finding]:
+    if service.routing.jwt or "jwt" in service.given:
+        return
+    for name in BY_TOKEN:
+        if getattr(rule, name):
+            key = AccessRule.model_fields[name].alias or name
+            yield Finding(
+                (*location, key),
+                "no tokens are checked for the service, so no request has such an identity",
+                f"{key} beside `jwt` with the issuers of the tokens",
+                f"add {key_path((*service.location, 'jwt'))}, or take {key} out",
+                shown(list(getattr(rule, name))),
+            )
+
+
+def _check_certificate(view: View, service: Service, rule: AccessRule, location: Location) -> Iterator[Finding]:
+    if _mode(view, service)[0] is not Mtls.DISABLE:
+        return
+    for name in BY_CERTIFICATE:
+        if getattr(rule, name):
+            key = AccessRule.model_fields[name].alias or name
+            yield Finding(
+                (*location, key),
+                "callers show their identity by mutual TLS alone, and it is switched off for the service",
+                f"{key} with mutual TLS in mode STRICT or PERMISSIVE",
+                f"change {key_path(_mode(view, service)[1])}, or take {key} out",
+                shown(list(getattr(rule, name))),
+            )
+
+
+def _mode(view: View, service: Service) -> tuple[Mtls | None, Location]:
+    """The mode of mutual TLS of a service's pods, None where it is not known, and where it is said."""
+    mtls, namespace = service.routing.mtls, service.routing.namespace
+    if mtls is not None and mtls.mode is not None:
+        return mtls.mode, (*service.location, "mtls", "mode")
+    around = view.namespaces.get(namespace)
+    if around is not None and around.mtls is not None:
+        return around.mtls, ("namespaces", namespace, "mtls")
+    return view.mtls_of_mesh, ("mesh", "mtls")
+
+
+def _check_tls(view: View, service: Service, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:
+    """Callers that speak what the pods' sidecars do not take get 503 for every request."""
+    mode, said = _mode(view, service)
+    by_port = service.routing.mtls.port_level_mtls if service.routing.mtls else {}
+    if policy.tls is None or mode is None or by_port:
+        return
+    is_mutual = policy.tls.mode is TlsMode.ISTIO_MUTUAL
+    if (mode is Mtls.STRICT and not is_mutual) or (mode is Mtls.DISABLE and is_mutual):
+        spoken = "Istio's mutual TLS" if is_mutual else f"TLS in mode {policy.tls.mode.value}"
+        yield Finding(
+            (*location, "tls", "mode"),
+            f"callers would speak {spoken}, and {key_path(said)} is {mode.value}: every request would be "
+            "answered with 503",
+            "a mode that the pods take: ISTIO_MUTUAL with STRICT, any with PERMISSIVE",
+            "take tls out: Istio chooses what the pods take",
+            shown(policy.tls.mode.value),
+        )
+
+
+def _check_failover(service: Service, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:
+    """Envoy leaves a region for another only when it sees that pods fail."""
+    setting = policy.load_balancer.locality_lb_setting if policy.load_balancer else None
+    whole = service.routing.traffic_policy
+    if setting is None or not (setting.failover or setting.failover_priority):
+        return
+    if policy.outlier_detection is None and (whole is None or whole.outlier_detection is None):
+        yield Finding(
+            (*location, "loadBalancer", "localityLbSetting"),
+            "without outlierDetection no pod counts as failed, and no region takes over",
+            "failover and failoverPriority beside outlierDetection",
+            "add outlierDetection: {consecutive5xxErrors: 5} to the trafficPolicy",
+        )

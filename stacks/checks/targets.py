@@ -1,0 +1,167 @@
+"""Checks of where rules send requests: weights, versions, and the pods behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from stacks.checks.view import Service, View, block, entries, is_count
+from stacks.problems import Finding, Location, key_path, nearest, shown
+from traffic.model import Target, target
+
+
+class Named(NamedTuple):
+    """A destination that a rule names: where it stands, what was given there, and its weight (None of a mirror)."""
+
+    location: Location
+    name: str
+    given: Any
+    weight: int | None
+
+    def of(self, service: Service) -> Target:
+        """The version that it means."""
+        return target(service.name, self.name)
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Yield what is wrong with the destinations of all routes."""
+    named: set[Target] = set()
+    for service in view.services.values():
+        yield from _check_route(service)
+        for one in _named(service):
+            named.add(one.of(service))
+            yield from _check_target(view, service, one)
+    # A version may be named by the route of another service alone.
+    for service in view.services.values():
+        yield from _check_all_named(service, named)
+
+
+def _check_route(service: Service) -> Iterator[Finding]:
+    location, versions = (*service.location, "route"), service.versions
+    if service.given.get("route") is None and len(versions) > 1:
+        yield Finding(
+            location,
+            f"there is no route between the {len(versions)} versions",
+            "a list of rules that ends with one without `match`",
+            f"add `route: [{{to: {next(iter(versions))}}}]`",
+        )
+    for index, rule in enumerate(entries(service.given.get("route"))):
+        to, place = block(rule).get("to"), (*location, index, "to")
+        if isinstance(to, dict):
+            yield from _check_weights(to, place)
+            yield from _check_once(service, to, place)
+
+
+def _check_weights(to: Mapping[str, Any], location: Location) -> Iterator[Finding]:
+    if not to or not all(is_count(weight) and 0 <= weight <= 100 for weight in to.values()):
+        return
+    total = sum(to.values())
+    if total == 100:
+        return
+    largest = max(to, key=lambda version: to[version])
+    mended = {**to, largest: to[largest] + 100 - total}
+    yield Finding(
+        location,
+        f"the weights sum to {total}, not 100",
+        "whole percentages by version that sum to 100",
+        f"write {_flow(mended)}, for example"
+        if min(mended.values()) >= 0
+        else "lower the weights until they sum to 100",
+        _flow(to),
+    )
+
+
+def _check_once(service: Service, to: Mapping[str, Any], location: Location) -> Iterator[Finding]:
+    for name in to:
+        short = target(service.name, name).version
+        if name != short and target(service.name, name) == Target(service.name, short) and short in to:
+            yield Finding(
+                (*location, name),
+                f"{name} and {short} are the same version",
+                "each version once in the weights of a rule",
+                f"take {name} out, and give {short} both shares",
+                shown(to),
+            )
+
+
+def _flow(weights: Mapping[str, int]) -> str:
+    return f"{{{', '.join(f'{version}: {weight}' for version, weight in weights.items())}}}"
+
+
+def _is_told(rule: Any) -> bool:
+    """Whether it can be told which versions the rule names."""
+    given = block(rule)
+    ends = "redirect" in given or "directResponse" in given
+    return isinstance(given.get("to"), (str, dict)) or (ends and "to" not in given)
+
+
+def _named(service: Service) -> Iterator[Named]:
+    for index, rule in enumerate(entries(service.given.get("route"))):
+        place, to = (*service.location, "route", index), block(rule).get("to")
+        if isinstance(to, str):
+            yield Named((*place, "to"), to, to, 100)
+        for name, weight in block(to).items():
+            yield Named((*place, "to", name), name, to, weight if is_count(weight) else 0)
+        for number, mirror in enumerate(entries(block(rule).get("mirrors"))):
+            copied_to = block(mirror).get("to")
+            if isinstance(copied_to, str):
+                yield Named((*place, "mirrors", number, "to"), copied_to, copied_to, None)
+
+
+def _check_target(view: View, service: Service, named: Named) -> Iterator[Finding]:
+    wanted = named.of(service)
+    other = view.services.get(wanted.service)
+    if other is None:
+        near = nearest(wanted.service, view.services)
+        yield Finding(
+            named.location,
+            f"there is no service {wanted.service!r}{f'; the nearest is {near!r}' if near else ''}",
+            f"<service>/<version> of a service of the stack: {', '.join(view.services)}",
+            f"write {near}/{wanted.version}" if near else f"define {wanted.service} below {key_path(('services',))}",
+            shown(named.given),
+        )
+        return
+    if not isinstance(other.given.get("versions"), dict):
+        return
+    if wanted.version not in other.versions:
+        yield _no_version(other, wanted, named)
+        return
+    pods = block(other.versions[wanted.version]).get("replicas")
+    if named.weight and pods == 0 and is_count(pods):
+        yield Finding(
+            named.location,
+            f"{named.name} has no pods (replicas 0): each of these requests would be answered with 503",
+            "weight above 0 for versions with replicas above 0 alone",
+            f"raise {key_path((*other.location, 'versions', wanted.version, 'replicas'))}, "
+            "or send the requests to another version",
+            shown(named.given),
+        )
+
+
+def _no_version(service: Service, wanted: Target, named: Named) -> Finding:
+    near = nearest(wanted.version, service.versions)
+    prefix = named.name.removesuffix(wanted.version)
+    return Finding(
+        named.location,
+        f"there is no version {named.name!r}{f'; the nearest is {prefix + near!r}' if near else ''}",
+        f"the versions of {f'{service.name}' if prefix else 'the service'}: "
+        f"{', '.join(service.versions) or 'none is defined'}",
+        f"write {prefix}{near}"
+        if near
+        else f"define {wanted.version} below {key_path((*service.location, 'versions'))}",
+        shown(named.given),
+    )
+
+
+def _check_all_named(service: Service, named: set[Target]) -> Iterator[Finding]:
+    rules = entries(service.given.get("route"))
+    if not rules or not all(map(_is_told, rules)):
+        return
+    for version in service.versions:
+        if Target(service.name, version) not in named:
+            yield Finding(
+                (*service.location, "versions", version),
+                "no rule of the route sends requests to this version",
+                "every version is named by a rule, be it with a weight of 0",
+                f"name it in {key_path((*service.location, 'route'))}, or take it out",
+            )

@@ -1,0 +1,232 @@
+"""A stack's values, read piece by piece: what is malformed is left out, so that it hides no mistake elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from stacks.problems import Location
+from stacks.settings_model import GatewaySettings, MeshSettings, Settings
+from traffic.fields import Host, OpenPort
+from traffic.model import (
+    Authorization,
+    ExternalService,
+    JwtRule,
+    Match,
+    Mtls,
+    MutualTls,
+    NamespaceSecurity,
+    Rule,
+    ServiceRouting,
+    SharedGateway,
+    TrafficPolicy,
+    VersionRouting,
+    own_gateway,
+)
+
+T = TypeVar("T")
+
+MATCHES: TypeAdapter[tuple[Match, ...]] = TypeAdapter(tuple[Match, ...])
+RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
+HOST: TypeAdapter[str] = TypeAdapter(Host)
+PORT: TypeAdapter[int] = TypeAdapter(OpenPort)
+FIELDS: Mapping[str, TypeAdapter[Any]] = {
+    "trafficPolicy": TypeAdapter(TrafficPolicy),
+    "mtls": TypeAdapter(MutualTls),
+    "authorization": TypeAdapter(Authorization),
+    "jwt": TypeAdapter(tuple[JwtRule, ...]),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service: `given` are its values, `rules` those of its route that are well-formed, at their places.
+
+    `matching` are the rules by their matches alone. `routing` has what could be read; `is_placed` tells whether
+    hosts, gateways and ports are all well-formed, so that it is known where requests come in.
+    """
+
+    name: str
+    given: Mapping[str, Any]
+    routing: ServiceRouting
+    rules: tuple[Rule | None, ...]
+    matching: tuple[Rule | None, ...]
+    is_placed: bool
+
+    @property
+    def location(self) -> Location:
+        """Where it stands."""
+        return ("services", self.name)
+
+    @property
+    def versions(self) -> dict[str, Any]:
+        """The versions as given."""
+        return block(self.given.get("versions"))
+
+    @property
+    def has_own_gateway(self) -> bool:
+        """Whether it has a Gateway for itself."""
+        return own_gateway(self.name) in self.routing.gateways
+
+
+class View:
+    """All values of a stack; `settings` are given where they are well-formed as a whole."""
+
+    def __init__(self, values: Mapping[str, Any], settings: Settings | None) -> None:
+        self.values = values
+        self._settings = settings
+
+    @cached_property
+    def services(self) -> dict[str, Service]:
+        """The services by name."""
+        if self._settings is not None:
+            given = block(self.values.get("services"))
+            return {name: _whole(name, given[name], one) for name, one in self._settings.services.items()}
+        services = block(self.values.get("services"))
+        return {name: _piecewise(name, given) for name, given in services.items() if isinstance(given, dict)}
+
+    @cached_property
+    def gateways(self) -> dict[str, SharedGateway | None]:
+        """The shared Gateways by name, None where one is malformed."""
+        given = block(self.values.get("gateways"))
+        return {name: _read(TypeAdapter(SharedGateway), gateway) for name, gateway in given.items()}
+
+    @cached_property
+    def well_formed_gateways(self) -> dict[str, SharedGateway]:
+        """The shared Gateways that could be read."""
+        return {name: gateway for name, gateway in self.gateways.items() if gateway is not None}
+
+    @property
+    def mesh(self) -> dict[str, Any]:
+        """The values of the mesh."""
+        return block(self.values.get("mesh"))
+
+    @property
+    def installs_mesh(self) -> bool:
+        """Whether the mesh is this stack's own."""
+        return self.mesh.get("install", True) is True
+
+    def of_mesh(self, key: str) -> Any:
+        """A value of the mesh, or its default."""
+        return self.mesh.get(key, default_of(MeshSettings, key))
+
+    def of_gateway(self, key: str) -> Any:
+        """A value of the mesh's gateway, or its default."""
+        return block(self.mesh.get("gateway")).get(key, default_of(GatewaySettings, key))
+
+    @cached_property
+    def gateway_ports(self) -> list[int] | None:
+        """Ports of the gateway's Service, or None where they are malformed."""
+        ports = self.of_gateway("ports")
+        well_formed = isinstance(ports, (list, tuple)) and all(is_count(port) for port in ports)
+        return list(ports) if well_formed else None
+
+    @cached_property
+    def namespaces(self) -> dict[str, NamespaceSecurity | None]:
+        """What is said of namespaces, None where it is malformed."""
+        given = block(self.values.get("namespaces"))
+        return {name: _read(TypeAdapter(NamespaceSecurity), one) for name, one in given.items()}
+
+    @cached_property
+    def egress(self) -> dict[str, ExternalService | None]:
+        """Hosts outside the mesh, None where an entry is malformed."""
+        given = block(self.values.get("egress"))
+        return {name: _read(TypeAdapter(ExternalService), one) for name, one in given.items()}
+
+    @property
+    def mtls_of_mesh(self) -> Mtls | None:
+        """The mesh's mode of mutual TLS, None where it is not known."""
+        return _read(TypeAdapter(Mtls), self.of_mesh("mtls"), strict=False) if self.installs_mesh else None
+
+
+def block(value: Any) -> dict[str, Any]:
+    """Return `value` if it is a block of keys, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def entries(value: Any) -> list[Any]:
+    """Return `value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def is_count(value: Any) -> bool:
+    """Whether the value is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def default_of(model: type[Any], key: str) -> Any:
+    """Return the default of a key of a file."""
+    return next(field.default for name, field in model.model_fields.items() if (field.alias or name) == key)
+
+
+def _read(adapter: TypeAdapter[T], value: Any, strict: bool | None = None) -> T | None:
+    try:
+        return adapter.validate_python(value, by_name=False, by_alias=True, strict=strict)
+    except ValidationError:
+        return None
+
+
+def _whole(name: str, given: Mapping[str, Any], service: ServiceRouting) -> Service:
+    filled = {"namespace": service.namespace or name, "gateways": service.gateways or (own_gateway(name),)}
+    return Service(name, given, service.model_copy(update=filled), service.route, service.route, is_placed=True)
+
+
+def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
+    def kept(key: str, fits: Callable[[Any], bool], default: Any) -> tuple[Any, bool]:
+        value = given.get(key, default)
+        return (value, True) if fits(value) else (default, False)
+
+    namespace, _ = kept("namespace", _is_text, name)
+    port, port_fits = kept("port", _is_port, default_of(ServiceRouting, "port"))
+    gateway_port, gateway_port_fits = kept("gatewayPort", _is_port, default_of(ServiceRouting, "gatewayPort"))
+    gateways, gateways_fit = kept("gateways", _are_texts, [own_gateway(name)])
+    hosts = entries(given.get("hosts"))
+    well_formed = [host for host in hosts if _is_text(host) and _read(HOST, host) is not None]
+    rules = tuple(_read(RULE, rule) for rule in entries(given.get("route")))
+    matching = tuple(rule or _matching(raw) for rule, raw in zip(rules, entries(given.get("route")), strict=True))
+    fields = {key: _read(adapter, given[key]) for key, adapter in FIELDS.items() if key in given}
+    routing = ServiceRouting.model_construct(
+        namespace=namespace or name,
+        hosts=tuple(well_formed),
+        port=port,
+        gateway_port=gateway_port,
+        gateways=tuple(gateways),
+        versions={version: _version(one) for version, one in block(given.get("versions")).items()},
+        route=tuple(rule for rule in rules if rule is not None),
+        traffic_policy=fields.get("trafficPolicy"),
+        mtls=fields.get("mtls"),
+        authorization=fields.get("authorization"),
+        jwt=fields.get("jwt") or (),
+    )
+    is_placed = port_fits and gateway_port_fits and gateways_fit and len(hosts) == len(well_formed)
+    is_placed &= isinstance(given.get("hosts", []), list)
+    return Service(name, given, routing, rules, matching, is_placed)
+
+
+def _version(given: Any) -> VersionRouting:
+    policy = _read(FIELDS["trafficPolicy"], block(given).get("trafficPolicy"))
+    return VersionRouting.model_construct(traffic_policy=policy)
+
+
+def _matching(rule: Any) -> Rule | None:
+    """A malformed rule by its matches alone, or None where these are malformed."""
+    if not isinstance(rule, dict) or rule.get("match", True) in (None, []):
+        return None
+    matches = _read(MATCHES, rule["match"]) if "match" in rule else ()
+    return Rule.model_construct(match=matches) if matches is not None else None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_port(value: Any) -> bool:
+    return is_count(value) and _read(PORT, value) is not None
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))

@@ -1,0 +1,105 @@
+"""What may be meant, and may surprise: said beside a change, and in the way of none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stacks.problems import Finding, Location, key_path, shown
+from stacks.settings_model import ServiceSettings, Settings
+from traffic.fields import seconds
+from traffic.model import Match, Protocol, Rule, StringMatch
+from traffic.simulate import intersection
+
+HTTPS = 443
+"""The port of URLs that begin with https://."""
+
+
+def warnings(settings: Settings) -> Iterator[Finding]:
+    """Yield what may surprise in a stack's settings."""
+    for name, service in settings.services.items():
+        location = ("services", name)
+        yield from _denied(settings, service, location)
+        for index, rule in enumerate(service.route):
+            place = (*location, "route", index)
+            yield from _faults(rule, place)
+            yield from _glued(rule, place)
+    yield from _redirected(settings)
+
+
+def _faults(rule: Rule, location: Location) -> Iterator[Finding]:
+    if rule.fault is None:
+        return
+    for key, fault in (("delay", rule.fault.delay), ("abort", rule.fault.abort)):
+        if fault is not None and fault.percentage.value == 0:
+            yield Finding(
+                (*location, "fault", key, "percentage"),
+                "the fault never happens: its percentage is 0",
+                "a percentage above 0",
+                "take the fault out, or raise the percentage",
+            )
+    delay = rule.fault.delay
+    if delay is not None and rule.timeout is not None and seconds(delay.fixed_delay) >= seconds(rule.timeout):
+        yield Finding(
+            (*location, "fault", "delay", "fixedDelay"),
+            f"the delay of {delay.fixed_delay} does not count into the timeout of {rule.timeout}: "
+            "that begins when the request goes on",
+            "a delay at the service that is called, and the timeout at its caller",
+            "to see a timeout, delay requests in the route of a service that this one calls",
+            shown(delay.fixed_delay),
+        )
+
+
+def _glued(rule: Rule, location: Location) -> Iterator[Finding]:
+    """Envoy puts the new text in the place of the prefix, and looks at no slash."""
+    new = rule.rewrite.uri if rule.rewrite else None
+    if new is None:
+        return
+    for match in rule.match or (Match.model_construct(),):
+        prefix = (match.uri or StringMatch(prefix="/")).prefix
+        if prefix is None or prefix.endswith("/") == new.endswith("/"):
+            continue
+        path = f"{prefix}x" if prefix.endswith("/") else f"{prefix}/x"
+        yield Finding(
+            (*location, "rewrite", "uri"),
+            f"{path} would become {new}{path.removeprefix(prefix)}",
+            "a prefix and a new text that both end with / or both do not",
+            f"write {{prefix: {prefix}/}} in the match, and beside it {{exact: {prefix}}}"
+            if new.endswith("/")
+            else f"write uri: {new}/",
+            shown(new),
+        )
+        return
+
+
+def _denied(settings: Settings, service: ServiceSettings, location: Location) -> Iterator[Finding]:
+    around = settings.namespaces.get(service.namespace)
+    by_namespace = around is not None and around.deny_by_default
+    if service.authorization is not None and service.authorization.allow is not None:
+        return
+    if by_namespace or settings.mesh.deny_by_default:
+        said = ("namespaces", service.namespace) if by_namespace else ("mesh",)
+        yield Finding(
+            location,
+            f"all requests for the service are answered with 403, as {key_path((*said, 'denyByDefault'))} says",
+            "authorization.allow with the requests that are let through",
+            f"add {key_path((*location, 'authorization', 'allow'))}: [{{}}] for all of them, for example",
+        )
+
+
+def _redirected(settings: Settings) -> Iterator[Finding]:
+    """Where TLS ends before the gateway there is no loop only if the load balancer asks another port."""
+    servers = [server for gateway in settings.gateways.values() for server in gateway.servers]
+    secure = [host for one in servers if one.protocol is Protocol.HTTPS and one.port == HTTPS for host in one.hosts]
+    for name, gateway in settings.gateways.items():
+        for index, server in enumerate(gateway.servers):
+            if server.tls is None or not server.tls.https_redirect:
+                continue
+            lost = [host for host in server.hosts if not intersection([host], secure)]
+            if lost:
+                yield Finding(
+                    ("gateways", name, "servers", index, "tls", "httpsRedirect"),
+                    f"callers of {', '.join(lost)} are sent to https://, and no server speaks that at port {HTTPS}",
+                    f"a server with protocol: HTTPS and port: {HTTPS} for the same hosts",
+                    f"add such a server to {key_path(('gateways', name, 'servers'))}; nothing, if HTTPS ends before "
+                    "the gateway",
+                )
