@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LOCAL_PORT = 8080
 
 
-def gateway_url(client: Client, settings: Settings, port: int) -> str:
+def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "http") -> str:
     """Return the URL of the gateway's `port`, from its Service: a load balancer's address, else a node's.
 
     Raises Failure where the Service is missing, or cannot be reached from outside the cluster.
@@ -41,21 +41,21 @@ def gateway_url(client: Client, settings: Settings, port: int) -> str:
         raise Failure(
             f"the gateway's Service has no port {port}, only {known}",
             ExitCode.UNREACHABLE,
-            remedy="`canary up` opens the ports that the services ask for with gatewayPort",
+            remedy=f"add {port} to istio-canary:mesh.gateway.ports, then `canary up`",
         )
     status = service.status.loadBalancer if service.status else None
     balancer = next(iter(status.ingress or ()), None) if status else None
     if balancer is not None and (balancer.ip or balancer.hostname):
-        return f"http://{host_of(balancer.ip or balancer.hostname)}:{port}"
+        return f"{scheme}://{host_of(balancer.ip or balancer.hostname)}:{port}"
     if entry.nodePort:
         address = node_address(client)
         if address:
-            return f"http://{host_of(address)}:{entry.nodePort}"
+            return f"{scheme}://{host_of(address)}:{entry.nodePort}"
     raise Failure(
         f"the gateway's Service {gateway.namespace}/{gateway.name} ({service.spec.type}) has no address out here",
         ExitCode.UNREACHABLE,
         remedy=f"kubectl port-forward -n {gateway.namespace} service/{gateway.name} {LOCAL_PORT}:{port} &  "
-        f"and add --gateway http://127.0.0.1:{LOCAL_PORT}",
+        f"and add --gateway {scheme}://127.0.0.1:{LOCAL_PORT}",
     )
 
 
@@ -75,9 +75,3 @@ def node_address(client: Client) -> str | None:
 def host_of(address: str) -> str:
     """Return an address as URLs want it."""
     return f"[{address}]" if ":" in address else address
-
-
-def authority_for(hosts: Iterable[str]) -> str:
-    """Return a Host header that leads to a service with `hosts`, empty where every host does."""
-    first = next(iter(hosts), "*")
-    return "" if first == "*" else first.replace("*", "canary-verify", 1)

@@ -16,22 +16,36 @@ if TYPE_CHECKING:
 
     from traffic.simulate import Request
 
+STATUS = "status "
+"""Begins the name of what Envoy answers by itself, among the versions: `status 503`."""
 REQUEST_SECONDS = 10.0
 """How long one answer may take."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What is asked for one rule: `request`, `count` times, at the gateway's `url`."""
+    """What is asked for one rule: `request`, `count` times, at the gateway's `url`.
+
+    `statuses` are answers of Envoy itself that count as such, not as failures.
+    """
 
     url: str
     request: Request
     count: int
+    statuses: frozenset[int] = frozenset()
+
+    @property
+    def asked(self) -> tuple[str, int]:
+        """The scheme and the port of the gateway."""
+        return self.request.scheme, self.request.asked_port
 
 
 @dataclass
 class Answers:
-    """What came back: answers by version, and failures by kind. `unconnected` of them never reached a server."""
+    """What came back: answers by version or wanted status, and failures by kind.
+
+    `unconnected` of the failures never reached a server.
+    """
 
     versions: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -66,7 +80,8 @@ async def _measure(
     results = []
     # The transport alone: what a client adds (user-agent, accept) is no part of a rule's request, and might meet
     # another rule; proxies of the environment are for the way out.
-    async with httpx.AsyncHTTPTransport(limits=limits) as transport:
+    # Nor is it measured who signed the gateway's certificate.
+    async with httpx.AsyncHTTPTransport(limits=limits, verify=False) as transport:
         for index, probe in enumerate(probes):
             answers = Answers()
             begin = time.monotonic()
@@ -102,22 +117,32 @@ async def _work(
             answers.failures[_kind(error)] += 1
             answers.unconnected += 1
         else:
-            _count(response, header, answers)
+            _count(response, header, probe.statuses, answers)
         advance()
 
 
 def _http_request(probe: Probe) -> httpx.Request:
+    """The request as it is: httpx would write other characters of the path its own way."""
     import httpx
 
-    headers = _headers(probe)
-    timeout = httpx.Timeout(REQUEST_SECONDS).as_dict()
-    url = probe.url + probe.request.path
-    return httpx.Request(probe.request.method, url, headers=headers, extensions={"timeout": timeout})
+    request = probe.request
+    extensions = {"timeout": httpx.Timeout(REQUEST_SECONDS).as_dict(), "target": request.path.encode()}
+    if request.scheme == "https" and request.authority:
+        extensions["sni_hostname"] = _host(request)
+    return httpx.Request(request.method, probe.url, headers=_headers(probe), extensions=extensions)
 
 
-def _count(response: httpx.Response, header: str, answers: Answers) -> None:
+def _host(request: Request) -> str:
+    from traffic.simulate import bare
+
+    return bare(request.authority)
+
+
+def _count(response: httpx.Response, header: str, statuses: frozenset[int], answers: Answers) -> None:
     version = response.headers.get(header)
-    if not response.is_success:
+    if response.status_code in statuses and not (response.is_success and version):
+        answers.versions[f"{STATUS}{response.status_code}"] += 1
+    elif not response.is_success:
         answers.failures[f"HTTP {response.status_code} {response.reason_phrase}".strip()] += 1
     elif not version:
         answers.failures[f"answer without the header {header}"] += 1
@@ -133,12 +158,20 @@ def _kind(error: httpx.TransportError) -> str:
 
 def as_curl(probe: Probe) -> str:
     """Return the command with which a person sends the probe's request."""
-    words = ["curl", *([] if probe.request.method == "GET" else ["--request", probe.request.method])]
-    for name, value in _headers(probe).items():
+    request = probe.request
+    words = ["curl", *([] if request.method == "GET" else ["--request", request.method])]
+    for name, value in request.pairs:
         words += ["--header", f"{name}: {value}"]
-    return shlex.join([*words, probe.url + probe.request.path])
+    if request.scheme == "https" and request.authority:
+        # The name must stand in the URL: it is what TLS asks for.
+        address = probe.url.partition("://")[2]
+        words += ["--insecure", "--connect-to", f"::{address}"]
+        return shlex.join([*words, f"https://{request.authority}{request.path}"])
+    if request.authority:
+        words += ["--header", f"host: {request.authority}"]
+    return shlex.join([*words, probe.url + request.path])
 
 
-def _headers(probe: Probe) -> dict[str, str]:
-    host = {"host": probe.request.authority} if probe.request.authority else {}
-    return {**dict(probe.request.pairs), **host}
+def _headers(probe: Probe) -> list[tuple[str, str]]:
+    host = [("host", probe.request.authority)] if probe.request.authority else []
+    return [*probe.request.pairs, *host]

@@ -21,7 +21,7 @@ class Share:
     """One version of one rule. `wanted` is in percent; `low` and `high` bound the true share, from 0 to 1."""
 
     version: str
-    wanted: int
+    wanted: float
     count: int
     total: int
     low: float
@@ -35,13 +35,13 @@ class Share:
         return 100 * self.count / self.total if self.total else 0.0
 
 
-def comparisons(weights: Mapping[str, int]) -> int:
+def comparisons(weights: Mapping[str, float]) -> int:
     """Return how many independent things chance decides in one rule: of two versions' counts, one gives the other."""
     shared = sum(1 for weight in weights.values() if 0 < weight < 100)
     return 1 if shared == 2 else shared
 
 
-def judge(weights: Mapping[str, int], counts: Mapping[str, int], alpha: float) -> tuple[Share, ...]:
+def judge(weights: Mapping[str, float], counts: Mapping[str, int], alpha: float) -> tuple[Share, ...]:
     """Return the shares of one rule, those of `weights` first; `alpha` is the significance of each comparison.
 
     A version that answered without being named in `weights` was wanted at 0 percent.
@@ -52,7 +52,7 @@ def judge(weights: Mapping[str, int], counts: Mapping[str, int], alpha: float) -
 
 
 def judge_all(
-    measured: Sequence[tuple[Mapping[str, int], Mapping[str, int]]], alpha: float = ALPHA
+    measured: Sequence[tuple[Mapping[str, float], Mapping[str, int]]], alpha: float = ALPHA
 ) -> tuple[tuple[Share, ...], ...]:
     """Return the shares of several rules, given as weights and counts, with `alpha` for all of them together."""
     each = alpha / max(1, sum(comparisons(weights) for weights, _ in measured))
@@ -80,7 +80,7 @@ def p_value(count: int, total: int, share: float) -> float:
     return min(1.0, 2 * min(at_least, at_most))
 
 
-def _share(version: str, wanted: int, count: int, total: int, alpha: float) -> Share:
+def _share(version: str, wanted: float, count: int, total: int, alpha: float) -> Share:
     low, high = interval(count, total, alpha)
     if wanted in (0, 100):
         right = count == (total if wanted else 0)

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from canary.gateway import authority_for
-from canary.measure import Answers, Probe
+from canary.measure import STATUS, Answers, Probe
+from canary.simulation import simulator_of
 from canary.split import ALPHA, Share, judge_all
 
 if TYPE_CHECKING:
     from stacks.settings import Settings
-    from traffic.model import Rule, StringMatch
+    from traffic.simulate import Decision, Simulator
 
 SHARED = 2000
 """Requests for a rule that shares requests out: enough to tell 90/10 from 85/15 at the default significance."""
 SINGLE = 100
-"""Requests for a rule that sends all to one version."""
+"""Requests for a rule that sends all to one version, or answers them all by itself."""
+LONGEST_DELAY = 1.0
+"""Seconds of a delay on purpose with which a rule is still measured."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A rule, and how it is measured: `probe`, or None with the `reason` why it is not."""
+    """A rule, and how it is measured: `probe`, or None with the `reason` why it is not.
+
+    `weights` are in percent, by destination as the config names it, and by `status 503` for Envoy's own answers.
+    """
 
     service: str
     index: int
     rule: str
-    weights: Mapping[str, int]
+    weights: Mapping[str, float]
     probe: Probe | None
     reason: str = ""
 
@@ -57,22 +62,83 @@ class Finding:
         return self.verdict == "as wanted"
 
 
-def plan(settings: Settings, url_for_port: Callable[[int], str], count: int | None, seed: int) -> Iterator[Planned]:
-    """Yield a plan for every rule; `count` is the number of requests for each, by default by kind of rule."""
-    from traffic.sample import NoSample, sample_request
+def plan(settings: Settings, count: int | None, seed: int) -> Iterator[Planned]:
+    """Yield a plan for every rule; `count` is the number of requests for each, by default by kind of rule.
 
+    The probes have no URL yet: see `addressed`.
+    """
+    simulator = simulator_of(settings)
     for name, service in settings.services.items():
-        authority = authority_for(service.hosts)
-        for index, rule in enumerate(service.route):
-            weights = rule.weights
-            request = sample_request(service.route, index, authority=authority, seed=seed)
-            if isinstance(request, NoSample):
-                yield Planned(name, index, text_of(rule), weights, None, request.reason)
-                continue
-            single = sum(1 for weight in weights.values() if weight) == 1
-            number = count or (SINGLE if single else SHARED)
-            probe = Probe(url_for_port(service.gateway_port), request, number)
-            yield Planned(name, index, text_of(rule), weights, probe)
+        for index in range(len(service.route)):
+            yield _planned(simulator, settings, name, index, count, seed)
+
+
+def addressed(planned: list[Planned], url_for: Callable[[str, int], str]) -> list[Planned]:
+    """Return the plans with the URLs of the gateway's ports, by scheme and port."""
+    return [
+        replace(entry, probe=replace(entry.probe, url=url_for(*entry.probe.asked))) if entry.probe else entry
+        for entry in planned
+    ]
+
+
+def at_url(planned: list[Planned], url: str) -> list[Planned]:
+    """Return the plans with one URL for all; what is asked by another scheme is not measured."""
+    scheme = url.partition("://")[0]
+    return [
+        replace(entry, probe=None, reason=f"the rule is asked by {entry.probe.asked[0]}, and --gateway is {url}")
+        if entry.probe and entry.probe.asked[0] != scheme
+        else entry
+        for entry in addressed(planned, lambda scheme, port: url)
+    ]
+
+
+def _planned(simulator: Simulator, settings: Settings, name: str, index: int, count: int | None, seed: int) -> Planned:
+    from traffic.sample import NoSample, sample_request
+    from traffic.words import rule_words
+
+    words = rule_words(settings.services[name].route[index])
+    request = sample_request(simulator, name, index, seed=seed)
+    if isinstance(request, NoSample):
+        return Planned(name, index, words, {}, None, request.reason)
+    decision = simulator.decide(request)
+    wanted = _certificate_wanted(settings, decision) or wanted_shares(decision)
+    if isinstance(wanted, str):
+        return Planned(name, index, words, {}, None, wanted)
+    single = sum(1 for share in wanted.values() if share) == 1
+    statuses = frozenset(int(label.removeprefix(STATUS)) for label in wanted if label.startswith(STATUS))
+    return Planned(name, index, words, wanted, Probe("", request, count or (SINGLE if single else SHARED), statuses))
+
+
+def _certificate_wanted(settings: Settings, decision: Decision) -> str:
+    """Why a caller without a certificate is not let in, or nothing."""
+    from traffic.model.gateway import ServerTlsMode
+
+    gateway = settings.gateways.get(decision.gateway or "")
+    mutual = gateway and any(
+        server.port == decision.request.port and server.tls and server.tls.mode is ServerTlsMode.MUTUAL
+        for server in gateway.servers
+    )
+    return f"the gateway asks callers for a certificate on port {decision.request.port}" if mutual else ""
+
+
+def wanted_shares(decision: Decision) -> Mapping[str, float] | str:
+    """Return percent by destination, and by `status 503` where Envoy answers; or why that cannot be measured."""
+    from traffic.simulate import Forwarded
+
+    abort, delay = decision.abort, decision.delay
+    if delay is not None and delay.seconds > LONGEST_DELAY:
+        return f"the rule holds {100 * delay.probability:g} % of the requests back for {delay.seconds:g} s"
+    if not isinstance(decision.outcome, Forwarded):
+        return {f"{STATUS}{decision.status}": 100}
+    assert decision.rule is not None
+    weights = decision.rule.weights
+    if abort is None:
+        return weights
+    if abort.status < 300:
+        return f"the rule's fault answers {abort.status}, as the versions do"
+    left = 1 - abort.probability
+    passed_on = {name: round(weight * left, 6) for name, weight in weights.items()} if left else {}
+    return {f"{STATUS}{abort.status}": round(100 * abort.probability, 6), **passed_on}
 
 
 def conclude(planned: list[Planned], answers: list[Answers], alpha: float = ALPHA) -> list[Finding]:
@@ -81,11 +147,6 @@ def conclude(planned: list[Planned], answers: list[Answers], alpha: float = ALPH
     pairs = [(entry, next(given) if entry.probe else None) for entry in planned]
     judged = iter(judge_all([(entry.weights, got.versions) for entry, got in pairs if got is not None], alpha))
     return [Finding(entry, got, next(judged) if got is not None else ()) for entry, got in pairs]
-
-
-def text_of(rule: Rule) -> str:
-    """Return a rule's matches as a person says them; `default` for a rule without any."""
-    return " or ".join(" and ".join(_conditions(match)) for match in rule.match) or "default"
 
 
 def as_json(findings: list[Finding], stack: str, alpha: float) -> dict[str, Any]:
@@ -126,22 +187,3 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "seconds": round(answers.seconds, 3) if answers else 0.0,
         "versions": shares,
     }
-
-
-def _conditions(match: Any) -> Iterator[str]:
-    for name, value in match.headers.items():
-        yield f"{name} {_value(value)}"
-    for name, value in match.without_headers.items():
-        yield f"{name} not {_value(value)}"
-    if match.uri:
-        yield f"path {_value(match.uri)}"
-    if match.method:
-        yield f"method {_value(match.method)}"
-
-
-def _value(match: StringMatch) -> str:
-    if match.exact is not None:
-        return f"= {match.exact}"
-    if match.prefix is not None:
-        return f"begins with {match.prefix}"
-    return f"~ {match.regex}" if match.regex is not None else "is there"

@@ -77,23 +77,26 @@ def verify(
 
 def _plan(session: Session, gateway: str | None, count: int | None, seed: int) -> list[Planned]:
     from canary.gateway import gateway_url
-    from canary.verification import plan
+    from canary.verification import addressed, at_url, plan
     from stacks.cluster import DEADLINE, ClusterUnreachable, asking
 
     settings = session.settings
     if not settings.services:
         raise Failure(f"the stack {session.stack} has no services to measure", ExitCode.CONFIG)
+    planned = list(plan(settings, count, seed))
     if gateway is not None:
         url = gateway.rstrip("/") if "://" in gateway else f"http://{gateway.rstrip('/')}"
-        return list(plan(settings, lambda port: url, count, seed))
-    ports = sorted({service.gateway_port for service in settings.services.values()})
+        return at_url(planned, url)
+    ports = sorted({entry.probe.asked for entry in planned if entry.probe})
     try:
         urls = asking(
-            settings, lambda client: {port: gateway_url(client, settings, port) for port in ports}, within=DEADLINE
+            settings,
+            lambda client: {(scheme, port): gateway_url(client, settings, port, scheme) for scheme, port in ports},
+            within=DEADLINE,
         )
     except ClusterUnreachable as error:
         raise Failure(str(error), ExitCode.UNREACHABLE) from None
-    return list(plan(settings, urls.__getitem__, count, seed))
+    return addressed(planned, lambda scheme, port: urls[scheme, port])
 
 
 def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout: float) -> list[Answers]:
@@ -166,7 +169,7 @@ def _add_rows(table: Table, finding: Finding) -> None:
             finding.planned.service if first else "",
             escape(rule) if first else "",
             share.version,
-            f"{share.wanted} %",
+            f"{share.wanted:g} %",
             f"{share.observed:.1f} %",
             f"{share.count} of {share.total}",
             f"{100 * share.low:.1f} - {100 * share.high:.1f} %",

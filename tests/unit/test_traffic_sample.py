@@ -9,18 +9,96 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.requests_and_matches import MATCHES, route
+from tests.unit.route_tables import service
+from traffic.model import Route, Rule, SharedGateway
 from traffic.reach import covered_by
 from traffic.sample import NoSample, sample_request
-from traffic.simulate import Request, rule_for
+from traffic.simulate import Request, Simulator, rule_for
+
+
+def sampled(rules: Route, index: int, seed: int = 0, **shop: Any) -> Request | NoSample:
+    """A request for a rule of the service `shop`, which has this route."""
+    return sample_request(one_service(rules, **shop), "shop", index, seed=seed)
+
+
+def one_service(rules: Route, **shop: Any) -> Simulator:
+    """A table of one service with this route."""
+    return Simulator({"shop": service("shop", **shop).model_copy(update={"route": rules})}, GATEWAYS)
+
+
+def gateway(*servers: dict[str, Any]) -> SharedGateway:
+    """A shared Gateway."""
+    return SharedGateway.model_validate({"servers": list(servers)})
+
+
+TLS = {"mode": "SIMPLE", "credentialName": "cert"}
+GATEWAYS = {
+    "public": gateway(
+        {"port": 80, "hosts": ["*.example.com"], "tls": {"httpsRedirect": True}},
+        {"port": 443, "protocol": "HTTPS", "hosts": ["*.example.com"], "tls": TLS},
+    ),
+    "open": gateway({"port": 8080, "hosts": ["*"]}, {"port": 8443, "protocol": "HTTPS", "hosts": ["*"], "tls": TLS}),
+}
 
 
 def test_the_simplest_request_is_taken() -> None:
     rules = route({"headers": {"qa": {"exact": "canary-test"}}}, None)
 
-    assert sample_request(rules, 0, authority="shop.example.com") == Request(
-        headers={"qa": "canary-test"}, authority="shop.example.com"
+    assert sampled(rules, 0, hosts=["shop.example.com"]) == Request(
+        headers={"qa": "canary-test"}, authority="shop.example.com", port=80
     )
-    assert sample_request(rules, 1) == Request()
+    assert sampled(rules, 1) == Request(port=80)
+
+
+def test_a_wildcard_gets_a_host_of_its_own() -> None:
+    found = sampled(route(None), 0, hosts=["*.example.com"], gatewayPort=9191)
+    assert found == Request(authority="canary-verify.example.com", port=9191)
+
+
+def test_a_host_is_named_where_rules_look_at_it() -> None:
+    rules = route({"authority": {"prefix": "10."}}, None)
+    assert sampled(rules, 1) == Request(authority="canary-verify.invalid", port=80), (
+        "left out, the gateway's address would be sent, which the first rule might take"
+    )
+
+
+def test_a_gateway_that_takes_https_alone_is_asked_by_https() -> None:
+    found = sampled(route(None), 0, hosts=["shop.example.com"], gateways=["public"])
+    assert found == Request(authority="shop.example.com", scheme="https", port=443)
+
+
+def test_a_rule_may_choose_where_it_is_asked() -> None:
+    rules = route({"port": 8443}, {"scheme": {"exact": "https"}}, {"gateways": ["shop-gateway"]}, None)
+    asked: dict[str, Any] = {"gateways": ["open", "shop-gateway"], "gatewayPort": 9191}
+    found = [sampled(rules, index, **asked) for index in range(4)]
+    assert [(request.scheme, request.port) for request in found if isinstance(request, Request)] == [
+        ("https", 8443), ("http", 9191), ("http", 8080),
+    ]  # fmt: skip
+    assert isinstance(found[1], NoSample), "https is spoken on 8443 alone, which the first rule takes"
+
+
+@pytest.mark.parametrize("match", [{"gateways": ["mesh"]}, {"sourceLabels": {"app": "cart"}}, {"sourceNamespace": "n"}])
+def test_a_rule_for_callers_inside_is_not_measured_at_the_gateway(match: dict[str, Any]) -> None:
+    rules = route(match, None)
+    sample = sampled(rules, 0, gateways=["shop-gateway", "mesh"])
+    assert sample == NoSample("rule 1 holds for callers inside the mesh, and requests are measured at the gateway")
+    assert isinstance(sampled(rules, 1, gateways=["shop-gateway", "mesh"]), Request)
+
+
+def test_a_service_inside_is_not_measured_at_the_gateway() -> None:
+    sample = sampled(route(None), 0, gateways=["mesh"], hosts=[])
+    assert sample == NoSample("the route holds inside the mesh alone, and requests are measured at the gateway")
+
+
+def test_a_port_that_the_service_is_not_at_is_told() -> None:
+    sample = sampled(route({"port": 8080}, None), 0)
+    assert sample == NoSample("rule 1 asks for a gateway or a port that the service is not at")
+
+
+def test_a_sticky_rule_is_asked_by_a_new_user() -> None:
+    weights = {"version-1": 50, "version-2": 50}
+    rules = (Rule.model_validate({"to": weights, "sticky": {"cookie": "v", "ttl": "1h"}}),)
+    assert sampled(rules, 0) == Request(port=80)
 
 
 SAMPLED: list[tuple[str, list[dict[str, Any] | None]]] = [
@@ -36,6 +114,16 @@ SAMPLED: list[tuple[str, list[dict[str, Any] | None]]] = [
     ("the rest of what a header forbids", [{"withoutHeaders": {"x": {"exact": "a"}}}, None]),
     ("the rest of what a regex forbids", [{"withoutHeaders": {"x": {"regex": "[a-c]+"}}}, None]),
     ("any value but one", [{"headers": {"x": {"present": True}}, "withoutHeaders": {"x": {"exact": "any"}}}, None]),
+    ("a host in another spelling", [{"authority": {"exact": "shop.example.com"}}, None]),
+    (
+        "a host with its port",
+        [{"authority": {"regex": ".*:[0-9]+"}}, {"authority": {"exact": "shop.example.com"}}, None],
+    ),
+    ("a parameter", [{"queryParams": {"a": {"regex": "[a-c]{3}"}}}, {"queryParams": {"a": {"present": True}}}, None]),
+    ("parameters and a path", [{"queryParams": {"a": {"exact": "1"}, "b": {"prefix": "2"}}, "uri": {"prefix": "/x"}}]),
+    ("a cookie", [{"cookies": {"user": {"regex": "[0-9]+"}}}, {"cookies": {"user": {"present": True}}}, None]),
+    ("a cookie and a header", [{"cookies": {"user": {"prefix": "a"}}, "headers": {"x": {"exact": "1"}}}, None]),
+    ("a host asked as a header", [{"headers": {"host": {"exact": "shop.example.com"}}}, None]),
     ("what the root path leaves", [{"uri": {"exact": "/"}}, None]),
     ("what one method leaves", [{"method": {"exact": "GET"}}, None]),
 ]
@@ -45,19 +133,17 @@ SAMPLED: list[tuple[str, list[dict[str, Any] | None]]] = [
 def test_every_rule_gets_a_request_that_meets_it_alone(matches: list[dict[str, Any] | None]) -> None:
     rules = route(*matches)
     for index in range(len(rules)):
-        request = sample_request(rules, index)
+        request = sampled(rules, index, hosts=["shop.example.com"])
         assert isinstance(request, Request), f"rule {index}: {request}"
         assert rule_for(rules, request) == index
-        assert all(value.isascii() and value.isprintable() for _, value in request.pairs), (
-            "it goes over the wire"
-        )
+        assert all(value.isascii() and value.isprintable() for _, value in request.pairs), "it goes over the wire"
 
 
 def test_the_same_route_gives_the_same_request() -> None:
     rules = route({"headers": {"user-agent": {"regex": ".*Firefox.*"}}}, None)
 
-    assert sample_request(rules, 0) == sample_request(rules, 0)
-    assert sample_request(rules, 0, seed=1) != sample_request(rules, 0, seed=2)
+    assert sampled(rules, 0) == sampled(rules, 0)
+    assert sampled(rules, 0, seed=1) != sampled(rules, 0, seed=2)
 
 
 NOT_SAMPLED: list[tuple[list[dict[str, Any] | None], str]] = [
@@ -71,7 +157,7 @@ NOT_SAMPLED: list[tuple[list[dict[str, Any] | None], str]] = [
 @pytest.mark.parametrize(("matches", "reason"), NOT_SAMPLED)
 def test_where_no_request_is_found_the_reason_is_told(matches: list[dict[str, Any] | None], reason: str) -> None:
     rules = route(*matches)
-    sample = sample_request(rules, len(rules) - 1)
+    sample = sampled(rules, len(rules) - 1)
 
     assert isinstance(sample, NoSample)
     assert reason in sample.reason
@@ -82,7 +168,8 @@ def test_where_no_request_is_found_the_reason_is_told(matches: list[dict[str, An
 def test_a_sample_always_meets_its_rule(matches: list[dict[str, Any] | None]) -> None:
     rules = route(*matches)
     for index in range(len(rules)):
-        sample = sample_request(rules, index)
+        simulator = one_service(rules, gateways=["g", "mesh", "shop-gateway"])
+        sample = sample_request(simulator, "shop", index)
         if isinstance(sample, Request):
-            assert rule_for(rules, sample) == index
+            assert simulator.decide(sample).index == index
             assert covered_by(rules, index) is None

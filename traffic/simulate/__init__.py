@@ -22,7 +22,7 @@ from traffic.simulate.decision import (
     Share,
     Unrouted,
 )
-from traffic.simulate.hosts import Entry, entries, intersection, route_hosts
+from traffic.simulate.hosts import Entry, bare, entries, intersection, route_hosts
 from traffic.simulate.request import Caller, Request
 from traffic.simulate.simulator import INGRESS, CompiledRoute, Simulator, matches, rule_for
 
@@ -48,6 +48,7 @@ __all__ = [
     "Share",
     "Simulator",
     "Unrouted",
+    "bare",
     "conditions",
     "entries",
     "intersection",

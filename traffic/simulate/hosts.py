@@ -74,6 +74,11 @@ class Entry:
     server: Server
     domain: str
 
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        return self.server.protocol.value.lower()
+
 
 def bare(authority: str) -> str:
     """Return the host of a Host header: in lower case, without its port."""

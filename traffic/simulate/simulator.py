@@ -121,7 +121,7 @@ class Simulator:
     ) -> None:
         self.routes = routes
         self.gateways = gateways or {}
-        self._proxy = proxy
+        self.proxy = proxy
         self._at_gateway = gateway_ports(routes, self.gateways)
         self._in_mesh = mesh_ports(routes)
         self._compiled: dict[str, CompiledRoute] = {}
@@ -130,7 +130,7 @@ class Simulator:
         """Return what becomes of `request`."""
         seen = request.seen
         if seen is None:
-            what = f"Envoy takes no such path or method: {request.method} {request.path!r}"
+            what = f"Envoy takes no such path, method or host: {request.method} {request.path!r} {request.authority!r}"
             return Decision(request, Refused(400, what))
         return self._from_inside(request, seen) if request.caller else self._from_outside(request, seen)
 
@@ -151,7 +151,7 @@ class Simulator:
         for host in hosts.candidates(bare(request.authority)):
             if request.gateway not in (None, host.gateway):
                 continue
-            placed = seen.at(host.gateway, self._proxy)
+            placed = seen.at(host.gateway, self.proxy)
             if host.to_https:
                 return Decision(request, actions.to_https(placed), host.service, host.domain, host.gateway)
             # Where istiod leaves out all rules of a route, Envoy does not get its host, either.

@@ -1,0 +1,130 @@
+"""Requests that may meet given matches. Whether they do is for the simulator to say."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+
+from traffic.model import MESH, Match, StringMatch
+from traffic.simulate import Caller, Request, text_matches
+
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+ANY_NAMESPACE = "default"
+
+
+def candidate(
+    wanted: Sequence[Match], avoided: Iterable[Match], at: Request, rng: random.Random, plain: bool
+) -> Request:
+    """Return a request at the place and host of `at` that may meet all of `wanted` and none of `avoided`.
+
+    A `plain` one has only what is asked for; others add what is left open, by chance. Every header stands once.
+    Raises `re.error` where Python cannot read a regular expression of RE2.
+    """
+    headers = {} if plain else _forbidden([*avoided, *wanted], rng)
+    for name in dict.fromkeys(name for match in wanted for name in match.headers):
+        headers[name] = text([match.headers[name] for match in wanted if name in match.headers], rng, plain)
+    cookies = _cookies(wanted, rng, plain)
+    if cookies:
+        headers["cookie"] = "; ".join([headers["cookie"], cookies] if "cookie" in headers else [cookies])
+    paths = ["/"] if plain else ["/", f"/{token(rng)}"]
+    uris = [match.uri for match in sorted(wanted, key=lambda match: match.ignore_uri_case) if match.uri]
+    path = text(uris, rng, plain) if uris else rng.choice(paths)
+    schemes = [match.scheme.exact for match in wanted if match.scheme and match.scheme.exact]
+    return Request(
+        headers=headers,
+        path=path + _query(wanted, rng, plain),
+        method=_method([match.method for match in wanted if match.method], rng, plain),
+        authority=_authority([match.authority for match in wanted if match.authority], at, rng, plain),
+        scheme=at.scheme if at.port else next(iter(schemes), at.scheme),
+        port=at.port or next((match.port for match in wanted if match.port), None),
+        gateway=at.gateway,
+        caller=at.caller,
+    )
+
+
+def place(wanted: Sequence[Match]) -> Request | None:
+    """Return where a request must come from to meet all of `wanted`: a request with that alone, or None."""
+    named = [set(match.gateways) for match in wanted if match.gateways]
+    common = set.intersection(*named) if named else None
+    labels = {key: value for match in wanted for key, value in match.source_labels.items()}
+    namespaces = {match.source_namespace for match in wanted if match.source_namespace}
+    inside = bool(labels or namespaces) or common == {MESH}
+    if len(namespaces) > 1 or common == set() or (inside and common is not None and MESH not in common):
+        return None
+    if inside:
+        return Request(caller=Caller(next(iter(namespaces), ANY_NAMESPACE), labels))
+    return Request(gateway=min(common - {MESH}) if common else None)
+
+
+def text(wants: Sequence[StringMatch], rng: random.Random, plain: bool) -> str:
+    """Return a text that may be as all of `wants` ask."""
+    exact = next((want.exact for want in wants if want.exact is not None), None)
+    if exact is not None:
+        return exact
+    patterns = [want.regex for want in wants if want.regex is not None]
+    prefix = max((want.prefix for want in wants if want.prefix is not None), key=len, default=None)
+    if patterns and (prefix is None or not plain):
+        return _from_regex(rng.choice(patterns), rng)
+    if prefix is not None:
+        return prefix if plain else f"{prefix}{token(rng)}"
+    return "any" if plain else token(rng)
+
+
+def token(rng: random.Random) -> str:
+    """Return six letters and digits."""
+    return "".join(rng.choices(LETTERS, k=6))
+
+
+def _from_regex(pattern: str, rng: random.Random) -> str:
+    """A text for the pattern, as far as Python reads it as RE2 does."""
+    import rstr
+
+    made = str(rstr.Rstr(rng).xeger(pattern))
+    # `.` and negated classes give control characters too, which no header may hold.
+    return re.sub(r"[^\x20-\x7e]", "x", made)
+
+
+def _forbidden(matches: Iterable[Match], rng: random.Random) -> dict[str, str]:
+    """Headers that a rule forbids: with some value, a rule before this one may be got past."""
+    headers: dict[str, str] = {}
+    for match in matches:
+        for name, want in match.without_headers.items():
+            choice = rng.randrange(3)
+            if choice:
+                headers[name] = token(rng) if choice == 1 else text([want], rng, plain=False)
+    return headers
+
+
+def _cookies(wanted: Sequence[Match], rng: random.Random, plain: bool) -> str:
+    names = dict.fromkeys(name for match in wanted for name in match.cookies)
+    values = {
+        name: text([match.cookies[name] for match in wanted if name in match.cookies], rng, plain) for name in names
+    }
+    return "; ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _query(wanted: Sequence[Match], rng: random.Random, plain: bool) -> str:
+    names = dict.fromkeys(name for match in wanted for name in match.query_params)
+    params = {
+        name: text([match.query_params[name] for match in wanted if name in match.query_params], rng, plain)
+        for name in names
+    }
+    return f"?{'&'.join(f'{name}={value}' for name, value in params.items())}" if params else ""
+
+
+def _method(wants: Sequence[StringMatch], rng: random.Random, plain: bool) -> str:
+    fitting = [method for method in METHODS if all(text_matches(want, method) for want in wants)]
+    if not fitting:
+        return text(wants, rng, plain)
+    return fitting[0] if plain else rng.choice(fitting)
+
+
+def _authority(wants: Sequence[StringMatch], at: Request, rng: random.Random, plain: bool) -> str:
+    """The host as it is, or in other spellings that Envoy takes for the same host."""
+    spellings = [at.authority, f"{at.authority}:{at.asked_port}", at.authority.upper()] if at.authority else [""]
+    fitting = [spelling for spelling in spellings if all(text_matches(want, spelling) for want in wants)]
+    if wants and (not fitting or not at.authority):
+        return text(wants, rng, plain)
+    return fitting[0] if plain else rng.choice(fitting)
