@@ -135,6 +135,7 @@ def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) ->
 def _ask(client: Client, envoy: Envoy, path: str) -> str | tuple[None, str]:
     """What the Envoy's admin interface answers, or why it does not."""
     import httpx2
+    from httpx2.websockets import HTTPXWSException
 
     try:
         answer = client.exec(
@@ -146,6 +147,8 @@ def _ask(client: Client, envoy: Envoy, path: str) -> str | tuple[None, str]:
             stderr=True,
             timeout=ANSWER_SECONDS,
         )
+    except HTTPXWSException as error:  # a pod that has just gone, or a container that is just ending
+        return None, f"cannot be asked: {type(error).__name__} {error}"
     except (httpx2.HTTPError, OSError, TimeoutError) as error:
         return None, f"cannot be asked: {error or type(error).__name__}"
     if answer.exit_code != 0 or not answer.stdout:

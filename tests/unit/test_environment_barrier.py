@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
+from httpx2.websockets import WebSocketUpgradeError
 
 from stacks import kubeconfig
 from stacks.barrier import Barrier, EnvoysLag
@@ -108,6 +110,14 @@ def test_a_version_is_known_once_every_envoy_has_a_healthy_pod_of_it(
     envoys = mesh({"a": [json.dumps({}), json.dumps(EMPTY), json.dumps(HEALTHY)]})
     Barrier(settings, in_mesh=False).until_known([V2])
     assert envoys.answers["a"] == [json.dumps(HEALTHY)], "neither the name nor a cluster without pods is enough"
+
+
+def test_a_pod_that_has_just_gone_is_asked_no_more(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+    refused = WebSocketUpgradeError(httpx2.Response(500))
+    envoys = mesh({"a": [NOT_USING], "gone": [refused]})
+    listed = iter([envoys.pods, envoys.pods[:1]])
+    envoys.list = lambda kind, **_: next(listed)  # type: ignore[method-assign]
+    Barrier(settings, in_mesh=False).until_unused([V2])
 
 
 @pytest.mark.parametrize("trouble", [TimeoutError("no answer"), OSError("connection refused")])
