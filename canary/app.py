@@ -9,6 +9,7 @@ import typer
 
 from canary.commands.cancel import cancel
 from canary.commands.destroy import destroy
+from canary.commands.explain import explain
 from canary.commands.preview import preview
 from canary.commands.refresh import refresh
 from canary.commands.sandbox import app as sandbox
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for function in (preview, up, verify, status, refresh, destroy, cancel, schema):
+for function in (preview, up, verify, explain, status, refresh, destroy, cancel, schema):
     app.command()(function)
 app.add_typer(sandbox)
 

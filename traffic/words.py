@@ -32,8 +32,32 @@ def condition_words(condition: Condition) -> str:
 
 
 def miss_words(miss: Miss) -> str:
-    """Return why a condition did not hold: `it asks for qa = canary-test, and the request has no header qa`."""
-    return f"it asks for {condition_words(miss.condition)}, and {_found(miss)}"
+    """Return why a condition did not hold: `it wants qa to be canary-test, but the request has no header qa`."""
+    return f"it wants {_wish(miss.condition)}, but {_found(miss)}"
+
+
+def _wish(condition: Condition) -> str:
+    want = condition.want
+    if condition.kind is Kind.GATEWAYS:
+        return f"requests {condition_words(condition)}"
+    subject = _subject(condition)
+    article = "" if condition.kind in NAMED else "the "
+    if not isinstance(want, StringMatch):
+        return f"{article}{subject} to be {want}"
+    no = "not " if condition.kind is Kind.WITHOUT_HEADERS else ""
+    return f"{article}{subject} {no}to {_infinitive(want)}{' in any case' if condition.ignore_case else ''}"
+
+
+NAMED = (Kind.HEADERS, Kind.WITHOUT_HEADERS, Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS)
+"""What is called by its own name, or by its owner's, and so has no article."""
+
+
+def _infinitive(want: StringMatch) -> str:
+    if want.exact is not None:
+        return f"be {want.exact}"
+    if want.prefix is not None:
+        return f"begin with {want.prefix}"
+    return f"match {want.regex}" if want.regex is not None else "be there"
 
 
 def _subject(condition: Condition) -> str:
@@ -72,22 +96,13 @@ def _place(gateway: str) -> str:
 
 
 def _found(miss: Miss) -> str:
-    kind, name, found = miss.condition.kind, miss.condition.name, miss.found
+    kind, found = miss.condition.kind, miss.found
     values = found if isinstance(found, tuple) else () if found is None else (found,)
     if kind is Kind.GATEWAYS:
-        return f"the request comes {'from' if found == MESH else 'in'} {_place(str(found))}"
+        return f"this one comes {'from' if found == MESH else 'in'} {_place(str(found))}"
     if not values:
         return _missing(miss)
-    what = {
-        Kind.PORT: "the request is for port",
-        Kind.SOURCE_NAMESPACE: "the caller is in",
-        Kind.SOURCE_LABELS: f"the caller has {name} =",
-        Kind.AUTHORITY: "the host is",
-        Kind.SCHEME: "the scheme is",
-        Kind.METHOD: "the method is",
-        Kind.URI: "the path is",
-    }.get(kind, f"{_subject(miss.condition)} is")
-    return f"{what} {' and '.join(value or '(empty)' for value in values)}"
+    return f"it is {' and '.join(value or 'empty' for value in values)}"
 
 
 def _missing(miss: Miss) -> str:
@@ -95,6 +110,6 @@ def _missing(miss: Miss) -> str:
     if kind in (Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS):
         return f"the caller has no label {name}" if miss.inside else "the request comes from outside the mesh"
     if kind is Kind.WITHOUT_HEADERS:
-        return f"the request has no header {name}, which counts as empty"
+        return "there is no such header, which counts as empty"
     what = {Kind.COOKIES: "cookie", Kind.QUERY_PARAMS: "parameter"}.get(kind, "header")
     return f"the request has no {what} {name}"

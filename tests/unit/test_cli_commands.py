@@ -69,7 +69,7 @@ def test_the_exit_codes_never_change() -> None:
 def test_help_names_every_command_and_every_exit_code() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in (*WITH_STACK, "schema", "sandbox"):
+    for name in (*WITH_STACK, "explain", "schema", "sandbox"):
         assert f"  {name} " in result.stdout, f"{name} is missing"
     for code in ExitCode:
         assert f" {int(code)} " in " ".join(result.stdout.split()), f"exit code {int(code)} is not explained"
@@ -100,7 +100,9 @@ def test_every_command_knows_a_stack_that_is_not_there(name: str, folder: Path) 
     assert "did you mean --stack dev?" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("preview",), ("up", "--yes"), ("verify",), ("status",), ("destroy", "--yes")])
+@pytest.mark.parametrize(
+    "arguments", [("preview",), ("up", "--yes"), ("verify",), ("status",), ("destroy", "--yes"), ("explain", "shop")]
+)
 def test_bad_settings_are_told_at_once_and_nothing_is_touched(arguments: Sequence[str], folder: Path) -> None:
     result = run(*arguments, "--stack", "bad")
     assert result.exit_code == ExitCode.CONFIG

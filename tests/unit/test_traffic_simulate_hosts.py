@@ -73,7 +73,7 @@ def test_a_request_that_no_rule_takes_goes_to_no_other_host() -> None:
     assert decision.outcome == Refused(404, "no rule of shop takes the request")
     assert decision.service == "shop"
     assert [miss_words(miss) for rule in decision.passed for miss in rule.misses] == [
-        "it asks for path = /a, and the path is /b"
+        "it wants the path to be /a, but it is /b"
     ]
 
 
@@ -153,8 +153,8 @@ def test_rules_may_hold_at_one_gateway_or_port() -> None:
     last = simulator.decide(Request(authority="a.example.com", scheme="https"))
     assert last.index == 2, "at a gateway Istio compares the labels of the gateway's own pod"
     assert [miss_words(miss) for rule in last.passed for miss in rule.misses] == [
-        "it asks for at gateway own-gateway, and the request comes in at gateway public",
-        "it asks for port = 8080, and the request is for port 443",
+        "it wants requests at gateway own-gateway, but this one comes in at gateway public",
+        "it wants the port to be 8080, but it is 443",
     ]
 
 
@@ -253,12 +253,12 @@ def test_why_rules_did_not_match_is_told_with_what_was_there() -> None:
     decision = Simulator(table(shop={"route": route})).decide(request)
     assert isinstance(decision.outcome, Forwarded)
     assert [(passed.index, [miss_words(miss) for miss in passed.misses]) for passed in decision.passed] == [
-        (0, ["it asks for qa = canary-test, and the request has no header qa",
-             "it asks for method = POST, and the method is GET"]),
-        (1, ["it asks for the caller's label app = x, and the request comes from outside the mesh"]),
-        (2, ["it asks for x is not there, and x is 1 and 2"]),
-        (3, ["it asks for parameter a begins with b, and parameter a is c"]),
-        (4, ["it asks for cookie user ~ b+, and cookie user is a"]),
+        (0, ["it wants qa to be canary-test, but the request has no header qa",
+             "it wants the method to be POST, but it is GET"]),
+        (1, ["it wants the caller's label app to be x, but the request comes from outside the mesh"]),
+        (2, ["it wants x not to be there, but it is 1 and 2"]),
+        (3, ["it wants the parameter a to begin with b, but it is c"]),
+        (4, ["it wants the cookie user to match b+, but it is a"]),
     ]  # fmt: skip
 
 

@@ -1,0 +1,74 @@
+"""`canary explain`: what becomes of a request, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from canary.options import JsonOption, StackOption
+from canary.ui import command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from canary.decision_words import Explanation
+
+Service = Annotated[str, typer.Argument(help="The service that is asked.")]
+Path = Annotated[str, typer.Argument(help="Path and query of the request.")]
+Headers = Annotated[list[str] | None, typer.Option("--header", "-H", help="A header, 'name: value'; many are welcome.")]
+Method = Annotated[str, typer.Option("--request", "-X", help="Method of the request.")]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="WORKLOAD",
+        help="Who calls from inside the mesh: <service>/<version>, <service>, or <namespace>/<name> for others; "
+        "left out, somebody outside.",
+    ),
+]
+Host = Annotated[str | None, typer.Option(help="Host that is asked; left out, one of the service's.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port that is asked; left out, the service's.")]
+Https = Annotated[bool, typer.Option("--https", help="Ask by HTTPS.")]
+
+
+def explain(
+    service: Service,
+    path: Path = "/",
+    headers: Headers = None,
+    method: Method = "GET",
+    source: Source = None,
+    host: Host = None,
+    port: Port = None,
+    https: Https = False,
+    stack: StackOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell what becomes of a request.
+
+    Which rule decides, where it stands in the stack's file, which version gets the request, and why the rules before
+    did not take it. Needs no cluster: it is what istiod and Envoy would decide by the stack's file.
+    """
+    with command(json) as ui:
+        from canary.decision_words import Explanation, Places, as_json
+        from canary.explanation import Question, request_of, settings_of
+        from canary.simulation import simulator_of
+
+        name, settings, source_file = settings_of(stack)
+        question = Question(service, path, method, tuple(headers or ()), source, host, port, https)
+        decision = simulator_of(settings).decide(request_of(settings, question))
+        explanation = Explanation(service, decision, Places(settings, source_file))
+        ui.result(as_json(explanation, name), lambda console: _show(console, explanation))
+
+
+def _show(console: Console, explanation: Explanation) -> None:
+    console.print(explanation.asked, markup=False, soft_wrap=True)
+    console.print(explanation.result, markup=False, style="bold", soft_wrap=True)
+    for line in filter(None, (explanation.rule, *explanation.details)):
+        console.print(line, markup=False)
+    if explanation.before:
+        console.print("\nThe rules before it did not take the request:", markup=False)
+    for rule, reasons in explanation.before:
+        console.print(f"  {rule}", markup=False)
+        for reason in reasons:
+            console.print(f"    {reason}", markup=False)
