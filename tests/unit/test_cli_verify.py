@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import random
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
 from canary.app import app
 from canary.exit_codes import ExitCode
 from canary.gateway import host_of
-from canary.measure import Probe, as_curl
+from canary.measure import Probe, as_curl, measure
 from canary.verification import addressed, plan
 from stacks.settings import load_stack_file
 from traffic.simulate import Request
@@ -55,7 +60,9 @@ def split(percent: int, header: str = "version-2") -> Answer:
 
 
 @contextmanager
-def gateway(answer: Answer, seen: list[dict[str, str]] | None = None, delay: float = 0.0) -> Iterator[str]:
+def gateway(
+    answer: Answer, seen: list[dict[str, str]] | None = None, delay: float = 0.0, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Serve HTTP on a free port: each request is answered by `answer`, `delay` seconds later."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,11 +81,11 @@ def gateway(answer: Answer, seen: list[dict[str, str]] | None = None, delay: flo
             writer.close()
 
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
+    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
@@ -244,3 +251,28 @@ def test_what_the_gateway_answers_by_itself_is_measured_as_a_status_or_it_is_sai
 def test_a_version_in_the_place_of_the_gateways_own_answer_is_told(tmp_path: Path) -> None:
     rules = verified(tmp_path, lambda head: (200, "version-2"))
     assert {rules[index]["verdict"] for index in (1, 2, 3, 4, 8)} == {"not as wanted"}
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate and its key in one file, as the gateway shows it; nobody has signed it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "any")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + datetime.timedelta(days=36500))
+    signed = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    plain = serialization.NoEncryption(), serialization.PrivateFormat.PKCS8
+    file = folder / "cert.pem"
+    file.write_bytes(key.private_bytes(serialization.Encoding.PEM, plain[1], plain[0]) + signed)
+    return file
+
+
+def test_a_port_of_tls_is_asked_by_https_for_the_services_host(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(tmp_path))
+    context.sni_callback = lambda connection, name, context: asked.append(name)
+    request = Request(path="/a|b", authority="shop.example:443", scheme="https", port=443)
+    with gateway(lambda head: (200, head["path"]), tls=context) as url:
+        answers = measure([Probe(url, request, 20)], "x-served-version", 2, 10, lambda index: None)
+    assert answers[0].versions == {"/a|b": 20}, "the path goes out as it is"
+    assert set(asked) == {"shop.example"}, "by this name the gateway chooses the certificate and the hosts"

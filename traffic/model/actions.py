@@ -199,7 +199,7 @@ class Rewrite(Model):
 
 
 class HeaderOperations(Model):
-    """Changes of headers, in Istio's order: set, add, remove."""
+    """Changes of headers, in Envoy's order: remove, then set, then add."""
 
     set: dict[HeaderToSet, HeaderValue] = Field(default_factory=dict, description="Headers to set, whatever they were.")
     add: dict[HeaderToSet, HeaderValue] = Field(default_factory=dict, description="Values to add to headers.")
