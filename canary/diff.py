@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 VIRTUAL_SERVICE = "kubernetes:networking.istio.io/v1:VirtualService"
-ROUTE = re.compile(r"spec\.http\[\d+\]\.route\b")
+RULES = re.compile(r"spec\.http\[\d+\]")
+SET_COOKIE = "set-cookie"
 ABSENT = object()
 LONGEST = 100
 
@@ -34,16 +35,21 @@ class Difference:
 def differences(type_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Return what differs between the properties `old` and `new` of a resource of type `type_`.
 
-    A VirtualService's weights are told by rule and version: a version at 0 percent stands in no destination.
+    A VirtualService's weights are told by rule and version, as in the stack's config: a version at 0 percent stands in
+    no destination, and a sticky rule has a route of its own for each version.
     """
     found = tuple(_walk("", old, new))
     if type_ != VIRTUAL_SERVICE:
         return found
-    rules = _rules(old), _rules(new)
-    if len(rules[0]) != len(rules[1]) or any(a.get("match") != b.get("match") for a, b in zip(*rules, strict=True)):
+    before, after, service = _rules(old), _rules(new), service_of(new)
+    if len(before) != len(after) or not all(
+        _differ_in_weights_alone(*pair, service) for pair in zip(before, after, strict=True)
+    ):
         return found
-    weights = tuple(_weight_changes(*rules, service_of(new)))
-    return tuple(entry for entry in found if not ROUTE.match(entry.path)) + weights if weights else found
+    return (
+        *(entry for entry in found if not RULES.match(entry.path)),
+        *_weight_changes(before, after, service),
+    )
 
 
 def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, int]:
@@ -75,8 +81,42 @@ def brief(value: Any) -> str:
 
 
 def _rules(properties: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The http routes that stand for the rules of the config, in order: without the steps of sticky ones."""
     http = (properties.get("spec") or {}).get("http")
-    return http if isinstance(http, list) and all(isinstance(rule, Mapping) for rule in http) else []
+    if not isinstance(http, list) or not all(isinstance(rule, Mapping) for rule in http):
+        return []
+    cookies = {cookie for rule in http for cookie in _cookies_set(rule)}
+    return [rule for rule in http if not any(_brings_back(rule, cookie) for cookie in cookies)]
+
+
+def _cookies_set(rule: Mapping[str, Any]) -> Iterator[str]:
+    for route in rule.get("route") or ():
+        added = ((route.get("headers") or {}).get("response") or {}).get("add") or {}
+        if SET_COOKIE in added:
+            yield str(added[SET_COOKIE]).partition("=")[0]
+
+
+def _brings_back(rule: Mapping[str, Any], cookie: str) -> bool:
+    """Whether the route is for users who bring the cookie back."""
+    patterns = [
+        str(((match.get("headers") or {}).get("cookie") or {}).get("regex", "")) for match in rule.get("match") or ()
+    ]
+    return bool(patterns) and all(f"{re.escape(cookie)}=(" in pattern for pattern in patterns)
+
+
+def _differ_in_weights_alone(old: Mapping[str, Any], new: Mapping[str, Any], service: str) -> bool:
+    before, after = _by_destination(old, service), _by_destination(new, service)
+    return {**old, "route": None} == {**new, "route": None} and all(
+        before[destination] == after[destination] for destination in before.keys() & after.keys()
+    )
+
+
+def _by_destination(rule: Mapping[str, Any], service: str) -> dict[str, Mapping[str, Any]]:
+    """What is said of each destination beside its weight."""
+    return {
+        _destination(route["destination"], service): {key: value for key, value in route.items() if key != "weight"}
+        for route in rule.get("route") or ()
+    }
 
 
 def _destination(destination: Mapping[str, Any], service: str) -> str:
@@ -87,10 +127,10 @@ def _destination(destination: Mapping[str, Any], service: str) -> str:
 def _weight_changes(old: list[Mapping[str, Any]], new: list[Mapping[str, Any]], service: str) -> Iterator[Difference]:
     for index, (before, after) in enumerate(zip(old, new, strict=True)):
         olds, news = weights_of(before, service), weights_of(after, service)
-        name = "header rule" if before.get("match") else "default"
+        rule = f"rule {index + 1}" if before.get("match") else f"rule {index + 1} (default)"
         for version in {**olds, **news}:
             if olds.get(version, 0) != news.get(version, 0):
-                path = f"rule {index + 1} ({name}), weight of {version}"
+                path = f"{rule}, weight of {version}"
                 yield Difference(path, olds.get(version, 0), news.get(version, 0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from canary import report
 from canary.diff import Difference, brief, differences
 from canary.engine import Operation, Outcome
 from canary.events import Diagnostic, Record, Step
+from stacks.settings import load
+from traffic.render import virtual_services
 
 RECORDED = Path(__file__).parent / "recorded"
 VIRTUAL_SERVICE = "kubernetes:networking.istio.io/v1:VirtualService"
@@ -106,7 +109,7 @@ def test_a_refresh_that_found_a_change_is_an_update() -> None:
     assert [(found.op, str(found.diff[0])) for found in taken.changed] == [("update", "image: a -> b")]
 
 
-def http(*rules: dict[str, int], match: str = "canary-test") -> dict[str, object]:
+def http(*rules: dict[str, int], match: str = "canary-test") -> dict[str, Any]:
     def destination(name: str) -> dict[str, str]:
         service, _, version = name.rpartition("/")
         return {"host": f"{service or 'website'}.website-istio-ns.svc.cluster.local", "subset": version}
@@ -123,6 +126,23 @@ def http(*rules: dict[str, int], match: str = "canary-test") -> dict[str, object
     return {"metadata": {"labels": {"app": "website"}}, "spec": {"hosts": ["*"], "http": routes}}
 
 
+def sticky(weights: dict[str, int]) -> dict[str, Any]:
+    """A header rule, and a sticky one, as they are rendered."""
+    header = {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"}
+    rule = {"to": weights, "sticky": {"cookie": "shop.v", "ttl": "1h"}}
+    versions = {version: {"image": "website:1", "port": 8080} for version in weights}
+    service = {"hosts": ["*"], "versions": versions, "route": [header, rule]}
+    settings = load({"services": {"website": service}})
+    specs = virtual_services(settings.services, "website", gateway_namespace="istio-ingress")
+    return {"metadata": {"labels": {"app": "website"}}, "spec": specs["website"]}
+
+
+def with_header(properties: Any, value: str) -> Any:
+    """The same, with a header in the answers of the first destination."""
+    properties["spec"]["http"][0]["route"][0]["headers"] = {"response": {"set": {"x": value}}}
+    return properties
+
+
 HEADER = {"version-2": 100}
 CASES = [
     (
@@ -137,8 +157,8 @@ CASES = [
         http(HEADER, {"version-1": 90, "version-2": 10}),
         http({"version-1": 100}, {"version-1": 90, "version-2": 10}),
         {
-            "rule 1 (header rule), weight of version-2: 100 -> 0",
-            "rule 1 (header rule), weight of version-1: 0 -> 100",
+            "rule 1, weight of version-2: 100 -> 0",
+            "rule 1, weight of version-1: 0 -> 100",
         },
     ),
     (
@@ -147,6 +167,24 @@ CASES = [
         {
             "rule 2 (default), weight of version-1: 90 -> 80",
             "rule 2 (default), weight of shop/version-1: 10 -> 20",
+        },
+    ),
+    (
+        sticky({"version-1": 90, "version-2": 10}),
+        sticky({"version-1": 50, "version-2": 30, "version-3": 20}),
+        {
+            "rule 2 (default), weight of version-1: 90 -> 50",
+            "rule 2 (default), weight of version-2: 10 -> 30",
+            "rule 2 (default), weight of version-3: 0 -> 20",
+        },
+    ),
+    (
+        with_header(http({"version-1": 90, "version-2": 10}), "a"),
+        with_header(http({"version-1": 50, "version-2": 50}), "b"),
+        {
+            "spec.http[0].route[0].headers.response.set.x: a -> b",
+            "spec.http[0].route[0].weight: 90 -> 50",
+            "spec.http[0].route[1].weight: 10 -> 50",
         },
     ),
     (http(HEADER, match="a"), http(HEADER, match="b"), {"spec.http[0].match[0].headers.qa.exact: a -> b"}),
