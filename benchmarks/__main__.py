@@ -8,6 +8,7 @@ unless it is named: it builds every program anew, into folders of its own.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -30,7 +31,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 CANARY = Path(sys.executable).parent / "canary"
 SANDBOX = "benchmark"
 
-# name: (what is measured, at most this many seconds on 2 cores, how often)
+# name: (what is measured, at most this many seconds on 2 cores or MiB, how often)
 FIGURES: Mapping[str, tuple[str, float, int]] = {
     "help": ("canary --help", 0.3, 10),
     "start": ("canary sandbox up, everything built", 40, 3),
@@ -39,6 +40,8 @@ FIGURES: Mapping[str, tuple[str, float, int]] = {
     "unchanged": ("canary up, nothing to change", 2.5, 7),
     "weights": ("weight change, from the command's start to the gateway obeying", 2.5, 7),
     "unit": ("unit tests", 30, 3),
+    "limits": ("1,000 services with 10 rules: check, render, 10,000 requests, on one core", 10, 3),
+    "memory": ("the same, peak of memory in MiB", 500, 3),
     "cold-build": ("cold build of the sandbox", 1200, 1),
 }
 
@@ -48,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[*FIGURES, []], metavar="NAME", help=", ".join(FIGURES))
     names = parser.parse_args().names or [name for name in FIGURES if name != "cold-build"]
-    table = Table("what", "asked (s)", "minimum", "median", "maximum", "runs", "verdict")
+    table = Table("what", "at most", "minimum", "median", "maximum", "runs", "verdict")
     for name, seconds in _measure(names):
         what, asked, _ = FIGURES[name]
         median = statistics.median(seconds)
@@ -65,10 +68,24 @@ def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
         yield "help", _repeat("help", lambda: _canary("--help"))
     if "unit" in names:
         yield "unit", _repeat("unit", lambda: _command(sys.executable, "-m", "pytest", "-q", "tests/unit"))
+    if set(names) & {"limits", "memory"}:
+        yield from ((name, measured) for name, measured in _limits() if name in names)
     if "cold-build" in names:
         yield "cold-build", _repeat("cold-build", _cold_build)
     if set(names) & {"start", "up", "preview", "unchanged", "weights"}:
         yield from ((name, seconds) for name, seconds in _on_a_sandbox() if name in names)
+
+
+def _limits() -> Iterator[tuple[str, list[float]]]:
+    """Each time in a process of its own, which tells the peak of its memory."""
+    print(f"measuring: {FIGURES['limits'][0]}", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "benchmarks.limits"]
+    runs = [
+        json.loads(subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, check=True).stdout)
+        for _ in range(FIGURES["limits"][2])
+    ]
+    yield "limits", [run["total"] for run in runs]
+    yield "memory", [run["peak_mib"] for run in runs]
 
 
 def _on_a_sandbox() -> Iterator[tuple[str, list[float]]]:

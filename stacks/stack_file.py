@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from stacks.problems import NAMESPACE, Location, Problem, SettingsError, key_path, nearest
+from stacks.yaml_tree import Key, NotYamlError, compose, line_of, merged_pairs, pairs, value_of
 
 TOP_LEVEL = ("config", "environment", "secretsprovider", "encryptedkey", "encryptionsalt")
 """Keys that Pulumi knows in a stack's file."""
 
-
-MOST_KEYS = 20_000
+MOST_KEYS = 300_000
 DEEPEST = 50
+OCTAL = re.compile(r"[-+]?0[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -55,75 +60,46 @@ def read_stack_file(path: Path) -> StackFile:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise _file_error(path, None, f"the file cannot be read: {reason}", "", "mend the file") from None
-    root = _read(path, _yaml().compose, text)
-    # Before values are made, since that writes what `<<` merges into the tree.
+    try:
+        with _no_collection():
+            return _read(path, text)
+    except NotYamlError as error:
+        raise _not_yaml(path, error) from None
+    except RecursionError:
+        raise _not_yaml(path, NotYamlError("it is nested too deeply")) from None
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """A tree is many small objects and no garbage, which the collector would look through again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read(path: Path, text: str) -> StackFile:
+    root = compose(text)
     mistakes = list(_mistakes(path, root))
-    content = _read(path, _yaml().constructor.construct_document, root) if root is not None else None
-    if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
-        raise _no_config(path, content)
-    config = _config_node(root)
+    config = next((value for key, _, value in pairs(root) if key == "config"), None)
+    if not isinstance(config, yaml.MappingNode):
+        raise _no_config(path, root)
+    lines = _all_lines(path, config)
     problems = [*_top_level(path, root), *_stray_keys(path, config), *mistakes]
     values = {
-        key.removeprefix(f"{NAMESPACE}:"): value
-        for key, value in content["config"].items()
+        key.removeprefix(f"{NAMESPACE}:"): value_of(value)
+        for key, _, value in merged_pairs(config)
         if isinstance(key, str) and key.startswith(f"{NAMESPACE}:")
     }
-    lines = {
+    ours = {
         (key.removeprefix(f"{NAMESPACE}:"), *rest): line
-        for (key, *rest), line in _all_lines(path, config).items()
+        for (key, *rest), line in lines.items()
         if isinstance(key, str) and key.startswith(f"{NAMESPACE}:")
     }
-    return StackFile(path=path, values=values, lines=lines, problems=tuple(problems))
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=True)
-    # Keys that stand twice are reported with all other problems, not by the first one's exception.
-    yaml.allow_duplicate_keys = True
-    return yaml
-
-
-def _read(path: Path, step: Callable[[Any], Any], given: Any) -> Any:
-    """Return what a step of reading YAML gives: the tree of nodes, which know their lines, or its plain values."""
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        return step(given)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        column = f" (column {mark.column + 1})" if mark else ""
-        said = error.problem or error.context or "it cannot be read"
-        what = f"the file is not YAML{column}: {said}"
-        raise _file_error(
-            path,
-            mark.line + 1 if mark else None,
-            what,
-            "YAML: keys and values with ': ' between them, indented by spaces",
-            "look at this line and the one before it: indentation, a missing ':' or a quote that is not closed",
-        ) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it cannot be read"
-        what = f"the file is not YAML: {reason}"
-        raise _file_error(path, None, what, "YAML in UTF-8", "mend the file") from None
-
-
-def _pairs(node: Any) -> Iterator[tuple[str | int, Any, Any]]:
-    """Key, node that marks its place, and value's node of each entry of a mapping or sequence."""
-    if node is None or isinstance(node.value, str):
-        return
-    for index, entry in enumerate(node.value):
-        if isinstance(entry, tuple):
-            key, value = entry
-            yield (key.value if isinstance(key.value, str) else "?"), key, value
-        else:
-            yield index, entry, entry
-
-
-def _line(node: Any) -> int:
-    line: int = node.start_mark.line
-    return line + 1
+    return StackFile(path=path, values=values, lines=ours, problems=tuple(problems))
 
 
 def _all_lines(path: Path, config: Any) -> dict[Location, int]:
@@ -132,21 +108,19 @@ def _all_lines(path: Path, config: Any) -> dict[Location, int]:
     todo: list[tuple[Any, Location]] = [(config, ())]
     while todo:
         node, location = todo.pop()
-        for key, mark, value in _pairs(node):
-            lines[(*location, key)] = _line(mark)
-            todo.append((value, (*location, key)))
+        for key, mark, value in merged_pairs(node):
+            place = (*location, key)
+            lines[place] = line_of(mark)
+            if not isinstance(value, yaml.ScalarNode):
+                todo.append((value, place))
         if len(lines) > MOST_KEYS or len(location) > DEEPEST:
             limits = f"at most {MOST_KEYS} keys and {DEEPEST} levels, with aliases (`*name`) written out"
-            raise _file_error(path, _line(node), "the file is too large", limits, "take out aliases that repeat much")
+            raise _file_error(path, line_of(node), "the file is too large", limits, "take out aliases that repeat much")
     return lines
 
 
-def _config_node(root: Any) -> Any:
-    return next(value for key, _, value in _pairs(root) if key == "config")
-
-
 def _walk(root: Any) -> Iterator[tuple[Location, Any]]:
-    """Every node once, with its place in the file: what an alias repeats is one node."""
+    """Every block and list once, with its place in the file: what an alias repeats is one node."""
     todo: list[tuple[Location, Any]] = [((), root)]
     seen: set[int] = set()
     while todo:
@@ -154,26 +128,27 @@ def _walk(root: Any) -> Iterator[tuple[Location, Any]]:
         if id(node) not in seen:
             seen.add(id(node))
             yield location, node
-            todo += [((*location, key), value) for key, _, value in _pairs(node)]
+            todo += [
+                ((*location, key), value) for key, _, value in pairs(node) if not isinstance(value, yaml.ScalarNode)
+            ]
 
 
 def _mistakes(path: Path, root: Any) -> Iterator[Problem]:
     """Keys that stand twice in their block, and numbers that YAML's readers do not agree on."""
     for location, node in _walk(root):
-        first: dict[str, int] = {}
-        for key, mark, value in _pairs(node):
-            line, place = _line(mark), (*location, key)
+        first: dict[Key, int] = {}
+        for key, mark, value in pairs(node):
             if isinstance(key, str) and key in first and key != "<<":
                 what = f"the key stands twice, first in line {first[key]}"
-                yield _mistake(path, place, line, what, "each key once in its block", "keep one of the two")
-            if isinstance(key, str):
-                first.setdefault(key, line)
-            if isinstance(value.value, str) and not value.style and re.fullmatch(r"[-+]?0[0-9]+", value.value):
+                remedy = "keep one of the two"
+                yield _mistake(path, (*location, key), line_of(mark), what, "each key once in its block", remedy)
+            first.setdefault(key, line_of(mark))
+            if isinstance(value, yaml.ScalarNode) and not value.style and OCTAL.fullmatch(value.value):
                 what = (
                     f"{value.value} is a number to the base 8 for some readers of YAML, and to the base 10 for others"
                 )
                 remedy = f'leave the leading 0 out, or put it in quotes: "{value.value}"'
-                yield _mistake(path, place, line, what, "numbers without a leading 0", remedy)
+                yield _mistake(path, (*location, key), line_of(mark), what, "numbers without a leading 0", remedy)
 
 
 def _mistake(path: Path, location: Location, line: int, what: str, allowed: str, remedy: str) -> Problem:
@@ -189,7 +164,7 @@ def _shown_path(location: Location) -> str:
 
 
 def _top_level(path: Path, root: Any) -> Iterator[Problem]:
-    for key, mark, _ in _pairs(root):
+    for key, mark, _ in pairs(root):
         if key in TOP_LEVEL:
             continue
         near = nearest(str(key), TOP_LEVEL)
@@ -200,13 +175,13 @@ def _top_level(path: Path, root: Any) -> Iterator[Problem]:
             allowed=", ".join(TOP_LEVEL),
             remedy=f"rename it to `{near}`" if near else f"settings stand below `config:` as `{NAMESPACE}:<key>`",
             file=path.name,
-            line=_line(mark),
+            line=line_of(mark),
         )
 
 
 def _stray_keys(path: Path, config: Any) -> Iterator[Problem]:
     """Keys below `config:` that were probably meant for us; those of providers are none of our business."""
-    for key, mark, _ in _pairs(config):
+    for key, mark, _ in pairs(config):
         namespace, colon, name = str(key).partition(":")
         if colon and (namespace == NAMESPACE or nearest(namespace, [NAMESPACE]) is None):
             continue
@@ -218,7 +193,7 @@ def _stray_keys(path: Path, config: Any) -> Iterator[Problem]:
             allowed=f"keys that begin with `{NAMESPACE}:`, and those of Pulumi's providers, such as `kubernetes:`",
             remedy=f"rename it to `{meant}`",
             file=path.name,
-            line=_line(mark),
+            line=line_of(mark),
         )
 
 
@@ -239,11 +214,25 @@ def _no_such_stack(path: Path) -> SettingsError:
     )
 
 
-def _no_config(path: Path, content: Any) -> SettingsError:
-    given = "the file is empty" if content is None else "the file has no `config:` with keys below it"
+def _not_yaml(path: Path, error: NotYamlError) -> SettingsError:
+    column = f" (column {error.column})" if error.column else ""
+    what = f"the file is not YAML{column}: {error.said}"
+    if error.line is None:
+        return _file_error(path, None, what, "YAML in UTF-8", "mend the file")
     return _file_error(
         path,
-        None if content is None else 1,
+        error.line,
+        what,
+        "YAML: keys and values with ': ' between them, indented by spaces",
+        "look at this line and the one before it: indentation, a missing ':' or a quote that is not closed",
+    )
+
+
+def _no_config(path: Path, root: Any) -> SettingsError:
+    given = "the file is empty" if root is None else "the file has no `config:` with keys below it"
+    return _file_error(
+        path,
+        None if root is None else 1,
         given,
         f"a block `config:` with keys such as `{NAMESPACE}:services`",
         f"write `config:` and below it, indented, for example `{NAMESPACE}:samples: [website]`",

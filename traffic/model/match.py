@@ -134,7 +134,7 @@ class Match(Model):
 
     @model_validator(mode="after")
     def _some_condition(self) -> Match:
-        if not self.model_fields_set - {"ignore_uri_case"} or self == Match.model_construct():
+        if not self.model_fields_set - {"ignore_uri_case"} or self == NO_CONDITION:
             raise wrong(
                 "the match has no condition, so it would match every request",
                 f"at least one of {', '.join(CONDITIONS)}",
@@ -176,6 +176,7 @@ class Match(Model):
         return self
 
 
+NO_CONDITION = Match.model_construct()
 CONDITIONS = (
     "headers", "withoutHeaders", "cookies", "uri", "method", "authority", "scheme", "queryParams", "port",
     "sourceLabels", "sourceNamespace", "gateways",
