@@ -83,10 +83,14 @@ def header_name(value: str) -> str:
 
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> Any:
-    """Return the RE2 pattern that Envoy would compile; raises `re2.error` with RE2's reason."""
+    """Return the RE2 pattern that Envoy would compile; raises `re2.error` with RE2's reason.
+
+    Envoy compares bytes (measured): `.` is half an `é`, which has two in UTF-8.
+    """
     options = re2.Options()
     options.log_errors = False
-    return re2.compile(pattern, options)
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(pattern.encode(), options)
 
 
 def regex(value: str) -> str:

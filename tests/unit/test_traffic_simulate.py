@@ -33,6 +33,7 @@ def cookie(**want: Any) -> dict[str, Any]:
 
 X = Request(headers={"X": "abc"})
 NONE = Request()
+EMPTY_TWICE = Request(headers=(("user-agent", ""), ("user-agent", "b"), ("user-agent", "")))
 TWICE = Request(
     headers=(("x", "a"), ("X", "b"), ("accept", "a"), ("accept", "b"), ("cookie", "a=1"), ("cookie", "b=2"))
 )
@@ -59,6 +60,11 @@ MEETINGS: list[tuple[str, dict[str, Any], Request, bool]] = [
     ("but those of well-known headers are", {"headers": {"accept": {"exact": "a,b"}}}, TWICE, True),
     ("cookies of two headers are not joined", {"headers": {"cookie": {"regex": ".*a=1.*b=2.*"}}}, TWICE, False),
     ("spaces around a value do not count", header(exact="abc"), Request(headers={"x": " abc\t"}), True),
+    ("a regex sees bytes: é has two", header(regex="..\\S"), Request(headers={"x": "éa"}), True),
+    ("and . takes one of them", header(regex="."), Request(headers={"x": "é"}), False),
+    ("an empty value is not joined", {"headers": {"user-agent": {"exact": "b"}}}, EMPTY_TWICE, True),
+    ("a method that HTTP/1.1 has not", {"method": {"regex": ".*"}}, Request(method="X-TRY"), False),
+    ("a host that cannot be one", {"authority": {"regex": ".*"}}, Request(authority="a>b"), False),
     ("the host can be asked as a header", {"headers": {"host": {"exact": "h"}}}, Request(authority="h"), True),
     ("hop-by-hop headers are taken away", {"headers": {"connection": {"present": True}}}, HOPS, False),
     ("and those that connection names", {"headers": {"x-hop": {"present": True}}}, HOPS, False),

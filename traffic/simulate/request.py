@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,6 +28,8 @@ METHODS = frozenset({
     "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
 })  # fmt: skip
 """Methods that Envoy takes over HTTP/1.1; it answers all others with 400 (measured)."""
+REFUSED_IN_HOST = re.compile(r'[^\x21-\x7e]|["#/<>?\\^`{|}]')
+"""What no Host header may hold; Envoy answers 400 (measured)."""
 HOP_BY_HOP = ("connection", "keep-alive", "proxy-connection", "transfer-encoding")
 """Headers that Envoy takes away before it looks for a route."""
 OF_THE_MESH = (
@@ -77,7 +80,7 @@ class Request:
         """What Envoy sees of the request, or None where it answers 400 without looking for a route."""
         path, question, query = self.path.split("#", 1)[0].partition("?")
         clean = normalized(path)
-        if clean is None or self.method not in METHODS:
+        if clean is None or self.method not in METHODS or REFUSED_IN_HOST.search(self.authority):
             return None
         headers = _values(self.pairs)
         scheme = _set_by_envoy(headers, self)
@@ -136,7 +139,7 @@ def _values(pairs: Pairs) -> dict[str, tuple[str, ...]]:
         if key not in values:
             values[key] = (value,)
         elif key in JOINED:
-            values[key] = (f"{values[key][0]},{value}",)
+            values[key] = (",".join(filter(None, (*values[key], value))),)
         else:
             values[key] = (*values[key], value)
     return values

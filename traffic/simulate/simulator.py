@@ -128,11 +128,14 @@ class Simulator:
 
     def decide(self, request: Request) -> Decision:
         """Return what becomes of `request`."""
+        hosts = None if request.caller else self._hosts_at_gateway(request)
+        if isinstance(hosts, Refused):
+            return Decision(request, hosts)
         seen = request.seen
         if seen is None:
             what = f"Envoy takes no such path, method or host: {request.method} {request.path!r} {request.authority!r}"
             return Decision(request, Refused(400, what))
-        return self._from_inside(request, seen) if request.caller else self._from_outside(request, seen)
+        return self._from_inside(request, seen) if hosts is None else self._from_outside(request, seen, hosts)
 
     def route(self, service: str) -> CompiledRoute:
         """Return the route of `service`, ready for many requests."""
@@ -140,14 +143,14 @@ class Simulator:
             self._compiled[service] = CompiledRoute(self.routes[service].route)
         return self._compiled[service]
 
-    def _from_outside(self, request: Request, seen: Seen) -> Decision:
-        port = self._at_gateway.get(seen.port)
+    def _hosts_at_gateway(self, request: Request) -> Hosts[VirtualHost] | Refused:
+        port = self._at_gateway.get(request.asked_port)
         if port is None:
             known = ", ".join(map(str, sorted(self._at_gateway))) or "none"
-            return Decision(request, Refused(None, f"no Gateway listens on port {seen.port}; there are: {known}"))
-        hosts = _hosts_at(port, request)
-        if isinstance(hosts, Refused):
-            return Decision(request, hosts)
+            return Refused(None, f"no Gateway listens on port {request.asked_port}; there are: {known}")
+        return _hosts_at(port, request)
+
+    def _from_outside(self, request: Request, seen: Seen, hosts: Hosts[VirtualHost]) -> Decision:
         for host in hosts.candidates(bare(request.authority)):
             if request.gateway not in (None, host.gateway):
                 continue
