@@ -45,7 +45,12 @@ func (e *echo) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	case "/_health":
 		return
 	case "/_seen":
-		writeJSON(answer, http.StatusOK, e.memory.seen(request.URL.Query().Get("key")))
+		query := request.URL.Query()
+		if query.Has("prefix") {
+			writeJSON(answer, http.StatusOK, e.memory.seenBy(query.Get("prefix")))
+		} else {
+			writeJSON(answer, http.StatusOK, e.memory.seen(query.Get("key")))
+		}
 	case "/_call":
 		serveCall(answer, request)
 	default:

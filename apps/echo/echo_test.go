@@ -93,6 +93,9 @@ func TestRemembersTheRequestsOfAKey(t *testing.T) {
 	if len(seen) != 2 || seen[0].Path != "/first" || seen[1].Status != 503 {
 		t.Errorf("got %+v", seen)
 	}
+	if all := body[map[string][]received](t, ask(t, server, "GET", "/_seen?prefix=")); len(all) != 2 || len(all["a"]) != 2 {
+		t.Errorf("got %+v", all)
+	}
 	if answer := ask(t, server, "GET", "/_seen?key=c").Body.String(); answer != "[]\n" {
 		t.Errorf("nothing is an empty list, got %s", answer)
 	}

@@ -8,8 +8,8 @@
 //	x-echo-header: x-color: blue           add a header to the answer; may be given several times
 //	x-echo-key: abc                        remember the request under the key abc
 //
-// Paths of its own: GET /_seen?key=abc lists the requests of a key, POST /_call sends a request from here (see call.go),
-// and GET /_health is for probes.
+// Paths of its own: GET /_seen?key=abc lists the requests of a key, GET /_seen?prefix=a those of all keys that begin so, by
+// key; POST /_call sends a request from here (see call.go), and GET /_health is for probes.
 package main
 
 import (

@@ -1,6 +1,9 @@
 package main
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // rememberedKeys bounds the memory: of the keys, the newest are kept.
 const rememberedKeys = 20000
@@ -38,4 +41,17 @@ func (m *memory) seen(key string) []received {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	return append([]received{}, m.byKey[key]...)
+}
+
+// seenBy returns the requests of all keys that begin with prefix.
+func (m *memory) seenBy(prefix string) map[string][]received {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	found := map[string][]received{}
+	for key, requests := range m.byKey {
+		if strings.HasPrefix(key, prefix) {
+			found[key] = append([]received{}, requests...)
+		}
+	}
+	return found
 }

@@ -1,0 +1,67 @@
+"""Cases: a route table with requests for it, generated from a seed and read from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+
+from tests.differential.asked import Asked
+from tests.differential.place import at_place
+from tests.differential.requests import requests
+from tests.differential.tables import Settings, tables
+from traffic.model import RouteTable, ServiceRouting
+
+
+@dataclass(frozen=True)
+class Case:
+    """Settings of services, as a stack's file has them, and requests; hosts are below the common domain."""
+
+    table: dict[str, Settings]
+    requests: tuple[Asked, ...]
+
+    def at(self, number: int) -> Case:
+        """Return the case below the domain of table `number`."""
+        asked = tuple(Asked.from_json(at_place(request.as_json(), number)) for request in self.requests)
+        return Case(at_place(self.table, number), asked)
+
+    @property
+    def routes(self) -> RouteTable:
+        """The route table that the settings say."""
+        return routing(self.table)
+
+
+def routing(table: dict[str, Settings]) -> RouteTable:
+    """Return the route table that the settings say; raises pydantic's ValidationError."""
+    return {name: ServiceRouting.model_validate(service) for name, service in table.items()}
+
+
+@st.composite
+def cases(draw: st.DrawFn, requests_each: int) -> Case:
+    """A table and requests for it."""
+    table = draw(tables())
+    asked = st.lists(requests(table), min_size=requests_each, max_size=requests_each)
+    return Case(table, tuple(dict.fromkeys(draw(asked))))
+
+
+def generate(count: int, requests_each: int, seed: int) -> list[Case]:
+    """Return `count` cases at random; the same seed gives the same ones."""
+    found: list[Case] = []
+
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    limits = settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    run: Callable[[], Any] = seeded(seed)(limits(given(cases(requests_each))(collect)))
+    run()
+    return found

@@ -1,0 +1,89 @@
+"""Whether a real answer is what the simulator says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.differential.asked import Answer, Asked, Upstream
+from tests.differential.expected import Expected, Values
+
+NOT_COMPARED = frozenset({
+    "x-request-id", "x-forwarded-for", "x-forwarded-client-cert", "x-envoy-external-address", "x-envoy-attempt-count",
+    "x-envoy-original-path", "x-envoy-original-host", "x-envoy-upstream-service-time", "x-envoy-decorator-operation",
+    "x-echo-key", "x-echo-status", "host", "date", "server", "connection", "content-length", "content-type",
+    "transfer-encoding", "location",
+})  # fmt: skip
+"""Headers that Envoy, the versions and this test make up for each request, and that no generated rule speaks of."""
+SLACK = 0.02
+"""Seconds that a delay may come short: two clocks."""
+
+
+def differences(expected: Expected, asked: Asked, answer: Answer) -> tuple[str, ...]:
+    """Return what differs, a sentence each."""
+    if expected.status is None and not expected.headers:
+        return ()  # outside the routes: nothing is said
+    return tuple(_differences(expected, asked, answer))
+
+
+def _differences(expected: Expected, asked: Asked, answer: Answer) -> Iterator[str]:
+    if expected.status is not None and answer.status != expected.status:
+        yield f"status: expected {expected.status}, got {answer.status} {answer.body[:100]!r}"
+    visits = Counter(upstream.pod for upstream in answer.seen)
+    pod = _answering_pod(expected, answer, visits)
+    if pod not in expected.headers:
+        yield f"answered by: expected {' or '.join(map(_named, expected.headers))}, got {_named(pod)}"
+        return
+    if expected.visits and visits != expected.visits[pod]:
+        yield f"requests at the pods: expected {dict(expected.visits[pod])}, got {dict(visits)}"
+    if expected.body is not None and _has_body(asked, answer) and answer.body != expected.body:
+        yield f"body: expected {expected.body!r}, got {answer.body!r}"
+    if answer.values("location") != ((expected.location,) if expected.location else ()):
+        yield f"location: expected {expected.location}, got {', '.join(answer.values('location')) or None}"
+    if answer.seconds < expected.seconds - SLACK:
+        yield f"delay: expected {expected.seconds} s, got the answer after {answer.seconds:.3f} s"
+    got = _grouped(answer.headers)
+    wrong = [tuple(_of_headers("the answer's", headers, got)) for headers in expected.headers[pod]]
+    yield from min(wrong, key=len)
+    for upstream in answer.seen:
+        yield from _at_pod(expected, asked, upstream)
+
+
+def _answering_pod(expected: Expected, answer: Answer, visits: Counter[str]) -> str:
+    """Return the pod that answered, "" for Envoy itself. An answer without the version's text is told by the visits."""
+    if answer.pod is not None:
+        return answer.pod
+    fitting = (pod for pod in expected.headers if expected.visits.get(pod, {}) == visits)
+    return next(fitting, next(iter(visits), ""))
+
+
+def _at_pod(expected: Expected, asked: Asked, upstream: Upstream) -> Iterator[str]:
+    where = f"at {upstream.pod}"
+    if upstream.method != asked.method:
+        yield f"method {where}: expected {asked.method}, got {upstream.method}"
+    if upstream.path != expected.path:
+        yield f"path {where}: expected {expected.path!r}, got {upstream.path!r}"
+    if upstream.host != expected.host:
+        yield f"host {where}: expected {expected.host!r}, got {upstream.host!r}"
+    yield from _of_headers(f"the request's, {where},", expected.request_headers, upstream.headers)
+
+
+def _of_headers(whose: str, expected: Values, got: Values) -> Iterator[str]:
+    for name in sorted({*expected, *got} - NOT_COMPARED):
+        if expected.get(name, ()) != got.get(name, ()):
+            yield f"{whose} header {name}: expected {expected.get(name, ())}, got {got.get(name, ())}"
+
+
+def _grouped(headers: tuple[tuple[str, str], ...]) -> Values:
+    grouped: Values = {}
+    for name, value in headers:
+        grouped[name] = (*grouped.get(name, ()), value)
+    return grouped
+
+
+def _has_body(asked: Asked, answer: Answer) -> bool:
+    return asked.method != "HEAD" and answer.status != 204
+
+
+def _named(pod: str) -> str:
+    return pod or "Envoy itself"

@@ -1,0 +1,194 @@
+"""What the simulator's decision comes to: what the caller gets, and what the services' pods see."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from tests.differential.asked import Asked, Header
+from tests.differential.order import Order
+from tests.differential.place import (
+    CALLERS,
+    DOMAIN,
+    GATEWAY_NAMESPACE,
+    HTTP_PORT,
+    HTTPS_PORT,
+    OWN_PORT,
+    PUBLIC,
+    SELECTOR,
+)
+from traffic.model import HeaderOperations, RouteTable, SharedGateway, version_label
+from traffic.simulate import (
+    Answered,
+    Caller,
+    Decision,
+    Forwarded,
+    Redirected,
+    Refused,
+    Request,
+    Share,
+    Simulator,
+    Unrouted,
+)
+
+ABORTED, LATE = "fault filter abort", "upstream request timeout"
+"""What Envoy writes into its own answers."""
+Values = dict[str, tuple[str, ...]]
+
+PROXY = Caller(GATEWAY_NAMESPACE, SELECTOR)
+_ANY = [f"*.{DOMAIN}"]
+_TLS = {"mode": "SIMPLE", "credentialName": "any"}
+_SERVERS = {
+    PUBLIC: [
+        {"port": HTTP_PORT, "hosts": _ANY},
+        {"port": HTTPS_PORT, "hosts": _ANY, "protocol": "HTTPS", "tls": _TLS},
+    ],
+    # The port of the services' own gateways is there whether or not the services of a table use it.
+    "own-port": [{"port": OWN_PORT, "hosts": _ANY}],
+}
+GATEWAYS = {name: SharedGateway.model_validate({"servers": servers}) for name, servers in _SERVERS.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a request comes to; what is None cannot be told.
+
+    `status` 0 is: no connection. `headers` are those that the answer may have, by the pod that gave it, "" for Envoy.
+    `visits` are, for each pod that may answer, how many requests the pods see then, copies among them; `path`, `host`
+    and `request_headers` are what they see.
+    """
+
+    decision: Decision
+    status: int | None
+    headers: Mapping[str, tuple[Values, ...]] = field(default_factory=dict)
+    body: str | None = None
+    location: str | None = None
+    seconds: float = 0.0
+    visits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    path: str = ""
+    host: str = ""
+    request_headers: Values = field(default_factory=dict)
+
+    @property
+    def arrivals(self) -> int:
+        """How many requests the pods see in all."""
+        return max((sum(visits.values()) for visits in self.visits.values()), default=0)
+
+    @property
+    def kinds(self) -> Iterator[str]:
+        """What it is an example of."""
+        yield type(self.decision.outcome).__name__
+        marks = {
+            "inside the mesh": self.decision.request.caller is not None,
+            "aborted": self.body == ABORTED,
+            "late": self.body == LATE,
+            "delayed": self.seconds > 0,
+            "several requests": self.arrivals > 1,
+            "sticks": self.decision.sticks,
+            "CORS": bool(self.decision.cors),
+        }
+        yield from (mark for mark, is_so in marks.items() if is_so)
+
+
+def expected_of(table: RouteTable, asked: Asked) -> Expected:
+    """Return what the simulator says of one request."""
+    return meaning(Simulator(table, GATEWAYS, PROXY).decide(as_request(asked)), asked)
+
+
+def as_request(asked: Asked) -> Request:
+    """Return the request as the simulator takes it."""
+    caller = CALLERS[asked.caller] if asked.caller else None
+    return Request(
+        headers=asked.headers,
+        path=asked.path,
+        method=asked.method,
+        authority=asked.authority,
+        scheme=asked.scheme,
+        port=asked.port,
+        caller=Caller(caller.namespace, caller.labels) if caller else None,
+    )
+
+
+def meaning(decision: Decision, asked: Asked) -> Expected:
+    """Return what a decision comes to. Faults come before CORS, and neither before redirects and direct responses."""
+    outcome = decision.outcome
+    if isinstance(outcome, Unrouted):
+        return Expected(decision=decision, status=None)
+    if isinstance(outcome, Refused):
+        return _of_envoy(decision, outcome.status or 0, {})
+    delay = decision.delay.seconds if decision.delay and decision.delay.probability == 1 else 0.0
+    if isinstance(outcome, Redirected):
+        expected = _of_envoy(decision, outcome.status, changed({}, outcome.response_headers))
+        expected = replace(expected, location=outcome.location)
+    elif decision.abort and decision.abort.probability == 1:
+        expected = _aborted(decision, decision.abort.status)
+    elif isinstance(outcome, Answered):
+        headers = changed({name: (value,) for name, value in outcome.headers.items()}, outcome.response_headers)
+        expected = replace(_of_envoy(decision, outcome.status, headers), body=outcome.body)
+    else:
+        expected = _forwarded(decision, outcome, asked)
+    return replace(expected, seconds=delay)
+
+
+def _of_envoy(decision: Decision, status: int, *headers: Values) -> Expected:
+    return Expected(decision=decision, status=status, headers={"": headers}, visits={"": {}})
+
+
+def _aborted(decision: Decision, status: int) -> Expected:
+    """The destination is chosen before the fault: its cookie and the rule's headers are on the answer."""
+    if isinstance(decision.outcome, Forwarded):
+        headers = tuple(_answer(decision.outcome, share, ()) for share in decision.outcome.shares)
+    else:
+        rule = decision.rule
+        headers = (changed({}, rule.headers.response if rule and rule.headers else None),)
+    return replace(_of_envoy(decision, status, *headers), body=ABORTED)
+
+
+def _forwarded(decision: Decision, outcome: Forwarded, asked: Asked) -> Expected:
+    seen = decision.request.seen
+    assert seen is not None
+    order = Order.of(asked)
+    tries, status = order.tries(outcome.retries)
+    is_late = outcome.timeout is not None and order.delay > outcome.timeout
+    copies = Counter(map(pod_of, outcome.mirrors))
+    own = () if is_late else order.headers
+    cors = {name: (value,) for name, value in decision.cors.items()}
+    # A copy at the same pod counts among the times that it is to fail.
+    uncertain = order.times is not None and any(pod_of(share) in copies for share in outcome.shares)
+    visits = {pod_of(share): Counter({pod_of(share): tries}) + copies for share in outcome.shares}
+    return Expected(
+        decision=decision,
+        status=None if uncertain else 504 if is_late else status,
+        headers={pod_of(share): (_answer(outcome, share, own) | cors,) for share in outcome.shares},
+        body=LATE if is_late else None,
+        visits={} if uncertain else visits,
+        path=outcome.path,
+        host=outcome.authority,
+        request_headers=changed(dict(seen.headers), outcome.request_headers),
+    )
+
+
+def _answer(outcome: Forwarded, share: Share, own: tuple[Header, ...]) -> Values:
+    """The headers of a version's answer: its own, then those of the destination and of the rule."""
+    headers: Values = {}
+    for name, value in (*own, *((("set-cookie", share.set_cookie),) if share.set_cookie else ())):
+        headers[name] = (*headers.get(name, ()), value)
+    return changed(headers, outcome.response_headers)
+
+
+def changed(headers: Values, operations: HeaderOperations | None) -> Values:
+    """Return the headers as Envoy changes them: it removes first, then sets, and adds last."""
+    if operations is None:
+        return headers
+    result = {name: values for name, values in headers.items() if name not in operations.remove}
+    for name, value in operations.set.items():
+        result[name] = (value.replace("%%", "%"),)
+    for name, value in operations.add.items():
+        result[name] = (*result.get(name, ()), value.replace("%%", "%"))
+    return result
+
+
+def pod_of(share: Share) -> str:
+    """Return the name of the pod that a destination is; each version has one."""
+    return version_label(*share.target)

@@ -1,0 +1,71 @@
+"""Where the tables are tried: services, versions, callers and gateways that all of them share, and names of their own.
+
+Tables are many and pods are dear. So every table speaks of the same services, whose pods stay, and claims hosts below
+a domain of its own: `shop.example.test` in table 7 is `shop.t7.example.test` on the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+DOMAIN = "example.test"
+"""What the hosts of generated tables end in."""
+NAMESPACE = "differential"
+OTHER_NAMESPACE = "differential-other"
+GATEWAY_NAMESPACE = "differential-ingress"
+NAMESPACES = (NAMESPACE, OTHER_NAMESPACE, GATEWAY_NAMESPACE)
+SELECTOR = {"istio": "differential-gateway"}
+IMAGE = "istio-canary/echo:1.0.0"
+
+PUBLIC = "public"
+"""The shared gateway; HTTP and HTTPS."""
+HTTP_PORT, HTTPS_PORT, OWN_PORT = PORTS = (80, 443, 9191)
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A service whose pods are there for all tables."""
+
+    name: str
+    namespace: str
+    versions: tuple[str, ...]
+
+
+UPSTREAMS = {
+    upstream.name: upstream
+    for upstream in (
+        Upstream("shop", NAMESPACE, ("version-1", "version-2", "version-3")),
+        Upstream("users", OTHER_NAMESPACE, ("version-1", "version-2")),
+        Upstream("assets", NAMESPACE, ("version-1",)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A pod inside the mesh that sends requests."""
+
+    name: str
+    namespace: str
+    labels: dict[str, str] = field(hash=False)
+
+
+CALLERS = {
+    caller.name: caller
+    for caller in (
+        Caller("web", NAMESPACE, {"app": "web", "tier": "front"}),
+        Caller("batch", OTHER_NAMESPACE, {"app": "batch", "tier": "back"}),
+    )
+}
+
+
+def at_place(generated: Any, number: int) -> Any:
+    """Return generated settings or a request with the domain of table `number` in the place of the common one."""
+    return json.loads(json.dumps(generated).replace(DOMAIN, domain(number)))
+
+
+def domain(number: int) -> str:
+    """Return the domain below which the hosts of table `number` are."""
+    return f"t{number}.{DOMAIN}"

@@ -1,0 +1,99 @@
+"""The simulator held against the real Envoy: the same tables and requests, and every answer compared.
+
+A longer run with other seeds: python -m tests.differential --pairs 20000 --seed 7
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.differential.asked import Asked
+from tests.differential.cases import Case, generate
+from tests.differential.cluster import Cluster
+from tests.differential.expected import Expected, expected_of
+from tests.differential.run import Differential, Expect
+from tests.e2e.tools import Project
+from traffic.model import Route, RouteTable
+
+TABLES, REQUESTS = 110, 22
+SEED = 20_000
+LEAST = {
+    "Forwarded": 400, "Redirected": 50, "Answered": 50, "Refused": 50, "inside the mesh": 100, "aborted": 5, "late": 1,
+    "several requests": 20, "sticks": 2, "CORS": 10,
+}  # fmt: skip
+"""How many of the requests must come to that, so that agreement says something."""
+
+
+@pytest.fixture(scope="module")
+def place(mesh: Project) -> Iterator[Cluster]:
+    """Services, callers and a gateway that all tables share."""
+    with Cluster.prepared(mesh.cluster.layout.kubeconfig) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[Case]:
+    """Tables with requests; always the same."""
+    return generate(TABLES, REQUESTS, SEED)
+
+
+def test_simulator_and_envoy_agree_on_at_least_2000_requests(place: Cluster, cases: list[Case]) -> None:
+    differential = Differential(place)
+    for batch in (cases[: TABLES // 2], cases[TABLES // 2 :]):
+        found = differential.check(batch)
+        if found:
+            smallest = differential.shrink(found[0]).told(place.client.gateway)
+            pytest.fail(f"simulator and Envoy differ on {len(found)} requests, such as:\n\n{smallest}")
+    assert differential.pairs >= 2000
+    for kind, least in LEAST.items():
+        assert differential.kinds[kind] >= least, f"{kind} is too rare to say anything: {differential.kinds}"
+
+
+def in_any_case(route: Route) -> Route:
+    """A mistake: paths are compared without regard to case."""
+    return tuple(
+        rule.model_copy(
+            update={"match": tuple(match.model_copy(update={"ignore_uri_case": True}) for match in rule.match)}
+        )
+        for rule in route
+    )
+
+
+def backwards(route: Route) -> Route:
+    """A mistake: the last rule comes first."""
+    return route[::-1]
+
+
+def without_regard_to_weights(route: Route) -> Route:
+    """A mistake: all goes to the destination that is named first."""
+    return tuple(rule.model_copy(update={"to": next(iter(rule.weights))}) if rule.weights else rule for rule in route)
+
+
+def with_mistake(mistake: Callable[[Route], Route]) -> Expect:
+    """A simulator that reads every route with the mistake."""
+
+    def expect(table: RouteTable, asked: Asked) -> Expected:
+        wrong = {name: one.model_copy(update={"route": mistake(one.route)}) for name, one in table.items()}
+        return expected_of(wrong, asked)
+
+    return expect
+
+
+@pytest.mark.parametrize("mistake", [in_any_case, backwards, without_regard_to_weights])
+def test_a_simulator_with_a_mistake_is_caught(
+    place: Cluster, cases: list[Case], mistake: Callable[[Route], Route]
+) -> None:
+    differential = Differential(place, with_mistake(mistake), patience=0.5)
+    assert differential.check(cases[: TABLES // 2]), "the comparison cannot fail"
+
+
+def test_a_counterexample_is_made_small(place: Cluster, cases: list[Case]) -> None:
+    differential = Differential(place, with_mistake(in_any_case), patience=0.5)
+    found = next(one for one in differential.check(cases[: TABLES // 2]) if not one.case.requests[0].by_dns_name)
+    smallest = differential.shrink(found)
+    told = smallest.told(place.client.gateway)
+    assert smallest.differences, told
+    assert sum(len(service["route"]) for service in smallest.case.table.values()) <= 2, told
+    assert not smallest.case.requests[0].headers, told
