@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 ISTIO_API = ("networking.istio.io", "v1")
+FEW = 20
+"""Namespaces that are asked one by one: that needs no rights in others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +39,10 @@ class AppliedRoutes:
 
 def read_applied_routes(client: Client, services: RouteTable) -> AppliedRoutes:
     """Return what the cluster's routes say of `services`; nothing where Istio's kinds are not there yet."""
-    namespaces = sorted({service.namespace for service in services.values()})
-    routes = [item for namespace in namespaces for item in _list(client, "VirtualService", namespace)]
-    rules = [item for namespace in namespaces for item in _list(client, "DestinationRule", namespace)]
-    return applied_routes(services, routes, rules)
+    namespaces = {service.namespace for service in services.values()}
+    return applied_routes(
+        services, _list(client, "VirtualService", namespaces), _list(client, "DestinationRule", namespaces)
+    )
 
 
 def applied_routes(
@@ -85,14 +87,17 @@ def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], 
         yield mirror.get("destination") or {}, "copies"
 
 
-def _list(client: Client, kind: str, namespace: str) -> list[dict[str, Any]]:
+def _list(client: Client, kind: str, namespaces: Set[str]) -> list[dict[str, Any]]:
+    """The objects of a kind in `namespaces`; of many namespaces at once, since each costs a request."""
     import httpx2
     from lightkube.generic_resource import create_namespaced_resource
 
     resource: Any = create_namespaced_resource(*ISTIO_API, kind, f"{kind.lower()}s")
+    asked = sorted(namespaces) if len(namespaces) <= FEW else ["*"]
     try:
-        return [dict(item.to_dict()) for item in client.list(resource, namespace=namespace)]
+        found = [item for namespace in asked for item in client.list(resource, namespace=namespace)]
     except httpx2.HTTPStatusError as error:
         if error.response.status_code == 404:  # before the first `up`, the API server does not know the kind
             return []
         raise
+    return [dict(item.to_dict()) for item in found if item.metadata.namespace in namespaces]

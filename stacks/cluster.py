@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.names import BASE_RELEASE, INJECTION, OWNER_ANNOTATION
 from stacks import kubeconfig
-from stacks.applied import AppliedRoutes, read_applied_routes
+from stacks.applied import FEW, AppliedRoutes, read_applied_routes
 from stacks.handover import refuse_loss
 from stacks.kubeconfig import ClusterUnreachable
 from stacks.problems import Problem, SettingsError
@@ -96,7 +96,7 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
 
     crd = create_global_resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
     system: Any = client.get(Namespace, "kube-system")
-    found = {name: _found(client, Namespace, name) for name in namespaces_of(settings)}
+    found = _namespaces(client, Namespace, list(namespaces_of(settings)))
     if settings.mesh.install:
         _refuse_second_mesh(_found(client, crd, ISTIO_CRD), owner)
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
@@ -105,6 +105,14 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
         foreign_namespaces=frozenset(foreign),
         applied=read_applied_routes(client, settings.services),
     )
+
+
+def _namespaces(client: Client, kind: Any, names: list[str]) -> dict[str, Any]:
+    """The namespaces of these names, None for those that are not there; many are listed, since each is a request."""
+    if len(names) <= FEW:
+        return {name: _found(client, kind, name) for name in names}
+    there = {namespace.metadata.name: namespace for namespace in client.list(kind)}
+    return {name: there.get(name) for name in names}
 
 
 def _owned(namespace: Any, owner: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from components.names import BASE_RELEASE, OWNER_ANNOTATION
+from stacks.applied import FEW
 from stacks.cluster import DEADLINE, ClusterFacts, ClusterUnreachable, look_at_cluster
 from stacks.kubeconfig import REQUEST_TIMEOUT
 from stacks.problems import SettingsError
@@ -114,6 +115,43 @@ def test_namespaces_that_are_not_there_are_not_foreign(
     facts = look_at_cluster(_settings(website, kubeconfig(api_server(_namespace("kube-system")))), OWNER)
 
     assert facts.foreign_namespaces == frozenset()
+
+
+def test_a_version_that_the_cluster_still_sends_requests_to_is_not_taken_away(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    metadata = {"name": "website", "namespace": "website-istio-ns"}
+    host = "website.website-istio-ns.svc.cluster.local"
+    routes = [
+        {"destination": {"host": host, "subset": f"version-{number}"}, "weight": weight}
+        for number, weight in ((1, 90), (3, 10))
+    ]
+    subsets = [{"name": f"version-{number}"} for number in (1, 3)]
+    istio = "/apis/networking.istio.io/v1/namespaces/website-istio-ns"
+    objects: Objects = {
+        f"{istio}/virtualservices": {"items": [{"metadata": metadata, "spec": {"http": [{"route": routes}]}}]},
+        f"{istio}/destinationrules": {"items": [{"metadata": metadata, "spec": {"host": host, "subsets": subsets}}]},
+    }
+    settings = _settings(website, kubeconfig(api_server(_namespace("kube-system") | objects)))
+
+    with pytest.raises(SettingsError, match="version-3 is taken away while the cluster still sends it requests"):
+        look_at_cluster(settings, OWNER)
+
+
+def test_many_namespaces_are_looked_at_with_few_requests(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    names = [f"shop-{number}" for number in range(FEW)]
+    service = website["services"]["website"]
+    website["services"] |= {
+        name: {**service, "namespace": name, "hosts": [f"{name}.example.com"], "gatewayPort": 80} for name in names
+    }
+    there = [found for name in names[:3] for found in _namespace(name).values()]
+    objects = {**_namespace("kube-system"), NAMESPACES: {"items": there}}
+
+    facts = look_at_cluster(_settings(website, kubeconfig(api_server(objects))), OWNER)
+
+    assert facts.foreign_namespaces == frozenset(names[:3]), "none of them answers by its own path"
 
 
 @pytest.mark.parametrize(
