@@ -10,6 +10,9 @@ from pulumi.runtime import config
 from stacks.settings import Settings, load_runtime, warnings
 from stacks.stack_file import read_stack_file
 
+MOST_WARNINGS = 20
+"""What a person reads beside a change."""
+
 
 def settings_of_stack(project: Path) -> Settings:
     """Return the checked settings of the stack, as Pulumi's runtime gives them.
@@ -21,8 +24,11 @@ def settings_of_stack(project: Path) -> Settings:
     source = read_stack_file(file) if file.is_file() else None
     given = config.CONFIG.get()
     settings = load_runtime(given, source, frozenset(key for key in given if config.is_config_secret(key)))
-    for warning in warnings(settings, source):
+    surprising = warnings(settings, source)
+    for warning in surprising[:MOST_WARNINGS]:
         pulumi.log.warn(str(warning))
+    if len(surprising) > MOST_WARNINGS:
+        pulumi.log.warn(f"{len(surprising) - MOST_WARNINGS} more things in the settings may surprise")
     return settings
 
 

@@ -66,7 +66,9 @@ def text(wants: Sequence[StringMatch], rng: random.Random, plain: bool) -> str:
     patterns = [want.regex for want in wants if want.regex is not None]
     prefix = max((want.prefix for want in wants if want.prefix is not None), key=len, default=None)
     if patterns and (prefix is None or not plain):
-        return _from_regex(rng.choice(patterns), rng)
+        # What two expressions look for somewhere in a text may stand one after the other.
+        chosen = rng.sample(patterns, rng.randint(1, len(patterns)))
+        return "".join(_from_regex(pattern, rng) for pattern in chosen)
     if prefix is not None:
         return prefix if plain else f"{prefix}{token(rng)}"
     return "any" if plain else token(rng)

@@ -9,8 +9,11 @@ from traffic.candidates import candidate, place
 from traffic.model import Match, Rule, StringMatch
 from traffic.reach import EVERY_REQUEST
 from traffic.simulate import Request, conditions, text_matches
+from traffic.simulate.conditions import lowered
 
 TRIES = 40
+LITERAL = re.compile(r"[-A-Za-z0-9_/ %,:;=@~]*")
+"""Characters that mean themselves in a regular expression."""
 
 
 def overlap(one: Rule, other: Rule) -> Request | None:
@@ -71,9 +74,23 @@ def _differ(one: StringMatch, other: StringMatch, ignore_case: bool = False) -> 
         return not text_matches(other, one.exact, ignore_case)
     if other.exact is not None:
         return not text_matches(one, other.exact, ignore_case)
-    if one.prefix is None or other.prefix is None:
-        return False
-    return not (text_matches(one, other.prefix, ignore_case) or text_matches(other, one.prefix, ignore_case))
+    beginnings = [_beginning(text) for text in (one, other)]
+    if ignore_case:
+        beginnings = [lowered(beginning) for beginning in beginnings]
+    shorter, longer = sorted(beginnings, key=len)
+    return not longer.startswith(shorter)
+
+
+def _beginning(want: StringMatch) -> str:
+    """What every text that is as `want` asks begins with, as far as it is plain to see in a regular expression."""
+    if want.regex is None:
+        return want.prefix or ""
+    if "|" in want.regex:
+        return ""
+    literal = LITERAL.match(want.regex)
+    end = literal.end() if literal else 0
+    # What may follow a character can make it none: `ab?` begins with `a` alone.
+    return want.regex[: end - 1] if want.regex[end : end + 1] in ("?", "*", "{") and end else want.regex[:end]
 
 
 def _paths_differ(one: Match, other: Match) -> bool:

@@ -53,10 +53,15 @@ def explain(
         from canary.decision_words import Explanation, Places, as_json
         from canary.explanation import Question, request_of, settings_of
         from canary.simulation import simulator_of
+        from stacks.problems import key_path
+        from stacks.settings import warnings
 
         name, settings, source_file = settings_of(stack)
         question = Question(service, path, method, tuple(headers or ()), source, host, port, https)
         decision = simulator_of(settings).decide(request_of(settings, question))
+        for warning in warnings(settings, source_file):
+            if f"{warning.path}.".startswith(f"{key_path(('services', service))}."):
+                ui.note(f"warning: {warning}")
         explanation = Explanation(service, decision, Places(settings, source_file))
         ui.result(as_json(explanation, name), lambda console: _show(console, explanation))
 

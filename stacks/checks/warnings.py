@@ -8,7 +8,9 @@ from stacks.problems import Finding, Location, key_path, shown
 from stacks.settings_model import ServiceSettings, Settings
 from traffic.fields import seconds
 from traffic.model import Match, Protocol, Rule, StringMatch
-from traffic.simulate import intersection
+from traffic.overlap import overlap
+from traffic.reach import covers
+from traffic.simulate import Request, intersection
 
 HTTPS = 443
 """The port of URLs that begin with https://."""
@@ -18,12 +20,67 @@ def warnings(settings: Settings) -> Iterator[Finding]:
     """Yield what may surprise in a stack's settings."""
     for name, service in settings.services.items():
         location = ("services", name)
+        yield from _overlapping(service, location)
         yield from _denied(settings, service, location)
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)
             yield from _glued(rule, place)
     yield from _redirected(settings)
+
+
+def _overlapping(service: ServiceSettings, location: Location) -> Iterator[Finding]:
+    """Rules with requests in common of which neither is the other's exception: the order decides, maybe unawares.
+
+    Rules that compare the same thing are each told. A cohort before paths is common, and told once for a route.
+    """
+    told = False
+    for index, rule in enumerate(service.route):
+        for earlier, other in enumerate(service.route[:index]):
+            are_alike = _are_alike(other, rule)
+            if (told and not are_alike) or not rule.match or not other.match:
+                continue
+            request = overlap(other, rule) if _end(other) != _end(rule) and not covers(rule, other) else None
+            if request is not None:
+                told = told or not are_alike
+                yield Finding(
+                    (*location, "route", index),
+                    f"requests that meet {key_path((*location, 'route', earlier))} too go where that says: "
+                    f"for example {_told(request)}",
+                    "rules that have no requests in common, or send them to the same place",
+                    "nothing, if that is meant; else put this rule first, or narrow one of them, for example with "
+                    "withoutHeaders",
+                )
+                break
+
+
+def _are_alike(one: Rule, other: Rule) -> bool:
+    """Whether both compare the path, or the same header, cookie or parameter."""
+    return bool(_compared(one) & _compared(other))
+
+
+def _compared(rule: Rule) -> set[tuple[str, str]]:
+    return {
+        (kind, name)
+        for match in rule.match
+        for kind, names in (
+            ("header", match.headers),
+            ("cookie", match.cookies),
+            ("parameter", match.query_params),
+            ("path", ["uri"] if match.uri else []),
+        )
+        for name in names
+    }
+
+
+def _end(rule: Rule) -> object:
+    return rule.weights or rule.redirect or rule.direct_response
+
+
+def _told(request: Request) -> str:
+    headers = [f"{name}: {value}" for name, value in request.pairs]
+    host = request.authority and f" of {request.authority}"
+    return f"{request.method} {request.path}{host}{' with ' if headers else ''}{', '.join(headers)}"
 
 
 def _faults(rule: Rule, location: Location) -> Iterator[Finding]:

@@ -49,8 +49,26 @@ OVERLAPS: list[tuple[MatchData | None, MatchData | None, Request | None]] = [
     ({"sourceNamespace": "m"}, {"sourceNamespace": "n"}, None),
     ({"sourceLabels": {"a": "b"}}, {"sourceLabels": {"a": "c"}}, None),
     ({"uri": {"exact": "/A"}}, {"uri": {"exact": "/a"}}, None),
+    ({"uri": {"prefix": "/shop"}}, {"uri": {"regex": "/items/[0-9]+"}}, None),
+    ({"uri": {"regex": "/shop/.*"}}, {"uri": {"regex": "/items/[0-9]+"}}, None),
     ({"uri": {"exact": "/A"}, "ignoreUriCase": True}, {"uri": {"exact": "/a"}}, Request(path="/a")),
 ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"uri": {"prefix": "/shops"}}, {"uri": {"regex": "/shops?/.*"}}),
+        ({"uri": {"prefix": "/b"}}, {"uri": {"regex": "/a*b"}}),
+        ({"uri": {"prefix": "/b"}}, {"uri": {"regex": "/a|/b"}}),
+        ({"uri": {"prefix": "/SHOP"}, "ignoreUriCase": True}, {"uri": {"prefix": "/shop"}}),
+        (header(regex=".*Firefox.*"), header(regex=".*Mobile.*")),
+    ],
+)
+def test_what_looks_apart_may_meet(one: MatchData, other: MatchData) -> None:
+    found = overlap(*route(one, other))
+
+    assert found is not None, "the expressions have texts in common"
 
 
 @pytest.mark.parametrize(("one", "other", "request_"), OVERLAPS)
