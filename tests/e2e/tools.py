@@ -55,9 +55,13 @@ class Cluster:
 
     layout: Layout
 
+    def command(self, *words: str) -> list[str]:
+        """kubectl's command line."""
+        return [str(TOOLS / "kubectl"), f"--kubeconfig={self.layout.kubeconfig}", *words]
+
     def kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> Completed:
         done = subprocess.run(
-            [str(TOOLS / "kubectl"), f"--kubeconfig={self.layout.kubeconfig}", *words],
+            self.command(*words),
             input=stdin,
             capture_output=True,
             text=True,

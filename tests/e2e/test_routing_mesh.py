@@ -1,0 +1,86 @@
+"""What docs/routing.md says of gateways, egress and the mesh itself, on a mesh that the example installs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.certificates import Authority
+from tests.e2e.routing import ECHO, Lab, config_of, installs_mesh
+from tests.e2e.routing_judge import check
+from tests.e2e.tools import Cluster, Project, wait_until
+from tests.routing_doc import FOLDER, Example, examples
+
+EXAMPLES = [example for example in examples() if example.lines and installs_mesh(example.file)]
+OUTSIDE = "outside-the-mesh"
+
+
+@pytest.fixture(scope="module")
+def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The stack of the examples, with its mesh, certificates, and a host outside of it."""
+    folder = tmp_path_factory.mktemp("certificates")
+    lab = Lab(Project.create(tmp_path_factory.mktemp("routing-mesh"), cluster))
+    lab.apply(config_of(FOLDER / "mesh-mtls.yaml"))
+    bring_certificates(lab, folder)
+    apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OUTSIDE}}, billing())
+    yield lab
+    cluster.kubectl("delete", "namespace", OUTSIDE)
+    lab.close()
+
+
+def bring_certificates(lab: Lab, folder: Path) -> None:
+    """Secrets for the gateway, and the same authority's certificate for callers."""
+    authority = Authority("example.com")
+    server = authority.certificate("*.example.com")
+    secrets = {"example-com": server, "partners": {**server, "ca.crt": authority.pem}}
+    apply(lab.cluster, *(secret(name, content) for name, content in secrets.items()))
+    lab.certificates = authority.client_context()
+    lab.with_certificate = authority.client_context(authority.certificate("partner.example.com"), folder)
+
+
+def secret(name: str, content: dict[str, bytes]) -> dict[str, Any]:
+    """A Secret beside the gateway."""
+    data = {key: base64.b64encode(value).decode() for key, value in content.items()}
+    metadata = {"name": name, "namespace": "istio-ingress"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
+
+
+def billing() -> dict[str, Any]:
+    """A pod without a sidecar: somebody else's host."""
+    container = {"name": "echo", "image": ECHO["image"], "imagePullPolicy": "IfNotPresent"}
+    metadata = {"name": "billing", "namespace": OUTSIDE}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+
+
+def apply(cluster: Cluster, *objects: dict[str, Any]) -> None:
+    """kubectl apply."""
+    for one in objects:
+        cluster.kubectl("apply", "--filename=-", stdin=json.dumps(one))
+
+
+def address_of_billing(cluster: Cluster) -> str:
+    """The pod's address, once it has one."""
+    place = ("pod", "billing", f"--namespace={OUTSIDE}")
+    wait_until(lambda: cluster.get(*place)["status"].get("phase") == "Running", "billing runs")
+    return str(cluster.get(*place)["status"]["podIP"])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file.stem)
+def test_requests_meet_with_what_the_page_says(lab: Lab, example: Example) -> None:
+    config = config_of(example.file)
+    if "istio-canary:egress" in config:
+        config["istio-canary:egress"]["billing"]["endpoints"] = [address_of_billing(lab.cluster)]
+    lab.apply(config)
+    for line in example.lines:
+        check(lab, line)
+
+
+def test_the_ports_of_the_gateway_are_those_of_the_settings(lab: Lab) -> None:
+    lab.apply(config_of(FOLDER / "gateways.yaml"))
+    ports = lab.cluster.get("service", "istio-ingressgateway", "--namespace=istio-ingress")["spec"]["ports"]
+    assert [port["port"] for port in ports] == [15021, 80, 443, 8443, 9191]
