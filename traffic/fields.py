@@ -22,6 +22,7 @@ DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 HEADER_NAME = r"[-_.a-z0-9]+"
 LONGEST_REGEX = 1024  # Istio refuses longer ones
 NOT_HEADERS = ("uri", "scheme", "method", "authority")
+SECRET_NAME = rf"{DNS_LABEL}(\.{DNS_LABEL})*"
 COOKIE_NAME = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 LABEL_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
@@ -199,6 +200,17 @@ def open_port(value: int) -> int:
     )
 
 
+def secret_name(value: str) -> str:
+    """Return `value` if it can name a Secret of Kubernetes."""
+    if len(value) <= 253 and re.fullmatch(SECRET_NAME, value):
+        return value
+    raise wrong(
+        f"{value!r} cannot name a Secret",
+        "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
+        "write shop-cert, for example",
+    )
+
+
 def percentage(value: float) -> float:
     """Return `value` if Envoy can count so small a share: it knows millionths."""
     if value == 0 or value >= SMALLEST_PERCENTAGE:
@@ -233,6 +245,11 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 OpenPort = Annotated[Port, AfterValidator(open_port)]
 Percentage = Annotated[float, Field(ge=0, le=100), AfterValidator(percentage)]
 """Percent with decimals, as in Istio's `percentage.value`."""
+SecretName = Annotated[
+    str,
+    AfterValidator(secret_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$", "maxLength": 253}),
+]
 HttpStatus = Annotated[int, Field(ge=200, le=599)]
 Duration = Annotated[str, AfterValidator(duration), WithJsonSchema({"type": "string", "pattern": f"^({DURATION})$"})]
 Host = Annotated[

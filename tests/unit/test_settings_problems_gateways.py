@@ -197,6 +197,8 @@ CASES = [
     Case("any certificate, and one that is trusted",
          calling("tls: {mode: SIMPLE, insecureSkipVerify: true, caCertificates: /a}"), f"{POLICY}.tls",
          ("any certificate is trusted",)),
+    Case("certificates in a ConfigMap", calling("tls: {mode: SIMPLE, credentialName: 'configmap://a'}"),
+         f"{POLICY}.tls.credentialName", ("cannot name a Secret",)),
     Case("plain text to pods that take none", calling("tls: {mode: DISABLE}"), f"{POLICY}.tls.mode",
          ("istio-canary:mesh.mtls is STRICT", "503")),
     Case("plain text to a version that takes none", version("trafficPolicy: {tls: {mode: DISABLE}}"),

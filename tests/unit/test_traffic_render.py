@@ -286,6 +286,13 @@ def test_a_place_that_no_rule_is_for_has_no_virtual_service() -> None:
     assert list(rendered(gateways=["public", "mesh"], route=only_outside)) == ["website"], "Istio refuses an empty one"
 
 
+def test_a_percent_sign_in_a_cookies_name_is_none_of_envoys_commands() -> None:
+    routes = http({"to": {"version-1": 90, "version-2": 10}, "sticky": {"cookie": "a%b", "ttl": "1h"}})
+
+    cookie = routes[-1]["route"][0]["headers"]["response"]["add"]["set-cookie"]
+    assert cookie.startswith("a%%b=version-1;"), "Istio refuses a single %"
+
+
 STICKY = {"to": {"version-1": 60, "version-2": 40}, "sticky": {"cookie": "v", "ttl": "1h"}}
 PLACES: list[tuple[list[str], list[dict[str, Any]], list[tuple[str, int] | None]]] = [
     (["public"], [QA, STICKY, {"to": "version-1"}], [("website", 0), ("website", 3), ("website", 4)]),

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from traffic.fields import DNS_LABEL, Host, Model, OpenPort, each_once, wrong
+from traffic.fields import Host, Model, OpenPort, SecretName, each_once, wrong
 
 MESH = "mesh"
 """Istio's name for all sidecars: a route bound to it holds for callers inside the mesh."""
@@ -37,16 +36,6 @@ class TlsVersion(StrEnum):
     TLSV1_3 = "TLSV1_3"
 
 
-def _secret_name(value: str) -> str:
-    if len(value) <= 253 and re.fullmatch(rf"{DNS_LABEL}(\.{DNS_LABEL})*", value):
-        return value
-    raise wrong(
-        f"{value!r} cannot name a Secret",
-        "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
-        "write shop-cert, for example",
-    )
-
-
 class ServerTls(Model):
     """TLS of a gateway's port, or the redirect to HTTPS of a port that speaks HTTP."""
 
@@ -54,7 +43,7 @@ class ServerTls(Model):
     mode: Annotated[ServerTlsMode, Strict(False)] | None = Field(
         default=None, description="SIMPLE: the gateway has a certificate; MUTUAL: callers need one too."
     )
-    credential_name: Annotated[str, AfterValidator(_secret_name)] | None = Field(
+    credential_name: SecretName | None = Field(
         default=None,
         description="Secret in the gateway's namespace: tls.crt and tls.key, for MUTUAL also ca.crt.",
     )

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from traffic.fields import CookieName, Duration, HeaderName, Model, Percent, Text, duration, wrong
+from traffic.fields import CookieName, Duration, HeaderName, Model, Percent, SecretName, Text, duration, wrong
 from traffic.model.locality import LocalityLbSetting
 
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -256,7 +256,7 @@ class ClientTls(Model):
     """TLS that callers begin; left out, Istio's own mutual TLS where both sides have it."""
 
     mode: Annotated[TlsMode, Strict(False)] = Field(examples=["SIMPLE"], description="Kind of TLS.")
-    credential_name: Text | None = Field(default=None, description="Secret with the certificates, for gateways.")
+    credential_name: SecretName | None = Field(default=None, description="Secret with the certificates, for gateways.")
     client_certificate: Text | None = Field(default=None, description="Path of the client's certificate (MUTUAL).")
     private_key: Text | None = Field(default=None, description="Path of the client's key (MUTUAL).")
     ca_certificates: Text | None = Field(default=None, description="Path of the authorities that are trusted.")

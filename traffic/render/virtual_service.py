@@ -134,7 +134,8 @@ class _Context:
         if self.version_header is not None:
             response["set"] = {self.version_header: name}
         if name in step.set_cookie:
-            response["add"] = {"set-cookie": step.set_cookie[name]}
+            # Envoy reads a single % as the beginning of a command.
+            response["add"] = {"set-cookie": step.set_cookie[name].replace("%", "%%")}
         return {"headers": {"response": response}} if response else {}
 
     def _mirror(self, mirror: Mirror) -> Spec:
