@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import traffic.model.locality
+import traffic.model.policy
 from stacks import settings_model, settings_security
 from stacks.problems import Problem, SettingsError
-from stacks.settings import Settings, load, load_runtime, load_stack_file
+from stacks.settings import ServiceSettings, Settings, load, load_runtime, load_stack_file
 from stacks.stack_file import read_stack_file
 
 PROJECT = Path(__file__).parents[2]
@@ -167,7 +169,7 @@ def test_pulumis_defaults_are_the_settings_own() -> None:
 def test_every_setting_has_a_description() -> None:
     models = [
         model
-        for module in (settings_model, settings_security)
+        for module in (settings_model, settings_security, traffic.model, traffic.model.policy, traffic.model.locality)
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, BaseModel)
     ]
@@ -243,6 +245,8 @@ WORDS = st.sampled_from(
         *("uri", "exact", "regex", "present", "secure", "version-1", "resources", "limits", "requests", "cpu", "name"),
         *("namespace", "values", "istiod", "gateway", "withoutHeaders", "env", "port", "image", "gatewayPort", "1e3"),
         *("securityContext", "capabilities", "add", "minReadySeconds", "readyWithin", "install", "mtls"),
+        *("gateways", "servers", "tls", "namespaces", "egress", "authorization", "allow", "jwt", "trafficPolicy"),
+        *("redirect", "retries", "timeout", "fault", "mirrors", "sticky", "portLevelMtls", "mesh", "port", "website"),
     ]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
@@ -265,7 +269,7 @@ def test_load_never_fails_but_with_settings_problems(values: dict[str, Any]) -> 
 
 
 @settings(max_examples=100, deadline=None)
-@given(SCALARS | VALUES, st.sampled_from(["hosts", "versions", "route", "port", "namespace", "gatewayPort"]))
+@given(SCALARS | VALUES, st.sampled_from(list(ServiceSettings.model_json_schema()["properties"])))
 def test_one_malformed_key_of_a_service_never_fails_otherwise(value: Any, key: str) -> None:
     loaded, problems = tried({**shop(**{key: value}), "samples": ["website"]})
 
