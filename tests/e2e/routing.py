@@ -76,6 +76,20 @@ class Lab:
         """The sandbox."""
         return self.project.cluster
 
+    @classmethod
+    @contextmanager
+    def opened(cls, project: Project) -> Iterator[Lab]:
+        """The lab of a project; its stack is destroyed, and what leads to its pods ended, whatever happened."""
+        lab = cls(project)
+        try:
+            yield lab
+        finally:
+            for process in lab._forwards.values():
+                process.terminate()
+                process.wait()
+            done = project.canary("destroy", "--stack", STACK, "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def apply(self, config: Mapping[str, Any]) -> None:
         """Bring the stack to `config`, a stack's config as an example has it, and wait until its routes are taken."""
         self._marks += 1
@@ -247,14 +261,6 @@ class Lab:
         namespace, name = pod.split("/")
         words = ("exec", name, f"--namespace={namespace}", "--container=istio-proxy", "--")
         return json.loads(self.cluster.kubectl(*words, "pilot-agent", "request", "GET", question).stdout)
-
-    def close(self) -> None:
-        """Destroy the stack, and end what leads to its pods."""
-        for process in self._forwards.values():
-            process.terminate()
-            process.wait()
-        done = self.project.canary("destroy", "--stack", STACK, "--yes")
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def config_of(file: Path) -> dict[str, Any]:

@@ -32,9 +32,8 @@ EXAMPLES = [example for example in examples() if example.lines and not installs_
 @pytest.fixture(scope="module")
 def lab(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The stack of the examples."""
-    lab = Lab(Project.create(tmp_path_factory.mktemp("routing"), mesh.cluster))
-    yield lab
-    lab.close()
+    with Lab.opened(Project.create(tmp_path_factory.mktemp("routing"), mesh.cluster)) as lab:
+        yield lab
 
 
 def test_what_the_page_tells_in_words_alone_is_tested_here() -> None:

@@ -24,13 +24,12 @@ OUTSIDE = "outside-the-mesh"
 def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The stack of the examples, with its mesh, certificates, and a host outside of it."""
     folder = tmp_path_factory.mktemp("certificates")
-    lab = Lab(Project.create(tmp_path_factory.mktemp("routing-mesh"), cluster))
-    lab.apply(config_of(FOLDER / "mesh-mtls.yaml"))
-    bring_certificates(lab, folder)
-    apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OUTSIDE}}, billing())
-    yield lab
-    cluster.kubectl("delete", "namespace", OUTSIDE)
-    lab.close()
+    with Lab.opened(Project.create(tmp_path_factory.mktemp("routing-mesh"), cluster)) as lab:
+        lab.apply(config_of(FOLDER / "mesh-mtls.yaml"))
+        bring_certificates(lab, folder)
+        apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OUTSIDE}}, billing())
+        yield lab
+        cluster.kubectl("delete", "namespace", OUTSIDE)
 
 
 def bring_certificates(lab: Lab, folder: Path) -> None:
