@@ -117,7 +117,9 @@ def run_program(program: Callable[[], Any], preview: bool, run: Run | None = Non
 
     `run` is written as the program goes, so that one that fails can be looked at too.
     """
-    asyncio.set_event_loop(asyncio.new_event_loop())  # Pulumi takes the thread's own, which asyncio.run takes away
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # what failed is raised here; that others wait for it is no news
+    asyncio.set_event_loop(loop)  # Pulumi takes the thread's own, which asyncio.run takes away
     monitor = _Monitor(preview, Run() if run is None else run)
     mocks.set_mocks(mocks=monitor.mocks, monitor=monitor, project=PROJECT, stack=STACK, preview=preview)
 

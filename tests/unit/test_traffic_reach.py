@@ -96,7 +96,7 @@ def test_no_request_meets_a_covered_rule(given_matches: list[MatchData | None], 
     assert not (None in met and any(is_catch_all(rule) for rule in rules)), "a catch-all did not catch"
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(MATCHES, MATCHES, st.lists(REQUESTS, min_size=10, max_size=20))
 def test_what_is_implied_holds(narrow: MatchData, wide: MatchData, requests: list[Request]) -> None:
     one, other = Match.model_validate(narrow), Match.model_validate(wide)
