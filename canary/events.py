@@ -17,6 +17,15 @@ PENDING = "pending operations from previous deployment"
 UNCHANGED = frozenset({"same", "read", "read-discard", "discard", "refresh"})
 STATES = {"resourcePreEvent": "started", "resOutputsEvent": "done", "resOpFailedEvent": "failed"}
 REPLACING = {"create-replacement": "replace", "delete-replaced": "replace"}
+DOING = {
+    "create": ("creating", "created"),
+    "update": ("updating", "updated"),
+    "delete": ("deleting", "deleted"),
+    "replace": ("replacing", "replaced"),
+    "refresh": ("looking at", "looked at"),
+}
+QUIET = ("pulumi-resource-kubernetes from $PATH",)
+"""Warnings of the engine that are said better elsewhere."""
 Props = Mapping[str, Any]
 
 
@@ -31,6 +40,12 @@ class Step:
     old: Props
     new: Props
     planned: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """`created Deployment website-version-1`, as far as the step has come."""
+        doing, done = DOING.get(self.op, (self.op, self.op))
+        verb = {"started": doing, "done": done}.get(self.state, f"failed: {doing}")
+        return f"{verb} {self.kind} {self.name}"
 
     @property
     def name(self) -> str:
@@ -69,6 +84,11 @@ class Diagnostic:
     severity: str
     message: str
     urn: str = ""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a person is told of it on the way: errors stand at the end."""
+        return self.severity == "warning" and not any(text in self.message for text in QUIET)
 
 
 @dataclass

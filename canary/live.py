@@ -11,7 +11,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from canary.events import Diagnostic, Step
-from canary.ui import QUIET, told
 
 SLOW_SECONDS = 0.5
 """What takes less is shown when it is done, if at all."""
@@ -40,7 +39,7 @@ class LiveView:
     def show(self, entry: Step | Diagnostic) -> None:
         """Take in what happened."""
         if isinstance(entry, Diagnostic):
-            if entry.severity == "warning" and not any(text in entry.message for text in QUIET):
+            if entry.is_shown:
                 self._console.print(f"warning: {entry.message}", style="yellow", markup=False)
             return
         if entry.state == "started":
@@ -48,9 +47,9 @@ class LiveView:
             return
         _, since = self._running.pop(entry.urn, (entry, time.monotonic()))
         if entry.state == "failed":
-            self._console.print(f"✗ {told(entry)} ({time.monotonic() - since:.1f} s)", style="red", markup=False)
+            self._console.print(f"✗ {entry} ({time.monotonic() - since:.1f} s)", style="red", markup=False)
         elif entry.is_shown:
-            self._console.print(f"✓ {told(entry)} ({time.monotonic() - since:.1f} s)", style="green", markup=False)
+            self._console.print(f"✓ {entry} ({time.monotonic() - since:.1f} s)", style="green", markup=False)
 
     def __rich__(self) -> RenderableType:
         now = time.monotonic()
@@ -58,5 +57,5 @@ class LiveView:
         table.add_row(self._spinner, f"{self._title} ({now - self._begin:.0f} s)")
         for step, since in list(self._running.values()):
             if now - since > SLOW_SECONDS:
-                table.add_row("", f"{told(step)} ({now - since:.0f} s)")
+                table.add_row("", f"{step} ({now - since:.0f} s)")
         return table

@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 
     from canary.events import Diagnostic, Step
 
-DOING = {
-    "create": ("creating", "created"),
-    "update": ("updating", "updated"),
-    "delete": ("deleting", "deleted"),
-    "replace": ("replacing", "replaced"),
-    "refresh": ("looking at", "looked at"),
-}
-QUIET = ("pulumi-resource-kubernetes from $PATH",)
-"""Warnings of the engine that are said better elsewhere."""
-
 
 @dataclass
 class Ui:
@@ -97,14 +87,14 @@ class Ui:
         from canary.events import Diagnostic
 
         if isinstance(entry, Diagnostic):
-            if entry.severity == "warning" and not any(text in entry.message for text in QUIET):
+            if entry.is_shown:
                 self.note(f"warning: {entry.message}")
             return
         if entry.state == "started":
             self._started[entry.urn] = time.monotonic()
         elif entry.is_shown:
             seconds = time.monotonic() - self._started.get(entry.urn, time.monotonic())
-            self.note(f"{told(entry)} ({seconds:.1f} s)")
+            self.note(f"{entry} ({seconds:.1f} s)")
 
 
 def _console(stream: TextIO) -> Console:
@@ -114,13 +104,6 @@ def _console(stream: TextIO) -> Console:
     return (
         Console(file=stream, highlight=False) if stream.isatty() else Console(file=stream, highlight=False, width=200)
     )
-
-
-def told(step: Step) -> str:
-    """Return `created Deployment website-version-1`, as far as the step has come."""
-    doing, done = DOING.get(step.op, (step.op, step.op))
-    verb = {"started": doing, "done": done}.get(step.state, f"failed: {doing}")
-    return f"{verb} {step.kind} {step.name}"
 
 
 @contextmanager
