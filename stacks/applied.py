@@ -1,12 +1,15 @@
-"""What the cluster's routes say now: which versions have a subset, and which of them get requests."""
+"""What the cluster's routes say now: which versions have a subset, which of them get requests, and how many pods each
+has.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from traffic.model import MESH, RouteTable, Target
+from traffic.model import MESH, RouteTable, Target, version_label
 from traffic.render import service_host
 
 if TYPE_CHECKING:
@@ -19,17 +22,19 @@ FEW = 20
 
 @dataclass(frozen=True, kw_only=True)
 class AppliedRoutes:
-    """The VirtualServices and DestinationRules in the namespaces of a stack's services.
+    """The VirtualServices, DestinationRules and Deployments in the namespaces of a stack's services.
 
     `subsets` are the versions that Envoys know by name, `shares` tells for each that gets requests who sends them and
     how many: `10 % in VirtualService website-istio-ns/website, rule 2`. `routed` names the services that have a
-    VirtualService, `in_mesh` says whether one of these holds for callers inside the mesh.
+    VirtualService, `in_mesh` says whether one of these holds for callers inside the mesh. `replicas` are the pods that
+    the Deployments of each version ask for.
     """
 
     subsets: frozenset[Target] = frozenset()
     shares: Mapping[Target, str] = field(default_factory=dict)
     routed: frozenset[str] = frozenset()
     in_mesh: bool = False
+    replicas: Mapping[Target, int] = field(default_factory=dict)
 
     @property
     def used(self) -> frozenset[Target]:
@@ -39,14 +44,22 @@ class AppliedRoutes:
 
 def read_applied_routes(client: Client, services: RouteTable) -> AppliedRoutes:
     """Return what the cluster's routes say of `services`; nothing where Istio's kinds are not there yet."""
+    from lightkube.resources.apps_v1 import Deployment
+
     namespaces = {service.namespace for service in services.values()}
     return applied_routes(
-        services, _list(client, "VirtualService", namespaces), _list(client, "DestinationRule", namespaces)
+        services,
+        _list(client, _istio("VirtualService"), namespaces),
+        _list(client, _istio("DestinationRule"), namespaces),
+        _list(client, Deployment, namespaces),
     )
 
 
 def applied_routes(
-    services: RouteTable, virtual_services: Iterable[Mapping[str, Any]], destination_rules: Iterable[Mapping[str, Any]]
+    services: RouteTable,
+    virtual_services: Iterable[Mapping[str, Any]],
+    destination_rules: Iterable[Mapping[str, Any]],
+    deployments: Iterable[Mapping[str, Any]] = (),
 ) -> AppliedRoutes:
     """Return what these objects, as the API server gives them, say of `services`."""
     by_host = {service_host(name, service.namespace): name for name, service in services.items()}
@@ -73,7 +86,24 @@ def applied_routes(
         shares=shares,
         routed=frozenset(routed),
         in_mesh=in_mesh,
+        replicas=_replicas(services, deployments),
     )
+
+
+def _replicas(services: RouteTable, deployments: Iterable[Mapping[str, Any]]) -> dict[Target, int]:
+    """The pods of each version, by the labels that its subset selects."""
+    by_labels = {
+        (service.namespace, name, version_label(name, version)): Target(name, version)
+        for name, service in services.items()
+        for version in service.versions
+    }
+    replicas: Counter[Target] = Counter()
+    for item in deployments:
+        labels = item["spec"]["template"]["metadata"].get("labels") or {}
+        found = by_labels.get((item["metadata"]["namespace"], labels.get("app", ""), labels.get("version", "")))
+        if found is not None:
+            replicas[found] += item["spec"].get("replicas", 1)
+    return dict(replicas)
 
 
 def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
@@ -87,12 +117,16 @@ def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], 
         yield mirror.get("destination") or {}, "copies"
 
 
-def _list(client: Client, kind: str, namespaces: Set[str]) -> list[dict[str, Any]]:
-    """The objects of a kind in `namespaces`; of many namespaces at once, since each costs a request."""
-    import httpx2
+def _istio(kind: str) -> Any:
     from lightkube.generic_resource import create_namespaced_resource
 
-    resource: Any = create_namespaced_resource(*ISTIO_API, kind, f"{kind.lower()}s")
+    return create_namespaced_resource(*ISTIO_API, kind, f"{kind.lower()}s")
+
+
+def _list(client: Client, resource: Any, namespaces: Set[str]) -> list[dict[str, Any]]:
+    """The objects of a kind in `namespaces`; of many namespaces at once, since each costs a request."""
+    import httpx2
+
     asked = sorted(namespaces) if len(namespaces) <= FEW else ["*"]
     try:
         found = [item for namespace in asked for item in client.list(resource, namespace=namespace)]

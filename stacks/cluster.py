@@ -180,8 +180,8 @@ def _refused(config: SingleConfig, error: Any) -> ClusterUnreachable:
     status = error.response.status_code
     remedies = {
         401: "the credentials are wrong or have expired: log in again, or fetch a fresh kubeconfig",
-        403: "ask for the right to read namespaces, custom resource definitions, VirtualServices and DestinationRules, "
-        "or use another context",
+        403: "ask for the right to read namespaces, custom resource definitions, Deployments, VirtualServices and "
+        "DestinationRules, or use another context",
     }
     remedy = remedies.get(status, "see what the API server's log says")
     return ClusterUnreachable(kubeconfig.describe(config), f"HTTP {status}: {error}", remedy)

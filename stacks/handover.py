@@ -21,8 +21,8 @@ class Handover:
     """What changes for the Envoys when a service's versions or routes do.
 
     `entering` get requests from now on: every Envoy must know their pods before the route is written. `ceasing` get
-    none any more: their pods stay as they are until no Envoy sends them any. `leaving` are no versions any more:
-    their subsets go, once no Envoy uses them.
+    none any more, or lose pods without getting any: their pods stay as they are until no Envoy sends them any.
+    `leaving` are no versions any more: their subsets go, once no Envoy uses them.
     """
 
     entering: frozenset[Target] = frozenset()
@@ -72,9 +72,16 @@ def _handover(
     called = used_by(name, service) if name in applied.routed else frozenset()
     return Handover(
         entering=frozenset(target for target in called - applied.used if _has_pods(settings, target)),
-        ceasing=(versions & applied.used) - used,
+        ceasing=frozenset(
+            target for target in versions - used if target in applied.used or _loses_pods(service, applied, target)
+        ),
         leaving=frozenset(known) - versions,
     )
+
+
+def _loses_pods(service: ServiceSettings, applied: AppliedRoutes, idle: Target) -> bool:
+    """An earlier run may have written the routes and ended before every Envoy had taken them."""
+    return service.versions[idle.version].replicas < applied.replicas.get(idle, 0)
 
 
 def _has_pods(settings: Settings, used: Target) -> bool:

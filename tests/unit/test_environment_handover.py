@@ -42,6 +42,12 @@ def destination_rule(*versions: str) -> dict[str, Any]:
     return {"spec": {"host": HOST, "subsets": [{"name": version, "labels": {}} for version in versions]}}
 
 
+def deployment(version: str, replicas: int, namespace: str = "shop") -> dict[str, Any]:
+    """A Deployment as the API server gives it."""
+    template = {"metadata": {"labels": {"app": "shop", "version": f"shop-{version}"}}}
+    return {"metadata": {"namespace": namespace, "name": version}, "spec": {"replicas": replicas, "template": template}}
+
+
 TWO = settings([{"to": {"version-1": 90, "version-2": 10}}], "version-1", "version-2")
 ALL_ON_1 = settings([{"to": {"version-1": 100, "version-2": 0}}], "version-1", "version-2")
 ONLY_1 = settings([{"to": "version-1"}], "version-1")
@@ -109,6 +115,28 @@ def test_a_version_that_only_a_header_rule_names_still_gets_requests() -> None:
     header = {"match": [{"headers": {"qa": {"exact": "yes"}}}], **to(version_2=100)}
     with pytest.raises(SettingsError, match="100 % in VirtualService shop/shop, rule 1"):
         refuse_loss(ONLY_1, applied(header, to(version_1=100), subsets=("version-1", "version-2")), "Pulumi.dev.yaml")
+
+
+@pytest.mark.parametrize(
+    ("deployments", "ceasing"),
+    [
+        pytest.param([deployment("version-2", 2)], {V2}, id="it loses a pod"),
+        pytest.param(
+            [deployment("version-2", 1), deployment("version-2", 1)], {V2}, id="it loses a Deployment of another name"
+        ),
+        pytest.param([deployment("version-2", 1)], set(), id="it keeps its pods"),
+        pytest.param(
+            [deployment("version-1", 2), deployment("version-2", 2, namespace="other")], set(), id="others lose pods"
+        ),
+        pytest.param([], set(), id="it has none"),
+    ],
+)
+def test_an_idle_version_that_loses_pods_may_still_be_used_after_a_run_that_ended_early(
+    deployments: list[dict[str, Any]], ceasing: set[Target]
+) -> None:
+    routes = [virtual_service(to(version_1=100))]
+    before = applied_routes(ALL_ON_1.services, routes, [destination_rule("version-1", "version-2")], deployments)
+    assert handovers(ALL_ON_1, before)["shop"] == Handover(ceasing=frozenset(ceasing))
 
 
 @pytest.mark.parametrize(
