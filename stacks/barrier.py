@@ -17,12 +17,13 @@ from urllib.parse import quote
 
 from components.istio_mesh import gateway_selector
 from stacks import kubeconfig
+from stacks.kubeconfig import ClusterUnreachable
 from stacks.settings import Settings
 from traffic.model import Target
 from traffic.render import service_host
 
 if TYPE_CHECKING:
-    from lightkube import Client
+    from lightkube import Client, SingleConfig
 
 PROXY = "istio-proxy"
 SIDECAR: dict[str, Any] = {"security.istio.io/tlsMode": "istio"}
@@ -31,6 +32,10 @@ AT_ONCE = 8
 """Envoys that are asked at a time."""
 ANSWER_SECONDS = 5.0
 PAUSE = 0.05
+
+
+class AskingForbidden(Exception):  # noqa: N818 - the name says what is wrong
+    """The Envoys may not be asked: which right is missing, and how it is given."""
 
 
 class EnvoysLag(Exception):  # noqa: N818 - the name says what is wrong
@@ -56,18 +61,21 @@ class Barrier:
     settings: Settings
     in_mesh: bool
 
-    def until_known(self, targets: Iterable[Target]) -> None:
-        """Return once every Envoy knows a pod of each of `targets`; raises EnvoysLag after `takenWithin` seconds."""
+    def until_known(self, targets: Iterable[Target], caller: str) -> None:
+        """Return once every Envoy that holds the route of the service `caller` knows a pod of each of `targets`.
+
+        Raises EnvoysLag after `takenWithin` seconds, AskingForbidden and ClusterUnreachable.
+        """
         clusters = {self._cluster(target): target for target in targets}
-        self._wait(lambda client, envoy: _unknown(client, envoy, clusters))
+        self._wait(lambda client, envoy: _unknown(client, envoy, clusters, self._cluster(Target(caller, ""))))
 
     def until_unused(self, targets: Iterable[Target]) -> None:
-        """Return once no Envoy sends requests to any of `targets`; raises EnvoysLag after `takenWithin` seconds."""
+        """Return once no Envoy sends requests to any of `targets`; raises as `until_known` does."""
         clusters = {self._cluster(target): target for target in targets}
         self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
 
     def _cluster(self, target: Target) -> str:
-        """Envoy's name for a version, as istiod gives it."""
+        """Envoy's name for a version, as istiod gives it; for the whole service where the version is empty."""
         service = self.settings.services[target.service]
         return f"outbound|{service.port}|{target.version}|{service_host(target.service, service.namespace)}"
 
@@ -76,17 +84,34 @@ class Barrier:
         config = kubeconfig.choose(self.settings.cluster)
         with kubeconfig.client(config) as client, ThreadPoolExecutor(AT_ONCE) as pool:
             while True:
-                envoys = self._envoys(client)
-                lags = {
-                    envoy: lag
-                    for envoy, lag in zip(envoys, pool.map(lambda envoy: lag_of(client, envoy), envoys), strict=True)
-                    if lag is not None and not envoy.ends
-                }
-                if not lags:
+                trouble = self._trouble(client, config, pool, lag_of)
+                if trouble is None:
                     return
                 if time.monotonic() > deadline:
-                    raise _lag(lags, self.settings.taken_within)
+                    raise trouble
                 time.sleep(PAUSE)
+
+    def _trouble(
+        self,
+        client: Client,
+        config: SingleConfig,
+        pool: ThreadPoolExecutor,
+        lag_of: Callable[[Client, Envoy], str | None],
+    ) -> Exception | None:
+        """What is to be said if it stays like this; raises AskingForbidden, which does not pass by itself."""
+        import httpx2
+
+        try:
+            envoys = self._envoys(client)
+            said = list(pool.map(lambda envoy: lag_of(client, envoy), envoys))
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code == 403:
+                raise self._forbidden(config) from None
+            return _silent(config, error)
+        except httpx2.HTTPError as error:
+            return _silent(config, error)
+        lags = {envoy: lag for envoy, lag in zip(envoys, said, strict=True) if lag is not None and not envoy.ends}
+        return _lag(lags, self.settings.taken_within) if lags else None
 
     def _envoys(self, client: Client) -> list[Envoy]:
         from lightkube.resources.core_v1 import Pod
@@ -97,6 +122,20 @@ class Barrier:
         if self.in_mesh:
             pods += client.list(Pod, namespace="*", labels=SIDECAR)
         return sorted({_envoy(pod) for pod in pods if _runs(pod)})
+
+    def _forbidden(self, config: SingleConfig) -> AskingForbidden:
+        namespace = self.settings.mesh.gateway.namespace
+        where, kind, scope = f"the namespace {namespace}", "role", f" --namespace={namespace}"
+        if self.in_mesh:
+            where, kind, scope = "all namespaces (routes hold inside the mesh)", "clusterrole", ""
+        rights = f"kubectl create {kind} ask-envoys{scope} --verb=list,get,create --resource=pods,pods/exec"
+        return AskingForbidden(
+            "the mesh's Envoys may not be asked whether they follow the routes\n"
+            f"    reason:  the rights to list `pods` and to get and create `pods/exec` in {where} are missing "
+            f"({kubeconfig.describe(config)})\n"
+            f"    remedy:  have them granted: `{rights}`, bound to this user with `kubectl create {kind}binding`; or "
+            "use another context. The same command goes on where this one stopped"
+        )
 
 
 def _envoy(pod: Any) -> Envoy:
@@ -109,12 +148,15 @@ def _runs(pod: Any) -> bool:
     return any(state.name == PROXY and state.state and state.state.running for state in states)
 
 
-def _unknown(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) -> str | None:
-    names = "|".join(f"^{re.escape(name)}$" for name in clusters)
+def _unknown(client: Client, envoy: Envoy, clusters: Mapping[str, Target], caller: str) -> str | None:
+    """An Envoy that does not know the caller itself has no route of it: a Sidecar of Istio's keeps it from there."""
+    names = "|".join(f"^{re.escape(name)}$" for name in (*clusters, caller))
     answer = _ask(client, envoy, f"clusters?format=json&filter={quote(names)}")
     if not isinstance(answer, str):
         return answer[1]
     found = json.loads(answer).get("cluster_statuses") or ()
+    if all(entry["name"] != caller for entry in found):
+        return None
     ready = {entry["name"] for entry in found if any(map(_is_healthy, entry.get("host_statuses") or ()))}
     missing = [target for name, target in clusters.items() if name not in ready]
     return f"knows no healthy pod of {_names(missing)}" if missing else None
@@ -135,7 +177,7 @@ def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) ->
 def _ask(client: Client, envoy: Envoy, path: str) -> str | tuple[None, str]:
     """What the Envoy's admin interface answers, or why it does not."""
     import httpx2
-    from httpx2.websockets import HTTPXWSException
+    from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError
 
     try:
         answer = client.exec(
@@ -147,6 +189,10 @@ def _ask(client: Client, envoy: Envoy, path: str) -> str | tuple[None, str]:
             stderr=True,
             timeout=ANSWER_SECONDS,
         )
+    except WebSocketUpgradeError as error:
+        if error.response.status_code == 403:
+            raise httpx2.HTTPStatusError(str(error), request=error.response.request, response=error.response) from None
+        return None, f"cannot be asked: HTTP {error.response.status_code}"
     except HTTPXWSException as error:  # a pod that has just gone, or a container that is just ending
         return None, f"cannot be asked: {type(error).__name__} {error}"
     except (httpx2.HTTPError, OSError, TimeoutError) as error:
@@ -158,6 +204,14 @@ def _ask(client: Client, envoy: Envoy, path: str) -> str | tuple[None, str]:
 
 def _names(targets: Iterable[Target]) -> str:
     return ", ".join(f"{target.service}/{target.version}" for target in sorted(targets))
+
+
+def _silent(config: SingleConfig, error: Exception) -> ClusterUnreachable:
+    return ClusterUnreachable(
+        kubeconfig.describe(config),
+        f"it did not say which pods hold Envoys: {error or type(error).__name__}",
+        "see that the API server answers (`kubectl get pods`); the same command goes on where this one stopped",
+    )
 
 
 def _lag(lags: Mapping[Envoy, str], seconds: int) -> EnvoysLag:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import pulumi
@@ -15,7 +16,7 @@ from components.namespace import Namespace, NamespaceArgs
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
-from stacks.barrier import Barrier, EnvoysLag
+from stacks.barrier import AskingForbidden, Barrier, EnvoysLag
 from stacks.cluster import ClusterFacts, ClusterUnreachable, namespaces_of
 from stacks.handover import handovers, used_in
 from stacks.settings import SecurityContext, ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
@@ -229,7 +230,7 @@ class Environment:
                 gateway_selector=gateway_selector(mesh.gateway.name),
                 version_header=self._settings.version_header,
                 until_let_go=until(self._barrier.until_unused, handover.leaving),
-                until_known=until(self._barrier.until_known, handover.entering),
+                until_known=until(partial(self._barrier.until_known, caller=name), handover.entering),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
@@ -274,7 +275,7 @@ def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target])
     def waited() -> None:
         try:
             wait(targets)
-        except (EnvoysLag, ClusterUnreachable) as error:
+        except (AskingForbidden, EnvoysLag, ClusterUnreachable) as error:
             raise pulumi.RunError(str(error)) from None
 
     return waited if targets else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ import pytest
 from httpx2.websockets import WebSocketUpgradeError
 
 from stacks import kubeconfig
-from stacks.barrier import Barrier, EnvoysLag
+from stacks.barrier import AskingForbidden, Barrier, EnvoysLag
+from stacks.kubeconfig import ClusterUnreachable
 from stacks.settings import Settings, load
 from traffic.model import Target
 
@@ -21,10 +23,11 @@ V2 = Target("shop", "version-2")
 CLUSTER = "outbound|80|version-2|shop.shop.svc.cluster.local"
 USING = json.dumps({"configs": [{"route_config": {"route": {"cluster": CLUSTER}}}]})
 NOT_USING = json.dumps({"configs": []})
-HEALTHY = {
-    "cluster_statuses": [{"name": CLUSTER, "host_statuses": [{"health_status": {"eds_health_status": "HEALTHY"}}]}]
-}
-EMPTY = {"cluster_statuses": [{"name": CLUSTER}]}
+SHOP = {"name": "outbound|80||shop.shop.svc.cluster.local"}
+HEALTH = {"health_status": {"eds_health_status": "HEALTHY"}}
+HEALTHY = {"cluster_statuses": [SHOP, {"name": CLUSTER, "host_statuses": [HEALTH]}]}
+EMPTY = {"cluster_statuses": [SHOP, {"name": CLUSTER}]}
+NAMELESS = {"cluster_statuses": [SHOP]}
 Answers = dict[str, list[Any]]
 
 
@@ -79,6 +82,7 @@ def mesh(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Envoys]:
             yield envoys
 
         monkeypatch.setattr(kubeconfig, "choose", lambda cluster: None)
+        monkeypatch.setattr(kubeconfig, "describe", lambda config: "context a")
         monkeypatch.setattr(kubeconfig, "client", client)
         return envoys
 
@@ -107,9 +111,54 @@ def test_an_envoy_that_keeps_a_route_is_named_with_the_remedy(settings: Settings
 def test_a_version_is_known_once_every_envoy_has_a_healthy_pod_of_it(
     settings: Settings, mesh: Callable[..., Envoys]
 ) -> None:
-    envoys = mesh({"a": [json.dumps({}), json.dumps(EMPTY), json.dumps(HEALTHY)]})
-    Barrier(settings, in_mesh=False).until_known([V2])
+    envoys = mesh({"a": [json.dumps(NAMELESS), json.dumps(EMPTY), json.dumps(HEALTHY)]})
+    Barrier(settings, in_mesh=False).until_known([V2], "shop")
     assert envoys.answers["a"] == [json.dumps(HEALTHY)], "neither the name nor a cluster without pods is enough"
+
+
+def test_an_envoy_that_is_kept_from_the_calling_service_is_not_waited_for(
+    settings: Settings, mesh: Callable[..., Envoys]
+) -> None:
+    mesh({"a": [json.dumps(HEALTHY)], "in-a-narrow-sidecar": [json.dumps({})]})
+    Barrier(settings, in_mesh=True).until_known([V2], "shop")
+
+
+@pytest.mark.parametrize(
+    ("in_mesh", "said"),
+    [
+        (False, "in the namespace istio-ingress"),
+        (False, "kubectl create role ask-envoys --namespace=istio-ingress --verb=list,get,create"),
+        (True, "in all namespaces"),
+        (True, "kubectl create clusterrole ask-envoys --verb=list,get,create --resource=pods,pods/exec"),
+    ],
+)
+def test_who_may_not_ask_the_envoys_is_told_at_once_which_right_is_missing(
+    settings: Settings, mesh: Callable[..., Envoys], in_mesh: bool, said: str
+) -> None:
+    request = httpx2.Request("GET", "https://cluster/exec")
+    mesh({"a": [WebSocketUpgradeError(httpx2.Response(403, request=request))]})
+    with pytest.raises(AskingForbidden, match=re.escape(said)) as error:
+        Barrier(settings.model_copy(update={"taken_within": 600}), in_mesh=in_mesh).until_unused([V2])
+    assert "to list `pods` and to get and create `pods/exec`" in str(error.value)
+
+
+def test_an_api_server_that_is_silent_for_a_moment_is_asked_again(
+    settings: Settings, mesh: Callable[..., Envoys]
+) -> None:
+    envoys = mesh({"a": [NOT_USING]})
+    answers: list[Any] = [httpx2.ConnectError("refused"), envoys.pods]
+
+    def listed(kind: object, **_: object) -> Any:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    envoys.list = listed  # type: ignore[method-assign]
+    Barrier(settings, in_mesh=False).until_unused([V2])
+    answers[:] = [httpx2.ConnectError("refused")]
+    with pytest.raises(ClusterUnreachable, match="it did not say which pods hold Envoys: refused"):
+        Barrier(settings, in_mesh=False).until_unused([V2])
 
 
 def test_a_pod_that_has_just_gone_is_asked_no_more(settings: Settings, mesh: Callable[..., Envoys]) -> None:

@@ -38,7 +38,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
 
     def record(what: str) -> Any:
-        def wait(self: Barrier, targets: Iterable[Target]) -> None:
+        def wait(self: Barrier, targets: Iterable[Target], **_: str) -> None:
             calls.append(f"{what} {', '.join(target.version for target in sorted(targets))}")
 
         return wait
@@ -128,7 +128,7 @@ def test_nothing_after_a_barrier_is_touched_when_an_envoy_lags(
     method: str,
     untouched: set[str],
 ) -> None:
-    def lag(self: Barrier, targets: Iterable[Target]) -> None:
+    def lag(self: Barrier, targets: Iterable[Target], **_: str) -> None:
         raise EnvoysLag("istio-ingress/a lags")
 
     monkeypatch.setattr(Barrier, method, lag)
