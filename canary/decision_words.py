@@ -65,7 +65,8 @@ class Explanation:
 
         outcome = self.decision.outcome
         if isinstance(outcome, Forwarded):
-            return f"goes to {_or([_share(share) for share in outcome.shares])}."
+            end = "." if outcome.is_taken else f", whose sidecar answers 400: {outcome.path!r} is no path."
+            return f"goes to {_or([_share(share) for share in outcome.shares])}{end}"
         if isinstance(outcome, Redirected):
             return f"is redirected ({outcome.status}) to {outcome.location}"
         if isinstance(outcome, Answered):
@@ -261,6 +262,7 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "service": decision.service,
         "gateway": decision.gateway,
         "rule": rule,
+        "sticks": decision.sticks,
         "result": _outcome(decision),
         "words": [f"{explanation.asked} {explanation.result}", *explanation.details],
         "before": [_passed(explanation, passed) for passed in decision.passed],

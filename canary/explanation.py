@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -64,7 +65,9 @@ def request_of(settings: Settings, question: Question) -> Request:
     named = question.host or next((value for name, value in pairs if name.lower() == "host"), None)
     if not question.path.startswith("/"):
         raise Failure(
-            f"{question.path!r} is not a path", ExitCode.CONFIG, remedy=f"write it with / first: /{question.path}"
+            f"{question.path!r} is not a path",
+            ExitCode.CONFIG,
+            remedy=f"write it with / first: {shlex.quote(f'/{question.path}')}",
         )
     asked = Request(
         headers=tuple((name, value) for name, value in pairs if name.lower() != "host"),

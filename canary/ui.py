@@ -101,9 +101,8 @@ def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
     # Where no terminal says how wide it is, lines are for programs and logs: they are not broken.
-    return (
-        Console(file=stream, highlight=False) if stream.isatty() else Console(file=stream, highlight=False, width=200)
-    )
+    # What people write is text: `:b:` in a header is no picture.
+    return Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else 200)
 
 
 @contextmanager

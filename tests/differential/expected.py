@@ -32,7 +32,7 @@ from traffic.simulate import (
     Unrouted,
 )
 
-ABORTED, LATE = "fault filter abort", "upstream request timeout"
+ABORTED, LATE, NOT_TAKEN = "fault filter abort", "upstream request timeout", "Bad Request"
 """What Envoy writes into its own answers."""
 Values = dict[str, tuple[str, ...]]
 
@@ -148,25 +148,31 @@ def _aborted(decision: Decision, status: int) -> Expected:
 def _forwarded(decision: Decision, outcome: Forwarded, asked: Asked) -> Expected:
     seen = decision.request.seen
     assert seen is not None
+    if not outcome.is_taken:
+        headers = tuple(_answer(outcome, share, ()) | _cors(decision) for share in outcome.shares)
+        return replace(_of_envoy(decision, 400, *headers), body=NOT_TAKEN)
     order = Order.of(asked)
     tries, status = order.tries(outcome.retries)
     is_late = outcome.timeout is not None and order.delay > outcome.timeout
     copies = Counter(map(pod_of, outcome.mirrors))
     own = () if is_late else order.headers
-    cors = {name: (value,) for name, value in decision.cors.items()}
     # A copy at the same pod counts among the times that it is to fail.
     uncertain = order.times is not None and any(pod_of(share) in copies for share in outcome.shares)
     visits = {pod_of(share): Counter({pod_of(share): tries}) + copies for share in outcome.shares}
     return Expected(
         decision=decision,
         status=None if uncertain else 504 if is_late else status,
-        headers={pod_of(share): (_answer(outcome, share, own) | cors,) for share in outcome.shares},
+        headers={pod_of(share): (_answer(outcome, share, own) | _cors(decision),) for share in outcome.shares},
         body=LATE if is_late else None,
         visits={} if uncertain else visits,
         path=outcome.path,
         host=outcome.authority,
         request_headers=changed(dict(seen.headers), outcome.request_headers),
     )
+
+
+def _cors(decision: Decision) -> Values:
+    return {name: (value,) for name, value in decision.cors.items()}
 
 
 def _answer(outcome: Forwarded, share: Share, own: tuple[Header, ...]) -> Values:

@@ -41,6 +41,10 @@ REGEX_REWRITES = (
     {"match": "[aeiou]*$", "rewrite": "/end"},
     {"match": "nothing-like-it", "rewrite": "/x"},
     {"match": "^/", "rewrite": "/v2/"},
+    {"match": "^/shop", "rewrite": "shop"},
+    {"match": "^/api", "rewrite": "/<a b>"},
+    {"match": "/[a-z]+", "rewrite": "/../\\\\\\0"},
+    {"match": "^/shop(.*)$", "rewrite": "\\1"},
 )
 CHANGED = ("x-tier", "x-new", "x-user", "x-color")
 """Headers that rules set, add and remove, of requests and of answers."""

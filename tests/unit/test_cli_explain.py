@@ -296,3 +296,15 @@ def test_hosts_that_the_mesh_does_not_know_follow_its_policy(tmp_path: Path) -> 
     known = "  istio-canary:egress: {pay: {hosts: [pay.example], ports: [{number: 443, protocol: TLS}]}}\n"
     file.write_text(closed + known, encoding="utf-8")
     assert "a host of egress pay" in explain("shop", "--from", "cart", "--host", "pay.example").stdout
+
+
+def test_what_a_person_writes_is_told_as_it_is_written() -> None:
+    told = explain("shop", "-H", "x-a: 1:b:2").output
+    assert "x-a: 1:b:2" in told, f"`:b:` is text, no picture: {told}"
+
+
+def test_a_rewrite_that_leaves_no_path_is_told(tmp_path: Path) -> None:
+    rewrite = "rewrite: {uriRegexRewrite: {match: ^/only, rewrite: b}}"
+    rewriting = STACK.replace("{exact: /only}}], to: one}", f"{{regex: /only/.*}}}}], to: one, {rewrite}}}")
+    (tmp_path / "Pulumi.dev.yaml").write_text(rewriting, encoding="utf-8")
+    assert "goes to one, whose sidecar answers 400: 'b/x' is no path." in explain("strict", "/only/x").output

@@ -107,6 +107,10 @@ REWRITES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ({"match": [{"uri": {"prefix": "/b"}}, {"uri": {"prefix": "/a"}}]}, {"uri": "/c"}, "/a/b", "/c/b"),
     ({}, {"uriRegexRewrite": {"match": "/a/", "rewrite": "/"}}, "/a/a/a/b?/a/", "/a/b?/a/"),
     ({}, {"authority": "other.example"}, "/a/./b#c", "/a/b"),
+    # The version's sidecar normalises what the rewrite made.
+    (uri(prefix="/a"), {"uri": r"/\1"}, "/a/x", "//1/x"),
+    ({}, {"uriRegexRewrite": {"match": "^/a", "rewrite": "/../<b>"}}, "/a/x?q", "/%3Cb%3E/x?q"),
+    ({}, {"uriRegexRewrite": {"match": "^/a(.*)$", "rewrite": r"\1"}}, "/a?q", "/a?q"),
 ]
 
 
@@ -129,6 +133,14 @@ def test_paths_are_rewritten_as_envoy_does(rule: dict[str, Any], rewrite: dict[s
 )
 def test_regexes_replace_as_re2_does(pattern: str, replacement: str, text: str, result: str) -> None:
     assert replace_all(pattern, replacement, text) == result
+
+
+@pytest.mark.parametrize("replacement", ["b", "/a b", "/é"])
+def test_a_rewrite_that_leaves_no_path_is_answered_by_the_versions_sidecar(replacement: str) -> None:
+    rewrite = {"uriRegexRewrite": {"match": "^/a", "rewrite": replacement}}
+
+    assert not forwarded({"rewrite": rewrite}, Request(path="/a/x")).is_taken, "measured: its sidecar answers 400"
+    assert forwarded({"rewrite": rewrite}, Request(path="/x")).is_taken
 
 
 def test_the_version_sees_the_callers_authority_unless_it_is_rewritten() -> None:

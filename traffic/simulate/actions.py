@@ -9,7 +9,7 @@ from traffic.fields import seconds
 from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, target
 from traffic.simulate.conditions import text_matches
 from traffic.simulate.decision import Aborted, Answered, Delayed, Forwarded, Redirected, RetryPolicy, Share
-from traffic.simulate.path import rewritten
+from traffic.simulate.path import received, rewritten
 from traffic.simulate.request import DEFAULT_PORTS, Seen
 from traffic.sticky import Step
 
@@ -30,15 +30,18 @@ def outcome(step: Step, service: str, uri: StringMatch | None, seen: Seen) -> Fo
         return Answered(answer.status, answer.body or "", response_headers=headers.response)
     if rule.cors_policy is not None and _is_preflight(rule.cors_policy, seen):
         return Answered(200, headers=_preflight(rule.cors_policy, seen))
+    path = rewritten(rule.rewrite, uri, seen.path) + seen.query
+    taken = received(path)
     return Forwarded(
         shares=tuple(_shares(step, service)),
-        path=rewritten(rule.rewrite, uri, seen.path) + seen.query,
+        path=path if taken is None else taken,
         authority=(rule.rewrite and rule.rewrite.authority) or seen.authority,
         request_headers=headers.request,
         response_headers=headers.response,
         timeout=seconds(rule.timeout) if rule.timeout else None,
         retries=retry_policy(rule.retries),
         mirrors=tuple(_mirrors(rule, service)),
+        is_taken=taken is not None,
     )
 
 

@@ -41,7 +41,7 @@ class Forwarded:
     """The request goes to a version. `path` has the query and is, like `authority`, what the version sees.
 
     `timeout` is in seconds, None where there is none; `retries` None where there are none. `mirrors` get a copy each,
-    with their probability.
+    with their probability. Not `is_taken`: a rewrite made a path for which the sidecars there answer 400.
     """
 
     shares: tuple[Share, ...]
@@ -52,6 +52,7 @@ class Forwarded:
     timeout: float | None = None
     retries: RetryPolicy | None = None
     mirrors: tuple[Share, ...] = ()
+    is_taken: bool = True
 
 
 @dataclass(frozen=True)

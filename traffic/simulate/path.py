@@ -41,16 +41,27 @@ def normalized(path: str) -> str | None:
     return "/" + "/".join(kept)
 
 
+def received(target: str) -> str | None:
+    """Return path and query as a version sees them, or None where its sidecar answers 400.
+
+    The sidecar normalises what a rewrite at the caller made, as that had normalised what it was sent.
+    """
+    path, question, query = target.split("#", 1)[0].partition("?")
+    clean = normalized(path)
+    return None if clean is None else f"{clean}{question}{query}"
+
+
 def rewritten(rewrite: Rewrite | None, uri: StringMatch | None, path: str) -> str:
     """Return the path that the version sees; `path` is normalised, `uri` is the condition that it met.
 
     `rewrite.uri` stands for what `uri` matched: its prefix, or all of the path; without a `uri` that is the first `/`.
-    Nothing is joined with care: /shop rewritten to / turns /shop/cart into //cart.
+    Nothing is joined with care: /shop rewritten to / turns /shop/cart into //cart. Where nothing is left,
+    the path stays.
     """
     if rewrite is None:
         return path
     if rewrite.uri_regex_rewrite is not None:
-        return replace_all(rewrite.uri_regex_rewrite.match, rewrite.uri_regex_rewrite.rewrite, path)
+        return replace_all(rewrite.uri_regex_rewrite.match, rewrite.uri_regex_rewrite.rewrite, path) or path
     if rewrite.uri is None:
         return path
     prefix = "/" if uri is None else path if uri.prefix is None else uri.prefix
