@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from stacks.problems import Finding, Location, nearest, shown
 from stacks.settings_model import Settings
-from traffic.fields import WRONG
+from traffic.fields import DURATION, WRONG
 from traffic.model import ONE_VERSION, WEIGHTS
 
 Schema = dict[str, Any]
@@ -55,7 +55,8 @@ def _finding(error: Any, location: Location) -> Finding:
         what = f"{shown(value)} is {'less' if 'ge' in context else 'more'} than {bound}"
         return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
     if value in ("", [], {}):
-        return Finding(location, "there is nothing in it", _allowed(schema), _example(schema), shown(value))
+        remedy = _example(schema) if value == "" else "put an entry in it, or take the key out"
+        return Finding(location, "there is nothing in it", _allowed(schema), remedy, shown(value))
     return Finding(location, _wrong_kind(value, schema), _allowed(schema), _convert(value, schema), shown(value))
 
 
@@ -104,6 +105,10 @@ def _convert(value: Any, schema: Schema) -> str:
     kinds = {option.get("type") for option in _options(schema)}
     if value is None:
         return "give it a value, or take the key out"
+    if isinstance(value, (int, float)) and any(
+        option.get("pattern") == f"^({DURATION})$" for option in _options(schema)
+    ):
+        return f"write {shown(value)}s if seconds are meant; or ms, m, h in the place of s"
     if "string" in kinds and isinstance(value, (bool, int, float)):
         examples = schema.get("examples")
         return f'put it in quotes: "{shown(value)}"' if not examples else f"write {shown(examples[0])}, in quotes"
@@ -115,7 +120,25 @@ def _convert(value: Any, schema: Schema) -> str:
         return "write true or false, without quotes"
     if "array" in kinds and isinstance(value, (str, int)):
         return f"make a list of it: [{shown(value)}]"
-    return _example(schema)
+    if "array" in kinds and isinstance(value, dict) and _is_block_of(value, _step(schema, 0) or {}):
+        return f"make a list of it: [{shown(value)}]"
+    inside = next((key for key in _first_keys(schema, value)), None)
+    return f"write {shown({inside: value})}, for example" if inside else _example(schema)
+
+
+def _is_block_of(value: dict[Any, Any], schema: Schema) -> bool:
+    return bool(value) and any(value.keys() <= option.get("properties", {}).keys() for option in _options(schema))
+
+
+def _first_keys(schema: Schema, value: Any) -> Iterator[str]:
+    """The first key of a block that says by itself what the value says: {exact: …}, {value: …}, {mode: …}."""
+    kinds = {str: ("string",), int: ("integer", "number"), float: ("number",)}.get(type(value), ())
+    for option in _options(schema):
+        key, inner = next(iter(option.get("properties", {}).items()), ("", {}))
+        if set(option.get("required", ())) <= {key} and any(
+            kind.get("type") in kinds and value in kind.get("enum", [value]) for kind in _options(inner)
+        ):
+            yield key
 
 
 def _add(location: Location, schema: Schema) -> str:

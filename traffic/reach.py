@@ -5,6 +5,7 @@ What is found is certain; a rule that only several earlier ones together cover i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from traffic.model import Match, Route, Rule, StringMatch, cookie_pattern
@@ -13,6 +14,8 @@ from traffic.simulate.conditions import lowered
 
 EVERY_REQUEST = Match.model_construct()
 """The match of a rule without `match`: it has no condition."""
+LITERAL = re.compile(r"(?:[^\\.+*?()|\[\]{}^$]|\\[^0-9A-Za-z])+")
+"""A regular expression, or the begin of one, that stands for one text."""
 
 
 def covered_by(route: Route, index: int) -> int | None:
@@ -75,11 +78,22 @@ def _is_narrower(narrow: StringMatch | None, wide: StringMatch) -> bool:
     """Whether every text that `narrow` takes is taken by `wide`."""
     if narrow is None:
         return False
+    narrow, wide = _without_regex(narrow), _without_regex(wide)
     if narrow == wide or wide.present:
         return True
     if narrow.exact is not None:
         return text_matches(wide, narrow.exact)
     return narrow.prefix is not None and wide.prefix is not None and narrow.prefix.startswith(wide.prefix)
+
+
+def _without_regex(want: StringMatch) -> StringMatch:
+    """What `abc` and `abc.*` say, in plainer words; no header, path or parameter has a line break."""
+    pattern = want.regex or ""
+    text = pattern.removesuffix(".*")
+    if not LITERAL.fullmatch(text):
+        return want
+    text = re.sub(r"\\(.)", r"\1", text)
+    return StringMatch(prefix=text) if pattern.endswith(".*") else StringMatch(exact=text)
 
 
 def _with_cookie(match: Match) -> Mapping[str, StringMatch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 
 from stacks.checks.places import Place, lets_in, places
 from stacks.checks.view import Service, View, entries
@@ -10,6 +11,7 @@ from stacks.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
 from traffic.model import Match, Redirect, Retries, Rule, StringMatch
 from traffic.reach import covers
+from traffic.simulate.path import normalized, received, rewritten
 
 LEAST_BACKOFF = 0.025
 GROWTH_OF_BACKOFF = 10
@@ -23,6 +25,7 @@ def check(view: View) -> Iterator[Finding]:
             if rule is not None:
                 location = (*service.location, "route", index)
                 yield from _check_timeout(rule, location)
+                yield from _check_rewrite(rule, location)
                 yield from _check_redirect(view, service, index, rule, location)
 
 
@@ -63,6 +66,38 @@ def longest_pauses(retries: Retries) -> float:
 def _duration(amount: float) -> str:
     milliseconds = round(amount * 1000)
     return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"
+
+
+def _check_rewrite(rule: Rule, location: Location) -> Iterator[Finding]:
+    """A path that some request certainly has must be a path still when it is rewritten."""
+    if rule.rewrite is None:
+        return
+    regex = rule.rewrite.uri_regex_rewrite
+    key, text = (("uriRegexRewrite", "rewrite"), regex.rewrite) if regex else (("uri",), rule.rewrite.uri)
+    for match in rule.match or (Match.model_construct(),):
+        for path in _paths(match):
+            new = rewritten(rule.rewrite, match.uri, path)
+            if received(new) is not None:
+                continue
+            better = quote(text or "", safe="/%\\?=&;:@!$'()*+,~")
+            yield Finding(
+                (*location, "rewrite", *key),
+                f"{path} would become {new!r}, which the version's sidecar answers with 400",
+                "what leaves a path: it begins with / and has neither spaces nor letters beyond ASCII",
+                f"write {shown(better if better.startswith('/') else f'/{better}')}",
+                shown(text),
+            )
+            return
+
+
+def _paths(match: Match) -> Iterator[str]:
+    """Paths that the match takes, as Envoy compares them."""
+    if match.uri is None or match.uri.prefix is not None:
+        prefix = match.uri.prefix if match.uri and match.uri.prefix else "/"
+        texts = [prefix, f"{prefix}x", f"{prefix}/x"]
+    else:
+        texts = [match.uri.exact] if match.uri.exact else []
+    yield from (text for text in texts if normalized(text) == text)
 
 
 def _check_redirect(view: View, service: Service, index: int, rule: Rule, location: Location) -> Iterator[Finding]:

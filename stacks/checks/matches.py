@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from stacks.checks.places import Place, lets_in, places
 from stacks.checks.view import Service, View
@@ -11,6 +12,7 @@ from stacks.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import MESH, Match, Rule, StringMatch
 from traffic.reach import covers
 from traffic.simulate import text_matches
+from traffic.simulate.path import normalized
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -21,6 +23,8 @@ def check(view: View) -> Iterator[Finding]:
             for number, match in enumerate(rule.match if rule else ()):
                 location = (*service.location, "route", index, "match", number)
                 yield from _check_contradiction(match, location)
+                yield from _check_path(match, location)
+                yield from _check_spaces(match, location)
                 if found is not None:
                     yield from _Check(service, found, match, location).findings()
 
@@ -152,6 +156,39 @@ def _check_contradiction(match: Match, location: Location) -> Iterator[Finding]:
                 f"take {name} out of headers or of withoutHeaders",
                 shown(forbidden.model_dump(exclude_none=True)),
             )
+
+
+def _check_path(match: Match, location: Location) -> Iterator[Finding]:
+    """Paths are compared as Envoy normalises them; what follows a prefix is not known, and an x changes nothing."""
+    if match.uri is None or match.uri.regex is not None:
+        return
+    key, rest = ("exact", "") if match.uri.exact is not None else ("prefix", "x")
+    text = match.uri.exact or match.uri.prefix or ""
+    if normalized(text + rest) == text + rest:
+        return
+    clean = normalized(quote(text, safe="/%\\;=:@!$&'()*+,~") + rest)
+    yield Finding(
+        (*location, "uri", key),
+        f"no request's path {'begins with' if rest else 'is'} {text!r}: Envoy compares paths after it cleaned them",
+        "a path without . and .. between slashes and without \\, letters and digits as they are, others like %C3%A9",
+        f"write {{{key}: {clean.removesuffix(rest)}}}" if clean else "take it out: Envoy answers such paths with 400",
+        shown(text),
+    )
+
+
+def _check_spaces(match: Match, location: Location) -> Iterator[Finding]:
+    for key, conditions in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
+        for name, want in conditions.items():
+            text = want.exact if want.exact is not None else want.prefix
+            clean = text and (text.strip(" \t") if want.exact else text.lstrip(" \t"))
+            if text != clean:
+                yield Finding(
+                    (*location, key, name, "exact" if want.exact else "prefix"),
+                    "no header's value is so: Envoy takes spaces away at its ends",
+                    "text that neither begins nor ends with a space",
+                    f"write {shown(clean)}" if clean else "write {present: true} for any value",
+                    shown(text),
+                )
 
 
 def _with_header(name: str, want: StringMatch) -> Rule:

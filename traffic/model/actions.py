@@ -100,13 +100,19 @@ def _cors_header(value: str) -> str:
 
 def _origin(value: StringMatch) -> StringMatch:
     text = value.exact or value.prefix
-    if value.present or (text is not None and text != "*" and not re.match(r"[a-z][-+.a-z0-9]*://|null$", text)):
+    pattern = r"[a-z][-+.a-z0-9]*://[^/]*|null" if value.exact else r"[a-z][-+.a-z0-9]*://[^/]*"
+    if value.present or (text is not None and text != "*" and not re.fullmatch(pattern, text)):
+        host = re.sub(r"^[a-z][-+.a-z0-9]*://", "", text or "").split("/")[0]
         raise wrong(
             "an origin is not compared so" if value.present else f"no origin is or begins with {text!r}",
             "exact or prefix with a scheme and no path, such as https://shop.example.com, '*' for all, or regex",
-            f"write {{exact: https://{text}}}" if text and "/" not in text else "write {exact: 'https://…'}",
+            f"write {{exact: {_scheme_of(text)}://{host}}}" if text and host else "write {exact: 'https://…'}",
         )
     return value
+
+
+def _scheme_of(origin: str) -> str:
+    return origin.split("://")[0] if "://" in origin else "https"
 
 
 def _rooted(value: str) -> str:
