@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from traffic.candidates import candidate, token
+from traffic.candidates import candidate, text, token
 from traffic.model import MESH, Match, Rule
 from traffic.reach import EVERY_REQUEST, covered_by
 from traffic.simulate import Entry, Request, Simulator, conditions, entries
@@ -46,7 +46,7 @@ def sample_request(simulator: Simulator, service: str, index: int, *, seed: int 
         for attempt in range(TRIES):
             entry, match = ways[attempt % len(ways)]
             plain = attempt < len(ways)
-            request = candidate([match], earlier, _at(entry, named, rng, plain), rng, plain)
+            request = candidate([match], earlier, _at(entry, match, named, rng, plain), rng, plain)
             if _can_be_sent(request) and _meets(simulator, service, index, request):
                 return request
     except re.error as error:
@@ -80,12 +80,14 @@ def _why_not_outside(simulator: Simulator, service: str, index: int) -> str:
     return f"rule {index + 1} asks for a gateway or a port that the service is not at"
 
 
-def _at(entry: Entry, named: bool, rng: random.Random, plain: bool) -> Request:
-    """A request at the entry, for one of its hosts.
+def _at(entry: Entry, match: Match, named: bool, rng: random.Random, plain: bool) -> Request:
+    """A request at the entry, for one of its hosts; of many one that begins as the match asks.
 
     Where every host is taken none is named, so that the gateway's own address is sent; unless rules look at the host.
     """
     first = "canary-verify" if plain else token(rng)
+    if match.authority is not None and match.authority.exact is None:
+        first = text([match.authority], rng, plain).rstrip(".")
     authority = entry.domain.replace("*", first, 1)
     if entry.domain == "*":
         authority = f"{first}.invalid" if named else ""

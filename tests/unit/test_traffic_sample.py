@@ -55,6 +55,14 @@ def test_a_wildcard_gets_a_host_of_its_own() -> None:
     assert found == Request(authority="canary-verify.example.com", port=9191)
 
 
+@pytest.mark.parametrize("want", [{"prefix": "eu."}, {"prefix": "eu"}, {"regex": r"eu\..*"}])
+def test_a_host_of_a_wildcard_begins_as_the_rule_asks(want: dict[str, str]) -> None:
+    found = sampled(route({"authority": want}, None), 0, hosts=["*.example.com"], gatewayPort=9191)
+    assert isinstance(found, Request), found
+    assert found.authority.startswith("eu")
+    assert found.authority.endswith(".example.com")
+
+
 def test_a_host_is_named_where_rules_look_at_it() -> None:
     rules = route({"authority": {"prefix": "10."}}, None)
     assert sampled(rules, 1) == Request(authority="canary-verify.invalid", port=80), (
