@@ -51,13 +51,15 @@ class VersionArgs:
 class VersionedServiceArgs:
     """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
 
-    `idle` names the versions that no route sends requests to: `deploy_idle` builds these.
+    `speaks_tls` says that the pods end TLS by themselves, which their sidecars have to let through. `idle` names the
+    versions that no route sends requests to: `deploy_idle` builds these.
     """
 
     service: str
     namespace: pulumi.Input[str]
     port: pulumi.Input[int]
     versions: Mapping[str, VersionArgs]
+    speaks_tls: bool = False
     idle: frozenset[str] = frozenset()
     ready_within: int = 300
 
@@ -117,16 +119,25 @@ class VersionedService(Component):
         )
 
     def _service(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.Service:
-        """The Deployments are waited for; waiting for endpoints too would hang where all have 0 replicas."""
+        """The Deployments are waited for; waiting for endpoints too would hang where all have 0 replicas.
+
+        A sidecar takes Istio's TLS and plain text at a port of HTTP, and resets all other TLS (measured); at a port of
+        HTTPS it lets TLS through to the container (Istio: "Protocol Selection").
+        """
+        port = k8s.core.v1.ServicePortArgs(
+            name=PORT_NAME,
+            port=args.port,
+            target_port=PORT_NAME,
+            protocol="TCP",
+            app_protocol="https" if args.speaks_tls else None,
+        )
         return k8s.core.v1.Service(
             f"{name}-service",
             metadata=_metadata(args.service, args, annotations={"pulumi.com/skipAwait": "true"}),
             spec=k8s.core.v1.ServiceSpecArgs(
                 type="ClusterIP",
                 selector={"app": args.service},
-                ports=[
-                    k8s.core.v1.ServicePortArgs(name=PORT_NAME, port=args.port, target_port=PORT_NAME, protocol="TCP")
-                ],
+                ports=[port],
             ),
             opts=self._child(),
         )

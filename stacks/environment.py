@@ -203,6 +203,7 @@ class Environment:
                 versions={
                     version: version_args(name, version, settings) for version, settings in service.versions.items()
                 },
+                speaks_tls=service.speaks_tls,
                 idle=frozenset(version for version in service.versions if Target(name, version) not in self._used),
                 ready_within=self._settings.ready_within,
             ),

@@ -153,7 +153,7 @@ func TestFinishesWhatIsUnderWayWhenItIsToEnd(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	server := newEcho("")
-	go func() { ended <- serve(ctx, []string{address}, server, 10*time.Second) }()
+	go func() { ended <- serve(ctx, []string{address}, nil, server, 10*time.Second) }()
 	status := make(chan int, 1)
 	go func() {
 		request, _ := http.NewRequest("GET", "http://"+address, nil)

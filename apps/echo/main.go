@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"log"
@@ -31,17 +32,27 @@ func main() {
 	listen := flag.String("listen", ":8080", "addresses to listen on, with ',' between them")
 	version := flag.String("version", os.Getenv("ECHO_VERSION"), "what answers name as the version (or ECHO_VERSION)")
 	grace := flag.Duration("grace", 20*time.Second, "how long requests may go on after SIGTERM")
+	certificate := flag.String("certificate", "", "file of a TLS certificate; with it, nothing but TLS is spoken")
+	key := flag.String("key", "", "file of the certificate's key")
+	authority := flag.String("client-authority", "", "file of the authority of callers' certificates, if they need any")
 	flag.Parse()
 
+	security, err := tlsFrom(*certificate, *key, *authority)
+	if err != nil {
+		log.Fatal(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := serve(ctx, strings.Split(*listen, ","), newEcho(*version), *grace); err != nil {
+	if err := serve(ctx, strings.Split(*listen, ","), security, newEcho(*version), *grace); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// serve answers on all addresses until ctx ends, and then lets the requests that are under way finish.
-func serve(ctx context.Context, addresses []string, handler http.Handler, grace time.Duration) error {
+// serve answers on all addresses until ctx ends, and then lets the requests that are under way finish. With security it
+// speaks TLS.
+func serve(
+	ctx context.Context, addresses []string, security *tls.Config, handler http.Handler, grace time.Duration,
+) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, len(addresses))
 	var serving sync.WaitGroup
@@ -49,6 +60,9 @@ func serve(ctx context.Context, addresses []string, handler http.Handler, grace 
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			return err
+		}
+		if security != nil {
+			listener = tls.NewListener(listener, security)
 		}
 		log.Printf("listening on %s", listener.Addr())
 		serving.Go(func() {

@@ -26,6 +26,7 @@ def check(view: View) -> Iterator[Finding]:
                 yield from _check_port(service, port, ports, (*location, "ports", index))
         for location, policy in _policies(service):
             yield from _check_tls(view, service, policy, location)
+            yield from _check_own_tls(service, policy, location)
             yield from _check_failover(service, policy, location)
 
 
@@ -129,6 +130,20 @@ def _check_tls(view: View, service: Service, policy: TrafficPolicy, location: Lo
             "take tls out: Istio chooses what the pods take",
             shown(policy.tls.mode.value),
         )
+
+
+def _check_own_tls(service: Service, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:
+    """A sidecar does not look into requests to pods that end TLS by themselves: it takes them for TLS of the caller."""
+    if policy.tls is None or policy.tls.mode not in (TlsMode.SIMPLE, TlsMode.MUTUAL) or not service.routing.in_mesh:
+        return
+    yield Finding(
+        (*location, "tls", "mode"),
+        f"with {policy.tls.mode.value} the pods end TLS by themselves, and Istio leaves requests for them from inside "
+        "the mesh alone: the route would not hold for these",
+        "SIMPLE and MUTUAL for services whose route holds at gateways only",
+        f"take mesh out of {key_path((*service.location, 'gateways'))}, or tls out",
+        shown(policy.tls.mode.value),
+    )
 
 
 def _check_failover(service: Service, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from tests.e2e.tools import Cluster
 
 HOUR = timedelta(hours=1)
 Pair = dict[str, bytes]
@@ -61,3 +65,11 @@ class Authority:
             .not_valid_before(now - HOUR)
             .not_valid_after(now + HOUR)
         )
+
+
+def bring_secret(cluster: Cluster, name: str, content: Pair) -> None:
+    """Put a Secret beside the gateway."""
+    data = {key: base64.b64encode(value).decode() for key, value in content.items()}
+    metadata = {"name": name, "namespace": "istio-ingress"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
+    cluster.kubectl("apply", "--filename=-", stdin=json.dumps(secret))

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.e2e import tokens
+from tests.e2e.certificates import Authority, bring_secret
 from tests.e2e.routing import Lab, config_of, installs_mesh
 from tests.e2e.routing_judge import check, cookie_of, pods_of
 from tests.e2e.tools import Project, wait_until
@@ -26,7 +27,11 @@ IN_WORDS = {
     "load-balancer", "passthrough", "consistent-hash", "warmup", "locality", "connection-pool", "outlier-detection",
 }  # fmt: skip
 """The examples that the page tells in words alone."""
-EXAMPLES = [example for example in examples() if example.lines and not installs_mesh(example.file)]
+TLS_TO_PODS = next(example for example in examples() if example.file.stem == "tls-to-pods")
+"""Has other pods than the rest, and so a test of its own."""
+EXAMPLES = [
+    example for example in examples() if example.lines and not installs_mesh(example.file) and example != TLS_TO_PODS
+]
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +251,25 @@ def test_envoy_is_told_to_weigh_localities(lab: Lab) -> None:
         "localities count in Envoy",
         20,
     )
+
+
+def test_the_gateway_begins_tls_with_pods_that_end_it_by_themselves(lab: Lab) -> None:
+    """Last, since the pods are others: they have certificates, which the gateway checks as it is told."""
+    authority = Authority("internal")
+    bring_secret(lab.cluster, "shop-authority", {"ca.crt": authority.pem})
+    bring_secret(lab.cluster, "shop-client", {**authority.certificate("gateway.internal"), "ca.crt": authority.pem})
+    pair = authority.certificate("shop.internal")
+    files = {name: text.decode() for name, text in {**pair, "ca.crt": authority.pem}.items()}
+    args = ["-certificate=/tls/tls.crt", "-key=/tls/tls.key"]
+    config = config_of(TLS_TO_PODS.file)
+    versions = config["istio-canary:services"]["shop"]["versions"]
+    versions["version-1"] |= {"configFiles": {"/tls": files}, "args": args}
+    versions["version-2"] |= {"configFiles": {"/tls": files}, "args": [*args, "-client-authority=/tls/ca.crt"]}
+    lab.apply(config)
+    for line in TLS_TO_PODS.lines:
+        check(lab, line)
+    versions["version-1"]["trafficPolicy"]["tls"]["subjectAltNames"] = ["other.internal"]
+    versions["version-2"]["trafficPolicy"]["tls"] = {"mode": "SIMPLE", "credentialName": "shop-authority"}
+    lab.apply(config)
+    check(lab, "GET / → 503")
+    check(lab, "GET /mutual → 503")

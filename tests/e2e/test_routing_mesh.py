@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.certificates import Authority
+from tests.e2e.certificates import Authority, bring_secret
 from tests.e2e.routing import ECHO, Lab, config_of, installs_mesh
 from tests.e2e.routing_judge import check
 from tests.e2e.tools import Cluster, Project, wait_until
@@ -36,17 +35,10 @@ def bring_certificates(lab: Lab, folder: Path) -> None:
     """Secrets for the gateway, and the same authority's certificate for callers."""
     authority = Authority("example.com")
     server = authority.certificate("*.example.com")
-    secrets = {"example-com": server, "partners": {**server, "ca.crt": authority.pem}}
-    apply(lab.cluster, *(secret(name, content) for name, content in secrets.items()))
+    bring_secret(lab.cluster, "example-com", server)
+    bring_secret(lab.cluster, "partners", {**server, "ca.crt": authority.pem})
     lab.certificates = authority.client_context()
     lab.with_certificate = authority.client_context(authority.certificate("partner.example.com"), folder)
-
-
-def secret(name: str, content: dict[str, bytes]) -> dict[str, Any]:
-    """A Secret beside the gateway."""
-    data = {key: base64.b64encode(value).decode() for key, value in content.items()}
-    metadata = {"name": name, "namespace": "istio-ingress"}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
 
 
 def billing() -> dict[str, Any]:

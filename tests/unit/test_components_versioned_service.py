@@ -17,7 +17,7 @@ CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 SECURITY = k8s.core.v1.SecurityContextArgs(run_as_user=1000)
 
 
-def _service(*, ready_within: int = 300, **changes: Any) -> Callable[[], pulumi.Output[Any]]:
+def _service(*, ready_within: int = 300, speaks_tls: bool = False, **changes: Any) -> Callable[[], pulumi.Output[Any]]:
     given: dict[str, Any] = {
         "name": "web-v1",
         "label": "website-version-1",
@@ -39,7 +39,12 @@ def _service(*, ready_within: int = 300, **changes: Any) -> Callable[[], pulumi.
         ),
     }
     args = VersionedServiceArgs(
-        service="website", namespace="website-istio-ns", port=80, versions=versions, ready_within=ready_within
+        service="website",
+        namespace="website-istio-ns",
+        port=80,
+        versions=versions,
+        speaks_tls=speaks_tls,
+        ready_within=ready_within,
     )
 
     def program() -> pulumi.Output[Any]:
@@ -79,6 +84,12 @@ def test_the_service_takes_all_versions_and_istio_can_read_its_protocol(deploy: 
         "selector": {"app": "website"},
         "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
     }
+
+
+def test_sidecars_let_tls_through_to_pods_that_end_it_by_themselves(deploy: Deploy) -> None:
+    service = deploy(_service(speaks_tls=True)).named("website-service", "kubernetes:core/v1:Service")
+
+    assert [port["appProtocol"] for port in service.spec["ports"]] == ["https"]
 
 
 def test_the_container_is_what_the_version_says(deploy: Deploy) -> None:

@@ -93,6 +93,16 @@ def test_a_route_to_another_service_comes_after_its_pods_and_its_subsets(
     }
 
 
+@pytest.mark.parametrize(("mode", "protocol"), [("SIMPLE", "https"), ("ISTIO_MUTUAL", None)])
+def test_pods_that_end_tls_by_themselves_get_it_through_their_sidecars(
+    deploy: Deploy, website: dict[str, Any], mode: str, protocol: str | None
+) -> None:
+    website["services"]["website"] |= {"mtls": {"mode": "PERMISSIVE"}, "trafficPolicy": {"tls": {"mode": mode}}}
+    service = deploy(_environment(website)).named("website-service", "kubernetes:core/v1:Service")
+
+    assert [port.get("appProtocol") for port in service.spec["ports"]] == [protocol]
+
+
 def test_a_service_calls_those_that_get_its_requests_or_copies_of_them() -> None:
     mirrors = [{"to": "log/version-1"}, {"to": "shop/version-1"}]
     shared = {"version-1": 50, "shop/version-1": 50, "cart/version-2": 0}

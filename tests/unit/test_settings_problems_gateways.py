@@ -201,6 +201,9 @@ CASES = [
          f"{POLICY}.tls.credentialName", ("cannot name a Secret",)),
     Case("plain text to pods that take none", calling("tls: {mode: DISABLE}"), f"{POLICY}.tls.mode",
          ("istio-canary:mesh.mtls is STRICT", "503")),
+    Case("pods with TLS of their own inside the mesh",
+         only("gateways: [mesh]\nmtls: {mode: PERMISSIVE}\ntrafficPolicy: {tls: {mode: SIMPLE}}"),
+         f"{POLICY}.tls.mode", ("would not hold for these", "take mesh out of istio-canary:services.shop.gateways")),
     Case("plain text to a version that takes none", version("trafficPolicy: {tls: {mode: DISABLE}}"),
          f"{V1}.trafficPolicy.tls.mode", ("answered with 503",)),
 ]  # fmt: skip

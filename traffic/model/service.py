@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, Strict
 from traffic.fields import DnsLabel, Host, Model, OpenPort, Port, Text, each_once
 from traffic.model.gateway import MESH
 from traffic.model.jwt import JwtRule
-from traffic.model.policy import TrafficPolicy
+from traffic.model.policy import TlsMode, TrafficPolicy
 from traffic.model.rule import Rule
 from traffic.model.security import Authorization, MutualTls
 
@@ -63,6 +63,12 @@ class ServiceRouting(Model):
     def in_mesh(self) -> bool:
         """Whether the route holds for callers inside the mesh."""
         return MESH in self.gateways
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether its pods end TLS by themselves: then callers begin it, and it is not Istio's own."""
+        policies = [self.traffic_policy, *(version.traffic_policy for version in self.versions.values())]
+        return any(policy and policy.tls and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL) for policy in policies)
 
 
 RouteTable = Mapping[str, ServiceRouting]
