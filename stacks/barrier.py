@@ -48,7 +48,6 @@ class Envoy:
 
     namespace: str
     pod: str
-    ends: bool = False
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.pod}"
@@ -80,11 +79,17 @@ class Barrier:
         return f"outbound|{service.port}|{target.version}|{service_host(target.service, service.namespace)}"
 
     def _wait(self, lag_of: Callable[[Client, Envoy], str | None]) -> None:
+        """An Envoy that has followed is not asked again: of many, some answer is lost in every round."""
         deadline = time.monotonic() + self.settings.taken_within
         config = kubeconfig.choose(self.settings.cluster)
+        followed: set[Envoy] = set()
+
+        def lag(envoy: Envoy) -> str | None:
+            return lag_of(client, envoy)
+
         with kubeconfig.client(config) as client, ThreadPoolExecutor(AT_ONCE) as pool:
             while True:
-                trouble = self._trouble(client, config, pool, lag_of)
+                trouble = self._trouble(client, config, followed, lambda envoys: pool.map(lag, envoys))
                 if trouble is None:
                     return
                 if time.monotonic() > deadline:
@@ -95,33 +100,37 @@ class Barrier:
         self,
         client: Client,
         config: SingleConfig,
-        pool: ThreadPoolExecutor,
-        lag_of: Callable[[Client, Envoy], str | None],
+        followed: set[Envoy],
+        ask: Callable[[list[Envoy]], Iterable[str | None]],
     ) -> Exception | None:
-        """What is to be said if it stays like this; raises AskingForbidden, which does not pass by itself."""
+        """Ask all that are not in `followed`, add those to it that have, and return what is to be said of the others.
+
+        Raises AskingForbidden, which does not pass by itself.
+        """
         import httpx2
 
         try:
-            envoys = self._envoys(client)
-            said = list(pool.map(lambda envoy: lag_of(client, envoy), envoys))
+            envoys = sorted(self._envoys(client) - followed)
+            said = dict(zip(envoys, ask(envoys), strict=True))
         except httpx2.HTTPStatusError as error:
             if error.response.status_code == 403:
                 raise self._forbidden(config) from None
             return _silent(config, error)
         except httpx2.HTTPError as error:
             return _silent(config, error)
-        lags = {envoy: lag for envoy, lag in zip(envoys, said, strict=True) if lag is not None and not envoy.ends}
+        lags = {envoy: lag for envoy, lag in said.items() if lag is not None}
+        followed |= said.keys() - lags.keys()
         return _lag(lags, self.settings.taken_within) if lags else None
 
-    def _envoys(self, client: Client) -> list[Envoy]:
+    def _envoys(self, client: Client) -> set[Envoy]:
         from lightkube.resources.core_v1 import Pod
 
         gateway = self.settings.mesh.gateway
         selector: dict[str, Any] = {**gateway_selector(gateway.name)}
-        pods = list(client.list(Pod, namespace=gateway.namespace, labels=selector))
+        pods: list[Any] = list(client.list(Pod, namespace=gateway.namespace, labels=selector))
         if self.in_mesh:
             pods += client.list(Pod, namespace="*", labels=SIDECAR)
-        return sorted({_envoy(pod) for pod in pods if _runs(pod)})
+        return {Envoy(pod.metadata.namespace, pod.metadata.name) for pod in pods if _runs(pod)}
 
     def _forbidden(self, config: SingleConfig) -> AskingForbidden:
         namespace = self.settings.mesh.gateway.namespace
@@ -138,12 +147,10 @@ class Barrier:
         )
 
 
-def _envoy(pod: Any) -> Envoy:
-    return Envoy(pod.metadata.namespace, pod.metadata.name, pod.metadata.deletionTimestamp is not None)
-
-
 def _runs(pod: Any) -> bool:
-    """Whether the pod's Envoy has started: one that is starting gets the new routes with its first ones."""
+    """Whether the pod's Envoy has started and does not end: one that starts gets the new routes with its first ones."""
+    if pod.metadata.deletionTimestamp is not None:
+        return False
     states = [*(pod.status.containerStatuses or ()), *(pod.status.initContainerStatuses or ())]
     return any(state.name == PROXY and state.state and state.state.running for state in states)
 
@@ -198,7 +205,7 @@ def _ask(client: Client, envoy: Envoy, path: str) -> str | tuple[None, str]:
     except (httpx2.HTTPError, OSError, TimeoutError) as error:
         return None, f"cannot be asked: {error or type(error).__name__}"
     if answer.exit_code != 0 or not answer.stdout:
-        return None, f"cannot be asked: {' '.join(str(answer.stderr).split())}"
+        return None, f"cannot be asked: {' '.join(str(answer.stderr).split()) or 'no answer'}"
     return str(answer.stdout)
 
 

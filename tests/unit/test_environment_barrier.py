@@ -63,11 +63,16 @@ class Envoys:
 
 @pytest.fixture
 def settings() -> Settings:
-    """A stack with a service in two versions; its Envoys have a fifth of a second."""
+    """A stack with a service in two versions; its Envoys have longer than they need."""
     versions = {name: {"image": "shop:1", "port": 8080} for name in ("version-1", "version-2")}
     route = [{"to": {"version-1": 90, "version-2": 10}}]
-    stack = load({"services": {"shop": {"hosts": ["*"], "versions": versions, "route": route}}})
-    return stack.model_copy(update={"taken_within": 0.2})
+    return load({"services": {"shop": {"hosts": ["*"], "versions": versions, "route": route}}})
+
+
+@pytest.fixture
+def hasty(settings: Settings) -> Settings:
+    """The same, whose Envoys have a fifth of a second."""
+    return settings.model_copy(update={"taken_within": 0.2})
 
 
 @pytest.fixture
@@ -97,10 +102,17 @@ def test_every_envoy_is_waited_for_until_no_route_of_it_names_the_version(
     assert envoys.answers["b"] == [NOT_USING], "asked again until it had let go"
 
 
-def test_an_envoy_that_keeps_a_route_is_named_with_the_remedy(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+def test_lost_answers_of_one_and_then_another_do_not_add_up(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+    lost = OSError("wrong version number")
+    envoys = mesh({"a": [NOT_USING, lost], "b": [lost, NOT_USING, lost], "c": [lost, lost, NOT_USING, lost]})
+    Barrier(settings, in_mesh=False).until_unused([V2])
+    assert envoys.answers == {name: [lost] for name in "abc"}, "each is asked until it has followed, and no more"
+
+
+def test_an_envoy_that_keeps_a_route_is_named_with_the_remedy(hasty: Settings, mesh: Callable[..., Envoys]) -> None:
     mesh({"a": [NOT_USING], "b": [USING]})
     with pytest.raises(EnvoysLag) as lag:
-        Barrier(settings, in_mesh=False).until_unused([V2])
+        Barrier(hasty, in_mesh=False).until_unused([V2])
     said = str(lag.value)
     assert "1 of the mesh's Envoys did not follow the routes within 0.2 s" in said
     assert "istio-ingress/b still sends requests to shop/version-2" in said
@@ -143,7 +155,7 @@ def test_who_may_not_ask_the_envoys_is_told_at_once_which_right_is_missing(
 
 
 def test_an_api_server_that_is_silent_for_a_moment_is_asked_again(
-    settings: Settings, mesh: Callable[..., Envoys]
+    settings: Settings, hasty: Settings, mesh: Callable[..., Envoys]
 ) -> None:
     envoys = mesh({"a": [NOT_USING]})
     answers: list[Any] = [httpx2.ConnectError("refused"), envoys.pods]
@@ -158,7 +170,7 @@ def test_an_api_server_that_is_silent_for_a_moment_is_asked_again(
     Barrier(settings, in_mesh=False).until_unused([V2])
     answers[:] = [httpx2.ConnectError("refused")]
     with pytest.raises(ClusterUnreachable, match="it did not say which pods hold Envoys: refused"):
-        Barrier(settings, in_mesh=False).until_unused([V2])
+        Barrier(hasty, in_mesh=False).until_unused([V2])
 
 
 def test_a_pod_that_has_just_gone_is_asked_no_more(settings: Settings, mesh: Callable[..., Envoys]) -> None:
@@ -170,12 +182,10 @@ def test_a_pod_that_has_just_gone_is_asked_no_more(settings: Settings, mesh: Cal
 
 
 @pytest.mark.parametrize("trouble", [TimeoutError("no answer"), OSError("connection refused")])
-def test_an_envoy_that_cannot_be_asked_lags(
-    settings: Settings, mesh: Callable[..., Envoys], trouble: Exception
-) -> None:
+def test_an_envoy_that_cannot_be_asked_lags(hasty: Settings, mesh: Callable[..., Envoys], trouble: Exception) -> None:
     mesh({"a": [trouble]})
     with pytest.raises(EnvoysLag, match=f"istio-ingress/a cannot be asked: {trouble}"):
-        Barrier(settings, in_mesh=False).until_unused([V2])
+        Barrier(hasty, in_mesh=False).until_unused([V2])
 
 
 def test_pods_that_start_or_end_are_not_waited_for(settings: Settings, mesh: Callable[..., Envoys]) -> None:
