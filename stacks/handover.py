@@ -94,8 +94,8 @@ def _still_used(gone: Target, share: str, service: ServiceSettings) -> Problem:
         what=f"{gone.version} is taken away while the cluster still sends it requests ({share})",
         given=f"the versions {_names(service.versions)}",
         allowed="a version is taken away once no route sends it anything",
-        remedy=f"put {gone.version} back, send its share elsewhere (in weights: `{gone.version}: 0`), `canary up`, "
-        "and take it away after that",
+        remedy=f"put {gone.version} back, send its share elsewhere (in weights: `{gone.version}: 0`; no mirror to it), "
+        "`canary up`, and take it away after that",
     )
 
 
