@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -10,9 +11,10 @@ from stacks.checks.places import Place, lets_in, places
 from stacks.checks.view import Service, View
 from stacks.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import MESH, Match, Rule, StringMatch
-from traffic.reach import covers
+from traffic.reach import LITERAL, covers
 from traffic.simulate import text_matches
 from traffic.simulate.path import normalized
+from traffic.simulate.request import METHODS
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -25,6 +27,8 @@ def check(view: View) -> Iterator[Finding]:
                 yield from _check_contradiction(match, location)
                 yield from _check_path(match, location)
                 yield from _check_spaces(match, location)
+                yield from _check_regex(match, location)
+                yield from _check_method(match, location)
                 if found is not None:
                     yield from _Check(service, found, match, location).findings()
 
@@ -189,6 +193,40 @@ def _check_spaces(match: Match, location: Location) -> Iterator[Finding]:
                     f"write {shown(clean)}" if clean else "write {present: true} for any value",
                     shown(text),
                 )
+
+
+def _check_regex(match: Match, location: Location) -> Iterator[Finding]:
+    """What a regex of the path begins with, as far as it is plain text, must be what paths begin with."""
+    pattern = (match.uri and match.uri.regex) or ""
+    plain = LITERAL.match(pattern.removeprefix("^"))
+    if plain is None or "|" in pattern:
+        return
+    begin = re.sub(r"\\(.)", r"\1", plain.group())
+    begin = begin[:-1] if re.match(r"[*?+{]", pattern.removeprefix("^")[plain.end() :]) else begin
+    if re.fullmatch(r"(/[^?#\s]*)?", begin):
+        return
+    yield Finding(
+        (*location, "uri", "regex"),
+        f"no request's path begins with {begin!r}, as the expression asks",
+        "an expression for the whole path, which begins with / and has no query",
+        "compare the query with queryParams"
+        if "?" in begin
+        else f"write {shown('/' + quote(begin.lstrip('/')))} there",
+        shown(pattern),
+    )
+
+
+def _check_method(match: Match, location: Location) -> Iterator[Finding]:
+    method = match.method and match.method.exact
+    if method and method not in METHODS:
+        near = nearest(method, METHODS)
+        yield Finding(
+            (*location, "method", "exact"),
+            f"no request meets this match: Envoy answers 400 to the method {method}",
+            f"the methods that Envoy takes: {', '.join(sorted(METHODS))}",
+            f"write {near or 'GET'}",
+            shown(method),
+        )
 
 
 def _with_header(name: str, want: StringMatch) -> Rule:

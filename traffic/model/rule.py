@@ -92,10 +92,11 @@ class Rule(Model):
         if self.to is not None or not idle or not (self.redirect or self.direct_response):
             return self
         end = "redirect" if self.redirect else "directResponse"
+        names = " and ".join(map(_alias, idle))
         raise wrong(
-            f"{_alias(idle[0])} says nothing beside {end}: the request goes to no version",
+            f"{names} {'says' if len(idle) == 1 else 'say'} nothing beside {end}: the request goes to no version",
             f"{', '.join(map(_alias, ONLY_ON_THE_WAY))} beside `to`",
-            f"take {_alias(idle[0])} out, or give the rule a `to` instead of the {end}",
+            f"take {names} out, or give the rule a `to` instead of the {end}",
         )
 
     @model_validator(mode="after")
