@@ -27,6 +27,7 @@ class Planned:
     """A rule, and how it is measured: `probe`, or None with the `reason` why it is not.
 
     `weights` are in percent, by destination as the config names it, and by `status 503` for Envoy's own answers.
+    `inside` tells that only callers inside the mesh can meet the rule.
     """
 
     service: str
@@ -35,6 +36,7 @@ class Planned:
     weights: Mapping[str, float]
     probe: Probe | None
     reason: str = ""
+    inside: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """`as wanted`, `not as wanted`, `failures`, `out of time` or `not measured`."""
+        """`as wanted`, `not as wanted`, `failures`, `out of time`, `not measured` or `inside the mesh`."""
         if self.answers is None:
-            return "not measured"
+            return "inside the mesh" if self.planned.inside else "not measured"
         if any(not share.as_wanted for share in self.shares) and self.answers.versions:
             return "not as wanted"
         if self.answers.failures:
@@ -60,6 +62,12 @@ class Finding:
     def ok(self) -> bool:
         """Whether the rule does what the config says, as far as chance allows to know."""
         return self.verdict == "as wanted"
+
+
+def all_as_wanted(findings: list[Finding]) -> bool:
+    """Whether every rule that can be met from outside is as wanted, and there is one."""
+    asked = [finding for finding in findings if not finding.planned.inside]
+    return bool(asked) and all(finding.ok for finding in asked)
 
 
 def plan(settings: Settings, count: int | None, seed: int) -> Iterator[Planned]:
@@ -99,7 +107,7 @@ def _planned(simulator: Simulator, settings: Settings, name: str, index: int, co
     words = rule_words(settings.services[name].route[index])
     request = sample_request(simulator, name, index, seed=seed)
     if isinstance(request, NoSample):
-        return Planned(name, index, words, {}, None, request.reason)
+        return Planned(name, index, words, {}, None, request.reason, request.inside)
     decision = simulator.decide(request)
     wanted = _certificate_wanted(settings, decision) or wanted_shares(decision)
     if isinstance(wanted, str):
@@ -153,7 +161,7 @@ def as_json(findings: list[Finding], stack: str, alpha: float) -> dict[str, Any]
     """Return the document that `--json` prints."""
     return {
         "stack": stack,
-        "ok": all(finding.ok for finding in findings),
+        "ok": all_as_wanted(findings),
         "significance": alpha,
         "rules": [_finding(finding) for finding in findings],
     }

@@ -19,9 +19,10 @@ SAFE_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*(\?[\x21\x23-\x7e]*)?")
 
 @dataclass(frozen=True)
 class NoSample:
-    """No request was found for a rule, and why."""
+    """No request was found for a rule, and why; `inside` where only callers inside the mesh can meet it."""
 
     reason: str
+    inside: bool = False
 
 
 def sample_request(simulator: Simulator, service: str, index: int, *, seed: int = 0) -> Request | NoSample:
@@ -37,7 +38,7 @@ def sample_request(simulator: Simulator, service: str, index: int, *, seed: int 
         return NoSample(f"rule {cover + 1} takes every request that rule {index + 1} asks for")
     ways = list(_ways(simulator, service, rule))
     if not ways:
-        return NoSample(_why_not_outside(simulator, service, index))
+        return _not_outside(simulator, service, index)
     # Not for secrets: a fixed seed makes the same choice every time.
     rng = random.Random(seed)  # noqa: S311
     earlier = [match for before in route[:index] for match in before.match]
@@ -70,14 +71,15 @@ def _redirects(entry: Entry) -> bool:
     return entry.server.tls is not None and entry.server.tls.https_redirect
 
 
-def _why_not_outside(simulator: Simulator, service: str, index: int) -> str:
+def _not_outside(simulator: Simulator, service: str, index: int) -> NoSample:
     settings = simulator.routes[service]
     if all(gateway == MESH for gateway in settings.gateways):
-        return "the route holds inside the mesh alone, and requests are measured at the gateway"
+        return NoSample("the route holds inside the mesh alone, and requests are measured at the gateway", inside=True)
     matches = settings.route[index].match
     if any(match.source_labels or match.source_namespace or MESH in match.gateways for match in matches):
-        return f"rule {index + 1} holds for callers inside the mesh, and requests are measured at the gateway"
-    return f"rule {index + 1} asks for a gateway or a port that the service is not at"
+        why = f"rule {index + 1} holds for callers inside the mesh, and requests are measured at the gateway"
+        return NoSample(why, inside=True)
+    return NoSample(f"rule {index + 1} asks for a gateway or a port that the service is not at")
 
 
 def _at(entry: Entry, match: Match, named: bool, rng: random.Random, plain: bool) -> Request:

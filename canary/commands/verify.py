@@ -54,7 +54,7 @@ def verify(
     """
     with command(json) as ui:
         from canary.session import open_session
-        from canary.verification import as_json, conclude
+        from canary.verification import all_as_wanted, as_json, conclude
 
         session = open_session(ui, stack)
         header = session.settings.version_header
@@ -71,7 +71,7 @@ def verify(
         ui.result(
             as_json(findings, session.stack, significance), lambda console: _show(console, findings, significance)
         )
-        if not all(finding.ok for finding in findings):
+        if not all_as_wanted(findings):
             raise typer.Exit(ExitCode.SPLIT)
 
 
@@ -143,11 +143,9 @@ def _show(console: Console, findings: list[Finding], significance: float) -> Non
             console.print(f"{name}: {number} x {kind}", markup=False)
         if finding.answers.unsent:
             console.print(f"{name}: {finding.answers.unsent} requests were not answered in time", markup=False)
-    wrong = sum(1 for finding in findings if not finding.ok)
-    rules = "1 rule" if len(findings) == 1 else f"{len(findings)} rules"
-    told = f"{wrong} of {rules} not shown to be as wanted" if wrong else f"{rules}: all as wanted"
     console.print(
-        f"{told} (exact binomial test, significance {significance:g} over all comparisons together)", markup=False
+        f"{_summary(findings)} (exact binomial test, significance {significance:g} over all comparisons together)",
+        markup=False,
     )
     console.print("by hand:")
     for finding in findings:
@@ -155,10 +153,22 @@ def _show(console: Console, findings: list[Finding], significance: float) -> Non
             console.print(f"  {as_curl(finding.planned.probe)}", markup=False, soft_wrap=True)
 
 
+def _summary(findings: list[Finding]) -> str:
+    inside = sum(1 for finding in findings if finding.planned.inside)
+    asked = len(findings) - inside
+    wrong = asked - sum(1 for finding in findings if finding.ok)
+    rules = "1 rule" if asked == 1 else f"{asked} rules"
+    told = f"{wrong} of {rules} not shown to be as wanted" if wrong else f"{rules}: all as wanted"
+    return (
+        f"{told if asked else 'no rule could be measured'}{f'; {inside} for callers inside the mesh' if inside else ''}"
+    )
+
+
 def _add_rows(table: Table, finding: Finding) -> None:
     from rich.markup import escape
 
-    verdict = f"[green]{finding.verdict}[/]" if finding.ok else f"[bold red]{finding.verdict}[/]"
+    style = "green" if finding.ok else "dim" if finding.planned.inside else "bold red"
+    verdict = f"[{style}]{finding.verdict}[/]"
     rule = f"{finding.planned.index + 1}. {finding.planned.rule}"
     rows = finding.shares or ()
     if not rows:

@@ -59,6 +59,10 @@ def split(percent: int, header: str = "version-2") -> Answer:
     return answer
 
 
+async def _ended(connections: set[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*connections, return_exceptions=True)
+
+
 @contextmanager
 def gateway(
     answer: Answer, seen: list[dict[str, str]] | None = None, delay: float = 0.0, tls: ssl.SSLContext | None = None
@@ -90,6 +94,11 @@ def gateway(
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         server.close()
+        connections = asyncio.all_tasks(loop)
+        for connection in connections:
+            connection.cancel()
+        loop.run_until_complete(_ended(connections))
+        loop.close()
 
 
 @pytest.fixture(autouse=True)
@@ -239,13 +248,32 @@ def test_what_the_gateway_answers_by_itself_is_measured_as_a_status_or_it_is_sai
     rules = verified(tmp_path, as_asked)
     assert {index: rule["verdict"] for index, rule in rules.items()} == {
         1: "as wanted", 2: "as wanted", 3: "as wanted", 4: "as wanted",
-        5: "not measured", 6: "not measured", 7: "not measured", 8: "as wanted",
+        5: "not measured", 6: "not measured", 7: "inside the mesh", 8: "as wanted",
     }  # fmt: skip
     assert [share["version"] for share in rules[4]["versions"]] == ["status 503", "version-1"]
     assert [share["wanted_percent"] for share in rules[4]["versions"]] == [50, 50]
     assert rules[5]["reason"] == "the rule holds 100 % of the requests back for 5 s"
     assert rules[6]["reason"] == "the rule's fault answers 200, as the versions do"
     assert "inside the mesh" in rules[7]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("route", "code"),
+    [
+        ("[{match: [{sourceLabels: {app: cart}}], to: version-2}, {to: version-1}]", ExitCode.OK),
+        ("[{match: [{method: {exact: GET}}], to: version-1}, {to: version-2}]", ExitCode.SPLIT),
+    ],
+    ids=["a rule for callers inside", "a rule that answers by the wrong version"],
+)
+def test_rules_for_callers_inside_the_mesh_do_not_keep_the_others_from_being_proven(
+    tmp_path: Path, route: str, code: ExitCode
+) -> None:
+    config = ANSWERS[: ANSWERS.index("      route:")]
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"{config}      route: {route}\n", encoding="utf-8")
+    with gateway(lambda head: (200, "version-1")) as url:
+        result = verify(url, "--count", "60")
+    assert result.exit_code == code, result.output
+    assert ("1 for callers inside the mesh" in result.output) == (code is ExitCode.OK)
 
 
 def test_a_version_in_the_place_of_the_gateways_own_answer_is_told(tmp_path: Path) -> None:

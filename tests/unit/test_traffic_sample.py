@@ -89,13 +89,17 @@ def test_a_rule_may_choose_where_it_is_asked() -> None:
 def test_a_rule_for_callers_inside_is_not_measured_at_the_gateway(match: dict[str, Any]) -> None:
     rules = route(match, None)
     sample = sampled(rules, 0, gateways=["shop-gateway", "mesh"])
-    assert sample == NoSample("rule 1 holds for callers inside the mesh, and requests are measured at the gateway")
+    assert sample == NoSample(
+        "rule 1 holds for callers inside the mesh, and requests are measured at the gateway", inside=True
+    )
     assert isinstance(sampled(rules, 1, gateways=["shop-gateway", "mesh"]), Request)
 
 
 def test_a_service_inside_is_not_measured_at_the_gateway() -> None:
     sample = sampled(route(None), 0, gateways=["mesh"], hosts=[])
-    assert sample == NoSample("the route holds inside the mesh alone, and requests are measured at the gateway")
+    assert sample == NoSample(
+        "the route holds inside the mesh alone, and requests are measured at the gateway", inside=True
+    )
 
 
 def test_a_port_that_the_service_is_not_at_is_told() -> None:
