@@ -1,13 +1,15 @@
-"""A real load generator at the gateway: vegeta, at a constant rate, until it is told to end.
+"""A real load generator, at the gateway or inside the mesh: vegeta, at a constant rate, until it is told to end.
 
 It keeps its rate whatever the answers are (an open model), so a pause shows as failed or late requests, not as fewer.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import subprocess
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,13 +64,26 @@ def vegeta() -> Path:
 
 
 @contextmanager
-def load(url: str, folder: Path, *, rate: int, headers: Mapping[str, str] | None = None) -> Iterator[Load]:
-    """Send `rate` requests a second to `url` as long as the block runs; what became of them is complete after it."""
-    results, program, result = folder / "results.bin", vegeta(), Load()
+def load(
+    url: str,
+    folder: Path,
+    *,
+    rate: int,
+    headers: Mapping[str, str] | None = None,
+    keepalive: bool = True,
+    inside: int | None = None,
+) -> Iterator[Load]:
+    """Send `rate` requests a second to `url` as long as the block runs; what became of them is complete after it.
+
+    With `inside`, a process of a pod, they start in that pod's network, and its sidecar routes them.
+    """
+    results, program, result = folder / f"{uuid.uuid4()}.bin", vegeta(), Load()
     given = [f"-header={name}: {value}" for name, value in (headers or {}).items()]
+    given += [] if keepalive else ["-keepalive=false"]
+    network = [] if inside is None else ["nsenter", f"--target={inside}", "--net"]
     command = [
-        str(program), "attack", f"-rate={rate}/s", f"-duration={LONGEST_SECONDS}s", "-timeout=10s", "-workers=32",
-        "-connections=64", "-max-connections=256", "-redirects=-1", f"-output={results}", *given,
+        *network, str(program), "attack", f"-rate={rate}/s", f"-duration={LONGEST_SECONDS}s", "-timeout=10s",
+        "-workers=32", "-connections=64", "-max-connections=256", "-redirects=-1", f"-output={results}", *given,
     ]  # fmt: skip
     attack = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     assert attack.stdin is not None
@@ -99,5 +114,6 @@ def _read(program: Path, results: Path, result: Load) -> None:
         result.statuses[one["code"]] += 1
         result.versions.update((one["headers"] or {}).get(VERSION_HEADER, ()))
         if not 200 <= one["code"] < 300:
-            result.failures.append(f"{one['timestamp']}: {one['code']} {one['error']}")
+            body = base64.b64decode(one["body"] or "")[:200].decode(errors="replace")  # Envoy says there why
+            result.failures.append(f"{one['timestamp']}: {one['code']} {one['error']} {body}")
     result.seconds = (max(sent) - min(sent)).total_seconds() if sent else 0.0

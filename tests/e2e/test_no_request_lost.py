@@ -20,7 +20,15 @@ from tests.e2e.tools import Project
 
 ROUNDS = 5
 RATE = 250
+STICKY = {"cookie": "shop-version", "ttl": "1h"}
+INSIDE_RATE, SLOW_RATE = 100, 10
 STACK, NAMESPACE, HOST = "shop", "no-request-lost", "no-request-lost.example.com"
+CALLER = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: caller, namespace: {NAMESPACE}}}
+spec: {{containers: [{{name: caller, image: "istio-canary/echo:1.0.0", imagePullPolicy: IfNotPresent}}]}}
+"""
 Services = dict[str, Any]
 
 
@@ -58,6 +66,22 @@ class Shop:
         """Load on the service for as long as the block runs."""
         return load(self.project.cluster.layout.gateway_url, self.folder, rate=RATE, headers={"Host": HOST})
 
+    def under_slow_load(self) -> Any:
+        """Requests that last longer than a pod's `preStopSeconds`, each on a connection of its own."""
+        headers = {"Host": HOST, "x-echo-delay": "3s"}
+        url = self.project.cluster.layout.gateway_url
+        return load(url, self.folder, rate=SLOW_RATE, headers=headers, keepalive=False)
+
+    def under_load_from_inside(self) -> Any:
+        """Load from a pod of the mesh, whose sidecar routes it."""
+        cluster, service = self.project.cluster, f"shop.{NAMESPACE}.svc.cluster.local"
+        cluster.kubectl("apply", "--filename=-", stdin=CALLER)
+        cluster.kubectl("wait", "--for=condition=Ready", f"--namespace={NAMESPACE}", "pod/caller", "--timeout=60s")
+        address = cluster.get("service", "shop", f"--namespace={NAMESPACE}")["spec"]["clusterIP"]
+        return load(
+            f"http://{address}/", self.folder, rate=INSIDE_RATE, headers={"Host": service}, inside=envoy_of("caller")
+        )
+
 
 @pytest.fixture(scope="module")
 def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
@@ -74,35 +98,45 @@ def settled(shop: Shop) -> Shop:
     return shop
 
 
-def assert_nothing_lost(done: Load, *versions: str) -> None:
-    """Every request was answered with 2xx, at the asked rate, by these versions."""
+def assert_nothing_lost(done: Load, *versions: str, rate: int = RATE) -> None:
+    """Every request was answered with 2xx, at (nearly) the asked rate, by these versions."""
     assert not done.failures, f"{len(done.failures)} of {done.requests} failed, the first: {done.failures[:5]}"
-    assert done.rate >= 200, f"only {done.rate:.0f} requests a second were sent"
+    assert done.rate >= rate * 0.8, f"only {done.rate:.0f} requests a second were sent"
     assert set(done.versions) == set(versions), dict(done.versions)
 
 
 def test_versions_are_added_renamed_and_taken_away(settled: Shop) -> None:
-    with settled.under_load() as done:
+    """For callers from outside and from inside the mesh, whose sidecars hold the same routes."""
+
+    def up(*versions: str, to: Any) -> None:
+        services = settled.services(*versions, to=to)
+        services["shop"]["gateways"] = ["shop-gateway", "mesh"]
+        settled.up(services)
+
+    with settled.under_load() as done, settled.under_load_from_inside() as inside:
         for _ in range(ROUNDS):
             added = ("version-1", "version-2", "version-3")
-            settled.up(settled.services(*added, to={"version-1": 50, "version-2": 10, "version-3": 40}))
-            settled.up(settled.services(*added, to={"version-1": 60, "version-2": 0, "version-3": 40}))
-            renamed = ("version-1", "version-b", "version-3")
-            settled.up(settled.services(*renamed, to={"version-1": 60, "version-b": 40, "version-3": 0}))
-            settled.up(settled.services("version-1", "version-b", to={"version-1": 100, "version-b": 0}))
-            settled.up(settled.services("version-1", "version-2", to={"version-1": 90, "version-2": 10}))
-    assert_nothing_lost(done, "version-1", "version-2", "version-3", "version-b")
+            up(*added, to={"version-1": 50, "version-2": 10, "version-3": 40})
+            up(*added, to={"version-1": 60, "version-2": 0, "version-3": 40})
+            up("version-1", "version-b", "version-3", to={"version-1": 60, "version-b": 40, "version-3": 0})
+            up("version-1", "version-b", to={"version-1": 100, "version-b": 0})
+            up("version-1", "version-2", to={"version-1": 90, "version-2": 10})
+    everything = ("version-1", "version-2", "version-3", "version-b")
+    assert_nothing_lost(done, *everything)
+    assert_nothing_lost(inside, *everything, rate=INSIDE_RATE)
 
 
 def test_a_version_is_promoted_the_old_one_put_to_rest_and_everything_goes_back(settled: Shop) -> None:
+    """Under short requests, and under some that outlive the `preStopSeconds` of the pods that serve them."""
     both = ("version-1", "version-2")
-    with settled.under_load() as done:
+    with settled.under_load() as done, settled.under_slow_load() as slow:
         for _ in range(ROUNDS):
             promoted = settled.services(*both, to={"version-1": 0, "version-2": 100})
             promoted["shop"]["versions"]["version-1"]["replicas"] = 0
             settled.up(promoted)
             settled.up(settled.services(*both, to={"version-1": 100, "version-2": 0}))
     assert_nothing_lost(done, *both)
+    assert_nothing_lost(slow, *both, rate=SLOW_RATE)
 
 
 def test_a_version_is_rolled_over_and_replaced_by_a_deployment_of_another_name(settled: Shop) -> None:
@@ -116,7 +150,7 @@ def test_a_version_is_rolled_over_and_replaced_by_a_deployment_of_another_name(s
     assert_nothing_lost(done, *both)
 
 
-def test_subsets_and_scale_change(settled: Shop) -> None:
+def test_subsets_scale_and_rules_change(settled: Shop) -> None:
     both, weights = ("version-1", "version-2"), {"version-1": 50, "version-2": 50}
     with settled.under_load() as done:
         for number in range(ROUNDS):
@@ -124,6 +158,12 @@ def test_subsets_and_scale_change(settled: Shop) -> None:
             balancer = ("ROUND_ROBIN", "RANDOM", "LEAST_REQUEST")[number % 3]
             changed["shop"]["versions"]["version-1"]["trafficPolicy"] = {"loadBalancer": {"simple": balancer}}
             changed["shop"]["trafficPolicy"] = {"connectionPool": {"http": {"maxRequestsPerConnection": 50 + number}}}
+            if number % 2:
+                changed["shop"]["trafficPolicy"]["outlierDetection"] = {"consecutive5xxErrors": 3}
+                changed["shop"]["route"] = [
+                    {"match": [{"headers": {"x-tester": {"exact": "yes"}}}], "to": "version-2"},
+                    {"to": weights, "sticky": STICKY, "mirrors": [{"to": "version-2", "percentage": {"value": 10}}]},
+                ]
             settled.up(changed)
     assert_nothing_lost(done, *both)
 
@@ -155,7 +195,7 @@ def test_to_take_away_a_version_that_still_has_weight_is_refused_and_touches_not
 
 
 def test_an_envoy_that_does_not_follow_is_named_and_its_pods_stay_until_it_does(settled: Shop) -> None:
-    """The gateway's Envoy is stopped as a hung one would be; the next up goes on where this one ended."""
+    """The gateway's Envoy is stopped as a hung one would be; the up after that goes on where they ended."""
     services = settled.services("version-1", "version-2", to={"version-1": 100, "version-2": 0}, replicas=1)
     services["shop"]["versions"]["version-2"]["replicas"] = 0
     config = {**settled.project.service_config(services), "istio-canary:takenWithin": 3}
@@ -166,12 +206,13 @@ def test_an_envoy_that_does_not_follow_is_named_and_its_pods_stay_until_it_does(
     envoy = envoy_of(gateway["metadata"]["name"])
     os.kill(envoy, signal.SIGSTOP)
     try:
-        done = settled.project.canary("up", "--stack", STACK, "--yes")
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert "did not follow the routes within 3 s" in done.stderr
-        assert f"istio-ingress/{gateway['metadata']['name']}" in done.stderr
-        assert "Traceback" not in done.stderr
-        assert replicas_of_version_2(settled) == 2, "its pods serve the Envoy that may still send requests"
+        for run in ("first", "next, which finds the routes written"):
+            done = settled.project.canary("up", "--stack", STACK, "--yes")
+            assert done.returncode == 1, f"the {run}: {done.stdout}{done.stderr}"
+            assert "did not follow the routes within 3 s" in done.stderr
+            assert f"istio-ingress/{gateway['metadata']['name']}" in done.stderr
+            assert "Traceback" not in done.stderr
+            assert replicas_of_version_2(settled) == 2, "its pods serve the Envoy that may still send requests"
     finally:
         os.kill(envoy, signal.SIGCONT)
     settled.project.up(STACK)
