@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -84,10 +86,16 @@ class Barrier:
         config = kubeconfig.choose(self.settings.cluster)
         followed: set[Envoy] = set()
 
-        def lag(envoy: Envoy) -> str | None:
-            return lag_of(client, envoy)
+        with ExitStack() as clients, ThreadPoolExecutor(AT_ONCE) as pool:
+            client = clients.enter_context(kubeconfig.client(config))
+            thread = threading.local()
 
-        with kubeconfig.client(config) as client, ThreadPoolExecutor(AT_ONCE) as pool:
+            def lag(envoy: Envoy) -> str | None:
+                # A client of its own for each thread: answers of one connection to two of them get mixed up (measured).
+                if not hasattr(thread, "client"):
+                    thread.client = clients.enter_context(kubeconfig.client(config))
+                return lag_of(thread.client, envoy)
+
             while True:
                 trouble = self._trouble(client, config, followed, lambda envoys: pool.map(lag, envoys))
                 if trouble is None:

@@ -47,7 +47,6 @@ class Shop:
                 "port": 8080,
                 "replicas": 2,
                 "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
-                "preStopSeconds": 2,
                 **copy.deepcopy(changes),
             }
             for version in versions
