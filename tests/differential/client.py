@@ -120,15 +120,15 @@ class Client:
             connection = self._connection(address, port, name if port == HTTPS_PORT else "")
             try:
                 connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-                for name, value in headers:
-                    connection.putheader(name, value.encode())
+                for header, value in headers:
+                    connection.putheader(header, value.encode())
                 if body is not None:
                     connection.putheader("content-length", str(len(body)))
                 connection.endheaders(body)
                 response = connection.getresponse()
                 # Python reads headers as Latin-1; what was sent is UTF-8.
                 received = tuple(
-                    (name.lower(), value.encode("latin-1").decode()) for name, value in response.getheaders()
+                    (header.lower(), value.encode("latin-1").decode()) for header, value in response.getheaders()
                 )
                 return _Response(response.status, received, response.read())
             except (ConnectionError, http.client.HTTPException):

@@ -17,6 +17,8 @@ from sandbox.layout import layout
 from tests.e2e.tools import CHECKOUT, Cluster, Project, run_canary
 
 SANDBOX = "e2e"
+BEGUN = pytest.StashKey[bool]()
+"""Whether this run has started the sandbox: another run's is left alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,8 +40,9 @@ def root() -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(root: None) -> Iterator[Cluster]:
+def cluster(root: None, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """The running sandbox."""
+    pytestconfig.stash[BEGUN] = True
     keep = os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") == "1"
     if not keep:
         run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
@@ -69,9 +72,9 @@ def mesh(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """The sandbox's own network is gone with it; nothing of a test run stays on the machine."""
-    if os.geteuid() == 0 and os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") != "1":
+    if session.config.stash.get(BEGUN, False) and os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") != "1":
         subprocess.run(
             [str(CHECKOUT / ".venv/bin/canary"), "sandbox", "down", "--delete", "--name", SANDBOX],
             check=False,

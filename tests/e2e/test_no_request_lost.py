@@ -199,23 +199,28 @@ def test_an_envoy_that_does_not_follow_is_named_and_its_pods_stay_until_it_does(
     services["shop"]["versions"]["version-2"]["replicas"] = 0
     config = {**settled.project.service_config(services), "istio-canary:takenWithin": 3}
     settled.project.write_stack(STACK, config)
-    (gateway,) = settled.project.cluster.get("pods", "--namespace=istio-ingress", "--selector=istio=ingressgateway")[
-        "items"
-    ]
-    envoy = envoy_of(gateway["metadata"]["name"])
+    gateway = gateway_pod(settled)
+    envoy = envoy_of(gateway)
     os.kill(envoy, signal.SIGSTOP)
     try:
         for run in ("first", "next, which finds the routes written"):
             done = settled.project.canary("up", "--stack", STACK, "--yes")
             assert done.returncode == 1, f"the {run}: {done.stdout}{done.stderr}"
             assert "did not follow the routes within 3 s" in done.stderr
-            assert f"istio-ingress/{gateway['metadata']['name']}" in done.stderr
+            assert f"istio-ingress/{gateway}" in done.stderr
             assert "Traceback" not in done.stderr
             assert replicas_of_version_2(settled) == 2, "its pods serve the Envoy that may still send requests"
     finally:
         os.kill(envoy, signal.SIGCONT)
     settled.project.up(STACK)
     assert replicas_of_version_2(settled) == 0
+
+
+def gateway_pod(shop: Shop) -> str:
+    """The gateway's pod, apart from those that are ending."""
+    pods = shop.project.cluster.get("pods", "--namespace=istio-ingress", "--selector=istio=ingressgateway")["items"]
+    (name,) = (pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
+    return str(name)
 
 
 def replicas_of_version_2(shop: Shop) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -200,16 +201,20 @@ def test_a_hash_of_the_source_address_keeps_a_caller_on_one_pod(lab: Lab) -> Non
 
 
 def test_what_a_connection_pool_does_not_take_is_answered_at_once(lab: Lab) -> None:
-    bring(lab, config_of(FOLDER / "connection-pool.yaml"))
+    lab.apply(config_of(FOLDER / "connection-pool.yaml"))
+    one_by_one = partial(lab.send_on_one_connection, get(), 20)
+    wait_until(
+        lambda: {seen.outcome for seen in one_by_one()} == {"version-2"}, "one at a time is within the limit", 20
+    )
 
     def limited() -> bool:
         answers = lab.send_all(get(x_echo_delay="2s"), 20, at_once=20)
         refused = [seen for seen in answers if seen.status == 503]
-        assert all(seen.headers.get("x-envoy-overloaded") == "true" for seen in refused), "for the limit alone"
-        return len(refused) == 18 and all(seen.seconds < 2 for seen in refused)
+        overloaded = all(seen.headers.get("x-envoy-overloaded") == "true" for seen in refused)
+        return len(refused) == 18 and overloaded and all(seen.seconds < 2 for seen in refused)
 
     wait_until(limited, "2 of 20 at a time are answered, and 18 refused at once", 30)
-    assert {seen.outcome for seen in lab.send_on_one_connection(get(), 20)} == {"version-2"}
+    assert {seen.outcome for seen in one_by_one()} == {"version-2"}
 
 
 def test_a_pod_that_fails_is_ejected_for_a_time(lab: Lab) -> None:
