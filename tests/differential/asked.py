@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -39,6 +40,11 @@ class Asked:
     @property
     def scheme(self) -> str:
         return "https" if self.port == HTTPS_PORT and self.caller is None else "http"
+
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether there is such a request: a handshake of TLS asks for a name of DNS."""
+        return self.scheme == "http" or re.fullmatch(r"[-_a-z0-9]{1,63}(\.[-_a-z0-9]{1,63})*", self.host) is not None
 
     @property
     def by_dns_name(self) -> bool:
