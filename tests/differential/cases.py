@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -51,10 +53,15 @@ def cases(draw: st.DrawFn, requests_each: int) -> Case:
 
 
 def generate(count: int, requests_each: int, seed: int) -> list[Case]:
-    """Return `count` cases at random; in one program, the same seed gives the same ones.
+    """Return `count` cases at random; the same seed gives the same ones.
 
-    Hypothesis takes some of its texts from the modules that are loaded.
+    They are made in a process of their own: Hypothesis takes some of its texts from the modules that are loaded.
     """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        return alone.submit(_generate, count, requests_each, seed).result()
+
+
+def _generate(count: int, requests_each: int, seed: int) -> list[Case]:
     found: list[Case] = []
 
     def collect(case: Case) -> None:

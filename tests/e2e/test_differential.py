@@ -17,8 +17,8 @@ from tests.differential.run import Differential, Expect
 from tests.e2e.tools import Project
 from traffic.model import Route, RouteTable
 
-TABLES, REQUESTS = 110, 22
-SEED = 20_000
+TABLES, REQUESTS = 120, 22
+SEED = 6
 LEAST = {
     "Forwarded": 400, "Redirected": 50, "Answered": 50, "Refused": 50, "inside the mesh": 100, "aborted": 5, "late": 1,
     "several requests": 20, "sticks": 2, "CORS": 10,
