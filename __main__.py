@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pulumi
 
-from stacks.cluster import ClusterUnreachable, look_at_cluster
+from kube.kubeconfig import ClusterUnreachableError
+from stacks.cluster_facts import look_at_cluster
 from stacks.environment import Environment
-from stacks.problems import SettingsError
 from stacks.program import owner_of_stack, settings_of_stack
+from stacks.settings.problems import SettingsError
 
 try:
     settings = settings_of_stack(Path(__file__).parent)
     cluster = look_at_cluster(settings, owner_of_stack())
-except (SettingsError, ClusterUnreachable) as error:
+except (SettingsError, ClusterUnreachableError) as error:
     raise pulumi.RunError(str(error)) from None
 
 for name, output in Environment(settings, cluster, owner_of_stack()).outputs.items():

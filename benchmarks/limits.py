@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 
 import yaml
 
-from stacks.settings import Settings, load
-from stacks.stack_file import read_stack_file
+from stacks.settings.loading import load
+from stacks.settings.model import Settings
+from stacks.settings.stack_file import read_stack_file
 from traffic.render import destination_rule, own_gateway, virtual_services
 from traffic.simulate import Request, Simulator
 

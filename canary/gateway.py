@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
-from canary.failure import Failure
 
 if TYPE_CHECKING:
     from lightkube import Client
 
-    from stacks.settings import Settings
+    from stacks.settings.model import Settings
 
 LOCAL_PORT = 8080
 
@@ -19,7 +19,7 @@ LOCAL_PORT = 8080
 def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "http") -> str:
     """Return the URL of the gateway's `port`, from its Service: a load balancer's address, else a node's.
 
-    Raises Failure where the Service is missing, or cannot be reached from outside the cluster.
+    Raises CommandError where the Service is missing, or cannot be reached from outside the cluster.
     """
     from lightkube import ApiError
     from lightkube.resources.core_v1 import Service
@@ -30,18 +30,18 @@ def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "ht
     except ApiError as error:
         if error.status.code != 404:
             raise
-        raise Failure(
+        raise CommandError(
             f"the gateway's Service {gateway.namespace}/{gateway.name} is not in the cluster",
             ExitCode.UNREACHABLE,
-            remedy="`canary up` makes it; with a mesh of your own, name it in istio-canary:mesh.gateway",
+            fix="`canary up` makes it; with a mesh of your own, name it in istio-canary:mesh.gateway",
         ) from None
     entry = next((entry for entry in service.spec.ports or () if entry.port == port), None)
     if entry is None:
         known = ", ".join(str(entry.port) for entry in service.spec.ports or ())
-        raise Failure(
+        raise CommandError(
             f"the gateway's Service has no port {port}, only {known}",
             ExitCode.UNREACHABLE,
-            remedy=f"add {port} to istio-canary:mesh.gateway.ports, then `canary up`",
+            fix=f"add {port} to istio-canary:mesh.gateway.ports, then `canary up`",
         )
     status = service.status.loadBalancer if service.status else None
     balancer = next(iter(status.ingress or ()), None) if status else None
@@ -51,10 +51,10 @@ def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "ht
         address = node_address(client)
         if address:
             return f"{scheme}://{host_of(address)}:{entry.nodePort}"
-    raise Failure(
+    raise CommandError(
         f"the gateway's Service {gateway.namespace}/{gateway.name} ({service.spec.type}) has no address out here",
         ExitCode.UNREACHABLE,
-        remedy=f"kubectl port-forward -n {gateway.namespace} service/{gateway.name} {LOCAL_PORT}:{port} &  "
+        fix=f"kubectl port-forward -n {gateway.namespace} service/{gateway.name} {LOCAL_PORT}:{port} &  "
         f"and add --gateway {scheme}://127.0.0.1:{LOCAL_PORT}",
     )
 

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
-from canary.failure import Failure
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Project:
         try:
             definition = yaml.safe_load((self.root / "Pulumi.yaml").read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise Failure(f"{self.root / 'Pulumi.yaml'} is not YAML: {error}", ExitCode.CONFIG) from error
+            raise CommandError(f"{self.root / 'Pulumi.yaml'} is not YAML: {error}", ExitCode.CONFIG) from error
         if not isinstance(definition, dict) or not isinstance(definition.get("name"), str):
-            raise Failure(f"{self.root / 'Pulumi.yaml'} names no project", ExitCode.CONFIG, remedy="add `name: ...`")
+            raise CommandError(f"{self.root / 'Pulumi.yaml'} names no project", ExitCode.CONFIG, fix="add `name: ...`")
         return definition
 
     @property
@@ -55,10 +55,10 @@ def find_project(start: Path | None = None) -> Project:
     for folder in (start, *start.parents):
         if (folder / "Pulumi.yaml").is_file():
             return Project(folder)
-    raise Failure(
+    raise CommandError(
         f"there is no Pulumi.yaml in {start} or above it",
         ExitCode.CONFIG,
-        remedy="run canary inside the project's folder",
+        fix="run canary inside the project's folder",
     )
 
 
@@ -66,22 +66,22 @@ def choose_stack(project: Project, given: str | None, selected: Callable[[], str
     """Return the stack to work on: `given`, else $PULUMI_STACK, else the one that `pulumi stack select` chose."""
     stack = given or os.environ.get("PULUMI_STACK") or selected()
     if not stack:
-        raise Failure(
+        raise CommandError(
             "which stack? None is given, and none is selected",
             ExitCode.CONFIG,
-            remedy=f"add --stack with one of: {', '.join(project.stacks) or '(there is no Pulumi.<stack>.yaml here)'}",
+            fix=f"add --stack with one of: {', '.join(project.stacks) or '(there is no Pulumi.<stack>.yaml here)'}",
         )
     if not project.stack_file(stack).is_file():
         raise _no_such_stack(project, stack)
     return stack
 
 
-def _no_such_stack(project: Project, stack: str) -> Failure:
+def _no_such_stack(project: Project, stack: str) -> CommandError:
     near = difflib.get_close_matches(stack, project.stacks, n=1)
     hint = f"did you mean --stack {near[0]}? " if near else ""
     known = ", ".join(project.stacks) or "none"
-    return Failure(
+    return CommandError(
         f"the stack {stack!r} has no file {project.stack_file(stack).name} in {project.root}",
         ExitCode.CONFIG,
-        remedy=f"{hint}write that file, or choose one of: {known}",
+        fix=f"{hint}write that file, or choose one of: {known}",
     )

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from canary.engine import Operation, Outcome
-from canary.events import UNCHANGED, Step
+from canary.engine.driver import Operation, Outcome
+from canary.engine.events import UNCHANGED, ResourceStep
 
 SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "delete": ("-", "red"), "replace": ("±", "magenta")}
 FUTURE = {"create": "to create", "update": "to update", "delete": "to delete", "replace": "to replace"}
@@ -59,6 +59,6 @@ def summary(outcome: Outcome, stack: str) -> str:
     return f"stack {stack}: {', '.join(parts)} ({outcome.seconds:.1f} s)"
 
 
-def _resource(step: Step) -> dict[str, Any]:
+def _resource(step: ResourceStep) -> dict[str, Any]:
     diff = [{"path": entry.path, "old": entry.old, "new": entry.new} for entry in step.diff]
     return {"urn": step.urn, "type": step.type, "name": step.name, "op": step.op, "diff": diff}

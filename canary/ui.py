@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
+from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
-from canary.failure import Failure
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from canary.events import Diagnostic, Step
+    from canary.engine.events import Diagnostic, ResourceStep
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Ui:
         else:
             show(self.stdout)
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: CommandError) -> None:
         """Say why the command failed."""
         if self.json:
             print(json.dumps(failure.as_json(), indent=2))
@@ -64,27 +64,27 @@ class Ui:
         self.stderr.print(failure.message, markup=False)
         for line in failure.details:
             self.stderr.print(f"  {line}", markup=False)
-        if failure.remedy:
-            self.stderr.print("remedy:", style="bold", end=" ")
-            self.stderr.print(failure.remedy, markup=False)
+        if failure.fix:
+            self.stderr.print("fix:", style="bold", end=" ")
+            self.stderr.print(failure.fix, markup=False)
 
     def confirm(self, question: str) -> bool:
         """Ask a person; Enter alone is no."""
         return typer.confirm(question, default=False, err=True)
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[Callable[[Step | Diagnostic], None]]:
+    def progress(self, title: str) -> Iterator[Callable[[ResourceStep | Diagnostic], None]]:
         """Show a run: a live view on a terminal, else a line for each resource that changed."""
         if self.stderr.is_terminal and not self.json:
-            from canary.live import LiveView
+            from canary.live_view import LiveView
 
             with LiveView(self.stderr, title) as view:
                 yield view.show
         else:
             yield self._line
 
-    def _line(self, entry: Step | Diagnostic) -> None:
-        from canary.events import Diagnostic
+    def _line(self, entry: ResourceStep | Diagnostic) -> None:
+        from canary.engine.events import Diagnostic
 
         if isinstance(entry, Diagnostic):
             if entry.is_shown:
@@ -111,9 +111,9 @@ def command(json: bool) -> Iterator[Ui]:
     ui = Ui(json)
     try:
         yield ui
-    except Failure as failure:
+    except CommandError as failure:
         ui.fail(failure)
         raise typer.Exit(failure.code) from None
     except KeyboardInterrupt:
-        ui.fail(Failure("stopped", ExitCode.INTERRUPTED))
+        ui.fail(CommandError("stopped", ExitCode.INTERRUPTED))
         raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -11,6 +11,7 @@ import pulumi_kubernetes as k8s
 
 from components.base import Component
 from components.names import BASE_RELEASE, ISTIOD_RELEASE
+from traffic.model import gateway_selector
 
 STATUS_PORT = 15021
 PROXY_STARTS_FIRST = {"defaultConfig": {"holdApplicationUntilProxyStarts": True}}
@@ -163,14 +164,6 @@ class IstioMesh(Component):
             timeout=args.ready_within,
             opts=self._child(**options),
         )
-
-
-def gateway_selector(name: str) -> dict[str, str]:
-    """Return the labels of the gateway's pods, by which a Gateway selects them, for the gateway's release name.
-
-    They are the gateway chart's own: `istio: ingressgateway` for the release istio-ingressgateway.
-    """
-    return {"istio": name.removeprefix("istio-")}
 
 
 def merged(ours: Values, theirs: Values) -> dict[str, Any]:

@@ -24,12 +24,12 @@ def run_logged(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
-    remedy: str = "",
+    fix: str = "",
 ) -> None:
     """Run `command`, append what it says to `log`, and hand each line to `on_line` as it comes.
 
     The command has a process group of its own, which ends when this function is interrupted: a build is no single
-    process. Raises BuildError with the last lines and `remedy` when it fails.
+    process. Raises BuildError with the last lines and `fix` when it fails.
     """
     with log.open("a", encoding="utf-8") as output:
         output.write(f"$ {' '.join(command)}\n")
@@ -61,7 +61,7 @@ def run_logged(
         tail = "\n".join(f"    {line}" for line in said.splitlines()[-_TAIL_LINES:])
         raise BuildError(
             f"{' '.join(command[:3])} failed with exit code {process.returncode}. The end of {log}:\n{tail}"
-            + (f"\n{remedy}" if remedy else "")
+            + (f"\n{fix}" if fix else "")
         )
 
 

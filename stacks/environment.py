@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,17 +11,27 @@ import pulumi_kubernetes as k8s
 
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
 from components.egress import Egress, EgressArgs
-from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs, gateway_selector
+from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
-from stacks.barrier import AskingForbidden, Barrier, EnvoysLag
-from stacks.cluster import ClusterFacts, ClusterUnreachable, namespaces_of
-from stacks.handover import handovers, used_in
-from stacks.settings import SecurityContext, ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
+from kube.kubeconfig import ClusterUnreachableError
+from rollout.plan import plans
+from rollout.proxy_sync import ProxiesForbiddenError, ProxiesLagError, ProxySync
+from stacks.cluster_facts import ClusterFacts, namespaces_of
+from stacks.settings.model import ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
+from stacks.settings.security import SecurityContext
 from traffic.fields import Model
-from traffic.model import MutualTls, NamespaceSecurity, OutboundTrafficPolicy, Target, target, version_label
+from traffic.graph import all_targets, called_by, called_first, callers_of
+from traffic.model import (
+    MutualTls,
+    NamespaceSecurity,
+    OutboundTrafficPolicy,
+    Target,
+    gateway_selector,
+    version_label,
+)
 
 T = TypeVar("T")
 
@@ -40,10 +50,9 @@ class Environment:
         self._cluster = cluster
         self._owner = owner
         self._in_cluster = pulumi.ResourceOptions(provider=self._provider())
-        in_mesh = cluster.applied.in_mesh or any(service.in_mesh for service in settings.services.values())
-        self._barrier = Barrier(settings, in_mesh)
-        self._used = used_in(settings)
-        self._handovers = handovers(settings, cluster.applied)
+        self._proxies = self._proxy_sync()
+        self._used = all_targets(settings.services)
+        self._plans = plans(settings.services, replicas_of(settings), cluster.routes)
 
         self._namespaces = self._build_namespaces()
         self._mesh = self._build_mesh() if settings.mesh.install else None
@@ -68,6 +77,17 @@ class Environment:
             kubeconfig=self._settings.cluster.kubeconfig,
             context=self._settings.cluster.context,
             cluster_identifier=self._cluster.uid,
+        )
+
+    def _proxy_sync(self) -> ProxySync:
+        settings, gateway = self._settings, self._settings.mesh.gateway
+        return ProxySync(
+            cluster=settings.cluster,
+            routes=settings.services,
+            gateway_namespace=gateway.namespace,
+            gateway_selector=gateway_selector(gateway.name),
+            timeout_seconds=settings.taken_within,
+            in_mesh=self._cluster.routes.in_mesh or any(service.in_mesh for service in settings.services.values()),
         )
 
     def _build_namespaces(self) -> dict[str, Namespace]:
@@ -217,7 +237,7 @@ class Environment:
         service = self._settings.services[name]
         mesh = self._settings.mesh
         policies = [self._policies[key] for key in (name, f"{service.namespace}/") if key in self._policies]
-        handover = self._handovers[name]
+        plan = self._plans[name]
         called = [name, *called_by(name, service)]
         serving = [resource for other in called for resource in self._services[other].serving]
         subsets = [self._routings[other].subsets for other in called if other in self._routings]
@@ -230,8 +250,8 @@ class Environment:
                 gateway_namespace=mesh.gateway.namespace,
                 gateway_selector=gateway_selector(mesh.gateway.name),
                 version_header=self._settings.version_header,
-                until_let_go=until(self._barrier.until_unused, handover.leaving),
-                until_known=until(partial(self._barrier.until_known, caller=name), handover.entering),
+                until_let_go=until(self._proxies.until_unused, plan.leaving),
+                until_known=until(partial(self._proxies.until_known, caller=name), plan.entering),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
@@ -239,7 +259,7 @@ class Environment:
     def _build_idle_versions(self, name: str, callers: Sequence[str]) -> None:
         """After the routes: versions that get no requests any more keep their pods until no Envoy sends them any."""
         routes = [route for caller in (name, *callers) for route in self._routings[caller].routes]
-        wait = until(self._barrier.until_unused, self._handovers[name].ceasing)
+        wait = until(self._proxies.until_unused, self._plans[name].ceasing)
         self._services[name].deploy_idle(routes, wait)
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
@@ -276,42 +296,19 @@ def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target])
     def waited() -> None:
         try:
             wait(targets)
-        except (AskingForbidden, EnvoysLag, ClusterUnreachable) as error:
+        except (ProxiesForbiddenError, ProxiesLagError, ClusterUnreachableError) as error:
             raise pulumi.RunError(str(error)) from None
 
     return waited if targets else None
 
 
-def called_by(name: str, service: ServiceSettings) -> list[str]:
-    """Return the other services that get requests, or copies of them, by the route of the service `name`."""
-    destinations = [to for rule in service.route for to in (*rule.weights, *(mirror.to for mirror in rule.mirrors))]
-    services = (target(name, destination).service for destination in destinations)
-    return [called for called in dict.fromkeys(services) if called != name]
-
-
-def callers_of(services: Mapping[str, ServiceSettings]) -> dict[str, list[str]]:
-    """Return, by service, the other services whose routes lead to it."""
-    callers: dict[str, list[str]] = {name: [] for name in services}
-    for name, service in services.items():
-        for called in called_by(name, service):
-            callers[called].append(name)
-    return callers
-
-
-def called_first(services: Mapping[str, ServiceSettings]) -> list[str]:
-    """Return the services in an order in which each comes after those that its route leads to, cycles apart."""
-    order: dict[str, None] = {}
-
-    def visit(name: str, callers: frozenset[str]) -> None:
-        for called in called_by(name, services[name]):
-            if called not in order and called not in callers:
-                visit(called, callers | {name})
-        order[name] = None
-
-    for name in services:
-        if name not in order:
-            visit(name, frozenset({name}))
-    return list(order)
+def replicas_of(settings: Settings) -> dict[Target, int]:
+    """Return the pods that each version is to have."""
+    return {
+        Target(name, version): given.replicas
+        for name, service in settings.services.items()
+        for version, given in service.versions.items()
+    }
 
 
 def version_args(service: str, version: str, settings: VersionSettings) -> VersionArgs:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pulumi
 from pulumi.runtime import config
 
-from stacks.settings import Settings, load_runtime, warnings
-from stacks.stack_file import read_stack_file
+from stacks.settings.loading import load_runtime, warnings
+from stacks.settings.model import Settings
+from stacks.settings.stack_file import read_stack_file
 
 MOST_WARNINGS = 20
 """What a person reads beside a change."""

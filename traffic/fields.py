@@ -1,6 +1,6 @@
 """The small types that routes are made of, each with the sentence that says what is wrong with a value.
 
-A validator here raises `wrong(...)`: a sentence for a person, what is allowed instead, and the remedy. The shape
+A validator here raises `wrong(...)`: a sentence for a person, what is allowed instead, and the fix. The shape
 that editors check (`WithJsonSchema`) stands beside the check that decides.
 """
 
@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 WRONG = "wrong"
-"""Type of the validation errors that carry their own sentence, what is allowed and the remedy."""
+"""Type of the validation errors that carry their own sentence, what is allowed and the fix."""
 
 DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 HEADER_NAME = r"[-_.a-z0-9]+"
@@ -48,9 +48,9 @@ class Model(BaseModel):
     )
 
 
-def wrong(what: str, allowed: str, remedy: str) -> PydanticCustomError:
+def wrong(what: str, allowed: str, fix: str) -> PydanticCustomError:
     """Return the error of one value: what is wrong with it, what is allowed, and how to mend it."""
-    return PydanticCustomError(WRONG, "{what}", {"what": what, "allowed": allowed, "remedy": remedy})
+    return PydanticCustomError(WRONG, "{what}", {"what": what, "allowed": allowed, "fix": fix})
 
 
 def dns_label(value: str) -> str:
@@ -178,11 +178,11 @@ def host(value: str) -> str:
     raise wrong(
         f"{value!r} is not a host that a gateway can claim",
         "'*', a name with a dot such as shop.example.com, or *.example.com; lower case, no scheme, port, path",
-        _host_remedy(value),
+        _host_fix(value),
     )
 
 
-def _host_remedy(value: str) -> str:
+def _host_fix(value: str) -> str:
     bare = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
     if bare != value and re.fullmatch(HOST, bare):
         return f"write {bare!r}; the port is the service's `gatewayPort`"

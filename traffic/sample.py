@@ -57,7 +57,9 @@ def sample_request(simulator: Simulator, service: str, index: int, *, seed: int 
 
 def _ways(simulator: Simulator, service: str, rule: Rule) -> Iterator[tuple[Entry, Match]]:
     """The ways into the service where a match of the rule can hold, those of plain HTTP first."""
-    ways = [entry for entry in entries(service, simulator.routes[service], simulator.gateways) if not _redirects(entry)]
+    ways = [
+        entry for entry in entries(service, simulator.routes[service], simulator.gateways) if not entry.server.redirects
+    ]
     for entry in sorted(ways, key=lambda entry: entry.scheme):
         seen = Request(port=entry.server.port).seen
         assert seen is not None
@@ -65,10 +67,6 @@ def _ways(simulator: Simulator, service: str, rule: Rule) -> Iterator[tuple[Entr
         for match in rule.match or (EVERY_REQUEST,):
             if all(condition.holds(placed) for condition in conditions(match) if condition.kind in OF_PLACE):
                 yield entry, match
-
-
-def _redirects(entry: Entry) -> bool:
-    return entry.server.tls is not None and entry.server.tls.https_redirect
 
 
 def _not_outside(simulator: Simulator, service: str, index: int) -> NoSample:

@@ -15,30 +15,32 @@ from traffic.model import Match, Route, Rule, Sticky, StringMatch
 
 
 @dataclass(frozen=True)
-class Step:
+class StickyStep:
     """A rule that is not sticky, and by destination the `set-cookie` header that its answers get."""
 
     rule: Rule
     set_cookie: Mapping[str, str] = field(default_factory=dict)
 
 
-def steps(rule: Rule) -> tuple[Step, ...]:
+def steps(rule: Rule) -> tuple[StickyStep, ...]:
     """Return what the rule means, in order: of a sticky one a step for each version with weight, then the weights.
 
     A rule that is not sticky is its own only step. All steps keep what the rule says beside its destination.
     """
     if rule.sticky is None:
-        return (Step(rule),)
+        return (StickyStep(rule),)
     versions = [version for version, weight in rule.weights.items() if weight > 0]
     kept = [
-        Step(rule.model_copy(update={"match": _with_cookie(rule, rule.sticky, version), "to": version, "sticky": None}))
+        StickyStep(
+            rule.model_copy(update={"match": _with_cookie(rule, rule.sticky, version), "to": version, "sticky": None})
+        )
         for version in versions
     ]
     cookies = {version: set_cookie(rule.sticky, version) for version in versions}
-    return (*kept, Step(rule.model_copy(update={"sticky": None}), cookies))
+    return (*kept, StickyStep(rule.model_copy(update={"sticky": None}), cookies))
 
 
-def steps_of(route: Route) -> list[tuple[int, Step]]:
+def steps_of(route: Route) -> list[tuple[int, StickyStep]]:
     """Return the steps of all rules in order, each with the index of its rule."""
     return [(index, step) for index, rule in enumerate(route) for step in steps(rule)]
 

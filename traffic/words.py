@@ -27,8 +27,8 @@ def condition_words(condition: Condition) -> str:
     if not isinstance(want, StringMatch):
         return f"{subject} = {want}"
     if condition.kind is Kind.WITHOUT_HEADERS:
-        return f"{subject} {_is_not(want)}"
-    return f"{subject} {_is(want)}{' in any case' if condition.ignore_case else ''}"
+        return f"{subject} {_compared(want, IS_NOT)}"
+    return f"{subject} {_compared(want, IS)}{' in any case' if condition.ignore_case else ''}"
 
 
 def miss_words(miss: Miss) -> str:
@@ -45,19 +45,24 @@ def _wish(condition: Condition) -> str:
     if not isinstance(want, StringMatch):
         return f"{article}{subject} to be {want}"
     no = "not " if condition.kind is Kind.WITHOUT_HEADERS else ""
-    return f"{article}{subject} {no}to {_infinitive(want)}{' in any case' if condition.ignore_case else ''}"
+    return f"{article}{subject} {no}to {_compared(want, TO)}{' in any case' if condition.ignore_case else ''}"
 
 
 NAMED = (Kind.HEADERS, Kind.WITHOUT_HEADERS, Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS)
 """What is called by its own name, or by its owner's, and so has no article."""
 
 
-def _infinitive(want: StringMatch) -> str:
-    if want.exact is not None:
-        return f"be {want.exact}"
-    if want.prefix is not None:
-        return f"begin with {want.prefix}"
-    return f"match {want.regex}" if want.regex is not None else "be there"
+IS = ("=", "begins with", "~", "is there")
+IS_NOT = ("is not", "does not begin with", "does not match", "is not there")
+TO = ("be", "begin with", "match", "be there")
+"""Verbs for `exact`, `prefix`, `regex` and `present`."""
+
+
+def _compared(want: StringMatch, verbs: tuple[str, str, str, str]) -> str:
+    for verb, text in zip(verbs, (want.exact, want.prefix, want.regex), strict=False):
+        if text is not None:
+            return f"{verb} {text}"
+    return verbs[-1]
 
 
 def _subject(condition: Condition) -> str:
@@ -73,22 +78,6 @@ def _subject(condition: Condition) -> str:
         Kind.QUERY_PARAMS: f"parameter {name}",
         Kind.COOKIES: f"cookie {name}",
     }.get(condition.kind, name)
-
-
-def _is(want: StringMatch) -> str:
-    if want.exact is not None:
-        return f"= {want.exact}"
-    if want.prefix is not None:
-        return f"begins with {want.prefix}"
-    return f"~ {want.regex}" if want.regex is not None else "is there"
-
-
-def _is_not(want: StringMatch) -> str:
-    if want.exact is not None:
-        return f"is not {want.exact}"
-    if want.prefix is not None:
-        return f"does not begin with {want.prefix}"
-    return f"does not match {want.regex}" if want.regex is not None else "is not there"
 
 
 def _place(gateway: str) -> str:

@@ -12,16 +12,16 @@ def cancel(stack: StackOption = None, json: JsonOption = False) -> None:
     A run that still works would be left without its lock: see first whether it does.
     """
     with command(json) as ui:
-        from canary.engine import Engine
-        from canary.failure import Failure
+        from canary.command_error import CommandError
+        from canary.engine.driver import Engine
+        from canary.engine.session import selected_stack
+        from canary.engine.toolchain import find_toolchain
         from canary.project import choose_stack, find_project
-        from canary.session import selected_stack
-        from canary.toolchain import find_toolchain
 
         project = find_project()
         name = choose_stack(project, stack, lambda: selected_stack(project))
         engine = Engine(project, name, find_toolchain(project), ui.note)
         done = engine.call("cancel", "--yes")
         if done.returncode != 0:
-            raise Failure(f"the lock of stack {name} cannot be freed", details=tuple(done.stderr.split("\n")))
+            raise CommandError(f"the lock of stack {name} cannot be freed", details=tuple(done.stderr.split("\n")))
         ui.result({"stack": name, "cancelled": True}, lambda console: console.print(f"the stack {name} is free"))

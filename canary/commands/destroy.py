@@ -12,8 +12,8 @@ def destroy(stack: StackOption = None, json: JsonOption = False, yes: YesOption 
     Shows it, asks, deletes it from the cluster. The stack's file stays as it is.
     """
     with command(json) as ui:
-        from canary.engine import Operation
-        from canary.session import apply, open_session
+        from canary.engine.driver import Operation
+        from canary.engine.session import apply, open_session
 
         session = open_session(ui, stack)
         session.require_cluster()

@@ -12,7 +12,7 @@ from canary.ui import command
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from canary.decision_words import Explanation
+    from canary.explain.decision_words import Explanation
 
 Service = Annotated[str, typer.Argument(help="The service that is asked.")]
 Path = Annotated[str, typer.Argument(help="Path and query of the request.")]
@@ -50,11 +50,11 @@ def explain(
     did not take it. Needs no cluster: it is what istiod and Envoy would decide by the stack's file.
     """
     with command(json) as ui:
-        from canary.decision_words import Explanation, Places, as_json
-        from canary.explanation import Question, request_of, settings_of
-        from canary.simulation import simulator_of
-        from stacks.problems import key_path
-        from stacks.settings import warnings
+        from canary.explain.decision_words import Explanation, Places, as_json
+        from canary.explain.explanation import Question, request_of, settings_of
+        from stacks.settings.loading import warnings
+        from stacks.settings.problems import key_path
+        from stacks.simulator import simulator_of
 
         name, settings, source_file = settings_of(stack)
         question = Question(service, path, method, tuple(headers or ()), source, host, port, https)

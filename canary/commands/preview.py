@@ -21,8 +21,8 @@ def preview(stack: StackOption = None, json: JsonOption = False, expect_no_chang
     Names each resource, with its properties before and after. Changes nothing.
     """
     with command(json) as ui:
-        from canary.engine import Operation
-        from canary.session import open_session, report_of
+        from canary.engine.driver import Operation
+        from canary.engine.session import open_session, report_of
 
         outcome = report_of(open_session(ui, stack), Operation.PREVIEW)
         if expect_no_changes and outcome.record.changed:

@@ -12,8 +12,8 @@ def refresh(stack: StackOption = None, json: JsonOption = False, yes: YesOption 
     The next `up` then undoes what was edited by hand. Changes nothing in the cluster.
     """
     with command(json) as ui:
-        from canary.engine import Operation
-        from canary.session import apply, open_session
+        from canary.engine.driver import Operation
+        from canary.engine.session import apply, open_session
 
         session = open_session(ui, stack)
         session.require_cluster()

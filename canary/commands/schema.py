@@ -10,6 +10,6 @@ def schema() -> None:
 
     Editors complete and check the file by it.
     """
-    from stacks.settings import json_schema
+    from stacks.settings.loading import json_schema
 
     print(json.dumps(json_schema(), indent=2))

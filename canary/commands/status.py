@@ -10,7 +10,7 @@ from canary.ui import command
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from canary.state_of import EnvironmentState, RuleState, ServiceState
+    from canary.status import EnvironmentState, RuleState, ServiceState
 
 
 def status(stack: StackOption = None, json: JsonOption = False) -> None:
@@ -19,8 +19,8 @@ def status(stack: StackOption = None, json: JsonOption = False) -> None:
     Versions, replicas and weights of each service beside what the config says, and the gateway's address.
     """
     with command(json) as ui:
-        from canary.session import open_session
-        from canary.state_of import as_json, look
+        from canary.engine.session import open_session
+        from canary.status import as_json, look
 
         session = open_session(ui, stack)
         state = look(session)

@@ -12,7 +12,7 @@ def up(stack: StackOption = None, json: JsonOption = False, yes: YesOption = Fal
     Shows what would change, asks, does it, and waits until everything is ready.
     """
     with command(json) as ui:
-        from canary.engine import Operation
-        from canary.session import apply, open_session
+        from canary.engine.driver import Operation
+        from canary.engine.session import apply, open_session
 
         apply(open_session(ui, stack), Operation.UP, Operation.PREVIEW, yes)

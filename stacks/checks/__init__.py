@@ -11,8 +11,8 @@ from typing import Any
 
 from stacks.checks import actions, gateways, hosts, matches, mesh, names, pods, reach, security, sticky, targets
 from stacks.checks.view import View
-from stacks.problems import Finding
-from stacks.settings_model import Settings
+from stacks.settings.model import Settings
+from stacks.settings.problems import Finding
 
 CHECKS = (
     mesh.check,

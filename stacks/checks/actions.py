@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from stacks.checks.places import Place, lets_in, places
 from stacks.checks.view import Service, View, entries
-from stacks.problems import Finding, Location, key_path, shown
+from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
 from traffic.model import Match, Redirect, Retries, Rule, StringMatch
 from traffic.reach import covers

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from stacks.checks.view import Service, View
-from stacks.problems import Finding, Location, key_path, nearest, shown
+from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import MESH, Protocol, Server, own_gateway
 
 PORTS: Location = ("mesh", "gateway", "ports")

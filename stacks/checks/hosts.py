@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stacks.checks.view import Service, View, default_of, entries, is_count
-from stacks.problems import Finding, key_path, shown
-from stacks.settings_model import ServiceSettings
-from traffic.model import MESH, own_gateway
+from stacks.settings.model import ServiceSettings
+from stacks.settings.problems import Finding, key_path, shown
+from traffic.model import MESH, own_gateway, service_host
 from traffic.simulate import intersection
-from traffic.simulate.hosts import Hosts, service_host
+from traffic.simulate.hosts import Hosts
 
 
 def check(view: View) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from stacks.checks.places import Place, lets_in, places
 from stacks.checks.view import Service, View
-from stacks.problems import Finding, Location, key_path, nearest, shown
+from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import MESH, Match, Rule, StringMatch
 from traffic.reach import LITERAL, covers
 from traffic.simulate import text_matches

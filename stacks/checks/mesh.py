@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stacks.checks.view import View
-from stacks.problems import Finding, key_path, nearest, shown
+from stacks.settings.problems import Finding, key_path, nearest, shown
 
 OF_THE_OWNER = {
     "mtls": (
@@ -29,13 +29,13 @@ def check(view: View) -> Iterator[Finding]:
 
 
 def _check_owner(view: View) -> Iterator[Finding]:
-    for key, (decides, remedy) in OF_THE_OWNER.items():
+    for key, (decides, fix) in OF_THE_OWNER.items():
         if view.mesh.get("install") is False and key in view.mesh:
             yield Finding(
                 ("mesh", key),
                 f"with install: false the mesh is somebody else's, and its owner decides {decides}: this says nothing",
                 f"{key} where this stack installs the mesh",
-                remedy,
+                fix,
                 shown(view.mesh[key]),
             )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stacks.checks.view import Service, View, block
-from stacks.problems import Finding, Location, key_path
+from stacks.settings.problems import Finding, Location, key_path
 from traffic.model import MESH, own_gateway
 
 LONGEST_GATEWAY = 63
@@ -34,17 +34,17 @@ class _Names:
     def of_service(self, service: Service) -> Iterator[Finding]:
         """Claim the names of a service's objects, and yield those that are taken."""
         namespace, location = service.routing.namespace, service.location
-        remedy = "give the service another `namespace` or name"
-        yield from self._claim("Service", namespace, service.name, location, remedy)
-        yield from self._claim("VirtualService", namespace, service.name, location, remedy)
+        fix = "give the service another `namespace` or name"
+        yield from self._claim("Service", namespace, service.name, location, fix)
+        yield from self._claim("VirtualService", namespace, service.name, location, fix)
         if service.routing.in_mesh and "*" in service.routing.hosts and len(service.routing.gateways) > 1:
-            yield from self._claim("VirtualService", namespace, f"{service.name}-mesh", location, remedy)
+            yield from self._claim("VirtualService", namespace, f"{service.name}-mesh", location, fix)
         for version, given in service.versions.items():
             name = block(given).get("name") or f"{service.name}-{version}"
             place = (*location, "versions", version)
             yield from self._claim("Deployment", namespace, name, place, "give this version another `name`")
 
-    def _claim(self, kind: str, namespace: str, name: Any, location: Location, remedy: str) -> Iterator[Finding]:
+    def _claim(self, kind: str, namespace: str, name: Any, location: Location, fix: str) -> Iterator[Finding]:
         if not isinstance(name, str):
             return
         owner = self._taken.setdefault((kind, namespace, name), key_path(location))
@@ -53,7 +53,7 @@ class _Names:
                 location,
                 f"the {kind} {name!r} in namespace {namespace!r} is made by {owner} already",
                 f"one {kind} of a name in a namespace",
-                remedy,
+                fix,
             )
 
 

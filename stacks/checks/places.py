@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stacks.checks.view import Service, View
-from traffic.model import MESH, Protocol, own_gateway
+from traffic.model import MESH, own_gateway, service_host
 from traffic.simulate import entries
-from traffic.simulate.hosts import service_host
 
 HTTP_IN_MESH = 80
 """The port at which sidecars know hosts that are no Service."""
@@ -39,9 +38,8 @@ def places(service: Service, view: View) -> list[Place] | None:
         return None
     found: dict[tuple[str, int, str], list[str]] = {}
     for entry in entries(service.name, service.routing, view.well_formed_gateways) if service.routing.hosts else ():
-        if entry.server.tls is None or not entry.server.tls.https_redirect:
-            scheme = "https" if entry.server.protocol is Protocol.HTTPS else "http"
-            found.setdefault((entry.gateway, entry.server.port, scheme), []).append(entry.domain)
+        if not entry.server.redirects:
+            found.setdefault((entry.gateway, entry.server.port, entry.scheme), []).append(entry.domain)
     if service.routing.in_mesh:
         for port in sorted({service.routing.port, HTTP_IN_MESH}) if service.routing.hosts else [service.routing.port]:
             found[MESH, port, "http"] = list(hosts_inside(service))

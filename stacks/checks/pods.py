@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stacks.checks.view import Service, View, block, is_count
-from stacks.fields import amount
-from stacks.problems import Finding, Location, key_path, shown
-from stacks.settings_model import Settings
+from stacks.settings.fields import amount
+from stacks.settings.model import Settings
+from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import version_label
 
 LONGEST_LABEL = 63

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stacks.checks.view import Service, View, block, entries
-from stacks.problems import Finding, Location, key_path, shown
+from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import Match, Rule
 from traffic.reach import covers, is_catch_all
 
@@ -35,14 +35,14 @@ def _check_order(rules: Sequence[Rule | None], given: list[Any], location: Locat
 def _unreachable(location: Location, earlier: str, first: Rule, rule: Rule, given: Any) -> Finding:
     if is_catch_all(first):
         what = f"no request reaches this rule: {earlier} takes every request"
-        remedy = f"move {earlier} to the end of the route"
+        fix = f"move {earlier} to the end of the route"
     elif first.match == rule.match:
         what = f"no request reaches this rule: {earlier} has the same matches"
-        remedy = "take one of the two out"
+        fix = "take one of the two out"
     else:
         what = f"no request reaches this rule: {earlier} takes all that it asks for"
-        remedy = f"move this rule before {earlier}"
-    return Finding(location, what, "rules from the narrowest to the widest", remedy, shown(given))
+        fix = f"move this rule before {earlier}"
+    return Finding(location, what, "rules from the narrowest to the widest", fix, shown(given))
 
 
 def _check_matches(earlier: Sequence[Rule | None], rule: Rule, given: Any, location: Location) -> Iterator[Finding]:

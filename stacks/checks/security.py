@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stacks.checks.view import Service, View, block, is_count
-from stacks.problems import Finding, Location, key_path, shown
+from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import AccessRule, Mtls, TrafficPolicy
 from traffic.model.policy import TlsMode
 
@@ -75,31 +75,30 @@ def _check_port(service: Service, port: int, ports: set[int], location: Location
 def _check_token(service: Service, rule: AccessRule, location: Location) -> Iterator[Finding]:
     if service.routing.jwt or "jwt" in service.given:
         return
-    for name in BY_TOKEN:
-        if getattr(rule, name):
-            key = AccessRule.model_fields[name].alias or name
-            yield Finding(
-                (*location, key),
-                "no tokens are checked for the service, so no request has such an identity",
-                f"{key} beside `jwt` with the issuers of the tokens",
-                f"add {key_path((*service.location, 'jwt'))}, or take {key} out",
-                shown(list(getattr(rule, name))),
-            )
+    what = "no tokens are checked for the service, so no request has such an identity"
+    mend = f"add {key_path((*service.location, 'jwt'))}"
+    yield from _unknown_identities(rule, BY_TOKEN, location, what, "beside `jwt` with the issuers of the tokens", mend)
 
 
 def _check_certificate(view: View, service: Service, rule: AccessRule, location: Location) -> Iterator[Finding]:
-    if _mode(view, service)[0] is not Mtls.DISABLE:
+    mode, place = _mode(view, service)
+    if mode is not Mtls.DISABLE:
         return
-    for name in BY_CERTIFICATE:
+    what = "callers show their identity by mutual TLS alone, and it is switched off for the service"
+    mend = f"change {key_path(place)}"
+    allowed = "with mutual TLS in mode STRICT or PERMISSIVE"
+    yield from _unknown_identities(rule, BY_CERTIFICATE, location, what, allowed, mend)
+
+
+def _unknown_identities(
+    rule: AccessRule, names: Iterable[str], location: Location, what: str, allowed: str, mend: str
+) -> Iterator[Finding]:
+    """The keys of the rule that ask for identities which no request can have."""
+    for name in names:
         if getattr(rule, name):
             key = AccessRule.model_fields[name].alias or name
-            yield Finding(
-                (*location, key),
-                "callers show their identity by mutual TLS alone, and it is switched off for the service",
-                f"{key} with mutual TLS in mode STRICT or PERMISSIVE",
-                f"change {key_path(_mode(view, service)[1])}, or take {key} out",
-                shown(list(getattr(rule, name))),
-            )
+            given = shown(list(getattr(rule, name)))
+            yield Finding((*location, key), what, f"{key} {allowed}", f"{mend}, or take {key} out", given)
 
 
 def _mode(view: View, service: Service) -> tuple[Mtls | None, Location]:

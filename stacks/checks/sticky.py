@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stacks.checks.view import Service, View
-from stacks.problems import Finding, Location, key_path, shown
+from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import Target, TrafficPolicy, target
 from traffic.simulate.hosts import Hosts
 

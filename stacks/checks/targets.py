@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stacks.checks.view import Service, View, block, entries, is_count
-from stacks.problems import Finding, Location, key_path, nearest, shown
+from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import Target, target
 
 

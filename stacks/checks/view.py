@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from stacks.problems import Location
-from stacks.settings_model import GatewaySettings, MeshSettings, Settings
+from stacks.settings.model import GatewaySettings, MeshSettings, Settings
+from stacks.settings.problems import Location
 from traffic.fields import Host, OpenPort
 from traffic.model import (
     Authorization,
@@ -34,6 +34,10 @@ MATCHES: TypeAdapter[tuple[Match, ...]] = TypeAdapter(tuple[Match, ...])
 RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 HOST: TypeAdapter[str] = TypeAdapter(Host)
 PORT: TypeAdapter[int] = TypeAdapter(OpenPort)
+MTLS: TypeAdapter[Mtls] = TypeAdapter(Mtls)
+GATEWAY: TypeAdapter[SharedGateway] = TypeAdapter(SharedGateway)
+NAMESPACE: TypeAdapter[NamespaceSecurity] = TypeAdapter(NamespaceSecurity)
+EGRESS: TypeAdapter[ExternalService] = TypeAdapter(ExternalService)
 FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "trafficPolicy": TypeAdapter(TrafficPolicy),
     "mtls": TypeAdapter(MutualTls),
@@ -92,8 +96,7 @@ class View:
     @cached_property
     def gateways(self) -> dict[str, SharedGateway | None]:
         """The shared Gateways by name, None where one is malformed."""
-        given = block(self.values.get("gateways"))
-        return {name: _read(TypeAdapter(SharedGateway), gateway) for name, gateway in given.items()}
+        return self._named("gateways", GATEWAY)
 
     @cached_property
     def well_formed_gateways(self) -> dict[str, SharedGateway]:
@@ -128,19 +131,23 @@ class View:
     @cached_property
     def namespaces(self) -> dict[str, NamespaceSecurity | None]:
         """What is said of namespaces, None where it is malformed."""
-        given = block(self.values.get("namespaces"))
-        return {name: _read(TypeAdapter(NamespaceSecurity), one) for name, one in given.items()}
+        return self._named("namespaces", NAMESPACE)
 
     @cached_property
     def egress(self) -> dict[str, ExternalService | None]:
         """Hosts outside the mesh, None where an entry is malformed."""
-        given = block(self.values.get("egress"))
-        return {name: _read(TypeAdapter(ExternalService), one) for name, one in given.items()}
+        return self._named("egress", EGRESS)
 
     @property
     def mtls_of_mesh(self) -> Mtls | None:
         """The mesh's mode of mutual TLS, None where it is not known."""
-        return _read(TypeAdapter(Mtls), self.of_mesh("mtls"), strict=False) if self.installs_mesh else None
+        return _read(MTLS, self.of_mesh("mtls"), strict=False) if self.installs_mesh else None
+
+    def _named(self, key: str, adapter: TypeAdapter[T]) -> dict[str, T | None]:
+        """The entries of a block by name, None where one is malformed."""
+        if self._settings is not None:
+            return dict(getattr(self._settings, key))
+        return {name: _read(adapter, one) for name, one in block(self.values.get(key)).items()}
 
 
 def block(value: Any) -> dict[str, Any]:
@@ -171,8 +178,7 @@ def _read(adapter: TypeAdapter[T], value: Any, strict: bool | None = None) -> T 
 
 
 def _whole(name: str, given: Mapping[str, Any], service: ServiceRouting) -> Service:
-    filled = {"namespace": service.namespace or name, "gateways": service.gateways or (own_gateway(name),)}
-    return Service(name, given, service.model_copy(update=filled), service.route, service.route, is_placed=True)
+    return Service(name, given, service.placed(name), service.route, service.route, is_placed=True)
 
 
 def _piecewise(name: str, given: Mapping[str, Any]) -> Service:

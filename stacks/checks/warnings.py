@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stacks.problems import Finding, Location, key_path, shown
-from stacks.settings_model import ServiceSettings, Settings
+from stacks.settings.model import ServiceSettings, Settings
+from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
 from traffic.model import Match, Protocol, Rule, StringMatch
 from traffic.overlap import overlap
@@ -149,7 +149,7 @@ def _redirected(settings: Settings) -> Iterator[Finding]:
     secure = [host for one in servers if one.protocol is Protocol.HTTPS and one.port == HTTPS for host in one.hosts]
     for name, gateway in settings.gateways.items():
         for index, server in enumerate(gateway.servers):
-            if server.tls is None or not server.tls.https_redirect:
+            if not server.redirects:
                 continue
             lost = [host for host in server.hosts if not intersection([host], secure)]
             if lost:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stacks.samples import website
-from stacks.settings_model import Sample
+from stacks.settings.model import Sample
 
 SERVICES: dict[Sample, dict[str, Any]] = {Sample.WEBSITE: website.SERVICES}
 """The services of each sample, as a stack's file would give them."""

@@ -18,7 +18,7 @@ from tests.differential.client import Client
 from tests.differential.manifests import GATEWAY, ISTIO, Manifest, sentinel, sentinel_host, shared
 from tests.differential.place import CALLERS, GATEWAY_NAMESPACE, NAMESPACES, PORTS, UPSTREAMS
 from traffic import render
-from traffic.model import RouteTable
+from traffic.model import RouteTable, service_host
 
 FIELD_MANAGER = "differential-test"
 TABLE = "differential-test/table"
@@ -132,7 +132,7 @@ def virtual_services(tables: Mapping[int, RouteTable]) -> dict[tuple[str, str], 
     owner = owners(tables)
     for number, table in tables.items():
         for service, settings in table.items():
-            inside = render.service_host(service, settings.namespace)
+            inside = service_host(service, settings.namespace)
             for name, spec in render.virtual_services(table, service, gateway_namespace=GATEWAY_NAMESPACE).items():
                 hosts = [host for host in spec["hosts"] if host != inside or owner.get(service) == number]
                 if not hosts:

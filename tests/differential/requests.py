@@ -11,8 +11,7 @@ from tests.differential import vocabulary as words
 from tests.differential.asked import Asked, Header
 from tests.differential.place import CALLERS, DOMAIN, HTTP_PORT, HTTPS_PORT, OWN_PORT, PORTS, PUBLIC
 from tests.differential.tables import Settings, mostly, often
-from traffic import render
-from traffic.model import MESH, StringMatch, own_gateway
+from traffic.model import MESH, StringMatch, own_gateway, service_host
 from traffic.simulate import text_matches
 
 PRINTABLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
@@ -94,7 +93,7 @@ def _authority(draw: st.DrawFn, name: str, service: Settings, match: Settings, c
     """A host of the service; inside the mesh also its DNS name, and nobody else's."""
     host: str = draw(st.sampled_from(service["hosts"]))
     if caller is not None and draw(st.integers(0, 2)) == 2:
-        full = render.service_host(name, service["namespace"])
+        full = service_host(name, service["namespace"])
         short = f"{name}.{service['namespace']}"
         return draw(st.sampled_from((full, f"{full}:80", full.title(), short, f"{short}.svc")))
     if host.startswith("*."):

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from canary.split import p_value
+from canary.verify.split import p_value
 from tests.e2e.routing import Lab, Seen, unique
 from tests.routing_doc import Answer, Request, parse
 

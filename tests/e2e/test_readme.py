@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.layout import Layout, layout
-from stacks.settings import load_stack_file
+from stacks.settings.loading import load_stack_file
 from tests.e2e.tools import CHECKOUT, Completed, run_canary
 
 SANDBOX = "e2e-readme"

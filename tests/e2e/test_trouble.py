@@ -64,21 +64,25 @@ def kill_all(project: Project, command: subprocess.Popen[str]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def kill_half_way(project: Project, command: subprocess.Popen[str], whom: str, moment: float) -> None:
+    """Kill the command alone, or all its processes, some seconds into it; return when none of them runs any more."""
+    try:
+        command.wait(moment)
+    except subprocess.TimeoutExpired:
+        if whom == "the command":
+            command.kill()
+        else:
+            kill_all(project, command)
+    command.wait()
+    wait_until(lambda: not running_pulumi(project.folder), "the end of the orphaned engine", 30)
+
+
 @pytest.mark.parametrize("moment", [0.8, 2.0, 4.0])
 @pytest.mark.parametrize("whom", ["the command", "all its processes"])
 def test_an_up_killed_half_way_is_put_right_by_the_next_one(shop: Project, whom: str, moment: float) -> None:
-    up = shop.popen("up", "--stack", STACK, "--yes")
-    try:
-        up.wait(moment)
-    except subprocess.TimeoutExpired:
-        if whom == "the command":
-            up.kill()
-        else:
-            kill_all(shop, up)
-    up.wait()
-    wait_until(lambda: not running_pulumi(shop.folder), "the end of the orphaned engine", 30)
+    kill_half_way(shop, shop.popen("up", "--stack", STACK, "--yes"), whom, moment)
     again = shop.canary("up", "--stack", STACK, "--yes")
-    if again.returncode:  # at most one clear remedy
+    if again.returncode:  # at most one clear fix
         assert "canary cancel" in again.stdout + again.stderr, again.stdout + again.stderr
         assert shop.canary("cancel", "--stack", STACK).returncode == 0
         again = shop.canary("up", "--stack", STACK, "--yes")
@@ -88,7 +92,7 @@ def test_an_up_killed_half_way_is_put_right_by_the_next_one(shop: Project, whom:
     assert set(shop.up(STACK)["changes"]) == {"same"}
 
 
-def test_of_two_ups_at_once_the_second_is_refused_with_the_holder_and_the_remedy(shop: Project) -> None:
+def test_of_two_ups_at_once_the_second_is_refused_with_the_holder_and_the_fix(shop: Project) -> None:
     first = shop.popen("up", "--stack", STACK, "--yes")
     locks = shop.folder / "backend" / ".pulumi" / "locks"
     wait_until(lambda: bool(list(locks.rglob("*.json"))), "the first one's lock", 30)
@@ -106,16 +110,7 @@ def test_of_two_ups_at_once_the_second_is_refused_with_the_holder_and_the_remedy
 def test_an_up_after_a_killed_destroy_ends_right(shop: Project, whom: str, moment: float) -> None:
     """What was being deleted goes on being deleted, and must not be taken for there."""
     shop.up(STACK)
-    destroy = shop.popen("destroy", "--stack", STACK, "--yes")
-    try:
-        destroy.wait(moment)
-    except subprocess.TimeoutExpired:
-        if whom == "the command":
-            destroy.kill()
-        else:
-            kill_all(shop, destroy)
-    destroy.wait()
-    wait_until(lambda: not running_pulumi(shop.folder), "the end of the orphaned engine", 30)
+    kill_half_way(shop, shop.popen("destroy", "--stack", STACK, "--yes"), whom, moment)
     again = shop.canary("up", "--stack", STACK, "--yes")
     assert again.returncode == 0, again.stdout + again.stderr
     assert answers(shop) == {"version-1", "version-2"}

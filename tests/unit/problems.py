@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stacks.problems import SettingsError
-from stacks.settings import load_stack_file
+from stacks.settings.loading import load_stack_file
+from stacks.settings.problems import SettingsError
 
 HERE = "# HERE"
 """Marks the line that the message must name."""
@@ -85,7 +85,7 @@ def problems_of(folder: Path, text: str) -> SettingsError:
 
 
 def assert_is_said(case: Case, folder: Path) -> None:
-    """The mistake is said with its line, its key's path, what is allowed and the remedy."""
+    """The mistake is said with its line, its key's path, what is allowed and the fix."""
     error = problems_of(folder, case.text)
     line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
 
@@ -96,7 +96,7 @@ def assert_is_said(case: Case, folder: Path) -> None:
     for words in case.words:
         assert words in str(problem), f"{words!r} is not said in:\n{problem}"
     assert problem.allowed, "what is allowed must be said"
-    assert problem.remedy, "the remedy must be said"
+    assert problem.fix, "the fix must be said"
     jargon = re.search(
         r"pydantic|Input should|Extra inputs|str_|int_|ctx|loc=|Traceback|<one version>|<weights>", str(error)
     )

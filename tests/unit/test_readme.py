@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stacks.problems import SettingsError
-from stacks.settings import load_stack_file
+from stacks.settings.loading import load_stack_file
+from stacks.settings.problems import SettingsError
 
 README = Path(__file__).parent.parent.parent / "README.md"
 MISTAKEN = """\

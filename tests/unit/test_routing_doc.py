@@ -18,9 +18,9 @@ import yaml
 from typer.testing import CliRunner
 
 from canary.app import app
-from canary.simulation import simulator_of
-from stacks.problems import SettingsError
-from stacks.settings import json_schema, load_stack_file
+from stacks.settings.loading import json_schema, load_stack_file
+from stacks.settings.problems import SettingsError
+from stacks.simulator import simulator_of
 from tests.routing_doc import DOCS, FOLDER, PAGE, Answer, Example, Mistake, Request, commands, examples, mistakes, parse
 from traffic import simulate
 from traffic.simulate import Aborted, Answered, Decision, Forwarded, Redirected, Refused, Share

@@ -18,13 +18,22 @@ from traffic.model.actions import (
     UriRegexRewrite,
 )
 from traffic.model.egress import EgressPort, ExternalService, OutboundTrafficPolicy
-from traffic.model.gateway import MESH, Protocol, Server, ServerTls, SharedGateway, own_gateway
+from traffic.model.gateway import (
+    MESH,
+    Protocol,
+    Server,
+    ServerTls,
+    SharedGateway,
+    gateway_labels,
+    gateway_selector,
+    own_gateway,
+)
 from traffic.model.jwt import JwtRule
 from traffic.model.match import Match, StringMatch, cookie_pattern
 from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity
-from traffic.model.service import RouteTable, ServiceRouting, VersionRouting
+from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, service_host
 from traffic.model.target import Target, target
 
 __all__ = [
@@ -68,7 +77,10 @@ __all__ = [
     "UriRegexRewrite",
     "VersionRouting",
     "cookie_pattern",
+    "gateway_labels",
+    "gateway_selector",
     "own_gateway",
+    "service_host",
     "target",
     "version_label",
 ]

@@ -84,8 +84,7 @@ class Server(Model):
     @model_validator(mode="after")
     def _tls_fits_protocol(self) -> Server:
         ends_tls = self.tls is not None and self.tls.mode is not None
-        redirects = self.tls is not None and self.tls.https_redirect
-        if self.protocol is Protocol.HTTPS and (not ends_tls or redirects):
+        if self.protocol is Protocol.HTTPS and (not ends_tls or self.redirects):
             raise wrong(
                 "HTTPS needs a certificate" if not ends_tls else "a port that speaks HTTPS redirects to HTTPS",
                 "tls with mode and credentialName beside protocol: HTTPS",
@@ -99,6 +98,11 @@ class Server(Model):
             )
         return self
 
+    @property
+    def redirects(self) -> bool:
+        """Whether every request is answered with a redirect to https://."""
+        return self.tls is not None and self.tls.https_redirect
+
 
 class SharedGateway(Model):
     """A Gateway that several services share, in the namespace of the gateway's pods."""
@@ -111,3 +115,16 @@ class SharedGateway(Model):
 def own_gateway(service: str) -> str:
     """Return the name of the Gateway that a service has for itself."""
     return f"{service}-gateway"
+
+
+def gateway_selector(name: str) -> dict[str, str]:
+    """Return the labels by which a Gateway selects the gateway's pods, for the gateway's release name.
+
+    They are the gateway chart's own: `istio: ingressgateway` for the release istio-ingressgateway.
+    """
+    return {"istio": name.removeprefix("istio-")}
+
+
+def gateway_labels(name: str) -> dict[str, str]:
+    """Return all labels that the gateway chart gives the gateway's pods."""
+    return {"app": name, **gateway_selector(name)}

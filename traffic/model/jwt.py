@@ -27,14 +27,14 @@ def _jwks_uri(value: str) -> str:
 
 def _jwks(value: str) -> str:
     allowed = 'JSON such as {"keys": [{"kty": "RSA", "n": "…", "e": "AQAB"}]} with public keys (RFC 7517)'
-    remedy = "copy what the issuer serves at its jwks_uri"
+    fix = "copy what the issuer serves at its jwks_uri"
     try:
         given = json.loads(value)
     except ValueError as error:
-        raise wrong(f"this is not JSON: {error}", allowed, remedy) from None
+        raise wrong(f"this is not JSON: {error}", allowed, fix) from None
     keys = given.get("keys") if isinstance(given, dict) else None
     if not isinstance(keys, list) or not keys:
-        raise wrong("there is no list `keys` with a key in it", allowed, remedy)
+        raise wrong("there is no list `keys` with a key in it", allowed, fix)
     for index, key in enumerate(keys):
         if _is_private(key):
             raise wrong(
@@ -43,7 +43,7 @@ def _jwks(value: str) -> str:
                 "write its public part alone, and make a new key: this one is known now",
             )
         if not _is_public(key):
-            raise wrong(f"keys[{index}] is no key of the kinds {', '.join(PUBLIC)}", allowed, remedy)
+            raise wrong(f"keys[{index}] is no key of the kinds {', '.join(PUBLIC)}", allowed, fix)
     return value
 
 

@@ -1,17 +1,17 @@
 """What routing has to know of a service: where requests come in, which versions there are, how they are shared out.
 
-A route table is these by name. `stacks.settings.ServiceSettings` is one with everything that its pods need beside it.
+A route table is these by name. `stacks.settings.model.ServiceSettings` is one with all that its pods need beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, Strict
 
 from traffic.fields import DnsLabel, Host, Model, OpenPort, Port, Text, each_once
-from traffic.model.gateway import MESH
+from traffic.model.gateway import MESH, own_gateway
 from traffic.model.jwt import JwtRule
 from traffic.model.policy import TlsMode, TrafficPolicy
 from traffic.model.rule import Rule
@@ -59,6 +59,11 @@ class ServiceRouting(Model):
         default=(), description="Issuers whose tokens are checked."
     )
 
+    def placed(self, name: str) -> Self:
+        """Return the service as that of this name: with the namespace and the gateways that follow from it."""
+        filled = {"namespace": self.namespace or name, "gateways": self.gateways or (own_gateway(name),)}
+        return self.model_copy(update=filled)
+
     @property
     def in_mesh(self) -> bool:
         """Whether the route holds for callers inside the mesh."""
@@ -69,6 +74,11 @@ class ServiceRouting(Model):
         """Whether its pods end TLS by themselves: then callers begin it, and it is not Istio's own."""
         policies = [self.traffic_policy, *(version.traffic_policy for version in self.versions.values())]
         return any(policy and policy.tls and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL) for policy in policies)
+
+
+def service_host(service: str, namespace: str) -> str:
+    """Return the full DNS name of a Service; what a short name means depends on the namespace."""
+    return f"{service}.{namespace}.svc.cluster.local"
 
 
 RouteTable = Mapping[str, ServiceRouting]

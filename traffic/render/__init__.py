@@ -15,7 +15,7 @@ from traffic.render.security import (
     peer_authentication,
     request_authentication,
 )
-from traffic.render.spec import Spec, service_host
+from traffic.render.spec import Spec
 from traffic.render.virtual_service import places_of_weights, virtual_services
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "places_of_weights",
     "request_authentication",
     "service_entry",
-    "service_host",
     "shared_gateway",
     "virtual_services",
 ]

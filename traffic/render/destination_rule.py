@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from traffic.model import ServiceRouting, TrafficPolicy, VersionRouting, version_label
-from traffic.render.spec import Spec, said, service_host
+from traffic.model import ServiceRouting, TrafficPolicy, VersionRouting, service_host, version_label
+from traffic.render.spec import Spec, said
 
 
 def destination_rule(name: str, service: ServiceRouting) -> Spec:

@@ -10,11 +10,6 @@ from traffic.model import StringMatch
 Spec = dict[str, Any]
 
 
-def service_host(service: str, namespace: str) -> str:
-    """Return the full DNS name of a Service; what a short name means depends on the namespace."""
-    return f"{service}.{namespace}.svc.cluster.local"
-
-
 def said(model: Model) -> Spec:
     """Return what the settings say under Istio's names; what is at its default is Istio's own default, too."""
     return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)

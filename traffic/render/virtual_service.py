@@ -19,11 +19,12 @@ from traffic.model import (
     Rule,
     ServiceRouting,
     cookie_pattern,
+    service_host,
     target,
 )
 from traffic.render.gateway import gateway_reference
-from traffic.render.spec import Spec, percentage, said, service_host, string_match
-from traffic.sticky import Step, steps
+from traffic.render.spec import Spec, percentage, said, string_match
+from traffic.sticky import StickyStep, steps
 
 
 def virtual_services(
@@ -88,7 +89,7 @@ class _Context:
     def _references(self, gateways: Sequence[str]) -> list[str]:
         return [gateway_reference(self.service, gateway, self.gateway_namespace) for gateway in gateways]
 
-    def _http_route(self, step: Step) -> Spec:
+    def _http_route(self, step: StickyStep) -> Spec:
         rule = step.rule
         spec: Spec = {}
         if rule.match:
@@ -110,7 +111,7 @@ class _Context:
         }
         return {key: value for key, value in spec.items() if value}
 
-    def _destinations(self, step: Step) -> list[Spec]:
+    def _destinations(self, step: StickyStep) -> list[Spec]:
         """A destination at 0 percent is none: Envoy needs none, and its subset stays in the DestinationRule."""
         weights = {name: weight for name, weight in step.rule.weights.items() if weight > 0}
         return [
@@ -128,7 +129,7 @@ class _Context:
         host = service_host(service, settings.namespace)
         return {"host": host, "subset": version, "port": {"number": settings.port}}
 
-    def _headers_of(self, name: str, step: Step) -> Spec:
+    def _headers_of(self, name: str, step: StickyStep) -> Spec:
         """The cookie is added, not set: the version's own cookies stay."""
         response: Spec = {}
         if self.version_header is not None:

@@ -11,7 +11,7 @@ from traffic.simulate.conditions import text_matches
 from traffic.simulate.decision import Aborted, Answered, Delayed, Forwarded, Redirected, RetryPolicy, Share
 from traffic.simulate.path import received, rewritten
 from traffic.simulate.request import DEFAULT_PORTS, Seen
-from traffic.sticky import Step
+from traffic.sticky import StickyStep
 
 RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
 ISTIOS_RETRIES = RetryPolicy(2, RETRY_ON)
@@ -19,7 +19,7 @@ ISTIOS_RETRIES = RetryPolicy(2, RETRY_ON)
 UNCHANGED = Headers()
 
 
-def outcome(step: Step, service: str, uri: StringMatch | None, seen: Seen) -> Forwarded | Redirected | Answered:
+def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen) -> Forwarded | Redirected | Answered:
     """Return what becomes of a request that met the step by a match on `uri`."""
     rule = step.rule
     headers = rule.headers or UNCHANGED
@@ -45,7 +45,7 @@ def outcome(step: Step, service: str, uri: StringMatch | None, seen: Seen) -> Fo
     )
 
 
-def _shares(step: Step, service: str) -> Iterator[Share]:
+def _shares(step: StickyStep, service: str) -> Iterator[Share]:
     for name, weight in step.rule.weights.items():
         if weight > 0:
             yield Share(name, target(service, name), weight / 100, step.set_cookie.get(name))

@@ -20,6 +20,7 @@ from traffic.model import (
     ServiceRouting,
     SharedGateway,
     own_gateway,
+    service_host,
 )
 
 T = TypeVar("T")
@@ -101,11 +102,6 @@ def route_hosts(name: str, service: ServiceRouting) -> tuple[str, ...]:
     return (*service.hosts, service_host(name, service.namespace)) if inside else service.hosts
 
 
-def service_host(service: str, namespace: str) -> str:
-    """Return the full DNS name of a Service."""
-    return f"{service}.{namespace}.svc.cluster.local"
-
-
 def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> dict[int, GatewayPort]:
     """Return what the gateway's pods listen to, by port."""
     ports: dict[int, GatewayPort] = {}
@@ -116,7 +112,7 @@ def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> 
     for name, service in routes.items():
         for entry in entries(name, service, gateways):
             port = ports.setdefault(entry.server.port, GatewayPort())
-            host = VirtualHost(entry.domain, name, entry.gateway, _redirects(entry.server))
+            host = VirtualHost(entry.domain, name, entry.gateway, entry.server.redirects)
             if entry.server.protocol is Protocol.HTTPS:
                 inside[id(entry.server)].add(entry.domain, host)
             else:
@@ -133,12 +129,8 @@ def _open(port: GatewayPort, server: Server, gateway: str, inside: dict[int, Hos
             port.secure.add(domain, (server.tls, hosts))
         return
     port.plain = port.plain or Hosts()
-    for domain in server.hosts if _redirects(server) else ():
+    for domain in server.hosts if server.redirects else ():
         port.plain.add(domain, VirtualHost(domain, None, gateway, to_https=True))
-
-
-def _redirects(server: Server) -> bool:
-    return server.tls is not None and server.tls.https_redirect
 
 
 def _servers(

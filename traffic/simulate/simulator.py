@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from traffic.model import Match, Route, RouteTable, SharedGateway
+from traffic.model import Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
 from traffic.simulate.decision import Decision, Refused, Unrouted
@@ -17,12 +17,11 @@ from traffic.simulate.hosts import (
     bare,
     gateway_ports,
     mesh_ports,
-    service_host,
 )
 from traffic.simulate.request import Caller, Request, Seen
-from traffic.sticky import Step, steps_of
+from traffic.sticky import StickyStep, steps_of
 
-INGRESS = Caller("istio-ingress", {"app": "istio-ingressgateway", "istio": "ingressgateway"})
+INGRESS = Caller("istio-ingress", gateway_labels("istio-ingressgateway"))
 """The gateway's pods, as Istio's chart labels them under the name that the settings give by default."""
 
 Missed = tuple[tuple[int, tuple[Condition, ...]], ...]
@@ -40,7 +39,7 @@ class CompiledStep:
     """A step of the rule at `index`; without matches it takes every request."""
 
     index: int
-    step: Step
+    step: StickyStep
     matches: tuple[CompiledMatch, ...]
 
     def holds_at(self, seen: Seen) -> bool:

@@ -1,0 +1,1 @@
+"""Driving Pulumi's engine: runs, events, locks, state, and recovery after a killed run."""

@@ -1,0 +1,161 @@
+"""The engine's event log, read into what a person and `--json` are told.
+
+Format: the engine events of Pulumi's Automation API (sdk/go/common/apitype/events.go), one JSON document a line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from canary.engine.diff import Difference, differences
+
+STACK_TYPE = "pulumi:pulumi:Stack"
+PENDING = "pending operations from previous deployment"
+UNCHANGED = frozenset({"same", "read", "read-discard", "discard", "refresh"})
+STATES = {"resourcePreEvent": "started", "resOutputsEvent": "done", "resOpFailedEvent": "failed"}
+REPLACING = {"create-replacement": "replace", "delete-replaced": "replace"}
+DOING = {
+    "create": ("creating", "created"),
+    "update": ("updating", "updated"),
+    "delete": ("deleting", "deleted"),
+    "replace": ("replacing", "replaced"),
+    "refresh": ("looking at", "looked at"),
+}
+QUIET = ("pulumi-resource-kubernetes from $PATH",)
+"""Warnings of the engine that are said better elsewhere."""
+Props = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ResourceStep:
+    """One resource and what happens to it. `state` is "started", "done" or "failed"."""
+
+    urn: str
+    type: str
+    op: str
+    state: str
+    old: Props
+    new: Props
+    planned: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """`created Deployment website-version-1`, as far as the step has come."""
+        doing, done = DOING.get(self.op, (self.op, self.op))
+        verb = {"started": doing, "done": done}.get(self.state, f"failed: {doing}")
+        return f"{verb} {self.kind} {self.name}"
+
+    @property
+    def name(self) -> str:
+        """The resource's name in the program."""
+        return self.urn.rsplit("::", 1)[-1]
+
+    @property
+    def kind(self) -> str:
+        """The type without its package and version: `Deployment` of `kubernetes:apps/v1:Deployment`."""
+        return self.type.rsplit(":", 1)[-1]
+
+    @property
+    def changes(self) -> bool:
+        """Whether the step changes something in the cluster or the state."""
+        return self.op not in UNCHANGED
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a person is told of it on the way."""
+        return self.type != STACK_TYPE and (self.changes or self.state == "failed")
+
+    @property
+    def diff(self) -> tuple[Difference, ...]:
+        """The properties that an update or a replacement changes."""
+        if self.op not in ("update", "replace"):
+            return ()
+        return differences(self.type, self.old, self.new) or tuple(
+            Difference(path, None, None) for path in self.planned
+        )
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """A message of the engine, the provider or the program. `severity` is "error", "warning", "info"."""
+
+    severity: str
+    message: str
+    urn: str = ""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a person is told of it on the way: errors stand at the end."""
+        return self.severity == "warning" and not any(text in self.message for text in QUIET)
+
+
+@dataclass
+class Record:
+    """All that a run's events said, in order of arrival."""
+
+    steps: dict[str, ResourceStep] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    pending: bool = False
+    """Whether the engine found operations that an earlier run had left unfinished."""
+
+    def take(self, line: str) -> ResourceStep | Diagnostic | None:
+        """Take in one line of the log; return what is worth showing, if anything."""
+        event = json.loads(line)
+        for key, state in STATES.items():
+            if key in event:
+                return self._step(event[key]["metadata"], state)
+        if "diagnosticEvent" in event:
+            return self._diagnostic(event["diagnosticEvent"])
+        if "summaryEvent" in event:
+            self.counts = {op: count for op, count in event["summaryEvent"]["resourceChanges"].items() if count}
+        return None
+
+    @property
+    def changed(self) -> tuple[ResourceStep, ...]:
+        """The steps that change something, in order of arrival."""
+        return tuple(step for step in self.steps.values() if step.changes)
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The errors, without the engine's own closing line."""
+        return tuple(entry for entry in self.diagnostics if entry.severity == "error")
+
+    def _step(self, data: Mapping[str, Any], state: str) -> ResourceStep:
+        old, new = data.get("old") or {}, data.get("new") or {}
+        side = "outputs" if data["op"] == "refresh" or not (old.get("inputs") and new.get("inputs")) else "inputs"
+        step = ResourceStep(
+            urn=data["urn"],
+            type=data["type"],
+            op=REPLACING.get(data["op"], data["op"]),
+            state=state,
+            old=old.get(side) or {},
+            new=new.get(side) or {},
+            planned=tuple(data.get("detailedDiff") or data.get("diffs") or ()),
+        )
+        if step.type == STACK_TYPE:
+            self.outputs = dict(new.get("outputs") or {})
+            return step
+        known = self.steps.get(step.urn)
+        if known is not None and known.op == step.op:
+            # What it was before is told when it begins; at the end, the engine may have overwritten that.
+            step = replace(known, state=state)
+        if known is None or known.op != "replace" or step.op == "replace":
+            self.steps[step.urn] = step
+        return step
+
+    def _diagnostic(self, data: Mapping[str, Any]) -> Diagnostic | None:
+        message = data["message"].strip()
+        if data["severity"] not in ("error", "warning") or not message:
+            return None
+        if PENDING in message:
+            self.pending = True
+            return None
+        entry = Diagnostic(data["severity"], message, data.get("urn", ""))
+        if entry in self.diagnostics:
+            return None
+        self.diagnostics.append(entry)
+        return entry

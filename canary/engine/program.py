@@ -1,0 +1,117 @@
+"""The project's `__main__.py` as an inline program: the engine calls back into this process to run it.
+
+This is the protocol of Pulumi's Automation API (LanguageRuntime, https://www.pulumi.com/docs/iac/automation-api/).
+The SDK's own Stack class asks for the CLI's version, selects the stack, and reads outputs and history back after
+each run: about a second more on two cores. Here the engine starts at once, and the SDK is imported meanwhile.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import runpy
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, TypeAlias, cast
+
+import grpc
+
+Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
+NEEDED = (
+    "stacks.environment:Environment",
+    "stacks.cluster_facts:look_at_cluster",
+    "lightkube.resources.core_v1:Namespace",
+    "pulumi_kubernetes.core.v1:Service",
+    "pulumi_kubernetes.apps.v1:Deployment",
+    "pulumi_kubernetes.helm.v3:Release",
+    "pulumi_kubernetes.apiextensions:CustomResource",
+)
+"""What the program uses: loaded while the engine starts."""
+
+
+@dataclass
+class Program:
+    """Runs `__main__.py` of the project in `root`, after `check`; `failure` is what they raised, if anything."""
+
+    root: Path
+    check: Callable[[], None] = lambda: None
+    failure: BaseException | None = field(default=None)
+    loaded: Event = field(default_factory=Event)
+
+    def __call__(self) -> None:
+        """Run the program, as the engine's language host does."""
+        try:
+            self.check()
+            self.loaded.wait()
+            runpy.run_path(str(self.root / "__main__.py"), run_name="__main__")
+        except BaseException as error:
+            self.failure = error
+            raise
+
+
+@contextmanager
+def served(program: Program, runs: bool) -> Iterator[str]:
+    """Serve `program` to the engine; the value is the address for the engine's `--client`.
+
+    With `runs`, what the program needs is loaded at once, else only the SDK is.
+    """
+    if str(program.root) not in sys.path:
+        sys.path.insert(0, str(program.root))
+    language: Future[Handler] = Future()
+    server = grpc.server(ThreadPoolExecutor(max_workers=4), handlers=[_Deferred(language)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    Thread(target=_load, args=(program, language, runs), name="load", daemon=True).start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0)
+
+
+def _load(program: Program, language: Future[Handler], runs: bool) -> None:
+    """Import all in this one thread: imports of one package by several at once meet half-made modules."""
+    try:
+        language.set_result(_language_server(program))
+    except Exception as error:  # noqa: BLE001 - it is raised where the result is wanted
+        language.set_exception(error)
+    for name in NEEDED if runs else ():
+        # Whatever is wrong with a module, the program meets it again and says so in its place.
+        with suppress(Exception):
+            pkgutil.resolve_name(name)
+    program.loaded.set()
+
+
+def _language_server(program: Program) -> Handler:
+    from pulumi.automation._server import LanguageServer
+    from pulumi.runtime.proto import language_pb2_grpc
+
+    collector = _Collector()
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), cast(grpc.Server, collector))
+    return collector.handlers[0]
+
+
+class _Deferred(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no class takes parameters when it runs
+    """A handler that is still being loaded: the engine's first call waits for it."""
+
+    def __init__(self, handler: Future[Handler]) -> None:
+        self._handler = handler
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        return self._handler.result().service(handler_call_details)
+
+
+class _Collector:
+    """Takes the place of a server where generated code registers a servicer."""
+
+    def __init__(self) -> None:
+        self.handlers: list[Handler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[Handler]) -> None:
+        self.handlers.extend(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """Newer generated code registers twice; the generic handler is enough."""

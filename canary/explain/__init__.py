@@ -1,0 +1,1 @@
+"""Telling what becomes of a request, in words."""

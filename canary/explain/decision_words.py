@@ -1,0 +1,307 @@
+"""A decision of the simulator in words and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stacks.settings.model import Settings
+    from stacks.settings.stack_file import StackFile
+    from traffic.model import HeaderOperations
+    from traffic.simulate import Decision, Forwarded, Passed, Request, Share
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the rules of a stack are written."""
+
+    settings: Settings
+    source: StackFile
+
+    def of(self, service: str, index: int) -> tuple[str, int | None]:
+        """Return the file or sample that says a rule, and its line, None where it stands in no line of a file.
+
+        Both say nothing where no route is written, and the only version gets all.
+        """
+        from stacks.samples import sample_of
+
+        given = self.source.values.get("services") or {}
+        written = given.get(service) if isinstance(given, Mapping) else None
+        if isinstance(written, Mapping) and "route" in written:
+            return self.source.name, self.source.line(("services", service, "route", index))
+        sample = sample_of(self.source.values.get("samples"), service)
+        if sample is not None:
+            return f"from sample {sample.value}", None
+        return "", None
+
+    def words(self, service: str, index: int) -> str:
+        """Return `Pulumi.dev.yaml:14`, or `from sample website`."""
+        place, line = self.of(service, index)
+        return place if line is None else f"{place}:{line}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A decision about a request to `service`, and how it is told."""
+
+    service: str
+    decision: Decision
+    places: Places
+
+    @property
+    def asked(self) -> str:
+        """The request in words."""
+        request = self.decision.request
+        headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
+        where = _from(request) if request.caller else self._through()
+        return f"{request.method} {url(request)}{f', with {headers},' if headers else ''} {where}"
+
+    @property
+    def result(self) -> str:
+        """What becomes of it in one sentence."""
+        from traffic.simulate import Answered, Forwarded, Redirected, Refused
+
+        outcome = self.decision.outcome
+        if isinstance(outcome, Forwarded):
+            end = "." if outcome.is_taken else f", whose sidecar answers 400: {outcome.path!r} is no path."
+            return f"goes to {_or([_share(share) for share in outcome.shares])}{end}"
+        if isinstance(outcome, Redirected):
+            return f"is redirected ({outcome.status}) to {outcome.location}"
+        if isinstance(outcome, Answered):
+            body = f" and {outcome.body!r}" if outcome.body else ""
+            return f"is answered {outcome.status}{body} by Envoy itself."
+        if isinstance(outcome, Refused):
+            answer = f"is answered {outcome.status}" if outcome.status else "gets no connection"
+            return f"{answer}: {outcome.reason}."
+        return f"is not routed: {outcome.reason}."
+
+    @property
+    def rule(self) -> str:
+        """Which rule decides, and where it is written; empty where none does."""
+        from traffic.simulate import Redirected
+        from traffic.words import match_words
+
+        decision = self.decision
+        if decision.index is None or decision.rule is None or decision.service is None:
+            redirects = isinstance(decision.outcome, Redirected)
+            return f"The Gateway {decision.gateway} takes HTTPS alone (httpsRedirect)." if redirects else ""
+        whose = f" of {decision.service}" if decision.service != self.service else ""
+        place = self.places.words(decision.service, decision.index)
+        if not place:
+            return f"No route is written{whose}, so all goes to the only version."
+        head = f"Rule {decision.index + 1}{whose} decides ({place})"
+        if not decision.rule.match:
+            return f"{head}: it takes every request that is left."
+        return f"{head}: {' or '.join(map(match_words, decision.rule.match))}."
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What else happens, a sentence each."""
+        return tuple(self._details())
+
+    @property
+    def before(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The rules before, and for each of their matches why it did not hold."""
+        from traffic.words import miss_words
+
+        service = self.decision.service or self.service
+        return tuple(
+            (
+                f"rule {passed.index + 1} ({self.places.words(service, passed.index)})",
+                tuple(map(miss_words, passed.misses)),
+            )
+            for passed in self.decision.passed
+        )
+
+    def _through(self) -> str:
+        decision = self.decision
+        if decision.gateway is None:
+            return f"at the gateway's port {decision.request.asked_port}"
+        elsewhere = decision.service not in (None, self.service)
+        led = f" (its host leads to {decision.service}, not to {self.service})" if elsewhere else ""
+        return f"through the gateway {decision.gateway}{led}"
+
+    def _details(self) -> Iterator[str]:
+        from traffic.simulate import Answered, Forwarded, Redirected, Unrouted
+
+        decision, outcome = self.decision, self.decision.outcome
+        if decision.delay:
+            seconds = f"{decision.delay.seconds:g} s"
+            yield f"Before that, {_percent(decision.delay.probability)} of the requests are held back for {seconds}."
+        if decision.abort:
+            status = (
+                f"{decision.abort.status}{f' ({decision.abort.grpc_status})' if decision.abort.grpc_status else ''}"
+            )
+            yield f"On purpose, {_percent(decision.abort.probability)} of the requests are answered {status} instead."
+        if isinstance(outcome, Forwarded):
+            yield from self._on_the_way(outcome)
+        elif isinstance(outcome, Redirected | Answered):
+            yield from _headers("The answer", outcome.response_headers)
+        elif isinstance(outcome, Unrouted) and outcome.service is None:
+            yield self._past_all_routes()
+        if isinstance(outcome, Answered):
+            for name, value in outcome.headers.items():
+                yield f"The answer has {name}: {value}."
+
+    def _on_the_way(self, outcome: Forwarded) -> Iterator[str]:
+        decision = self.decision
+        yield from _stays(decision, outcome)
+        if (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):
+            yield f"The version sees {decision.request.method} {outcome.path} at {outcome.authority}."
+        yield from _headers("The request", outcome.request_headers)
+        yield from _headers("The answer", outcome.response_headers)
+        for name, value in decision.cors.items():
+            yield f"The answer has {name}: {value}."
+        for mirror in outcome.mirrors:
+            yield f"A copy of {_percent(mirror.probability)} of the requests goes to {mirror.destination} as well."
+        yield _patience(outcome)
+        guarded = [share.target.service for share in outcome.shares if self._is_guarded(share.target.service)]
+        if guarded:
+            yield f"Who may call {_or(list(dict.fromkeys(guarded)))} is decided by its own pods, after that."
+
+    def _past_all_routes(self) -> str:
+        from traffic.model import OutboundTrafficPolicy
+        from traffic.simulate import bare, intersection
+
+        settings, host = self.places.settings, bare(self.decision.request.authority)
+        for name, external in settings.egress.items():
+            if intersection([host], external.hosts):
+                return f"It goes out of the mesh: {host} is a host of egress {name}."
+        if settings.mesh.outbound_traffic_policy is OutboundTrafficPolicy.REGISTRY_ONLY:
+            return "The caller's sidecar answers 502, since the mesh does not know the host (REGISTRY_ONLY)."
+        return "It goes where its host leads, past all routes (mesh.outboundTrafficPolicy: ALLOW_ANY)."
+
+    def _is_guarded(self, name: str) -> bool:
+        settings = self.places.settings
+        service = settings.services.get(name)
+        if service is None:
+            return False
+        namespace = settings.namespaces.get(service.namespace)
+        closed = settings.mesh.deny_by_default or bool(namespace and namespace.deny_by_default)
+        return closed or service.authorization is not None or bool(service.jwt)
+
+
+def url(request: Request) -> str:
+    """Return the URL that the caller asks for."""
+    port = "" if request.asked_port == {"http": 80, "https": 443}[request.scheme] else f":{request.asked_port}"
+    host = request.authority if ":" in request.authority else f"{request.authority}{port}"
+    return f"{request.scheme}://{host}{request.path}"
+
+
+def _from(request: Request) -> str:
+    assert request.caller is not None
+    labels = ", ".join(f"{key}={value}" for key, value in request.caller.labels.items())
+    return f"from inside the mesh (a pod with {labels} in {request.caller.namespace})"
+
+
+def _share(share: Share) -> str:
+    return share.destination if share.probability == 1 else f"{share.destination} ({_percent(share.probability)})"
+
+
+def _stays(decision: Decision, outcome: Forwarded) -> Iterator[str]:
+    sticky = decision.rule.sticky if decision.rule else None
+    if sticky and decision.sticks:
+        yield f"The user's cookie {sticky.cookie} keeps them there."
+    elif sticky:
+        yield f"The answer sets the cookie {sticky.cookie}, which keeps the user on that version for {sticky.ttl}."
+
+
+def _headers(whose: str, changes: HeaderOperations | None) -> Iterator[str]:
+    if changes is None:
+        return
+    for name in changes.remove:
+        yield f"{whose} loses {name}."
+    for name, value in changes.set.items():
+        yield f"{whose} gets {name}: {value}."
+    for name, value in changes.add.items():
+        yield f"{whose} gets {name}: {value} as well."
+
+
+def _patience(outcome: Forwarded) -> str:
+    from traffic.simulate.actions import ISTIOS_RETRIES
+
+    limit = "No timeout" if outcome.timeout is None else f"The answer may take {outcome.timeout:g} s in all"
+    retries = outcome.retries
+    if retries == ISTIOS_RETRIES:
+        return f"{limit}; Istio's own 2 retries."
+    if retries is None:
+        return f"{limit}, and Envoy tries only once."
+    each = f", each of at most {retries.per_try_timeout:g} s" if retries.per_try_timeout else ""
+    times = "once more" if retries.attempts == 1 else f"up to {retries.attempts} times more"
+    return f"{limit}; Envoy tries {times}{each}, on {retries.retry_on.replace(',', ', ')}."
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:g} %"
+
+
+def _or(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
+    """Return the document that `--json` prints."""
+    decision = explanation.decision
+    request = decision.request
+    rule = None
+    if decision.index is not None and decision.service is not None:
+        place, line = explanation.places.of(decision.service, decision.index)
+        rule = {"number": decision.index + 1, "place": place, "line": line, "words": explanation.rule}
+    return {
+        "stack": stack,
+        "request": {
+            "method": request.method,
+            "url": url(request),
+            "headers": [list(pair) for pair in request.pairs],
+            "from": {"namespace": request.caller.namespace, "labels": dict(request.caller.labels)}
+            if request.caller
+            else None,
+        },
+        "service": decision.service,
+        "gateway": decision.gateway,
+        "rule": rule,
+        "sticks": decision.sticks,
+        "result": _outcome(decision),
+        "words": [f"{explanation.asked} {explanation.result}", *explanation.details],
+        "before": [_passed(explanation, passed) for passed in decision.passed],
+    }
+
+
+def _outcome(decision: Decision) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from traffic.fields import Model
+
+    def plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: value.model_dump(mode="json") if isinstance(value, Model) else value for key, value in pairs}
+
+    fields = asdict(decision.outcome, dict_factory=plain)
+    for share in (*fields.get("shares", ()), *fields.get("mirrors", ())):
+        share["target"] = share["target"]._asdict()
+    faults = {name: asdict(fault) for name in ("delay", "abort") if (fault := getattr(decision, name)) is not None}
+    return {"kind": type(decision.outcome).__name__.lower(), **fields, "faults": faults, "cors": dict(decision.cors)}
+
+
+def _passed(explanation: Explanation, passed: Passed) -> dict[str, Any]:
+    from traffic.words import miss_words
+
+    place, line = explanation.places.of(explanation.decision.service or explanation.service, passed.index)
+    misses = [
+        {
+            "condition": miss.condition.kind.value,
+            "name": miss.condition.name,
+            "wanted": _wanted(miss.condition.want),
+            "found": miss.found,
+            "words": miss_words(miss),
+        }
+        for miss in passed.misses
+    ]
+    return {"rule": passed.index + 1, "place": place, "line": line, "misses": misses}
+
+
+def _wanted(want: Any) -> Any:
+    from traffic.model import StringMatch
+
+    return want.model_dump(exclude_none=True) if isinstance(want, StringMatch) else want

@@ -1,0 +1,174 @@
+"""What `canary explain` is asked, and the decision in words."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from canary.command_error import CommandError
+from canary.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from stacks.settings.model import Settings
+    from stacks.settings.stack_file import StackFile
+    from traffic.simulate import Caller, Entry, Request
+
+HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+ANY_HOST = "any-host.example"
+"""What a caller names where every host leads to the service."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person asks: a request to `service` as curl's options give it.
+
+    `source` is the workload that calls, None for a caller outside; `host` and `port` are None where they follow from
+    the service.
+    """
+
+    service: str
+    path: str = "/"
+    method: str = "GET"
+    headers: tuple[str, ...] = ()
+    source: str | None = None
+    host: str | None = None
+    port: int | None = None
+    https: bool = False
+
+
+def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
+    """Return the stack's name, its settings, and their file; raises CommandError with every problem."""
+    from canary.engine.session import selected_stack
+    from canary.project import choose_stack, find_project
+    from stacks.settings.loading import load
+    from stacks.settings.problems import SettingsError
+    from stacks.settings.stack_file import read_stack_file
+
+    project = find_project()
+    name = choose_stack(project, stack, lambda: selected_stack(project))
+    try:
+        source = read_stack_file(project.stack_file(name))
+        return name, load(source.values, source), source
+    except SettingsError as error:
+        raise CommandError(str(error), ExitCode.CONFIG) from None
+
+
+def request_of(settings: Settings, question: Question) -> Request:
+    """Return the request that is asked about. Raises CommandError where there is no such service, caller or header."""
+    from traffic.simulate import Request
+
+    _require_service(settings, question.service)
+    pairs = tuple(map(_header, question.headers))
+    named = question.host or next((value for name, value in pairs if name.lower() == "host"), None)
+    if not question.path.startswith("/"):
+        raise CommandError(
+            f"{question.path!r} is not a path",
+            ExitCode.CONFIG,
+            fix=f"write it with / first: {shlex.quote(f'/{question.path}')}",
+        )
+    asked = Request(
+        headers=tuple((name, value) for name, value in pairs if name.lower() != "host"),
+        path=question.path,
+        method=question.method.upper(),
+        authority=named or "",
+        scheme="https" if question.https else "http",
+        port=question.port,
+    )
+    if question.source is not None:
+        return _from_inside(settings, question.service, asked, caller_of(settings, question.source))
+    return _from_outside(settings, question.service, asked)
+
+
+def caller_of(settings: Settings, workload: str) -> Caller:
+    """Return the pod of `<service>/<version>` or `<service>` of the stack, or of `<namespace>/<name>` of others."""
+    from traffic.model import version_label
+    from traffic.simulate import Caller
+
+    first, slash, second = workload.partition("/")
+    service = settings.services.get(first)
+    if not first or (slash and not second) or "/" in second or (service is None and not slash):
+        raise CommandError(
+            f"the stack has no workload {workload!r}",
+            ExitCode.CONFIG,
+            fix=f"{_meant(first, settings.services)}write <service>/<version> or <service> of the stack "
+            f"({_listed(settings.services)}), or <namespace>/<name> for others",
+        )
+    if service is None:
+        return Caller(first, {"app": second})
+    if second and second not in service.versions:
+        raise CommandError(
+            f"{first} has no version {second!r}",
+            ExitCode.CONFIG,
+            fix=f"{_meant(second, service.versions)}its versions are: {_listed(service.versions)}",
+        )
+    version = second or (next(iter(service.versions)) if len(service.versions) == 1 else "")
+    labels = {"version": version_label(first, version)} if version else {}
+    return Caller(service.namespace, {"app": first, **labels})
+
+
+def _from_inside(settings: Settings, name: str, asked: Request, caller: Caller) -> Request:
+    service = settings.services[name]
+    port = asked.port or service.port
+    host = f"{name}.{service.namespace}" + ("" if port == 80 else f":{port}")
+    return replace(asked, authority=asked.authority or host, port=port, caller=caller)
+
+
+def _from_outside(settings: Settings, name: str, asked: Request) -> Request:
+    """The request at the first of the service's ways in that fits what is given."""
+    from traffic.simulate import entries
+
+    ways = list(entries(name, settings.services[name], settings.gateways))
+    if not ways:
+        raise CommandError(
+            f"{name} is at no gateway: its route holds for callers inside the mesh alone",
+            ExitCode.CONFIG,
+            fix=f"say who calls: canary explain {name} --from <service>/<version>",
+        )
+    fitting = [way for way in ways if _fits(way, asked)]
+    way = min(fitting or ways, key=lambda way: way.server.redirects)
+    scheme = way.scheme if fitting else asked.scheme
+    host = ANY_HOST if way.domain == "*" else way.domain.replace("*", "any", 1)
+    port = way.server.port if fitting else asked.port
+    return replace(asked, authority=asked.authority or host, scheme=scheme, port=port)
+
+
+def _fits(way: Entry, asked: Request) -> bool:
+    from traffic.simulate import bare, intersection
+
+    return (
+        asked.port in (None, way.server.port)
+        and (asked.scheme == "http" or way.scheme == "https")
+        and (not asked.authority or bool(intersection([bare(asked.authority)], [way.domain])))
+    )
+
+
+def _require_service(settings: Settings, name: str) -> None:
+    if name not in settings.services:
+        raise CommandError(
+            f"the stack has no service {name!r}",
+            ExitCode.CONFIG,
+            fix=f"{_meant(name, settings.services)}its services are: {_listed(settings.services)}",
+        )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if colon and HEADER_NAME.fullmatch(name) and value.isprintable():
+        return name, value.strip()
+    raise CommandError(
+        f"{text!r} is not a header", ExitCode.CONFIG, fix="write -H 'name: value', such as -H 'qa: test'"
+    )
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    from stacks.settings.problems import nearest
+
+    near = nearest(name, known)
+    return f"did you mean {near}? " if near else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,201 @@
+"""What runs in the cluster for a stack, beside what its config and its state say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from canary.command_error import CommandError
+from canary.engine.diff import VIRTUAL_SERVICE, weights_of
+from canary.engine.recovery import plain
+from canary.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+    from canary.engine.session import Session
+    from stacks.settings.model import ServiceSettings, Settings
+
+SECONDS = 10.0
+Spec = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """One version: pods that are ready and wanted, and the image in the cluster; no image, not deployed."""
+
+    name: str
+    deployment: str
+    ready: int
+    wanted: int
+    image: str
+
+
+@dataclass(frozen=True)
+class RuleState:
+    """One rule: percent by version in the cluster and in the config."""
+
+    name: str
+    live: Mapping[str, int]
+    wanted: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """One service. `drift` is "" where the cluster routes as the config says, "edited" where the cluster is not what
+    the stack put there, "pending" where the config asks for something else than what the stack put there."""
+
+    name: str
+    namespace: str
+    deployed: bool
+    versions: tuple[VersionState, ...]
+    rules: tuple[RuleState, ...]
+    drift: str
+
+
+@dataclass(frozen=True)
+class EnvironmentState:
+    """All services, the gateway's address and the mesh's version, in words where there is none."""
+
+    services: tuple[ServiceState, ...]
+    gateway: str
+    mesh: str
+
+    @property
+    def deployed(self) -> bool:
+        """Whether anything of the stack is in the cluster."""
+        return any(service.deployed for service in self.services) or not self.mesh.startswith("not")
+
+
+def look(session: Session) -> EnvironmentState:
+    """Return what the cluster holds; raises CommandError where it does not answer."""
+    from kube.client import asking
+    from kube.kubeconfig import ClusterUnreachableError
+
+    with ThreadPoolExecutor(1) as pool:
+        recorded = pool.submit(_recorded, session)
+        try:
+            return asking(
+                session.settings.cluster,
+                lambda client: _look(client, session.settings, recorded.result()),
+                within=SECONDS,
+            )
+        except ClusterUnreachableError as error:
+            raise CommandError(str(error), ExitCode.UNREACHABLE) from None
+
+
+def as_json(state: EnvironmentState, stack: str) -> dict[str, Any]:
+    """Return the document that `--json` prints."""
+    return {"stack": stack, "deployed": state.deployed, **asdict(state)}
+
+
+def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> EnvironmentState:
+    from canary.gateway import gateway_url
+
+    services = tuple(_service(client, settings, name, recorded) for name in settings.services)
+    try:
+        port = next((service.gateway_port for service in settings.services.values()), settings.mesh.gateway.ports[0])
+        gateway = gateway_url(client, settings, port)
+    except CommandError as failure:
+        gateway = f"{failure.message}; fix: {failure.fix}"
+    return EnvironmentState(services, gateway, _mesh(client, settings))
+
+
+def _service(client: Client, settings: Settings, name: str, recorded: Mapping[str, Spec]) -> ServiceState:
+    from kube.objects import find_object
+    from traffic.render import places_of_weights
+
+    service = settings.services[name]
+    api_version = VIRTUAL_SERVICE.removeprefix("kubernetes:").rpartition(":")[0]
+    wanted = _wanted(settings, name)
+    found = {
+        virtual_service: find_object(client, api_version, "VirtualService", service.namespace, virtual_service)
+        for virtual_service in wanted
+    }
+    live = {virtual_service: ((entry or {}).get("spec") or {}).get("http") for virtual_service, entry in found.items()}
+    versions = tuple(_version(client, name, service, version) for version in service.versions)
+    rules = tuple(
+        RuleState(
+            f"{index + 1}. {'header rule' if rule.match else 'default'}",
+            _weights_at(live, place, name),
+            dict(rule.weights),
+        )
+        for index, (rule, place) in enumerate(
+            zip(service.route, places_of_weights(settings.services, name), strict=True)
+        )
+    )
+    known = {
+        virtual_service: (recorded.get(f"{service.namespace}/{virtual_service}") or {}).get("http")
+        for virtual_service in wanted
+    }
+    is_there = any(found.values())
+    deployed = is_there or any(version.image for version in versions)
+    return ServiceState(
+        name, service.namespace, deployed, versions, rules, _drift(live, known, wanted) if is_there else ""
+    )
+
+
+def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str) -> dict[str, int]:
+    """Percent by version of one rule in the cluster."""
+    routes = live[place[0]] if place else None
+    return weights_of(routes[place[1]], service) if place and routes and place[1] < len(routes) else {}
+
+
+def _version(client: Client, name: str, service: ServiceSettings, version: str) -> VersionState:
+    from lightkube import ApiError
+    from lightkube.resources.apps_v1 import Deployment
+
+    wanted = service.versions[version]
+    deployment = wanted.name or f"{name}-{version}"
+    try:
+        found: Any = client.get(Deployment, deployment, namespace=service.namespace)
+    except ApiError as error:
+        if error.status.code != 404:
+            raise
+        return VersionState(version, deployment, 0, wanted.replicas, "")
+    ready = (found.status.readyReplicas or 0) if found.status else 0
+    replicas = found.spec.replicas if found.spec.replicas is not None else 1
+    return VersionState(version, deployment, ready, replicas, found.spec.template.spec.containers[0].image or "")
+
+
+def _wanted(settings: Settings, name: str) -> dict[str, Any]:
+    """The HTTP routes of each VirtualService as the config asks for them."""
+    from traffic.render import virtual_services
+
+    specs = virtual_services(
+        settings.services,
+        name,
+        gateway_namespace=settings.mesh.gateway.namespace,
+        version_header=settings.version_header,
+    )
+    return {virtual_service: spec["http"] for virtual_service, spec in specs.items()}
+
+
+def _drift(live: Mapping[str, Any], recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    if any(recorded[name] is not None and live[name] != recorded[name] for name in wanted):
+        return "edited"
+    return "" if live == wanted else "pending"
+
+
+def _recorded(session: Session) -> dict[str, Spec]:
+    """The spec of each VirtualService as the stack's state has it; nothing where there is no state to read."""
+    exported = session.engine.call("stack", "export")
+    if exported.returncode != 0:
+        return {}
+    resources = (json.loads(exported.stdout).get("deployment") or {}).get("resources") or []
+    found = (plain(entry["inputs"]) for entry in resources if entry["type"] == VIRTUAL_SERVICE)
+    return {f"{entry['metadata'].get('namespace')}/{entry['metadata']['name']}": entry["spec"] for entry in found}
+
+
+def _mesh(client: Client, settings: Settings) -> str:
+    from lightkube.resources.apps_v1 import Deployment
+
+    found: list[Any] = list(client.list(Deployment, namespace=settings.mesh.namespace, labels={"app": "istiod"}))
+    if not found:
+        return f"not in the cluster (no istiod in namespace {settings.mesh.namespace})"
+    image = str(found[0].spec.template.spec.containers[0].image or "")
+    ready = (found[0].status.readyReplicas or 0) if found[0].status else 0
+    return f"Istio {image.rpartition(':')[2]}" + ("" if ready else ", istiod is not ready")

@@ -1,0 +1,1 @@
+"""Measuring the split at the gateway."""

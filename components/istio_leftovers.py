@@ -1,0 +1,168 @@
+"""What a mesh of ours leaves behind when it is uninstalled, and its removal.
+
+Helm keeps Istio's CRDs, by the charts' own `helm.sh/resource-policy: keep` (Istio: "Install with Helm", "Uninstall"),
+and istiod writes objects that no chart knows: a ConfigMap with its root certificate in every namespace, and its
+certificate authority's key and the locks of its controllers in its own namespace.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.names import BASE_RELEASE
+from kube.client import asking
+from kube.kubeconfig import ClusterAccess
+from kube.objects import ANY_NAMESPACE, custom_resource_definitions, kind_of
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+DEADLINE = 60.0
+"""Seconds for the whole clean-up; deleting a CRD waits for its objects."""
+
+POLL = 0.1
+OURS: dict[str, Any] = {"app.kubernetes.io/instance": BASE_RELEASE}
+"""Label that Istio's base chart gives to the CRDs of our release."""
+
+ROOT_CERTIFICATES = ("istio-ca-root-cert", "istio-ca-crl")
+AUTHORITY = "istio-ca-secret"
+LOCKS = (
+    "istio-leader",
+    "istio-analyze-leader",
+    "istio-status-leader",
+    "istio-gateway-deployment",
+    "istio-gateway-inferencepool",
+    "istio-gateway-status-leader",
+    "istio-ip-autoallocate",
+    "istio-namespace-controller-election",
+    "istio-clustertrustbundle-controller-election",
+    "istio-node-untaint",
+    "istio-serviceexport-controller-election",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftovers:
+    """Objects that were deleted, and objects of others for whose sake Istio's CRDs stay; as `kind namespace/name`."""
+
+    removed: tuple[str, ...] = ()
+    in_use: tuple[str, ...] = ()
+
+
+def remove_leftovers(cluster: ClusterAccess, namespace: str) -> Leftovers:
+    """Delete what a mesh of ours with its istiod in `namespace` left behind, after it was uninstalled.
+
+    Nothing is deleted while an istiod runs in the cluster, and no CRD of Istio while there are objects of its kinds:
+    they would be deleted with it, and are not the stack's. To be called again after an interruption.
+    Raises ClusterUnreachableError.
+    """
+    return asking(cluster, lambda client: _remove(client, namespace), within=DEADLINE)
+
+
+def _remove(client: Client, namespace: str) -> Leftovers:
+    from lightkube.resources.apps_v1 import Deployment
+    from lightkube.resources.core_v1 import Pod
+
+    crd_kind = custom_resource_definitions()
+    istiod: dict[str, Any] = {"app": "istiod"}
+    if any(client.list(Deployment, namespace=ANY_NAMESPACE, labels=istiod)):
+        return Leftovers()
+    # An istiod that still ends would write its ConfigMaps anew.
+    _wait_while(lambda: any(client.list(Pod, namespace=ANY_NAMESPACE, labels=istiod)))
+    crds = list(client.list(crd_kind, labels=OURS))
+    in_use = tuple(_objects_of(client, crds))
+    removed = [_delete(client, kind, resource) for kind, resource in _written_by_istiod(client, namespace)]
+    if not in_use:
+        removed += [_delete(client, crd_kind, crd) for crd in crds]
+        # The API server deletes a CRD once it has looked for objects of its kind.
+        _wait_while(lambda: any(client.list(crd_kind, labels=OURS)))
+    return Leftovers(removed=tuple(removed), in_use=in_use)
+
+
+def _objects_of(client: Client, crds: Iterable[Any]) -> Iterator[str]:
+    """Every object of the CRDs' kinds."""
+    for crd in crds:
+        names = crd["spec"]["names"]
+        version = next(version["name"] for version in crd["spec"]["versions"] if version["storage"])
+        is_namespaced = crd["spec"]["scope"] == "Namespaced"
+        api_version = f"{crd['spec']['group']}/{version}"
+        kind = kind_of(api_version, names["kind"], namespaced=is_namespaced, plural=names["plural"])
+        found = _listed(client, kind, **({"namespace": ANY_NAMESPACE} if is_namespaced else {}))
+        yield from (_shown(resource, names["kind"]) for resource in found)
+
+
+def _listed(client: Client, kind: Any, **where: Any) -> list[Any]:
+    """Of a kind that nobody has listed yet, the API server first reads all objects, and says 429 until it has."""
+    import httpx2
+
+    found: list[Any] = []
+
+    def is_starting() -> bool:
+        try:
+            found[:] = client.list(kind, **where)
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code != 429:
+                raise
+            return True
+        return False
+
+    _wait_while(is_starting)
+    return found
+
+
+def _written_by_istiod(client: Client, namespace: str) -> Iterator[tuple[Any, Any]]:
+    from lightkube.resources.coordination_v1 import Lease
+    from lightkube.resources.core_v1 import ConfigMap, Secret
+
+    certificates: Any = client.list(ConfigMap, namespace=ANY_NAMESPACE, labels={"istio.io/config": "true"})
+    yield from ((ConfigMap, found) for found in certificates if found.metadata.name in ROOT_CERTIFICATES)
+    kinds: tuple[tuple[Any, tuple[str, ...]], ...] = ((Secret, (AUTHORITY,)), (ConfigMap, LOCKS), (Lease, LOCKS))
+    for kind, names in kinds:
+        in_namespace = client.list(kind, namespace=namespace)
+        yield from ((kind, found) for found in in_namespace if found.metadata.name in names)
+    yield from _gateway_classes(client)
+
+
+def _gateway_classes(client: Client) -> Iterator[tuple[Any, Any]]:
+    """istiod adds its own where the cluster has the Gateway API."""
+    import httpx2
+
+    kind = kind_of("gateway.networking.k8s.io/v1", "GatewayClass", namespaced=False)
+    try:
+        classes = list(client.list(kind))
+    except httpx2.HTTPStatusError as error:
+        if error.response.status_code == 404:  # the cluster has no Gateway API
+            return
+        raise
+    yield from ((kind, found) for found in classes if found["spec"]["controllerName"].startswith("istio.io/"))
+
+
+def _delete(client: Client, kind: Any, resource: Any) -> str:
+    import httpx2
+
+    try:
+        if resource.metadata.namespace:
+            client.delete(kind, resource.metadata.name, namespace=resource.metadata.namespace)
+        else:
+            client.delete(kind, resource.metadata.name)
+    except httpx2.HTTPStatusError as error:
+        if error.response.status_code != 404:  # gone in the meantime, with its namespace
+            raise
+    return _shown(resource, kind.__name__)
+
+
+def _wait_while(holds: Callable[[], bool]) -> None:
+    """Return once it no longer holds. Raises TimeoutError when the caller has given up."""
+    deadline = time.monotonic() + DEADLINE
+    while holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the clean-up took more than {DEADLINE:g} s")
+        time.sleep(POLL)
+
+
+def _shown(resource: Any, kind: str) -> str:
+    namespace = resource.metadata.namespace
+    return f"{kind} {namespace}/{resource.metadata.name}" if namespace else f"{kind} {resource.metadata.name}"

@@ -1,0 +1,105 @@
+"""Asking the API server, with a deadline and with errors that say what to do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kube import kubeconfig
+from kube.kubeconfig import ClusterAccess, ClusterUnreachableError
+
+if TYPE_CHECKING:
+    from lightkube import Client, SingleConfig
+
+DEADLINE = 5.0
+"""Seconds for a few quick questions, name resolution and credential plugins included."""
+
+T = TypeVar("T")
+
+
+def asking(cluster: ClusterAccess, ask: Callable[[Client], T], within: float | None = None) -> T:
+    """Return what `ask` returns for a client of the cluster, after `within` seconds at most.
+
+    `within` is DEADLINE where it is None. Raises ClusterUnreachableError, whatever keeps the cluster from answering.
+    """
+    within = DEADLINE if within is None else within
+    config = kubeconfig.choose(cluster)
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            with kubeconfig.client(config) as client:
+                outcome["answer"] = ask(client)
+        except Exception as error:  # noqa: BLE001 - it is raised again below, in the caller's thread
+            outcome["error"] = error
+
+    # A thread, since neither name resolution nor a credential plugin heeds the client's timeouts.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(within)
+    if "error" in outcome:
+        raise _in_words(config, outcome["error"])
+    if "answer" not in outcome:
+        raise _unreachable(config, f"it did not answer within {within:g} s")
+    answer: T = outcome["answer"]
+    return answer
+
+
+def require(cluster: ClusterAccess) -> None:
+    """Raise ClusterUnreachableError unless the cluster answers."""
+    from lightkube.resources.core_v1 import Namespace
+
+    asking(cluster, lambda client: client.get(Namespace, "kube-system"))
+
+
+def _in_words(config: SingleConfig, error: Exception) -> Exception:
+    import httpx2
+    import msgspec
+    from lightkube.core.exceptions import ConfigError
+
+    if isinstance(error, httpx2.HTTPStatusError):
+        return _refused(config, error)
+    if isinstance(error, (httpx2.TimeoutException, TimeoutError)):
+        return _unreachable(config, "it did not answer in time")
+    if isinstance(error, httpx2.TransportError):
+        return _no_connection(config, str(error))
+    if isinstance(error, msgspec.MsgspecError):
+        return _unreachable(config, f"what answers there is no Kubernetes API server ({error})")
+    if isinstance(error, (ConfigError, OSError)):
+        return ClusterUnreachableError(
+            kubeconfig.describe(config),
+            f"no credentials: {error}",
+            "log in to the cluster as its provider's documentation says, until `kubectl get namespaces` works",
+        )
+    return error
+
+
+def _refused(config: SingleConfig, error: Any) -> ClusterUnreachableError:
+    status = error.response.status_code
+    fixes = {
+        401: "the credentials are wrong or have expired: log in again, or fetch a fresh kubeconfig",
+        403: "ask for the right to read namespaces, custom resource definitions, Deployments, VirtualServices and "
+        "DestinationRules, or use another context",
+    }
+    return ClusterUnreachableError(
+        kubeconfig.describe(config),
+        f"HTTP {status}: {error}",
+        fixes.get(status, "see what the API server's log says"),
+    )
+
+
+def _no_connection(config: SingleConfig, reason: str) -> ClusterUnreachableError:
+    if "CERTIFICATE" in reason.upper():
+        fix = "the kubeconfig is not this server's: fetch a fresh one"
+        return ClusterUnreachableError(kubeconfig.describe(config), reason, fix)
+    return _unreachable(config, reason)
+
+
+def _unreachable(config: SingleConfig, reason: str) -> ClusterUnreachableError:
+    return ClusterUnreachableError(
+        kubeconfig.describe(config),
+        reason,
+        "start the cluster (the sandbox: `canary sandbox up`; minikube: `minikube start`), or name another context "
+        "with istio-canary:cluster.context",
+    )

@@ -1,0 +1,69 @@
+"""Objects of any kind, as the API server has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+FEW_NAMESPACES = 20
+"""Namespaces that are asked one by one, which needs no rights in others; of more, all are listed in one request."""
+ANY_NAMESPACE = "*"
+
+
+def kind_of(api_version: str, kind: str, *, namespaced: bool = True, plural: str | None = None) -> Any:
+    """Return lightkube's resource class for a kind, such as `VirtualService` of `networking.istio.io/v1`."""
+    from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+
+    group, _, version = api_version.rpartition("/")
+    create = create_namespaced_resource if namespaced else create_global_resource
+    return create(group, version, kind, plural or plural_of(kind))
+
+
+def custom_resource_definitions() -> Any:
+    """Return lightkube's resource class for CustomResourceDefinition."""
+    return kind_of("apiextensions.k8s.io/v1", "CustomResourceDefinition", namespaced=False)
+
+
+def find(client: Client, resource: Any, name: str, namespace: str | None = None) -> Any:
+    """Return an object, or None where there is none, or no such kind."""
+    import httpx2
+
+    try:
+        return client.get(resource, name, **({"namespace": namespace} if namespace else {}))
+    except httpx2.HTTPStatusError as error:  # ApiError is one; an unknown kind's 404 has no status of Kubernetes'
+        if error.response.status_code == 404:
+            return None
+        raise
+
+
+def find_object(client: Client, api_version: str, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+    """Return an object of any kind as a mapping, or None; `namespace` is empty for cluster-wide kinds."""
+    live = find(client, kind_of(api_version, kind, namespaced=bool(namespace)), name, namespace or None)
+    return None if live is None else dict(live.to_dict())
+
+
+def list_in(client: Client, resource: Any, namespaces: Set[str]) -> list[Any]:
+    """Return the objects of a kind in `namespaces`; none where the API server does not know the kind."""
+    import httpx2
+
+    asked = sorted(namespaces) if len(namespaces) <= FEW_NAMESPACES else [ANY_NAMESPACE]
+    try:
+        found = [item for namespace in asked for item in client.list(resource, namespace=namespace)]
+    except httpx2.HTTPStatusError as error:
+        if error.response.status_code == 404:
+            return []
+        raise
+    return [item for item in found if item.metadata.namespace in namespaces]
+
+
+def plural_of(kind: str) -> str:
+    """Return the resource name of a kind, as Kubernetes and Istio form it: `virtualservices`, `gateways`."""
+    word = kind.lower()
+    if word.endswith(("s", "x")):
+        return f"{word}es"
+    if word.endswith("y") and word[-2] not in "aeiou":
+        return f"{word[:-1]}ies"
+    return f"{word}s"

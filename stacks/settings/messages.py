@@ -1,0 +1,227 @@
+"""pydantic's errors in our own sentences: what is wrong, what is allowed by the schema, and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from stacks.settings.model import Settings
+from stacks.settings.problems import Finding, Location, nearest, shown
+from traffic.fields import DURATION, WRONG
+from traffic.model import ONE_VERSION, WEIGHTS
+
+Schema = dict[str, Any]
+
+ECHOES = ("default_factory_not_called",)
+"""Types of errors that only follow from another one."""
+NO_PORT = ("int_type", "greater_than_equal", "less_than_equal")
+"""Errors of keys that are ports, the only ones that are numbers."""
+NOW_LISTS: dict[Location, str] = {("mesh", "gateway", "port"): "ports"}
+"""Keys that had one value once, and the key that has a list of them now."""
+
+
+def findings(error: ValidationError) -> Iterator[Finding]:
+    """Yield every mistake of a validation, said to a person."""
+    for one in error.errors(include_url=False):
+        if one["type"] in ECHOES or (one["type"] == "too_short" and one["input"]):
+            continue
+        location = tuple(part for part in one["loc"] if part not in (ONE_VERSION, WEIGHTS))
+        if location[-1:] == ("[key]",):
+            location = location[:-1]
+            if one["type"] in NO_PORT:
+                yield _no_port(location, one["input"])
+                continue
+        yield _finding(one, location)
+
+
+def _finding(error: Any, location: Location) -> Finding:
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    schema = schema_of(location)
+    if kind == WRONG:
+        return Finding(location, context["what"], context["allowed"], context["fix"], shown(value))
+    if kind == "missing":
+        return Finding(location, "this key is missing", _allowed(schema), _add(location, schema))
+    if kind == "extra_forbidden":
+        return _unknown_key(location, value)
+    if kind == "enum" or (kind == "literal_error" and isinstance(value, str)):
+        return _not_one_of(location, value, schema)
+    if kind in ("too_long", "string_too_long"):
+        return _too_much(location, value, context["max_length"], schema)
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = context.get("ge", context.get("le"))
+        what = f"{shown(value)} is {'less' if 'ge' in context else 'more'} than {bound}"
+        return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
+    if value in ("", [], {}):
+        fix = _example(schema) if value == "" else "put an entry in it, or take the key out"
+        return Finding(location, "there is nothing in it", _allowed(schema), fix, shown(value))
+    return Finding(location, _wrong_kind(value, schema), _allowed(schema), _convert(value, schema), shown(value))
+
+
+def _no_port(location: Location, key: Any) -> Finding:
+    fix = "write the number of the container's port, such as 8080"
+    return Finding(location, f"the key {shown(key)} is not a port", "a whole number from 1 to 65535", fix, shown(key))
+
+
+def _too_much(location: Location, value: Any, most: int, schema: Schema) -> Finding:
+    things = "characters" if isinstance(value, str) else "entries"
+    what = f"there are {len(value)} {things}, and no more than {most} may be"
+    return Finding(location, what, _allowed(schema), f"leave {most} of them", shown(value))
+
+
+def _unknown_key(location: Location, value: Any) -> Finding:
+    if location in NOW_LISTS:
+        now = NOW_LISTS[location]
+        what = f"this key is `{now}` now, and has a list"
+        return Finding(
+            location, what, _allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
+        )
+    known = list(_options(schema_of(location[:-1]))[0].get("properties", {}))
+    near = nearest(str(location[-1]), known)
+    what = f"there is no such key{f'; the nearest is `{near}`' if near else ''}"
+    fix = f"rename it to `{near}`" if near else "take it out"
+    return Finding(location, what, f"the keys {', '.join(known)}", fix, shown(value))
+
+
+def _not_one_of(location: Location, value: Any, schema: Schema) -> Finding:
+    options = [str(option) for choice in _options(schema) for option in choice.get("enum", [])]
+    near = nearest(value, options) if isinstance(value, str) else None
+    what = f"there is no {shown(value)} to choose{f'; the nearest is {near}' if near else ''}"
+    return Finding(location, what, _allowed(schema), f"write {near or ' or '.join(options)}", shown(value))
+
+
+def _wrong_kind(value: Any, schema: Schema) -> str:
+    if value is None:
+        return "the key has no value"
+    return f"this is {_kind(value)}, and {_shape(schema, short=True)} belongs here"
+
+
+def _convert(value: Any, schema: Schema) -> str:
+    """The fix for a value of the wrong kind: the same value in the right one, where there is such."""
+    kinds = {option.get("type") for option in _options(schema)}
+    if value is None:
+        return "give it a value, or take the key out"
+    if isinstance(value, (int, float)) and any(
+        option.get("pattern") == f"^({DURATION})$" for option in _options(schema)
+    ):
+        return f"write {shown(value)}s if seconds are meant; or ms, m, h in the place of s"
+    if "string" in kinds and isinstance(value, (bool, int, float)):
+        examples = schema.get("examples")
+        return f'put it in quotes: "{shown(value)}"' if not examples else f"write {shown(examples[0])}, in quotes"
+    if kinds & {"integer", "number"} and isinstance(value, str) and value.strip().isdecimal():
+        return f"take the quotes away: {value.strip()}"
+    if "integer" in kinds and isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
+    if "boolean" in kinds and isinstance(value, str):
+        return "write true or false, without quotes"
+    if "array" in kinds and isinstance(value, (str, int)):
+        return f"make a list of it: [{shown(value)}]"
+    if "array" in kinds and isinstance(value, dict) and _is_block_of(value, _step(schema, 0) or {}):
+        return f"make a list of it: [{shown(value)}]"
+    inside = next((key for key in _first_keys(schema, value)), None)
+    return f"write {shown({inside: value})}, for example" if inside else _example(schema)
+
+
+def _is_block_of(value: dict[Any, Any], schema: Schema) -> bool:
+    return bool(value) and any(value.keys() <= option.get("properties", {}).keys() for option in _options(schema))
+
+
+def _first_keys(schema: Schema, value: Any) -> Iterator[str]:
+    """The first key of a block that says by itself what the value says: {exact: …}, {value: …}, {mode: …}."""
+    kinds = {str: ("string",), int: ("integer", "number"), float: ("number",)}.get(type(value), ())
+    for option in _options(schema):
+        key, inner = next(iter(option.get("properties", {}).items()), ("", {}))
+        if set(option.get("required", ())) <= {key} and any(
+            kind.get("type") in kinds and value in kind.get("enum", [value]) for kind in _options(inner)
+        ):
+            yield key
+
+
+def _add(location: Location, schema: Schema) -> str:
+    examples = schema.get("examples")
+    return f"add `{location[-1]}: {shown(examples[0])}`, for example" if examples else f"add `{location[-1]}:`"
+
+
+def _example(schema: Schema) -> str:
+    examples = schema.get("examples") or [schema.get("default")]
+    usable = examples[0] not in (None, "", [], {})
+    return f"write {shown(examples[0])}, for example" if usable else f"write {_shape(schema, short=True)}"
+
+
+def _allowed(schema: Schema) -> str:
+    description = schema.get("description", "").rstrip(".")
+    return f"{_shape(schema)} ({description})" if description else _shape(schema)
+
+
+def _kind(value: Any) -> str:
+    kinds: Sequence[tuple[type | tuple[type, ...], str]] = (
+        (bool, shown(value)),
+        (int, "a number"),
+        (float, "a number with a decimal point"),
+        (str, "text"),
+        (dict, "a block of keys"),
+        (list, "a list"),
+    )
+    return next((words for types, words in kinds if isinstance(value, types)), "something else")
+
+
+def _shape(schema: Schema, short: bool = False) -> str:
+    return " or ".join(dict.fromkeys(_one_shape(option, short) for option in _options(schema)))
+
+
+def _one_shape(schema: Schema, short: bool) -> str:
+    if "enum" in schema or "const" in schema:
+        options = [shown(option).strip('"') for option in schema.get("enum", [schema.get("const")])]
+        return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        number = "a whole number" if kind == "integer" else "a number"
+        return number if short else f"{number}{_bounds(schema)}"
+    if kind == "object":
+        known = schema.get("properties", {})
+        return "a block of keys" if short or not known else f"a block with the keys {', '.join(known)}"
+    words = {"string": "text", "boolean": "true or false", "array": "a list"}
+    return words.get(str(kind), "a value")
+
+
+def _bounds(schema: Schema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    return f" from {low} to {high}" if high is not None else f" of {low} or more" if low is not None else ""
+
+
+@lru_cache(maxsize=1)
+def _root() -> Schema:
+    return Settings.model_json_schema()
+
+
+def schema_of(location: Location) -> Schema:
+    """Return the JSON schema of what belongs at a location; empty where anything may stand."""
+    schema = _root()
+    for part in location:
+        steps = (_step(option, part) for option in _options(schema))
+        schema = next((step for step in steps if step is not None), {})
+    return schema
+
+
+def _step(schema: Schema, part: str | int) -> Schema | None:
+    if isinstance(part, int):
+        return schema.get("items")
+    if part in schema.get("properties", {}):
+        found: Schema = schema["properties"][part]
+        return found
+    patterns = schema.get("patternProperties", {})
+    more = next(iter(patterns.values()), schema.get("additionalProperties"))
+    return more if isinstance(more, dict) else None
+
+
+def _options(schema: Schema) -> list[Schema]:
+    """The alternatives of a schema with references followed, without null: that only says "left out"."""
+    if "$ref" in schema:
+        return _options(_root()["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices is None:
+        return [schema]
+    found = [option for choice in choices for option in _options(choice) if option.get("type") != "null"]
+    return found or [{}]

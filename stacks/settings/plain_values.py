@@ -1,0 +1,81 @@
+"""Values as YAML and JSON give them, made plain: text keys, and only what both can say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stacks.settings.problems import Finding, Location, key_path
+
+SECRET = "secure"  # noqa: S105  (Pulumi's mark of an encrypted value, not a secret)
+DEEPEST = 50
+NUMBERED = "portLevelMtls"
+"""The block whose keys are numbers."""
+
+
+def plain(value: Any, location: Location, found: list[Finding]) -> Any:
+    """Return the value with text keys and plain scalars; what could not be kept is added to `found`."""
+    if len(location) > DEEPEST:
+        found.append(Finding(location[:2], "the value is nested too deeply", f"{DEEPEST} levels", "flatten it"))
+        return None
+    if isinstance(value, Mapping):
+        return {
+            _key(key, location, found): plain(entry, (*location, _text(key)), found) for key, entry in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [plain(entry, (*location, index), found) for index, entry in enumerate(value)]
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    found.append(
+        Finding(
+            location,
+            f"YAML reads this as a {type(value).__name__}, and settings know no such values",
+            "text, numbers, true or false, lists and blocks of keys",
+            f'put it in quotes: "{value}"',
+            str(value),
+        )
+    )
+    return str(value)
+
+
+def encrypted(value: Any, location: Location = ()) -> list[Location]:
+    """Return where encrypted values stand: blocks whose only key is `secure`, as Pulumi writes them."""
+    if isinstance(value, dict):
+        if list(value) == [SECRET]:
+            return [location]
+        return [place for key, entry in value.items() for place in encrypted(entry, (*location, key))]
+    if isinstance(value, list):
+        return [place for index, entry in enumerate(value) for place in encrypted(entry, (*location, index))]
+    return []
+
+
+def secret_finding(location: Location) -> Finding:
+    """Return the mistake of an encrypted value."""
+    path = key_path(location)
+    return Finding(
+        location,
+        "the value is encrypted, and settings are read without a passphrase",
+        "plain values; what is secret belongs in a Kubernetes Secret, not in a stack's settings",
+        f"pulumi config set --plaintext --path '{path}' <value>, or take it out and write it in the file",
+    )
+
+
+def _text(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else str(key)
+
+
+def _key(key: Any, location: Location, found: list[Finding]) -> str:
+    is_number = isinstance(key, int) and not isinstance(key, bool) and location[-1:] == (NUMBERED,)
+    if not isinstance(key, str) and not is_number:
+        found.append(
+            Finding(
+                (*location, _text(key)),
+                f"the key {_text(key)} is not text",
+                "keys that are text",
+                f'put it in quotes: "{_text(key)}"',
+                _text(key),
+            )
+        )
+    return _text(key)

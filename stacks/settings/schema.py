@@ -1,0 +1,81 @@
+"""The JSON schema of a stack's file, from the settings' own types."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from stacks.samples import SERVICES
+from stacks.settings.model import Settings
+from stacks.settings.problems import NAMESPACE
+from stacks.settings.stack_file import TOP_LEVEL
+
+Schema = dict[str, Any]
+
+OVERLAYS = {"ServiceSettings": "ServiceOverSample", "VersionSettings": "VersionOverSample"}
+"""What stands over a sample's service need not say again what the sample says."""
+
+
+def stack_file_schema() -> Schema:
+    """Return the JSON schema (draft 2020-12) of `Pulumi.<stack>.yaml`: `config:` with our keys, and Pulumi's own."""
+    settings = Settings.model_json_schema()
+    definitions: Schema = settings["$defs"]
+    for name, overlay in OVERLAYS.items():
+        definitions[overlay] = _overlay(definitions[name])
+    _lay_over_samples(settings["properties"]["services"])
+    keys = {f"{NAMESPACE}:{name}": schema for name, schema in settings["properties"].items()}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"A stack of {NAMESPACE}: Pulumi.<stack>.yaml",
+        "type": "object",
+        "properties": {name: {} for name in TOP_LEVEL} | {"config": _config(keys)},
+        "required": ["config"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+    cleaned: Schema = _clean(schema)
+    return cleaned
+
+
+def _config(keys: Schema) -> Schema:
+    return {
+        "description": "The stack's settings; keys of other namespaces are those of Pulumi's providers.",
+        "type": "object",
+        "properties": keys,
+        "propertyNames": {"anyOf": [{"enum": list(keys)}, {"pattern": f"^(?!{NAMESPACE}:)[^:]+:"}]},
+    }
+
+
+def _lay_over_samples(services: Schema) -> None:
+    """The services of samples by name, and the pattern of all names for the others alone."""
+    known = sorted(name for sample in SERVICES.values() for name in sample)
+    ((pattern, service),) = services.pop("patternProperties").items()
+    services["properties"] = {name: {"$ref": f"#/$defs/{OVERLAYS['ServiceSettings']}"} for name in known}
+    services["patternProperties"] = {f"^(?!({'|'.join(known)})$){pattern.removeprefix('^')}": service}
+
+
+def _overlay(definition: Schema) -> Schema:
+    overlay = copy.deepcopy(definition)
+    overlay.pop("required", None)
+    versions = overlay["properties"].get("versions")
+    if versions is not None:
+        versions.pop("minProperties", None)
+        either = [{"$ref": f"#/$defs/{OVERLAYS['VersionSettings']}"}, {"type": "null"}]
+        versions["patternProperties"] = {pattern: {"anyOf": either} for pattern in versions["patternProperties"]}
+    return overlay
+
+
+def _clean(node: Any, named: bool = False) -> Any:
+    """Without titles that repeat names and defaults that say nothing; what fits no pattern of a block is refused."""
+    if isinstance(node, list):
+        return [_clean(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    cleaned = {
+        key: _clean(value, named=key in ("properties", "$defs", "patternProperties"))
+        for key, value in node.items()
+        if named or not ((key == "title" and "$schema" not in node) or (key == "default" and value in (None, "", [])))
+    }
+    if not named and "patternProperties" in cleaned:
+        cleaned.setdefault("additionalProperties", False)
+    return cleaned

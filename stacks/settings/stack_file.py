@@ -1,0 +1,243 @@
+"""A stack's file `Pulumi.<stack>.yaml`: its values, and the line of every key."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stacks.settings.problems import NAMESPACE, Location, Problem, SettingsError, key_path, nearest
+from stacks.settings.yaml_tree import Key, NotYamlError, compose, line_of, merged_pairs, pairs, value_of
+
+TOP_LEVEL = ("config", "environment", "secretsprovider", "encryptedkey", "encryptionsalt")
+"""Keys that Pulumi knows in a stack's file."""
+
+MOST_KEYS = 300_000
+DEEPEST = 50
+OCTAL = re.compile(r"[-+]?0[0-9]+")
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """What a stack's file says: `values` are our keys below `config:`, without the namespace.
+
+    `problems` are the mistakes of the file itself: keys that stand twice, keys of no known namespace.
+    """
+
+    path: Path
+    values: Mapping[str, Any] = field(default_factory=dict)
+    lines: Mapping[Location, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The file's name, as messages give it."""
+        return self.path.name
+
+    def line(self, location: Location) -> int | None:
+        """Return the line (from 1) of a key, or of the nearest key around it that stands in the file."""
+        for end in range(len(location), 0, -1):
+            if location[:end] in self.lines:
+                return self.lines[location[:end]]
+        return None
+
+
+def read_stack_file(path: Path) -> StackFile:
+    """Return a stack's file with the line of every key.
+
+    Raises SettingsError where there is no such file, it is not YAML, or it has no `config:`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise _no_such_stack(path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise _file_error(path, None, f"the file cannot be read: {reason}", "", "mend the file") from None
+    try:
+        with _no_collection():
+            return _read(path, text)
+    except NotYamlError as error:
+        raise _not_yaml(path, error) from None
+    except RecursionError:
+        raise _not_yaml(path, NotYamlError("it is nested too deeply")) from None
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """A tree is many small objects and no garbage, which the collector would look through again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read(path: Path, text: str) -> StackFile:
+    root = compose(text)
+    mistakes = list(_mistakes(path, root))
+    config = next((value for key, _, value in pairs(root) if key == "config"), None)
+    if not isinstance(config, yaml.MappingNode):
+        raise _no_config(path, root)
+    lines = _all_lines(path, config)
+    problems = [*_top_level(path, root), *_stray_keys(path, config), *mistakes]
+    values = {
+        key.removeprefix(f"{NAMESPACE}:"): value_of(value)
+        for key, _, value in merged_pairs(config)
+        if isinstance(key, str) and key.startswith(f"{NAMESPACE}:")
+    }
+    ours = {
+        (key.removeprefix(f"{NAMESPACE}:"), *rest): line
+        for (key, *rest), line in lines.items()
+        if isinstance(key, str) and key.startswith(f"{NAMESPACE}:")
+    }
+    return StackFile(path=path, values=values, lines=ours, problems=tuple(problems))
+
+
+def _all_lines(path: Path, config: Any) -> dict[Location, int]:
+    """The line of every key; an alias may stand inside what it repeats, so there is a limit."""
+    lines: dict[Location, int] = {}
+    todo: list[tuple[Any, Location]] = [(config, ())]
+    while todo:
+        node, location = todo.pop()
+        for key, mark, value in merged_pairs(node):
+            place = (*location, key)
+            lines[place] = line_of(mark)
+            if not isinstance(value, yaml.ScalarNode):
+                todo.append((value, place))
+        if len(lines) > MOST_KEYS or len(location) > DEEPEST:
+            limits = f"at most {MOST_KEYS} keys and {DEEPEST} levels, with aliases (`*name`) written out"
+            raise _file_error(path, line_of(node), "the file is too large", limits, "take out aliases that repeat much")
+    return lines
+
+
+def _walk(root: Any) -> Iterator[tuple[Location, Any]]:
+    """Every block and list once, with its place in the file: what an alias repeats is one node."""
+    todo: list[tuple[Location, Any]] = [((), root)]
+    seen: set[int] = set()
+    while todo:
+        location, node = todo.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            yield location, node
+            todo += [
+                ((*location, key), value) for key, _, value in pairs(node) if not isinstance(value, yaml.ScalarNode)
+            ]
+
+
+def _mistakes(path: Path, root: Any) -> Iterator[Problem]:
+    """Keys that stand twice in their block, and numbers that YAML's readers do not agree on."""
+    for location, node in _walk(root):
+        first: dict[Key, int] = {}
+        for key, mark, value in pairs(node):
+            if isinstance(key, str) and key in first and key != "<<":
+                what = f"the key stands twice, first in line {first[key]}"
+                fix = "keep one of the two"
+                yield _mistake(path, (*location, key), line_of(mark), what, "each key once in its block", fix)
+            first.setdefault(key, line_of(mark))
+            if isinstance(value, yaml.ScalarNode) and not value.style and OCTAL.fullmatch(value.value):
+                what = (
+                    f"{value.value} is a number to the base 8 for some readers of YAML, and to the base 10 for others"
+                )
+                fix = f'leave the leading 0 out, or put it in quotes: "{value.value}"'
+                yield _mistake(path, (*location, key), line_of(mark), what, "numbers without a leading 0", fix)
+
+
+def _mistake(path: Path, location: Location, line: int, what: str, allowed: str, fix: str) -> Problem:
+    return Problem(_shown_path(location), what, "", allowed, fix, file=path.name, line=line)
+
+
+def _shown_path(location: Location) -> str:
+    """The path of a key by its place in the file: our keys as elsewhere, others as they stand."""
+    inside = location[1:]
+    if location[0] == "config" and inside and str(inside[0]).startswith(f"{NAMESPACE}:"):
+        return key_path((str(inside[0]).removeprefix(f"{NAMESPACE}:"), *inside[1:]))
+    return ".".join(map(str, location))
+
+
+def _top_level(path: Path, root: Any) -> Iterator[Problem]:
+    for key, mark, _ in pairs(root):
+        if key in TOP_LEVEL:
+            continue
+        near = nearest(str(key), TOP_LEVEL)
+        yield Problem(
+            path=str(key),
+            what=f"Pulumi knows no such key{f'; the nearest is `{near}`' if near else ''}",
+            given="",
+            allowed=", ".join(TOP_LEVEL),
+            fix=f"rename it to `{near}`" if near else f"settings stand below `config:` as `{NAMESPACE}:<key>`",
+            file=path.name,
+            line=line_of(mark),
+        )
+
+
+def _stray_keys(path: Path, config: Any) -> Iterator[Problem]:
+    """Keys below `config:` that were probably meant for us; those of providers are none of our business."""
+    for key, mark, _ in pairs(config):
+        namespace, colon, name = str(key).partition(":")
+        if colon and (namespace == NAMESPACE or nearest(namespace, [NAMESPACE]) is None):
+            continue
+        meant = f"{NAMESPACE}:{name if colon else namespace}"
+        yield Problem(
+            path=f"config.{key}",
+            what=f"the namespace {namespace!r} is not ours" if colon else "the key has no namespace",
+            given="",
+            allowed=f"keys that begin with `{NAMESPACE}:`, and those of Pulumi's providers, such as `kubernetes:`",
+            fix=f"rename it to `{meant}`",
+            file=path.name,
+            line=line_of(mark),
+        )
+
+
+def _no_such_stack(path: Path) -> SettingsError:
+    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    others = sorted(
+        other.name.removeprefix("Pulumi.").removesuffix(".yaml") for other in path.parent.glob("Pulumi.*.yaml")
+    )
+    model = nearest(stack, others) or ("dev" if "dev" in others else others[0] if others else None)
+    create = f"cp Pulumi.{model}.yaml {path.name} && pulumi stack init {stack}" if model else ""
+    near = nearest(stack, others)
+    return _file_error(
+        path,
+        None,
+        f"there is no file for the stack {stack!r}{f'; did you mean {near!r}?' if near else ''}",
+        f"the stacks that have a file: {', '.join(others)}" if others else f"a file {path.name} beside Pulumi.yaml",
+        f"take one of those with --stack, or make a new stack: {create}" if create else f"write {path.name}",
+    )
+
+
+def _not_yaml(path: Path, error: NotYamlError) -> SettingsError:
+    column = f" (column {error.column})" if error.column else ""
+    what = f"the file is not YAML{column}: {error.said}"
+    if error.line is None:
+        return _file_error(path, None, what, "YAML in UTF-8", "mend the file")
+    return _file_error(
+        path,
+        error.line,
+        what,
+        "YAML: keys and values with ': ' between them, indented by spaces",
+        "look at this line and the one before it: indentation, a missing ':' or a quote that is not closed",
+    )
+
+
+def _no_config(path: Path, root: Any) -> SettingsError:
+    given = "the file is empty" if root is None else "the file has no `config:` with keys below it"
+    return _file_error(
+        path,
+        None if root is None else 1,
+        given,
+        f"a block `config:` with keys such as `{NAMESPACE}:services`",
+        f"write `config:` and below it, indented, for example `{NAMESPACE}:samples: [website]`",
+    )
+
+
+def _file_error(path: Path, line: int | None, what: str, allowed: str, fix: str) -> SettingsError:
+    return SettingsError([Problem("", what, "", allowed, fix, file=path.name, line=line)], path.name)

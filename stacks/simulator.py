@@ -1,0 +1,18 @@
+"""The simulator for a stack's settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stacks.settings.model import Settings
+    from traffic.simulate import Simulator
+
+
+def simulator_of(settings: Settings) -> Simulator:
+    """Return the simulator of the stack's services and Gateways; the gateway's pods have their chart's labels."""
+    from traffic.model import gateway_labels
+    from traffic.simulate import Caller, Simulator
+
+    gateway = settings.mesh.gateway
+    return Simulator(settings.services, settings.gateways, Caller(gateway.namespace, gateway_labels(gateway.name)))

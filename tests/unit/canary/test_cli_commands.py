@@ -1,0 +1,152 @@
+"""The command line as a person meets it: what it says, where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from canary.app import app
+from canary.exit_codes import ExitCode
+
+GOOD = """config:
+  istio-canary:cluster: {kubeconfig: /nonexistent/kubeconfig}
+  istio-canary:services:
+    shop:
+      hosts: ["*"]
+      versions: {one: {image: "shop:1", port: 8080}}
+"""
+BAD = """config:
+  istio-canary:services:
+    shop:
+      hosts: ["*"]
+      versions: {one: {image: "shop:1", port: 808080}}
+      route: [{to: {one: 90, two: 20}}]
+"""
+WITH_STACK = ("preview", "up", "verify", "status", "refresh", "destroy", "cancel")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a good and a bad stack, on a machine whose pulumi notes that it was called."""
+    (tmp_path / "Pulumi.yaml").write_text("name: istio-canary\nruntime: python\n", encoding="utf-8")
+    (tmp_path / "Pulumi.dev.yaml").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "Pulumi.bad.yaml").write_text(BAD, encoding="utf-8")
+    pulumi = tmp_path / "bin" / "pulumi"
+    pulumi.parent.mkdir()
+    pulumi.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\nexit 1\n', encoding="utf-8")
+    pulumi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{pulumi.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///nonexistent")
+    monkeypatch.delenv("PULUMI_STACK", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_the_exit_codes_never_change() -> None:
+    assert {code.name: code.value for code in ExitCode} == {
+        "OK": 0,
+        "FAILED": 1,
+        "CONFIG": 2,
+        "SPLIT": 3,
+        "LOCKED": 4,
+        "UNREACHABLE": 5,
+        "MACHINE": 6,
+        "INTERRUPTED": 130,
+    }, "scripts rely on them"
+
+
+def test_help_names_every_command_and_every_exit_code() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in (*WITH_STACK, "explain", "schema", "sandbox"):
+        assert f"  {name} " in result.stdout, f"{name} is missing"
+    for code in ExitCode:
+        assert f" {int(code)} " in " ".join(result.stdout.split()), f"exit code {int(code)} is not explained"
+
+
+def test_help_imports_nothing_that_takes_long() -> None:
+    heavy = ("pulumi", "scipy", "lightkube", "httpx", "ruamel", "pydantic", "grpc", "yaml")
+    code = (
+        "import sys; from canary.app import app; from typer.testing import CliRunner; "
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]", "each costs a part of the 0.3 s that help may take"
+
+
+@pytest.mark.parametrize("name", WITH_STACK)
+def test_every_command_asks_which_stack(name: str, folder: Path) -> None:
+    result = run(name)
+    assert result.exit_code == ExitCode.CONFIG
+    assert "--stack with one of: bad, dev" in result.stderr, "the stacks that are there are listed"
+
+
+@pytest.mark.parametrize("name", WITH_STACK)
+def test_every_command_knows_a_stack_that_is_not_there(name: str, folder: Path) -> None:
+    result = run(name, "--stack", "dve")
+    assert result.exit_code == ExitCode.CONFIG
+    assert "did you mean --stack dev?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("preview",), ("up", "--yes"), ("verify",), ("status",), ("destroy", "--yes"), ("explain", "shop")]
+)
+def test_bad_settings_are_told_at_once_and_nothing_is_touched(arguments: Sequence[str], folder: Path) -> None:
+    result = run(*arguments, "--stack", "bad")
+    assert result.exit_code == ExitCode.CONFIG
+    assert "Pulumi.bad.yaml:5" in result.stderr, "the port is out of range"
+    assert "two" in result.stderr, "the version is not defined"
+    assert not (folder / "called").exists(), "the engine was not even started"
+    assert "Traceback" not in result.stderr
+
+
+def test_errors_are_json_on_stdout_if_asked_for(folder: Path) -> None:
+    result = run("preview", "--stack", "bad", "--json")
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == result.exit_code == ExitCode.CONFIG
+    assert error["kind"] == "config"
+    assert "Pulumi.bad.yaml" in error["message"]
+
+
+@pytest.mark.parametrize("name", ["up", "destroy"])
+def test_without_a_terminal_nothing_is_changed_unless_yes_is_said(name: str, folder: Path) -> None:
+    (folder / "kubeconfig").touch()
+    result = run(name, "--stack", "dev")
+    if name == "up":
+        assert result.exit_code == ExitCode.CONFIG
+        assert "canary up --stack dev --yes" in result.stderr, "the fix is the whole command"
+    assert result.exit_code != ExitCode.OK
+    assert "Updating" not in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("verify",), ("refresh",), ("destroy", "--yes")])
+def test_a_cluster_that_is_not_there_ends_with_its_own_code(arguments: Sequence[str], folder: Path) -> None:
+    with (folder / "Pulumi.dev.yaml").open("a", encoding="utf-8") as file:
+        file.write("  istio-canary:versionHeader: x-served-version\n")
+    result = run(*arguments, "--stack", "dev")
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert "/nonexistent/kubeconfig" in result.stderr, "which cluster was meant"
+
+
+def test_verify_needs_the_header_that_names_the_version(folder: Path) -> None:
+    result = run("verify", "--stack", "dev", "--gateway", "http://127.0.0.1:1")
+    assert result.exit_code == ExitCode.CONFIG
+    assert "istio-canary:versionHeader: x-served-version" in result.stderr, "the fix is the line to add"
+
+
+def test_schema_prints_json(folder: Path) -> None:
+    result = run("schema")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["$schema"].startswith("https://json-schema.org/")

@@ -1,0 +1,310 @@
+"""`canary explain`: what a person asks, and what is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from canary.app import app
+from canary.exit_codes import ExitCode
+
+STACK = """config:
+  istio-canary:samples: [website]
+  istio-canary:mesh: {gateway: {ports: [80, 443, 9191]}}
+  istio-canary:gateways:
+    public:
+      servers:
+        - {port: 80, hosts: ["*.example.com"], tls: {httpsRedirect: true}}
+        - {port: 443, protocol: HTTPS, hosts: ["*.example.com"], tls: {mode: SIMPLE, credentialName: cert}}
+  istio-canary:services:
+    cart:
+      versions: {blue: {image: "cart:1", port: 8080}}
+      gateways: [mesh]
+      port: 8080
+      authorization: {allow: [{namespaces: [shop]}]}
+    shop:
+      hosts: [shop.example.com]
+      gateways: [public, mesh]
+      versions:
+        version-1: {image: "shop:1", port: 8080}
+        version-2: {image: "shop:2", port: 8080}
+      route:
+        - match: [{headers: {qa: {exact: canary-test}}}, {cookies: {beta: {present: true}}}]
+          to: version-2
+        - match: [{uri: {prefix: /old}}]
+          redirect: {uri: /new, redirectCode: 302}
+        - match: [{uri: {prefix: /gone}}]
+          directResponse: {status: 410, body: gone}
+          headers: {response: {set: {x-why: moved}}}
+        - match: [{sourceLabels: {app: cart}}]
+          to: cart/blue
+          timeout: 5s
+          retries: {attempts: 1, perTryTimeout: 2s, retryOn: reset}
+        - match: [{uri: {prefix: /api}, method: {exact: POST}}]
+          to: version-1
+          rewrite: {uri: /v1, authority: api.example}
+          headers: {request: {set: {x-a: b}, remove: [x-b]}, response: {add: {x-c: d}}}
+          retries: {attempts: 0}
+          fault: {delay: {fixedDelay: 1s, percentage: {value: 10}}, abort: {httpStatus: 503, percentage: {value: 0.5}}}
+          mirrors: [{to: version-2, percentage: {value: 20}}]
+          corsPolicy: {allowOrigins: [{exact: "https://ok.example"}]}
+        - to: {version-1: 90, version-2: 10}
+          sticky: {cookie: shop-version, ttl: 1h}
+    strict:
+      hosts: [strict.example]
+      gatewayPort: 9191
+      versions: {one: {image: "strict:1", port: 8080}}
+      route: [{match: [{uri: {exact: /only}}], to: one}, {directResponse: {status: 404}}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: istio-canary\nruntime: python\n", encoding="utf-8")
+    (tmp_path / "Pulumi.dev.yaml").write_text(STACK, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+
+
+def explain(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["explain", "--stack", "dev", *arguments])
+
+
+def line_of(text: str) -> int:
+    """The line of the stack's file that begins a rule with this text in it."""
+    lines = STACK.splitlines()
+    index = next(number for number, line in enumerate(lines) if text in line)
+    return next(number + 1 for number in range(index, -1, -1) if lines[number].strip().startswith("- "))
+
+
+PATIENT = "No timeout; Istio's own 2 retries."
+TOLD: list[tuple[list[str], list[str]]] = [
+    (
+        ["shop", "-H", "qa: canary-test"],
+        [
+            "GET https://shop.example.com/, with qa: canary-test, through the gateway public",
+            "goes to version-2.",
+            f"Rule 1 decides (Pulumi.dev.yaml:{line_of('qa:')}): qa = canary-test or cookie beta is there.",
+            PATIENT,
+        ],
+    ),
+    (
+        ["shop", "/old/x?a=b", "--host", "shop.example.com:443"],
+        [
+            "GET https://shop.example.com:443/old/x?a=b through the gateway public",
+            "is redirected (302) to https://shop.example.com:443/new?a=b",
+            f"Rule 2 decides (Pulumi.dev.yaml:{line_of('/old')}): path begins with /old.",
+        ],
+    ),
+    (
+        ["shop", "/gone"],
+        [
+            "GET https://shop.example.com/gone through the gateway public",
+            "is answered 410 and 'gone' by Envoy itself.",
+            f"Rule 3 decides (Pulumi.dev.yaml:{line_of('/gone')}): path begins with /gone.",
+            "The answer gets x-why: moved.",
+        ],
+    ),
+    (
+        ["shop", "--from", "cart"],
+        [
+            "GET http://shop.shop/ from inside the mesh (a pod with app=cart, version=cart-blue in cart)",
+            "goes to cart/blue.",
+            f"Rule 4 decides (Pulumi.dev.yaml:{line_of('sourceLabels')}): the caller's label app = cart.",
+            "The answer may take 5 s in all; Envoy tries once more, each of at most 2 s, on reset.",
+            "Who may call cart is decided by its own pods, after that.",
+        ],
+    ),
+    (
+        ["shop", "/api/./x", "-X", "post", "-H", "Origin: https://ok.example"],
+        [
+            "POST https://shop.example.com/api/./x, with Origin: https://ok.example, through the gateway public",
+            "goes to version-1.",
+            f"Rule 5 decides (Pulumi.dev.yaml:{line_of('/api')}): method = POST and path begins with /api.",
+            "Before that, 10 % of the requests are held back for 1 s.",
+            "On purpose, 0.5 % of the requests are answered 503 instead.",
+            "The version sees POST /v1/x at api.example.",
+            "The request loses x-b.",
+            "The request gets x-a: b.",
+            "The answer gets x-c: d as well.",
+            "The answer has access-control-allow-origin: https://ok.example.",
+            "A copy of 20 % of the requests goes to version-2 as well.",
+            "No timeout, and Envoy tries only once.",
+        ],
+    ),
+    (
+        ["shop", "--from", "other/thing"],
+        [
+            "GET http://shop.shop/ from inside the mesh (a pod with app=thing in other)",
+            "goes to version-1 (90 %) or version-2 (10 %).",
+            f"Rule 6 decides (Pulumi.dev.yaml:{line_of('90')}): it takes every request that is left.",
+            "The answer sets the cookie shop-version, which keeps the user on that version for 1h.",
+            PATIENT,
+        ],
+    ),
+    (
+        ["shop", "-H", "cookie: shop-version=version-2"],
+        [
+            "GET https://shop.example.com/, with cookie: shop-version=version-2, through the gateway public",
+            "goes to version-2.",
+            f"Rule 6 decides (Pulumi.dev.yaml:{line_of('90')}): it takes every request that is left.",
+            "The user's cookie shop-version keeps them there.",
+            PATIENT,
+        ],
+    ),
+    (
+        ["website"],
+        [
+            "GET http://any-host.example/ through the gateway website-gateway",
+            "goes to version-1.",
+            "Rule 2 decides (from sample website): it takes every request that is left.",
+            PATIENT,
+        ],
+    ),
+    (
+        ["cart", "--from", "shop/version-2"],
+        [
+            "GET http://cart.cart:8080/ from inside the mesh (a pod with app=shop, version=shop-version-2 in shop)",
+            "goes to blue.",
+            "No route is written, so all goes to the only version.",
+            PATIENT,
+            "Who may call cart is decided by its own pods, after that.",
+        ],
+    ),
+    (
+        ["shop", "--port", "80"],
+        [
+            "GET http://shop.example.com/ through the gateway public",
+            "is redirected (301) to https://shop.example.com/",
+            "The Gateway public takes HTTPS alone (httpsRedirect).",
+        ],
+    ),
+    (
+        ["website", "--host", "www.other.org"],
+        [
+            "GET http://www.other.org/ through the gateway website-gateway",
+            "goes to version-1.",
+            "Rule 2 decides (from sample website): it takes every request that is left.",
+            PATIENT,
+        ],
+    ),
+    (
+        ["website", "--host", "shop.example.com", "--https"],
+        [
+            "GET https://shop.example.com/ through the gateway public (its host leads to shop, not to website)",
+            "goes to version-1 (90 %) or version-2 (10 %).",
+            f"Rule 6 of shop decides (Pulumi.dev.yaml:{line_of('90')}): it takes every request that is left.",
+            "The answer sets the cookie shop-version, which keeps the user on that version for 1h.",
+            PATIENT,
+        ],
+    ),
+    (
+        ["strict", "/x"],
+        [
+            "GET http://strict.example:9191/x through the gateway strict-gateway",
+            "is answered 404 by Envoy itself.",
+            f"Rule 2 decides (Pulumi.dev.yaml:{len(STACK.splitlines())}): it takes every request that is left.",
+        ],
+    ),
+    (
+        ["shop", "--port", "99"],
+        [
+            "GET http://shop.example.com:99/ at the gateway's port 99",
+            "gets no connection: no Gateway listens on port 99; there are: 80, 443, 9191.",
+        ],
+    ),
+    (
+        ["shop", "--from", "cart", "--host", "other.org"],
+        [
+            "GET http://other.org/ from inside the mesh (a pod with app=cart, version=cart-blue in cart)",
+            "is not routed: the stack has no service with the host 'other.org' and the port 80.",
+            "It goes where its host leads, past all routes (mesh.outboundTrafficPolicy: ALLOW_ANY).",
+        ],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "told"), TOLD, ids=[" ".join(arguments) for arguments, _ in TOLD])
+def test_the_decision_is_told_in_sentences(arguments: list[str], told: list[str]) -> None:
+    result = explain(*arguments)
+    assert result.exit_code == ExitCode.OK, result.output
+    assert result.stdout.split("\n\n")[0].splitlines() == told
+
+
+def test_the_rules_before_say_why_they_did_not_take_the_request() -> None:
+    before = explain("shop", "/api").stdout.split("\n\n")[1].splitlines()
+    assert before[:4] == [
+        "The rules before it did not take the request:",
+        f"  rule 1 (Pulumi.dev.yaml:{line_of('qa:')})",
+        "    it wants qa to be canary-test, but the request has no header qa",
+        "    it wants the cookie beta to be there, but the request has no cookie beta",
+    ]
+    assert before[-1] == "    it wants the method to be POST, but it is GET"
+
+
+MISTAKES: list[tuple[list[str], str]] = [
+    (["shp"], "did you mean shop? its services are:"),
+    (["shop", "--from", "cat"], "did you mean cart? write <service>/<version>"),
+    (["shop", "--from", "cart/red"], "its versions are: blue"),
+    (["shop", "--from", "shop/version-3"], "did you mean version-"),
+    (["shop", "--from", "a/b/c"], "the stack has no workload 'a/b/c'"),
+    (["shop", "-H", "qa"], "'qa' is not a header"),
+    (["shop", "-H", "q a: b"], "write -H 'name: value'"),
+    (["shop", "old"], "write it with / first: /old"),
+    (["cart"], "canary explain cart --from <service>/<version>"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_is_told_with_its_fix(arguments: list[str], said: str) -> None:
+    result = explain(*arguments)
+    assert result.exit_code == ExitCode.CONFIG
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_the_decision_is_data_as_well() -> None:
+    document = json.loads(explain("shop", "/api", "-X", "POST", "--json").stdout)
+    assert (document["service"], document["gateway"], document["rule"]["number"]) == ("shop", "public", 5)
+    assert document["rule"]["line"] == line_of("/api")
+    shares = document["result"]["shares"]
+    assert [(share["target"]["version"], share["probability"]) for share in shares] == [("version-1", 1.0)]
+    assert document["result"]["faults"]["abort"]["probability"] == 0.005
+    assert document["before"][0]["misses"][0] == {
+        "condition": "headers",
+        "name": "qa",
+        "wanted": {"exact": "canary-test"},
+        "found": None,
+        "words": "it wants qa to be canary-test, but the request has no header qa",
+    }
+
+
+def test_a_host_header_is_the_host_as_for_curl() -> None:
+    asked = explain("website", "-H", "Host: x.org").stdout.splitlines()[0]
+    assert asked == "GET http://x.org/ through the gateway website-gateway"
+
+
+def test_hosts_that_the_mesh_does_not_know_follow_its_policy(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    closed = STACK.replace("mesh: {gateway", "mesh: {outboundTrafficPolicy: REGISTRY_ONLY, gateway")
+    file.write_text(closed, encoding="utf-8")
+    assert "answers 502" in explain("shop", "--from", "cart", "--host", "other.org").stdout
+    known = "  istio-canary:egress: {pay: {hosts: [pay.example], ports: [{number: 443, protocol: TLS}]}}\n"
+    file.write_text(closed + known, encoding="utf-8")
+    assert "a host of egress pay" in explain("shop", "--from", "cart", "--host", "pay.example").stdout
+
+
+def test_what_a_person_writes_is_told_as_it_is_written() -> None:
+    told = explain("shop", "-H", "x-a: 1:b:2").output
+    assert "x-a: 1:b:2" in told, f"`:b:` is text, no picture: {told}"
+
+
+def test_a_rewrite_that_leaves_no_path_is_told(tmp_path: Path) -> None:
+    rewrite = "rewrite: {uriRegexRewrite: {match: ^/only, rewrite: b}}"
+    rewriting = STACK.replace("{exact: /only}}], to: one}", f"{{regex: /only/.*}}}}], to: one, {rewrite}}}")
+    (tmp_path / "Pulumi.dev.yaml").write_text(rewriting, encoding="utf-8")
+    assert "goes to one, whose sidecar answers 400: 'b/x' is no path." in explain("strict", "/only/x").output

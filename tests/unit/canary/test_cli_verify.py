@@ -1,0 +1,306 @@
+"""`canary verify` against a server that answers as a gateway does: what it finds, says, and ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
+
+from canary.app import app
+from canary.exit_codes import ExitCode
+from canary.gateway import host_of
+from canary.verify.measure import RequestBatch, as_curl, measure
+from canary.verify.verification import addressed, plan
+from stacks.settings.loading import load_stack_file
+from traffic.simulate import Request
+
+STACK = """config:
+  istio-canary:versionHeader: x-served-version
+  istio-canary:services:
+    website:
+      hosts: ["shop.example"]
+      versions:
+        version-1: {image: "echo:1", port: 5678}
+        version-2: {image: "echo:1", port: 5678}
+      route:
+        - match: [{headers: {qa: {exact: canary-test}}}]
+          to: version-2
+        - to: {version-1: 90, version-2: 10}
+"""
+Answer = Callable[[Mapping[str, str]], tuple[int, str]]
+RNG = random.Random(7)  # noqa: S311 - a fixed seed: the same draw every time
+
+
+def split(percent: int, header: str = "version-2") -> Answer:
+    """Answer as a gateway that sends `percent` to version-2, and `header` for the testers' header."""
+
+    def answer(headers: Mapping[str, str]) -> tuple[int, str]:
+        if headers.get("host") != "shop.example":
+            return 404, ""
+        if headers.get("qa") == "canary-test":
+            return 200, header
+        return 200, "version-2" if RNG.randrange(100) < percent else "version-1"
+
+    return answer
+
+
+async def _ended(connections: set[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*connections, return_exceptions=True)
+
+
+@contextmanager
+def gateway(
+    answer: Answer, seen: list[dict[str, str]] | None = None, delay: float = 0.0, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """Serve HTTP on a free port: each request is answered by `answer`, `delay` seconds later."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                headers = dict(line.lower().split(": ", 1) for line in head[1:] if line) | {"path": head[0].split()[1]}
+                if seen is not None:
+                    seen.append(headers)
+                await asyncio.sleep(delay)
+                status, version = answer(headers)
+                named = f"x-served-version: {version}\r\n" if version else ""
+                line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+                writer.write(f"{line}{named}content-length: 0\r\n\r\n".encode())
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        connections = asyncio.all_tasks(loop)
+        for connection in connections:
+            connection.cancel()
+        loop.run_until_complete(_ended(connections))
+        loop.close()
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: istio-canary\nruntime: python\n", encoding="utf-8")
+    (tmp_path / "Pulumi.dev.yaml").write_text(STACK, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+def verify(url: str, *options: str) -> Any:
+    return CliRunner().invoke(app, ["verify", "--stack", "dev", "--gateway", url, *options])
+
+
+def test_a_split_as_the_config_says_ends_well() -> None:
+    with gateway(split(10)) as url:
+        result = verify(url, "--count", "300")
+    assert result.exit_code == ExitCode.OK, result.output
+    for word in ("qa = canary-test", "default", "90 %", "10 %", "as wanted", "significance 0.001"):
+        assert word in result.stdout, f"the table must tell {word!r}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (split(40), "not as wanted"),
+        (split(10, header="version-1"), "not as wanted"),
+        (lambda headers: (503, ""), "failures"),
+        (lambda headers: (200, ""), "failures"),
+    ],
+)
+def test_anything_else_ends_with_the_splits_own_code(answer: Answer, verdict: str) -> None:
+    with gateway(answer) as url:
+        result = verify(url, "--count", "300", "--json")
+    assert result.exit_code == ExitCode.SPLIT
+    document = json.loads(result.stdout)
+    assert not document["ok"]
+    assert verdict in {rule["verdict"] for rule in document["rules"]}
+
+
+def test_failures_are_listed_by_kind() -> None:
+    def half(headers: Mapping[str, str]) -> tuple[int, str]:
+        return RNG.choice([(200, "version-1"), (503, "")])
+
+    with gateway(half) as url:
+        result = verify(url, "--count", "100")
+    assert result.exit_code == ExitCode.SPLIT
+    assert "x HTTP 503 Service Unavailable" in result.stdout, "how many, and what"
+
+
+def test_requests_carry_the_services_host_and_nothing_of_the_clients_own() -> None:
+    seen: list[dict[str, str]] = []
+    with gateway(split(10), seen) as url:
+        verify(url, "--count", "20")
+    assert {headers["host"] for headers in seen} == {"shop.example"}
+    assert {name for headers in seen for name in headers} <= {"host", "qa", "connection", "path"}, (
+        "a user-agent of ours could meet a rule that the measured request must not meet"
+    )
+
+
+def test_the_default_counts_are_by_kind_of_rule(tmp_path: Path) -> None:
+    settings = load_stack_file(tmp_path / "Pulumi.dev.yaml")
+    planned = addressed(list(plan(settings, count=None, seed=0)), lambda scheme, port: f"{scheme}://gateway:{port}")
+    assert [entry.batch.count for entry in planned if entry.batch] == [100, 2000]
+    assert {entry.batch.url for entry in planned if entry.batch} == {"http://gateway:80"}, "the service's gatewayPort"
+
+
+def test_a_gateway_that_is_not_there_is_unreachable() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        result = verify(f"http://127.0.0.1:{free.getsockname()[1]}", "--count", "5")
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert "does not answer" in result.stderr
+
+
+def test_the_time_limit_holds_and_is_no_proof() -> None:
+    with gateway(split(10), delay=0.05) as url:
+        result = verify(url, "--timeout", "1", "--concurrency", "4", "--json")
+    assert result.exit_code == ExitCode.SPLIT, "what was not measured in full is not proven"
+    assert any(rule["unsent"] for rule in json.loads(result.stdout)["rules"])
+
+
+def test_addresses_in_urls() -> None:
+    assert host_of("10.0.0.1") == "10.0.0.1"
+    assert host_of("fd00::1") == "[fd00::1]", "IPv6 addresses stand in brackets"
+
+
+@pytest.mark.parametrize(
+    ("request_", "command"),
+    [
+        (Request(), "curl http://10.0.0.1:80/"),
+        (Request(headers={"qa": "canary-test"}), "curl --header 'qa: canary-test' http://10.0.0.1:80/"),
+        (
+            Request(path="/a b", method="POST", authority="shop.example"),
+            "curl --request POST --header 'host: shop.example' 'http://10.0.0.1:80/a b'",
+        ),
+        (
+            Request(path="/?a=b", authority="shop.example", scheme="https"),
+            "curl --insecure --connect-to ::10.0.0.1:80 'https://shop.example/?a=b'",
+        ),
+    ],
+)
+def test_each_request_can_be_sent_by_hand(request_: Request, command: str) -> None:
+    assert as_curl(RequestBatch("http://10.0.0.1:80", request_, 1)) == command
+
+
+ANSWERS = """config:
+  istio-canary:versionHeader: x-served-version
+  istio-canary:services:
+    website:
+      hosts: ["shop.example"]
+      gateways: [website-gateway, mesh]
+      versions:
+        version-1: {image: "echo:1", port: 5678}
+        version-2: {image: "echo:1", port: 5678}
+      route:
+        - {match: [{uri: {prefix: /old}}], redirect: {uri: /new, redirectCode: 308}}
+        - {match: [{uri: {prefix: /gone}}], directResponse: {status: 410}}
+        - {match: [{uri: {prefix: /tea}}], directResponse: {status: 200, body: tea}}
+        - {match: [{uri: {prefix: /half}}], to: version-1, fault: {abort: {httpStatus: 503, percentage: {value: 50}}}}
+        - {match: [{uri: {prefix: /slow}}], to: version-1, fault: {delay: {fixedDelay: 5s}}}
+        - {match: [{uri: {prefix: /same}}], to: version-1, fault: {abort: {httpStatus: 200}}}
+        - {match: [{sourceLabels: {app: cart}}], to: version-2}
+        - {to: {version-1: 100, version-2: 0}}
+"""
+
+
+def as_asked(head: Mapping[str, str]) -> tuple[int, str]:
+    """Answer as a gateway that does what ANSWERS says."""
+    path = head["path"]
+    if path.startswith("/half"):
+        # Envoy adds the rule's headers to a fault's answer, too.
+        return RNG.choice([(200, "version-1"), (503, "version-1")])
+    fixed = {"/old": (308, ""), "/gone": (410, ""), "/tea": (200, "")}
+    return next((answer for prefix, answer in fixed.items() if path.startswith(prefix)), (200, "version-1"))
+
+
+def verified(tmp_path: Path, answer: Answer) -> dict[int, Any]:
+    """What is said of each rule of ANSWERS."""
+    (tmp_path / "Pulumi.dev.yaml").write_text(ANSWERS, encoding="utf-8")
+    with gateway(answer) as url:
+        result = verify(url, "--count", "60", "--json")
+    assert result.exit_code == ExitCode.SPLIT, "what is not measured is not proven"
+    return {rule["rule"]: rule for rule in json.loads(result.stdout)["rules"]}
+
+
+def test_what_the_gateway_answers_by_itself_is_measured_as_a_status_or_it_is_said_why_not(tmp_path: Path) -> None:
+    rules = verified(tmp_path, as_asked)
+    assert {index: rule["verdict"] for index, rule in rules.items()} == {
+        1: "as wanted", 2: "as wanted", 3: "as wanted", 4: "as wanted",
+        5: "not measured", 6: "not measured", 7: "inside the mesh", 8: "as wanted",
+    }  # fmt: skip
+    assert [share["version"] for share in rules[4]["versions"]] == ["status 503", "version-1"]
+    assert [share["wanted_percent"] for share in rules[4]["versions"]] == [50, 50]
+    assert rules[5]["reason"] == "the rule holds 100 % of the requests back for 5 s"
+    assert rules[6]["reason"] == "the rule's fault answers 200, as the versions do"
+    assert "inside the mesh" in rules[7]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("route", "code"),
+    [
+        ("[{match: [{sourceLabels: {app: cart}}], to: version-2}, {to: version-1}]", ExitCode.OK),
+        ("[{match: [{method: {exact: GET}}], to: version-1}, {to: version-2}]", ExitCode.SPLIT),
+    ],
+    ids=["a rule for callers inside", "a rule that answers by the wrong version"],
+)
+def test_rules_for_callers_inside_the_mesh_do_not_keep_the_others_from_being_proven(
+    tmp_path: Path, route: str, code: ExitCode
+) -> None:
+    config = ANSWERS[: ANSWERS.index("      route:")]
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"{config}      route: {route}\n", encoding="utf-8")
+    with gateway(lambda head: (200, "version-1")) as url:
+        result = verify(url, "--count", "60")
+    assert result.exit_code == code, result.output
+    assert ("1 for callers inside the mesh" in result.output) == (code is ExitCode.OK)
+
+
+def test_a_version_in_the_place_of_the_gateways_own_answer_is_told(tmp_path: Path) -> None:
+    rules = verified(tmp_path, lambda head: (200, "version-2"))
+    assert {rules[index]["verdict"] for index in (1, 2, 3, 4, 8)} == {"not as wanted"}
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate and its key in one file, as the gateway shows it; nobody has signed it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "any")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + datetime.timedelta(days=36500))
+    signed = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    plain = serialization.NoEncryption(), serialization.PrivateFormat.PKCS8
+    file = folder / "cert.pem"
+    file.write_bytes(key.private_bytes(serialization.Encoding.PEM, plain[1], plain[0]) + signed)
+    return file
+
+
+def test_a_port_of_tls_is_asked_by_https_for_the_services_host(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(tmp_path))
+    context.sni_callback = lambda connection, name, context: asked.append(name)
+    request = Request(path="/a|b", authority="shop.example:443", scheme="https", port=443)
+    with gateway(lambda head: (200, head["path"]), tls=context) as url:
+        answers = measure([RequestBatch(url, request, 20)], "x-served-version", 2, 10, lambda index: None)
+    assert answers[0].versions == {"/a|b": 20}, "the path goes out as it is"
+    assert set(asked) == {"shop.example"}, "by this name the gateway chooses the certificate and the hosts"

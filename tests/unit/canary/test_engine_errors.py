@@ -1,0 +1,118 @@
+"""The engine's failures, as it wrote them, and what a person is told instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from canary.engine.driver import Operation, Outcome
+from canary.engine.engine_errors import failure_of, stack_is_missing
+from canary.engine.events import Diagnostic, Record
+from canary.exit_codes import ExitCode
+from kube.kubeconfig import ClusterUnreachableError
+from stacks.settings.problems import Problem, SettingsError
+
+
+def outcome(stderr: str = "", errors: tuple[Diagnostic, ...] = (), code: int = 255) -> Outcome:
+    return Outcome(Operation.UP, Record(diagnostics=list(errors)), code, stderr, 1.0)
+
+
+SECRETS = "error: getting stack configuration: get stack secrets manager:"
+# stderr of pulumi 3.200, each provoked once; what the message must say; how the command ends
+WRITTEN = [
+    (f"{SECRETS} incorrect passphrase", "passphrase does not open", ExitCode.CONFIG),
+    (
+        f"{SECRETS} passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE "
+        "environment variables",
+        "need a passphrase",
+        ExitCode.CONFIG,
+    ),
+    (
+        "error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions",
+        "asks for a login",
+        ExitCode.CONFIG,
+    ),
+    (
+        "error: unable to open bucket file:///nonexistent/x?no_tmp_dir=true: stat /nonexistent/x: no such file or "
+        "directory",
+        "file:///nonexistent/x cannot be opened",
+        ExitCode.CONFIG,
+    ),
+    (
+        'error: getting user info from https://127.0.0.1:1: performing HTTP request: Get "https://127.0.0.1:1/api/user"'
+        ": dial tcp 127.0.0.1:1: connect: connection refused",
+        "https://127.0.0.1:1 does not answer",
+        ExitCode.UNREACHABLE,
+    ),
+    (
+        "error: getting stack configuration: invalid YAML file: yaml: line 1: did not find expected ',' or ']'",
+        "line 1: did not find expected",
+        ExitCode.CONFIG,
+    ),
+    ("error: something that nobody has seen", "something that nobody has seen", ExitCode.FAILED),
+]
+
+
+@pytest.mark.parametrize(("stderr", "said", "code"), WRITTEN)
+def test_what_the_engine_writes(stderr: str, said: str, code: ExitCode) -> None:
+    failure = failure_of(outcome(stderr), "dev")
+    assert said in str(failure), f"{stderr!r} must be told in words"
+    assert failure.code is code
+    assert failure.fix, "there is always something to do"
+
+
+def test_a_missing_provider_is_named_with_the_command_that_installs_it() -> None:
+    missing = Diagnostic(
+        "error", "no resource plugin 'pulumi-resource-kubernetes' found in the workspace or on your $PATH"
+    )
+    failure = failure_of(outcome(errors=(missing,)), "dev")
+    assert "pulumi-resource-kubernetes is not installed" in failure.message
+    assert "pulumi plugin install" in failure.fix
+
+
+def test_the_engines_closing_lines_are_left_out() -> None:
+    errors = (
+        Diagnostic("error", 'object "web-v1" already exists', "urn:pulumi:dev::p::t::website-version-1"),
+        Diagnostic("error", "an unhandled error occurred: nice message\nsecond"),
+        Diagnostic("error", "update failed"),
+    )
+    failure = failure_of(outcome(errors=errors), "dev")
+    assert failure.details == ('website-version-1: object "web-v1" already exists',), "once, with its resource"
+
+
+def test_a_crash_of_the_program_is_told_without_its_traceback() -> None:
+    crash = Diagnostic(
+        "error", "python inline source runtime error: division by zero\nTraceback (most recent call last):\n"
+    )
+    failure = failure_of(outcome(errors=(crash,)), "dev")
+    assert "division by zero" in str(failure)
+    assert "Traceback" not in str(failure)
+
+
+def test_bad_settings_and_a_silent_cluster_end_with_their_own_codes() -> None:
+    problem = Problem(path="istio-canary:mesh.install", what="there is a mesh", given="true", allowed="", fix="")
+    causes = (
+        (SettingsError([problem], "Pulumi.dev.yaml"), ExitCode.CONFIG),
+        (ClusterUnreachableError("context dev", "no route", "start it"), ExitCode.UNREACHABLE),
+    )
+    for cause, code in causes:
+        error = RuntimeError("as the program raises it")
+        error.__context__ = cause
+        failed = outcome()
+        failed.program_failure = error
+        failure = failure_of(failed, "dev")
+        assert failure.code is code, f"{type(cause).__name__} was found by the program, within the engine's run"
+        assert str(cause) == failure.message
+
+
+def test_a_killed_engine_and_a_stopped_one() -> None:
+    assert "killed by signal 9" in str(failure_of(outcome(code=-9), "dev"))
+    stopped = outcome()
+    stopped.interrupted = True
+    failure = failure_of(stopped, "dev")
+    assert failure.code is ExitCode.INTERRUPTED
+    assert "canary up --stack dev" in failure.fix
+
+
+def test_a_stack_that_the_backend_does_not_know() -> None:
+    assert stack_is_missing("error: no stack named 'nope' found")
+    assert not stack_is_missing("error: no such file")

@@ -1,0 +1,227 @@
+"""What the engine's event log is read into; the recorded files are logs of pulumi 3.200, shortened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from canary import report
+from canary.engine.diff import Difference, brief, differences
+from canary.engine.driver import Operation, Outcome
+from canary.engine.events import Diagnostic, Record, ResourceStep
+from stacks.settings.loading import load
+from traffic.render import virtual_services
+
+RECORDED = Path(__file__).parent / "recorded"
+VIRTUAL_SERVICE = "kubernetes:networking.istio.io/v1:VirtualService"
+
+
+def record(name: str) -> Record:
+    taken = Record()
+    for line in (RECORDED / name).read_text(encoding="utf-8").splitlines():
+        taken.take(line)
+    return taken
+
+
+def outcome(taken: Record, operation: Operation = Operation.PREVIEW) -> Outcome:
+    return Outcome(operation, taken, 0, "", 1.25)
+
+
+def test_a_change_of_weights_is_one_resource_with_old_and_new_weights() -> None:
+    document = report.as_json(outcome(record("weight-change.jsonl")), "dev")
+    assert document["changes"] == {"same": 2, "update": 1}, "the stack itself is no resource of a person's"
+    (resource,) = document["resources"]
+    assert (resource["type"], resource["op"]) == (VIRTUAL_SERVICE, "update")
+    assert resource["diff"] == [
+        {"path": "rule 2 (default), weight of version-1", "old": 50, "new": 90},
+        {"path": "rule 2 (default), weight of version-2", "old": 50, "new": 10},
+    ], "in words, not as indices into a list"
+
+
+def test_the_json_document_has_all_that_scripts_need() -> None:
+    document = report.as_json(outcome(record("weight-change.jsonl")), "dev")
+    assert {"stack", "changes", "resources", "outputs", "duration_seconds"} <= set(document)
+    assert json.loads(json.dumps(document)) == document, "it is plain JSON"
+
+
+def test_a_line_sums_up_what_would_change_and_what_did() -> None:
+    taken = record("weight-change.jsonl")
+    assert report.summary(outcome(taken), "dev") == "stack dev: 1 to update, 2 unchanged (1.2 s)"
+    assert report.summary(outcome(taken, Operation.UP), "dev") == "stack dev: 1 updated, 2 unchanged (1.2 s)"
+    assert "nothing changes" in report.summary(outcome(Record()), "dev")
+
+
+def test_a_failed_operation_is_told_with_its_error() -> None:
+    taken = record("failed-create.jsonl")
+    failed = [step for step in taken.steps.values() if step.state == "failed"]
+    assert [step.name for step in failed] == ["bad"]
+    assert [entry.message for entry in taken.errors] == ['object "web-v1" already exists', "update failed"]
+    assert taken.errors[0].urn.endswith("::bad"), "the error says which resource it is about"
+
+
+def diagnostic(message: str, severity: str = "warning") -> str:
+    return json.dumps({"sequence": 1, "diagnosticEvent": {"message": message, "severity": severity}})
+
+
+def test_what_an_earlier_run_left_unfinished_is_noticed() -> None:
+    taken = Record()
+    text = "Attempting to deploy or update resources with 1 pending operations from previous deployment.\n  * urn:…"
+    assert taken.take(diagnostic(text)) is None, "it is mended, so nobody has to read it"
+    assert taken.pending
+
+
+def test_a_warning_is_told_once() -> None:
+    taken = Record()
+    assert isinstance(taken.take(diagnostic("beware")), Diagnostic)
+    assert taken.take(diagnostic("beware")) is None
+
+
+def step(op: str, state: str, old: object, new: object) -> str:
+    key = {"started": "resourcePreEvent", "done": "resOutputsEvent"}[state]
+    metadata = {"op": op, "urn": "urn:p::t::name", "type": "t", "old": {"inputs": old}, "new": {"inputs": new}}
+    return json.dumps({"sequence": 1, key: {"metadata": metadata}})
+
+
+def test_a_replacement_is_one_change_with_its_difference() -> None:
+    taken = Record()
+    for op in ("create-replacement", "replace", "delete-replaced"):
+        for state in ("started", "done"):
+            taken.take(step(op, state, {"name": "a"}, {"name": "b"}))
+    (found,) = taken.changed
+    assert found.op == "replace"
+    assert [str(entry) for entry in found.diff] == ["name: a -> b"]
+
+
+def test_the_difference_is_that_of_the_beginning() -> None:
+    taken = Record()
+    taken.take(step("update", "started", {"image": "a"}, {"image": "b"}))
+    taken.take(step("update", "done", {"image": "b"}, {"image": "b"}))
+    assert [str(entry) for entry in taken.changed[0].diff] == ["image: a -> b"], "at the end, old is already new"
+
+
+def test_a_refresh_that_found_a_change_is_an_update() -> None:
+    taken = Record()
+    taken.take(step("refresh", "started", {"image": "a"}, {"image": "a"}))
+    taken.take(step("update", "done", {"image": "a"}, {"image": "b"}))
+    assert [(found.op, str(found.diff[0])) for found in taken.changed] == [("update", "image: a -> b")]
+
+
+def http(*rules: dict[str, int], match: str = "canary-test") -> dict[str, Any]:
+    def destination(name: str) -> dict[str, str]:
+        service, _, version = name.rpartition("/")
+        return {"host": f"{service or 'website'}.website-istio-ns.svc.cluster.local", "subset": version}
+
+    def destinations(weights: dict[str, int]) -> list[dict[str, object]]:
+        weighted = len(weights) > 1
+        return [
+            {"destination": destination(name), **({"weight": weight} if weighted else {})}
+            for name, weight in weights.items()
+        ]
+
+    routes: list[dict[str, object]] = [{"route": destinations(rule)} for rule in rules]
+    routes[0]["match"] = [{"headers": {"qa": {"exact": match}}}]
+    return {"metadata": {"labels": {"app": "website"}}, "spec": {"hosts": ["*"], "http": routes}}
+
+
+def sticky(weights: dict[str, int]) -> dict[str, Any]:
+    """A header rule, and a sticky one, as they are rendered."""
+    header = {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"}
+    rule = {"to": weights, "sticky": {"cookie": "shop.v", "ttl": "1h"}}
+    versions = {version: {"image": "website:1", "port": 8080} for version in weights}
+    service = {"hosts": ["*"], "versions": versions, "route": [header, rule]}
+    settings = load({"services": {"website": service}})
+    specs = virtual_services(settings.services, "website", gateway_namespace="istio-ingress")
+    return {"metadata": {"labels": {"app": "website"}}, "spec": specs["website"]}
+
+
+def with_header(properties: Any, value: str) -> Any:
+    """The same, with a header in the answers of the first destination."""
+    properties["spec"]["http"][0]["route"][0]["headers"] = {"response": {"set": {"x": value}}}
+    return properties
+
+
+HEADER = {"version-2": 100}
+CASES = [
+    (
+        http(HEADER, {"version-1": 100}),
+        http(HEADER, {"version-1": 90, "version-2": 10}),
+        {
+            "rule 2 (default), weight of version-1: 100 -> 90",
+            "rule 2 (default), weight of version-2: 0 -> 10",
+        },
+    ),
+    (
+        http(HEADER, {"version-1": 90, "version-2": 10}),
+        http({"version-1": 100}, {"version-1": 90, "version-2": 10}),
+        {
+            "rule 1, weight of version-2: 100 -> 0",
+            "rule 1, weight of version-1: 0 -> 100",
+        },
+    ),
+    (
+        http(HEADER, {"version-1": 90, "shop/version-1": 10}),
+        http(HEADER, {"version-1": 80, "shop/version-1": 20}),
+        {
+            "rule 2 (default), weight of version-1: 90 -> 80",
+            "rule 2 (default), weight of shop/version-1: 10 -> 20",
+        },
+    ),
+    (
+        sticky({"version-1": 90, "version-2": 10}),
+        sticky({"version-1": 50, "version-2": 30, "version-3": 20}),
+        {
+            "rule 2 (default), weight of version-1: 90 -> 50",
+            "rule 2 (default), weight of version-2: 10 -> 30",
+            "rule 2 (default), weight of version-3: 0 -> 20",
+        },
+    ),
+    (
+        with_header(http({"version-1": 90, "version-2": 10}), "a"),
+        with_header(http({"version-1": 50, "version-2": 50}), "b"),
+        {
+            "spec.http[0].route[0].headers.response.set.x: a -> b",
+            "spec.http[0].route[0].weight: 90 -> 50",
+            "spec.http[0].route[1].weight: 10 -> 50",
+        },
+    ),
+    (http(HEADER, match="a"), http(HEADER, match="b"), {"spec.http[0].match[0].headers.qa.exact: a -> b"}),
+    (http(HEADER), http(HEADER), set()),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "told"), CASES)
+def test_a_virtual_service_is_told_in_rules_and_versions(
+    old: dict[str, object], new: dict[str, object], told: set[str]
+) -> None:
+    assert {str(entry) for entry in differences(VIRTUAL_SERVICE, old, new)} == told
+
+
+@pytest.mark.parametrize(
+    ("difference", "told"),
+    [
+        (Difference("spec.replicas", 1, 4), "spec.replicas: 1 -> 4"),
+        (Difference("spec.replicas", 1.0, 4.0), "spec.replicas: 1 -> 4"),
+        (Difference("a.b", None, {"c": [1, "d"]}), "a.b: {c: [1, d]} is added"),
+        (Difference("a.b", "x", None), "a.b: x is removed"),
+        (Difference("a.b", None, None), "a.b"),
+        (Difference("a.b", "", "x"), "a.b: (empty) -> x"),
+    ],
+)
+def test_a_difference_in_words(difference: Difference, told: str) -> None:
+    assert str(difference) == told
+
+
+def test_long_values_are_cut() -> None:
+    assert len(brief("x" * 1000)) == 100, "a ConfigMap's content would fill the screen"
+
+
+def test_what_the_provider_keeps_for_itself_is_no_difference() -> None:
+    assert differences("t", {"__inputs": 1, "a": 1}, {"__inputs": 2, "a": 1}) == ()
+
+
+def test_steps_of_the_stack_are_not_shown() -> None:
+    assert not ResourceStep("urn", "pulumi:pulumi:Stack", "create", "done", {}, {}).is_shown
+    assert ResourceStep("urn", "kubernetes:v1:Service", "create", "done", {}, {}).is_shown

@@ -1,0 +1,127 @@
+"""The statistics of `canary verify`: laws that hold for every count, and what they promise about right and wrong."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from canary.verify.split import ALPHA, comparisons, interval, judge, judge_all, p_value
+
+settings.register_profile("no deadline", deadline=None)  # the first call imports scipy
+settings.load_profile("no deadline")
+
+totals = st.integers(min_value=1, max_value=5000)
+shares = st.integers(min_value=1, max_value=99)
+
+
+@st.composite
+def counted(draw: st.DrawFn) -> tuple[int, int]:
+    total = draw(totals)
+    return draw(st.integers(min_value=0, max_value=total)), total
+
+
+def binomial(count: int, total: int, share: float) -> float:
+    ways = math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1)
+    return math.exp(ways + count * math.log(share) + (total - count) * math.log1p(-share))
+
+
+@given(counted(), st.sampled_from([0.05, 0.001, 1e-5]))
+def test_the_interval_holds_the_observed_share(counts: tuple[int, int], alpha: float) -> None:
+    count, total = counts
+    low, high = interval(count, total, alpha)
+    assert 0 <= low <= count / total <= high <= 1, "what was observed is the best guess: it must lie inside"
+
+
+@given(counted(), shares, st.sampled_from([0.05, 0.001]))
+def test_a_share_is_refused_just_where_it_lies_outside_the_interval(
+    counts: tuple[int, int], share: int, alpha: float
+) -> None:
+    count, total = counts
+    low, high = interval(count, total, alpha)
+    wanted = share / 100
+    if min(abs(wanted - low), abs(wanted - high)) > 1e-9:
+        refused = p_value(count, total, wanted) < alpha
+        assert refused == (not low <= wanted <= high), "the printed interval and the verdict must tell the same"
+
+
+@settings(max_examples=50)
+@given(st.integers(min_value=1, max_value=400), shares)
+def test_one_right_share_is_refused_with_at_most_the_stated_probability(total: int, share: int) -> None:
+    chance = share / 100
+    refused = sum(binomial(n, total, chance) for n in range(total + 1) if p_value(n, total, chance) < 0.05)
+    assert refused <= 0.05 + 1e-9, "the test is exact: no number of requests makes it lie more often than it says"
+
+
+@given(counted(), shares)
+def test_two_versions_get_the_same_verdict(counts: tuple[int, int], share: int) -> None:
+    count, total = counts
+    weights = {"version-1": share, "version-2": 100 - share}
+    one, two = judge(weights, {"version-1": count, "version-2": total - count}, ALPHA)
+    assert math.isclose(one.p_value, two.p_value, rel_tol=1e-6, abs_tol=1e-12), "each count gives the other"
+
+
+@pytest.mark.parametrize(
+    ("weights", "counts", "right"),
+    [
+        ({"a": 100}, {"a": 100}, True),
+        ({"a": 100}, {"a": 99, "b": 1}, False),
+        ({"a": 100, "b": 0}, {"a": 100}, True),
+        ({"a": 90, "b": 10}, {"a": 1800, "b": 200}, True),
+        ({"a": 90, "b": 10}, {"a": 1600, "b": 400}, False),
+        ({"a": 90, "b": 10}, {"a": 1799, "b": 200, "c": 1}, False),
+        ({"a": 50, "b": 50}, {"a": 2000}, False),
+        ({"a": 60, "b": 30, "c": 10}, {"a": 1200, "b": 600, "c": 200}, True),
+        ({"a": 60, "b": 30, "c": 10}, {"a": 1200, "b": 500, "c": 300}, False),
+        ({"a": 100}, {}, False),
+    ],
+)
+def test_verdicts(weights: Mapping[str, int], counts: Mapping[str, int], right: bool) -> None:
+    assert all(share.as_wanted for share in judge(weights, counts, ALPHA)) == right, f"{counts} for {weights}"
+
+
+def test_a_version_that_nobody_asked_for_is_named() -> None:
+    found = judge({"a": 100}, {"a": 99, "stranger": 1}, ALPHA)
+    assert [(share.version, share.wanted, share.as_wanted) for share in found] == [
+        ("a", 100, False),
+        ("stranger", 0, False),
+    ], "an answer from elsewhere is wrong, however rare"
+
+
+@pytest.mark.parametrize(
+    ("weights", "number"), [({"a": 100}, 0), ({"a": 90, "b": 10}, 1), ({"a": 80, "b": 10, "c": 10}, 3)]
+)
+def test_what_counts_as_a_comparison(weights: Mapping[str, int], number: int) -> None:
+    assert comparisons(weights) == number, "two versions are one question; certainty is none"
+
+
+def test_more_rules_make_each_comparison_stricter() -> None:
+    rule = ({"a": 90, "b": 10}, {"a": 1745, "b": 255})
+    alone = judge_all([rule])[0][0]
+    among = judge_all([rule] * 20)[0][0]
+    assert among.high - among.low > alone.high - alone.low, "the significance is shared out over all comparisons"
+
+
+def test_right_splits_are_rarely_called_wrong_and_wrong_ones_are_found() -> None:
+    rng = random.Random(20)  # noqa: S311 - a fixed seed: the same draw every time
+    weights = {"version-1": 90, "version-2": 10}
+
+    def measured(share: int) -> bool:
+        count = sum(rng.random() < share / 100 for _ in range(2000))
+        shares = judge_all([(weights, {"version-1": count, "version-2": 2000 - count})])[0]
+        return all(entry.as_wanted for entry in shares)
+
+    assert sum(not measured(90) for _ in range(300)) <= 3, "0.3 false alarms are expected of 300"
+    assert not any(measured(80) for _ in range(50)), "80/20 for 90/10 is far outside at 2,000 requests"
+    assert not any(measured(85) for _ in range(50)), "85/15 is found as well"
+
+
+def test_the_interval_is_the_one_of_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for count, total in ((0, 100), (1, 100), (193, 2000), (100, 100)):
+        known = stats.binomtest(count, total).proportion_ci(confidence_level=0.999, method="exact")
+        assert interval(count, total, 0.001) == pytest.approx((known.low, known.high)), "Clopper-Pearson"

@@ -1,0 +1,159 @@
+"""What a change of versions has to wait for, and which change is refused, from what the cluster's routes say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rollout.observed_routes import ObservedRoutes, observed_routes
+from rollout.plan import Plan, plans
+from stacks.cluster_facts import refuse_loss
+from stacks.environment import replicas_of
+from stacks.settings.loading import load
+from stacks.settings.model import Settings
+from stacks.settings.problems import SettingsError
+from traffic.model import Target
+
+HOST = "shop.shop.svc.cluster.local"
+V1, V2, V3 = (Target("shop", f"version-{number}") for number in (1, 2, 3))
+
+
+def settings(route: list[dict[str, Any]], *versions: str, replicas: int = 1) -> Settings:
+    """A stack with the service `shop` in these versions."""
+    given = {version: {"image": "shop:1", "port": 8080, "replicas": replicas} for version in versions}
+    return load({"services": {"shop": {"hosts": ["*"], "versions": given, "route": route}}})
+
+
+def virtual_service(*rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A VirtualService as the API server gives it."""
+    metadata = {"namespace": "shop", "name": "shop"}
+    return {"metadata": metadata, "spec": {"gateways": ["shop-gateway"], "http": list(rules), **spec}}
+
+
+def to(**weights: int) -> dict[str, Any]:
+    """A rule of Istio's that shares requests out."""
+    routes = [
+        {"destination": {"host": HOST, "subset": name.replace("_", "-")}, "weight": weight}
+        for name, weight in weights.items()
+    ]
+    return {"route": routes}
+
+
+def destination_rule(*versions: str) -> dict[str, Any]:
+    """A DestinationRule as the API server gives it."""
+    return {"spec": {"host": HOST, "subsets": [{"name": version, "labels": {}} for version in versions]}}
+
+
+def deployment(version: str, replicas: int, namespace: str = "shop") -> dict[str, Any]:
+    """A Deployment as the API server gives it."""
+    template = {"metadata": {"labels": {"app": "shop", "version": f"shop-{version}"}}}
+    return {"metadata": {"namespace": namespace, "name": version}, "spec": {"replicas": replicas, "template": template}}
+
+
+TWO = settings([{"to": {"version-1": 90, "version-2": 10}}], "version-1", "version-2")
+ALL_ON_1 = settings([{"to": {"version-1": 100, "version-2": 0}}], "version-1", "version-2")
+ONLY_1 = settings([{"to": "version-1"}], "version-1")
+
+
+def applied(*rules: dict[str, Any], subsets: tuple[str, ...], **spec: Any) -> ObservedRoutes:
+    """What a cluster with one VirtualService of these rules says."""
+    return observed_routes(TWO.services, [virtual_service(*rules, **spec)], [destination_rule(*subsets)])
+
+
+SHARED = applied(to(version_1=90, version_2=10), subsets=("version-1", "version-2"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "plan"),
+    [
+        pytest.param(TWO, SHARED, Plan(), id="nothing changes"),
+        pytest.param(TWO, ObservedRoutes(), Plan(), id="nothing is there yet, so nobody calls"),
+        pytest.param(
+            TWO,
+            applied({"route": [{"destination": {"host": HOST, "subset": "version-1"}}]}, subsets=("version-1",)),
+            Plan(entering=frozenset({V2})),
+            id="a version that comes is made known first",
+        ),
+        pytest.param(
+            settings([{"to": {"version-1": 90, "version-2": 10}}], "version-1", "version-2", replicas=1),
+            applied(to(version_1=100, version_2=0), subsets=("version-1", "version-2")),
+            Plan(entering=frozenset({V2})),
+            id="a version at 0 gets no requests, so it enters too",
+        ),
+        pytest.param(
+            ALL_ON_1, SHARED, Plan(ceasing=frozenset({V2})), id="a version that is set to 0 keeps its pods a while"
+        ),
+        pytest.param(
+            ONLY_1,
+            applied(to(version_1=100), subsets=("version-1", "version-3")),
+            Plan(leaving=frozenset({V3})),
+            id="a subset that no version has any more goes",
+        ),
+        pytest.param(
+            TWO,
+            applied(
+                {**to(version_1=100), "mirrors": [{"destination": {"host": HOST, "subset": "version-2"}}]},
+                subsets=("version-1", "version-2"),
+            ),
+            Plan(),
+            id="a version that gets copies is known already",
+        ),
+    ],
+)
+def test_a_change_waits_for_what_it_must(wanted: Settings, before: ObservedRoutes, plan: Plan) -> None:
+    assert plans(wanted.services, replicas_of(wanted), before)["shop"] == plan
+
+
+def test_a_version_that_still_gets_requests_is_not_taken_away() -> None:
+    with pytest.raises(SettingsError) as error:
+        refuse_loss(ONLY_1, SHARED, "Pulumi.dev.yaml")
+    (problem,) = error.value.problems
+    assert problem.path == "istio-canary:services.shop.versions.version-2"
+    assert "still sends it requests (10 % in VirtualService shop/shop, rule 1)" in problem.what
+    assert "`version-2: 0`" in problem.fix
+
+
+def test_a_version_that_only_a_header_rule_names_still_gets_requests() -> None:
+    header = {"match": [{"headers": {"qa": {"exact": "yes"}}}], **to(version_2=100)}
+    with pytest.raises(SettingsError, match="100 % in VirtualService shop/shop, rule 1"):
+        refuse_loss(ONLY_1, applied(header, to(version_1=100), subsets=("version-1", "version-2")), "Pulumi.dev.yaml")
+
+
+@pytest.mark.parametrize(
+    ("deployments", "ceasing"),
+    [
+        pytest.param([deployment("version-2", 2)], {V2}, id="it loses a pod"),
+        pytest.param(
+            [deployment("version-2", 1), deployment("version-2", 1)], {V2}, id="it loses a Deployment of another name"
+        ),
+        pytest.param([deployment("version-2", 1)], set(), id="it keeps its pods"),
+        pytest.param(
+            [deployment("version-1", 2), deployment("version-2", 2, namespace="other")], set(), id="others lose pods"
+        ),
+        pytest.param([], set(), id="it has none"),
+    ],
+)
+def test_an_idle_version_that_loses_pods_may_still_be_used_after_a_run_that_ended_early(
+    deployments: list[dict[str, Any]], ceasing: set[Target]
+) -> None:
+    routes = [virtual_service(to(version_1=100))]
+    before = observed_routes(ALL_ON_1.services, routes, [destination_rule("version-1", "version-2")], deployments)
+    assert plans(ALL_ON_1.services, replicas_of(ALL_ON_1), before)["shop"] == Plan(ceasing=frozenset(ceasing))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(ObservedRoutes(), id="nothing is there"),
+        pytest.param(applied(to(version_1=100, version_2=0), subsets=("version-1", "version-2")), id="its weight is 0"),
+        pytest.param(applied(to(version_1=100), subsets=("version-1", "version-2")), id="no rule names it"),
+    ],
+)
+def test_a_version_without_requests_may_be_taken_away(before: ObservedRoutes) -> None:
+    refuse_loss(ONLY_1, before, "Pulumi.dev.yaml")
+
+
+@pytest.mark.parametrize(("gateways", "in_mesh"), [(["shop-gateway"], False), (["a", "mesh"], True), (None, True)])
+def test_routes_hold_inside_the_mesh_where_their_gateways_say_so(gateways: list[str] | None, in_mesh: bool) -> None:
+    assert applied(to(version_1=100), subsets=(), gateways=gateways).in_mesh is in_mesh

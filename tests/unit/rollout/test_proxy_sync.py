@@ -1,0 +1,216 @@
+"""Waiting for the mesh's Envoys, with Envoys that follow late, never, or cannot be asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import pytest
+from httpx2.websockets import WebSocketUpgradeError
+
+from kube import kubeconfig
+from kube.kubeconfig import ClusterUnreachableError
+from rollout.proxy_sync import ProxiesForbiddenError, ProxiesLagError, ProxySync
+from stacks.settings.loading import load
+from stacks.settings.model import Settings
+from traffic.model import Target
+
+V2 = Target("shop", "version-2")
+CLUSTER = "outbound|80|version-2|shop.shop.svc.cluster.local"
+USING = json.dumps({"configs": [{"route_config": {"route": {"cluster": CLUSTER}}}]})
+NOT_USING = json.dumps({"configs": []})
+SHOP = {"name": "outbound|80||shop.shop.svc.cluster.local"}
+HEALTH = {"health_status": {"eds_health_status": "HEALTHY"}}
+HEALTHY = {"cluster_statuses": [SHOP, {"name": CLUSTER, "host_statuses": [HEALTH]}]}
+EMPTY = {"cluster_statuses": [SHOP, {"name": CLUSTER}]}
+NAMELESS = {"cluster_statuses": [SHOP]}
+Answers = dict[str, list[Any]]
+
+
+def pod(name: str, *, running: bool = True, ends: bool = False) -> Any:
+    """A pod with an Envoy."""
+    state = SimpleNamespace(running=object() if running else None)
+    return SimpleNamespace(
+        metadata=SimpleNamespace(namespace="istio-ingress", name=name, deletionTimestamp=object() if ends else None),
+        status=SimpleNamespace(
+            containerStatuses=[SimpleNamespace(name="istio-proxy", state=state)], initContainerStatuses=None
+        ),
+    )
+
+
+class Envoys:
+    """Pods, and what each Envoy answers, one answer after the other; the last one stays."""
+
+    def __init__(self, pods: list[Any], answers: Answers) -> None:
+        self.pods, self.answers = pods, answers
+        self.listed: list[str] = []
+
+    def list(self, kind: object, *, namespace: str, labels: object) -> list[Any]:
+        self.listed.append(namespace)
+        return self.pods
+
+    def exec(self, name: str, **given: Any) -> Any:
+        answers = self.answers[name]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(exit_code=0, stdout=answer, stderr="")
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """A stack with a service in two versions; its Envoys have longer than they need."""
+    versions = {name: {"image": "shop:1", "port": 8080} for name in ("version-1", "version-2")}
+    route = [{"to": {"version-1": 90, "version-2": 10}}]
+    return load({"services": {"shop": {"hosts": ["*"], "versions": versions, "route": route}}})
+
+
+@pytest.fixture
+def hasty(settings: Settings) -> Settings:
+    """The same, whose Envoys have a fifth of a second."""
+    return settings.model_copy(update={"taken_within": 0.2})
+
+
+def sync(settings: Settings, in_mesh: bool = False) -> ProxySync:
+    """Waiting for the Envoys of this stack."""
+    return ProxySync(
+        cluster=settings.cluster,
+        routes=settings.services,
+        gateway_namespace="istio-ingress",
+        gateway_selector={"istio": "ingressgateway"},
+        timeout_seconds=settings.taken_within,
+        in_mesh=in_mesh,
+    )
+
+
+@pytest.fixture
+def mesh(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Envoys]:
+    """Put these Envoys where the waiting looks for them."""
+
+    def put(answers: Answers, pods: list[Any] | None = None) -> Envoys:
+        envoys = Envoys(pods or [pod(name) for name in answers], answers)
+
+        @contextmanager
+        def client(config: object) -> Iterator[Envoys]:
+            yield envoys
+
+        monkeypatch.setattr(kubeconfig, "choose", lambda cluster: None)
+        monkeypatch.setattr(kubeconfig, "describe", lambda config: "context a")
+        monkeypatch.setattr(kubeconfig, "client", client)
+        return envoys
+
+    return put
+
+
+def test_every_envoy_is_waited_for_until_no_route_of_it_names_the_version(
+    settings: Settings, mesh: Callable[..., Envoys]
+) -> None:
+    envoys = mesh({"a": [NOT_USING], "b": [USING, USING, NOT_USING]})
+    sync(settings).until_unused([V2])
+    assert envoys.answers["b"] == [NOT_USING], "asked again until it had let go"
+
+
+def test_lost_answers_of_one_and_then_another_do_not_add_up(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+    lost = OSError("wrong version number")
+    envoys = mesh({"a": [NOT_USING, lost], "b": [lost, NOT_USING, lost], "c": [lost, lost, NOT_USING, lost]})
+    sync(settings).until_unused([V2])
+    assert envoys.answers == {name: [lost] for name in "abc"}, "each is asked until it has followed, and no more"
+
+
+def test_an_envoy_that_keeps_a_route_is_named_with_the_fix(hasty: Settings, mesh: Callable[..., Envoys]) -> None:
+    mesh({"a": [NOT_USING], "b": [USING]})
+    with pytest.raises(ProxiesLagError) as lag:
+        sync(hasty).until_unused([V2])
+    said = str(lag.value)
+    assert "1 of the mesh's Envoys did not follow the routes within 0.2 s" in said
+    assert "istio-ingress/b still sends requests to shop/version-2" in said
+    assert "kubectl delete pod --namespace=istio-ingress b" in said
+    assert "istio-ingress/a" not in said
+
+
+def test_a_version_is_known_once_every_envoy_has_a_healthy_pod_of_it(
+    settings: Settings, mesh: Callable[..., Envoys]
+) -> None:
+    envoys = mesh({"a": [json.dumps(NAMELESS), json.dumps(EMPTY), json.dumps(HEALTHY)]})
+    sync(settings).until_known([V2], "shop")
+    assert envoys.answers["a"] == [json.dumps(HEALTHY)], "neither the name nor a cluster without pods is enough"
+
+
+def test_an_envoy_that_is_kept_from_the_calling_service_is_not_waited_for(
+    settings: Settings, mesh: Callable[..., Envoys]
+) -> None:
+    mesh({"a": [json.dumps(HEALTHY)], "in-a-narrow-sidecar": [json.dumps({})]})
+    sync(settings, in_mesh=True).until_known([V2], "shop")
+
+
+@pytest.mark.parametrize(
+    ("in_mesh", "said"),
+    [
+        (False, "in the namespace istio-ingress"),
+        (False, "kubectl create role ask-envoys --namespace=istio-ingress --verb=list,get,create"),
+        (True, "in all namespaces"),
+        (True, "kubectl create clusterrole ask-envoys --verb=list,get,create --resource=pods,pods/exec"),
+    ],
+)
+def test_who_may_not_ask_the_envoys_is_told_at_once_which_right_is_missing(
+    settings: Settings, mesh: Callable[..., Envoys], in_mesh: bool, said: str
+) -> None:
+    request = httpx2.Request("GET", "https://cluster/exec")
+    mesh({"a": [WebSocketUpgradeError(httpx2.Response(403, request=request))]})
+    with pytest.raises(ProxiesForbiddenError, match=re.escape(said)) as error:
+        sync(settings.model_copy(update={"taken_within": 600}), in_mesh).until_unused([V2])
+    assert "to list `pods` and to get and create `pods/exec`" in str(error.value)
+
+
+def test_an_api_server_that_is_silent_for_a_moment_is_asked_again(
+    settings: Settings, hasty: Settings, mesh: Callable[..., Envoys]
+) -> None:
+    envoys = mesh({"a": [NOT_USING]})
+    answers: list[Any] = [httpx2.ConnectError("refused"), envoys.pods]
+
+    def listed(kind: object, **_: object) -> Any:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    envoys.list = listed  # type: ignore[method-assign]
+    sync(settings).until_unused([V2])
+    answers[:] = [httpx2.ConnectError("refused")]
+    with pytest.raises(ClusterUnreachableError, match="it did not say which pods hold Envoys: refused"):
+        sync(hasty).until_unused([V2])
+
+
+def test_a_pod_that_has_just_gone_is_asked_no_more(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+    refused = WebSocketUpgradeError(httpx2.Response(500))
+    envoys = mesh({"a": [NOT_USING], "gone": [refused]})
+    listed = iter([envoys.pods, envoys.pods[:1]])
+    envoys.list = lambda kind, **_: next(listed)  # type: ignore[method-assign]
+    sync(settings).until_unused([V2])
+
+
+@pytest.mark.parametrize("trouble", [TimeoutError("no answer"), OSError("connection refused")])
+def test_an_envoy_that_cannot_be_asked_lags(hasty: Settings, mesh: Callable[..., Envoys], trouble: Exception) -> None:
+    mesh({"a": [trouble]})
+    with pytest.raises(ProxiesLagError, match=f"istio-ingress/a cannot be asked: {trouble}"):
+        sync(hasty).until_unused([V2])
+
+
+def test_pods_that_start_or_end_are_not_waited_for(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+    pods = [pod("a"), pod("starts", running=False), pod("ends", ends=True)]
+    mesh({"a": [NOT_USING], "starts": [OSError("no container")], "ends": [USING]}, pods)
+    sync(settings).until_unused([V2])
+
+
+@pytest.mark.parametrize(("in_mesh", "namespaces"), [(False, ["istio-ingress"]), (True, ["istio-ingress", "*"])])
+def test_sidecars_are_asked_only_where_routes_hold_inside_the_mesh(
+    settings: Settings, mesh: Callable[..., Envoys], in_mesh: bool, namespaces: list[str]
+) -> None:
+    envoys = mesh({"a": [NOT_USING]})
+    sync(settings, in_mesh).until_unused([V2])
+    assert envoys.listed == namespaces

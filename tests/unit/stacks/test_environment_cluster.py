@@ -1,0 +1,329 @@
+"""Looking at the cluster first: what is found, and what is said when it cannot be reached."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.names import BASE_RELEASE, OWNER_ANNOTATION
+from kube.client import DEADLINE
+from kube.kubeconfig import REQUEST_TIMEOUT, ClusterUnreachableError
+from kube.objects import FEW_NAMESPACES
+from stacks.cluster_facts import ClusterFacts, look_at_cluster
+from stacks.settings.loading import load
+from stacks.settings.model import Settings
+from stacks.settings.problems import SettingsError
+
+OWNER = "istio-canary/dev"
+Kubeconfig = Callable[..., Path]
+Objects = dict[str, dict[str, Any]]
+
+NAMESPACES = "/api/v1/namespaces"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/peerauthentications.security.istio.io"
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubeconfig:
+    """Write a kubeconfig with the contexts `here` (current) and `there` for a server."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "*")
+
+    def write(server: str, user: dict[str, Any] | None = None, cluster: dict[str, Any] | None = None) -> Path:
+        path = tmp_path / "kubeconfig"
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": server, **(cluster or {})}}],
+            "users": [{"name": "u", "user": user or {"token": "t"}}],
+            "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in ("here", "there")],
+            "current-context": "here",
+        }
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def api_server() -> Iterator[Callable[[Objects], str]]:
+    """Serve objects by their path, and 404 for all others; an object with `code` is an error of that code."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def serve(objects: Objects) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = objects.get(self.path, {"kind": "Status", "code": 404, "message": f"{self.path} not found"})
+                body = json.dumps(found).encode()
+                self.send_response(found.get("code", 200))
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing: the tests' output is for people."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def _settings(website: dict[str, Any], path: Path | None = None, context: str | None = None, **mesh: Any) -> Settings:
+    cluster = {"kubeconfig": str(path) if path else None, "context": context}
+    website["cluster"] = {key: value for key, value in cluster.items() if value}
+    website["mesh"] |= mesh
+    return load(website)
+
+
+def _namespace(name: str, **annotations: str) -> Objects:
+    metadata = {"name": name, "uid": f"uid-of-{name}", "annotations": annotations}
+    return {f"{NAMESPACES}/{name}": {"kind": "Namespace", "metadata": metadata}}
+
+
+def test_the_cluster_is_known_by_the_uid_of_kube_system_and_foreign_namespaces_by_their_mark(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    server = api_server(
+        _namespace("kube-system")
+        | _namespace("istio-system", **{OWNER_ANNOTATION: OWNER})
+        | _namespace("istio-ingress", **{OWNER_ANNOTATION: "istio-canary/other"})
+        | _namespace("website-istio-ns")
+    )
+
+    assert look_at_cluster(_settings(website, kubeconfig(server)), OWNER) == ClusterFacts(
+        uid="uid-of-kube-system", foreign_namespaces=frozenset({"istio-ingress", "website-istio-ns"})
+    ), "another stack's namespace is as foreign as one without a mark"
+
+
+def test_namespaces_that_are_not_there_are_not_foreign(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    facts = look_at_cluster(_settings(website, kubeconfig(api_server(_namespace("kube-system")))), OWNER)
+
+    assert facts.foreign_namespaces == frozenset()
+
+
+def test_a_version_that_the_cluster_still_sends_requests_to_is_not_taken_away(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    metadata = {"name": "website", "namespace": "website-istio-ns"}
+    host = "website.website-istio-ns.svc.cluster.local"
+    routes = [
+        {"destination": {"host": host, "subset": f"version-{number}"}, "weight": weight}
+        for number, weight in ((1, 90), (3, 10))
+    ]
+    subsets = [{"name": f"version-{number}"} for number in (1, 3)]
+    istio = "/apis/networking.istio.io/v1/namespaces/website-istio-ns"
+    objects: Objects = {
+        f"{istio}/virtualservices": {"items": [{"metadata": metadata, "spec": {"http": [{"route": routes}]}}]},
+        f"{istio}/destinationrules": {"items": [{"metadata": metadata, "spec": {"host": host, "subsets": subsets}}]},
+    }
+    settings = _settings(website, kubeconfig(api_server(_namespace("kube-system") | objects)))
+
+    with pytest.raises(SettingsError, match="version-3 is taken away while the cluster still sends it requests"):
+        look_at_cluster(settings, OWNER)
+
+
+def test_many_namespaces_are_looked_at_with_few_requests(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    names = [f"shop-{number}" for number in range(FEW_NAMESPACES)]
+    service = website["services"]["website"]
+    website["services"] |= {
+        name: {**service, "namespace": name, "hosts": [f"{name}.example.com"], "gatewayPort": 80} for name in names
+    }
+    there = [found for name in names[:3] for found in _namespace(name).values()]
+    objects = {**_namespace("kube-system"), NAMESPACES: {"items": there}}
+
+    facts = look_at_cluster(_settings(website, kubeconfig(api_server(objects))), OWNER)
+
+    assert facts.foreign_namespaces == frozenset(names[:3]), "none of them answers by its own path"
+
+
+@pytest.mark.parametrize(
+    ("install", "release", "refused"),
+    [(True, "istio-base", True), (True, BASE_RELEASE, False), (True, None, True), (False, "istio-base", False)],
+)
+def test_a_second_mesh_is_refused_before_anything_is_made(
+    website: dict[str, Any],
+    kubeconfig: Kubeconfig,
+    api_server: Callable[[Objects], str],
+    install: bool,
+    release: str | None,
+    refused: bool,
+) -> None:
+    annotations = {"meta.helm.sh/release-name": release} if release else {}
+    crd: Objects = {CRD: {"metadata": {"name": "peerauthentications", "annotations": annotations}, "spec": {}}}
+    settings = _settings(website, kubeconfig(api_server(_namespace("kube-system") | crd)), install=install)
+
+    if not refused:
+        assert look_at_cluster(settings, OWNER).uid == "uid-of-kube-system"
+        return
+    with pytest.raises(SettingsError, match=r"mesh\.install.* the cluster has Istio's CRDs") as error:
+        look_at_cluster(settings, OWNER)
+    assert "Pulumi.dev.yaml" in str(error.value)
+    assert "set istio-canary:mesh.install to false" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [(401, "log in again"), (403, "right to read namespaces"), (500, "API server's log")]
+)
+def test_a_refusal_of_the_api_server_is_passed_on_with_the_fix(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str], code: int, says: str
+) -> None:
+    refusal: Objects = {f"{NAMESPACES}/kube-system": {"kind": "Status", "code": code, "message": "no such luck"}}
+    with pytest.raises(ClusterUnreachableError) as error:
+        look_at_cluster(_settings(website, kubeconfig(api_server(refusal))), OWNER)
+
+    assert f"HTTP {code}: no such luck" in str(error.value)
+    assert says in str(error.value)
+
+
+def _refused_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"https://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_a_cluster_that_is_down_is_named_at_once(website: dict[str, Any], kubeconfig: Kubeconfig) -> None:
+    server = _refused_port()
+    path = kubeconfig(server)
+    with pytest.raises(ClusterUnreachableError) as error:
+        look_at_cluster(_settings(website, path, context="there"), OWNER)
+
+    for part in ("context there", str(path), server, "refused", "canary sandbox up"):
+        assert part in str(error.value), f"{part!r} is missing, by which a person would find the mistake"
+
+
+def test_a_server_that_never_answers_is_given_up(
+    website: dict[str, Any], kubeconfig: Kubeconfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert REQUEST_TIMEOUT < DEADLINE <= 5, "an error is promised within 5 s"
+    monkeypatch.setattr("kube.kubeconfig.REQUEST_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = _settings(website, kubeconfig(f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        with pytest.raises(ClusterUnreachableError, match="did not answer in time"):
+            look_at_cluster(settings, OWNER)
+
+
+def test_something_else_that_answers_is_not_taken_for_a_cluster(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    page: Objects = {f"{NAMESPACES}/kube-system": {"metadata": "a page of some other server"}}
+    with pytest.raises(ClusterUnreachableError, match="no Kubernetes API server"):
+        look_at_cluster(_settings(website, kubeconfig(api_server(page))), OWNER)
+
+
+def test_the_whole_look_has_a_deadline_whatever_hangs(
+    website: dict[str, Any], kubeconfig: Kubeconfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A credential plugin heeds no HTTP timeout."""
+    monkeypatch.setattr("kube.client.DEADLINE", 0.2)
+    plugin = {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "sleep", "args": ["1"]}}
+    with pytest.raises(ClusterUnreachableError, match=r"did not answer within 0\.2 s"):
+        look_at_cluster(_settings(website, kubeconfig(_refused_port(), user=plugin)), OWNER)
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster"),
+    [
+        pytest.param({"token": "t"}, {"certificate-authority-data": "no base64!"}, id="CA is no base64"),
+        pytest.param(
+            {"token": "t"},
+            {"certificate-authority-data": base64.b64encode(b"no certificate").decode()},
+            id="CA is no certificate",
+        ),
+        pytest.param({"token": "t"}, {"certificate-authority": "/no/such/ca.crt"}, id="CA is not there"),
+        pytest.param(
+            {"client-certificate": "/no/such/tls.crt", "client-key": "/no/such/tls.key"}, {}, id="key is not there"
+        ),
+        pytest.param({"auth-provider": {"name": "gcp"}}, {}, id="old kind of login"),
+        pytest.param(
+            {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "no-such-command"}},
+            {},
+            id="plugin is not installed",
+        ),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_the_kubeconfigs_mistake(
+    website: dict[str, Any], kubeconfig: Kubeconfig, user: dict[str, Any], cluster: dict[str, Any]
+) -> None:
+    with pytest.raises(ClusterUnreachableError) as error:
+        look_at_cluster(_settings(website, kubeconfig(_refused_port(), user, cluster)), OWNER)
+
+    assert "credentials" in error.value.reason
+    assert "context here" in str(error.value)
+
+
+def test_an_unknown_context_lists_those_there_are(website: dict[str, Any], kubeconfig: Kubeconfig) -> None:
+    path = kubeconfig(_refused_port())
+    with pytest.raises(ClusterUnreachableError, match="no such context") as error:
+        look_at_cluster(_settings(website, path, context="production"), OWNER)
+
+    assert "context production" in str(error.value)
+    assert "here, there" in error.value.fix
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "clusters: {",
+        "clusters: 3",
+        "{clusters: [{name: c}], contexts: []}",
+        "{clusters: [], users: [], contexts: [{name: here, context: {cluster: c, user: u}}], current-context: here}",
+        "{clusters: [], users: [], contexts: []}",
+        "\0",
+    ],
+)
+def test_a_file_that_is_no_kubeconfig_is_named(
+    website: dict[str, Any], tmp_path: Path, kubeconfig: Kubeconfig, text: str
+) -> None:
+    path = tmp_path / "broken"
+    path.write_text(text)
+    with pytest.raises(ClusterUnreachableError) as error:
+        look_at_cluster(_settings(website, path), OWNER)
+
+    assert str(path) in str(error.value)
+
+
+def test_a_kubeconfig_that_is_not_there_is_named_with_what_would_write_it(
+    website: dict[str, Any], tmp_path: Path, kubeconfig: Kubeconfig
+) -> None:
+    with pytest.raises(ClusterUnreachableError, match="no such file") as error:
+        look_at_cluster(_settings(website, tmp_path / "absent"), OWNER)
+
+    assert str(tmp_path / "absent") in str(error.value)
+    assert "canary sandbox up" in error.value.fix
+
+
+def test_without_a_setting_the_files_of_the_environment_are_searched_for_the_context(
+    website: dict[str, Any],
+    tmp_path: Path,
+    kubeconfig: Kubeconfig,
+    api_server: Callable[[Objects], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = {"clusters": [{"name": "x", "cluster": {"server": _refused_port()}}], "users": [], "contexts": []}
+    (tmp_path / "other").write_text(yaml.safe_dump(other))
+    path = kubeconfig(api_server(_namespace("kube-system")))
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'other'}:{tmp_path / 'absent'}:{path}")
+
+    assert look_at_cluster(_settings(website), OWNER).uid == "uid-of-kube-system"

@@ -1,0 +1,141 @@
+"""In which order an update changes subsets, routes and pods, and what it waits for between them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import pulumi
+import pytest
+
+from rollout.observed_routes import ObservedRoutes
+from rollout.proxy_sync import ProxiesLagError, ProxySync
+from stacks.cluster_facts import ClusterFacts
+from stacks.environment import Environment
+from stacks.settings.loading import load
+from tests.unit.conftest import WEBSITE
+from tests.unit.mocks import Run, run_program
+from traffic.model import Target
+
+SUBSETS, ROUTES = "website-routing-destination-rule", "website-routing-virtual-service"
+V1, V2, GONE = (Target("website", name) for name in ("version-1", "version-2", "version-0"))
+SHARED = {V1: "90 %", V2: "10 %"}
+
+
+def stack(weights: dict[str, int], **version_2: Any) -> dict[str, Any]:
+    """The website with one rule of these weights."""
+    values = copy.deepcopy(WEBSITE)
+    website = values["services"]["website"]
+    website["route"] = [{"to": weights}]
+    website["versions"]["version-2"].update(version_2)
+    return values
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the wait was asked to wait for, in order, each with what had been registered by then."""
+    calls: list[str] = []
+
+    def record(what: str) -> Any:
+        def wait(self: ProxySync, targets: Iterable[Target], **_: str) -> None:
+            calls.append(f"{what} {', '.join(target.version for target in sorted(targets))}")
+
+        return wait
+
+    monkeypatch.setattr(ProxySync, "until_known", record("known"))
+    monkeypatch.setattr(ProxySync, "until_unused", record("unused"))
+    return calls
+
+
+def run(values: dict[str, Any], applied: ObservedRoutes, preview: bool = False) -> Run:
+    """Run the program for these settings in a cluster with these routes."""
+    facts = ClusterFacts(uid="7b1f", routes=applied)
+    return run_program(lambda: Environment(load(values), facts, "istio-canary/test").outputs, preview)
+
+
+def applied(used: Iterable[Target], subsets: Iterable[Target]) -> ObservedRoutes:
+    """A cluster whose routes use these versions and know these subsets."""
+    return ObservedRoutes(subsets=frozenset(subsets), shares=dict.fromkeys(used, "some"), routed=frozenset({"website"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "before", "waits"),
+    [
+        pytest.param(stack({"version-1": 50, "version-2": 50}), applied([V1, V2], [V1, V2]), [], id="weights alone"),
+        pytest.param(stack({"version-1": 90, "version-2": 10}), ObservedRoutes(), [], id="from nothing"),
+        pytest.param(
+            stack({"version-1": 90, "version-2": 10}), applied([V1], [V1]), ["known version-2"], id="a version comes"
+        ),
+        pytest.param(
+            stack({"version-1": 90, "version-2": 10}),
+            applied([V1, V2], [V1, V2, GONE]),
+            ["unused version-0"],
+            id="a subset goes",
+        ),
+        pytest.param(
+            stack({"version-1": 100, "version-2": 0}, replicas=0),
+            applied([V1, V2], [V1, V2]),
+            ["unused version-2"],
+            id="a version is put to rest",
+        ),
+    ],
+)
+def test_an_update_waits_for_the_envoys_where_a_version_comes_or_goes(
+    waited: list[str], values: dict[str, Any], before: ObservedRoutes, waits: list[str]
+) -> None:
+    run(values, before)
+    assert waited == waits
+
+
+def test_a_preview_waits_for_nothing(waited: list[str]) -> None:
+    run(stack({"version-1": 100, "version-2": 0}), applied([V1, V2], [V1, V2, GONE]), preview=True)
+    assert waited == []
+
+
+def test_pods_that_get_requests_come_before_the_routes_and_idle_ones_after() -> None:
+    order = [resource.name for resource in run(stack({"version-1": 100, "version-2": 0}), ObservedRoutes()).resources]
+    assert order.index("website-version-1") < order.index(SUBSETS) < order.index(ROUTES)
+    assert order.index(ROUTES) < order.index("website-version-2"), "it may shrink only after the routes have changed"
+
+
+@pytest.mark.parametrize(
+    ("values", "before", "method", "untouched"),
+    [
+        pytest.param(
+            stack({"version-1": 90, "version-2": 10}), applied([V1], [V1]), "until_known", {ROUTES}, id="not known"
+        ),
+        pytest.param(
+            stack({"version-1": 90, "version-2": 10}),
+            applied([V1, V2], [V1, V2, GONE]),
+            "until_unused",
+            {SUBSETS, ROUTES},
+            id="subset still used",
+        ),
+        pytest.param(
+            stack({"version-1": 100, "version-2": 0}),
+            applied([V1, V2], [V1, V2]),
+            "until_unused",
+            {"website-version-2"},
+            id="pods still used",
+        ),
+    ],
+)
+def test_nothing_after_a_wait_is_touched_when_an_envoy_lags(
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    before: ObservedRoutes,
+    method: str,
+    untouched: set[str],
+) -> None:
+    def lag(self: ProxySync, targets: Iterable[Target], **_: str) -> None:
+        raise ProxiesLagError("istio-ingress/a lags")
+
+    monkeypatch.setattr(ProxySync, method, lag)
+    begun = Run()
+    facts = ClusterFacts(uid="7b1f", routes=before)
+    with pytest.raises(pulumi.RunError, match="istio-ingress/a lags"):
+        run_program(lambda: Environment(load(values), facts, "istio-canary/test").outputs, False, begun)
+    registered = {resource.name for resource in begun.resources}
+    assert "website-version-1" in registered, "what comes before the wait was done"
+    assert not untouched & registered

@@ -1,0 +1,278 @@
+"""What a stack's file becomes: settings with defaults, samples and names filled in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+import traffic.model.locality
+import traffic.model.policy
+from stacks.settings import model as settings_model
+from stacks.settings import security as settings_security
+from stacks.settings.loading import load, load_runtime, load_stack_file
+from stacks.settings.model import ServiceSettings, Settings
+from stacks.settings.problems import Problem, SettingsError
+from stacks.settings.stack_file import read_stack_file
+
+PROJECT = Path(__file__).parents[3]
+STACKS = ("dev", "minikube", "staging")
+
+TWO_VERSIONS = {"v1": {"image": "shop:1", "port": 8080}, "v2": {"image": "shop:2", "port": 8080}}
+
+
+def shop(**keys: Any) -> dict[str, Any]:
+    """The values of a stack with the service `shop`."""
+    return {"services": {"shop": {"hosts": ["shop.example.com"], "versions": TWO_VERSIONS, **keys}}}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_committed_stack_loads(stack: str) -> None:
+    loaded = load_stack_file(PROJECT / f"Pulumi.{stack}.yaml")
+
+    assert loaded.version_header == "x-served-version"
+    assert list(loaded.services) == ["website"]
+
+
+def test_the_website_is_as_its_source_has_it() -> None:
+    website = load({"samples": ["website"]}).services["website"]
+
+    assert (website.namespace, website.port, website.gateway_port, website.hosts) == (
+        "website-istio-ns",
+        80,
+        80,
+        ("*",),
+    )
+    said = {
+        key: (version.name, version.replicas, version.port, version.args) for key, version in website.versions.items()
+    }
+    assert said == {
+        "version-1": ("web-v1", 4, 5678, ("-listen=:5678", "-text=echo-v1")),
+        "version-2": ("web-v2", 1, 5678, ("-listen=:5678", "-text=echo-v2")),
+    }
+    qa = website.route[0].match[0].headers["qa"]
+    assert (qa.exact, website.route[0].to) == ("canary-test", "version-2")
+    assert (website.route[1].match, website.route[1].to) == ((), "version-1")
+    assert len(website.route) == 2
+
+
+def test_staging_sends_one_request_in_ten_to_the_canary() -> None:
+    route = load_stack_file(PROJECT / "Pulumi.staging.yaml").services["website"].route
+
+    assert [rule.weights for rule in route] == [{"version-2": 100}, {"version-1": 90, "version-2": 10}]
+
+
+def test_what_a_stack_says_is_laid_over_the_sample_and_lists_are_replaced() -> None:
+    over = {
+        "versions": {"version-1": {"replicas": 2, "args": ["-text=hi"]}},
+        "route": [{"to": {"version-1": 99, "version-2": 1}}],
+    }
+    website = load({"samples": ["website"], "services": {"website": over}}).services["website"]
+
+    assert website.versions["version-1"].replicas == 2
+    assert website.versions["version-1"].args == ("-text=hi",), "lists are replaced, not merged"
+    assert website.versions["version-1"].image == "hashicorp/http-echo:1.0.0", "what is not said stays the sample's"
+    assert website.versions["version-2"].replicas == 1
+    assert len(website.route) == 1
+
+
+def test_a_version_that_is_null_is_taken_out_of_a_sample() -> None:
+    over = {"versions": {"version-2": None}, "route": [{"to": "version-1"}]}
+    website = load({"samples": ["website"], "services": {"website": over}}).services["website"]
+
+    assert list(website.versions) == ["version-1"]
+
+
+def test_names_namespaces_and_routes_are_filled_in() -> None:
+    one = {"hosts": ["a.example.com"], "versions": {"v1": {"image": "cart:1", "port": 8080}}}
+    cart = load({"services": {"cart": one}}).services["cart"]
+
+    assert cart.namespace == "cart"
+    assert cart.versions["v1"].name == "cart-v1"
+    assert [rule.weights for rule in cart.route] == [{"v1": 100}], "one version gets all requests"
+
+
+def test_a_version_is_ready_when_its_port_accepts_connections_unless_it_says_otherwise() -> None:
+    probed = {**TWO_VERSIONS["v1"], "readinessProbe": {"httpGet": {"path": "/health", "port": 8081}}}
+    one, other = (
+        load(shop(versions={"v1": TWO_VERSIONS["v1"], "v2": probed}, route=[{"to": {"v1": 50, "v2": 50}}]))
+        .services["shop"]
+        .versions.values()
+    )
+
+    assert one.readiness_probe.tcp_socket is not None
+    assert one.readiness_probe.tcp_socket.port == 8080
+    assert other.readiness_probe.tcp_socket is None
+    assert other.readiness_probe.http_get is not None
+    assert other.readiness_probe.http_get.port == 8081
+
+
+@pytest.mark.parametrize(
+    ("given_quantity", "read"),
+    [(1, "1"), (0.5, "0.5"), ("500m", "500m"), ("64Mi", "64Mi"), ("1e3", "1e3"), (".5", ".5")],
+)
+def test_quantities_may_be_numbers_as_in_kubernetes(given_quantity: object, read: str) -> None:
+    versions = {"v1": {**TWO_VERSIONS["v1"], "resources": {"limits": {"cpu": given_quantity}}}}
+
+    assert load(shop(versions=versions)).services["shop"].versions["v1"].resources.limits == {"cpu": read}
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "shop",
+        "shop:1",
+        "registry:5000/shop",
+        "docker.io/hashicorp/http-echo:1.0.0",
+        "ghcr.io/a/b/c_d--e:v1.2.3-rc.1",
+        "a@sha256:" + "0" * 64,
+    ],
+)
+def test_image_references_that_container_runtimes_read_are_taken(image: str) -> None:
+    versions = {"v1": {"image": image, "port": 8080}}
+
+    assert load(shop(versions=versions)).services["shop"].versions["v1"].image == image
+
+
+def test_paths_have_their_variables_and_home_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("CHARTS", "/srv/charts")
+    loaded = load({"cluster": {"kubeconfig": "~/.kube/other"}, "mesh": {"charts": "$CHARTS/istio"}})
+
+    assert loaded.cluster.kubeconfig == "/home/ann/.kube/other"
+    assert loaded.mesh.charts_folder == Path("/srv/charts/istio")
+    assert load({}).mesh.charts_folder is None, "the default is a repository"
+
+
+def test_keys_of_other_namespaces_are_left_alone() -> None:
+    assert load({"kubernetes:context": "x", "istio-canary:readyWithin": 20}).ready_within == 20
+
+
+def test_a_number_that_pulumi_put_into_quotes_is_a_number() -> None:
+    assert load({"istio-canary:readyWithin": "20"}).ready_within == 20, "`pulumi config set` writes it so"
+
+
+def test_pulumis_defaults_are_the_settings_own() -> None:
+    project = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())
+    declared = {key.removeprefix("istio-canary:"): entry["default"] for key, entry in project["config"].items()}
+
+    assert list(declared) == list(Settings.model_json_schema()["properties"]), "every key must be declared"
+    assert load(declared) == load({}), "Pulumi's defaults must not change what a stack means"
+    assert not [key for key, entry in project["config"].items() if "type" in entry], "Pulumi's check would come first"
+    as_text = {f"istio-canary:{key}": value if value == "" else str(value) for key, value in declared.items()}
+    assert load_runtime(as_text) == load({})
+
+
+def test_every_setting_has_a_description() -> None:
+    models = [
+        model
+        for module in (settings_model, settings_security, traffic.model, traffic.model.policy, traffic.model.locality)
+        for model in vars(module).values()
+        if isinstance(model, type) and issubclass(model, BaseModel)
+    ]
+    missing = [
+        f"{model.__name__}.{name}"
+        for model in models
+        for name, field in model.model_fields.items()
+        if not field.description
+    ]
+
+    assert len(models) > 10
+    assert missing == [], "editors show the description"
+
+
+def test_settings_are_immutable() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load({}).ready_within = 20
+
+
+def test_a_merged_block_is_no_key_that_stands_twice(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(
+        "config:\n  istio-canary:services:\n    a: &a\n      hosts: [a.b]\n      versions: {v: {image: x, port: 80}}\n"
+        "    b:\n      <<: *a\n      hosts: [b.b]\n"
+    )
+
+    assert load_stack_file(file).services["b"].hosts == ("b.b",)
+    assert read_stack_file(file).line(("services", "b", "hosts")) == 8
+
+
+def tried(values: dict[str, Any]) -> tuple[Settings | None, tuple[Problem, ...]]:
+    """The settings that `values` give, or what is wrong with them."""
+    try:
+        return load(values), ()
+    except SettingsError as error:
+        return None, error.problems
+
+
+def percentages(count: int) -> st.SearchStrategy[list[int]]:
+    """Positive whole numbers that sum to 100."""
+    cuts = st.lists(st.integers(1, 99), min_size=count - 1, max_size=count - 1, unique=True).map(sorted)
+    return cuts.map(lambda at: [high - low for low, high in zip([0, *at], [*at, 100], strict=True)])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 8).flatmap(percentages))
+def test_any_positive_weights_that_sum_to_100_load(weights: list[int]) -> None:
+    to = {f"v{index}": weight for index, weight in enumerate(weights)}
+    versions = dict.fromkeys(to, TWO_VERSIONS["v1"])
+    rule = load(shop(versions=versions, route=[{"to": to}])).services["shop"].route[0]
+
+    assert rule.weights == to
+    assert sum(rule.weights.values()) == 100
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-10, 120), min_size=1, max_size=4))
+def test_weights_sum_to_100_after_load_or_do_not_load(weights: list[int]) -> None:
+    to = {f"v{index}": weight for index, weight in enumerate(weights)}
+    versions = dict.fromkeys(to, TWO_VERSIONS["v1"])
+    fits = sum(weights) == 100 and all(0 <= weight <= 100 for weight in weights)
+    loaded, problems = tried(shop(versions=versions, route=[{"to": to}]))
+
+    assert (loaded is not None) == fits, f"{to} with {problems}"
+    assert all("route[0].to" in problem.path for problem in problems)
+    if loaded is not None:
+        assert sum(loaded.services["shop"].route[0].weights.values()) == 100
+
+
+WORDS = st.sampled_from(
+    [
+        *("cluster", "mesh", "samples", "services", "website", "versions", "route", "match", "to", "headers", "hosts"),
+        *("uri", "exact", "regex", "present", "secure", "version-1", "resources", "limits", "requests", "cpu", "name"),
+        *("namespace", "values", "istiod", "gateway", "withoutHeaders", "env", "port", "image", "gatewayPort", "1e3"),
+        *("securityContext", "capabilities", "add", "minReadySeconds", "readyWithin", "install", "mtls"),
+        *("gateways", "servers", "tls", "namespaces", "egress", "authorization", "allow", "jwt", "trafficPolicy"),
+        *("redirect", "retries", "timeout", "fault", "mirrors", "sticky", "portLevelMtls", "mesh", "port", "website"),
+    ]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=3) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(WORDS | st.text(max_size=4), VALUES, max_size=4))
+def test_load_never_fails_but_with_settings_problems(values: dict[str, Any]) -> None:
+    loaded, problems = tried(values)
+
+    assert (loaded is None) == bool(problems)
+    assert all(str(problem) for problem in problems)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SCALARS | VALUES, st.sampled_from(list(ServiceSettings.model_json_schema()["properties"])))
+def test_one_malformed_key_of_a_service_never_fails_otherwise(value: Any, key: str) -> None:
+    loaded, problems = tried({**shop(**{key: value}), "samples": ["website"]})
+
+    assert (loaded is None) == bool(problems)

@@ -1,0 +1,120 @@
+"""What may be meant, and may surprise, is said beside a change and stands in the way of none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pulumi
+import pytest
+from pulumi.runtime import set_all_config
+
+from stacks.program import settings_of_stack
+from stacks.settings.loading import load_stack_file, warnings
+from stacks.settings.stack_file import read_stack_file
+from tests.unit.problems import HERE, HOSTS, ONE, ROUTE, SHOP, Case, config, doing, routed, service
+
+QA = "{headers: {qa: {exact: canary-test}}}"
+ADMIN = "{uri: {prefix: /admin}}"
+FIRST = f"{ROUTE}[0]"
+REDIRECTS = "{port: 80, hosts: ['*.example.com'], tls: {httpsRedirect: true}}"
+
+CASES = [
+    Case("rules with requests in common",
+         routed(f"- {{match: [{QA}], to: v2}}\n- {{match: [{ADMIN}], to: v1}} {HERE}\n- to: {{v1: 50, v2: 50}}\n"),
+         f"{ROUTE}[1]", ("requests that meet istio-canary:services.shop.route[0] too",
+                         "GET /admin with qa: canary-test", "nothing, if that is meant")),
+    Case("rules that compare the same header",
+         routed("- {match: [{headers: {agent: {regex: '.*Firefox.*'}}}], to: v2}\n"
+                f"- {{match: [{{headers: {{agent: {{regex: '.*Mobile.*'}}}}}}], to: v1}} {HERE}\n- to: v1\n"),
+         f"{ROUTE}[1]", ("with agent: ", "Firefox", "Mobile")),
+    Case("a cohort before many paths is told once",
+         routed(f"- {{match: [{QA}], to: v2}}\n- {{match: [{ADMIN}], to: v1}} {HERE}\n"
+                "- {match: [{uri: {prefix: /shop}}], to: v1}\n- {match: [{uri: {prefix: /x}}], to: v1}\n- to: v1\n"),
+         f"{ROUTE}[1]", ("for example GET /admin",)),
+    Case("a delay as long as the timeout", doing("timeout: 2s, fault: {delay: {fixedDelay: 3s}}"),
+         f"{FIRST}.fault.delay.fixedDelay", ("does not count into the timeout of 2s",)),
+    Case("a fault that never happens", doing("fault: {abort: {httpStatus: 503, percentage: {value: 0}}}"),
+         f"{FIRST}.fault.abort.percentage", ("never happens",)),
+    Case("a rewrite that leaves two slashes",
+         routed(f"- {{match: [{{uri: {{prefix: /shop}}}}], to: v2, rewrite: {{uri: /}}}} {HERE}\n- to: v1\n"),
+         f"{FIRST}.rewrite.uri", ("/shop/x would become //x", "{prefix: /shop/}")),
+    Case("a rewrite that glues words together",
+         routed(f"- {{to: {{v1: 50, v2: 50}}, rewrite: {{uri: /new}}}} {HERE}\n"),
+         f"{FIRST}.rewrite.uri", ("/x would become /newx", "write uri: /new/")),
+    Case("a service that nobody may call",
+         config(f"mesh: {{denyByDefault: true}}\nservices:\n  shop: {HERE}\n    {HOSTS}    {ONE}"), SHOP,
+         ("answered with 403, as istio-canary:mesh.denyByDefault says",)),
+    Case("a service of a closed namespace",
+         service(f"{HOSTS}{ONE}").replace("shop:\n", f"shop: {HERE}\n", 1)
+         + "  istio-canary:namespaces: {shop: {denyByDefault: true}}\n", SHOP,
+         ("istio-canary:namespaces.shop.denyByDefault says",)),
+    Case("a redirect to HTTPS that nobody speaks",
+         config(f"gateways:\n  public:\n    servers: [{REDIRECTS}] {HERE}"),
+         "istio-canary:gateways.public.servers[0].tls.httpsRedirect", ("no server speaks that at port 443",)),
+]  # fmt: skip
+
+MEANT = {
+    "rules that exclude each other": routed(
+        f"- {{match: [{QA}], to: v2}}\n"
+        "- {match: [{uri: {prefix: /admin}, withoutHeaders: {qa: {exact: canary-test}}}], to: v1}\n- to: v1\n"
+    ),
+    "an exception before its rule": routed(
+        "- {match: [{uri: {exact: /admin/new}}], to: v2}\n- {match: [{uri: {prefix: /admin}}], to: v1}\n- to: v2\n"
+    ),
+    "rules that lead to the same version": routed(
+        f"- {{match: [{QA}], to: v2}}\n- {{match: [{ADMIN}], to: v2}}\n- to: v1\n"
+    ),
+    "a rewrite from slash to slash": routed(
+        "- {match: [{uri: {prefix: /shop/}}, {uri: {exact: /shop}}], to: v2, rewrite: {uri: /}}\n- to: v1\n"
+    ),
+    "a service with an allowance": config(
+        f"mesh: {{denyByDefault: true}}\nservices:\n  shop:\n    {HOSTS}    {ONE}    authorization: {{allow: [{{}}]}}"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_may_surprise_is_said_with_its_line_and_path(case: Case, tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(case.text)
+    line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
+
+    (warning,) = warnings(load_stack_file(file), read_stack_file(file))
+
+    assert (warning.file, warning.line, warning.path) == ("Pulumi.dev.yaml", line, case.path)
+    for words in case.words:
+        assert words in str(warning), f"{words!r} is not said in:\n{warning}"
+    assert warning.allowed
+    assert warning.fix
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_what_is_plainly_meant_is_not_warned_of(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(MEANT[name])
+
+    assert warnings(load_stack_file(file), read_stack_file(file)) == ()
+
+
+def test_what_a_sample_says_is_named_as_the_samples(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text("config:\n  istio-canary:samples: [website]\n  istio-canary:mesh: {denyByDefault: true}\n")
+
+    (warning,) = warnings(load_stack_file(file), read_stack_file(file))
+
+    assert warning.place == "from sample website"
+
+
+def test_the_engine_is_told_of_what_may_surprise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[str] = []
+    (tmp_path / "Pulumi.dev.yaml").write_text(CASES[0].text)
+    values = read_stack_file(tmp_path / "Pulumi.dev.yaml").values
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "dev")
+    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    set_all_config({f"istio-canary:{key}": json.dumps(value) for key, value in values.items()})
+
+    settings_of_stack(tmp_path)
+
+    assert len(told) == 1, "`pulumi up` and `canary up` show the program's warnings"
+    assert told[0].startswith("Pulumi.dev.yaml:10: ")
