@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.base import Component
-from components.waiting import once
+from components.waiting import after_wait
 from traffic import render
 from traffic.model import RouteTable, own_gateway
 
@@ -24,7 +24,7 @@ class CanaryRoutingArgs:
     service's own is for the pods that `gateway_selector` names. With `version_header`, that response header names the
     version that served.
 
-    `until_let_go` waits until no Envoy uses the subsets that go, `until_known` until every Envoy knows the versions
+    `until_unused` returns once no Envoy uses the subsets that go, `until_known` once every Envoy knows the versions
     that come; None where nothing goes or comes.
     """
 
@@ -34,7 +34,7 @@ class CanaryRoutingArgs:
     gateway_namespace: str
     gateway_selector: Mapping[str, str]
     version_header: str | None = None
-    until_let_go: Callable[[], None] | None = None
+    until_unused: Callable[[], None] | None = None
     until_known: Callable[[], None] | None = None
 
 
@@ -47,7 +47,7 @@ class CanaryRouting(Component):
     before a VirtualService names them (Istio: "Traffic Management Best Practices"), and every Envoy knows pods of them,
     so that no request is answered with 503 for a subset that Envoy does not know yet.
 
-    Raises (as an error of the engine) what `until_let_go` and `until_known` raise.
+    Raises (as an error of the engine) what `until_unused` and `until_known` raise.
     """
 
     gateway: pulumi.Output[str | None]
@@ -62,7 +62,9 @@ class CanaryRouting(Component):
     """The VirtualServices: what they no longer use may go after them."""
 
     def __init__(self, name: str, args: CanaryRoutingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, opts)
+        super().__init__(
+            "istio-canary:index:CanaryRouting", name, opts, formerly="istio-canary:canary_routing:CanaryRouting"
+        )
         gateways = self._gateways(name, args)
         self.subsets = destination_rule = self._destination_rule(name, args)
         virtual_services = self._virtual_services(name, args, after=[*gateways, destination_rule])
@@ -88,8 +90,9 @@ class CanaryRouting(Component):
         return [self._object(f"{name}-gateway", args, "Gateway", own_gateway(args.service), spec)]
 
     def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> k8s.apiextensions.CustomResource:
-        spec = once(args.until_let_go, render.destination_rule(args.service, args.routes[args.service]))
-        return self._object(f"{name}-destination-rule", args, "DestinationRule", args.service, spec)
+        spec = render.destination_rule(args.service, args.routes[args.service])
+        hooks = after_wait(f"{name}: no Envoy uses the subsets that go", args.until_unused)
+        return self._object(f"{name}-destination-rule", args, "DestinationRule", args.service, spec, hooks=hooks)
 
     def _virtual_services(
         self, name: str, args: CanaryRoutingArgs, after: list[pulumi.Resource]
@@ -97,14 +100,16 @@ class CanaryRouting(Component):
         specs = render.virtual_services(
             args.routes, args.service, gateway_namespace=args.gateway_namespace, version_header=args.version_header
         )
+        hooks = after_wait(f"{name}: every Envoy knows the versions that come", args.until_known)
         return [
             self._object(
                 f"{name}{object_name.removeprefix(args.service)}-virtual-service",
                 args,
                 "VirtualService",
                 object_name,
-                once(args.until_known, spec, *after),
+                spec,
                 depends_on=after,
+                hooks=hooks,
             )
             for object_name, spec in specs.items()
         ]
@@ -115,7 +120,7 @@ class CanaryRouting(Component):
         args: CanaryRoutingArgs,
         kind: str,
         object_name: str,
-        spec: pulumi.Input[render.Spec],
+        spec: render.Spec,
         **options: object,
     ) -> k8s.apiextensions.CustomResource:
         return k8s.apiextensions.CustomResource(

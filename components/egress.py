@@ -32,7 +32,7 @@ class Egress(Component):
     """The ServiceEntries, each as `<namespace>/<name>`."""
 
     def __init__(self, name: str, args: EgressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, opts)
+        super().__init__("istio-canary:index:Egress", name, opts, formerly="istio-canary:egress:Egress")
         entries = [self._service_entry(name, args, external) for external in args.external_services]
 
         self.service_entries = pulumi.Output.all(*(entry.id for entry in entries))

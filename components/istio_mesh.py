@@ -83,7 +83,7 @@ class IstioMesh(Component):
     """istiod: what needs Istio's CRDs or its sidecar depends on it."""
 
     def __init__(self, name: str, args: IstioMeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, opts)
+        super().__init__("istio-canary:index:IstioMesh", name, opts, formerly="istio-canary:istio_mesh:IstioMesh")
         base = self._base(name, args)
         self.control_plane = self._istiod(name, args, after=base)
         self._peer_authentication(name, args)

@@ -38,7 +38,7 @@ class Namespace(Component):
     """Name of the namespace, known once it exists."""
 
     def __init__(self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, opts)
+        super().__init__("istio-canary:index:Namespace", name, opts, formerly="istio-canary:namespace:Namespace")
         self.namespace_name = self._adopted(name, args) if args.adopt else self._created(name, args)
         self.register_outputs({"namespace_name": self.namespace_name})
 

@@ -45,7 +45,12 @@ class SecurityPolicies(Component):
     """The policies, each as `<namespace>/<name>`."""
 
     def __init__(self, name: str, args: SecurityPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, opts)
+        super().__init__(
+            "istio-canary:index:SecurityPolicies",
+            name,
+            opts,
+            formerly="istio-canary:security_policies:SecurityPolicies",
+        )
         policies = [
             *self._peer_authentication(name, args),
             *self._request_authentication(name, args),

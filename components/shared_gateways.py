@@ -33,7 +33,9 @@ class SharedGateways(Component):
     """The Gateways, each as `<namespace>/<name>`."""
 
     def __init__(self, name: str, args: SharedGatewaysArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, opts)
+        super().__init__(
+            "istio-canary:index:SharedGateways", name, opts, formerly="istio-canary:shared_gateways:SharedGateways"
+        )
         gateways = [self._gateway(args, gateway) for gateway in args.gateways]
 
         self.gateways = pulumi.Output.all(*(gateway.id for gateway in gateways))

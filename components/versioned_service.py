@@ -11,7 +11,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.base import Component
-from components.waiting import once
+from components.waiting import after_wait
 
 PORT_NAME = "http"
 """Name of the Service's and the containers' port: Istio reads the protocol from it (Istio: "Protocol Selection")."""
@@ -52,7 +52,7 @@ class VersionedServiceArgs:
     """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
 
     `speaks_tls` says that the pods end TLS by themselves, which their sidecars have to let through. `idle` names the
-    versions that no route sends requests to: `deploy_idle` builds these.
+    versions that no route sends requests to: `complete` builds these.
     """
 
     service: str
@@ -71,8 +71,8 @@ class VersionedService(Component):
     (Kubernetes: "Container Lifecycle Hooks", sleep). A ConfigMap is immutable and named by its content: a new content
     is a new ConfigMap, the pods roll over to it, and the old one goes last, so that no pod starts without its files.
 
-    A version that the routes no longer use may shrink only after the routes were changed: the idle versions are built
-    by `deploy_idle`, once the routing is there.
+    A version that the routes no longer use may shrink only after the routes were changed: once the routing is there,
+    `complete` builds the idle versions, and the component is complete.
 
     Raises (as an error of the engine) when a Deployment is not ready within `ready_within`.
     """
@@ -80,35 +80,40 @@ class VersionedService(Component):
     service_name: pulumi.Output[str]
     """Name of the Service, once all versions are ready."""
     deployment_names: pulumi.Output[dict[str, str]]
-    """Name of the Deployment of each version."""
+    """Name of the Deployment of each version; set by `complete`."""
     serving: Sequence[pulumi.Resource]
     """The Service and the Deployments that requests are sent to: routes come after these."""
 
     def __init__(self, name: str, args: VersionedServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, opts)
+        super().__init__(
+            "istio-canary:index:VersionedService",
+            name,
+            opts,
+            formerly="istio-canary:versioned_service:VersionedService",
+        )
         self._name, self._args = name, args
         self._account = self._service_account(name, args)
         service = self._service(name, args)
-        serving = {version: self._deployment(version) for version in args.versions if version not in args.idle}
+        self._deployments = {
+            version: self._deployment(version) for version in args.versions if version not in args.idle
+        }
 
-        self.serving = [service, *serving.values()]
+        self.serving = [service, *self._deployments.values()]
         self.service_name = service.metadata.name
-        self.deployment_names = pulumi.Output.all(
-            **{
-                version: serving[version].metadata.name if version in serving else settings.name
-                for version, settings in args.versions.items()
-            }
-        )
-        self.register_outputs({"service_name": self.service_name, "deployment_names": self.deployment_names})
 
-    def deploy_idle(self, routes: Sequence[pulumi.Resource], until_let_go: Callable[[], None] | None) -> None:
-        """Build the Deployments of the idle versions after `routes`, and after `until_let_go` has returned.
+    def complete(self, routes: Sequence[pulumi.Resource], until_unused: Callable[[], None] | None) -> None:
+        """Build what comes after `routes`, the Deployments of the idle versions, and register the outputs.
 
-        `until_let_go` waits until no Envoy sends them requests; None where none did.
+        `until_unused` returns once no Envoy sends requests to the idle versions: before that, no pod of them is taken
+        away. None where none of them gets requests.
         """
         for version in self._args.versions:
             if version in self._args.idle:
-                self._deployment(version, routes, until_let_go)
+                self._deployments[version] = self._deployment(version, routes, until_unused)
+        self.deployment_names = pulumi.Output.all(
+            **{version: self._deployments[version].metadata.name for version in self._args.versions}
+        )
+        self.register_outputs({"service_name": self.service_name, "deployment_names": self.deployment_names})
 
     def _service_account(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.ServiceAccount:
         return k8s.core.v1.ServiceAccount(
@@ -153,7 +158,7 @@ class VersionedService(Component):
             name,
             metadata=_metadata(version.name, args, labels=labels),
             spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=once(wait, version.replicas, *after),
+                replicas=version.replicas,
                 min_ready_seconds=version.min_ready_seconds,
                 progress_deadline_seconds=max(PROGRESS_DEADLINE, args.ready_within),
                 strategy=version.strategy,
@@ -171,6 +176,7 @@ class VersionedService(Component):
             ),
             opts=self._child(
                 depends_on=list(after),
+                hooks=after_wait(f"{name}: no Envoy sends requests to it", wait),
                 custom_timeouts=pulumi.CustomTimeouts(create=ready_within, update=ready_within),
             ),
         )

@@ -1,28 +1,25 @@
-"""Waiting for something outside Pulumi between two resources."""
+"""Waiting for something outside Pulumi before a resource is written, as the engine's own resource hooks."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
 
 import pulumi
 
-T = TypeVar("T")
 
+def after_wait(name: str, wait: Callable[[], None] | None) -> pulumi.ResourceHookBinding | None:
+    """Return hooks by which a resource is created or updated only after `wait` has returned; none without `wait`.
 
-def once(wait: Callable[[], None] | None, value: pulumi.Input[T], *after: pulumi.Resource) -> pulumi.Input[T]:
-    """Return `value`, known once the resources `after` are made and `wait` has returned.
-
-    Nothing is waited for in a preview, so that it shows the values. What `wait` raises fails the resource that
-    `value` belongs to, and with it the run.
+    `name` is unique in the program. The engine waits only where it has something to create or to update, and never in
+    a preview; what `wait` raises fails the operation, and with it the run (Pulumi: "Resource hooks"). There is no such
+    hook for a deletion: a stack with one cannot be destroyed by plain `pulumi destroy`.
     """
-    if wait is None or pulumi.runtime.is_dry_run():
-        return value
+    if wait is None:
+        return None
 
-    async def waited(values: list[object]) -> T:
+    async def waited(_: pulumi.ResourceHookArgs) -> None:
         await asyncio.to_thread(wait)
-        known: T = values[0]  # type: ignore[assignment]  # Output.all forgets the types
-        return known
 
-    return pulumi.Output.all(value, *(resource.urn for resource in after)).apply(waited)
+    hook = pulumi.ResourceHook(name, waited)
+    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATE_ROOT = Path("/var/lib/istio-canary")
-TOOLS = STATE_ROOT / "bin"  # links to pulumi and kubectl for people and for `canary`
+TOOLS = STATE_ROOT / "bin"  # a link to kubectl, for people
 DEFAULT_NAME = "sandbox"
 GATEWAY_NODE_PORT = 30080
 MAX_SANDBOXES = 16

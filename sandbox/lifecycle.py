@@ -19,17 +19,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox import addons, namespaces
+from sandbox import addons, namespaces, pulumi_home
 from sandbox.build import Built, ensure_built
 from sandbox.certificates import ensure_certificates
 from sandbox.daemons import Daemon, daemons
 from sandbox.layout import STATE_ROOT, TOOLS, Layout, layout
 from sandbox.progress import Progress
+from sandbox.pulumi_home import replace_link
 from sandbox.supervision import DaemonState, Supervisor, write_configuration
 
 _POLL = 0.1
 _SETTLE_SECONDS = 90
-_TOOLS = ("pulumi", "kubectl")
 
 
 class SandboxError(RuntimeError):
@@ -157,24 +157,16 @@ def _prepare(here: Layout, built: Built) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (here.root / "index").write_text(str(here.index))
     ensure_certificates(here)
-    _link(here.charts, built.charts)
+    replace_link(here.charts, built.charts)
     TOOLS.mkdir(exist_ok=True)
-    for tool in _TOOLS:
-        _link(TOOLS / tool, built.binary(tool))
-
-
-def _link(link: Path, target: Path) -> None:
-    if link.is_symlink() and link.readlink() == target:
-        return
-    temporary = link.with_name(link.name + ".new")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
+    replace_link(TOOLS / "kubectl", built.binary("kubectl"))
+    pulumi_home.install(built)
 
 
 def _remove_tools() -> None:
     if not names():
         shutil.rmtree(TOOLS, ignore_errors=True)
+        pulumi_home.uninstall()
 
 
 def _now() -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -16,11 +16,11 @@ from components.namespace import Namespace, NamespaceArgs
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
-from kube.kubeconfig import ClusterUnreachableError
+from components.workload_args import args_of, deployment_strategy, security_context
 from rollout.plan import plans
-from rollout.proxy_sync import ProxiesForbiddenError, ProxiesLagError, ProxySync
+from rollout.proxy_sync import ProxySync
 from stacks.cluster_facts import ClusterFacts, namespaces_of
-from stacks.settings.model import ServiceSettings, Settings, Strategy, StrategyType, VersionSettings
+from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
 from traffic.fields import Model
 from traffic.graph import all_targets, called_by, called_first, callers_of
@@ -32,8 +32,6 @@ from traffic.model import (
     gateway_selector,
     version_label,
 )
-
-T = TypeVar("T")
 
 
 class Environment:
@@ -66,7 +64,7 @@ class Environment:
         for name in called_first(settings.services):
             self._routings[name] = self._build_routing(name, after=gateways)
         for name, callers in callers_of(settings.services).items():
-            self._build_idle_versions(name, callers)
+            self._complete_service(name, callers)
 
         self.outputs = {"gateway": self._gateway(), "services": self._outputs_of_services()}
 
@@ -250,17 +248,17 @@ class Environment:
                 gateway_namespace=mesh.gateway.namespace,
                 gateway_selector=gateway_selector(mesh.gateway.name),
                 version_header=self._settings.version_header,
-                until_let_go=until(self._proxies.until_unused, plan.leaving),
+                until_unused=until(self._proxies.until_unused, plan.leaving),
                 until_known=until(partial(self._proxies.until_known, caller=name), plan.entering),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
 
-    def _build_idle_versions(self, name: str, callers: Sequence[str]) -> None:
+    def _complete_service(self, name: str, callers: Sequence[str]) -> None:
         """After the routes: versions that get no requests any more keep their pods until no Envoy sends them any."""
         routes = [route for caller in (name, *callers) for route in self._routings[caller].routes]
         wait = until(self._proxies.until_unused, self._plans[name].ceasing)
-        self._services[name].deploy_idle(routes, wait)
+        self._services[name].complete(routes, wait)
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
         """A namespace of the stack once it is there; one of somebody else's mesh is there already."""
@@ -293,13 +291,7 @@ class Environment:
 def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target]) -> Callable[[], None] | None:
     """Return `wait` for `targets`, and None where there are none: then nobody has to be asked."""
 
-    def waited() -> None:
-        try:
-            wait(targets)
-        except (ProxiesForbiddenError, ProxiesLagError, ClusterUnreachableError) as error:
-            raise pulumi.RunError(str(error)) from None
-
-    return waited if targets else None
+    return partial(wait, targets) if targets else None
 
 
 def replicas_of(settings: Settings) -> dict[Target, int]:
@@ -322,10 +314,12 @@ def version_args(service: str, version: str, settings: VersionSettings) -> Versi
         command=settings.command,
         args=settings.args,
         env=settings.env,
-        resources=_said(settings.resources, k8s.core.v1.ResourceRequirementsArgs),
-        readiness_probe=_said(settings.readiness_probe, k8s.core.v1.ProbeArgs),
-        liveness_probe=_said(settings.liveness_probe, k8s.core.v1.ProbeArgs),
-        strategy=_strategy(settings.strategy),
+        resources=args_of(k8s.core.v1.ResourceRequirementsArgs, _explicit_fields(settings.resources)),
+        readiness_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.readiness_probe)),
+        liveness_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.liveness_probe)),
+        strategy=deployment_strategy(
+            settings.strategy.type.value, settings.strategy.max_surge, settings.strategy.max_unavailable
+        ),
         security_context=_security_context(settings.security_context),
         min_ready_seconds=settings.min_ready_seconds or None,
         termination_grace_period_seconds=settings.termination_grace_period_seconds,
@@ -335,37 +329,14 @@ def version_args(service: str, version: str, settings: VersionSettings) -> Versi
     )
 
 
-def _said(settings: Model | None, args: Callable[..., T]) -> T | None:
-    """Return Kubernetes' `args` with what the settings say, and None where they say nothing.
-
-    The fields have the same names. Defaults are Kubernetes' own and left out: it drops empty and zero values from its
-    objects, and an update would find a difference for ever.
-    """
-    said = settings.model_dump(by_alias=False, exclude_defaults=True) if settings else {}
-    return args(**said) if said else None
+def _explicit_fields(settings: Model | None) -> dict[str, Any]:
+    return settings.model_dump(by_alias=False, exclude_defaults=True) if settings else {}
 
 
 def _security_context(context: SecurityContext) -> k8s.core.v1.SecurityContextArgs:
-    """Return all of it: the defaults are ours, not Kubernetes'.
-
-    It keeps 0 and false of these fields, which are pointers in its API, and drops empty lists alone.
-    """
-    add, drop = list(context.capabilities.add), list(context.capabilities.drop)
-    return k8s.core.v1.SecurityContextArgs(
-        run_as_user=context.run_as_user,
-        run_as_group=context.run_as_group,
-        run_as_non_root=context.run_as_non_root,
-        read_only_root_filesystem=context.read_only_root_filesystem,
-        allow_privilege_escalation=context.allow_privilege_escalation,
-        capabilities=k8s.core.v1.CapabilitiesArgs(add=add or None, drop=drop or None) if add or drop else None,
-        seccomp_profile=k8s.core.v1.SeccompProfileArgs(type=context.seccomp_profile.type.value),
+    return security_context(
+        add=context.capabilities.add,
+        drop=context.capabilities.drop,
+        seccomp_profile=context.seccomp_profile.type.value,
+        **context.model_dump(by_alias=False, exclude={"capabilities", "seccomp_profile"}),
     )
-
-
-def _strategy(strategy: Strategy) -> k8s.apps.v1.DeploymentStrategyArgs:
-    if strategy.type is StrategyType.RECREATE:
-        return k8s.apps.v1.DeploymentStrategyArgs(type=strategy.type.value)
-    rolling_update = k8s.apps.v1.RollingUpdateDeploymentArgs(
-        max_surge=strategy.max_surge, max_unavailable=strategy.max_unavailable
-    )
-    return k8s.apps.v1.DeploymentStrategyArgs(type=strategy.type.value, rolling_update=rolling_update)

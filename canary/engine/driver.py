@@ -22,11 +22,15 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from canary.engine.events import Diagnostic, Record, ResourceStep
 from canary.engine.local_backend import own_state
 from canary.engine.toolchain import Toolchain
 from canary.project import Project
+
+if TYPE_CHECKING:
+    from stacks.settings.loading import StackSettings
 
 POLL_SECONDS = 0.02
 OWNER = "ISTIO_CANARY_PID"
@@ -90,11 +94,14 @@ Say = Callable[[str], None]
 class Engine:
     """The engine for one stack of a project."""
 
-    def __init__(self, project: Project, stack: str, toolchain: Toolchain, say: Say) -> None:
+    def __init__(
+        self, project: Project, stack: str, toolchain: Toolchain, say: Say, loaded: StackSettings | None = None
+    ) -> None:
         self.project = project
         self.stack = stack
         self._toolchain = toolchain
         self._say = say
+        self._loaded = loaded
         self._own = own_state(project, stack, toolchain.home) if toolchain.home else None
         self._env = {
             **toolchain.env,
@@ -112,7 +119,7 @@ class Engine:
 
         begin = time.monotonic()
         record = Record()
-        program = Program(self.project.root, partial(self._check, operation, record))
+        program = Program(self.project.root, partial(self._check, operation, record), self._loaded)
         os.chdir(self.project.root)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="canary-")))

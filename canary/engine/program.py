@@ -7,7 +7,6 @@ each run: about a second more on two cores. Here the engine starts at once, and 
 
 from __future__ import annotations
 
-import pkgutil
 import runpy
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,29 +15,26 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import grpc
 
+if TYPE_CHECKING:
+    from stacks.settings.loading import StackSettings
+
 Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
-NEEDED = (
-    "stacks.environment:Environment",
-    "stacks.cluster_facts:look_at_cluster",
-    "lightkube.resources.core_v1:Namespace",
-    "pulumi_kubernetes.core.v1:Service",
-    "pulumi_kubernetes.apps.v1:Deployment",
-    "pulumi_kubernetes.helm.v3:Release",
-    "pulumi_kubernetes.apiextensions:CustomResource",
-)
-"""What the program uses: loaded while the engine starts."""
 
 
 @dataclass
 class Program:
-    """Runs `__main__.py` of the project in `root`, after `check`; `failure` is what they raised, if anything."""
+    """Runs `__main__.py` of the project in `root`, after `check`; `failure` is what they raised, if anything.
+
+    With `settings` the program takes these instead of reading the stack's file a second time.
+    """
 
     root: Path
     check: Callable[[], None] = lambda: None
+    settings: StackSettings | None = None
     failure: BaseException | None = field(default=None)
     loaded: Event = field(default_factory=Event)
 
@@ -47,10 +43,22 @@ class Program:
         try:
             self.check()
             self.loaded.wait()
+            _hand_over(self.settings)
             runpy.run_path(str(self.root / "__main__.py"), run_name="__main__")
+        except SystemExit as end:  # the program has said why
+            self.failure = end.__context__
+            raise RuntimeError(str(end.__context__)) from None
         except BaseException as error:
             self.failure = error
             raise
+
+
+def _hand_over(settings: StackSettings | None) -> None:
+    """Spare the program reading and checking the stack's file again; with an ESC environment, Pulumi knows more."""
+    from stacks import program
+
+    if settings is not None and settings.source is not None and not settings.source.has_environment:
+        program.loaded.set(settings)
 
 
 @contextmanager
@@ -78,11 +86,24 @@ def _load(program: Program, language: Future[Handler], runs: bool) -> None:
         language.set_result(_language_server(program))
     except Exception as error:  # noqa: BLE001 - it is raised where the result is wanted
         language.set_exception(error)
-    for name in NEEDED if runs else ():
-        # Whatever is wrong with a module, the program meets it again and says so in its place.
+    if runs:
+        # Whatever is wrong with a module, the program meets it again and reports it.
         with suppress(Exception):
-            pkgutil.resolve_name(name)
+            _what_the_program_imports()
     program.loaded.set()
+
+
+def _what_the_program_imports() -> tuple[object, ...]:
+    """It takes a good second, in which the engine starts."""
+    from lightkube.resources.core_v1 import Namespace
+    from pulumi_kubernetes.apiextensions import CustomResource
+    from pulumi_kubernetes.apps.v1 import Deployment
+    from pulumi_kubernetes.core.v1 import Service
+    from pulumi_kubernetes.helm.v3 import Release
+
+    from stacks import cluster_facts, environment, program
+
+    return Namespace, CustomResource, Deployment, Service, Release, cluster_facts, environment, program
 
 
 def _language_server(program: Program) -> Handler:

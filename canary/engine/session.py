@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 from canary.command_error import CommandError
 from canary.engine.driver import Engine, Operation, Outcome
 from canary.engine.engine_errors import failure_of, locked, stack_is_missing
+from canary.engine.kubernetes_provider import provider_line
 from canary.engine.locks import Lock, locks_in, wait_for_end
-from canary.engine.toolchain import find_toolchain
+from canary.engine.toolchain import find_toolchain, pulumi_home
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
 from canary.ui import Ui
@@ -20,6 +21,7 @@ from canary.ui import Ui
 if TYPE_CHECKING:
     from canary.engine.events import Diagnostic, ResourceStep
     from canary.engine.recovery import Cluster
+    from stacks.settings.loading import StackSettings
     from stacks.settings.model import Settings
 
 T = TypeVar("T")
@@ -38,15 +40,20 @@ class Session:
     ui: Ui
     project: Project
     stack: str
-    settings: Settings
+    loaded: StackSettings
+
+    @property
+    def settings(self) -> Settings:
+        """The stack's settings."""
+        return self.loaded.settings
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine for the stack; what is special about it is said once."""
-        toolchain = find_toolchain(self.project, self.settings)
-        for note in toolchain.notes:
+        """The engine for the stack; where its state lies and which provider it uses is said once."""
+        toolchain = find_toolchain(self.project)
+        for note in (*toolchain.notes, provider_line(toolchain.env, pulumi_home(toolchain.env))):
             self.ui.note(note)
-        return Engine(self.project, self.stack, toolchain, self.ui.note)
+        return Engine(self.project, self.stack, toolchain, self.ui.note, self.loaded)
 
     def run(self, operation: Operation) -> Outcome:
         """Run `operation` and return how it ended, successfully or not.
@@ -155,16 +162,16 @@ class Session:
 
 def open_session(ui: Ui, stack: str | None) -> Session:
     """Return the session for `stack`; raises CommandError with every problem of its settings."""
-    from stacks.settings.loading import load_stack_file
+    from stacks.settings.loading import load_stack
     from stacks.settings.problems import SettingsError
 
     project = find_project()
     name = choose_stack(project, stack, lambda: selected_stack(project))
     try:
-        settings = load_stack_file(project.stack_file(name))
+        loaded = load_stack(project.stack_file(name))
     except SettingsError as error:
         raise CommandError(str(error), ExitCode.CONFIG) from None
-    return Session(ui, project, name, settings)
+    return Session(ui, project, name, loaded)
 
 
 def selected_stack(project: Project) -> str | None:

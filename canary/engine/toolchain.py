@@ -1,30 +1,17 @@
-"""What the engine needs on this machine: the pulumi binary, a backend for the state, the Kubernetes provider."""
+"""What the engine needs on this machine: the pulumi binary, and a backend for the state."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.project import Project
-
-if TYPE_CHECKING:
-    from stacks.settings.model import Settings
-
-SANDBOX_STATE = Path("/var/lib/istio-canary")
-SANDBOX_TOOLS = SANDBOX_STATE / "bin"
-SANDBOX_CONTEXT = re.compile(r"istio-canary-[a-z0-9-]+")
-"""Context that `canary sandbox up` writes, by the sandbox's name."""
-STAND_IN = Path(__file__).resolve().parent.parent / "sandbox" / "provider" / "bin"
-PLUGIN = "pulumi-resource-kubernetes"
 
 
 @dataclass(frozen=True)
@@ -37,20 +24,19 @@ class Toolchain:
     notes: tuple[str, ...] = field(default=())
 
 
-def find_toolchain(project: Project, settings: Settings | None = None) -> Toolchain:
+def find_toolchain(project: Project) -> Toolchain:
     """Return the toolchain for `project`.
 
     The state lives where Pulumi looks for it: $PULUMI_BACKEND_URL, else `backend` of Pulumi.yaml, else where
     `pulumi login` went. Without any of them it lives in a folder of our own.
-    With `settings` of the sandbox's cluster, its stand-in provider is used where the official one is not installed.
     """
     env = dict(os.environ)
     env["PULUMI_SKIP_UPDATE_CHECK"] = "true"
-    env["PATH"] = os.pathsep.join(part for part in (env.get("PATH", ""), str(SANDBOX_TOOLS)) if part)
-    pulumi = shutil.which("pulumi", path=env["PATH"])
+    home_of_pulumi = pulumi_home(env) / "bin"
+    pulumi = shutil.which("pulumi") or shutil.which("pulumi", path=home_of_pulumi)
     if pulumi is None:
         raise CommandError(
-            "the pulumi command is neither on PATH nor among the sandbox's tools",
+            f"the pulumi command is neither on PATH nor in {home_of_pulumi}, where Pulumi's installer puts it",
             ExitCode.CONFIG,
             fix="install it (https://www.pulumi.com/docs/install/), or `canary sandbox up` builds it",
         )
@@ -61,13 +47,6 @@ def find_toolchain(project: Project, settings: Settings | None = None) -> Toolch
         notes.append(f"Pulumi is logged in nowhere: the state is kept in {home}")
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         env["PULUMI_BACKEND_URL"] = home.as_uri()
-    if settings is not None and is_sandbox(settings) and not official_plugin(env):
-        notes.append("the sandbox's stand-in Kubernetes provider is used: the official plugin is not installed here")
-        env |= {
-            "PATH": os.pathsep.join((env["PATH"], str(STAND_IN))),
-            "ISTIO_CANARY_PYTHON": sys.executable,
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        }
     return Toolchain(Path(pulumi), env, home, tuple(notes))
 
 
@@ -94,26 +73,3 @@ def _has_backend(project: Project, env: Mapping[str, str]) -> bool:
 def pulumi_home(env: Mapping[str, str]) -> Path:
     """The folder of Pulumi's credentials and plugins."""
     return Path(env.get("PULUMI_HOME") or Path.home() / ".pulumi")
-
-
-def official_plugin(env: Mapping[str, str]) -> bool:
-    """Whether the official Kubernetes provider is on PATH or in Pulumi's plugin cache."""
-    if shutil.which(PLUGIN, path=env.get("PATH")):
-        return True
-    return any((pulumi_home(env) / "plugins").glob(f"resource-kubernetes-v*/{PLUGIN}"))
-
-
-def is_sandbox(settings: Settings) -> bool:
-    """Whether the stack is for a sandbox of this project, by the context's name."""
-    context = settings.cluster.context or _current_context(settings.cluster.kubeconfig)
-    return context is not None and SANDBOX_CONTEXT.fullmatch(context) is not None
-
-
-def _current_context(kubeconfig: str | None) -> str | None:
-    chosen = kubeconfig or os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or "~/.kube/config"
-    try:
-        text = Path(chosen).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeError):
-        return None
-    found = re.search(r"^current-context:\s*[\"']?([^\s\"']+)", text, re.MULTILINE)
-    return found[1] if found else None

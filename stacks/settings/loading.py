@@ -28,6 +28,14 @@ NUMBER_KEYS = ("readyWithin", "takenWithin")
 """The keys whose value is a number."""
 
 
+@dataclass(frozen=True)
+class StackSettings:
+    """The settings of a stack, and the file that they come from, if any."""
+
+    settings: Settings
+    source: StackFile | None
+
+
 def load(
     values: Mapping[str, Any], source: StackFile | None = None, secrets: AbstractSet[str] = frozenset()
 ) -> Settings:
@@ -65,10 +73,15 @@ def warnings(settings: Settings, source: StackFile | None = None) -> tuple[Probl
     return tuple(sorted(map(place, may_surprise(settings)), key=_in_order))
 
 
-def load_stack_file(path: Path) -> Settings:
-    """Return the settings of `Pulumi.<stack>.yaml`. Raises SettingsError with all problems at once."""
+def load_stack(path: Path) -> StackSettings:
+    """Return the settings of `Pulumi.<stack>.yaml` with their file. Raises SettingsError with all problems at once."""
     source = read_stack_file(path)
-    return load(source.values, source)
+    return StackSettings(load(source.values, source), source)
+
+
+def load_stack_file(path: Path) -> Settings:
+    """Return the settings of `Pulumi.<stack>.yaml`; raises as `load_stack` does."""
+    return load_stack(path).settings
 
 
 def load_runtime(

@@ -34,6 +34,8 @@ class StackFile:
     values: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[Location, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    has_environment: bool = False
+    """Whether the file imports an environment of Pulumi ESC, whose values Pulumi alone knows."""
 
     @property
     def name(self) -> str:
@@ -99,7 +101,13 @@ def _read(path: Path, text: str) -> StackFile:
         for (key, *rest), line in lines.items()
         if isinstance(key, str) and key.startswith(f"{NAMESPACE}:")
     }
-    return StackFile(path=path, values=values, lines=ours, problems=tuple(problems))
+    return StackFile(
+        path=path,
+        values=values,
+        lines=ours,
+        problems=tuple(problems),
+        has_environment=any(key == "environment" for key, _, _ in pairs(root)),
+    )
 
 
 def _all_lines(path: Path, config: Any) -> dict[Location, int]:

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import grpc
 import pulumi
 import pulumi_kubernetes as k8s
 from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto.callback_pb2 import CallbackInvokeRequest
+from pulumi.runtime.proto.callback_pb2_grpc import CallbacksStub
+from pulumi.runtime.proto.resource_pb2 import ResourceHookRequest, ResourceHookResponse
 
 PROJECT, STACK = "istio-canary", "test"
 
@@ -82,12 +86,34 @@ class _Mocks(mocks.Mocks):
         return "" if self.preview else f"{namespace}/{name}" if namespace else name, args.inputs
 
 
+class HookError(Exception):
+    """A hook has failed, and with it the operation that it came before."""
+
+
 class _Monitor(mocks.MockMonitor):
     def __init__(self, preview: bool, run: Run) -> None:
         super().__init__(_Mocks(preview))
         self.run = run
+        self._preview = preview
+        self._hooks: dict[str, Any] = {}
+
+    def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the engine's name
+        self._hooks[request.name] = request.callback
+        return super().RegisterResourceHook(request)  # type: ignore[no-untyped-call]
+
+    def _run_hook(self, name: str) -> None:
+        """Call the program back as the engine does, from another thread than the program's."""
+        with grpc.insecure_channel(self._hooks[name].target) as channel:
+            invoked = CallbacksStub(channel).Invoke(
+                CallbackInvokeRequest(token=self._hooks[name].token, request=ResourceHookRequest().SerializeToString())
+            )
+        error = ResourceHookResponse.FromString(invoked.response).error
+        if error:
+            raise HookError(f'before hook "{name}" failed: {error}')
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's name
+        for hook in () if self._preview else request.hooks.before_update:
+            self._run_hook(hook)
         answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != "pulumi:pulumi:Stack":
             self.run.resources.append(

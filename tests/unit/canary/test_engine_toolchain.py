@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from canary.command_error import CommandError
+from canary.engine.kubernetes_provider import PROGRAM, provider_line, sdk_version
 from canary.engine.local_backend import own_state
-from canary.engine.toolchain import PLUGIN, STAND_IN, find_toolchain
+from canary.engine.toolchain import find_toolchain
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
-from stacks.settings.model import Settings
+from sandbox.modules import PROVIDER_VERSION
 
 VARIABLES = (
     "KUBECONFIG",
@@ -25,7 +26,6 @@ VARIABLES = (
     "PULUMI_CREDENTIALS_PATH",
     "PULUMI_STACK",
 )
-KUBECONFIG = "apiVersion: v1\ncurrent-context: {}\n"
 
 
 @pytest.fixture
@@ -49,11 +49,6 @@ def executable(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("#!/bin/sh\n", encoding="utf-8")
     path.chmod(0o755)
-
-
-def settings_for(path: Path, context: str) -> Settings:
-    path.write_text(KUBECONFIG.format(context), encoding="utf-8")
-    return Settings.model_validate({"cluster": {"kubeconfig": str(path)}})
 
 
 def test_without_a_login_the_state_is_kept_in_a_folder_of_our_own(project: Project, tmp_path: Path) -> None:
@@ -91,24 +86,35 @@ def test_a_persons_backend_is_left_to_pulumi(choose: Any, project: Project, monk
 
 def test_a_missing_pulumi_is_said_with_the_fix(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("canary.engine.toolchain.SANDBOX_TOOLS", project.root / "nothing")
     with pytest.raises(CommandError) as caught:
         find_toolchain(project)
     assert caught.value.code is ExitCode.CONFIG
     assert "canary sandbox up" in caught.value.fix
 
 
-def test_the_stand_in_provider_is_used_for_a_sandbox_alone(project: Project, tmp_path: Path) -> None:
-    for context, used in (("istio-canary-sandbox", True), ("istio-canary-e2e", True), ("minikube", False)):
-        found = find_toolchain(project, settings_for(tmp_path / "kubeconfig", context))
-        assert (str(STAND_IN) in found.env["PATH"]) is used, f"context {context}"
-        assert ("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" in found.env) is used, f"context {context}"
+def test_pulumi_is_found_where_its_installer_puts_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    installed = project.root.parent / "home" / "bin" / "pulumi"
+    executable(installed)
+    assert find_toolchain(project).pulumi == installed
 
 
-def test_the_official_plugin_goes_before_the_stand_in(project: Project, tmp_path: Path) -> None:
-    settings = settings_for(tmp_path / "kubeconfig", "istio-canary-sandbox")
-    executable(tmp_path / "home" / "plugins" / "resource-kubernetes-v4.34.2" / PLUGIN)
-    assert str(STAND_IN) not in find_toolchain(project, settings).env["PATH"], "installed in Pulumi's plugin cache"
+def test_the_provider_of_the_plugin_cache_is_named_with_the_sdks_version(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    env = {"PATH": str(tmp_path / "bin")}
+    assert provider_line(env, home) == f"Kubernetes provider {sdk_version()}, which Pulumi downloads first"
+    executable(home / "plugins" / f"resource-kubernetes-v{sdk_version()}" / PROGRAM)
+    assert provider_line(env, home) == f"Kubernetes provider {sdk_version()}"
+
+
+def test_a_provider_on_path_is_named_with_its_place(tmp_path: Path) -> None:
+    executable(tmp_path / "bin" / PROGRAM)
+    line = provider_line({"PATH": str(tmp_path / "bin")}, tmp_path)
+    assert line == f"Kubernetes provider of unknown version from PATH ({tmp_path / 'bin' / PROGRAM})"
+
+
+def test_the_sdk_asks_for_the_provider_that_the_sandbox_builds() -> None:
+    assert sdk_version() == PROVIDER_VERSION, "what the tests run is what `pulumi install` fetches"
 
 
 def test_the_salt_goes_into_a_copy_and_not_into_the_stacks_file(project: Project, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def _service(*, ready_within: int = 300, speaks_tls: bool = False, **changes: An
 
     def program() -> pulumi.Output[Any]:
         service = VersionedService("website", args, in_cluster())
+        service.complete([], None)
         return pulumi.Output.all(service.service_name, service.deployment_names)
 
     return program
@@ -180,7 +181,7 @@ def test_the_service_registers_its_outputs(deploy: Deploy) -> None:
 
     deployments = {"version-1": "web-v1", "version-2": "web-v2"}
     assert run.result == ["website", deployments]
-    assert run.named("website", "istio-canary:versioned_service:VersionedService").outputs == {
+    assert run.named("website", "istio-canary:index:VersionedService").outputs == {
         "service_name": "website",
         "deployment_names": deployments,
     }

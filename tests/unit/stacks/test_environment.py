@@ -278,7 +278,7 @@ def test_the_outputs_say_where_to_send_requests_and_who_answers(deploy: Deploy, 
     }
 
 
-SERVICE = "istio-canary:versioned_service:VersionedService"
+SERVICE = "istio-canary:index:VersionedService"
 POINTERS = {
     *("maxUnavailable", "maxSurge", "replicas", "automountServiceAccountToken", "allowPrivilegeEscalation"),
     *("runAsUser", "runAsGroup", "runAsNonRoot", "readOnlyRootFilesystem"),

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-import pulumi
 import pytest
 
 from rollout.observed_routes import ObservedRoutes
@@ -15,7 +14,7 @@ from stacks.cluster_facts import ClusterFacts
 from stacks.environment import Environment
 from stacks.settings.loading import load
 from tests.unit.conftest import WEBSITE
-from tests.unit.mocks import Run, run_program
+from tests.unit.mocks import HookError, Run, run_program
 from traffic.model import Target
 
 SUBSETS, ROUTES = "website-routing-destination-rule", "website-routing-virtual-service"
@@ -34,7 +33,7 @@ def stack(weights: dict[str, int], **version_2: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the wait was asked to wait for, in order, each with what had been registered by then."""
+    """What was waited for, in order."""
     calls: list[str] = []
 
     def record(what: str) -> Any:
@@ -134,7 +133,7 @@ def test_nothing_after_a_wait_is_touched_when_an_envoy_lags(
     monkeypatch.setattr(ProxySync, method, lag)
     begun = Run()
     facts = ClusterFacts(uid="7b1f", routes=before)
-    with pytest.raises(pulumi.RunError, match="istio-ingress/a lags"):
+    with pytest.raises(HookError, match="istio-ingress/a lags"):
         run_program(lambda: Environment(load(values), facts, "istio-canary/test").outputs, False, begun)
     registered = {resource.name for resource in begun.resources}
     assert "website-version-1" in registered, "what comes before the wait was done"

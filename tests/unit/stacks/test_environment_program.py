@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from pulumi.runtime import set_all_config
 from kube.kubeconfig import ClusterUnreachableError
 from stacks import cluster_facts as cluster
 from stacks.cluster_facts import ClusterFacts
-from stacks.settings.loading import load
+from stacks.program import loaded
+from stacks.settings.loading import StackSettings, load
 from stacks.settings.problems import SettingsError
 from tests.unit.mocks import PROJECT, STACK, Deploy, run_program
 
@@ -48,6 +50,14 @@ def _main(values: dict[str, Any], secrets: list[str] | None = None) -> Callable[
     return program
 
 
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the program reported as errors."""
+    messages: list[str] = []
+    monkeypatch.setattr(pulumi.log, "error", messages.append)
+    return messages
+
+
 def test_the_program_builds_the_environment_of_the_stacks_settings(
     deploy: Deploy, website: dict[str, Any], no_cluster: list[str]
 ) -> None:
@@ -60,36 +70,57 @@ def test_the_program_builds_the_environment_of_the_stacks_settings(
 
 
 def test_mistakes_in_the_settings_are_one_error_in_the_words_of_the_command(
-    website: dict[str, Any], no_cluster: list[str]
+    website: dict[str, Any], no_cluster: list[str], reported: list[str]
 ) -> None:
     website["services"]["website"]["route"][1]["to"] = {"version-1": 90, "version-2": 11}
     website["mehs"] = {}
     with pytest.raises(SettingsError) as expected:
         load(website)
-    with pytest.raises(pulumi.RunError) as error:
+    with pytest.raises(SystemExit) as end:
         run_program(_main(website), preview=True)
 
-    assert str(error.value) == str(expected.value)
-    assert "2 problems" in str(error.value)
-    assert error.value.__suppress_context__, "a person's mistake has no traceback"
+    assert reported == [str(expected.value)]
+    assert "2 problems" in reported[0]
+    assert end.value.code == 32, "Pulumi's language host adds neither a traceback nor a sentence of its own"
     assert no_cluster == [], "nothing is asked of a cluster before the settings are right"
 
 
 def test_a_cluster_that_is_down_is_one_error_in_the_same_words(
-    website: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    website: dict[str, Any], monkeypatch: pytest.MonkeyPatch, reported: list[str]
 ) -> None:
     def look(settings: Any, owner: str) -> ClusterFacts:
         raise ClusterUnreachableError("context dev", "connection refused", "start it")
 
     monkeypatch.setattr(cluster, "look_at_cluster", look)
-    with pytest.raises(pulumi.RunError, match=r"context dev[\s\S]*connection refused[\s\S]*start it"):
+    with pytest.raises(SystemExit):
         run_program(_main(website), preview=False)
+    (message,) = reported
+    assert re.search(r"context dev[\s\S]*connection refused[\s\S]*start it", message)
 
 
-def test_a_secret_among_the_settings_is_refused_and_not_shown(website: dict[str, Any], no_cluster: list[str]) -> None:
+def test_a_secret_among_the_settings_is_refused_and_not_shown(
+    website: dict[str, Any], no_cluster: list[str], reported: list[str]
+) -> None:
     website["versionHeader"] = "x-very-hidden"
-    with pytest.raises(pulumi.RunError) as error:
+    with pytest.raises(SystemExit):
         run_program(_main(website, secrets=["versionHeader"]), preview=True)
 
-    assert "versionHeader" in str(error.value)
-    assert "x-very-hidden" not in str(error.value)
+    assert "versionHeader" in reported[0]
+    assert "x-very-hidden" not in reported[0]
+
+
+def test_settings_that_the_command_has_checked_are_not_read_again(
+    website: dict[str, Any], no_cluster: list[str], deploy: Deploy
+) -> None:
+    settings = StackSettings(load(website), None)
+
+    def with_loaded_settings() -> None:
+        loaded.set(settings)
+        set_all_config({"istio-canary:services": "no JSON"}, [])
+        runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+    token = loaded.set(None)
+    try:
+        assert len(deploy(with_loaded_settings).of_type(":Deployment")) == 2
+    finally:
+        loaded.reset(token)

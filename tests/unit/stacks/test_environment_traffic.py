@@ -222,4 +222,4 @@ def test_a_stack_that_says_nothing_of_all_this_is_as_it_was(deploy: Deploy, webs
     assert istiod == {"defaultConfig": {"holdApplicationUntilProxyStarts": True}}, "istiod would restart for nothing"
 
 
-SERVICE = "istio-canary:versioned_service:VersionedService"
+SERVICE = "istio-canary:index:VersionedService"

@@ -1,0 +1,44 @@
+"""Kubernetes' arguments of a workload from plain fields.
+
+What is at Kubernetes' own default is left out: the API server drops empty and zero values from its objects, and every
+update would find a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import pulumi_kubernetes as k8s
+
+T = TypeVar("T")
+
+
+def args_of(args: Callable[..., T], fields: Mapping[str, Any]) -> T | None:
+    """Return `args` made of these fields, by the Python SDK's names; None where there are none."""
+    return args(**fields) if fields else None
+
+
+def security_context(
+    *, add: Sequence[str], drop: Sequence[str], seccomp_profile: str, **fields: Any
+) -> k8s.core.v1.SecurityContextArgs:
+    """Return a container's security context with all fields given, since their defaults are not Kubernetes' own.
+
+    The API server keeps 0 and false of these fields, which are pointers there, and drops empty lists alone.
+    """
+    capabilities = k8s.core.v1.CapabilitiesArgs(add=list(add) or None, drop=list(drop) or None)
+    return k8s.core.v1.SecurityContextArgs(
+        capabilities=capabilities if add or drop else None,
+        seccomp_profile=k8s.core.v1.SeccompProfileArgs(type=seccomp_profile),
+        **fields,
+    )
+
+
+def deployment_strategy(
+    type_: str, max_surge: int | str | None = None, max_unavailable: int | str | None = None
+) -> k8s.apps.v1.DeploymentStrategyArgs:
+    """Return a Deployment's strategy; the limits belong to the type RollingUpdate alone."""
+    if type_ != "RollingUpdate":
+        return k8s.apps.v1.DeploymentStrategyArgs(type=type_)
+    rolling_update = k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=max_surge, max_unavailable=max_unavailable)
+    return k8s.apps.v1.DeploymentStrategyArgs(type=type_, rolling_update=rolling_update)

@@ -1,0 +1,63 @@
+"""Pulumi's own parts, put where Pulumi's installer and `pulumi plugin install` would put them.
+
+`$PULUMI_HOME/bin/pulumi` is the CLI, which finds its language host beside the program that the link leads to;
+`$PULUMI_HOME/plugins/resource-kubernetes-v<version>` is the Kubernetes provider. What somebody has installed there
+stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from sandbox.build import Built
+from sandbox.cache import default_root
+from sandbox.modules import PROVIDER_VERSION
+
+PROVIDER = "pulumi-resource-kubernetes"
+
+
+def pulumi_home() -> Path:
+    """$PULUMI_HOME, by default ~/.pulumi (Pulumi: "Environment variables")."""
+    return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+
+
+def install(built: Built) -> None:
+    """Link the CLI and the provider, unless others are installed."""
+    _install(pulumi_home() / "bin" / "pulumi", built.binary("pulumi"))
+    _install(_plugin_folder() / PROVIDER, built.binary(PROVIDER))
+
+
+def uninstall() -> None:
+    """Remove the links that `install` made."""
+    for link in (pulumi_home() / "bin" / "pulumi", _plugin_folder() / PROVIDER):
+        if _is_ours(link):
+            link.unlink()
+    if _plugin_folder().is_dir() and not any(_plugin_folder().iterdir()):
+        shutil.rmtree(_plugin_folder())
+
+
+def _plugin_folder() -> Path:
+    return pulumi_home() / "plugins" / f"resource-kubernetes-v{PROVIDER_VERSION}"
+
+
+def _install(link: Path, program: Path) -> None:
+    if (link.exists() or link.is_symlink()) and not _is_ours(link):
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    replace_link(link, program)
+
+
+def _is_ours(link: Path) -> bool:
+    return link.is_symlink() and link.readlink().is_relative_to(default_root())
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Make `link` lead to `target`, at no moment to nothing."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    temporary = link.with_name(link.name + ".new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
