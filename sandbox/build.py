@@ -20,7 +20,7 @@ from pathlib import Path
 from sandbox import charts, envoy, images, machine, modules, oci, packages, preflight
 from sandbox.cache import Cache, default_root
 from sandbox.images import Image
-from sandbox.modules import ISTIO_VERSION, MODULES, Go, GoModule
+from sandbox.modules import ISTIO_VERSION, MODULES, PROVIDER_VERSION, Go, GoModule
 from sandbox.progress import Progress
 
 _BOOTSTRAP = "tools/packaging/common/envoy_bootstrap.json"  # in Istio's source
@@ -65,6 +65,18 @@ def ensure_built(report: Progress, cache: Cache | None = None) -> Built:
         images=_images(cache, go, programs, istio / Path(_BOOTSTRAP).name, report),
         charts=istio / "charts",
     )
+
+
+def versions() -> dict[str, str]:
+    """The releases that are built here, of what a stack meets in the sandbox."""
+    of_modules = {module.name: module.version.removeprefix("v") for module in MODULES if module.main}
+    return {
+        "kubernetes": of_modules["kubernetes"],
+        "istio": ISTIO_VERSION,
+        "envoy": envoy.version(),
+        "pulumi": of_modules["pulumi"],
+        "pulumi-kubernetes": PROVIDER_VERSION,
+    }
 
 
 def _check(cache: Cache, go: Go | None) -> None:

