@@ -9,7 +9,7 @@ import pulumi
 from kube.kubeconfig import ClusterUnreachableError
 from stacks.cluster_facts import look_at_cluster
 from stacks.environment import Environment
-from stacks.program import end_with, interruptions_are_quiet, owner_of_stack, settings_of_stack
+from stacks.program import end_with, interruptions_are_quiet, owner_of_stack, settings_of_stack, warn
 from stacks.settings.problems import SettingsError
 
 interruptions_are_quiet()
@@ -18,6 +18,7 @@ try:
     cluster = look_at_cluster(settings, owner_of_stack())
 except (SettingsError, ClusterUnreachableError) as error:
     end_with(str(error))
+warn(cluster.warnings)
 
 for name, output in Environment(settings, cluster, owner_of_stack()).outputs.items():
     pulumi.export(name, output)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from components.names import BASE_RELEASE, INJECTION, OWNER_ANNOTATION
 from kube.client import asking
-from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
+from kube.objects import FEW_NAMESPACES, annotations_by_name, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe
 from rollout.plan import lost_versions
+from stacks.gateway_api import has_minimums, ignored_kinds
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
 from traffic.model import Target
@@ -26,12 +27,13 @@ HELM_RELEASE = "meta.helm.sh/release-name"
 class ClusterFacts:
     """What was found: the cluster's identity, which of the stack's namespaces belong to somebody else, its routes.
 
-    `uid` is that of the namespace kube-system, which lives as long as the cluster does.
+    `uid` is that of the namespace kube-system, which lives as long as the cluster does. `warnings` stop nothing.
     """
 
     uid: str
     foreign_namespaces: frozenset[str] = frozenset()
     routes: ObservedRoutes = field(default_factory=ObservedRoutes)
+    warnings: tuple[Problem, ...] = ()
 
 
 def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
@@ -69,12 +71,21 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     found = _namespaces(client, Namespace, list(namespaces_of(settings)))
     if settings.mesh.install:
         _refuse_second_mesh(find(client, custom_resource_definitions(), ISTIO_CRD), owner)
+    warnings = _warnings(client, settings, _stack_file(owner))
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
     return ClusterFacts(
         uid=system.metadata.uid,
         foreign_namespaces=frozenset(foreign),
         routes=observe(client, settings.services),
+        warnings=warnings,
     )
+
+
+def _warnings(client: Client, settings: Settings, file: str) -> tuple[Problem, ...]:
+    """What a run goes on with; the release of somebody else's mesh is not known."""
+    if not (settings.mesh.install and has_minimums(settings.mesh.version)):
+        return ()
+    return ignored_kinds(settings.mesh.version, annotations_by_name(client, custom_resource_definitions()), file)
 
 
 def _namespaces(client: Client, kind: Any, names: list[str]) -> dict[str, Any]:

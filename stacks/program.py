@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +15,7 @@ from pulumi.runtime import config
 
 from stacks.settings.loading import StackSettings, load_runtime, warnings
 from stacks.settings.model import Settings
+from stacks.settings.problems import Problem
 from stacks.settings.stack_file import read_stack_file
 
 MOST_WARNINGS = 20
@@ -34,8 +36,7 @@ def settings_of_stack(project: Path) -> Settings:
     """
     found = loaded.get() or _from_runtime(project)
     surprising = warnings(found.settings, found.source)
-    for warning in surprising[:MOST_WARNINGS]:
-        pulumi.log.warn(str(warning))
+    warn(surprising[:MOST_WARNINGS])
     if len(surprising) > MOST_WARNINGS:
         pulumi.log.warn(f"{len(surprising) - MOST_WARNINGS} more things in the settings may surprise")
     return found.settings
@@ -62,6 +63,12 @@ def interruptions_are_quiet() -> None:
     """
     if threading.current_thread() is threading.main_thread():  # `canary` runs the program in a thread of its own
         signal.signal(signal.SIGINT, lambda *_: os._exit(REPORTED))
+
+
+def warn(problems: Iterable[Problem]) -> None:
+    """Tell the engine of problems that do not stop the run."""
+    for problem in problems:
+        pulumi.log.warn(str(problem))
 
 
 def owner_of_stack() -> str:

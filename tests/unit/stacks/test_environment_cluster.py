@@ -28,7 +28,8 @@ Kubeconfig = Callable[..., Path]
 Objects = dict[str, dict[str, Any]]
 
 NAMESPACES = "/api/v1/namespaces"
-CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/peerauthentications.security.istio.io"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CRD = f"{CRDS}/peerauthentications.security.istio.io"
 
 
 @pytest.fixture
@@ -55,13 +56,20 @@ def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubeconfig:
 
 
 @pytest.fixture
-def api_server() -> Iterator[Callable[[Objects], str]]:
+def requests() -> list[tuple[str, str]]:
+    """Path and Accept header of what the API server was asked, in order."""
+    return []
+
+
+@pytest.fixture
+def api_server(requests: list[tuple[str, str]]) -> Iterator[Callable[[Objects], str]]:
     """Serve objects by their path, and 404 for all others; an object with `code` is an error of that code."""
     servers: list[ThreadingHTTPServer] = []
 
     def serve(objects: Objects) -> str:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                requests.append((self.path, self.headers["Accept"]))
                 found = objects.get(self.path, {"kind": "Status", "code": 404, "message": f"{self.path} not found"})
                 body = json.dumps(found).encode()
                 self.send_response(found.get("code", 200))
@@ -193,6 +201,105 @@ def test_a_refusal_of_the_api_server_is_passed_on_with_the_fix(
 
     assert f"HTTP {code}: no such luck" in str(error.value)
     assert says in str(error.value)
+
+
+def _crds(bundles: dict[str, str | None], channel: str = "standard") -> Objects:
+    """CRDs of the Gateway API by the first word of their names, each of its bundle."""
+    group = "gateway.networking.k8s.io"
+    items = [
+        {
+            "kind": "PartialObjectMetadata",
+            "metadata": {
+                "name": f"{name}.{group}",
+                "annotations": bundle and {f"{group}/bundle-version": bundle, f"{group}/channel": channel},
+            },
+        }
+        for name, bundle in bundles.items()
+    ]
+    return {CRDS: {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "items": items}}
+
+
+@pytest.mark.parametrize(
+    ("bundles", "ignored"),
+    [
+        ({}, []),
+        ({"tlsroutes": "v1.5.0", "tcproutes": "v1.6.0", "grpcroutes": "v1.1.0", "backendtlspolicies": "v1.4.0"}, []),
+        ({"tlsroutes": "v1.5.0-rc.1", "tcproutes": "v1.10.0"}, []),
+        ({"httproutes": "v0.8.0", "gateways": None}, []),
+        ({"tlsroutes": "v1.4.1", "tcproutes": "v1.6.1"}, ["tlsroutes"]),
+        (
+            {"tlsroutes": "v1.0.0", "tcproutes": "v1.5.1", "grpcroutes": "v1.0.0", "backendtlspolicies": "v1.3.0"},
+            ["grpcroutes", "backendtlspolicies", "tlsroutes", "tcproutes"],
+        ),
+        ({"tcproutes": None, "tlsroutes": "main"}, ["tlsroutes", "tcproutes"]),
+    ],
+)
+def test_crds_of_the_gateway_api_that_istio_passes_over_are_warned_of(
+    website: dict[str, Any],
+    kubeconfig: Kubeconfig,
+    api_server: Callable[[Objects], str],
+    bundles: dict[str, str | None],
+    ignored: list[str],
+) -> None:
+    server = api_server(_namespace("kube-system") | _crds(bundles))
+
+    warnings = look_at_cluster(_settings(website, kubeconfig(server), version="1.31.4"), OWNER).warnings
+
+    named = [str(warning).partition("the CRD ")[2].partition(".")[0] for warning in warnings]
+    assert named == ignored
+
+
+def test_the_warning_names_crd_bundle_minimum_and_fix(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    server = api_server(_namespace("kube-system") | _crds({"tlsroutes": "v1.4.1"}, channel="experimental"))
+
+    (warning,) = look_at_cluster(_settings(website, kubeconfig(server), version="1.31.4"), OWNER).warnings
+
+    for words in (
+        "Pulumi.dev.yaml: istio-canary:mesh.version: Istio 1.31.4 ignores",
+        "the CRD tlsroutes.gateway.networking.k8s.io",
+        "bundle v1.4.1",
+        "allowed: bundle v1.5.0 or newer",
+        "kubectl apply --server-side --filename "
+        "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.5.0/experimental-install.yaml",
+    ):
+        assert words in str(warning), f"{words!r} is not said in:\n{warning}"
+
+
+@pytest.mark.parametrize(
+    ("mesh", "asked"),
+    [
+        ({"version": "1.31.4"}, 1),
+        ({"version": "1.32.0"}, 1),
+        ({"version": "1.30.5"}, 0),
+        ({"version": "1.31.4", "install": False}, 0),
+    ],
+)
+def test_the_crds_are_asked_for_once_and_by_their_metadata_where_the_minimums_are_known(
+    website: dict[str, Any],
+    kubeconfig: Kubeconfig,
+    api_server: Callable[[Objects], str],
+    requests: list[tuple[str, str]],
+    mesh: dict[str, Any],
+    asked: int,
+) -> None:
+    server = api_server(_namespace("kube-system") | _crds({"tlsroutes": "v1.4.1"}))
+
+    assert len(look_at_cluster(_settings(website, kubeconfig(server), **mesh), OWNER).warnings) == asked
+    accepted = [accept for path, accept in requests if path == CRDS]
+    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] * asked
+
+
+def test_without_the_right_to_list_crds_nothing_is_warned_of(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
+) -> None:
+    refusal: Objects = {CRDS: {"kind": "Status", "code": 403, "message": "crds is forbidden"}}
+    server = api_server(_namespace("kube-system") | refusal)
+
+    facts = look_at_cluster(_settings(website, kubeconfig(server), version="1.31.4"), OWNER)
+
+    assert facts == ClusterFacts(uid="uid-of-kube-system"), "a warning must not stop the run"
 
 
 def _refused_port() -> str:

@@ -18,7 +18,7 @@ from stacks import cluster_facts as cluster
 from stacks.cluster_facts import ClusterFacts
 from stacks.program import loaded
 from stacks.settings.loading import StackSettings, load
-from stacks.settings.problems import SettingsError
+from stacks.settings.problems import Problem, SettingsError
 from tests.unit.mocks import PROJECT, STACK, Deploy, run_program
 
 ROOT = Path(__file__).parents[3]
@@ -124,3 +124,18 @@ def test_settings_that_the_command_has_checked_are_not_read_again(
         assert len(deploy(with_loaded_settings).of_type(":Deployment")) == 2
     finally:
         loaded.reset(token)
+
+
+def test_warnings_of_the_cluster_are_told_to_the_engine_and_stop_nothing(
+    deploy: Deploy, website: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    warning = Problem(path="istio-canary:mesh.version", what="a CRD is ignored", given="", allowed="", fix="")
+    facts = ClusterFacts(uid="7b1f", warnings=(warning,))
+    monkeypatch.setattr(cluster, "look_at_cluster", lambda settings, owner: facts)
+    monkeypatch.setattr(pulumi.log, "warn", told.append)
+
+    run = deploy(_main(website))
+
+    assert told == [str(warning)]
+    assert run.of_type(":Deployment")
