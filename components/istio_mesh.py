@@ -44,6 +44,7 @@ class IstioMeshArgs:
     """Which Istio, from where, and how.
 
     `charts` is a chart repository's URL (https://, or oci://) or a folder with the charts base, istiod and gateway.
+    `hub` is where the images of istiod, of the gateway and of the sidecars come from, None for the charts' own.
     `mtls` is PeerAuthentication's mode for the whole mesh; `outbound_traffic_policy` is MeshConfig's mode for calls to
     hosts that the mesh does not know, None for Istio's own. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as
     "10ms". `base_values`, `istiod_values` and `gateway_values` are laid over our own (deep merge, lists replaced).
@@ -55,6 +56,7 @@ class IstioMeshArgs:
     namespace: pulumi.Input[str]
     mtls: str
     gateway: GatewayArgs
+    hub: str | None = None
     outbound_traffic_policy: str | None = None
     push_debounce: str | None = None
     base_values: Values = field(default_factory=dict)
@@ -104,6 +106,8 @@ class IstioMesh(Component):
             "global": {"istioNamespace": args.namespace},
             "meshConfig": PROXY_STARTS_FIRST,
         }
+        if args.hub is not None:
+            values["global"]["hub"] = args.hub  # the gateway's image and the sidecars' come from istiod's injection
         if args.outbound_traffic_policy is not None:
             values["meshConfig"] = PROXY_STARTS_FIRST | {
                 "outboundTrafficPolicy": {"mode": args.outbound_traffic_policy}

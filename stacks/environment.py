@@ -108,6 +108,7 @@ class Environment:
             IstioMeshArgs(
                 version=mesh.version,
                 charts=mesh.charts,
+                hub=mesh.hub,
                 namespace=self._namespaces[mesh.namespace].namespace_name,
                 mtls=mesh.mtls.value,
                 gateway=GatewayArgs(

@@ -9,13 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks import actions, gateways, hosts, matches, mesh, names, pods, reach, security, sticky, targets
+from stacks.checks import (
+    actions,
+    gateways,
+    hosting,
+    hosts,
+    matches,
+    mesh,
+    names,
+    pods,
+    reach,
+    security,
+    sticky,
+    targets,
+)
 from stacks.checks.view import View
 from stacks.settings.model import Settings
 from stacks.settings.problems import Finding
 
 CHECKS = (
     mesh.check,
+    hosting.check,
     pods.check,
     targets.check,
     reach.check,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from stacks.settings.fields import ChartSource
 from stacks.settings.model import GatewaySettings, MeshSettings, Settings
 from stacks.settings.problems import Location
 from traffic.fields import Host, OpenPort
@@ -34,6 +36,7 @@ MATCHES: TypeAdapter[tuple[Match, ...]] = TypeAdapter(tuple[Match, ...])
 RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 HOST: TypeAdapter[str] = TypeAdapter(Host)
 PORT: TypeAdapter[int] = TypeAdapter(OpenPort)
+CHARTS: TypeAdapter[str] = TypeAdapter(ChartSource)
 MTLS: TypeAdapter[Mtls] = TypeAdapter(Mtls)
 GATEWAY: TypeAdapter[SharedGateway] = TypeAdapter(SharedGateway)
 NAMESPACE: TypeAdapter[NamespaceSecurity] = TypeAdapter(NamespaceSecurity)
@@ -116,6 +119,12 @@ class View:
     def of_mesh(self, key: str) -> Any:
         """A value of the mesh, or its default."""
         return self.mesh.get(key, default_of(MeshSettings, key))
+
+    @property
+    def charts_folder(self) -> Path | None:
+        """The folder of the charts, or None where they come from a repository or are malformed."""
+        charts = _read(CHARTS, self.of_mesh("charts"))
+        return None if charts is None else MeshSettings(charts=charts).charts_folder
 
     def of_gateway(self, key: str) -> Any:
         """A value of the mesh's gateway, or its default."""

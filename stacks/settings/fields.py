@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
 from stacks.settings.problems import nearest
 from traffic.fields import wrong
 
@@ -21,6 +22,7 @@ IMAGE = (
     r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
+HUB = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
 OLDEST_ISTIO = (1, 22)
 USER_OF_ISTIO = 1337
 CAPABILITIES = (
@@ -113,7 +115,19 @@ def chart_source(value: str) -> str:
     raise wrong(
         f"{value!r} is neither a chart repository nor a folder",
         "a URL that begins with https://, http:// or oci://, or a folder that begins with /, ./, ../ or ~",
-        "write https://istio-release.storage.googleapis.com/charts for Istio's own repository",
+        f"write {OFFICIAL_CHARTS} for Istio's own repository",
+    )
+
+
+def hub(value: str) -> str:
+    """Return `value` if it is what stands before `/pilot:1.31.4` in an image reference."""
+    if re.fullmatch(HUB, value):
+        return value
+    bare = re.sub(r"^[a-z]+://", "", value).rstrip("/")
+    raise wrong(
+        f"{value!r} is not a hub",
+        "registry[:port][/path], with no scheme, no tag and no / at the end",
+        f"write {bare if re.fullmatch(HUB, bare) else OFFICIAL_HUB}",
     )
 
 
@@ -209,6 +223,7 @@ CountOrPercentage = Annotated[
 UserId = Annotated[int, Field(ge=0, le=2**31 - 1), AfterValidator(user_id)]
 Capability = Annotated[str, AfterValidator(capability), WithJsonSchema({"type": "string", "enum": list(CAPABILITIES)})]
 ChartSource = Annotated[str, AfterValidator(chart_source), _text(r"(https?|oci)://.+|(/|\./|\.\./|~|\$).*")]
+Hub = Annotated[str, AfterValidator(hub), _text(HUB)]
 FilePath = Annotated[str, AfterValidator(file_path), WithJsonSchema({"type": "string", "minLength": 1})]
 MountPath = Annotated[str, AfterValidator(absolute_path), _text(r"/[^\s:]+")]
 HttpPath = Annotated[str, AfterValidator(http_path), _text(r"/\S*")]

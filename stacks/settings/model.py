@@ -19,6 +19,7 @@ from stacks.settings.fields import (
     FileName,
     FilePath,
     HttpPath,
+    Hub,
     Image,
     IstioVersion,
     MountPath,
@@ -26,6 +27,7 @@ from stacks.settings.fields import (
     ResourceName,
     VariableName,
 )
+from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
 from stacks.settings.security import SecurityContext
 from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, each_once, wrong
 from traffic.model import (
@@ -37,8 +39,6 @@ from traffic.model import (
     SharedGateway,
     VersionRouting,
 )
-
-OFFICIAL_CHARTS = "https://istio-release.storage.googleapis.com/charts"
 
 Count = Annotated[int, Field(ge=0, le=1000)]
 Seconds = Annotated[int, Field(ge=0, le=3600)]
@@ -128,7 +128,7 @@ class MeshSettings(Model):
     """The Istio mesh."""
 
     install: bool = Field(default=True, description="Install Istio; false where the cluster has a mesh already.")
-    version: IstioVersion = Field(default="1.31.0", examples=["1.31.0"], description="Release of Istio.")
+    version: IstioVersion = Field(default="1.31.4", examples=["1.31.4"], description="Release of Istio.")
     mtls: Annotated[Mtls, Strict(False)] = Field(
         default=Mtls.STRICT,
         description="Whether workloads accept plain text beside mutual TLS; not said with install: false.",
@@ -142,6 +142,12 @@ class MeshSettings(Model):
     )
     charts: ChartSource = Field(
         default=OFFICIAL_CHARTS, description="Repository of Istio's charts, or a folder of them."
+    )
+    # Always given to istiod's chart, since the charts of 1.30 name a registry that is retired.
+    hub: Hub = Field(
+        default=OFFICIAL_HUB,
+        examples=["registry.example.com/istio"],
+        description="Registry and path of Istio's images (the charts' global.hub); name a mirror here.",
     )
     namespace: DnsLabel = Field(default="istio-system", description="Namespace of istiod.")
     gateway: GatewaySettings = Field(default_factory=GatewaySettings, description="The ingress gateway.")

@@ -12,7 +12,7 @@ from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs, merged
 from tests.unit.mocks import Deploy, Run, in_cluster
 from traffic.model import gateway_selector
 
-OFFICIAL = "https://istio-release.storage.googleapis.com/charts"
+OFFICIAL = "https://blob.istio.io/istio-release/charts"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
@@ -102,6 +102,18 @@ def test_the_push_debounce_reaches_istiod_as_its_environment(deploy: Deploy) -> 
         "PILOT_DEBOUNCE_AFTER": "10ms"
     }
     assert "env" not in _releases(deploy(_mesh()))["mesh-istiod"]["values"], "unset, istiod has its own default"
+
+
+def test_the_hub_is_given_to_istiod_from_which_gateway_and_sidecars_have_it(deploy: Deploy) -> None:
+    releases = _releases(deploy(_mesh(hub="registry.example.com/istio")))
+
+    assert releases["mesh-istiod"]["values"]["global"] == {
+        "istioNamespace": "istio-system",
+        "hub": "registry.example.com/istio",
+    }
+    assert "hub" not in str(releases["mesh-base"]["values"]), "the chart has no images"
+    assert "hub" not in str(releases["mesh-gateway"]["values"]), "istiod injects the gateway's image"
+    assert "hub" not in _releases(deploy(_mesh()))["mesh-istiod"]["values"]["global"], "unset, the chart has its own"
 
 
 def test_the_gateway_exposes_its_ports_and_the_node_port_leads_to_the_first(deploy: Deploy) -> None:

@@ -162,6 +162,22 @@ def test_a_namespace_of_somebody_else_is_adopted_not_created(deploy: Deploy, web
     assert patched == {"website-istio-ns"}, "istio-system needs no label of ours, so it is left alone"
 
 
+@pytest.mark.parametrize(
+    ("mesh", "hub"),
+    [
+        ({}, "docker.io/istio"),
+        ({"hub": "registry.example.com/istio"}, "registry.example.com/istio"),
+        ({"values": {"istiod": {"global": {"hub": "registry.example.com/istio"}}}}, "registry.example.com/istio"),
+    ],
+)
+def test_istios_images_come_from_the_hub_of_the_settings(
+    deploy: Deploy, website: dict[str, Any], mesh: dict[str, Any], hub: str
+) -> None:
+    website["mesh"] |= mesh
+
+    assert deploy(_environment(website)).named("mesh-istiod").inputs["values"]["global"]["hub"] == hub
+
+
 def test_an_existing_mesh_is_used_and_not_touched(deploy: Deploy, website: dict[str, Any]) -> None:
     website["mesh"] = {"install": False}
     run = deploy(_environment(website))

@@ -90,7 +90,7 @@ CASES = [
     Case("mtls", config(f"mesh: {{mtls: strict}} {HERE}"), "istio-canary:mesh.mtls",
          ("nearest is STRICT", "one of STRICT, PERMISSIVE, DISABLE", "write STRICT")),
     Case("Istio's version as number", config(f"mesh: {{version: 1.31}} {HERE}"), "istio-canary:mesh.version",
-         ("a number with a decimal point", 'write "1.31.0", in quotes')),
+         ("a number with a decimal point", 'write "1.31.4", in quotes')),
     Case("Istio's version with two parts", config(f'mesh: {{version: "1.31"}} {HERE}'), "istio-canary:mesh.version",
          ("'1.31' is not a release of Istio", "all three numbers")),
     Case("a too old Istio", config(f"mesh: {{version: 1.17.2}} {HERE}"), "istio-canary:mesh.version",

@@ -1,0 +1,109 @@
+"""Checks of where Istio's charts and images come from, and of which release they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stacks.checks.view import View, block
+from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_OCI_CHARTS, RETIRED
+from stacks.settings.problems import Finding, Location, key_path, shown
+
+CHARTS: Location = ("mesh", "charts")
+HUB: Location = ("mesh", "hub")
+HUB_OF_CHART: Location = ("mesh", "values", "istiod", "global", "hub")
+
+RETIRED_HOST = re.compile(
+    # At the beginning of a reference alone: mirrors have the host that they mirror in their path.
+    rf"(?:(?<=://)|(?<![\w./-]))(?:{'|'.join(map(re.escape, RETIRED))})(?![\w-]|\.\w)",
+    re.IGNORECASE,
+)
+
+
+def check(view: View) -> Iterator[Finding]:
+    """Yield what names a host that Istio has left, two hubs at once, and a release that the charts are not of."""
+    for location, text in _references(view):
+        found = RETIRED_HOST.search(text)
+        if found:
+            yield _retired(location, text, found[0])
+    yield from _check_hub(view)
+    if view.installs_mesh and view.charts_folder is not None:
+        yield from _check_release(view, view.charts_folder)
+
+
+def _references(view: View) -> Iterator[tuple[Location, str]]:
+    """Every text that may name an image or a chart repository, with its location."""
+    for key in ("charts", "hub", "values"):
+        yield from _texts(("mesh", key), view.mesh.get(key))
+    for service in view.services.values():
+        for version, given in service.versions.items():
+            yield from _texts((*service.location, "versions", version, "image"), block(given).get("image"))
+
+
+def _texts(location: Location, value: Any) -> Iterator[tuple[Location, str]]:
+    if isinstance(value, str):
+        yield location, value
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            yield from _texts((*location, key), below)
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from _texts((*location, index), below)
+
+
+def _retired(location: Location, text: str, host: str) -> Finding:
+    new = RETIRED[host.lower()]
+    allowed, fix = f"{new}, or a mirror of it", f"write {new} instead of {host}"
+    if location == CHARTS:
+        allowed = f"{OFFICIAL_CHARTS}, {OFFICIAL_OCI_CHARTS}, or a mirror of them"
+        fix = f"write {OFFICIAL_OCI_CHARTS if text.startswith('oci://') else OFFICIAL_CHARTS}"
+    return Finding(
+        location,
+        f"Istio has published nothing at {host} since 1.31, and retires it in December 2026",
+        allowed,
+        fix,
+        shown(text),
+    )
+
+
+def _check_hub(view: View) -> Iterator[Finding]:
+    in_values = block(block(block(view.mesh.get("values")).get("istiod")).get("global"))
+    if "hub" in view.mesh and "hub" in in_values:
+        yield Finding(
+            HUB,
+            f"{key_path(HUB_OF_CHART)} gives the hub too ({shown(in_values['hub'])})",
+            f"one of {key_path(HUB)} and {key_path(HUB_OF_CHART)}",
+            f"take {key_path(HUB_OF_CHART)} out",
+            shown(view.mesh["hub"]),
+        )
+
+
+def _check_release(view: View, folder: Path) -> Iterator[Finding]:
+    """Of a folder, Helm takes the charts whatever version it is asked for."""
+    asked = view.of_mesh("version")
+    charts = {chart: _release(folder / chart / "Chart.yaml") for chart in ("base", "istiod", "gateway")}
+    releases = sorted({release for release in charts.values() if release is not None})
+    if any(release != asked for release in releases):
+        yield Finding(
+            ("mesh", "version"),
+            f"the charts in {folder} are not of this release, and Helm installs what is there: "
+            + ", ".join(f"{chart} is {release}" for chart, release in charts.items() if release is not None),
+            "the release of the charts in the folder, the same for all of them",
+            f"write {releases[0]}, or name the folder of another release in {key_path(CHARTS)}"
+            if len(releases) == 1
+            else f"put the charts of one release into {folder}",
+            shown(asked),
+        )
+
+
+def _release(file: Path) -> str | None:
+    """The version of a chart; None where the chart cannot be read, which Helm says better."""
+    try:
+        version = block(yaml.safe_load(file.read_text(encoding="utf-8"))).get("version")
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return version if isinstance(version, str) else None
