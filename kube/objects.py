@@ -59,24 +59,6 @@ def list_in(client: Client, resource: Any, namespaces: Set[str]) -> list[Any]:
     return [item for item in found if item.metadata.namespace in namespaces]
 
 
-def annotations_by_name(client: Client, resource: Any) -> dict[str, dict[str, str]]:
-    """Return the annotations of all objects of a cluster-wide kind, by name; none where they may not be listed.
-
-    Only the objects' metadata is asked for (PartialObjectMetadata), which of CRDs is a fraction of the whole.
-    """
-    import httpx2
-
-    lists = client._client  # Client.list sets no Accept header
-    metadata = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-    try:
-        found = list(lists.list(lists.prepare_request("list", resource, headers=metadata)))
-    except httpx2.HTTPStatusError as error:
-        if error.response.status_code in (403, 404):
-            return {}
-        raise
-    return {item.metadata.name: item.metadata.annotations or {} for item in found}
-
-
 def plural_of(kind: str) -> str:
     """Return the resource name of a kind, as Kubernetes and Istio form it: `virtualservices`, `gateways`."""
     word = kind.lower()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from components.names import BASE_RELEASE, INJECTION, OWNER_ANNOTATION
 from kube.client import asking
-from kube.objects import FEW_NAMESPACES, annotations_by_name, custom_resource_definitions, find
+from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe
 from rollout.plan import lost_versions
-from stacks.gateway_api import has_minimums, ignored_kinds
+from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
 from traffic.model import Target
@@ -85,7 +85,9 @@ def _warnings(client: Client, settings: Settings, file: str) -> tuple[Problem, .
     """What a run goes on with; the release of somebody else's mesh is not known."""
     if not (settings.mesh.install and has_minimums(settings.mesh.version)):
         return ()
-    return ignored_kinds(settings.mesh.version, annotations_by_name(client, custom_resource_definitions()), file)
+    found = {name: find(client, custom_resource_definitions(), name) for name in MINIMUMS}
+    crds = {name: _annotations(crd) for name, crd in found.items() if crd is not None}
+    return ignored_kinds(settings.mesh.version, crds, file)
 
 
 def _namespaces(client: Client, kind: Any, names: list[str]) -> dict[str, Any]:
