@@ -111,10 +111,10 @@ def test_a_changed_weight_is_one_update(plain: PlainProject) -> None:
 
 
 def test_a_changed_header_rule_sends_the_other_testers_to_the_canary(plain: PlainProject) -> None:
-    plain.write(100, header={"x-tester": "yes"})
+    plain.write(50, header={"x-tester": "yes"})
     plain.pulumi("up", "--yes", "--skip-preview")
     assert bodies(plain.url, 50, headers={"x-tester": "yes"}) == {"echo-v2": 50}
-    assert bodies(plain.url, 50, headers=HEADER) == {"echo-v1": 50}
+    assert set(bodies(plain.url, 100, headers=HEADER)) == {"echo-v1", "echo-v2"}
 
 
 def test_refresh_finds_a_weight_that_was_edited_and_up_undoes_it(plain: PlainProject) -> None:
@@ -129,7 +129,7 @@ def test_refresh_finds_a_weight_that_was_edited_and_up_undoes_it(plain: PlainPro
     wait_until(lambda: bodies(plain.url, 20) == {"echo-v2": 20}, "the edited weight at the gateway", 20)
     assert "1 updated" in plain.pulumi("refresh", "--yes", "--skip-preview").stdout
     assert "1 updated" in plain.pulumi("up", "--yes", "--skip-preview").stdout
-    assert bodies(plain.url, 50) == {"echo-v1": 50}
+    assert set(bodies(plain.url, 100)) == {"echo-v1", "echo-v2"}
 
 
 def test_every_mistake_of_the_config_is_reported_in_one_error(plain: PlainProject) -> None:
@@ -139,7 +139,7 @@ def test_every_mistake_of_the_config_is_reported_in_one_error(plain: PlainProjec
     assert "2 problems in Pulumi.plain.yaml (nothing was touched)" in said
     assert "istio-canary:services.website.replicaz: " in said
     assert "istio-canary:services.website.port: " in said
-    assert said.count("problems in") == 1, said
+    assert said.partition("Diagnostics:")[2].count("error: ") == 1, said
 
 
 def test_a_version_that_still_gets_requests_is_not_taken_away(plain: PlainProject) -> None:
