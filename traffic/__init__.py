@@ -1,1 +1,1 @@
-"""Routes as data: the model, its rendering to Istio, its simulation. Needs neither Pulumi nor Kubernetes."""
+"""Routes as data: the model, its rendering to Istio, and its simulation. Needs neither Pulumi nor Kubernetes."""

@@ -1,4 +1,4 @@
-"""Requests that may meet given matches. Whether they do is for the simulator to say."""
+"""Requests that may meet given matches. The simulator decides whether they do."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ANY_NAMESPACE = "default"
 def candidate(
     wanted: Sequence[Match], avoided: Iterable[Match], at: Request, rng: random.Random, plain: bool
 ) -> Request:
-    """Return a request at the place and host of `at` that may meet all of `wanted` and none of `avoided`.
+    """Return a request at the gateway, port and host of `at` that may meet all of `wanted` and none of `avoided`.
 
-    A `plain` one has only what is asked for; others add what is left open, by chance. Every header stands once.
-    Raises `re.error` where Python cannot read a regular expression of RE2.
+    A `plain` request has only what is required; others fill in the rest at random. No header is repeated.
+    Raises `re.error` if Python cannot parse an RE2 regular expression.
     """
     headers = {} if plain else _forbidden([*avoided, *wanted], rng)
     for name in dict.fromkeys(name for match in wanted for name in match.headers):
@@ -45,7 +45,7 @@ def candidate(
 
 
 def place(wanted: Sequence[Match]) -> Request | None:
-    """Return where a request must come from to meet all of `wanted`: a request with that alone, or None."""
+    """Return a request with only the gateway or caller that all of `wanted` require, or None if they contradict."""
     named = [set(match.gateways) for match in wanted if match.gateways]
     common = set.intersection(*named) if named else None
     labels = {key: value for match in wanted for key, value in match.source_labels.items()}
@@ -59,14 +59,14 @@ def place(wanted: Sequence[Match]) -> Request | None:
 
 
 def text(wants: Sequence[StringMatch], rng: random.Random, plain: bool) -> str:
-    """Return a text that may be as all of `wants` ask."""
+    """Return a text that may satisfy all of `wants`."""
     exact = next((want.exact for want in wants if want.exact is not None), None)
     if exact is not None:
         return exact
     patterns = [want.regex for want in wants if want.regex is not None]
     prefix = max((want.prefix for want in wants if want.prefix is not None), key=len, default=None)
     if patterns and (prefix is None or not plain):
-        # What two expressions look for somewhere in a text may stand one after the other.
+        # Two expressions that search within a text may both match their concatenation.
         chosen = rng.sample(patterns, rng.randint(1, len(patterns)))
         return "".join(_from_regex(pattern, rng) for pattern in chosen)
     if prefix is not None:
@@ -80,16 +80,16 @@ def token(rng: random.Random) -> str:
 
 
 def _from_regex(pattern: str, rng: random.Random) -> str:
-    """A text for the pattern, as far as Python reads it as RE2 does."""
+    """A text for the pattern, as far as Python and RE2 agree on it."""
     import rstr
 
     made = str(rstr.Rstr(rng).xeger(pattern))
-    # `.` and negated classes give control characters too, which no header may hold.
+    # `.` and negated classes also produce control characters, which headers must not contain.
     return re.sub(r"[^\x20-\x7e]", "x", made)
 
 
 def _forbidden(matches: Iterable[Match], rng: random.Random) -> dict[str, str]:
-    """Headers that a rule forbids: with some value, a rule before this one may be got past."""
+    """Headers that rules forbid: a value for them can keep an earlier rule from matching."""
     headers: dict[str, str] = {}
     for match in matches:
         for name, want in match.without_headers.items():
@@ -124,7 +124,7 @@ def _method(wants: Sequence[StringMatch], rng: random.Random, plain: bool) -> st
 
 
 def _authority(wants: Sequence[StringMatch], at: Request, rng: random.Random, plain: bool) -> str:
-    """The host as it is, or in other spellings that Envoy takes for the same host."""
+    """The host as given, or in another spelling that Envoy treats as the same host."""
     spellings = [at.authority, f"{at.authority}:{at.asked_port}", at.authority.upper()] if at.authority else [""]
     fitting = [spelling for spelling in spellings if all(text_matches(want, spelling) for want in wants)]
     if wants and (not fitting or not at.authority):

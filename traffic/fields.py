@@ -1,7 +1,7 @@
-"""The small types that routes are made of, each with the sentence that says what is wrong with a value.
+"""The small types that routes are made of, each with its validation message.
 
-A validator here raises `wrong(...)`: a sentence for a person, what is allowed instead, and the fix. The shape
-that editors check (`WithJsonSchema`) stands beside the check that decides.
+A validator here raises `wrong(...)`: what is wrong, what is allowed instead, and the fix. The JSON schema that
+editors use (`WithJsonSchema`) is next to the check that decides.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 WRONG = "wrong"
-"""Type of the validation errors that carry their own sentence, what is allowed and the fix."""
+"""Type of the validation errors that carry their own message, what is allowed and the fix."""
 
 DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 HEADER_NAME = r"[-_.a-z0-9]+"
-LONGEST_REGEX = 1024  # Istio refuses longer ones
+LONGEST_REGEX = 1024  # Istio rejects longer ones
 NOT_HEADERS = ("uri", "scheme", "method", "authority")
 SECRET_NAME = rf"{DNS_LABEL}(\.{DNS_LABEL})*"
 COOKIE_NAME = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
@@ -29,7 +29,7 @@ LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 DURATION = r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 HOST = rf"\*|\*\.{DNS_LABEL}(\.{DNS_LABEL})*|{DNS_LABEL}(\.{DNS_LABEL})+"
-LONGEST_DURATION = 10_000  # hours; Istio's API ends at centuries, cookies at a year
+LONGEST_DURATION = 10_000  # hours; Istio's API allows centuries, browsers keep cookies for about a year
 SMALLEST_PERCENTAGE = 0.0001
 PORTS_OF_ISTIO = (15000, 15001, 15002, 15004, 15006, 15008, 15020, 15021, 15053, 15090)
 
@@ -49,12 +49,12 @@ class Model(BaseModel):
 
 
 def wrong(what: str, allowed: str, fix: str) -> PydanticCustomError:
-    """Return the error of one value: what is wrong with it, what is allowed, and how to mend it."""
+    """Return the error for one value: what is wrong with it, what is allowed, and how to fix it."""
     return PydanticCustomError(WRONG, "{what}", {"what": what, "allowed": allowed, "fix": fix})
 
 
 def dns_label(value: str) -> str:
-    """Return `value` if it is a DNS label (RFC 1123), as Kubernetes asks of names."""
+    """Return `value` if it is a DNS label (RFC 1123), as Kubernetes requires of names."""
     if len(value) <= 63 and re.fullmatch(DNS_LABEL, value):
         return value
     suggestion = re.sub(r"[^a-z0-9-]+", "-", value.lower())[:63].strip("-")
@@ -62,31 +62,31 @@ def dns_label(value: str) -> str:
     raise wrong(
         what,
         "1 to 63 characters of a-z, 0-9 and '-', beginning and ending with a letter or digit",
-        f"write {suggestion!r}, for example" if suggestion else "choose a name such as 'website'",
+        f"write {suggestion!r}, for example" if suggestion else "use a name such as 'website'",
     )
 
 
 def header_name(value: str) -> str:
-    """Return `value` if Istio can match it as a header's name: lower case, no spaces, not a pseudo header."""
-    allowed = "a header's name in lower case, with '-' between words, such as x-canary"
+    """Return `value` if Istio can match it as a header name: lower case, no spaces, not a pseudo-header."""
+    allowed = "a header name in lower case, with '-' between words, such as x-canary"
     if value in NOT_HEADERS:
         raise wrong(
-            f"Istio ignores {value!r} among the headers",
+            f"Istio ignores {value!r} in `headers`",
             allowed,
-            f"use the match's own key `{value}:`",
+            f"use the match key `{value}:`",
         )
     if re.fullmatch(HEADER_NAME, value):
         return value
     suggestion = re.sub(r"[^a-z0-9_.]+", "-", value.lower()).strip("-")
-    what = f"{value!r} is not a header's name that Istio can match"
-    raise wrong(what, allowed, f"write {suggestion!r}" if suggestion else "choose a name such as 'x-canary'")
+    what = f"{value!r} is not a header name that Istio can match"
+    raise wrong(what, allowed, f"write {suggestion!r}" if suggestion else "use a name such as 'x-canary'")
 
 
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> Any:
-    """Return the RE2 pattern that Envoy would compile; raises `re2.error` with RE2's reason.
+    """Return the RE2 pattern that Envoy would compile. Raises `re2.error` with RE2's reason.
 
-    Envoy compares bytes (measured): `.` is half an `é`, which has two in UTF-8.
+    Envoy matches bytes (measured): `.` matches half an `é`, which is two bytes in UTF-8.
     """
     options = re2.Options()
     options.log_errors = False
@@ -95,89 +95,89 @@ def compiled(pattern: str) -> Any:
 
 
 def regex(value: str) -> str:
-    """Return `value` if RE2, the regular expressions of Envoy, can read it."""
-    allowed = "a regular expression of RE2 (no look-ahead, no back-references) for the whole value"
+    """Return `value` if RE2, Envoy's regular expression engine, can parse it."""
+    allowed = "an RE2 regular expression (no look-ahead, no back-references) that matches the whole value"
     if not value:
-        raise wrong("the regular expression is empty", allowed, "write one such as '.*Firefox.*'")
+        raise wrong("the regular expression is empty", allowed, "write '.*Firefox.*', for example")
     if len(value.encode()) > LONGEST_REGEX:
         what = f"the regular expression has {len(value.encode())} characters"
         raise wrong(what, f"{allowed}, of at most {LONGEST_REGEX} characters", "shorten it, or split the match")
     if re.search(r"(?<!\\)(\\\\)*\\C", value):
-        raise wrong(f"istiod reads no \\C, as in {value!r}", allowed, "write . for any character")
+        raise wrong(f"istiod does not accept \\C, as in {value!r}", allowed, "write . for any character")
     try:
         compiled(value)
     except re2.error as error:
-        reason = error.args[0] if error.args else "it cannot be read"
+        reason = error.args[0] if error.args else "it cannot be parsed"
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
         raise wrong(
-            f"RE2, which Envoy uses, cannot read {value!r}: {reason}",
+            f"RE2, which Envoy uses, cannot parse {value!r}: {reason}",
             allowed,
-            "mend the expression; https://github.com/google/re2/wiki/Syntax lists what RE2 knows",
+            "correct the expression; RE2's syntax: https://github.com/google/re2/wiki/Syntax",
         ) from None
     return value
 
 
 def cookie_name(value: str) -> str:
-    """Return `value` if it can name a cookie (RFC 6265)."""
+    """Return `value` if it is a cookie name (RFC 6265)."""
     if re.fullmatch(COOKIE_NAME, value):
         return value
     raise wrong(
-        f"{value!r} cannot name a cookie",
-        "letters, digits and !#$%&'*+-.^_`|~, without spaces, '=' and ';'",
+        f"{value!r} is not a cookie name",
+        "letters, digits and !#$%&'*+-.^_`|~; no spaces, '=' or ';'",
         "write website-version, for example",
     )
 
 
 def label_key(value: str) -> str:
-    """Return `value` if it can be the key of a Kubernetes label."""
+    """Return `value` if it is a Kubernetes label key."""
     if re.fullmatch(LABEL_KEY, value) and len(value.rpartition("/")[2]) <= 63:
         return value
     raise wrong(
-        f"{value!r} cannot be a label's key",
-        "letters, digits, '-', '_' and '.', at most 63, after a DNS name and '/' where there is one",
+        f"{value!r} is not a label key",
+        "at most 63 letters, digits, '-', '_' and '.', with an optional prefix of a DNS name and '/'",
         "write app, for example",
     )
 
 
 def label_value(value: str) -> str:
-    """Return `value` if it can be the value of a Kubernetes label."""
+    """Return `value` if it is a Kubernetes label value."""
     if re.fullmatch(LABEL_VALUE, value) and len(value) <= 63:
         return value
     raise wrong(
-        f"{value!r} cannot be a label's value",
-        "letters, digits, '-', '_' and '.', at most 63",
+        f"{value!r} is not a label value",
+        "at most 63 letters, digits, '-', '_' and '.'",
         "write website, for example",
     )
 
 
 def duration(value: str) -> str:
-    """Return `value` if it is a duration as Go writes it, in whole milliseconds and at least one, as Istio asks."""
-    allowed = "a number with a unit, ms, s, m or h, of at least 1ms"
+    """Return `value` if it is a Go duration of whole milliseconds, at least 1ms, as Istio requires."""
+    allowed = "a number with a unit (ms, s, m or h), at least 1ms"
     if not re.fullmatch(DURATION, value) or seconds(value) == 0:
         raise wrong(f"{value!r} is not a duration", allowed, "write 10ms or 1.5s, for example")
     milliseconds = round(seconds(value) * 1000, 6)
     if not milliseconds.is_integer():
-        raise wrong(f"{value!r} has parts of a millisecond", allowed, f"write {max(round(milliseconds), 1)}ms")
+        raise wrong(f"{value!r} has fractions of a millisecond", allowed, f"write {max(round(milliseconds), 1)}ms")
     if milliseconds > LONGEST_DURATION * 3_600_000:
         raise wrong(f"{value!r} is too long", f"{allowed}, and at most {LONGEST_DURATION}h", "write 8760h for a year")
     return value
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of a duration: 90.0 for `1m30s`."""
+    """Return a duration in seconds: 90.0 for `1m30s`."""
     return float(sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", text)))
 
 
 def host(value: str) -> str:
     """Return `value` if an Istio Gateway can claim it: `*`, a DNS name or `*.example.com`."""
-    # A name without a dot means a Service of the namespace to Istio, not a host.
+    # To Istio, a name without a dot is a Service in the namespace, not a host.
     labels = value.split(".")
     is_short = len(value) <= 253 and all(len(label) <= 63 for label in labels)
     if is_short and re.fullmatch(HOST, value) and not labels[-1].isdecimal():
         return value
     raise wrong(
         f"{value!r} is not a host that a gateway can claim",
-        "'*', a name with a dot such as shop.example.com, or *.example.com; lower case, no scheme, port, path",
+        "'*', a name with a dot such as shop.example.com, or *.example.com; lower case, no scheme, port or path",
         _host_fix(value),
     )
 
@@ -190,44 +190,44 @@ def _host_fix(value: str) -> str:
 
 
 def open_port(value: int) -> int:
-    """Return `value` if Istio's proxies leave that port free (Istio: Ports used by Istio)."""
+    """Return `value` if Istio's proxies do not use that port (Istio: Ports used by Istio)."""
     if value not in PORTS_OF_ISTIO:
         return value
     raise wrong(
-        f"port {value} belongs to Istio's proxy in the same pod",
-        f"any port but {', '.join(map(str, PORTS_OF_ISTIO))}",
-        "choose another port, such as 8080",
+        f"port {value} is used by Istio's proxy in the same pod",
+        f"any port except {', '.join(map(str, PORTS_OF_ISTIO))}",
+        "use another port, such as 8080",
     )
 
 
 def secret_name(value: str) -> str:
-    """Return `value` if it can name a Secret of Kubernetes."""
+    """Return `value` if it is the name of a Kubernetes Secret."""
     if len(value) <= 253 and re.fullmatch(SECRET_NAME, value):
         return value
     raise wrong(
-        f"{value!r} cannot name a Secret",
+        f"{value!r} is not a Secret name",
         "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
         "write shop-cert, for example",
     )
 
 
 def percentage(value: float) -> float:
-    """Return `value` if Envoy can count so small a share: it knows millionths."""
+    """Return `value` if Envoy supports so small a percentage: it counts in millionths."""
     if value == 0 or value >= SMALLEST_PERCENTAGE:
         return value
     raise wrong(
-        f"{value:f} percent is less than Envoy can count",
+        f"{value:f} percent is less than Envoy supports",
         f"0, or {SMALLEST_PERCENTAGE:f} to 100",
         f"write {SMALLEST_PERCENTAGE:f}, or 0",
     )
 
 
 def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a list in which nothing stands twice."""
+    """Return `values` if they have no duplicates."""
     if len(set(values)) == len(values):
         return values
     twice = next(value for index, value in enumerate(values) if value in values[:index])
-    raise wrong(f"{twice!r} stands here twice", "each entry once", "take one of the two out")
+    raise wrong(f"{twice!r} is given twice", "each entry once", "remove one of the two")
 
 
 DnsLabel = Annotated[

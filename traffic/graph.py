@@ -1,4 +1,4 @@
-"""Which versions and services a route leads to, and in which order services depend on each other."""
+"""Which versions and services a route leads to, and the order in which services depend on each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from traffic.model import RouteTable, ServiceRouting, Target, target
 
 
 def targets_of(name: str, service: ServiceRouting) -> frozenset[Target]:
-    """Return the versions to which the route of the service `name` sends requests, or copies of them."""
+    """Return the versions that the route of the service `name` sends requests or mirrored requests to."""
     destinations: list[str] = []
     for rule in service.route:
         destinations += [destination for destination, weight in rule.weights.items() if weight > 0]
@@ -15,19 +15,19 @@ def targets_of(name: str, service: ServiceRouting) -> frozenset[Target]:
 
 
 def all_targets(routes: RouteTable) -> frozenset[Target]:
-    """Return the versions to which any of the routes sends requests, or copies of them."""
+    """Return the versions that any of the routes sends requests or mirrored requests to."""
     return frozenset(found for name, service in routes.items() for found in targets_of(name, service))
 
 
 def called_by(name: str, service: ServiceRouting) -> list[str]:
-    """Return the other services that the route of the service `name` names, with a weight of 0 too."""
+    """Return the other services that the route of the service `name` names, including those with a weight of 0."""
     destinations = [to for rule in service.route for to in (*rule.weights, *(mirror.to for mirror in rule.mirrors))]
     services = (target(name, destination).service for destination in destinations)
     return [called for called in dict.fromkeys(services) if called != name]
 
 
 def callers_of(routes: RouteTable) -> dict[str, list[str]]:
-    """Return, by service, the other services whose routes lead to it."""
+    """Return, for each service, the other services whose routes lead to it."""
     callers: dict[str, list[str]] = {name: [] for name in routes}
     for name, service in routes.items():
         for called in called_by(name, service):
@@ -36,7 +36,7 @@ def callers_of(routes: RouteTable) -> dict[str, list[str]]:
 
 
 def called_first(routes: RouteTable) -> list[str]:
-    """Return the services in an order in which each comes after those that its route leads to, cycles apart."""
+    """Return the services, each after those that its route leads to, except in cycles."""
     order: dict[str, None] = {}
 
     def visit(name: str, callers: frozenset[str]) -> None:

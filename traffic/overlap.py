@@ -1,4 +1,4 @@
-"""Requests that meet two matches at once: where they lead to different versions, the order of the rules decides."""
+"""Requests that meet two matches at once: if these lead to different versions, the order of the rules decides."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from traffic.simulate.conditions import lowered
 
 TRIES = 40
 LITERAL = re.compile(r"[-A-Za-z0-9_/ %,:;=@~]*")
-"""Characters that mean themselves in a regular expression."""
+"""Characters that are literal in a regular expression."""
 
 
 def overlap(one: Rule, other: Rule) -> Request | None:
-    """Return a request that meets a match of both rules, or None where none was found.
+    """Return a request that meets a match of both rules, or None if none was found.
 
-    A request that is returned is certain: the simulator has checked it, and every header stands in it once. That none
-    is found is not certain where regular expressions or forbidden headers meet.
+    A returned request is verified by the simulator, and repeats no header. None is not proof that there is no such
+    request when regular expressions or forbidden headers are involved.
     """
     pairs = ((a, b) for a in one.match or (EVERY_REQUEST,) for b in other.match or (EVERY_REQUEST,))
     return next((request for a, b in pairs if (request := witness(a, b)) is not None), None)
 
 
 def witness(one: Match, other: Match) -> Request | None:
-    """Return a request that meets both matches, or None where none was found."""
+    """Return a request that meets both matches, or None if none was found."""
     at = place((one, other))
     if at is None or _exclude_each_other(one, other):
         return None
     checks = (*conditions(one), *conditions(other))
-    # Not for secrets: a fixed seed makes the same choice every time.
+    # Not for secrets: a fixed seed makes the result reproducible.
     rng = random.Random(0)  # noqa: S311
     try:
         for attempt in range(TRIES):
@@ -41,12 +41,12 @@ def witness(one: Match, other: Match) -> Request | None:
             if seen is not None and all(condition.holds(seen) for condition in checks):
                 return request
     except re.error:
-        pass  # Python cannot read a regular expression of RE2, so no text can be made up for it.
+        pass  # Python cannot parse an RE2 regular expression, so no text can be generated for it.
     return None
 
 
 def _exclude_each_other(one: Match, other: Match) -> bool:
-    """Whether it is plain to see that no request meets both: most pairs of rules are told apart so, in no time."""
+    """Whether it is obvious that no request meets both, which is quick and settles most pairs of rules."""
     return (
         (one.port is not None and other.port is not None and one.port != other.port)
         or any(
@@ -69,7 +69,7 @@ def _both(one: Match, other: Match) -> list[tuple[StringMatch, StringMatch]]:
 
 
 def _differ(one: StringMatch, other: StringMatch, ignore_case: bool = False) -> bool:
-    """Whether no text is as both ask."""
+    """Whether no text satisfies both."""
     if one.exact is not None:
         return not text_matches(other, one.exact, ignore_case)
     if other.exact is not None:
@@ -82,14 +82,14 @@ def _differ(one: StringMatch, other: StringMatch, ignore_case: bool = False) -> 
 
 
 def _beginning(want: StringMatch) -> str:
-    """What every text that is as `want` asks begins with, as far as it is plain to see in a regular expression."""
+    """The literal beginning of every text that satisfies `want`; for a regular expression, as far as it is obvious."""
     if want.regex is None:
         return want.prefix or ""
     if "|" in want.regex:
         return ""
     literal = LITERAL.match(want.regex)
     end = literal.end() if literal else 0
-    # What may follow a character can make it none: `ab?` begins with `a` alone.
+    # A quantifier can make the last character optional: `ab?` only begins with `a`.
     return want.regex[: end - 1] if want.regex[end : end + 1] in ("?", "*", "{") and end else want.regex[:end]
 
 
@@ -100,7 +100,7 @@ def _paths_differ(one: Match, other: Match) -> bool:
 
 
 def _forbids(one: Match, other: Match) -> bool:
-    """Whether one forbids what the other asks for."""
+    """Whether `one` forbids what `other` requires."""
     for name in one.without_headers.keys() & other.headers:
         forbidden, want = one.without_headers[name], other.headers[name]
         if forbidden.present or (want.exact is not None and text_matches(forbidden, want.exact)):

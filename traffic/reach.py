@@ -1,6 +1,6 @@
-"""Which rules of a route no request can meet, because earlier rules take all that they ask for.
+"""Which rules of a route no request can reach, because earlier rules match all of their requests.
 
-What is found is certain; a rule that only several earlier ones together cover is not found.
+There are no false positives; a rule that is only covered by several earlier rules together is not found.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from traffic.simulate import text_matches
 from traffic.simulate.conditions import lowered
 
 EVERY_REQUEST = Match.model_construct()
-"""The match of a rule without `match`: it has no condition."""
+"""The match of a rule without `match`: no conditions."""
 LITERAL = re.compile(r"(?:[^\\.+*?()|\[\]{}^$]|\\[^0-9A-Za-z])+")
-"""A regular expression, or the begin of one, that stands for one text."""
+"""A regular expression, or the beginning of one, that matches exactly one text."""
 
 
 def covered_by(route: Route, index: int) -> int | None:
-    """Return the index of an earlier rule that takes every request of the rule at `index`, or None."""
+    """Return the index of an earlier rule that matches every request of the rule at `index`, or None."""
     for earlier in range(index):
         if covers(route[earlier], route[index]):
             return earlier
@@ -27,12 +27,12 @@ def covered_by(route: Route, index: int) -> int | None:
 
 
 def is_catch_all(rule: Rule) -> bool:
-    """Whether the rule takes every request."""
+    """Whether the rule matches every request."""
     return any(implies(EVERY_REQUEST, match) for match in _matches(rule))
 
 
 def covers(earlier: Rule, later: Rule) -> bool:
-    """Whether every request of `later` is taken by `earlier`."""
+    """Whether `earlier` matches every request that `later` matches."""
     return all(any(implies(narrow, wide) for wide in _matches(earlier)) for narrow in _matches(later))
 
 
@@ -75,7 +75,7 @@ def _all_narrower(narrow: Mapping[str, StringMatch], wide: Mapping[str, StringMa
 
 
 def _is_narrower(narrow: StringMatch | None, wide: StringMatch) -> bool:
-    """Whether every text that `narrow` takes is taken by `wide`."""
+    """Whether `wide` matches every text that `narrow` matches."""
     if narrow is None:
         return False
     narrow, wide = _without_regex(narrow), _without_regex(wide)
@@ -87,7 +87,7 @@ def _is_narrower(narrow: StringMatch | None, wide: StringMatch) -> bool:
 
 
 def _without_regex(want: StringMatch) -> StringMatch:
-    """What `abc` and `abc.*` say, in plainer words; no header, path or parameter has a line break."""
+    """`abc` as exact and `abc.*` as prefix: no header, path or parameter has a line break."""
     pattern = want.regex or ""
     text = pattern.removesuffix(".*")
     if not LITERAL.fullmatch(text):
@@ -97,7 +97,7 @@ def _without_regex(want: StringMatch) -> StringMatch:
 
 
 def _with_cookie(match: Match) -> Mapping[str, StringMatch]:
-    """The headers of a match, with a cookie as what Istio is told of it."""
+    """The headers of a match, with its cookie as the header match that Istio gets."""
     headers = dict(match.headers)
     for name, want in match.cookies.items():
         headers["cookie"] = _as_header(name, want)
@@ -117,13 +117,13 @@ def _has_cookie(narrow: Match, name: str, want: StringMatch) -> bool:
 def _excludes(narrow: Match, name: str, forbidden: StringMatch) -> bool:
     """Whether no request that meets `narrow` has `forbidden` in its header `name`.
 
-    What `narrow` asks of the header itself says nothing: the header may stand there again, with another value.
+    The condition of `narrow` on the header itself does not help: the header may be repeated with another value.
     """
     excluded = narrow.without_headers.get(name)
     if excluded is None:
         return False
     if excluded.present:
-        # The header is missing then, which counts as empty except where only its presence does.
+        # The header is absent then, which counts as empty unless the condition is `present`.
         return bool(forbidden.present) or not text_matches(forbidden, "")
     return _is_narrower(forbidden, excluded)
 

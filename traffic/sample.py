@@ -1,4 +1,4 @@
-"""A request that meets exactly one rule of a route: what is sent through the gateway to measure that rule."""
+"""A request that meets exactly one rule of a route, to be sent through the gateway to measure that rule."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ SAFE_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*(\?[\x21\x23-\x7e]*)?")
 
 @dataclass(frozen=True)
 class NoSample:
-    """No request was found for a rule, and why; `inside` where only callers inside the mesh can meet it."""
+    """Why no request was found for a rule; `inside` if only callers inside the mesh can meet it."""
 
     reason: str
     inside: bool = False
 
 
 def sample_request(simulator: Simulator, service: str, index: int, *, seed: int = 0) -> Request | NoSample:
-    """Return a request that meets the rule at `index` of `service` and no other, as it is sent to the gateway.
+    """Return a request to the gateway that meets the rule at `index` of `service` and no other.
 
-    The simplest is tried first (GET /, only the headers that are asked for), then random ones from `seed`, so that
-    the same routes give the same request. Each is checked by the simulator, and can go over the wire as it is.
+    The simplest request is tried first (GET /, only the headers that are required), then random ones from `seed`, so
+    that the same routes give the same request. It is verified by the simulator, and can be sent unchanged.
     """
     settings = simulator.routes[service]
     route, rule = settings.route, settings.route[index]
     cover = covered_by(route, index)
     if cover is not None:
-        return NoSample(f"rule {cover + 1} takes every request that rule {index + 1} asks for")
+        return NoSample(f"rule {cover + 1} matches every request that rule {index + 1} would match")
     ways = list(_ways(simulator, service, rule))
     if not ways:
         return _not_outside(simulator, service, index)
-    # Not for secrets: a fixed seed makes the same choice every time.
+    # Not for secrets: a fixed seed makes the result reproducible.
     rng = random.Random(seed)  # noqa: S311
     earlier = [match for before in route[:index] for match in before.match]
     named = any(match.authority or "host" in match.headers for match in (*earlier, *rule.match))
@@ -51,12 +51,12 @@ def sample_request(simulator: Simulator, service: str, index: int, *, seed: int 
             if _can_be_sent(request) and _meets(simulator, service, index, request):
                 return request
     except re.error as error:
-        return NoSample(f"no value can be made up for a regular expression of rule {index + 1}: {error}")
-    return NoSample(f"{TRIES} requests were tried and none meets rule {index + 1} and no rule before it")
+        return NoSample(f"no value can be generated for a regular expression of rule {index + 1}: {error}")
+    return NoSample(f"{TRIES} requests were tried, and none meets rule {index + 1} without meeting an earlier rule")
 
 
 def _ways(simulator: Simulator, service: str, rule: Rule) -> Iterator[tuple[Entry, Match]]:
-    """The ways into the service where a match of the rule can hold, those of plain HTTP first."""
+    """The entries of the service where a match of the rule can hold, plain HTTP first."""
     ways = [
         entry for entry in entries(service, simulator.routes[service], simulator.gateways) if not entry.server.redirects
     ]
@@ -72,18 +72,18 @@ def _ways(simulator: Simulator, service: str, rule: Rule) -> Iterator[tuple[Entr
 def _not_outside(simulator: Simulator, service: str, index: int) -> NoSample:
     settings = simulator.routes[service]
     if all(gateway == MESH for gateway in settings.gateways):
-        return NoSample("the route holds inside the mesh alone, and requests are measured at the gateway", inside=True)
+        return NoSample("the route only applies inside the mesh, and requests are measured at the gateway", inside=True)
     matches = settings.route[index].match
     if any(match.source_labels or match.source_namespace or MESH in match.gateways for match in matches):
-        why = f"rule {index + 1} holds for callers inside the mesh, and requests are measured at the gateway"
+        why = f"rule {index + 1} applies to callers inside the mesh, and requests are measured at the gateway"
         return NoSample(why, inside=True)
-    return NoSample(f"rule {index + 1} asks for a gateway or a port that the service is not at")
+    return NoSample(f"rule {index + 1} requires a gateway or port at which the service has no route")
 
 
 def _at(entry: Entry, match: Match, named: bool, rng: random.Random, plain: bool) -> Request:
-    """A request at the entry, for one of its hosts; of many one that begins as the match asks.
+    """A request at the entry, for one of its hosts; for a wildcard, one that begins as the match requires.
 
-    Where every host is taken none is named, so that the gateway's own address is sent; unless rules look at the host.
+    If every host is accepted, none is set, so that the gateway's own address is sent, unless rules match on the host.
     """
     first = "canary-verify" if plain else token(rng)
     if match.authority is not None and match.authority.exact is None:
@@ -100,7 +100,7 @@ def _meets(simulator: Simulator, service: str, index: int, request: Request) -> 
 
 
 def _can_be_sent(request: Request) -> bool:
-    """Whether HTTP clients and Envoy pass the request on unchanged (no path that Envoy would normalise)."""
+    """Whether HTTP clients and Envoy forward the request unchanged (no path that Envoy would normalise)."""
     return (
         SAFE_PATH.fullmatch(request.path) is not None
         and not re.search(r"/\.{1,2}(/|$)|//", request.path.split("?")[0])

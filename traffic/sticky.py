@@ -1,8 +1,8 @@
-"""Sticky rules as the plain steps that Envoy follows: a rule knows no cookies of its own, and Istio's weights no users.
+"""Sticky rules as plain steps for Envoy: Istio's weights do not know users, so a sticky rule becomes several routes.
 
-A user who was sent to a version gets a cookie with its name; requests that bring it back go to that version, as long as
-it has any weight. All other requests follow the weights. So a new weight moves new users alone, and a version at 0 has
-lost its users.
+A user who was sent to a version gets a cookie with its name; requests with the cookie go to that version as long as it
+has any weight. All other requests follow the weights. So a new weight only moves new users, and a version at 0 loses
+its users.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from traffic.model import Match, Route, Rule, Sticky, StringMatch
 
 @dataclass(frozen=True)
 class StickyStep:
-    """A rule that is not sticky, and by destination the `set-cookie` header that its answers get."""
+    """A rule that is not sticky, and the `set-cookie` header of its responses by destination."""
 
     rule: Rule
     set_cookie: Mapping[str, str] = field(default_factory=dict)
 
 
 def steps(rule: Rule) -> tuple[StickyStep, ...]:
-    """Return what the rule means, in order: of a sticky one a step for each version with weight, then the weights.
+    """Return the rule as steps, in order: for a sticky rule, one for each version with weight, then the weights.
 
-    A rule that is not sticky is its own only step. All steps keep what the rule says beside its destination.
+    A rule that is not sticky is a single step. All steps keep the rule's other actions.
     """
     if rule.sticky is None:
         return (StickyStep(rule),)

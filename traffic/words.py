@@ -1,4 +1,4 @@
-"""Rules and conditions in words, the same wherever they are shown."""
+"""Rules and conditions in words, the same in all output."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from traffic.model import MESH, Match, Rule, StringMatch
 from traffic.simulate import Condition, Kind, Miss, conditions
 
 OTHERWISE = "default"
-"""What a rule without matches is called."""
+"""Name of a rule without matches."""
 
 
 def rule_words(rule: Rule) -> str:
-    """Return a rule's matches as a person says them; `default` for a rule without any."""
+    """Return a rule's matches in words; `default` for a rule without any."""
     return " or ".join(map(match_words, rule.match)) or OTHERWISE
 
 
 def match_words(match: Match) -> str:
-    """Return the conditions of a match as a person says them."""
+    """Return the conditions of a match in words."""
     return " and ".join(map(condition_words, conditions(match)))
 
 
 def condition_words(condition: Condition) -> str:
-    """Return a condition as a person says it: `qa = canary-test`, `path begins with /api`."""
+    """Return a condition in words: `qa = canary-test`, `path begins with /api`."""
     subject, want = _subject(condition), condition.want
     if condition.kind is Kind.GATEWAYS:
         return " or ".join(map(_place, want)) if isinstance(want, tuple) else ""
@@ -28,15 +28,15 @@ def condition_words(condition: Condition) -> str:
         return f"{subject} = {want}"
     if condition.kind is Kind.WITHOUT_HEADERS:
         return f"{subject} {_compared(want, IS_NOT)}"
-    return f"{subject} {_compared(want, IS)}{' in any case' if condition.ignore_case else ''}"
+    return f"{subject} {_compared(want, IS)}{', ignoring case' if condition.ignore_case else ''}"
 
 
 def miss_words(miss: Miss) -> str:
-    """Return why a condition did not hold: `it wants qa to be canary-test, but the request has no header qa`."""
-    return f"it wants {_wish(miss.condition)}, but {_found(miss)}"
+    """Return why a condition did not hold: `it requires qa to be canary-test, but the request has no header qa`."""
+    return f"it requires {_requirement(miss.condition)}, but {_found(miss)}"
 
 
-def _wish(condition: Condition) -> str:
+def _requirement(condition: Condition) -> str:
     want = condition.want
     if condition.kind is Kind.GATEWAYS:
         return f"requests {condition_words(condition)}"
@@ -45,16 +45,16 @@ def _wish(condition: Condition) -> str:
     if not isinstance(want, StringMatch):
         return f"{article}{subject} to be {want}"
     no = "not " if condition.kind is Kind.WITHOUT_HEADERS else ""
-    return f"{article}{subject} {no}to {_compared(want, TO)}{' in any case' if condition.ignore_case else ''}"
+    return f"{article}{subject} {no}to {_compared(want, TO)}{', ignoring case' if condition.ignore_case else ''}"
 
 
 NAMED = (Kind.HEADERS, Kind.WITHOUT_HEADERS, Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS)
-"""What is called by its own name, or by its owner's, and so has no article."""
+"""Kinds whose subject has no article: it is a name, or begins with "the"."""
 
 
-IS = ("=", "begins with", "~", "is there")
-IS_NOT = ("is not", "does not begin with", "does not match", "is not there")
-TO = ("be", "begin with", "match", "be there")
+IS = ("=", "begins with", "~", "is present")
+IS_NOT = ("is not", "does not begin with", "does not match", "is not present")
+TO = ("be", "begin with", "match", "be present")
 """Verbs for `exact`, `prefix`, `regex` and `present`."""
 
 
@@ -99,6 +99,6 @@ def _missing(miss: Miss) -> str:
     if kind in (Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS):
         return f"the caller has no label {name}" if miss.inside else "the request comes from outside the mesh"
     if kind is Kind.WITHOUT_HEADERS:
-        return "there is no such header, which counts as empty"
+        return "the header is absent, which counts as empty"
     what = {Kind.COOKIES: "cookie", Kind.QUERY_PARAMS: "parameter"}.get(kind, "header")
     return f"the request has no {what} {name}"

@@ -1,4 +1,4 @@
-"""The route model: what a stack's config says about requests, typed and checked."""
+"""The route model: what a stack's config says about requests, typed and validated."""
 
 from traffic.model.access import AccessRule
 from traffic.model.actions import (

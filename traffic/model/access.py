@@ -1,4 +1,4 @@
-"""Requests that an authorization speaks of (Istio: AuthorizationPolicy, Rule)."""
+"""Requests that an authorization rule applies to (Istio: AuthorizationPolicy, Rule)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TEMPLATE = rf"(/({TEMPLATE_PART}))*(/\{{\*\*\}}(/[-A-Za-z0-9._~%!$&'()+,;:@=]+)*
 
 
 def _one_star(value: str) -> str:
-    """Istio reads a `*` at one end alone; elsewhere it is an ordinary character, which nothing has."""
+    """To Istio, `*` is a wildcard only at one end; elsewhere it is a literal character that no value has."""
     inner = value.removesuffix("*") if value.endswith("*") else value.removeprefix("*")
     if "*" not in inner:
         return value
     raise wrong(
-        f"the * of {value!r} is not at one end",
-        "a whole value, one with * at its end or at its beginning, or * alone for any",
+        f"the * in {value!r} is not at one end",
+        "a whole value, one with * at its beginning or end, or * for any",
         f"write {value.split('*')[0]}*" if not value.startswith("*") else f"write {value.rstrip('*')}",
     )
 
@@ -34,8 +34,8 @@ def _principal(value: str) -> str:
     if "*" in value or re.fullmatch(PRINCIPAL, value):
         return _one_star(value)
     raise wrong(
-        f"{value!r} is not the identity of a workload",
-        "<trust domain>/ns/<namespace>/sa/<service account>, with * at one end, or * for any",
+        f"{value!r} is not a workload identity",
+        "<trust domain>/ns/<namespace>/sa/<service account>, or with * at one end, or * for any",
         "write cluster.local/ns/shop/sa/shop, for example",
     )
 
@@ -44,8 +44,8 @@ def _request_principal(value: str) -> str:
     if "*" in value or re.fullmatch(r".+/.+", value):
         return _one_star(value)
     raise wrong(
-        f"{value!r} is not the identity of a token",
-        "<issuer>/<subject>, with * at one end, or * for any valid token",
+        f"{value!r} is not a token identity",
+        "<issuer>/<subject>, or with * at one end, or * for any valid token",
         f"write {value}/*",
     )
 
@@ -53,15 +53,15 @@ def _request_principal(value: str) -> str:
 def _namespace(value: str) -> str:
     if re.fullmatch(r"[-a-z0-9*]+", value):
         return value
-    raise wrong(f"{value!r} is not a namespace", "a namespace, with * for any text", "write shop, for example")
+    raise wrong(f"{value!r} is not a namespace", "a namespace, with * for any characters", "write shop, for example")
 
 
 def _method(value: str) -> str:
     if re.fullmatch(r"[-A-Z*]+", value):
         return _one_star(value)
     raise wrong(
-        f"no request's method is {value!r}",
-        "a method of HTTP in upper case, such as GET, or *",
+        f"no request has the method {value!r}",
+        "an HTTP method in upper case, such as GET, or *",
         f"write {value.upper()}" if value.isalpha() else "write GET, for example",
     )
 
@@ -69,7 +69,7 @@ def _method(value: str) -> str:
 def _path(value: str) -> str:
     if not re.match(r"[/*]", value) or re.search(r"[?#\s]", value):
         raise wrong(
-            f"no request's path is {value!r}",
+            f"no request has the path {value!r}",
             "a path that begins with / or *, without a query",
             f"write /{value}" if re.fullmatch(r"[-\w/*.]+", value) else "write /admin*, for example",
         )
@@ -78,8 +78,8 @@ def _path(value: str) -> str:
     if re.fullmatch(TEMPLATE, value):
         return value
     raise wrong(
-        f"{value!r} is no template of paths",
-        "{*} for one part between two /, {**} for any number of them, after all {*}, and no other * or { }",
+        f"{value!r} is not a path template",
+        "{*} for one path segment, {**} for any number of them, after all {*}; no other *, { or }",
         "write /shops/{*}/items, for example",
     )
 
@@ -89,7 +89,7 @@ def _host(value: str) -> str:
         return _one_star(value)
     raise wrong(
         f"{value!r} is not a host",
-        "a host as callers name it, with its port where they do, and with * at one end",
+        "a host as in the Host header, with its port if callers send it, or with * at one end",
         "write shop.example.com, for example",
     )
 
@@ -101,15 +101,15 @@ def _ip_block(value: str) -> str:
         ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise wrong(
-            f"{value!r} is neither an address nor a range",
-            "an IPv4 or IPv6 address, or one with / and the length of its prefix",
+            f"{value!r} is neither an IP address nor a CIDR block",
+            "an IPv4 or IPv6 address, or a CIDR block",
             "write 10.0.0.0/8, for example",
         ) from None
     return value
 
 
 SomeOf = Field(min_length=1)
-"""An empty list asks for nothing, and so it would let everything through."""
+"""An empty list has no condition, so it would match every request."""
 
 Texts = Annotated[tuple[Annotated[Text, AfterValidator(_one_star)], ...], Strict(False), SomeOf]
 Principals = Annotated[tuple[Annotated[Text, AfterValidator(_principal)], ...], Strict(False), SomeOf]
@@ -122,28 +122,28 @@ Hosts = Annotated[tuple[Annotated[Text, AfterValidator(_host)], ...], Strict(Fal
 
 
 class AccessRule(Model):
-    """Requests that an authorization speaks of: all of the keys must hold, of each list any entry.
+    """Requests that an authorization rule applies to: all keys must match, each by any of its entries.
 
-    Entries may begin or end with `*`, and `*` alone asks for any value (Istio: AuthorizationPolicy).
+    Entries may begin or end with `*`; `*` requires any value (Istio: AuthorizationPolicy).
     """
 
     principals: Principals = Field(
         default=(), description="Callers by identity: cluster.local/ns/<namespace>/sa/<service account>."
     )
-    not_principals: Principals = Field(default=(), description="Callers by identity that are excepted.")
+    not_principals: Principals = Field(default=(), description="Identities of callers that are excluded.")
     namespaces: Namespaces = Field(default=(), description="Namespaces of the callers.")
-    not_namespaces: Namespaces = Field(default=(), description="Namespaces that are excepted.")
+    not_namespaces: Namespaces = Field(default=(), description="Namespaces of callers that are excluded.")
     request_principals: RequestPrincipals = Field(
-        default=(), description="Callers by token: <issuer>/<subject>, and * for any valid token."
+        default=(), description="Callers by token: <issuer>/<subject>, or * for any valid token."
     )
-    not_request_principals: RequestPrincipals = Field(default=(), description="Tokens that are excepted.")
-    ip_blocks: IpBlocks = Field(default=(), description="Addresses of the callers, such as 10.0.0.0/8.")
-    methods: Methods = Field(default=(), description="Methods of HTTP.")
-    not_methods: Methods = Field(default=(), description="Methods that are excepted.")
+    not_request_principals: RequestPrincipals = Field(default=(), description="Token identities that are excluded.")
+    ip_blocks: IpBlocks = Field(default=(), description="IP addresses of the callers, such as 10.0.0.0/8.")
+    methods: Methods = Field(default=(), description="HTTP methods.")
+    not_methods: Methods = Field(default=(), description="HTTP methods that are excluded.")
     paths: Paths = Field(default=(), description="Paths, such as /api/*.")
-    not_paths: Paths = Field(default=(), description="Paths that are excepted.")
-    hosts: Hosts = Field(default=(), description="Hosts that the callers ask for.")
-    ports: Annotated[tuple[Port, ...], Strict(False), SomeOf] = Field(default=(), description="Ports of the container.")
+    not_paths: Paths = Field(default=(), description="Paths that are excluded.")
+    hosts: Hosts = Field(default=(), description="Hosts in the request's Host header.")
+    ports: Annotated[tuple[Port, ...], Strict(False), SomeOf] = Field(default=(), description="Container ports.")
     headers: dict[HeaderName, Texts] = Field(
-        default_factory=dict, description="Headers, each with the values of which it must have one."
+        default_factory=dict, description="Headers, each with the values it may have."
     )

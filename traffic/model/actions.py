@@ -1,4 +1,4 @@
-"""What happens to a request that a rule takes, apart from where it goes. Field names and meaning are Istio's
+"""What happens to a request that a rule matches, apart from its destination. Field names and meaning are Istio's
 (https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPRoute).
 """
 
@@ -45,15 +45,15 @@ CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPT
 
 
 def _name_to_set(value: str) -> str:
-    """Istio takes no pseudo header here; `host` is set by a rewrite, so that there is one way to do it."""
+    """Istio accepts no pseudo-headers here; `host` is set by a rewrite, so that there is one way to do it."""
     if re.fullmatch(NAME_TO_SET, value) and value.lower() != "host":
         return value.lower()
     raise wrong(
         f"{value!r} is not a header that can be set",
-        "a header's name, such as x-canary",
+        "a header name, such as x-canary",
         "write rewrite: {authority: …} for the host"
         if value.lower().strip(":") in ("host", "authority")
-        else "choose a name of letters, digits and '-'",
+        else "use a name of letters, digits and '-'",
     )
 
 
@@ -61,7 +61,9 @@ def _status_of_redirect(value: int) -> int:
     if value in REDIRECTS:
         return value
     allowed = ", ".join(map(str, REDIRECTS))
-    raise wrong(f"{value} is not a redirect that Envoy can answer", allowed, "write 302, or 301 for good")
+    raise wrong(
+        f"{value} is not a redirect status that Envoy supports", allowed, "write 302, or 301 for a permanent redirect"
+    )
 
 
 def _retry_on(value: str) -> str:
@@ -69,8 +71,8 @@ def _retry_on(value: str) -> str:
     if not unknown:
         return value
     raise wrong(
-        f"Envoy knows no such reason to retry: {', '.join(map(repr, unknown))}",
-        f"reasons with ',' between them and no spaces: {', '.join(RETRY_ON)}, or a status such as 503",
+        f"unknown retry condition: {', '.join(map(repr, unknown))}",
+        f"a comma-separated list without spaces of {', '.join(RETRY_ON)}, or a status such as 503",
         "write 5xx,connect-failure, for example",
     )
 
@@ -86,7 +88,7 @@ def _cors_method(value: str) -> str:
         return value
     known = value.upper() in CORS_METHODS
     raise wrong(
-        f"{value!r} is not a method of HTTP as Istio writes it",
+        f"{value!r} is not an HTTP method that Istio accepts",
         ", ".join(CORS_METHODS),
         f"write {value.upper()}" if known else "write GET, for example",
     )
@@ -95,7 +97,7 @@ def _cors_method(value: str) -> str:
 def _cors_header(value: str) -> str:
     if re.fullmatch(NAME_TO_SET, value):
         return value
-    raise wrong(f"{value!r} is not a header's name", "a header's name, or *", "write x-canary, for example")
+    raise wrong(f"{value!r} is not a header name", "a header name, or *", "write x-canary, for example")
 
 
 def _origin(value: StringMatch) -> StringMatch:
@@ -104,7 +106,7 @@ def _origin(value: StringMatch) -> StringMatch:
     if value.present or (text is not None and text != "*" and not re.fullmatch(pattern, text)):
         host = re.sub(r"^[a-z][-+.a-z0-9]*://", "", text or "").split("/")[0]
         raise wrong(
-            "an origin is not compared so" if value.present else f"no origin is or begins with {text!r}",
+            "an origin cannot be matched by present" if value.present else f"no origin is or begins with {text!r}",
             "exact or prefix with a scheme and no path, such as https://shop.example.com, '*' for all, or regex",
             f"write {{exact: {_scheme_of(text)}://{host}}}" if text and host else "write {exact: 'https://…'}",
         )
@@ -130,14 +132,14 @@ PathText = Annotated[str, AfterValidator(_rooted)]
 
 
 class Redirect(Model):
-    """Answer with another URL; what is left out stays as the caller asked for it."""
+    """Redirect to another URL; unset fields keep the value of the request."""
 
-    uri: PathText | None = Field(default=None, description="The new path, instead of the whole old one.")
+    uri: PathText | None = Field(default=None, description="The new path, in place of the whole path.")
     authority: Text | None = Field(default=None, description="The new host.")
     scheme: Literal["http", "https"] | None = Field(default=None, description="The new scheme.")
     port: Port | None = Field(default=None, description="The new port.")
     redirect_code: Annotated[int, AfterValidator(_status_of_redirect)] = Field(
-        default=301, description="Status of the answer: 301, 302, 303, 307 or 308."
+        default=301, description="Response status: 301, 302, 303, 307 or 308."
     )
 
     @model_validator(mode="after")
@@ -145,24 +147,24 @@ class Redirect(Model):
         if self.uri or self.authority or self.scheme or self.port:
             return self
         raise wrong(
-            "the redirect leads to where the caller is already",
+            "the redirect leads to the URL that was requested",
             "at least one of uri, authority, scheme and port",
-            "write for example {authority: shop.example.com}",
+            "write {authority: shop.example.com}, for example",
         )
 
 
 class DirectResponse(Model):
-    """Answer at once, without any version of the service."""
+    """Respond directly, without sending the request to a version."""
 
-    status: HttpStatus = Field(examples=[503], description="Status of the answer.")
-    body: Annotated[str, Field(max_length=4096)] | None = Field(default=None, description="Text of the answer.")
+    status: HttpStatus = Field(examples=[503], description="Response status.")
+    body: Annotated[str, Field(max_length=4096)] | None = Field(default=None, description="Response body.")
 
 
 class UriRegexRewrite(Model):
     """Rewrite parts of the path."""
 
     match: Regex = Field(description="RE2 regular expression of the parts of the path to replace.")
-    rewrite: Text = Field(description=r"What stands there instead; \1 is what the first group matched.")
+    rewrite: Text = Field(description=r"The replacement; \1 is what the first group matched.")
 
     @model_validator(mode="after")
     def _groups_are_there(self) -> UriRegexRewrite:
@@ -171,14 +173,14 @@ class UriRegexRewrite(Model):
         if max(named, default=0) <= groups and not re.search(r"\\(?![0-9])", self.rewrite.replace("\\\\", "")):
             return self
         what = (
-            f"match has {groups} groups, and rewrite names \\{max(named)}"
+            f"match has {groups} groups, and rewrite refers to \\{max(named)}"
             if named
-            else "rewrite ends a \\ with no digit"
+            else "rewrite has a \\ without a digit after it"
         )
         raise wrong(
-            f"{what}: Envoy would rewrite nothing",
+            f"{what}: Envoy would not rewrite anything",
             r"\0 for the whole match, \1 to \9 for its groups, \\ for a backslash",
-            "put the part that you mean in ( ), or name another group",
+            "put the part you mean in ( ), or refer to another group",
         )
 
 
@@ -186,87 +188,89 @@ class Rewrite(Model):
     """Change the request's path or host on its way to the version."""
 
     uri: PathText | None = Field(
-        default=None, description="Instead of the part of the path that `uri` matched: its prefix, or all of it."
+        default=None, description="Replacement for the part of the path that `uri` matched: its prefix, or all of it."
     )
-    uri_regex_rewrite: UriRegexRewrite | None = Field(default=None, description="Rewrite the path by RE2.")
+    uri_regex_rewrite: UriRegexRewrite | None = Field(default=None, description="Rewrite the path with RE2.")
     authority: Text | None = Field(default=None, description="The host that the version sees.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Rewrite:
         if self.uri is not None and self.uri_regex_rewrite is not None:
             raise wrong(
-                "uri and uriRegexRewrite are given together",
+                "uri and uriRegexRewrite are both set",
                 "one of uri and uriRegexRewrite",
-                "keep the one that says where requests shall go",
+                "remove one of the two",
             )
         if self == Rewrite.model_construct():
-            raise wrong("nothing is rewritten", "uri, uriRegexRewrite or authority", "write for example {uri: /}")
+            raise wrong("nothing is rewritten", "uri, uriRegexRewrite or authority", "write {uri: /}, for example")
         return self
 
 
 class HeaderOperations(Model):
-    """Changes of headers, in Envoy's order: remove, then set, then add."""
+    """Changes to headers, in Envoy's order: remove, then set, then add."""
 
-    set: dict[HeaderToSet, HeaderValue] = Field(default_factory=dict, description="Headers to set, whatever they were.")
+    set: dict[HeaderToSet, HeaderValue] = Field(
+        default_factory=dict, description="Headers to set, replacing any existing value."
+    )
     add: dict[HeaderToSet, HeaderValue] = Field(default_factory=dict, description="Values to add to headers.")
-    remove: Annotated[tuple[HeaderToSet, ...], Strict(False)] = Field(default=(), description="Headers to take away.")
+    remove: Annotated[tuple[HeaderToSet, ...], Strict(False)] = Field(default=(), description="Headers to remove.")
 
 
 class Headers(Model):
-    """Changes of the headers of the request and of its answer."""
+    """Changes to the headers of the request and of the response."""
 
-    request: HeaderOperations = Field(default_factory=HeaderOperations, description="Of the request.")
-    response: HeaderOperations = Field(default_factory=HeaderOperations, description="Of the answer.")
+    request: HeaderOperations = Field(default_factory=HeaderOperations, description="Changes to the request headers.")
+    response: HeaderOperations = Field(default_factory=HeaderOperations, description="Changes to the response headers.")
 
 
 class Retries(Model):
-    """How often, and why, Envoy asks again; attempts 0 switches Istio's own two retries off."""
+    """How often, and on which conditions, Envoy retries; `attempts: 0` disables Istio's default of two retries."""
 
-    attempts: Annotated[int, Field(ge=0, le=100)] = Field(examples=[2], description="Retries after the first try.")
-    per_try_timeout: Duration | None = Field(default=None, description="How long one try may take, such as 2s.")
+    attempts: Annotated[int, Field(ge=0, le=100)] = Field(examples=[2], description="Retries after the first attempt.")
+    per_try_timeout: Duration | None = Field(default=None, description="Timeout of each attempt, such as 2s.")
     retry_on: Annotated[str, AfterValidator(_retry_on)] | None = Field(
-        default=None, description="Reasons to ask again, such as 5xx,connect-failure; left out, Istio's own."
+        default=None, description="Retry conditions, such as 5xx,connect-failure; if unset, Istio's default."
     )
     retry_remote_localities: bool | None = Field(
-        default=None, description="Whether retries may go to pods of other localities."
+        default=None, description="Whether retries may go to pods in other localities."
     )
     retry_ignore_previous_hosts: bool | None = Field(
-        default=None, description="Whether retries prefer pods that were not tried yet; left out, they do."
+        default=None, description="Whether retries prefer pods that were not tried yet; true if unset."
     )
     backoff: Duration | None = Field(
-        default=None, description="Least pause before a retry, which grows with each; left out, 25ms."
+        default=None, description="Base interval between retries, which grows with each retry; 25ms if unset."
     )
 
     @model_validator(mode="after")
     def _are_switched_off_alone(self) -> Retries:
         if self.attempts == 0 and self.model_fields_set != {"attempts"}:
             raise wrong(
-                "attempts is 0, so there are no retries, and the other keys say nothing",
-                "attempts: 0 alone, or attempts of 1 or more",
-                "take the other keys out, or raise attempts",
+                "attempts is 0, so there are no retries, and the other keys have no effect",
+                "attempts: 0 with no other key, or attempts of 1 or more",
+                "remove the other keys, or raise attempts",
             )
         return self
 
 
 class Percent(Model):
-    """A share of the requests, with decimals."""
+    """A percentage of the requests, with decimals."""
 
     value: Percentage = Field(examples=[50], description="Percent of the requests, from 0 to 100.")
 
 
 class Delay(Model):
-    """Hold requests back before they go on."""
+    """Delay requests before they are forwarded."""
 
-    fixed_delay: Duration = Field(examples=["5s"], description="How long.")
-    percentage: Percent = Field(default=Percent(value=100), description="Share of the requests.")
+    fixed_delay: Duration = Field(examples=["5s"], description="Length of the delay.")
+    percentage: Percent = Field(default=Percent(value=100), description="Percentage of the requests.")
 
 
 class Abort(Model):
-    """Answer with an error instead of going on: exactly one of `httpStatus` and `grpcStatus`."""
+    """Respond with an error instead of forwarding the request: exactly one of `httpStatus` and `grpcStatus`."""
 
-    http_status: HttpStatus | None = Field(default=None, description="Status of the answer.")
-    grpc_status: GrpcStatus | None = Field(default=None, description="Status of gRPC, such as UNAVAILABLE.")
-    percentage: Percent = Field(default=Percent(value=100), description="Share of the requests.")
+    http_status: HttpStatus | None = Field(default=None, description="Response status.")
+    grpc_status: GrpcStatus | None = Field(default=None, description="gRPC status, such as UNAVAILABLE.")
+    percentage: Percent = Field(default=Percent(value=100), description="Percentage of the requests.")
 
     @model_validator(mode="after")
     def _one_status(self) -> Abort:
@@ -280,46 +284,46 @@ class Abort(Model):
 
 
 class Fault(Model):
-    """Errors and delays on purpose, to see how callers bear them."""
+    """Injected delays and errors, to test how callers handle them."""
 
-    delay: Delay | None = Field(default=None, description="Hold requests back.")
-    abort: Abort | None = Field(default=None, description="Answer with an error.")
+    delay: Delay | None = Field(default=None, description="Delay requests.")
+    abort: Abort | None = Field(default=None, description="Respond with an error.")
 
     @model_validator(mode="after")
     def _some_fault(self) -> Fault:
         if self.delay or self.abort:
             return self
-        raise wrong("the fault does nothing", "delay, abort, or both", "write for example abort: {httpStatus: 503}")
+        raise wrong("the fault does nothing", "delay, abort, or both", "write abort: {httpStatus: 503}, for example")
 
 
 class Mirror(Model):
-    """Send a copy of requests to another version as well; its answers are thrown away."""
+    """Also send a copy of requests to another version; its responses are discarded."""
 
     to: DestinationName = Field(
-        examples=["version-2"], description="A version, or <service>/<version> of another service."
+        examples=["version-2"], description="A version, or <service>/<version> for another service."
     )
-    percentage: Percent = Field(default=Percent(value=100), description="Share of the requests that are copied.")
+    percentage: Percent = Field(default=Percent(value=100), description="Percentage of the requests that are copied.")
 
 
 class CorsPolicy(Model):
-    """Which pages of other origins may call from a browser (Fetch standard: CORS)."""
+    """Which other origins may call the service from a browser (Fetch standard: CORS)."""
 
     allow_origins: Annotated[
         tuple[Annotated[StringMatch, AfterValidator(_origin)], ...], Strict(False), Field(min_length=1)
-    ] = Field(examples=[[{"exact": "https://shop.example.com"}]], description="Origins that may call.")
+    ] = Field(examples=[[{"exact": "https://shop.example.com"}]], description="Origins that are allowed.")
     allow_methods: Annotated[tuple[CorsMethod, ...], Strict(False)] = Field(
-        default=(), description="Methods they may use."
+        default=(), description="Methods that are allowed."
     )
     allow_headers: Annotated[tuple[CorsHeader, ...], Strict(False)] = Field(
-        default=(), description="Headers they may send."
+        default=(), description="Request headers that are allowed."
     )
     expose_headers: Annotated[tuple[CorsHeader, ...], Strict(False)] = Field(
-        default=(), description="Headers of the answer they may read."
+        default=(), description="Response headers that pages may read."
     )
-    max_age: Duration | None = Field(default=None, description="How long a browser may keep the answer in mind.")
-    allow_credentials: bool | None = Field(default=None, description="Whether cookies may be sent along.")
+    max_age: Duration | None = Field(default=None, description="How long a browser may cache the preflight response.")
+    allow_credentials: bool | None = Field(default=None, description="Whether requests may carry cookies.")
     unmatched_preflights: Literal["FORWARD", "IGNORE"] | None = Field(
-        default=None, description="Whether preflights of other origins go on to the service."
+        default=None, description="Whether preflights from other origins are forwarded to the service."
     )
 
     @model_validator(mode="after")
@@ -330,13 +334,13 @@ class CorsPolicy(Model):
 
 
 class Sticky(Model):
-    """Keep a user on the version that the weights chose: the answer sets a cookie, which later requests bring back."""
+    """Keep a user on the version that the weights chose, by a cookie that the response sets."""
 
     cookie: CookieName = Field(examples=["website-version"], description="Name of the cookie.")
-    ttl: Duration = Field(examples=["1h"], description="How long the cookie lives, in whole seconds.")
+    ttl: Duration = Field(examples=["1h"], description="Lifetime of the cookie, in whole seconds.")
 
     @model_validator(mode="after")
     def _whole_seconds(self) -> Sticky:
         if seconds(self.ttl) >= 1 and seconds(self.ttl).is_integer():
             return self
-        raise wrong(f"a cookie cannot live {self.ttl}", "whole seconds, at least 1s", "write 1h, for example")
+        raise wrong(f"a cookie's lifetime cannot be {self.ttl}", "whole seconds, at least 1s", "write 1h, for example")

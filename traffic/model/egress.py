@@ -14,14 +14,14 @@ from traffic.fields import Host, Model, Port, each_once, wrong
 
 
 class OutboundTrafficPolicy(StrEnum):
-    """What becomes of calls to hosts that the mesh does not know (Istio: MeshConfig.outboundTrafficPolicy)."""
+    """What happens to calls to hosts that the mesh does not know (Istio: MeshConfig.outboundTrafficPolicy)."""
 
     ALLOW_ANY = "ALLOW_ANY"
     REGISTRY_ONLY = "REGISTRY_ONLY"
 
 
 class EgressProtocol(StrEnum):
-    """What an outside host speaks."""
+    """Protocol of an external host."""
 
     HTTP = "HTTP"
     HTTPS = "HTTPS"
@@ -32,7 +32,7 @@ class EgressProtocol(StrEnum):
 
 
 class Resolution(StrEnum):
-    """How its addresses are found."""
+    """How the host's addresses are found."""
 
     NONE = "NONE"
     STATIC = "STATIC"
@@ -50,11 +50,11 @@ def _address(value: str) -> str:
 
 
 class EgressPort(Model):
-    """One port of an outside host."""
+    """One port of an external host."""
 
-    number: Port = Field(examples=[443], description="The port.")
+    number: Port = Field(examples=[443], description="Port number.")
     protocol: Annotated[EgressProtocol, Strict(False)] = Field(
-        default=EgressProtocol.TLS, description="What it speaks; TLS: the caller's own, which is passed through."
+        default=EgressProtocol.TLS, description="Protocol of the port; TLS: the caller's TLS is passed through."
     )
 
 
@@ -64,27 +64,30 @@ def _each_port_once(ports: tuple[EgressPort, ...]) -> tuple[EgressPort, ...]:
 
 
 class ExternalService(Model):
-    """Hosts outside the mesh, known to it from now on."""
+    """Hosts outside the mesh that the mesh knows."""
 
     hosts: Annotated[
         tuple[Host, ...], Field(min_length=1, max_length=256), Strict(False), AfterValidator(each_once)
-    ] = Field(examples=[["api.example.com"]], description="Their names.")
+    ] = Field(examples=[["api.example.com"]], description="DNS names of the hosts.")
     ports: Annotated[
         tuple[EgressPort, ...], Field(min_length=1, max_length=256), Strict(False), AfterValidator(_each_port_once)
-    ] = Field(default=(EgressPort(number=443),), description="Their ports; left out, 443 with the caller's own TLS.")
+    ] = Field(
+        default=(EgressPort(number=443),), description="Ports of the hosts; if unset, 443 with the caller's own TLS."
+    )
     resolution: Annotated[Resolution, Strict(False)] = Field(
-        default=Resolution.DNS, description="DNS: by name; STATIC: the `endpoints`; NONE: where the caller wants to go."
+        default=Resolution.DNS,
+        description="DNS: by name; STATIC: the `endpoints`; NONE: the address that the caller connects to.",
     )
     endpoints: Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], Strict(False)] = Field(
-        default=(), description="Their addresses, for STATIC."
+        default=(), description="IP addresses of the hosts, for STATIC."
     )
 
     @model_validator(mode="after")
     def _endpoints_for_static(self) -> ExternalService:
         if (self.resolution is Resolution.STATIC) != bool(self.endpoints):
             raise wrong(
-                f"resolution is {self.resolution.value}, and {'endpoints are' if self.endpoints else 'none is'} given",
-                "endpoints with resolution: STATIC, and only then",
+                f"resolution is {self.resolution.value}, and {'' if self.endpoints else 'no '}endpoints are set",
+                "endpoints with resolution: STATIC, and only with it",
                 "write resolution: STATIC" if self.endpoints else "add endpoints: [192.0.2.1], for example",
             )
         if self.resolution is Resolution.DNS and any("*" in host for host in self.hosts):
@@ -94,18 +97,18 @@ class ExternalService(Model):
         return self
 
     @model_validator(mode="after")
-    def _hosts_can_be_told_apart(self) -> ExternalService:
+    def _hosts_are_distinguishable(self) -> ExternalService:
         if "*" in self.hosts:
             raise wrong(
-                "'*' would let every host through",
+                "'*' would allow every host",
                 "names, or wildcards such as *.example.com",
                 "name the hosts, or set mesh.outboundTrafficPolicy to ALLOW_ANY",
             )
         plain = next((port.number for port in self.ports if port.protocol is EgressProtocol.TCP), None)
         if plain is not None and len(self.hosts) > 1 and self.resolution is not Resolution.NONE:
             raise wrong(
-                f"a connection of TCP to port {plain} does not say which of the {len(self.hosts)} hosts it is for",
-                "one host beside TCP, or a protocol that names the host, or resolution: NONE",
-                "make an entry of `egress` for each host, or choose TLS where the caller speaks it",
+                f"a TCP connection to port {plain} does not say which of the {len(self.hosts)} hosts it is for",
+                "one host with TCP, a protocol that names the host, or resolution: NONE",
+                "add an entry to `egress` for each host, or use TLS if the callers do",
             )
         return self

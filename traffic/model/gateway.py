@@ -1,4 +1,4 @@
-"""Gateways: hosts and ports at which requests come into the mesh. Field names and meaning are those of Istio's Gateway
+"""Gateways: hosts and ports at which requests enter the mesh. Field names and meaning are those of Istio's Gateway
 (https://istio.io/latest/docs/reference/config/networking/gateway/).
 """
 
@@ -12,34 +12,34 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from traffic.fields import Host, Model, OpenPort, SecretName, each_once, wrong
 
 MESH = "mesh"
-"""Istio's name for all sidecars: a route bound to it holds for callers inside the mesh."""
+"""Istio's name for all sidecars: a route bound to it applies to callers inside the mesh."""
 
 
 class Protocol(StrEnum):
-    """What a gateway's port speaks."""
+    """Protocol of a gateway port."""
 
     HTTP = "HTTP"
     HTTPS = "HTTPS"
 
 
 class ServerTlsMode(StrEnum):
-    """Who shows a certificate: the gateway alone, or the caller too."""
+    """Who presents a certificate: only the gateway, or the caller too."""
 
     SIMPLE = "SIMPLE"
     MUTUAL = "MUTUAL"
 
 
 class TlsVersion(StrEnum):
-    """Versions of TLS."""
+    """TLS versions."""
 
     TLSV1_2 = "TLSV1_2"
     TLSV1_3 = "TLSV1_3"
 
 
 class ServerTls(Model):
-    """TLS of a gateway's port, or the redirect to HTTPS of a port that speaks HTTP."""
+    """TLS of an HTTPS port of a gateway, or the redirect to HTTPS of an HTTP port."""
 
-    https_redirect: bool = Field(default=False, description="Answer every request with a redirect to https://.")
+    https_redirect: bool = Field(default=False, description="Redirect every request to https://.")
     mode: Annotated[ServerTlsMode, Strict(False)] | None = Field(
         default=None, description="SIMPLE: the gateway has a certificate; MUTUAL: callers need one too."
     )
@@ -48,7 +48,7 @@ class ServerTls(Model):
         description="Secret in the gateway's namespace: tls.crt and tls.key, for MUTUAL also ca.crt.",
     )
     min_protocol_version: Annotated[TlsVersion, Strict(False)] | None = Field(
-        default=None, description="Oldest version of TLS that is spoken."
+        default=None, description="Minimum TLS version."
     )
 
     @model_validator(mode="after")
@@ -57,16 +57,16 @@ class ServerTls(Model):
             raise wrong(
                 f"{self.mode.value} needs a certificate",
                 "credentialName: the name of a Secret in the gateway's namespace",
-                "add credentialName: shop-cert, for example, and make the Secret: "
+                "add credentialName: shop-cert, for example, and create the Secret: "
                 "kubectl create secret tls shop-cert --cert=… --key=… --namespace=istio-ingress",
             )
         if self.mode is None and (self.credential_name or self.min_protocol_version):
-            raise wrong("a certificate without a mode says nothing", "mode: SIMPLE or MUTUAL", "add mode: SIMPLE")
+            raise wrong("a certificate has no effect without a mode", "mode: SIMPLE or MUTUAL", "add mode: SIMPLE")
         if not self.model_fields_set:
             raise wrong(
-                "nothing is said of TLS",
-                "mode with credentialName beside HTTPS, or httpsRedirect: true beside HTTP",
-                "take tls out",
+                "tls is empty",
+                "mode and credentialName with HTTPS, or httpsRedirect: true with HTTP",
+                "remove tls",
             )
         return self
 
@@ -75,32 +75,32 @@ class Server(Model):
     """One port of a gateway."""
 
     port: OpenPort = Field(examples=[443], description="Port of the gateway's Service.")
-    protocol: Annotated[Protocol, Strict(False)] = Field(default=Protocol.HTTP, description="What the port speaks.")
+    protocol: Annotated[Protocol, Strict(False)] = Field(default=Protocol.HTTP, description="Protocol of the port.")
     hosts: Annotated[tuple[Host, ...], Field(min_length=1), Strict(False), AfterValidator(each_once)] = Field(
-        examples=[["shop.example.com"]], description="Hosts that are let in."
+        examples=[["shop.example.com"]], description="Hosts that the port accepts."
     )
-    tls: ServerTls | None = Field(default=None, description="TLS of HTTPS, or the redirect to it.")
+    tls: ServerTls | None = Field(default=None, description="TLS for HTTPS, or the redirect to HTTPS.")
 
     @model_validator(mode="after")
     def _tls_fits_protocol(self) -> Server:
         ends_tls = self.tls is not None and self.tls.mode is not None
         if self.protocol is Protocol.HTTPS and (not ends_tls or self.redirects):
             raise wrong(
-                "HTTPS needs a certificate" if not ends_tls else "a port that speaks HTTPS redirects to HTTPS",
-                "tls with mode and credentialName beside protocol: HTTPS",
+                "HTTPS needs a certificate" if not ends_tls else "an HTTPS port redirects to HTTPS",
+                "tls with mode and credentialName for protocol: HTTPS",
                 "write tls: {mode: SIMPLE, credentialName: shop-cert}, for example",
             )
         if self.protocol is Protocol.HTTP and ends_tls:
             raise wrong(
-                "a port that speaks HTTP has no certificate",
-                "tls: {httpsRedirect: true} beside HTTP",
-                "write protocol: HTTPS, or take mode and credentialName out",
+                "an HTTP port has no certificate",
+                "tls: {httpsRedirect: true} for protocol: HTTP",
+                "write protocol: HTTPS, or remove mode and credentialName",
             )
         return self
 
     @property
     def redirects(self) -> bool:
-        """Whether every request is answered with a redirect to https://."""
+        """Whether every request is redirected to https://."""
         return self.tls is not None and self.tls.https_redirect
 
 
@@ -108,23 +108,23 @@ class SharedGateway(Model):
     """A Gateway that several services share, in the namespace of the gateway's pods."""
 
     servers: Annotated[tuple[Server, ...], Field(min_length=1), Strict(False)] = Field(
-        examples=[[{"port": 80, "hosts": ["*.example.com"]}]], description="Its ports, each with its hosts."
+        examples=[[{"port": 80, "hosts": ["*.example.com"]}]], description="Ports of the Gateway, each with its hosts."
     )
 
 
 def own_gateway(service: str) -> str:
-    """Return the name of the Gateway that a service has for itself."""
+    """Return the name of a service's own Gateway."""
     return f"{service}-gateway"
 
 
 def gateway_selector(name: str) -> dict[str, str]:
-    """Return the labels by which a Gateway selects the gateway's pods, for the gateway's release name.
+    """Return the labels by which a Gateway selects the gateway's pods, given the gateway's release name.
 
-    They are the gateway chart's own: `istio: ingressgateway` for the release istio-ingressgateway.
+    The gateway chart sets them: `istio: ingressgateway` for the release istio-ingressgateway.
     """
     return {"istio": name.removeprefix("istio-")}
 
 
 def gateway_labels(name: str) -> dict[str, str]:
-    """Return all labels that the gateway chart gives the gateway's pods."""
+    """Return all labels that the gateway chart sets on the gateway's pods."""
     return {"app": name, **gateway_selector(name)}

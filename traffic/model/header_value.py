@@ -1,4 +1,4 @@
-"""Values that a header can be set to: text, and what Envoy puts in between two `%` when a request comes
+"""Values that a header can be set to: text, and Envoy's `%COMMAND%` operators, which Envoy replaces per request
 (Envoy: HTTP header manipulation, custom request/response headers).
 """
 
@@ -34,9 +34,9 @@ COMMANDS = frozenset(
     UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT UPSTREAM_REMOTE_PORT UPSTREAM_REQUEST_ATTEMPT_COUNT UPSTREAM_TLS_CIPHER
     UPSTREAM_TLS_SESSION_ID UPSTREAM_TLS_VERSION UPSTREAM_TRANSPORT_FAILURE_REASON UPSTREAM_WIRE_BYTES_RECEIVED
     UPSTREAM_WIRE_BYTES_SENT VIRTUAL_CLUSTER_NAME
-    """.split()  # noqa: SIM905  (a name a line would take two screens)
+    """.split()  # noqa: SIM905  (one name per line would fill two screens)
 )
-"""Commands that Envoy takes without arguments; it refuses a whole configuration for one that it does not know."""
+"""Command operators without arguments; Envoy rejects a whole configuration for one that it does not know."""
 
 WITH_HEADER = "REQ|RESP|TRAILER|REQUEST_HEADER|RESPONSE_HEADER"
 WITH_TEXT = "QUERY_PARAM|ENVIRONMENT|FILTER_STATE|DYNAMIC_METADATA|CLUSTER_METADATA|UPSTREAM_METADATA|START_TIME"
@@ -46,17 +46,19 @@ COMMAND = re.compile(
 
 
 def header_value(value: str) -> str:
-    """Return `value` if Envoy can set a header to it; refuse what would make it refuse the whole configuration."""
+    """Return `value` if Envoy can set a header to it; Envoy would reject a whole configuration for any other."""
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
         raise wrong(
-            "a header's value has no line breaks and control characters", "text on one line", "take the line break out"
+            "a header value cannot have line breaks or control characters", "text on one line", "remove the line break"
         )
     commands = [match.group("name") for match in COMMAND.finditer(value.replace("%%", ""))]
     unknown = [name for name in commands if name is not None and name not in COMMANDS]
     if unknown or "%" in COMMAND.sub("", value.replace("%%", "")):
         raise wrong(
-            f"Envoy knows no %{unknown[0]}%" if unknown else f"a % of {value!r} begins nothing that Envoy knows",
-            "text with %% for a percent sign, and Envoy's commands, such as %REQ(x-request-id)% or %UPSTREAM_HOST%",
+            f"Envoy has no command operator %{unknown[0]}%"
+            if unknown
+            else f"a % in {value!r} does not begin a command operator of Envoy",
+            "text with %% for a percent sign, and command operators such as %REQ(x-request-id)% or %UPSTREAM_HOST%",
             "write %% for a percent sign",
         )
     return value

@@ -1,4 +1,4 @@
-"""Tokens that are checked at a service's pods (Istio: RequestAuthentication, JWTRule)."""
+"""JWTs that are validated at a service's pods (Istio: RequestAuthentication, JWTRule)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from traffic.fields import HeaderName, Model, Text, wrong
 
 PUBLIC = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
-"""What a public key of each kind has (RFC 7518, RFC 8037)."""
+"""Members of a public key, by key type (RFC 7518, RFC 8037)."""
 JWKS_URI = r"https?://[-A-Za-z0-9._]+(:[0-9]{1,5})?(/[^\s#]*)?"
 
 
@@ -20,30 +20,30 @@ def _jwks_uri(value: str) -> str:
         return value
     raise wrong(
         f"{value!r} is not a URL that istiod can fetch",
-        "a URL that begins with https:// or http://, with at most 2048 characters",
+        "a URL that begins with https:// or http://, of at most 2048 characters",
         "write https://accounts.example.com/.well-known/jwks.json, for example",
     )
 
 
 def _jwks(value: str) -> str:
     allowed = 'JSON such as {"keys": [{"kty": "RSA", "n": "…", "e": "AQAB"}]} with public keys (RFC 7517)'
-    fix = "copy what the issuer serves at its jwks_uri"
+    fix = "copy the document that the issuer serves at its jwks_uri"
     try:
         given = json.loads(value)
     except ValueError as error:
-        raise wrong(f"this is not JSON: {error}", allowed, fix) from None
+        raise wrong(f"not valid JSON: {error}", allowed, fix) from None
     keys = given.get("keys") if isinstance(given, dict) else None
     if not isinstance(keys, list) or not keys:
-        raise wrong("there is no list `keys` with a key in it", allowed, fix)
+        raise wrong("`keys` is missing or empty", allowed, fix)
     for index, key in enumerate(keys):
         if _is_private(key):
             raise wrong(
-                f"keys[{index}] is a private key: whoever reads the config can make tokens with it",
+                f"keys[{index}] is a private key: anyone who can read the config can issue tokens with it",
                 allowed,
-                "write its public part alone, and make a new key: this one is known now",
+                "write only its public part, and rotate the key: it is exposed",
             )
         if not _is_public(key):
-            raise wrong(f"keys[{index}] is no key of the kinds {', '.join(PUBLIC)}", allowed, fix)
+            raise wrong(f"keys[{index}] is not a public key of type {', '.join(PUBLIC)}", allowed, fix)
     return value
 
 
@@ -60,39 +60,43 @@ class JwtHeader(Model):
     """A header that carries a token."""
 
     name: HeaderName = Field(examples=["authorization"], description="Name of the header.")
-    prefix: Text | None = Field(default=None, description="What stands before the token, such as 'Bearer '.")
+    prefix: Text | None = Field(default=None, description="Prefix of the token, such as 'Bearer '.")
 
 
 class JwtRule(Model):
-    """Tokens of one issuer: a request with an invalid one is answered with 401; one without any goes on.
+    """Tokens of one issuer: a request with an invalid token gets 401; a request without one is accepted.
 
-    `authorization` says which requests need a token: allow: [{requestPrincipals: ["*"]}].
+    `authorization` decides which requests need a token: allow: [{requestPrincipals: ["*"]}].
     """
 
     issuer: Text = Field(examples=["https://accounts.example.com"], description="The token's `iss`.")
     jwks_uri: Annotated[str, AfterValidator(_jwks_uri)] | None = Field(
-        default=None, description="URL of the issuer's keys, which istiod fetches."
+        default=None, description="URL from which istiod fetches the issuer's keys."
     )
     jwks: Annotated[str, AfterValidator(_jwks)] | None = Field(
-        default=None, description="The issuer's public keys themselves, as JSON."
+        default=None, description="The issuer's public keys, as inline JSON."
     )
     audiences: Annotated[tuple[Text, ...], Strict(False)] = Field(
-        default=(), description="Audiences, of which the token must have one."
+        default=(), description="Audiences that are accepted; the token must have one of them."
     )
     from_headers: Annotated[tuple[JwtHeader, ...], Strict(False)] = Field(
-        default=(), description="Headers that carry the token; left out, Authorization: Bearer."
+        default=(), description="Headers that carry the token; if unset, Authorization: Bearer."
     )
     from_params: Annotated[tuple[Text, ...], Strict(False)] = Field(
         default=(), description="Query parameters that carry the token."
     )
-    forward_original_token: bool | None = Field(default=None, description="Whether the service gets the token too.")
+    forward_original_token: bool | None = Field(
+        default=None, description="Whether the token is forwarded to the service."
+    )
 
     @model_validator(mode="after")
     def _some_keys(self) -> JwtRule:
         if (self.jwks_uri is None) != (self.jwks is None):
             return self
         raise wrong(
-            "the issuer has no keys" if self.jwks is None else "jwks and jwksUri are given together",
+            "the issuer has no keys" if self.jwks is None else "jwks and jwksUri are both set",
             "exactly one of jwksUri and jwks",
-            "write jwksUri: https://…/.well-known/jwks.json, for example" if self.jwks is None else "take one out",
+            "write jwksUri: https://…/.well-known/jwks.json, for example"
+            if self.jwks is None
+            else "remove one of the two",
         )

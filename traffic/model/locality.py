@@ -17,7 +17,7 @@ def _locality(value: str) -> str:
         return value
     raise wrong(
         f"{value!r} is not a locality",
-        "<region>, <region>/<zone> or <region>/<zone>/<subzone>, with * for the last part, or * alone",
+        "<region>, <region>/<zone> or <region>/<zone>/<subzone>, with * for the last part, or just *",
         "write eu/zone-1/*, for example",
     )
 
@@ -25,7 +25,7 @@ def _locality(value: str) -> str:
 def _region(value: str) -> str:
     if re.fullmatch(r"[^/*\s]+", value):
         return value
-    raise wrong(f"{value!r} is not a region", "a region alone, without zone and *", "write eu, for example")
+    raise wrong(f"{value!r} is not a region", "a region, without a zone or *", "write eu, for example")
 
 
 Locality = Annotated[str, AfterValidator(_locality)]
@@ -34,11 +34,11 @@ Share = Annotated[int, Field(ge=1, le=100)]
 
 
 class Distribute(Model):
-    """Where the requests of callers in one locality go."""
+    """Where requests from callers in one locality go."""
 
     from_: Locality = Field(alias="from", examples=["eu/zone-1/*"], description="Locality of the callers.")
     to: Annotated[dict[Locality, Share], Field(min_length=1)] = Field(
-        examples=[{"eu/zone-1/*": 80, "eu/zone-2/*": 20}], description="Percent by locality, 100 in all."
+        examples=[{"eu/zone-1/*": 80, "eu/zone-2/*": 20}], description="Percentage by locality; they sum to 100."
     )
 
     @model_validator(mode="after")
@@ -46,7 +46,9 @@ class Distribute(Model):
         total = sum(self.to.values())
         if total == 100:
             return self
-        raise wrong(f"the shares sum to {total}, not 100", "whole percentages that sum to 100", "mend the shares")
+        raise wrong(
+            f"the percentages sum to {total}, not 100", "whole percentages that sum to 100", "correct the percentages"
+        )
 
 
 class Failover(Model):
@@ -65,25 +67,29 @@ class Failover(Model):
 class LocalityLbSetting(Model):
     """Which localities of pods are preferred: at most one of `distribute`, `failover` and `failoverPriority`."""
 
-    enabled: bool | None = Field(default=None, description="Whether localities count for this service.")
-    distribute: Annotated[tuple[Distribute, ...], Strict(False)] = Field(default=(), description="Shares by locality.")
-    failover: Annotated[tuple[Failover, ...], Strict(False)] = Field(default=(), description="Who takes over.")
+    enabled: bool | None = Field(default=None, description="Whether locality load balancing is enabled.")
+    distribute: Annotated[tuple[Distribute, ...], Strict(False)] = Field(
+        default=(), description="Percentages by locality."
+    )
+    failover: Annotated[tuple[Failover, ...], Strict(False)] = Field(
+        default=(), description="Which region takes over from which."
+    )
     failover_priority: Annotated[tuple[Text, ...], Strict(False)] = Field(
-        default=(), description="Labels, the most telling first: pods that share them with the caller come first."
+        default=(), description="Labels in order of priority: pods that share them with the caller are preferred."
     )
 
     @model_validator(mode="after")
     def _one_way(self) -> LocalityLbSetting:
         if self.distribute and (self.failover or self.failover_priority):
             raise wrong(
-                "distribute is given beside a failover", "one of distribute and failover", "take one of them out"
+                "distribute and failover are both set", "one of distribute and failover", "remove one of the two"
             )
         topology = [label for label in self.failover_priority if label in TOPOLOGY]
         if self.failover and topology:
             raise wrong(
-                f"failover speaks of regions, and failoverPriority too, with {topology[0]}",
-                "failover beside other labels than those of the topology",
-                "take one of the two out",
+                f"failover and failoverPriority, with {topology[0]}, are both about the topology",
+                "failover with labels that are not about the topology",
+                "remove one of the two",
             )
         return self
 
@@ -96,14 +102,14 @@ class LocalityLbSetting(Model):
                 if earlier is not None:
                     raise wrong(
                         f"{later} overlaps with {earlier}",
-                        "localities that have nothing in common",
-                        "take one of the two out, or make it narrower",
+                        "localities that do not overlap",
+                        "remove one of the two, or make it narrower",
                     )
         return self
 
 
 def _overlap(one: str, other: str) -> bool:
-    """A locality without a zone, or with *, stands for all that is in it."""
+    """Whether two localities overlap: one without a zone, or with *, includes everything in it."""
     parts = [locality.removesuffix("*").rstrip("/").split("/") for locality in (one, other)]
     shorter, longer = sorted((part if part != [""] else [] for part in parts), key=len)
     return longer[: len(shorter)] == shorter

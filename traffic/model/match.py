@@ -1,4 +1,4 @@
-"""What a request must be like for a rule to take it. Field names and meaning are those of Istio's HTTPMatchRequest
+"""The conditions under which a rule matches a request. Field names and meaning are those of Istio's HTTPMatchRequest
 (https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPMatchRequest).
 """
 
@@ -26,13 +26,13 @@ from traffic.fields import (
 
 
 class StringMatch(Model):
-    """How a text is compared: exactly one of `exact`, `prefix`, `regex` and, for headers, `present`."""
+    """How a value is compared: exactly one of `exact`, `prefix`, `regex` and, for headers, `present`."""
 
     exact: Text | None = Field(default=None, description="The whole value, case-sensitive.")
-    prefix: Text | None = Field(default=None, description="What the value begins with, case-sensitive.")
+    prefix: Text | None = Field(default=None, description="The beginning of the value, case-sensitive.")
     regex: Regex | None = Field(default=None, description="RE2 regular expression that the whole value must match.")
     present: Literal[True] | None = Field(
-        default=None, description="true: the header is there, with any value; not there is withoutHeaders."
+        default=None, description="true: the header is present, with any value; for absent headers use withoutHeaders."
     )
 
     @model_validator(mode="after")
@@ -40,13 +40,13 @@ class StringMatch(Model):
         chosen = [name for name in ("exact", "prefix", "regex", "present") if getattr(self, name) is not None]
         if len(chosen) == 1:
             return self
-        what = f"{' and '.join(chosen)} are given together" if chosen else "nothing to compare with is given"
+        what = f"{' and '.join(chosen)} are set together" if chosen else "there is no value to compare with"
         raise wrong(
             what,
             "exactly one of exact, prefix, regex and (for headers) present",
-            f"keep one of {', '.join(chosen)}; one regex can say what both say"
+            f"keep one of {', '.join(chosen)}; one regex can combine them"
             if chosen
-            else "write for example {exact: canary-test}, or {present: true} for any value",
+            else "write {exact: canary-test}, for example, or {present: true} for any value",
         )
 
 
@@ -55,8 +55,8 @@ def _path(want: StringMatch) -> StringMatch:
     if want.present or (text is not None and not re.fullmatch(r"/[^?#\s]*", text)):
         raise wrong(
             "every request has a path" if want.present else f"no request's path is or begins with {text!r}",
-            "exact or prefix with a path that begins with / and has no query and no spaces, or regex",
-            "write for example {prefix: /shop}",
+            "exact or prefix with a path that begins with / and has no query or spaces, or regex",
+            "write {prefix: /shop}, for example",
         )
     return want
 
@@ -66,8 +66,8 @@ def _method(want: StringMatch) -> StringMatch:
     if want.present or (text is not None and not re.fullmatch(r"[A-Z]+", text)):
         raise wrong(
             "every request has a method" if want.present else f"no request's method is or begins with {text!r}",
-            "a method of HTTP in upper case, such as GET, or a regex",
-            f"write {text.upper()}" if text and text.isalpha() else "write for example {exact: GET}",
+            "an HTTP method in upper case, such as GET, or a regex",
+            f"write {text.upper()}" if text and text.isalpha() else "write {exact: GET}, for example",
         )
     return want
 
@@ -76,8 +76,8 @@ def _authority(want: StringMatch) -> StringMatch:
     if want.present:
         raise wrong(
             "every request has an authority",
-            "exact, prefix or regex for the host that the caller asks for",
-            "write for example {exact: shop.example.com}",
+            "exact, prefix or regex for the request's Host header",
+            "write {exact: shop.example.com}, for example",
         )
     return want
 
@@ -96,31 +96,33 @@ class Match(Model):
     """Conditions on a request that must all hold."""
 
     headers: dict[HeaderName, StringMatch] = Field(
-        default_factory=dict, description="Headers, by lower-case name, and what their values must be."
+        default_factory=dict, description="Headers, by lower-case name, and the values they must have."
     )
     without_headers: dict[HeaderName, StringMatch] = Field(
-        default_factory=dict, description="Headers, by lower-case name, that must not have such a value."
+        default_factory=dict, description="Headers, by lower-case name, and the values they must not have."
     )
     cookies: Annotated[dict[CookieName, StringMatch], Field(max_length=1)] = Field(
-        default_factory=dict, description="A cookie, by name, and what its value must be."
+        default_factory=dict, description="A cookie, by name, and the value it must have."
     )
     uri: Annotated[StringMatch, AfterValidator(_path)] | None = Field(
         default=None, description="The path of the request, without its query."
     )
-    ignore_uri_case: bool = Field(default=False, description="Compare an exact or prefix `uri` without regard to case.")
+    ignore_uri_case: bool = Field(default=False, description="Ignore case when comparing an exact or prefix `uri`.")
     method: Annotated[StringMatch, AfterValidator(_method)] | None = Field(
         default=None, description="The request's method, such as {exact: GET}."
     )
     authority: Annotated[StringMatch, AfterValidator(_authority)] | None = Field(
-        default=None, description="The host that the caller asks for, with its port where it names one."
+        default=None, description="The request's Host header, with its port if it has one."
     )
     scheme: Annotated[StringMatch, AfterValidator(_scheme)] | None = Field(
         default=None, description="{exact: http} or {exact: https}."
     )
     query_params: dict[Text, StringMatch] = Field(
-        default_factory=dict, description="Parameters of the query, by name, and what their values must be."
+        default_factory=dict, description="Query parameters, by name, and the values they must have."
     )
-    port: Port | None = Field(default=None, description="Port that the caller asks: the gateway's, or the service's.")
+    port: Port | None = Field(
+        default=None, description="Port that the request is sent to: the gateway's, or the service's."
+    )
     source_labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, description="Labels of the calling pod: for callers inside the mesh."
     )
@@ -129,7 +131,7 @@ class Match(Model):
     )
     gateways: Annotated[tuple[Text, ...], Strict(False), AfterValidator(each_once)] = Field(
         default=(),
-        description="Only requests that come in at these: Gateways of the service, or `mesh` for callers inside.",
+        description="Only requests that enter at these: Gateways of the service, or `mesh` for callers inside.",
     )
 
     @model_validator(mode="after")
@@ -138,13 +140,13 @@ class Match(Model):
             raise wrong(
                 "the match has no condition, so it would match every request",
                 f"at least one of {', '.join(CONDITIONS)}",
-                "add a condition, or leave `match` out for the rule that takes all other requests",
+                "add a condition, or omit `match` in the rule for all other requests",
             )
         if self.ignore_uri_case and (self.uri is None or self.uri.regex is not None):
             raise wrong(
                 "ignoreUriCase has no effect without an exact or prefix `uri`",
-                "ignoreUriCase beside uri: {exact: …} or uri: {prefix: …}",
-                "begin the regex with (?i)" if self.uri else "take ignoreUriCase out",
+                "ignoreUriCase with uri: {exact: …} or uri: {prefix: …}",
+                "begin the regex with (?i)" if self.uri else "remove ignoreUriCase",
             )
         return self
 
@@ -152,26 +154,26 @@ class Match(Model):
     def _cookie_or_its_header(self) -> Match:
         if self.cookies and "cookie" in self.headers:
             raise wrong(
-                "cookies and the header `cookie` are given together, and Istio compares a header only once",
+                "cookies and headers.cookie are both set, and Istio matches a header only once",
                 "one of cookies and headers.cookie",
-                "say both in one regex of headers.cookie",
+                "combine both in one regex of headers.cookie",
             )
         for name, want in self.cookies.items():
             if len(cookie_pattern(name, want).encode()) > LONGEST_REGEX:
                 raise wrong(
-                    f"the cookie {name} is compared by a regular expression that would be too long for Istio",
-                    f"at most {LONGEST_REGEX} characters, of which the comparison itself takes some 30",
-                    "shorten what it is compared with",
+                    f"the regular expression that matches the cookie {name} would be too long for Istio",
+                    f"at most {LONGEST_REGEX} characters, of which about 30 match the rest of the header",
+                    "shorten the value to compare with",
                 )
         return self
 
     @model_validator(mode="after")
-    def _source_is_heeded(self) -> Match:
+    def _source_has_an_effect(self) -> Match:
         if self.gateways and (self.source_labels or self.source_namespace):
             raise wrong(
-                "Istio passes over sourceLabels and sourceNamespace where gateways are named",
-                "sourceLabels and sourceNamespace without gateways: they are for callers inside the mesh anyway",
-                "take gateways out of this match",
+                "Istio ignores sourceLabels and sourceNamespace in a match with gateways",
+                "sourceLabels and sourceNamespace without gateways: they only match callers inside the mesh",
+                "remove gateways from this match",
             )
         return self
 
@@ -181,11 +183,11 @@ CONDITIONS = (
     "headers", "withoutHeaders", "cookies", "uri", "method", "authority", "scheme", "queryParams", "port",
     "sourceLabels", "sourceNamespace", "gateways",
 )  # fmt: skip
-"""The keys of a match that make a condition."""
+"""The keys of a match that are conditions."""
 
 
 def cookie_pattern(name: str, want: StringMatch) -> str:
-    """Return the RE2 pattern of a header `cookie` in which the cookie `name` is as `want` asks."""
+    """Return the RE2 pattern for a `cookie` header in which the cookie `name` satisfies `want`."""
     value = (
         want.regex
         if want.regex is not None

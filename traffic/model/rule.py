@@ -1,4 +1,4 @@
-"""The route of a service: ordered rules, each with its matches, its destination, and what else happens to a request.
+"""The route of a service: ordered rules, each with its matches, its destination and its other actions.
 
 The same objects are rendered to Istio, simulated, explained, compared and measured. Field names are those of a
 VirtualService (https://istio.io/latest/docs/reference/config/networking/virtual-service/).
@@ -26,11 +26,11 @@ from traffic.model.match import Match
 from traffic.model.target import DestinationName
 
 ONE_VERSION, WEIGHTS = "<one version>", "<weights>"
-"""Marks of the two kinds of destination in the places of validation errors; no key can be named so."""
+"""Markers of the two kinds of destination in the locations of validation errors; no key can have these names."""
 
 ENDS = ("to", "redirect", "direct_response")
-ONLY_ON_THE_WAY = ("rewrite", "timeout", "retries", "fault", "mirrors", "sticky")
-"""What is done to requests that go on to a version, and so says nothing beside a redirect or a direct response."""
+ONLY_WHEN_FORWARDED = ("rewrite", "timeout", "retries", "fault", "mirrors", "sticky")
+"""Actions on requests that are forwarded to a version; they have no effect with a redirect or direct response."""
 
 
 def _kind_of_destination(value: Any) -> str | None:
@@ -47,13 +47,13 @@ Destination = Annotated[
 
 
 class Rule(Model):
-    """One rule of a route: the first rule of which any match fits decides what happens to a request.
+    """One rule of a route: the first rule with a match that holds decides what happens to a request.
 
-    Exactly one of `to`, `redirect` and `directResponse` says where it ends.
+    Exactly one of `to`, `redirect` and `directResponse` is set.
     """
 
     match: Annotated[tuple[Match, ...], Field(min_length=1), Strict(False)] = Field(
-        default=(), description="Any of these must hold; left out, the rule takes every request that is left."
+        default=(), description="Any of these must hold; if unset, the rule matches all remaining requests."
     )
     to: Destination | None = Field(
         default=None,
@@ -61,17 +61,21 @@ class Rule(Model):
         description="A version, or percentages that sum to 100: {version-1: 90, version-2: 10}; "
         "<service>/<version> is a version of another service.",
     )
-    redirect: Redirect | None = Field(default=None, description="Answer with another URL.")
-    direct_response: DirectResponse | None = Field(default=None, description="Answer at once with a status and text.")
+    redirect: Redirect | None = Field(default=None, description="Redirect to another URL.")
+    direct_response: DirectResponse | None = Field(
+        default=None, description="Respond directly, with a status and body."
+    )
     rewrite: Rewrite | None = Field(default=None, description="Change the path or the host that the version sees.")
-    headers: Headers | None = Field(default=None, description="Change headers of the request and of its answer.")
-    timeout: Duration | None = Field(default=None, description="How long the answer may take in all, such as 10s.")
-    retries: Retries | None = Field(default=None, description="How often, and why, Envoy asks again.")
-    fault: Fault | None = Field(default=None, description="Errors and delays on purpose.")
+    headers: Headers | None = Field(default=None, description="Change headers of the request and of the response.")
+    timeout: Duration | None = Field(
+        default=None, description="Timeout for the response, including retries, such as 10s."
+    )
+    retries: Retries | None = Field(default=None, description="How often, and on which conditions, Envoy retries.")
+    fault: Fault | None = Field(default=None, description="Injected delays and errors.")
     mirrors: Annotated[tuple[Mirror, ...], Strict(False)] = Field(
         default=(), description="Versions that get a copy of the requests."
     )
-    cors_policy: CorsPolicy | None = Field(default=None, description="Pages of other origins that may call.")
+    cors_policy: CorsPolicy | None = Field(default=None, description="Other origins that may call from a browser.")
     sticky: Sticky | None = Field(default=None, description="Keep a user on the version that the weights chose.")
 
     @model_validator(mode="after")
@@ -81,22 +85,22 @@ class Rule(Model):
             return self
         names = " and ".join(_alias(name) for name in given)
         raise wrong(
-            f"{names} are given together" if given else "nothing says where the requests go",
+            f"{names} are set together" if given else "the rule has no destination",
             "exactly one of to, redirect and directResponse",
             "keep one of them" if given else "add `to: version-1`, for example",
         )
 
     @model_validator(mode="after")
-    def _on_the_way(self) -> Rule:
-        idle = [name for name in ONLY_ON_THE_WAY if getattr(self, name)]
-        if self.to is not None or not idle or not (self.redirect or self.direct_response):
+    def _actions_have_an_effect(self) -> Rule:
+        ignored = [name for name in ONLY_WHEN_FORWARDED if getattr(self, name)]
+        if self.to is not None or not ignored or not (self.redirect or self.direct_response):
             return self
         end = "redirect" if self.redirect else "directResponse"
-        names = " and ".join(map(_alias, idle))
+        names = " and ".join(map(_alias, ignored))
         raise wrong(
-            f"{names} {'says' if len(idle) == 1 else 'say'} nothing beside {end}: the request goes to no version",
-            f"{', '.join(map(_alias, ONLY_ON_THE_WAY))} beside `to`",
-            f"take {names} out, or give the rule a `to` instead of the {end}",
+            f"{names} {'has' if len(ignored) == 1 else 'have'} no effect with {end}: no version gets the request",
+            f"{', '.join(map(_alias, ONLY_WHEN_FORWARDED))} with `to`",
+            f"remove {names}, or give the rule a `to` instead of the {end}",
         )
 
     @model_validator(mode="after")
@@ -105,19 +109,19 @@ class Rule(Model):
             return self
         if not isinstance(self.to, dict):
             raise wrong(
-                "the rule has no weights, so there is nothing that a user could stick to",
-                "sticky beside weights: {version-1: 90, version-2: 10}",
-                "take sticky out, or give the versions weights",
+                "sticky has no effect without weights",
+                "sticky with weights: {version-1: 90, version-2: 10}",
+                "remove sticky, or give the versions weights",
             )
         raise wrong(
-            "a match of the rule compares cookies, and Istio compares a header only once",
-            "sticky beside matches without cookies",
-            "take the cookie out of the match, or take sticky out",
+            "the rule already matches on cookies, and Istio matches a header only once",
+            "sticky with matches that do not use cookies",
+            "remove the cookie from the match, or remove sticky",
         )
 
     @property
     def weights(self) -> dict[str, int]:
-        """Percent of the rule's requests by destination, in the order written; sums to 100, empty without `to`."""
+        """Percentage of the rule's requests by destination, in the order given; sums to 100, empty without `to`."""
         if self.to is None:
             return {}
         return {self.to: 100} if isinstance(self.to, str) else dict(self.to)
@@ -127,7 +131,7 @@ Route = tuple[Rule, ...]
 
 
 def version_label(service: str, version: str) -> str:
-    """Value of the label `version` on the pods of one version: `website-version-1`."""
+    """Return the value of the label `version` on the pods of a version: `website-version-1`."""
     return f"{service}-{version}"
 
 

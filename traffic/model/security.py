@@ -22,7 +22,7 @@ class Mtls(StrEnum):
 
 
 def _number(key: Any) -> Any:
-    """JSON, in which Pulumi gives the settings, has no keys but text."""
+    """Pulumi passes the settings as JSON, whose keys are strings."""
     return int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() else key
 
 
@@ -31,49 +31,51 @@ PortKey = Annotated[Port, BeforeValidator(_number)]
 
 
 class MutualTls(Model):
-    """Whether the pods of a service accept plain text beside mutual TLS."""
+    """Whether the pods of a service accept plain text as well as mutual TLS."""
 
-    mode: Mode | None = Field(default=None, description="For all ports; left out, the namespace's or the mesh's mode.")
+    mode: Mode | None = Field(
+        default=None, description="Mode for all ports; if unset, the namespace's or the mesh's mode."
+    )
     port_level_mtls: dict[PortKey, Mode] = Field(
-        default_factory=dict, description="For single ports of the container: {8080: PERMISSIVE}."
+        default_factory=dict, description="Mode for individual container ports: {8080: PERMISSIVE}."
     )
 
     @model_validator(mode="after")
     def _some_mode(self) -> MutualTls:
         if self.mode or self.port_level_mtls:
             return self
-        raise wrong("no mode is given", "mode, portLevelMtls, or both", "write mode: STRICT, for example")
+        raise wrong("no mode is set", "mode, portLevelMtls, or both", "write mode: STRICT, for example")
 
 
 class Authorization(Model):
-    """Who may call the service: with `allow`, nobody else may; `deny` comes before it."""
+    """Who may call the service: with `allow`, nobody else may; `deny` takes precedence."""
 
     allow: Annotated[tuple[AccessRule, ...], Strict(False)] | None = Field(
-        default=None, description="Requests that are let through; [] lets none through, [{}] all."
+        default=None, description="Requests that are allowed; [] allows none, [{}] all."
     )
     deny: Annotated[tuple[AccessRule, ...], Strict(False), Field(min_length=1)] | None = Field(
-        default=None, description="Requests that are answered with 403."
+        default=None, description="Requests that are denied with 403."
     )
 
     @model_validator(mode="after")
     def _some_rule(self) -> Authorization:
         if self.allow is None and self.deny is None:
             raise wrong(
-                "nobody is allowed or denied", "allow, deny, or both", "write for example deny: [{paths: [/admin*]}]"
+                "neither allow nor deny is set", "allow, deny, or both", "write deny: [{paths: [/admin*]}], for example"
             )
         if AccessRule.model_construct() in (self.deny or ()):
             raise wrong(
-                "a rule {} means all requests, so that every one would be answered with 403",
-                "rules with a condition below deny, such as {paths: [/admin*]}",
-                "say which requests are denied; allow: [] is the way to let nobody in",
+                "the rule {} matches all requests, so every request would get 403",
+                "rules with a condition in deny, such as {paths: [/admin*]}",
+                "add a condition; to allow no request, use allow: []",
             )
         return self
 
 
 class NamespaceSecurity(Model):
-    """What holds for all services of a namespace."""
+    """Settings for all services of a namespace."""
 
-    mtls: Mode | None = Field(default=None, description="Whether its pods accept plain text beside mutual TLS.")
+    mtls: Mode | None = Field(default=None, description="Whether its pods accept plain text as well as mutual TLS.")
     deny_by_default: bool = Field(
-        default=False, description="Answer 403 to what no `authorization.allow` lets through."
+        default=False, description="Deny requests with 403 unless an `authorization.allow` allows them."
     )

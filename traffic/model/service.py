@@ -1,6 +1,6 @@
-"""What routing has to know of a service: where requests come in, which versions there are, how they are shared out.
+"""What routing needs to know about a service: where requests enter, its versions, and how requests are split.
 
-A route table is these by name. `stacks.settings.model.ServiceSettings` is one with all that its pods need beside it.
+A route table is these by name. `stacks.settings.model.ServiceSettings` adds what the service's pods need.
 """
 
 from __future__ import annotations
@@ -19,65 +19,68 @@ from traffic.model.security import Authorization, MutualTls
 
 
 class VersionRouting(Model):
-    """What callers have to know of a version."""
+    """What callers need to know about a version."""
 
     traffic_policy: TrafficPolicy | None = Field(
-        default=None, description="How callers treat the pods of this version; left out, as the service says."
+        default=None, description="How callers connect to the pods of this version; if unset, the service's policy."
     )
 
 
 class ServiceRouting(Model):
-    """One service: what callers name, its versions, the route between them, and who may call."""
+    """One service: its hosts, its versions, the route between them, and who may call it."""
 
-    namespace: DnsLabel = Field(default="", description="Namespace of the service; left out, the service's name.")
+    namespace: DnsLabel = Field(default="", description="Namespace of the service; defaults to the service's name.")
     hosts: Annotated[tuple[Host, ...], Strict(False)] = Field(
         default=(),
         examples=[["*"]],
-        description="Hosts at the gateway that lead to the service: '*', DNS names, or wildcards.",
+        description="Hosts at the gateway that route to the service: '*', DNS names, or wildcards.",
     )
-    port: Port = Field(default=80, description="Port of the service inside the cluster.")
-    gateway_port: OpenPort = Field(default=80, description="Port at the gateway that leads to the service.")
+    port: Port = Field(default=80, description="Port of the Service inside the cluster.")
+    gateway_port: OpenPort = Field(default=80, description="Port at the gateway that routes to the service.")
     gateways: Annotated[tuple[Text, ...], Field(min_length=1), Strict(False), AfterValidator(each_once)] = Field(
         default=(),
         examples=[["public", MESH]],
-        description="Where the route holds: names of `gateways`, <service>-gateway for one of its own on gatewayPort, "
-        "and `mesh` for callers inside; left out, <service>-gateway.",
+        description="Where the route applies: names of `gateways`, <service>-gateway for the service's own Gateway on "
+        "gatewayPort, and `mesh` for callers inside; defaults to <service>-gateway.",
     )
     versions: Annotated[Mapping[DnsLabel, VersionRouting], Field(min_length=1)] = Field(
-        description="The versions, by name; the name is also that of Istio's subset."
+        description="The versions, by name, which is also the name of Istio's subset."
     )
     route: Annotated[tuple[Rule, ...], Field(min_length=1), Strict(False)] = Field(
         default=(),
-        description="Rules in order; the first that fits decides. Left out with one version, all goes there.",
+        description="Rules in order; the first that matches decides. Optional with a single version.",
     )
     traffic_policy: TrafficPolicy | None = Field(
-        default=None, description="How callers treat the service's pods: balancing, limits, ejection, TLS."
+        default=None,
+        description="How callers connect to the service's pods: load balancing, limits, outlier detection, TLS.",
     )
-    mtls: MutualTls | None = Field(default=None, description="Whether its pods accept plain text.")
+    mtls: MutualTls | None = Field(
+        default=None, description="Whether its pods accept plain text as well as mutual TLS."
+    )
     authorization: Authorization | None = Field(default=None, description="Who may call it.")
     jwt: Annotated[tuple[JwtRule, ...], Strict(False)] = Field(
-        default=(), description="Issuers whose tokens are checked."
+        default=(), description="Issuers whose tokens are validated."
     )
 
     def placed(self, name: str) -> Self:
-        """Return the service as that of this name: with the namespace and the gateways that follow from it."""
+        """Return the service with the namespace and gateways that default to its name filled in."""
         filled = {"namespace": self.namespace or name, "gateways": self.gateways or (own_gateway(name),)}
         return self.model_copy(update=filled)
 
     @property
     def in_mesh(self) -> bool:
-        """Whether the route holds for callers inside the mesh."""
+        """Whether the route applies to callers inside the mesh."""
         return MESH in self.gateways
 
     @property
     def speaks_tls(self) -> bool:
-        """Whether its pods end TLS by themselves: then callers begin it, and it is not Istio's own."""
+        """Whether its pods terminate TLS themselves: then callers originate TLS, and it is not Istio's mutual TLS."""
         policies = [self.traffic_policy, *(version.traffic_policy for version in self.versions.values())]
         return any(policy and policy.tls and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL) for policy in policies)
 
 
 def service_host(service: str, namespace: str) -> str:
-    """Return the full DNS name of a Service; what a short name means depends on the namespace."""
+    """Return the full DNS name of a Service; short names depend on the caller's namespace."""
     return f"{service}.{namespace}.svc.cluster.local"
 
 

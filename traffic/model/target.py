@@ -1,4 +1,4 @@
-"""What a route names as the place where requests go: a version of the service, or of another one."""
+"""Destinations in a route: a version of the service, or of another one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Target(NamedTuple):
 
 
 def target(service: str, destination: str) -> Target:
-    """Return what `destination` names in the route of `service`: `version-1`, or `<other service>/<version>`."""
+    """Return the target of a destination in the route of `service`: `version-1`, or `<other service>/<version>`."""
     other, slash, version = destination.rpartition("/")
     return Target(other, version) if slash else Target(service, destination)
 
@@ -28,7 +28,7 @@ def _destination(value: str) -> str:
         return value
     raise wrong(
         f"{value!r} is not a destination",
-        "the name of a version, or <service>/<version> for a version of another service",
+        "the name of a version, or <service>/<version> for another service",
         "write version-1, for example",
     )
 

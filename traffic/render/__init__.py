@@ -1,8 +1,8 @@
-"""Istio's resources for services, gateways and outside hosts: the `spec` of each, as dicts.
+"""Istio resources for services, gateways and external hosts: the `spec` of each, as dicts.
 
-APIs networking.istio.io/v1 and security.istio.io/v1 (https://istio.io/latest/docs/reference/config/). What is rendered
-depends on the arguments alone, in a fixed order: the same settings give the same text. What is at its default is left
-out; an empty or zero value stands only where it means something.
+APIs networking.istio.io/v1 and security.istio.io/v1 (https://istio.io/latest/docs/reference/config/). The result
+depends only on the arguments and is in a fixed order: the same settings give the same text. Fields at their default
+are omitted; an empty or zero value is only rendered where it has a meaning.
 """
 
 from traffic.render.destination_rule import destination_rule

@@ -1,15 +1,15 @@
-"""The DestinationRule of a service: its versions as subsets, and how callers treat their pods
+"""The DestinationRule of a service: its versions as subsets, and how callers connect to their pods
 (https://istio.io/latest/docs/reference/config/networking/destination-rule/).
 """
 
 from __future__ import annotations
 
 from traffic.model import ServiceRouting, TrafficPolicy, VersionRouting, service_host, version_label
-from traffic.render.spec import Spec, said
+from traffic.render.spec import Spec, non_default_fields
 
 
 def destination_rule(name: str, service: ServiceRouting) -> Spec:
-    """Return the spec of the DestinationRule of the service `name`: a subset for each version, by its label `version`.
+    """Return the spec of the DestinationRule of the service `name`, with a subset per version, by the label `version`.
 
     A version's own policy replaces the service's key by key (loadBalancer, connectionPool, …), as Istio merges them.
     """
@@ -22,7 +22,7 @@ def destination_rule(name: str, service: ServiceRouting) -> Spec:
 
 def traffic_policy(policy: TrafficPolicy) -> Spec:
     """Return Istio's TrafficPolicy."""
-    return said(policy)
+    return non_default_fields(policy)
 
 
 def _subset(service: str, version: str, settings: VersionRouting) -> Spec:

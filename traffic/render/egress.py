@@ -7,7 +7,7 @@ from traffic.render.spec import Spec
 
 
 def service_entry(external: ExternalService) -> Spec:
-    """Return the spec of the ServiceEntry that makes the hosts known to the whole mesh, in whatever namespace it is."""
+    """Return the spec of the ServiceEntry that makes the hosts known to the whole mesh, whatever its namespace."""
     spec: Spec = {
         "hosts": list(external.hosts),
         "location": "MESH_EXTERNAL",

@@ -1,4 +1,4 @@
-"""Gateways: what the gateway's pods listen to (https://istio.io/latest/docs/reference/config/networking/gateway/)."""
+"""Gateways: what the gateway's pods listen on (https://istio.io/latest/docs/reference/config/networking/gateway/)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from collections.abc import Mapping, Sequence
 
 from traffic.model import MESH, Server, ServiceRouting, SharedGateway
 from traffic.model import own_gateway as own_gateway_name
-from traffic.render.spec import Spec, said
+from traffic.render.spec import Spec, non_default_fields
 
 
 def own_gateway(service: ServiceRouting, selector: Mapping[str, str]) -> Spec:
-    """Return the spec of the Gateway that a service has for itself: HTTP for its hosts on its `gatewayPort`.
+    """Return the spec of a service's own Gateway: HTTP for its hosts on its `gatewayPort`.
 
-    `selector` are labels of the gateway's pods.
+    `selector` are the labels of the gateway's pods.
     """
     return _gateway([Server(port=service.gateway_port, hosts=service.hosts)], selector)
 
 
 def shared_gateway(gateway: SharedGateway, selector: Mapping[str, str]) -> Spec:
-    """Return the spec of a Gateway that services share. Its certificates are Secrets in the pods' namespace."""
+    """Return the spec of a Gateway that services share. Its certificates are Secrets in the namespace of the pods."""
     return _gateway(gateway.servers, selector)
 
 
 def gateway_reference(service: str, gateway: str, gateway_namespace: str) -> str:
-    """Return how a VirtualService of `service` names a gateway of its settings.
+    """Return how a VirtualService of `service` refers to a gateway in its settings.
 
-    Its own is beside it, in its namespace; shared ones are in `gateway_namespace`; `mesh` is Istio's own word.
+    The service's own Gateway is in the same namespace, shared ones are in `gateway_namespace`, and `mesh` is reserved
+    by Istio.
     """
     return gateway if gateway in (MESH, own_gateway_name(service)) else f"{gateway_namespace}/{gateway}"
 
@@ -41,8 +42,8 @@ def _gateway(servers: Sequence[Server], selector: Mapping[str, str]) -> Spec:
 
 
 def _server(server: Server, name: str) -> Spec:
-    """Istio wants the ports' names unique in a Gateway, also where several servers share one port."""
+    """Istio requires unique port names in a Gateway, even if several servers share a port."""
     port = {"number": server.port, "name": name, "protocol": server.protocol.value}
     spec: Spec = {"port": port, "hosts": list(server.hosts)}
-    tls = said(server.tls) if server.tls else {}
+    tls = non_default_fields(server.tls) if server.tls else {}
     return {**spec, "tls": tls} if tls else spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from traffic.model import AccessRule, Authorization, JwtRule, Mtls, MutualTls
-from traffic.render.spec import Spec, said
+from traffic.render.spec import Spec, non_default_fields
 
 SOURCE = ("principals", "notPrincipals", "namespaces", "notNamespaces", "requestPrincipals", "notRequestPrincipals",
           "ipBlocks")  # fmt: skip
@@ -15,7 +15,7 @@ OPERATION = ("methods", "notMethods", "paths", "notPaths", "hosts", "ports")
 def peer_authentication(mtls: MutualTls, service: str | None = None) -> Spec:
     """Return the spec of a PeerAuthentication for the pods of `service`, or for all of its namespace.
 
-    Istio heeds single ports only where pods are selected, and they are the container's, not the Service's.
+    Istio only applies port-level modes where pods are selected. The ports are the container's, not the Service's.
     """
     spec = _pods_of(service) if service else {}
     if mtls.mode is not None:
@@ -28,7 +28,7 @@ def peer_authentication(mtls: MutualTls, service: str | None = None) -> Spec:
 def authorization_policies(service: str, authorization: Authorization) -> dict[str, Spec]:
     """Return the specs of the service's AuthorizationPolicies by name: `<service>-allow`, `<service>-deny`.
 
-    An ALLOW without rules lets nothing through; Istio asks the DENY first.
+    An ALLOW without rules allows nothing; Istio evaluates DENY first.
     """
     policies: dict[str, Spec] = {}
     if authorization.allow is not None:
@@ -39,21 +39,21 @@ def authorization_policies(service: str, authorization: Authorization) -> dict[s
 
 
 def deny_by_default() -> Spec:
-    """Return the spec of the AuthorizationPolicy that lets nothing through, so that others have to.
+    """Return the spec of the AuthorizationPolicy that allows nothing, so that other policies have to allow requests.
 
-    It holds for its namespace, and in Istio's root namespace for the whole mesh.
+    It applies to its namespace, or to the whole mesh in Istio's root namespace.
     """
     return {"action": "ALLOW"}
 
 
 def allow_all(selector: Mapping[str, str]) -> Spec:
-    """Return the spec of the AuthorizationPolicy that lets everything through to the pods with these labels."""
+    """Return the spec of the AuthorizationPolicy that allows all requests to the pods with these labels."""
     return {"selector": {"matchLabels": dict(sorted(selector.items()))}, "action": "ALLOW", "rules": [{}]}
 
 
 def request_authentication(service: str, jwt: Sequence[JwtRule]) -> Spec:
-    """Return the spec of the RequestAuthentication that checks tokens at the service's pods."""
-    return {**_pods_of(service), "jwtRules": [said(rule) for rule in jwt]}
+    """Return the spec of the RequestAuthentication that validates tokens at the service's pods."""
+    return {**_pods_of(service), "jwtRules": [non_default_fields(rule) for rule in jwt]}
 
 
 def _pods_of(service: str) -> Spec:
@@ -70,8 +70,8 @@ def _policy(pods: Spec, action: str, rules: Sequence[AccessRule]) -> Spec:
 
 
 def _rule(rule: AccessRule) -> Spec:
-    """Istio sorts the conditions by what they are about: the caller, the request, and everything else."""
-    given = said(rule)
+    """Istio groups the conditions by subject: the caller, the request, and everything else."""
+    given = non_default_fields(rule)
     source = {key: given[key] for key in SOURCE if key in given}
     operation = {key: given[key] for key in OPERATION if key in given}
     if "ports" in operation:

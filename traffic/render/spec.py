@@ -1,4 +1,4 @@
-"""What all specs are made of."""
+"""Parts that all specs share."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from traffic.model import StringMatch
 Spec = dict[str, Any]
 
 
-def said(model: Model) -> Spec:
-    """Return what the settings say under Istio's names; what is at its default is Istio's own default, too."""
+def non_default_fields(model: Model) -> Spec:
+    """Return the fields that are not at their default, under Istio's names; the defaults are Istio's own."""
     return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def string_match(value: StringMatch) -> Spec:
-    """Return Istio's StringMatch: of several kinds the one that is given; an empty one says "it is there"."""
+    """Return Istio's StringMatch: the kind that is set; an empty one means that the header is present."""
     for kind in ("exact", "prefix", "regex"):
         text = getattr(value, kind)
         if text is not None:
@@ -25,5 +25,5 @@ def string_match(value: StringMatch) -> Spec:
 
 
 def percentage(value: float) -> Spec:
-    """Return Istio's Percent, a whole number without its `.0`."""
+    """Return Istio's Percent, with whole numbers without `.0`."""
     return {"value": int(value) if value.is_integer() else value}

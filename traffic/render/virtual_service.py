@@ -23,19 +23,19 @@ from traffic.model import (
     target,
 )
 from traffic.render.gateway import gateway_reference
-from traffic.render.spec import Spec, percentage, said, string_match
+from traffic.render.spec import Spec, non_default_fields, percentage, string_match
 from traffic.sticky import StickyStep, steps
 
 
 def virtual_services(
     routes: RouteTable, service: str, *, gateway_namespace: str, version_header: str | None = None
 ) -> dict[str, Spec]:
-    """Return the specs of the service's VirtualServices by name, which send its requests along its route.
+    """Return the specs of the VirtualServices that implement the service's route, by name.
 
-    It is one, `<service>`, with the service's own DNS name among the hosts where the route holds inside the mesh. Istio
-    refuses the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. A place
-    that no rule is for has none. Shared gateways are in `gateway_namespace`. With `version_header`, every answer names
-    the destination that served in it.
+    There is one, `<service>`, whose hosts include the service's own DNS name if the route applies inside the mesh.
+    Istio rejects the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. One
+    without any rules is omitted. Shared gateways are in `gateway_namespace`. `version_header` is a response header
+    that names the destination that served the request.
     """
     context = _Context(routes, service, gateway_namespace, version_header)
     specs = {
@@ -45,9 +45,9 @@ def virtual_services(
 
 
 def places_of_weights(routes: RouteTable, service: str) -> list[tuple[str, int] | None]:
-    """Return for each rule the VirtualService and the index of its HTTP route that shares out the rule's requests.
+    """Return for each rule the VirtualService and the index of the HTTP route that has the rule's weights.
 
-    None where no VirtualService has the rule. Of a sticky rule it is the last of its routes.
+    None if no VirtualService has the rule. For a sticky rule it is the last of its routes.
     """
     found: dict[int, tuple[str, int]] = {}
     for name, _, gateways in _places(service, routes[service]):
@@ -95,16 +95,16 @@ class _Context:
         if rule.match:
             spec["match"] = [self._match(match) for match in rule.match]
         if rule.redirect:
-            spec["redirect"] = said(rule.redirect)
+            spec["redirect"] = non_default_fields(rule.redirect)
         if rule.direct_response:
             spec["directResponse"] = _direct_response(rule.direct_response)
         if rule.to is not None:
             spec["route"] = self._destinations(step)
         spec |= {
-            "rewrite": said(rule.rewrite) if rule.rewrite else {},
-            "headers": said(rule.headers) if rule.headers else {},
+            "rewrite": non_default_fields(rule.rewrite) if rule.rewrite else {},
+            "headers": non_default_fields(rule.headers) if rule.headers else {},
             "timeout": rule.timeout,
-            "retries": said(rule.retries) if rule.retries else {},
+            "retries": non_default_fields(rule.retries) if rule.retries else {},
             "fault": _fault(rule.fault) if rule.fault else {},
             "mirrors": [self._mirror(mirror) for mirror in rule.mirrors if mirror.percentage.value > 0],
             "corsPolicy": _cors_policy(rule.cors_policy) if rule.cors_policy else {},
@@ -112,7 +112,7 @@ class _Context:
         return {key: value for key, value in spec.items() if value}
 
     def _destinations(self, step: StickyStep) -> list[Spec]:
-        """A destination at 0 percent is none: Envoy needs none, and its subset stays in the DestinationRule."""
+        """Omit destinations at 0 percent: Envoy does not need them, and their subsets stay in the DestinationRule."""
         weights = {name: weight for name, weight in step.rule.weights.items() if weight > 0}
         return [
             {
@@ -130,12 +130,12 @@ class _Context:
         return {"host": host, "subset": version, "port": {"number": settings.port}}
 
     def _headers_of(self, name: str, step: StickyStep) -> Spec:
-        """The cookie is added, not set: the version's own cookies stay."""
+        """The cookie is added, not set, so that the version's own cookies are kept."""
         response: Spec = {}
         if self.version_header is not None:
             response["set"] = {self.version_header: name}
         if name in step.set_cookie:
-            # Envoy reads a single % as the beginning of a command.
+            # Envoy reads a single % as the beginning of a command operator.
             response["add"] = {"set-cookie": step.set_cookie[name].replace("%", "%%")}
         return {"headers": {"response": response}} if response else {}
 
@@ -164,7 +164,7 @@ class _Context:
 
 
 def _rules_at(gateways: Sequence[str], route: Route) -> Iterator[tuple[int, Rule]]:
-    """The rules by index, without matches that can only hold at other gateways, and so without some rules."""
+    """The rules by index, without the matches, and so the rules, that only apply at other gateways."""
     for index, rule in enumerate(route):
         here = tuple(match for match in rule.match if not match.gateways or {*match.gateways} & {*gateways})
         if len(here) == len(rule.match):
@@ -179,14 +179,14 @@ def _direct_response(response: DirectResponse) -> Spec:
 
 
 def _fault(fault: Fault) -> Spec:
-    """Istio reads a delay without a percentage as 0 percent, so it is always said; a fault at 0 percent is none."""
+    """Always set the percentage, which Istio takes as 0 if a delay has none; omit faults at 0 percent."""
     spec: Spec = {}
     if fault.delay and fault.delay.percentage.value > 0:
-        spec["delay"] = {**said(fault.delay), "percentage": percentage(fault.delay.percentage.value)}
+        spec["delay"] = {**non_default_fields(fault.delay), "percentage": percentage(fault.delay.percentage.value)}
     if fault.abort and fault.abort.percentage.value > 0:
-        spec["abort"] = {**said(fault.abort), "percentage": percentage(fault.abort.percentage.value)}
+        spec["abort"] = {**non_default_fields(fault.abort), "percentage": percentage(fault.abort.percentage.value)}
     return spec
 
 
 def _cors_policy(policy: CorsPolicy) -> Spec:
-    return {**said(policy), "allowOrigins": [string_match(origin) for origin in policy.allow_origins]}
+    return {**non_default_fields(policy), "allowOrigins": [string_match(origin) for origin in policy.allow_origins]}

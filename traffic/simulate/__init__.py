@@ -1,6 +1,6 @@
-"""What becomes of a request, decided as istiod and Envoy decide it, without either.
+"""What happens to a request, decided as istiod and Envoy would, without either.
 
-istiod makes Envoy's routes of VirtualServices (https://istio.io/latest/docs/reference/config/networking/virtual-service/),
+istiod generates Envoy's routes from VirtualServices (https://istio.io/latest/docs/reference/config/networking/virtual-service/),
 and Envoy follows them (https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route_components.proto):
 the virtual host by the Host header, its rules in order, any match of a rule, all conditions of a match. Regular
 expressions are RE2 and match the whole value.

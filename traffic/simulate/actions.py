@@ -1,4 +1,4 @@
-"""What a rule does to a request that it takes, as Envoy does it. All measured at a gateway where it is not obvious."""
+"""What a rule does to a request that it matches, as Envoy does it; measured at a gateway where it is not obvious."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from traffic.sticky import StickyStep
 
 RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
 ISTIOS_RETRIES = RetryPolicy(2, RETRY_ON)
-"""What Istio does where nothing is said (istiod: retry.DefaultPolicy)."""
+"""Istio's default (istiod: retry.DefaultPolicy)."""
 UNCHANGED = Headers()
 
 
 def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen) -> Forwarded | Redirected | Answered:
-    """Return what becomes of a request that met the step by a match on `uri`."""
+    """Return what happens to a request that met the step by a match on `uri`."""
     rule = step.rule
     headers = rule.headers or UNCHANGED
     if rule.redirect is not None:
@@ -58,12 +58,12 @@ def _mirrors(rule: Rule, service: str) -> Iterator[Share]:
 
 
 def probability(percent: float) -> float:
-    """Return the probability that Envoy uses for a percentage: istiod cuts it to millionths."""
+    """Return the probability that Envoy uses for a percentage: istiod truncates it to millionths."""
     return math.floor(percent * 10_000) / 1_000_000
 
 
 def retry_policy(retries: Retries | None) -> RetryPolicy | None:
-    """Return the retries that Envoy does (istiod: retry.ConvertPolicy)."""
+    """Return Envoy's retry policy, None if there are no retries (istiod: retry.ConvertPolicy)."""
     if retries is None:
         return ISTIOS_RETRIES
     if retries.attempts == 0:
@@ -79,16 +79,16 @@ def retry_policy(retries: Retries | None) -> RetryPolicy | None:
 
 
 def _retry_on(reasons: str) -> str:
-    """Statuses count only beside retriable-status-codes, which istiod adds."""
+    """Statuses only count with retriable-status-codes, which istiod adds."""
     numbers = any(reason.isdecimal() for reason in reasons.split(","))
     return f"{reasons},retriable-status-codes" if numbers and "retriable-status-codes" not in reasons else reasons
 
 
 def location(redirect: Redirect, seen: Seen) -> str:
-    """Return the URL that Envoy answers with (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
+    """Return the URL that Envoy redirects to (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
     scheme = redirect.scheme or seen.scheme
     own_port = DEFAULT_PORTS[redirect.scheme or ("http" if seen.inside else seen.scheme)]
-    # istiod leaves a scheme's own port out, and then a port of the Host header stays.
+    # istiod omits the scheme's default port, and then a port in the Host header is kept.
     port = "" if redirect.port in (None, own_port) else f":{redirect.port}"
     path = (redirect.uri or seen.path) + seen.query
     return f"{scheme}://{redirect.authority or _host(seen, scheme, port)}{port}{path}"
@@ -105,19 +105,19 @@ def _host(seen: Seen, scheme: str, port: str) -> str:
 
 
 def to_https(seen: Seen) -> Redirected:
-    """Return the answer of a Gateway that takes only HTTPS (Envoy: createSslRedirectPath)."""
+    """Return the redirect of a Gateway that only accepts HTTPS (Envoy: createSslRedirectPath)."""
     return Redirected(301, f"https://{seen.authority}{seen.path}{seen.query}")
 
 
 def delay(fault: Fault | None) -> Delayed | None:
-    """Return how requests are held back."""
+    """Return the delay of requests, if any."""
     if fault is None or fault.delay is None or not probability(fault.delay.percentage.value):
         return None
     return Delayed(seconds(fault.delay.fixed_delay), probability(fault.delay.percentage.value))
 
 
 def abort(fault: Fault | None) -> Aborted | None:
-    """Return how requests are answered with an error; a status of gRPC comes with HTTP's 200."""
+    """Return the error that requests are aborted with, if any; a gRPC status comes with HTTP status 200."""
     if fault is None or fault.abort is None or not probability(fault.abort.percentage.value):
         return None
     given = fault.abort
@@ -125,7 +125,7 @@ def abort(fault: Fault | None) -> Aborted | None:
 
 
 def cors_headers(policy: CorsPolicy | None, seen: Seen) -> dict[str, str]:
-    """Return the headers that CORS adds to a version's answer."""
+    """Return the headers that CORS adds to a version's response."""
     origin = _value("origin", seen)
     if policy is None or not origin or not _is_allowed(policy, origin):
         return {}
@@ -140,22 +140,22 @@ def _credentials(policy: CorsPolicy) -> dict[str, str]:
 
 
 def _is_preflight(policy: CorsPolicy, seen: Seen) -> bool:
-    """Whether Envoy answers by itself: preflights of other origins go on unless they are to be ignored."""
+    """Whether Envoy responds itself: preflights from other origins are forwarded unless the policy ignores them."""
     origin = _value("origin", seen)
     asks = seen.method == "OPTIONS" and bool(origin) and bool(_value("access-control-request-method", seen))
     return asks and (policy.unmatched_preflights == "IGNORE" or _is_allowed(policy, origin))
 
 
 def _preflight(policy: CorsPolicy, seen: Seen) -> dict[str, str]:
-    """An ignored preflight gets all but the origin, without which a browser goes no further."""
+    """An ignored preflight gets all headers except the origin, without which a browser does not continue."""
     headers = {**cors_headers(policy, seen), **_credentials(policy)}
-    for asked, told, allowed in (
+    for requested, granted, allowed in (
         ("method", "methods", policy.allow_methods),
         ("headers", "headers", policy.allow_headers),
     ):
         if allowed:
-            given = _value(f"access-control-request-{asked}", seen) if allowed == ("*",) else ",".join(allowed)
-            headers[f"access-control-allow-{told}"] = given
+            given = _value(f"access-control-request-{requested}", seen) if allowed == ("*",) else ",".join(allowed)
+            headers[f"access-control-allow-{granted}"] = given
     if policy.max_age:
         headers["access-control-max-age"] = str(int(seconds(policy.max_age)))
     return headers

@@ -16,11 +16,11 @@ from traffic.model import MESH, Match, StringMatch, cookie_pattern
 from traffic.simulate.request import Seen
 
 Found = str | tuple[str, ...] | None
-"""What a request has: a text, the values of a header, or None where it is not there."""
+"""What a request has: a text, the values of a header, or None if it is absent."""
 
 
 class Kind(StrEnum):
-    """What a condition is about, by the match's own keys."""
+    """What a condition is about, by the keys of the match."""
 
     GATEWAYS = "gateways"
     PORT = "port"
@@ -37,12 +37,12 @@ class Kind(StrEnum):
 
 
 OF_PLACE = (Kind.GATEWAYS, Kind.PORT, Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS)
-"""Conditions that istiod decides: where they do not hold, Envoy does not get the route."""
+"""Conditions that istiod decides: if they do not hold, Envoy does not get the route."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition. `name` is a header's, cookie's, parameter's or label's; `want` is what it asks for."""
+    """One condition. `name` is a header's, cookie's, parameter's or label's; `want` is what it requires."""
 
     kind: Kind
     name: str
@@ -51,22 +51,22 @@ class Condition:
     holds: Callable[[Seen], bool] = field(compare=False, repr=False, default=lambda seen: True)
 
     def found(self, seen: Seen) -> Found:
-        """Return what the request has where the condition looks."""
+        """Return what the request has for the condition's subject."""
         return _FOUND[self.kind](self.name, seen)
 
 
 def conditions(match: Match) -> tuple[Condition, ...]:
-    """Return the conditions of a match, those of the place first."""
+    """Return the conditions of a match, those that istiod decides first."""
     return (*_of_place(match), *_of_request(match))
 
 
 def text_matches(want: StringMatch, value: str, ignore_case: bool = False) -> bool:
-    """Whether `value` is what `want` asks for; `ignore_case` has no effect on regular expressions."""
+    """Whether `value` satisfies `want`; `ignore_case` has no effect on regular expressions."""
     return comparison(want, ignore_case)(value)
 
 
 def comparison(want: StringMatch, ignore_case: bool = False) -> Callable[[str], bool]:
-    """Return the test whether a text is what `want` asks for."""
+    """Return a function that tests whether a text satisfies `want`."""
     if want.regex is not None:
         fullmatch = compiled(want.regex).fullmatch
         return lambda value: fullmatch(value) is not None
@@ -84,7 +84,7 @@ def comparison(want: StringMatch, ignore_case: bool = False) -> Callable[[str], 
 
 
 def lowered(text: str) -> str:
-    """Return `text` with A to Z in lower case, and no other letters, as Envoy compares."""
+    """Return `text` with only A to Z in lower case, as Envoy compares."""
     return text.lower() if text.isascii() else re.sub("[A-Z]+", lambda found: found[0].lower(), text)
 
 
@@ -159,7 +159,7 @@ def _has_cookie(name: str, want: StringMatch) -> Callable[[Seen], bool]:
 
 
 def _lacks_header(name: str, want: StringMatch) -> Callable[[Seen], bool]:
-    """istiod has Envoy read a missing header as empty, except where only its presence counts."""
+    """istiod makes Envoy treat a missing header as empty, unless the condition is `present`."""
     if want.present:
         return lambda seen: name not in seen.headers
     fits = comparison(want)

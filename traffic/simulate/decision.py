@@ -1,4 +1,4 @@
-"""What becomes of a request: the outcome, the rule that decided it, and why the rules before did not."""
+"""What happens to a request: the outcome, the rule that decided it, and why earlier rules did not match."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from traffic.simulate.request import Request
 
 @dataclass(frozen=True)
 class Share:
-    """A destination as the config names it, the version that it is, and the probability of it, from 0 to 1.
+    """A destination as named in the config, the version it refers to, and its probability, from 0 to 1.
 
-    `set_cookie` is the header of the answer that keeps the user there.
+    `set_cookie` is the response header that keeps the user there.
     """
 
     destination: str
@@ -26,7 +26,7 @@ class Share:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often Envoy asks again, and why; seconds, None where there is no limit of its own."""
+    """How often Envoy retries, and on which conditions; times in seconds, None if there is no per-try timeout."""
 
     attempts: int
     retry_on: str
@@ -40,8 +40,8 @@ class RetryPolicy:
 class Forwarded:
     """The request goes to a version. `path` has the query and is, like `authority`, what the version sees.
 
-    `timeout` is in seconds, None where there is none; `retries` None where there are none. `mirrors` get a copy each,
-    with their probability. Not `is_taken`: a rewrite made a path for which the sidecars there answer 400.
+    `timeout` is in seconds, None if there is none; `retries` is None if there are none. `mirrors` each get a copy, with
+    their probability. `is_taken` is false if the version's sidecar responds with 400 to the rewritten path.
     """
 
     shares: tuple[Share, ...]
@@ -57,7 +57,7 @@ class Forwarded:
 
 @dataclass(frozen=True)
 class Redirected:
-    """Envoy answers with another URL."""
+    """Envoy redirects to another URL."""
 
     status: int
     location: str
@@ -66,7 +66,7 @@ class Redirected:
 
 @dataclass(frozen=True)
 class Answered:
-    """Envoy answers by itself; `headers` are those of the answer, apart from `response_headers`."""
+    """Envoy responds itself; `headers` are those of the response, apart from `response_headers`."""
 
     status: int
     body: str = ""
@@ -76,7 +76,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Refused:
-    """No rule takes the request. `status` is Envoy's answer, None where there is not even a connection."""
+    """No rule matches the request. `status` is Envoy's response status, None if there is no connection."""
 
     status: int | None
     reason: str
@@ -84,9 +84,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unrouted:
-    """No route has a say inside the mesh: the Service sends it to any of its pods, or the host is not of the mesh.
+    """No route applies inside the mesh: the Service sends it to any of its pods, or the host is not in the mesh.
 
-    `service` is None where the host is unknown: then mesh.outboundTrafficPolicy and `egress` decide.
+    `service` is None if the host is unknown: then mesh.outboundTrafficPolicy and `egress` decide.
     """
 
     service: str | None
@@ -98,7 +98,7 @@ Outcome = Forwarded | Redirected | Answered | Refused | Unrouted
 
 @dataclass(frozen=True)
 class Delayed:
-    """Held back for `seconds`, with a probability from 0 to 1."""
+    """Delayed by `seconds`, with a probability from 0 to 1."""
 
     seconds: float
     probability: float
@@ -106,7 +106,7 @@ class Delayed:
 
 @dataclass(frozen=True)
 class Aborted:
-    """Answered with an error, with a probability from 0 to 1; a delay comes before it. `grpc_status` by its name."""
+    """Aborted with an error, with a probability from 0 to 1, after any delay. `grpc_status` is the name."""
 
     status: int
     probability: float
@@ -117,7 +117,7 @@ class Aborted:
 class Miss:
     """The first condition of a match that did not hold, and what the request has instead.
 
-    `inside` tells whether the request comes from inside the mesh.
+    `inside` is whether the request comes from inside the mesh.
     """
 
     condition: Condition
@@ -127,7 +127,7 @@ class Miss:
 
 @dataclass(frozen=True)
 class Passed:
-    """A rule that did not take the request: for each of its matches what was missed."""
+    """A rule that did not match the request, with what each of its matches missed."""
 
     index: int
     misses: tuple[Miss, ...]
@@ -135,12 +135,12 @@ class Passed:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of `request`.
+    """What happens to `request`.
 
-    `service` is whose route decides, at the host `domain` and the Gateway `gateway` (or `mesh`); None where nobody has
-    the host. `index` and `rule` are the rule that fires, and `sticks` tells that the user's cookie chose the version.
-    `delay` and `abort` are its faults, which come before the outcome. `cors` are the headers that CORS adds to the
-    answer. `missed` gives, for each rule before, the first condition of each match that did not hold.
+    `service` is the service whose route decides, at the host `domain` and the Gateway `gateway` (or `mesh`); None if no
+    service has the host. `index` and `rule` are the rule that matches; `sticks` is whether the user's cookie chose the
+    version. `delay` and `abort` are its faults, which come before the outcome. `cors` are the headers that CORS adds to
+    the response. `missed` has, for each earlier rule, the first condition of each match that did not hold.
     """
 
     request: Request
@@ -158,7 +158,7 @@ class Decision:
 
     @cached_property
     def passed(self) -> tuple[Passed, ...]:
-        """Why each rule before the one that fires did not take the request, in order."""
+        """Why each rule before the one that matches did not match the request, in order."""
         seen = self.request.seen
         if seen is None:
             return ()
@@ -170,5 +170,5 @@ class Decision:
 
     @property
     def status(self) -> int | None:
-        """The status of the answer where Envoy alone decides it, faults aside."""
+        """The response status if Envoy alone decides it, apart from faults."""
         return None if isinstance(self.outcome, Forwarded | Unrouted) else self.outcome.status

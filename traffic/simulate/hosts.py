@@ -1,8 +1,8 @@
-"""Which service's route a request comes to: virtual hosts as istiod makes them and as Envoy chooses among them.
+"""Which service's route a request gets to: virtual hosts as istiod generates them and as Envoy selects them.
 
-Envoy takes the exact host, else the longest `*.…`, else `*`, without regard to case and to the port in the Host header
-(istiod: buildGatewayHTTPRouteConfig, BuildSidecarOutboundVirtualHosts). It never goes on to the next one when no rule
-of the first takes the request.
+Envoy selects the exact host, else the longest `*.…`, else `*`, ignoring case and the port in the Host header
+(istiod: buildGatewayHTTPRouteConfig, BuildSidecarOutboundVirtualHosts). It does not fall back to the next one when no
+rule of the first matches the request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class VirtualHost:
-    """A host at one port: whose route it leads to, and at which Gateway. `to_https` redirects all to HTTPS instead."""
+    """A host at one port: the service whose route it uses, and its Gateway. `to_https` redirects to HTTPS instead."""
 
     domain: str
     service: str | None
@@ -38,19 +38,19 @@ class VirtualHost:
 
 @dataclass
 class Hosts(Generic[T]):
-    """Things by host, in the order in which Envoy would take them. The first that claims a host has it."""
+    """Things by host, in the order in which Envoy would select them. The first to claim a host has it."""
 
     exact: dict[str, list[T]] = field(default_factory=dict)
     suffixes: dict[str, list[T]] = field(default_factory=dict)
 
     def add(self, domain: str, thing: T) -> None:
-        """Let `thing` have `domain`: a name, `*.…` or `*`."""
+        """Add `thing` for `domain`: a name, `*.…` or `*`."""
         domain = domain.lower()
         where, key = (self.suffixes, domain[1:]) if domain.startswith("*") else (self.exact, domain)
         where.setdefault(key, []).append(thing)
 
     def candidates(self, host: str) -> Iterator[T]:
-        """Yield what has `host`, the most specific first."""
+        """Yield the things for `host`, the most specific first."""
         yield from self.exact.get(host, ())
         dot = host.find(".", 1)
         while dot > 0:
@@ -61,7 +61,7 @@ class Hosts(Generic[T]):
 
 @dataclass
 class GatewayPort:
-    """What the gateway's pods do at one port: HTTP for virtual hosts, or TLS for servers by the name that is asked."""
+    """What the gateway's pods serve at one port: HTTP for virtual hosts, or TLS for servers by SNI."""
 
     plain: Hosts[VirtualHost] | None = None
     secure: Hosts[tuple[ServerTls, Hosts[VirtualHost]]] | None = None
@@ -69,7 +69,7 @@ class GatewayPort:
 
 @dataclass(frozen=True)
 class Entry:
-    """A way into a service at the gateway: a port and a host that lead to its route."""
+    """An entry to a service at the gateway: a port and a host that lead to its route."""
 
     gateway: str
     server: Server
@@ -82,13 +82,13 @@ class Entry:
 
 
 def bare(authority: str) -> str:
-    """Return the host of a Host header: in lower case, without its port."""
+    """Return the host of a Host header, in lower case and without its port."""
     end = authority.rfind(":")
     return (authority[:end] if end > authority.rfind("]") else authority).lower()
 
 
 def entries(name: str, service: ServiceRouting, gateways: Mapping[str, SharedGateway]) -> Iterator[Entry]:
-    """Yield the ways into the service `name` from outside, in the order written."""
+    """Yield the entries of the service `name` from outside, in the order given."""
     hosts = route_hosts(name, service)
     for gateway in service.gateways:
         for server in _servers(gateway, name, service, gateways):
@@ -97,13 +97,13 @@ def entries(name: str, service: ServiceRouting, gateways: Mapping[str, SharedGat
 
 
 def route_hosts(name: str, service: ServiceRouting) -> tuple[str, ...]:
-    """Return the hosts of the service's VirtualService at gateways, which has the mesh's host as well where it can."""
+    """Return the hosts of the service's VirtualService at gateways, with its mesh host if the VirtualService has it."""
     inside = service.in_mesh and "*" not in service.hosts
     return (*service.hosts, service_host(name, service.namespace)) if inside else service.hosts
 
 
 def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> dict[int, GatewayPort]:
-    """Return what the gateway's pods listen to, by port."""
+    """Return what the gateway's pods serve, by port."""
     ports: dict[int, GatewayPort] = {}
     inside: dict[int, Hosts[VirtualHost]] = {}
     for name, shared in gateways.items():
@@ -144,7 +144,7 @@ def _servers(
 
 
 def intersection(ours: Iterable[str], theirs: Iterable[str]) -> list[str]:
-    """Return the hosts that both take: of two that overlap the narrower one (istiod: host.Names.Intersection)."""
+    """Return the hosts that both match: the narrower of each two that overlap (istiod: host.Names.Intersection)."""
     theirs = tuple(theirs)
     both = [one if _is_within(one, other) else other for one in ours for other in theirs if _overlap(one, other)]
     return list(dict.fromkeys(both))
@@ -162,20 +162,20 @@ def _is_within(narrow: str, wide: str) -> bool:
 
 @dataclass(frozen=True)
 class MeshPort:
-    """Hosts that callers inside the mesh ask for at one port; short names are those of a caller's own namespace."""
+    """Hosts that callers inside the mesh call at one port; short names belong to the caller's own namespace."""
 
     named: Hosts[VirtualHost]
     short: dict[tuple[str, str], VirtualHost]
 
     def candidates(self, host: str, namespace: str) -> Iterator[VirtualHost]:
-        """Yield what has `host` for a caller in `namespace`, the most specific first."""
+        """Yield the virtual hosts for `host` and a caller in `namespace`, the most specific first."""
         if (namespace, host) in self.short:
             yield self.short[namespace, host]
         yield from self.named.candidates(host)
 
 
 def mesh_ports(routes: RouteTable) -> dict[int, MeshPort]:
-    """Return the hosts that sidecars know, by port; services whose route is for gateways alone are there, too."""
+    """Return the hosts that sidecars know, by port, including services whose route only applies at gateways."""
     ports: dict[int, MeshPort] = {}
     for name, service in routes.items():
         namespace = service.namespace

@@ -1,7 +1,7 @@
-"""Paths: how Envoy normalises them before it looks for a route, and how it rewrites them after.
+"""Paths: how Envoy normalises them before it selects a route, and how it rewrites them afterwards.
 
-Istio's default (MeshConfig.pathNormalization: BASE) has Envoy normalise as browsers do: dot segments go, unreserved
-characters are decoded, `\\` is `/`; double slashes and `%2f` stay. All measured at a gateway.
+With Istio's default (MeshConfig.pathNormalization: BASE), Envoy normalises as browsers do: dot segments are removed,
+unreserved characters are decoded, `\\` becomes `/`; double slashes and `%2f` are kept. All measured at a gateway.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from traffic.fields import compiled
 from traffic.model import Rewrite, StringMatch
 
 PLAIN = re.compile(r"(/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*)*/?")
-"""Paths that stay as they are: no escapes, no segment that begins with a dot or is empty."""
+"""Paths that are already normalised: no escapes, no segment that begins with a dot or is empty."""
 UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF]|7[eE])")
 ESCAPED = re.compile(r'["<>^`{|}]')
 DOTS_WITH_PARAMETERS = re.compile(r"(?<=/)(\.\.?);[^/]*")
@@ -21,7 +21,7 @@ REFUSED = re.compile(r"[^\x21-\x7e]|%00")
 
 
 def normalized(path: str) -> str | None:
-    """Return the path as routes see it, or None where Envoy answers 400. `path` has neither query nor fragment."""
+    """Return the path as routes see it, or None if Envoy responds with 400. `path` has no query or fragment."""
     if PLAIN.fullmatch(path) and path:
         return path
     if not path.startswith("/") or REFUSED.search(path):
@@ -42,9 +42,9 @@ def normalized(path: str) -> str | None:
 
 
 def received(target: str) -> str | None:
-    """Return path and query as a version sees them, or None where its sidecar answers 400.
+    """Return path and query as a version sees them, or None if its sidecar responds with 400.
 
-    The sidecar normalises what a rewrite at the caller made, as that had normalised what it was sent.
+    The sidecar normalises the rewritten path, as the caller's Envoy normalised the original one.
     """
     path, question, query = target.split("#", 1)[0].partition("?")
     clean = normalized(path)
@@ -52,11 +52,11 @@ def received(target: str) -> str | None:
 
 
 def rewritten(rewrite: Rewrite | None, uri: StringMatch | None, path: str) -> str:
-    """Return the path that the version sees; `path` is normalised, `uri` is the condition that it met.
+    """Return the rewritten path; `path` is normalised, `uri` is the condition that it met.
 
-    `rewrite.uri` stands for what `uri` matched: its prefix, or all of the path; without a `uri` that is the first `/`.
-    Nothing is joined with care: /shop rewritten to / turns /shop/cart into //cart. Where nothing is left,
-    the path stays.
+    `rewrite.uri` replaces what `uri` matched: its prefix, or the whole path; without a `uri`, the first `/`. Slashes
+    are not adjusted: /shop rewritten to / turns /shop/cart into //cart. If a regex rewrite leaves nothing, the path is
+    kept.
     """
     if rewrite is None:
         return path
@@ -71,7 +71,7 @@ def rewritten(rewrite: Rewrite | None, uri: StringMatch | None, path: str) -> st
 def replace_all(pattern: str, replacement: str, text: str) -> str:
     """Return `text` with every match of `pattern` replaced, as RE2's GlobalReplace does.
 
-    Python's own `sub` differs in empty matches. A replacement that names a group that is not there changes nothing.
+    Python's `sub` treats empty matches differently. A replacement with a missing group changes nothing.
     """
     expression = compiled(pattern)
     parts = re.findall(r"\\[0-9]|\\\\|[^\\]+|\\", replacement)

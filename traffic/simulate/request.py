@@ -1,4 +1,4 @@
-"""A request as its caller sends it, and as Envoy sees it when it chooses a route."""
+"""A request as its caller sends it, and as Envoy sees it when it selects a route."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from traffic.simulate.path import normalized
 Pairs = tuple[tuple[str, str], ...]
 DEFAULT_PORTS = {"http": 80, "https": 443}
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
-"""Stands for the x-request-id that Envoy makes up."""
+"""Placeholder for the x-request-id that Envoy generates."""
 CLIENT = "192.0.2.1"
-"""Stands for the address of a caller outside the mesh (RFC 5737: for documentation)."""
+"""Placeholder for the address of a caller outside the mesh (RFC 5737: for documentation)."""
 
 JOINED = frozenset({
     "accept", "accept-encoding", "access-control-request-headers", "access-control-request-method", "authorization",
     "cache-control", "content-encoding", "content-type", "expect", "grpc-timeout", "if-none-match", "origin", "pragma",
     "referer", "user-agent", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
 })  # fmt: skip
-"""Headers whose values Envoy joins by ','; the values of all others are compared one by one (measured)."""
+"""Headers whose values Envoy joins with ','; it compares the values of all others one by one (measured)."""
 METHODS = frozenset({
     "ACL", "BIND", "CHECKOUT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR",
     "MKCOL", "MOVE", "MSEARCH", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE", "PUT",
     "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
 })  # fmt: skip
-"""Methods that Envoy takes over HTTP/1.1; it answers all others with 400 (measured)."""
+"""Methods that Envoy accepts over HTTP/1.1; it responds to all others with 400 (measured)."""
 REFUSED_IN_HOST = re.compile(r'[^\x21-\x7e]|["#/<>?\\^`{|}]')
-"""What no Host header may hold; Envoy answers 400 (measured)."""
+"""What a Host header must not contain; Envoy responds with 400 (measured)."""
 HOP_BY_HOP = ("connection", "keep-alive", "proxy-connection", "transfer-encoding")
-"""Headers that Envoy takes away before it looks for a route."""
+"""Headers that Envoy removes before it selects a route."""
 OF_THE_MESH = (
     "x-envoy-decorator-operation", "x-envoy-internal", "x-envoy-max-retries", "x-envoy-original-path",
     "x-envoy-retry-on",
 )  # fmt: skip
-"""Headers that a gateway takes away, since they are for Envoys only."""
+"""Headers that a gateway removes because only Envoys may set them."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A pod inside the mesh that calls."""
+    """A calling pod inside the mesh."""
 
     namespace: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -49,11 +49,11 @@ class Caller:
 
 @dataclass(frozen=True)
 class Request:
-    """A request: at a gateway, or with a `caller` from inside the mesh.
+    """A request at a gateway or, with a `caller`, from inside the mesh.
 
-    `headers` are by name, in any case, or pairs where a name stands more than once. `path` carries the query.
-    `authority` is the Host header. `port` is the gateway's or the service's; left out, that of the scheme. `gateway`
-    is the Gateway's name where only its hosts count; left out, those of all Gateways on that port.
+    `headers` are by name, in any case, or pairs if a name is repeated. `path` includes the query. `authority` is the
+    Host header. `port` is the gateway's or the service's, by default that of the scheme. `gateway` restricts the hosts
+    to those of one Gateway, by default those of all Gateways on that port.
     """
 
     headers: Mapping[str, str] | Pairs = field(default_factory=dict)
@@ -67,17 +67,17 @@ class Request:
 
     @property
     def pairs(self) -> Pairs:
-        """The headers as name and value, in the order given."""
+        """The headers as pairs of name and value, in the order given."""
         return tuple(self.headers.items()) if isinstance(self.headers, Mapping) else self.headers
 
     @property
     def asked_port(self) -> int:
-        """The port that is asked."""
+        """The port that the request is sent to."""
         return self.port or DEFAULT_PORTS[self.scheme]
 
     @cached_property
     def seen(self) -> Seen | None:
-        """What Envoy sees of the request, or None where it answers 400 without looking for a route."""
+        """The request as Envoy sees it, or None if it responds with 400 without selecting a route."""
         path, question, query = self.path.split("#", 1)[0].partition("?")
         clean = normalized(path)
         if clean is None or self.method not in METHODS or REFUSED_IN_HOST.search(self.authority):
@@ -101,10 +101,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as conditions are held against it: header names in lower case, the path normalised and without query.
+    """A request as conditions see it: header names in lower case, the path normalised and without its query.
 
-    `query` begins with `?` where there is one. `caller` is at a gateway the gateway's own pod, which is what Istio
-    compares sourceLabels with there; None where it is not known. `inside` tells callers inside the mesh.
+    `query` begins with `?` unless it is empty. At a gateway, `caller` is the gateway's own pod, which Istio compares
+    sourceLabels with there; None if it is not known. `inside` is whether the caller is inside the mesh.
     """
 
     headers: Mapping[str, tuple[str, ...]]
@@ -120,7 +120,7 @@ class Seen:
 
     @cached_property
     def params(self) -> dict[str, str]:
-        """Parameters of the query by name, neither decoded; of several values of a name the first counts."""
+        """Query parameters by name, not decoded; the first value of a name counts."""
         params: dict[str, str] = {}
         for part in self.query[1:].split("&") if self.query else ():
             name, _, value = part.partition("=")
@@ -128,7 +128,7 @@ class Seen:
         return params
 
     def at(self, gateway: str, proxy: Caller | None) -> Seen:
-        """Return the request as the routes of the Gateway `gateway` see it, at a pod `proxy` of the gateway."""
+        """Return the request as the routes of the Gateway `gateway` see it, at the gateway pod `proxy`."""
         return replace(self, gateway=gateway, caller=proxy)
 
 
@@ -146,11 +146,11 @@ def _values(pairs: Pairs) -> dict[str, tuple[str, ...]]:
 
 
 def _set_by_envoy(headers: dict[str, tuple[str, ...]], request: Request) -> str:
-    """Change `headers` as Envoy does before it looks for a route, and return the scheme that it sees.
+    """Change `headers` as Envoy does before it selects a route, and return the scheme that it sees.
 
-    A gateway believes the connection alone; a sidecar believes x-forwarded-proto (Envoy: use_remote_address).
+    A gateway only trusts the connection; a sidecar trusts x-forwarded-proto (Envoy: use_remote_address).
     """
-    for name in _taken_away(headers, request):
+    for name in _removed(headers, request):
         headers.pop(name, None)
     if headers.get("te", ("trailers",)) != ("trailers",):
         del headers["te"]
@@ -162,11 +162,11 @@ def _set_by_envoy(headers: dict[str, tuple[str, ...]], request: Request) -> str:
         headers["x-envoy-external-address"] = (CLIENT,)
         return request.scheme
     headers.setdefault("x-request-id", (REQUEST_ID,))
-    told = headers.setdefault("x-forwarded-proto", (request.scheme,))[0].lower()
-    return told if told in DEFAULT_PORTS else request.scheme
+    scheme = headers.setdefault("x-forwarded-proto", (request.scheme,))[0].lower()
+    return scheme if scheme in DEFAULT_PORTS else request.scheme
 
 
-def _taken_away(headers: Mapping[str, tuple[str, ...]], request: Request) -> Iterator[str]:
+def _removed(headers: Mapping[str, tuple[str, ...]], request: Request) -> Iterator[str]:
     named = {name.strip().lower() for value in headers.get("connection", ()) for name in value.split(",")}
     yield from HOP_BY_HOP
     yield from named - {"upgrade", "te"}

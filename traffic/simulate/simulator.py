@@ -1,4 +1,4 @@
-"""The simulator: a whole route table, prepared once, decides requests as istiod's and Envoy's code would."""
+"""The simulator: a whole route table, compiled once, decides requests as istiod's and Envoy's code would."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from traffic.simulate.request import Caller, Request, Seen
 from traffic.sticky import StickyStep, steps_of
 
 INGRESS = Caller("istio-ingress", gateway_labels("istio-ingressgateway"))
-"""The gateway's pods, as Istio's chart labels them under the name that the settings give by default."""
+"""The gateway's pods, as Istio's chart labels them under the default name in the settings."""
 
 Missed = tuple[tuple[int, tuple[Condition, ...]], ...]
 
@@ -36,14 +36,14 @@ class CompiledMatch(NamedTuple):
 
 @dataclass(frozen=True)
 class CompiledStep:
-    """A step of the rule at `index`; without matches it takes every request."""
+    """A step of the rule at `index`; without matches it matches every request."""
 
     index: int
     step: StickyStep
     matches: tuple[CompiledMatch, ...]
 
     def holds_at(self, seen: Seen) -> bool:
-        """Whether Envoy gets the step at all at the place of the request."""
+        """Whether Envoy gets the step at all where the request enters."""
         return not self.matches or any(
             all(condition.holds(seen) for condition in match.conditions if condition.kind in OF_PLACE)
             for match in self.matches
@@ -51,7 +51,7 @@ class CompiledStep:
 
 
 class Met(NamedTuple):
-    """The step that takes a request, by which match (None where it has none), and what the rules before missed."""
+    """The step that matches a request, by which match (None if it has none), and what earlier rules missed."""
 
     step: CompiledStep | None
     match: Match | None
@@ -59,7 +59,7 @@ class Met(NamedTuple):
 
 
 class CompiledRoute:
-    """A route, ready for many requests."""
+    """A route, compiled for many requests."""
 
     def __init__(self, route: Route) -> None:
         self.steps = tuple(
@@ -68,7 +68,7 @@ class CompiledRoute:
         )
 
     def meet(self, seen: Seen) -> Met:
-        """Return the first step that takes the request."""
+        """Return the first step that matches the request."""
         missed: dict[int, tuple[Condition, ...]] = {}
         for step in self.steps:
             if not step.matches:
@@ -81,12 +81,12 @@ class CompiledRoute:
                         break
                 else:
                     return Met(step, match, _without(missed, step.index))
-            # Of a sticky rule the last step tells what the rule itself asks for.
+            # For a sticky rule, the last step has the conditions of the rule itself.
             missed[step.index] = tuple(failed)
         return Met(None, None, tuple(missed.items()))
 
     def holds_at(self, seen: Seen) -> bool:
-        """Whether Envoy gets any of the route at the place of the request."""
+        """Whether Envoy gets any of the route where the request enters."""
         return any(step.holds_at(seen) for step in self.steps)
 
 
@@ -96,7 +96,7 @@ def _without(missed: dict[int, tuple[Condition, ...]], index: int) -> Missed:
 
 
 def rule_for(route: Route, request: Request) -> int | None:
-    """Return the index of the first rule that `request` meets, or None: then Envoy answers 404."""
+    """Return the index of the first rule that `request` meets, or None: then Envoy responds with 404."""
     seen = request.seen
     met = CompiledRoute(route).meet(seen) if seen is not None else None
     return met.step.index if met is not None and met.step is not None else None
@@ -109,10 +109,10 @@ def matches(match: Match, request: Request) -> bool:
 
 
 class Simulator:
-    """Decides requests by the routes of all services of a stack. Preparing costs a moment, a decision microseconds.
+    """Decides requests by the routes of all services of a stack. Compiling takes a moment, a decision microseconds.
 
-    `gateways` are the stack's shared Gateways by name; `proxy` is the pod of the gateway. Authorization and tokens are
-    checked by the version's own sidecar, after the routing, and are no part of a decision.
+    `gateways` are the stack's shared Gateways by name; `proxy` is the gateway's pod. Authorization and tokens are
+    checked by the version's sidecar, after routing, and are not part of a decision.
     """
 
     def __init__(
@@ -126,18 +126,18 @@ class Simulator:
         self._compiled: dict[str, CompiledRoute] = {}
 
     def decide(self, request: Request) -> Decision:
-        """Return what becomes of `request`."""
+        """Return what happens to `request`."""
         hosts = None if request.caller else self._hosts_at_gateway(request)
         if isinstance(hosts, Refused):
             return Decision(request, hosts)
         seen = request.seen
         if seen is None:
-            what = f"Envoy takes no such path, method or host: {request.method} {request.path!r} {request.authority!r}"
+            what = f"Envoy rejects the path, method or host: {request.method} {request.path!r} {request.authority!r}"
             return Decision(request, Refused(400, what))
         return self._from_inside(request, seen) if hosts is None else self._from_outside(request, seen, hosts)
 
     def route(self, service: str) -> CompiledRoute:
-        """Return the route of `service`, ready for many requests."""
+        """Return the route of `service`, compiled for many requests."""
         if service not in self._compiled:
             self._compiled[service] = CompiledRoute(self.routes[service].route)
         return self._compiled[service]
@@ -146,7 +146,7 @@ class Simulator:
         port = self._at_gateway.get(request.asked_port)
         if port is None:
             known = ", ".join(map(str, sorted(self._at_gateway))) or "none"
-            return Refused(None, f"no Gateway listens on port {request.asked_port}; there are: {known}")
+            return Refused(None, f"no Gateway listens on port {request.asked_port}; open ports: {known}")
         return _hosts_at(port, request)
 
     def _from_outside(self, request: Request, seen: Seen, hosts: Hosts[VirtualHost]) -> Decision:
@@ -156,10 +156,10 @@ class Simulator:
             placed = seen.at(host.gateway, self.proxy)
             if host.to_https:
                 return Decision(request, actions.to_https(placed), host.service, host.domain, host.gateway)
-            # Where istiod leaves out all rules of a route, Envoy does not get its host, either.
+            # If istiod omits all rules of a route, Envoy does not get its host either.
             if host.service is not None and self.route(host.service).holds_at(placed):
                 return self._routed(request, placed, host, host.service)
-        who = f"no service has the host {request.authority!r} at the gateway's port {seen.port}"
+        who = f"no service has the host {request.authority!r} at gateway port {seen.port}"
         return Decision(request, Refused(404, who))
 
     def _from_inside(self, request: Request, seen: Seen) -> Decision:
@@ -170,8 +170,8 @@ class Simulator:
             if self.routes[service].in_mesh and self.route(service).holds_at(seen):
                 return self._routed(request, seen, host, service)
             if host.domain == service_host(service, self.routes[service].namespace):
-                why = "no rule holds for this caller" if self.routes[service].in_mesh else _FOR_GATEWAYS
-                outcome = Unrouted(service, f"{why}: the Service sends it to any of its pods, whatever their version")
+                why = "no rule applies to this caller" if self.routes[service].in_mesh else _FOR_GATEWAYS
+                outcome = Unrouted(service, f"{why}: the Service sends it to any of its pods, of any version")
                 return Decision(request, outcome, service, host.domain, host.gateway)
         known = f"the stack has no service with the host {request.authority!r} and the port {seen.port}"
         return Decision(request, Unrouted(None, known))
@@ -179,7 +179,7 @@ class Simulator:
     def _routed(self, request: Request, seen: Seen, host: VirtualHost, service: str) -> Decision:
         met = self.route(service).meet(seen)
         if met.step is None:
-            outcome = Refused(404, f"no rule of {service} takes the request")
+            outcome = Refused(404, f"no rule of {service} matches the request")
             return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed)
         index, step = met.step.index, met.step.step
         rule = self.routes[service].route[index]
@@ -201,15 +201,15 @@ class Simulator:
         )
 
 
-_FOR_GATEWAYS = "its route does not hold inside the mesh (`mesh` is not among its gateways)"
+_FOR_GATEWAYS = "its route does not apply inside the mesh (`mesh` is not among its gateways)"
 
 
 def _hosts_at(port: GatewayPort, request: Request) -> Hosts[VirtualHost] | Refused:
-    """The virtual hosts that a connection comes to; over TLS the name that is asked for chooses the server first."""
+    """The virtual hosts that a connection reaches; over TLS, the SNI selects the server first."""
     if request.scheme == "http":
-        return port.plain or Refused(None, f"port {request.asked_port} speaks HTTPS alone")
+        return port.plain or Refused(None, f"port {request.asked_port} only speaks HTTPS")
     if port.secure is None:
-        return Refused(None, f"port {request.asked_port} speaks HTTP alone")
+        return Refused(None, f"port {request.asked_port} only speaks HTTP")
     for _, hosts in port.secure.candidates(bare(request.authority)):
         return hosts
     return Refused(None, f"no certificate for {request.authority!r} at port {request.asked_port}")

@@ -88,7 +88,7 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET https://shop.example.com/, with qa: canary-test, through the gateway public",
             "goes to version-2.",
-            f"Rule 1 decides (Pulumi.dev.yaml:{line_of('qa:')}): qa = canary-test or cookie beta is there.",
+            f"Rule 1 decides (Pulumi.dev.yaml:{line_of('qa:')}): qa = canary-test or cookie beta is present.",
             PATIENT,
         ],
     ),
@@ -214,7 +214,7 @@ TOLD: list[tuple[list[str], list[str]]] = [
         ["shop", "--port", "99"],
         [
             "GET http://shop.example.com:99/ at the gateway's port 99",
-            "gets no connection: no Gateway listens on port 99; there are: 80, 443, 9191.",
+            "gets no connection: no Gateway listens on port 99; open ports: 80, 443, 9191.",
         ],
     ),
     (
@@ -240,10 +240,10 @@ def test_the_rules_before_say_why_they_did_not_take_the_request() -> None:
     assert before[:4] == [
         "The rules before it did not take the request:",
         f"  rule 1 (Pulumi.dev.yaml:{line_of('qa:')})",
-        "    it wants qa to be canary-test, but the request has no header qa",
-        "    it wants the cookie beta to be there, but the request has no cookie beta",
+        "    it requires qa to be canary-test, but the request has no header qa",
+        "    it requires the cookie beta to be present, but the request has no cookie beta",
     ]
-    assert before[-1] == "    it wants the method to be POST, but it is GET"
+    assert before[-1] == "    it requires the method to be POST, but it is GET"
 
 
 MISTAKES: list[tuple[list[str], str]] = [
@@ -279,7 +279,7 @@ def test_the_decision_is_data_as_well() -> None:
         "name": "qa",
         "wanted": {"exact": "canary-test"},
         "found": None,
-        "words": "it wants qa to be canary-test, but the request has no header qa",
+        "words": "it requires qa to be canary-test, but the request has no header qa",
     }
 
 

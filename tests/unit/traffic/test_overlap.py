@@ -1,4 +1,4 @@
-"""Requests that meet two matches at once: each that is found was checked."""
+"""Requests that meet two matches at once: each one found is verified."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ OVERLAPS: list[tuple[MatchData | None, MatchData | None, Request | None]] = [
         (header(regex=".*Firefox.*"), header(regex=".*Mobile.*")),
     ],
 )
-def test_what_looks_apart_may_meet(one: MatchData, other: MatchData) -> None:
+def test_matches_that_look_disjoint_may_overlap(one: MatchData, other: MatchData) -> None:
     found = overlap(*route(one, other))
 
     assert found is not None, "the expressions have texts in common"
@@ -90,7 +90,7 @@ def test_a_witness_meets_both(one: MatchData, other: MatchData) -> None:
         assert matches(second, found)
 
 
-def test_rules_that_differ_are_told_apart_in_no_time() -> None:
+def test_disjoint_rules_are_recognised_quickly() -> None:
     rules = route(*({**header(exact=str(n)), "uri": {"prefix": "/"}} for n in range(100)))
     begin = time.process_time()
     assert not any(overlap(one, other) for one in rules for other in rules if one is not other)

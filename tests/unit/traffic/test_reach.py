@@ -1,4 +1,4 @@
-"""Which rules no request can meet: what is called covered is certain."""
+"""Which rules no request can reach, without false positives."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ HOST = "website.website-istio-ns.svc.cluster.local"
 
 
 def rendered(version_header: str | None = None, **website: Any) -> dict[str, Spec]:
-    """The VirtualServices of the website, with a shop beside it that requests may be sent to."""
+    """The VirtualServices of the website, next to a shop that requests may be sent to."""
     routes = table(website={"namespace": "website-istio-ns", **website}, shop={"port": 8080})
     return virtual_services(routes, "website", gateway_namespace="istio-ingress", version_header=version_header)
 
@@ -44,14 +44,14 @@ def test_the_websites_routes() -> None:
     ]
 
 
-def test_weights_stand_beside_each_destination_in_the_order_written() -> None:
+def test_weights_are_with_each_destination_in_the_order_given() -> None:
     (only,) = http({"to": {"version-2": 10, "version-1": 90}})
 
     assert only == {"route": [to("version-2", weight=10), to("version-1", weight=90)]}
 
 
 @pytest.mark.parametrize("destination", [{"version-1": 100}, {"version-1": 100, "version-2": 0}])
-def test_a_version_at_0_is_no_destination_and_one_version_needs_no_weight(destination: dict[str, int]) -> None:
+def test_a_version_at_0_is_not_a_destination_and_a_single_version_needs_no_weight(destination: dict[str, int]) -> None:
     assert http({"to": destination}) == [{"route": [to("version-1")]}]
 
 
@@ -109,7 +109,7 @@ def test_a_match_is_istios_match(match: dict[str, Any], spec: dict[str, Any]) ->
     assert only["match"] == [spec]
 
 
-def test_conditions_of_a_match_are_one_and_matches_of_a_rule_are_several() -> None:
+def test_conditions_of_a_match_are_one_entry_and_matches_of_a_rule_are_several() -> None:
     get, shop = {"method": {"exact": "GET"}, "uri": {"prefix": "/a"}}, {"uri": {"exact": "/shop"}}
     (only,) = http({"match": [get, shop], "to": "version-1"})
 
@@ -138,7 +138,7 @@ ANSWERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("rule", "spec"), ANSWERS)
-def test_an_answer_without_a_version_has_no_destination(rule: dict[str, Any], spec: dict[str, Any]) -> None:
+def test_a_response_without_a_version_has_no_destination(rule: dict[str, Any], spec: dict[str, Any]) -> None:
     assert http(rule, QA, version_header="x-served-version")[0] == spec
 
 
@@ -204,9 +204,7 @@ ACTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("given", "spec"), ACTIONS)
-def test_what_happens_beside_the_destination_is_said_in_istios_words(
-    given: dict[str, Any], spec: dict[str, Any]
-) -> None:
+def test_other_actions_use_istios_fields(given: dict[str, Any], spec: dict[str, Any]) -> None:
     (only,) = http({"to": "version-1", **given})
 
     assert only == {"route": [to("version-1")], **(spec or given)}
@@ -220,7 +218,7 @@ def test_what_happens_beside_the_destination_is_said_in_istios_words(
         {"headers": {"request": {}}},
     ],
 )
-def test_what_happens_to_no_request_is_left_out(nothing: dict[str, Any]) -> None:
+def test_actions_without_effect_are_omitted(nothing: dict[str, Any]) -> None:
     assert http({"to": "version-1", **nothing}) == [{"route": [to("version-1")]}]
 
 
@@ -263,13 +261,13 @@ WHERE: list[tuple[dict[str, Any], dict[str, tuple[list[str], list[str]]]]] = [
 
 
 @pytest.mark.parametrize(("given", "expected"), WHERE)
-def test_a_route_holds_where_its_gateways_say(
+def test_a_route_applies_at_its_gateways(
     given: dict[str, Any], expected: dict[str, tuple[list[str], list[str]]]
 ) -> None:
     assert {name: (spec["hosts"], spec["gateways"]) for name, spec in rendered(**given).items()} == expected
 
 
-def test_a_rule_for_another_place_is_left_out() -> None:
+def test_a_rule_for_another_gateway_is_omitted() -> None:
     outside = {"match": [{"gateways": ["public"]}], "to": "version-1"}
     inside = {"match": [{"gateways": ["mesh"]}, {"gateways": ["public"], "port": 80}], "to": "version-2"}
     rest = {"to": {"version-1": 50, "version-2": 50}}
@@ -280,13 +278,13 @@ def test_a_rule_for_another_place_is_left_out() -> None:
     assert [route.get("match") for route in specs["website-mesh"]["http"]] == [[{"gateways": ["mesh"]}], None]
 
 
-def test_a_place_that_no_rule_is_for_has_no_virtual_service() -> None:
+def test_without_rules_there_is_no_virtual_service() -> None:
     only_outside = [{"match": [{"gateways": ["public"]}], "to": "version-1"}]
 
     assert list(rendered(gateways=["public", "mesh"], route=only_outside)) == ["website"], "Istio refuses an empty one"
 
 
-def test_a_percent_sign_in_a_cookies_name_is_none_of_envoys_commands() -> None:
+def test_a_percent_sign_in_a_cookies_name_is_not_a_command_operator() -> None:
     routes = http({"to": {"version-1": 90, "version-2": 10}, "sticky": {"cookie": "a%b", "ttl": "1h"}})
 
     cookie = routes[-1]["route"][0]["headers"]["response"]["add"]["set-cookie"]

@@ -1,4 +1,4 @@
-"""Gateways and hosts outside the mesh."""
+"""Gateways, and hosts outside the mesh."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def servers(*given: dict[str, Any]) -> list[Spec]:
     return rendered
 
 
-def test_a_services_own_gateway_takes_http_for_its_hosts() -> None:
+def test_a_services_own_gateway_serves_http_for_its_hosts() -> None:
     website = service("website", hosts=["a.example.com", "b.example.com"], gatewayPort=9191)
 
     assert own_gateway(website, SELECTOR) == {
@@ -42,7 +42,7 @@ TLS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("tls", TLS)
-def test_a_server_that_ends_tls_names_its_certificate(tls: dict[str, Any]) -> None:
+def test_a_server_that_terminates_tls_names_its_certificate(tls: dict[str, Any]) -> None:
     (server,) = servers({"port": 443, "protocol": "HTTPS", "hosts": ["shop.example.com"], "tls": tls})
 
     assert server == {
@@ -52,7 +52,7 @@ def test_a_server_that_ends_tls_names_its_certificate(tls: dict[str, Any]) -> No
     }
 
 
-def test_a_server_may_send_its_callers_to_https() -> None:
+def test_a_server_may_redirect_to_https() -> None:
     redirecting, plain = servers(
         {"port": 80, "hosts": ["*"], "tls": {"httpsRedirect": True}},
         {"port": 9191, "hosts": ["*"], "tls": {"httpsRedirect": False}},
@@ -62,7 +62,7 @@ def test_a_server_may_send_its_callers_to_https() -> None:
     assert "tls" not in plain
 
 
-def test_servers_of_one_port_have_names_of_their_own() -> None:
+def test_servers_of_one_port_have_different_names() -> None:
     https = {"port": 443, "protocol": "HTTPS", "tls": {"mode": "SIMPLE", "credentialName": "cert"}}
     rendered = servers(
         {"port": 80, "hosts": ["*"]},
@@ -107,5 +107,5 @@ ENTRIES: list[tuple[dict[str, Any], Spec]] = [
 
 
 @pytest.mark.parametrize(("given", "spec"), ENTRIES)
-def test_an_outside_host_is_a_service_entry(given: dict[str, Any], spec: Spec) -> None:
+def test_an_external_host_is_a_service_entry(given: dict[str, Any], spec: Spec) -> None:
     assert service_entry(ExternalService.model_validate(given)) == spec

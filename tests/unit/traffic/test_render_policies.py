@@ -1,4 +1,4 @@
-"""The DestinationRule of a service, and how callers treat its pods."""
+"""The DestinationRule of a service, and how callers connect to its pods."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_version_has_a_subset_by_its_label() -> None:
     }
 
 
-def test_a_service_and_a_version_have_policies_of_their_own() -> None:
+def test_a_service_and_a_version_have_their_own_policies() -> None:
     everyone, canary = {"loadBalancer": {"simple": "RANDOM"}}, {"connectionPool": {"tcp": {"maxConnections": 1}}}
     spec = rendered(trafficPolicy=everyone, versions={"version-1": {}, "version-2": {"trafficPolicy": canary}})
 
@@ -91,11 +91,11 @@ POLICIES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_policy_is_said_as_it_is_given(policy: dict[str, Any]) -> None:
-    assert rendered(trafficPolicy=policy)["trafficPolicy"] == policy, "0 and false are said where they are given"
+def test_a_policy_is_rendered_as_given(policy: dict[str, Any]) -> None:
+    assert rendered(trafficPolicy=policy)["trafficPolicy"] == policy, "0 and false are rendered if they are set"
 
 
-def test_every_key_of_a_policy_is_tried() -> None:
+def test_every_key_of_a_policy_is_tested() -> None:
     assert _keys(TrafficPolicy.model_json_schema(by_alias=True)) <= {key for one in POLICIES for key in _given(one)}
 
 

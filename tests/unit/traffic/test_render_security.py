@@ -20,7 +20,7 @@ WEBSITE = {"selector": {"matchLabels": {"app": "website"}}}
 
 
 def allowed(*rules: dict[str, Any]) -> Spec:
-    """The policy that lets these requests through to the website."""
+    """The policy that allows these requests to the website."""
     policies = authorization_policies("website", Authorization.model_validate({"allow": rules}))
     assert list(policies) == ["website-allow"]
     return policies["website-allow"]
@@ -40,7 +40,7 @@ def allowed(*rules: dict[str, Any]) -> Spec:
         ),
     ],
 )
-def test_mutual_tls_of_a_service_is_that_of_its_pods(given: dict[str, Any], spec: Spec) -> None:
+def test_mutual_tls_of_a_service_selects_its_pods(given: dict[str, Any], spec: Spec) -> None:
     assert peer_authentication(MutualTls.model_validate(given), "website") == {**WEBSITE, **spec}
 
 
@@ -66,7 +66,7 @@ OPERATIONS: dict[str, list[str]] = {
 }
 
 
-def test_a_rule_is_sorted_into_caller_request_and_all_else() -> None:
+def test_a_rule_is_split_into_caller_request_and_everything_else() -> None:
     rule = {**SOURCES, **OPERATIONS, "ports": [8080], "headers": {"x-b": ["1", "2"], "x-a": ["3"]}}
 
     assert allowed(rule) == {
@@ -85,18 +85,18 @@ def test_a_rule_is_sorted_into_caller_request_and_all_else() -> None:
     }
 
 
-def test_only_what_a_rule_speaks_of_is_rendered() -> None:
+def test_only_the_conditions_of_a_rule_are_rendered() -> None:
     rules = allowed({"namespaces": ["shop"]}, {"methods": ["GET"]}, {"headers": {"x-a": ["1"]}})["rules"]
 
     assert [list(rule) for rule in rules] == [["from"], ["to"], ["when"]]
 
 
-def test_no_rule_lets_nothing_through_and_an_empty_one_all() -> None:
+def test_no_rules_allow_nothing_and_an_empty_rule_allows_everything() -> None:
     assert allowed() == {**WEBSITE, "action": "ALLOW"}
     assert allowed({}) == {**WEBSITE, "action": "ALLOW", "rules": [{}]}
 
 
-def test_allow_and_deny_are_policies_of_their_own() -> None:
+def test_allow_and_deny_are_separate_policies() -> None:
     given = {"allow": [{"methods": ["GET"]}], "deny": [{"paths": ["/admin*"]}]}
     policies = authorization_policies("website", Authorization.model_validate(given))
 
@@ -106,11 +106,11 @@ def test_allow_and_deny_are_policies_of_their_own() -> None:
     }
 
 
-def test_denial_by_default_is_an_allow_of_nothing() -> None:
+def test_deny_by_default_is_an_allow_without_rules() -> None:
     assert deny_by_default() == {"action": "ALLOW"}, "a DENY could not be lifted by another policy's ALLOW"
 
 
-def test_everything_may_be_let_through_to_the_gateways_pods() -> None:
+def test_all_requests_to_the_gateways_pods_can_be_allowed() -> None:
     assert allow_all({"istio": "ingressgateway"}) == {
         "selector": {"matchLabels": {"istio": "ingressgateway"}},
         "action": "ALLOW",
@@ -118,7 +118,7 @@ def test_everything_may_be_let_through_to_the_gateways_pods() -> None:
     }
 
 
-def test_tokens_are_checked_as_each_issuer_says() -> None:
+def test_tokens_are_validated_per_issuer() -> None:
     issuers: list[dict[str, Any]] = [
         {"issuer": "https://a.example.com", "jwksUri": "https://a.example.com/jwks.json"},
         {

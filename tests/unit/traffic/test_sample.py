@@ -41,7 +41,7 @@ GATEWAYS = {
 }
 
 
-def test_the_simplest_request_is_taken() -> None:
+def test_the_simplest_request_is_preferred() -> None:
     rules = route({"headers": {"qa": {"exact": "canary-test"}}}, None)
 
     assert sampled(rules, 0, hosts=["shop.example.com"]) == Request(
@@ -50,32 +50,32 @@ def test_the_simplest_request_is_taken() -> None:
     assert sampled(rules, 1) == Request(port=80)
 
 
-def test_a_wildcard_gets_a_host_of_its_own() -> None:
+def test_a_wildcard_gets_a_concrete_host() -> None:
     found = sampled(route(None), 0, hosts=["*.example.com"], gatewayPort=9191)
     assert found == Request(authority="canary-verify.example.com", port=9191)
 
 
 @pytest.mark.parametrize("want", [{"prefix": "eu."}, {"prefix": "eu"}, {"regex": r"eu\..*"}])
-def test_a_host_of_a_wildcard_begins_as_the_rule_asks(want: dict[str, str]) -> None:
+def test_a_host_for_a_wildcard_begins_as_the_rule_requires(want: dict[str, str]) -> None:
     found = sampled(route({"authority": want}, None), 0, hosts=["*.example.com"], gatewayPort=9191)
     assert isinstance(found, Request), found
     assert found.authority.startswith("eu")
     assert found.authority.endswith(".example.com")
 
 
-def test_a_host_is_named_where_rules_look_at_it() -> None:
+def test_a_host_is_set_if_rules_match_on_it() -> None:
     rules = route({"authority": {"prefix": "10."}}, None)
     assert sampled(rules, 1) == Request(authority="canary-verify.invalid", port=80), (
         "left out, the gateway's address would be sent, which the first rule might take"
     )
 
 
-def test_a_gateway_that_takes_https_alone_is_asked_by_https() -> None:
+def test_a_gateway_that_only_serves_https_gets_https() -> None:
     found = sampled(route(None), 0, hosts=["shop.example.com"], gateways=["public"])
     assert found == Request(authority="shop.example.com", scheme="https", port=443)
 
 
-def test_a_rule_may_choose_where_it_is_asked() -> None:
+def test_a_rule_may_choose_the_gateway_or_port() -> None:
     rules = route({"port": 8443}, {"scheme": {"exact": "https"}}, {"gateways": ["shop-gateway"]}, None)
     asked: dict[str, Any] = {"gateways": ["open", "shop-gateway"], "gatewayPort": 9191}
     found = [sampled(rules, index, **asked) for index in range(4)]
@@ -90,7 +90,7 @@ def test_a_rule_for_callers_inside_is_not_measured_at_the_gateway(match: dict[st
     rules = route(match, None)
     sample = sampled(rules, 0, gateways=["shop-gateway", "mesh"])
     assert sample == NoSample(
-        "rule 1 holds for callers inside the mesh, and requests are measured at the gateway", inside=True
+        "rule 1 applies to callers inside the mesh, and requests are measured at the gateway", inside=True
     )
     assert isinstance(sampled(rules, 1, gateways=["shop-gateway", "mesh"]), Request)
 
@@ -98,16 +98,16 @@ def test_a_rule_for_callers_inside_is_not_measured_at_the_gateway(match: dict[st
 def test_a_service_inside_is_not_measured_at_the_gateway() -> None:
     sample = sampled(route(None), 0, gateways=["mesh"], hosts=[])
     assert sample == NoSample(
-        "the route holds inside the mesh alone, and requests are measured at the gateway", inside=True
+        "the route only applies inside the mesh, and requests are measured at the gateway", inside=True
     )
 
 
-def test_a_port_that_the_service_is_not_at_is_told() -> None:
+def test_a_port_without_a_route_of_the_service_is_reported() -> None:
     sample = sampled(route({"port": 8080}, None), 0)
-    assert sample == NoSample("rule 1 asks for a gateway or a port that the service is not at")
+    assert sample == NoSample("rule 1 requires a gateway or port at which the service has no route")
 
 
-def test_a_sticky_rule_is_asked_by_a_new_user() -> None:
+def test_a_sticky_rule_gets_a_request_of_a_new_user() -> None:
     weights = {"version-1": 50, "version-2": 50}
     rules = (Rule.model_validate({"to": weights, "sticky": {"cookie": "v", "ttl": "1h"}}),)
     assert sampled(rules, 0) == Request(port=80)
@@ -142,7 +142,7 @@ SAMPLED: list[tuple[str, list[dict[str, Any] | None]]] = [
 
 
 @pytest.mark.parametrize("matches", [matches for _, matches in SAMPLED], ids=[name for name, _ in SAMPLED])
-def test_every_rule_gets_a_request_that_meets_it_alone(matches: list[dict[str, Any] | None]) -> None:
+def test_every_rule_gets_a_request_that_only_meets_it(matches: list[dict[str, Any] | None]) -> None:
     rules = route(*matches)
     for index in range(len(rules)):
         request = sampled(rules, index, hosts=["shop.example.com"])
@@ -159,15 +159,15 @@ def test_the_same_route_gives_the_same_request() -> None:
 
 
 NOT_SAMPLED: list[tuple[list[dict[str, Any] | None], str]] = [
-    ([None, {"headers": {"x": {"exact": "a"}}}], "rule 1 takes every request that rule 2 asks for"),
-    ([{"headers": {"x": {"regex": r"\pN"}}}], "no value can be made up"),
+    ([None, {"headers": {"x": {"exact": "a"}}}], "rule 1 matches every request that rule 2 would match"),
+    ([{"headers": {"x": {"regex": r"\pN"}}}], "no value can be generated"),
     ([{"headers": {"x": {"regex": "a^b"}}}], "requests were tried"),
     ([{"headers": {"x": {"exact": " a"}}}], "requests were tried"),
 ]
 
 
 @pytest.mark.parametrize(("matches", "reason"), NOT_SAMPLED)
-def test_where_no_request_is_found_the_reason_is_told(matches: list[dict[str, Any] | None], reason: str) -> None:
+def test_if_no_request_is_found_the_reason_is_given(matches: list[dict[str, Any] | None], reason: str) -> None:
     rules = route(*matches)
     sample = sampled(rules, len(rules) - 1)
 

@@ -81,7 +81,7 @@ MEETINGS: list[tuple[str, dict[str, Any], Request, bool]] = [
     ("without: a missing header is fine", without(exact="abc"), NONE, True),
     ("without: a missing header counts as empty", without(regex=".*"), NONE, False),
     ("without present: the header is missing", without(present=True), NONE, True),
-    ("without present: the header is there", without(present=True), X, False),
+    ("without present: the header is present", without(present=True), X, False),
     ("a path has case", {"uri": {"exact": "/A"}}, Request(path="/a"), False),
     ("unless it is ignored", {"uri": {"exact": "/A"}, "ignoreUriCase": True}, Request(path="/a"), True),
     ("also for a prefix", {"uri": {"prefix": "/SH"}, "ignoreUriCase": True}, Request(path="/shop"), True),
@@ -135,7 +135,7 @@ def test_a_match_is_decided_as_envoy_does(says: str, match: dict[str, Any], requ
     assert matches(Match.model_validate(match), request_) is meets, "both ways to ask agree"
 
 
-def test_the_first_rule_that_fits_decides() -> None:
+def test_the_first_rule_that_matches_decides() -> None:
     rules = route(header(exact="abc"), header(present=True), None)
 
     assert rule_for(rules, X) == 0

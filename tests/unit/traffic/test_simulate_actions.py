@@ -1,4 +1,4 @@
-"""What a rule does to the requests that it takes: all measured on Envoy 1.40 with Istio 1.31."""
+"""What a rule does to the requests that it matches: all measured on Envoy 1.40 with Istio 1.31."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PLAIN = Request()
 
 
 def decide(rule: dict[str, Any], request: Request = PLAIN) -> Decision:
-    """The decision of a service `shop` with this rule alone."""
+    """The decision of a service `shop` with only this rule."""
     filled = rule if {"redirect", "directResponse"} & rule.keys() else {"to": "version-1", **rule}
     return Simulator(table(shop={"route": [filled]})).decide(request)
 
 
 def forwarded(rule: dict[str, Any], request: Request = PLAIN) -> Forwarded:
-    """What goes on to a version."""
+    """What is forwarded to a version."""
     outcome = decide(rule, request).outcome
     assert isinstance(outcome, Forwarded), outcome
     return outcome
@@ -83,7 +83,7 @@ def test_paths_are_normalised_as_envoy_does(path: str, seen: str | None) -> None
 
 
 @pytest.mark.parametrize("request_", [Request(path="/a%00"), Request(method="get"), Request(method="X-TRY")])
-def test_what_envoy_does_not_take_is_a_bad_request(request_: Request) -> None:
+def test_what_envoy_rejects_is_a_bad_request(request_: Request) -> None:
     assert decide({}, request_).status == 400
 
 
@@ -136,7 +136,7 @@ def test_regexes_replace_as_re2_does(pattern: str, replacement: str, text: str, 
 
 
 @pytest.mark.parametrize("replacement", ["b", "/a b", "/é"])
-def test_a_rewrite_that_leaves_no_path_is_answered_by_the_versions_sidecar(replacement: str) -> None:
+def test_a_rewrite_to_an_invalid_path_is_rejected_by_the_versions_sidecar(replacement: str) -> None:
     rewrite = {"uriRegexRewrite": {"match": "^/a", "rewrite": replacement}}
 
     assert not forwarded({"rewrite": rewrite}, Request(path="/a/x")).is_taken, "measured: its sidecar answers 400"
@@ -203,12 +203,12 @@ def test_a_user_without_the_cookie_follows_the_weights_and_gets_it() -> None:
     assert not decision.sticks
 
 
-def test_a_user_with_the_cookie_stays_unless_the_version_has_lost_its_users() -> None:
+def test_a_user_with_the_cookie_stays_unless_the_version_has_no_weight() -> None:
     stays = decide(STICKY, Request(headers={"cookie": "a=b; v=version-2"}))
     assert isinstance(stays.outcome, Forwarded)
     assert [(share.destination, share.probability) for share in stays.outcome.shares] == [("version-2", 1.0)]
     assert stays.sticks
-    assert stays.outcome.shares[0].set_cookie is None, "the cookie lives on as long as it was told"
+    assert stays.outcome.shares[0].set_cookie is None, "the cookie keeps its first lifetime"
     assert stays.passed == (), "the rule's other steps are no rules before it"
 
     lost = decide(STICKY, Request(headers={"cookie": "v=version-3"}))
@@ -216,7 +216,7 @@ def test_a_user_with_the_cookie_stays_unless_the_version_has_lost_its_users() ->
     assert len(lost.outcome.shares) == 2, "at weight 0 the cookie counts no more"
 
 
-def test_istio_retries_twice_where_nothing_is_said() -> None:
+def test_istio_retries_twice_by_default() -> None:
     assert forwarded({}).retries == RetryPolicy(
         2, "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
     )
@@ -231,7 +231,7 @@ def test_retries_and_timeout_are_as_the_rule_says() -> None:
     assert outcome.retries == RetryPolicy(3, "reset,503,retriable-status-codes", 2.0, 1.0, to_other_hosts=False)
 
 
-def test_mirrors_get_their_share_and_none_at_0() -> None:
+def test_mirrors_get_their_percentage_and_none_at_0() -> None:
     mirrors = [{"to": "version-2", "percentage": {"value": 12.345678}}, {"to": "cart/a", "percentage": {"value": 0}}]
     assert forwarded({"mirrors": mirrors}).mirrors == (Share("version-2", Target("shop", "version-2"), 0.123456),)
 
@@ -285,7 +285,7 @@ def test_envoy_answers_preflights_of_allowed_origins() -> None:
         Request(method="OPTIONS"),
     ],
 )
-def test_what_is_no_allowed_preflight_goes_on(request_: Request) -> None:
+def test_other_requests_than_allowed_preflights_are_forwarded(request_: Request) -> None:
     assert isinstance(decide({"corsPolicy": CORS}, request_).outcome, Forwarded)
 
 
@@ -295,7 +295,7 @@ def test_an_ignored_preflight_is_answered_without_its_origin() -> None:
     assert outcome == Answered(200, headers={"access-control-allow-credentials": "true", **TERMS})
 
 
-def test_a_star_allows_what_is_asked_for() -> None:
+def test_a_star_allows_what_is_requested() -> None:
     policy = {"allowOrigins": [{"exact": "*"}], "allowMethods": ["*"], "allowHeaders": ["*"]}
     outcome = decide({"corsPolicy": policy}, browser("https://x.example", "OPTIONS", "PUT")).outcome
     assert isinstance(outcome, Answered)
@@ -303,7 +303,7 @@ def test_a_star_allows_what_is_asked_for() -> None:
     assert outcome.headers["access-control-allow-headers"] == ""
 
 
-def test_answers_to_allowed_origins_say_so() -> None:
+def test_responses_to_allowed_origins_have_cors_headers() -> None:
     assert decide({"corsPolicy": CORS}, browser("https://ok.example")).cors == {**OK, **EXPOSED}
     assert decide({"corsPolicy": CORS}, browser("https://bad.example")).cors == {}
     assert decide({}, browser("https://ok.example")).cors == {}

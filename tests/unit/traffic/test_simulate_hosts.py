@@ -1,4 +1,4 @@
-"""Whose route a request comes to: hosts, ports, Gateways and callers inside the mesh, as measured on Istio 1.31."""
+"""Which service's route a request gets to: hosts, ports, Gateways, callers in the mesh, as measured on Istio 1.31."""
 
 from __future__ import annotations
 
@@ -53,30 +53,30 @@ def test_the_most_specific_host_decides(authority: str, service: str) -> None:
     assert decided(HOSTS, authority) == service
 
 
-def test_each_port_has_hosts_of_its_own() -> None:
+def test_each_port_has_its_own_hosts() -> None:
     assert decided(HOSTS, "shop.example.com", port=9191) == "other"
     closed = HOSTS.decide(Request(port=8080)).outcome
-    assert closed == Refused(None, "no Gateway listens on port 8080; there are: 80, 9191")
-    assert HOSTS.decide(Request(scheme="https", port=80)).outcome == Refused(None, "port 80 speaks HTTP alone")
+    assert closed == Refused(None, "no Gateway listens on port 8080; open ports: 80, 9191")
+    assert HOSTS.decide(Request(scheme="https", port=80)).outcome == Refused(None, "port 80 only speaks HTTP")
 
 
 def test_a_host_that_no_service_has_is_not_found() -> None:
     outcome = Simulator(table(shop={"hosts": ["shop.example.com"]})).decide(Request(authority="x.example")).outcome
-    assert outcome == Refused(404, "no service has the host 'x.example' at the gateway's port 80")
+    assert outcome == Refused(404, "no service has the host 'x.example' at gateway port 80")
 
 
-def test_a_request_that_no_rule_takes_goes_to_no_other_host() -> None:
+def test_a_request_that_no_rule_matches_does_not_fall_back_to_another_host() -> None:
     rule = {"match": [{"port": 80, "uri": {"exact": "/a"}}], "to": "version-1"}
     routes = table(all={}, shop={"hosts": ["shop.example.com"], "route": [rule]})
     decision = Simulator(routes).decide(Request(authority="shop.example.com", path="/b"))
-    assert decision.outcome == Refused(404, "no rule of shop takes the request")
+    assert decision.outcome == Refused(404, "no rule of shop matches the request")
     assert decision.service == "shop"
     assert [miss_words(miss) for rule in decision.passed for miss in rule.misses] == [
-        "it wants the path to be /a, but it is /b"
+        "it requires the path to be /a, but it is /b"
     ]
 
 
-def test_a_host_all_of_whose_rules_hold_elsewhere_is_not_there() -> None:
+def test_a_host_whose_rules_all_apply_elsewhere_does_not_exist() -> None:
     nowhere = [{"match": [{"port": 8080}, {"sourceLabels": {"app": "cart"}}], "to": "version-1"}]
     routes = table(all={}, shop={"hosts": ["shop.example.com"], "route": nowhere})
     assert decided(Simulator(routes), "shop.example.com") == "all", "istiod gives Envoy no host without routes"
@@ -122,24 +122,24 @@ def shared() -> Simulator:
         ("https", None, "shop.other.org", None),
     ],
 )
-def test_a_shared_gateway_lets_in_the_hosts_of_both(
+def test_a_shared_gateway_accepts_hosts_that_it_shares_with_the_service(
     scheme: str, port: int | None, authority: str, service: str | None
 ) -> None:
     assert decided(shared(), authority, scheme=scheme, port=port) == service
 
 
-def test_a_gateway_may_take_https_alone() -> None:
+def test_a_gateway_may_only_serve_https() -> None:
     for authority in ("shop.example.com", "A.example.com:80"):
         outcome = shared().decide(Request(authority=authority, path="/x//y/../z?q=1#f")).outcome
         assert outcome == Redirected(301, f"https://{authority}/x//z?q=1")
 
 
-def test_only_the_hosts_of_the_gateway_that_is_named_count() -> None:
+def test_only_the_hosts_of_the_given_gateway_count() -> None:
     simulator = Simulator(table(all={}, shop={"hosts": ["shop.example.com"]}))
     assert decided(simulator, "shop.example.com", gateway="all-gateway") == "all"
 
 
-def test_rules_may_hold_at_one_gateway_or_port() -> None:
+def test_rules_may_apply_at_one_gateway_or_port() -> None:
     route = [
         {"match": [{"gateways": ["own-gateway"]}], "to": "version-1"},
         {"match": [{"port": 8080}], "to": "version-2"},
@@ -152,8 +152,8 @@ def test_rules_may_hold_at_one_gateway_or_port() -> None:
     last = simulator.decide(Request(authority="a.example.com", scheme="https"))
     assert last.index == 2, "at a gateway Istio compares the labels of the gateway's own pod"
     assert [miss_words(miss) for rule in last.passed for miss in rule.misses] == [
-        "it wants requests at gateway own-gateway, but this one comes in at gateway public",
-        "it wants the port to be 8080, but it is 443",
+        "it requires requests at gateway own-gateway, but this one comes in at gateway public",
+        "it requires the port to be 8080, but it is 443",
     ]
 
 
@@ -168,7 +168,7 @@ def test_rules_may_hold_at_one_gateway_or_port() -> None:
         (["*.a.example.com"], ["*.example.com"], ["*.a.example.com"]),
     ],
 )
-def test_hosts_that_both_take(one: list[str], other: list[str], both: list[str]) -> None:
+def test_hosts_that_both_match(one: list[str], other: list[str], both: list[str]) -> None:
     assert intersection(one, other) == intersection(other, one) == both
 
 
@@ -196,12 +196,12 @@ def test_a_service_has_many_names_inside_the_mesh(authority: str) -> None:
     assert decided(mesh(), authority, port=8080, caller=POD) == "shop"
 
 
-def test_a_short_name_is_that_of_the_callers_namespace() -> None:
+def test_a_short_name_belongs_to_the_callers_namespace() -> None:
     assert decided(mesh(), "shop", port=8080, caller=Caller("shop")) == "shop"
     assert decided(mesh(), "shop", port=8080, caller=POD) is None
 
 
-def test_other_ports_and_hosts_are_none_of_the_routes_business() -> None:
+def test_other_ports_and_hosts_are_not_routed() -> None:
     for request in (
         Request(authority="shop.shop", caller=POD),
         Request(authority="x.example", port=8080, caller=POD),
@@ -232,14 +232,14 @@ def test_rules_inside_the_mesh_know_the_caller(path: str, caller: Caller, index:
     assert simulator.decide(Request(authority="shop.shop", path=path, port=8080, caller=caller)).index == index
 
 
-def test_where_no_rule_holds_for_a_caller_the_service_takes_any_pod() -> None:
+def test_if_no_rule_applies_to_a_caller_the_service_picks_any_pod() -> None:
     simulator = mesh(route=MESH_ROUTE[:1])
     outcome = simulator.decide(Request(authority="shop.shop", path="/label", port=8080, caller=Caller("x"))).outcome
     assert isinstance(outcome, Unrouted), "not 404: istiod gives the sidecar no route at all"
-    assert "no rule holds for this caller" in outcome.reason
+    assert "no rule applies to this caller" in outcome.reason
 
 
-def test_why_rules_did_not_match_is_told_with_what_was_there() -> None:
+def test_why_rules_did_not_match_is_given_with_what_the_request_has() -> None:
     route = [
         {"match": [{"headers": {"qa": {"exact": "canary-test"}}}, {"method": {"exact": "POST"}}], "to": "version-2"},
         {"match": [{"sourceLabels": {"app": "x"}}], "to": "version-2"},
@@ -252,17 +252,17 @@ def test_why_rules_did_not_match_is_told_with_what_was_there() -> None:
     decision = Simulator(table(shop={"route": route})).decide(request)
     assert isinstance(decision.outcome, Forwarded)
     assert [(passed.index, [miss_words(miss) for miss in passed.misses]) for passed in decision.passed] == [
-        (0, ["it wants qa to be canary-test, but the request has no header qa",
-             "it wants the method to be POST, but it is GET"]),
-        (1, ["it wants the caller's label app to be x, but the request comes from outside the mesh"]),
-        (2, ["it wants x not to be there, but it is 1 and 2"]),
-        (3, ["it wants the parameter a to begin with b, but it is c"]),
-        (4, ["it wants the cookie user to match b+, but it is a"]),
+        (0, ["it requires qa to be canary-test, but the request has no header qa",
+             "it requires the method to be POST, but it is GET"]),
+        (1, ["it requires the caller's label app to be x, but the request comes from outside the mesh"]),
+        (2, ["it requires x not to be present, but it is 1 and 2"]),
+        (3, ["it requires the parameter a to begin with b, but it is c"]),
+        (4, ["it requires the cookie user to match b+, but it is a"]),
     ]  # fmt: skip
 
 
 def large_table() -> RouteTable:
-    """1,000 services with 10 rules each, made of few different objects: what is measured is the simulator."""
+    """1,000 services with 10 rules each, made of few different objects, so that the simulator is what is measured."""
     rules = [
         {"match": [{"headers": {"user": {"exact": f"u{n}"}}}, {"uri": {"regex": f"/r{n}/[0-9]+"}}], "to": "version-1"}
         for n in range(9)

@@ -16,16 +16,16 @@ TESTERS = {"headers": {"qa": {"exact": "canary-test"}}}
 
 
 def rule(**given: Any) -> Rule:
-    """A rule from what a stack's file says."""
+    """A rule from a stack's file."""
     return Rule.model_validate(given)
 
 
 def cookies(match: Match) -> dict[str, str | None]:
-    """The cookies that a match asks for."""
+    """The cookies that a match requires."""
     return {name: want.exact for name, want in match.cookies.items()}
 
 
-def test_a_plain_rule_is_its_own_only_step() -> None:
+def test_a_rule_that_is_not_sticky_is_a_single_step() -> None:
     plain = rule(to={"version-1": 90, "version-2": 10}, timeout="3s")
 
     (step,) = steps(plain)
@@ -47,14 +47,14 @@ def test_a_known_user_stays_and_a_new_one_follows_the_weights() -> None:
     }
 
 
-def test_a_version_at_0_has_lost_its_users() -> None:
+def test_a_version_at_0_loses_its_users() -> None:
     *kept, weights = steps(rule(to={"version-1": 100, "version-2": 0}, sticky=STICKY))
 
     assert [step.rule.to for step in kept] == ["version-1"]
     assert list(weights.set_cookie) == ["version-1"]
 
 
-def test_each_of_the_rules_matches_goes_with_the_cookie() -> None:
+def test_each_match_of_the_rule_is_combined_with_the_cookie() -> None:
     other = {"uri": {"prefix": "/shop"}}
     first, *_, weights = steps(rule(match=[TESTERS, other], to={"version-1": 50, "version-2": 50}, sticky=STICKY))
 
@@ -62,21 +62,21 @@ def test_each_of_the_rules_matches_goes_with_the_cookie() -> None:
     assert [match.model_copy(update={"cookies": {}}) for match in first.rule.match] == list(weights.rule.match)
 
 
-def test_what_a_rule_says_beside_its_destination_holds_in_every_step() -> None:
+def test_other_actions_of_a_rule_apply_in_every_step() -> None:
     given_ = rule(to={"version-1": 50, "version-2": 50}, sticky=STICKY, timeout="3s", rewrite={"uri": "/new"})
 
     for step in steps(given_):
         assert (step.rule.timeout, step.rule.rewrite, step.rule.sticky) == ("3s", given_.rewrite, None)
 
 
-def test_steps_know_the_rule_that_they_come_from() -> None:
+def test_steps_have_the_index_of_their_rule() -> None:
     route = (rule(match=[TESTERS], to="version-2"), rule(to={"version-1": 90, "version-2": 10}, sticky=STICKY))
 
     assert [index for index, _ in steps_of(route)] == [0, 1, 1, 1]
 
 
 @given(st.dictionaries(st.sampled_from(["version-1", "version-2", "shop/version-1"]), st.integers(1, 98), min_size=1))
-def test_the_cookie_that_is_set_leads_back_to_its_version_alone(weights: dict[str, int]) -> None:
+def test_the_cookie_that_is_set_only_leads_back_to_its_version(weights: dict[str, int]) -> None:
     last = 100 - sum(weights.values())
     given_ = Rule.model_construct(
         to={**weights, "version-3": max(last, 1)}, sticky=rule(to={"a": 50, "b": 50}, sticky=STICKY).sticky
