@@ -1,7 +1,7 @@
-"""Checks across keys: of a rule with its versions and with the rules before it, of services with one another.
+"""Checks across keys: of a rule against its versions and earlier rules, and of services against one another.
 
-Each looks at what is well-formed and passes over the rest: that is reported by itself, and must not hide what is
-wrong elsewhere. `warnings` are about what may be meant.
+Each checks what is well-formed and skips the rest, which is reported separately and must not hide mistakes elsewhere.
+`warnings` are about what may be intended.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ CHECKS = (
 
 
 def check(values: Mapping[str, Any], settings: Settings | None) -> Iterator[Finding]:
-    """Yield the mistakes across keys of a stack's values, after samples were laid under `services`.
+    """Yield the mistakes across keys of a stack's values, after samples were merged into `services`.
 
-    `settings` are the same values, where they are well-formed as a whole.
+    `settings` are the same values if they are valid as a whole.
     """
     view = View(values, settings)
     for one in CHECKS:

@@ -1,4 +1,4 @@
-"""Checks of what rules do with requests: timeouts that cut retries off, redirects that lead in a circle."""
+"""Checks of what rules do with requests: timeouts that cut off retries, redirect loops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from traffic.simulate.path import normalized, received, rewritten
 
 LEAST_BACKOFF = 0.025
 GROWTH_OF_BACKOFF = 10
-"""Envoy's pauses before retries: at most 25 ms before the first, doubled for each, up to ten times that."""
+"""Envoy's retry back-off: at most 25 ms before the first retry, doubled for each, up to ten times that."""
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -30,18 +30,18 @@ def check(view: View) -> Iterator[Finding]:
 
 
 def _check_timeout(rule: Rule, location: Location) -> Iterator[Finding]:
-    """The rule's timeout is for all tries together, with the pauses between them (Envoy: RetryPolicy)."""
+    """The rule's timeout covers all attempts and the back-off between them (Envoy: RetryPolicy)."""
     retries = rule.retries
     if rule.timeout is None or retries is None or retries.per_try_timeout is None:
         return
     total, once = seconds(rule.timeout), seconds(retries.per_try_timeout)
     tries = retries.attempts + 1
-    needed = tries * once + longest_pauses(retries)
+    needed = tries * once + longest_backoff(retries)
     if once >= total:
         yield Finding(
             (*location, "retries", "perTryTimeout"),
-            f"one try may take {retries.per_try_timeout}, and all of them together {rule.timeout}: "
-            "Envoy would give no try a time of its own",
+            f"perTryTimeout {retries.per_try_timeout} is not shorter than the rule's timeout {rule.timeout}: "
+            "Envoy would ignore it",
             f"less than the rule's timeout, which is {rule.timeout}",
             f"raise timeout to {_duration(needed)}, or lower perTryTimeout",
             shown(retries.per_try_timeout),
@@ -49,16 +49,16 @@ def _check_timeout(rule: Rule, location: Location) -> Iterator[Finding]:
     elif needed > total:
         yield Finding(
             (*location, "timeout"),
-            f"{tries} tries of {retries.per_try_timeout} with the pauses between them take up to {_duration(needed)}, "
-            f"and the timeout ends them after {rule.timeout}",
-            "a timeout in which all tries have their time: (attempts + 1) x perTryTimeout, and Envoy's pauses",
+            f"{tries} attempts of {retries.per_try_timeout} and the back-off between them take up to "
+            f"{_duration(needed)}, but the timeout is {rule.timeout}",
+            "a timeout that allows for all attempts: (attempts + 1) x perTryTimeout, plus Envoy's back-off",
             f"raise timeout to {_duration(needed)}, or lower attempts or perTryTimeout",
             shown(rule.timeout),
         )
 
 
-def longest_pauses(retries: Retries) -> float:
-    """Return the seconds that Envoy waits before all retries together, at most."""
+def longest_backoff(retries: Retries) -> float:
+    """Return the maximum total back-off of all retries, in seconds."""
     base = seconds(retries.backoff) if retries.backoff else LEAST_BACKOFF
     return sum(base * min(1 << number, GROWTH_OF_BACKOFF) for number in range(retries.attempts))
 
@@ -69,7 +69,7 @@ def _duration(amount: float) -> str:
 
 
 def _check_rewrite(rule: Rule, location: Location) -> Iterator[Finding]:
-    """A path that some request certainly has must be a path still when it is rewritten."""
+    """A path that the rule certainly matches must still be a valid path after the rewrite."""
     if rule.rewrite is None:
         return
     regex = rule.rewrite.uri_regex_rewrite
@@ -82,8 +82,8 @@ def _check_rewrite(rule: Rule, location: Location) -> Iterator[Finding]:
             better = quote(text or "", safe="/%\\?=&;:@!$'()*+,~")
             yield Finding(
                 (*location, "rewrite", *key),
-                f"{path} would become {new!r}, which the version's sidecar answers with 400",
-                "what leaves a path: it begins with / and has neither spaces nor letters beyond ASCII",
+                f"{path} would become {new!r}, which the version's sidecar rejects with 400",
+                "a rewrite that results in a path: it begins with / and has no spaces or non-ASCII characters",
                 f"write {shown(better if better.startswith('/') else f'/{better}')}",
                 shown(text),
             )
@@ -91,7 +91,7 @@ def _check_rewrite(rule: Rule, location: Location) -> Iterator[Finding]:
 
 
 def _paths(match: Match) -> Iterator[str]:
-    """Paths that the match takes, as Envoy compares them."""
+    """Normalised paths that the match accepts."""
     if match.uri is None or match.uri.prefix is not None:
         prefix = match.uri.prefix if match.uri and match.uri.prefix else "/"
         texts = [prefix, f"{prefix}x", f"{prefix}/x"]
@@ -109,8 +109,8 @@ def _check_redirect(view: View, service: Service, index: int, rule: Rule, locati
                 continue
             yield Finding(
                 (*location, "redirect"),
-                f"a request that comes in at {place} is sent back to where it came from, again and again",
-                "a redirect to what another rule takes",
+                f"the redirect is a loop: a request at {place} is redirected to the same rule",
+                "a redirect to a URL that another rule matches",
                 _way_out(rule.redirect, location),
                 shown(entries(service.given.get("route"))[index].get("redirect")),
             )
@@ -120,12 +120,12 @@ def _check_redirect(view: View, service: Service, index: int, rule: Rule, locati
 def _way_out(redirect: Redirect, location: Location) -> str:
     if redirect.scheme is not None and not (redirect.uri or redirect.authority or redirect.port):
         other = "http" if redirect.scheme == "https" else "https"
-        return f"ask for {{scheme: {{exact: {other}}}}} in {key_path((*location, 'match'))}"
-    return "put a rule for the new place before this one, or narrow this rule's match"
+        return f"add {{scheme: {{exact: {other}}}}} to {key_path((*location, 'match'))}"
+    return "add a rule for the new URL before this one, or narrow this rule's match"
 
 
 def _leads_back(redirect: Redirect, match: Match, place: Place, earlier: Sequence[Rule | None]) -> bool:
-    """Whether the caller is sent to where the same match takes the request again, whatever else it has."""
+    """Whether the same match certainly matches the redirected request again."""
     if redirect.scheme not in (None, place.scheme) or redirect.port not in (None, place.port):
         return False
     if not _is_met_at(match, place):

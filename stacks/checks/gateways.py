@@ -1,4 +1,4 @@
-"""Checks of gateways: their ports, what the ports speak, and whether services name gateways that there are."""
+"""Checks of gateways: their ports and protocols, and whether services refer to gateways that exist."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PORTS: Location = ("mesh", "gateway", "ports")
 
 
 class _Placed(NamedTuple):
-    """A server, and where its port stands."""
+    """A server, and the location of its port."""
 
     location: Location
     server: Server
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yield gateways that there are not, ports that are not open, and servers that Istio would pass over."""
+    """Yield gateways that do not exist, ports that are not open, and servers that Istio would ignore."""
     for service in view.services.values():
         yield from _check_names(view, service)
         yield from _check_own_port(service)
@@ -49,8 +49,8 @@ def _check_names(view: View, service: Service) -> Iterator[Finding]:
         yield Finding(
             (*service.location, "gateways", index),
             f"there is no gateway {name!r}{f'; the nearest is {near!r}' if near else ''}",
-            f"{', '.join(known)}: names below {key_path(('gateways',))}, one of the service's own, and all inside",
-            f"write {near}" if near else f"define {name} below {key_path(('gateways',))}",
+            f"{', '.join(known)}: names in {key_path(('gateways',))}, the service's own Gateway, and all sidecars",
+            f"write {near}" if near else f"define {name} in {key_path(('gateways',))}",
             shown(name),
         )
 
@@ -59,9 +59,9 @@ def _check_own_port(service: Service) -> Iterator[Finding]:
     if "gatewayPort" in service.given and not service.has_own_gateway and service.is_placed:
         yield Finding(
             (*service.location, "gatewayPort"),
-            "the service has no Gateway of its own, and this is the port of such a one",
-            f"gatewayPort beside {own_gateway(service.name)} in the service's `gateways`",
-            f"take it out, or add {own_gateway(service.name)} to {key_path((*service.location, 'gateways'))}",
+            f"gatewayPort has no effect without {own_gateway(service.name)}, the service's own Gateway",
+            f"gatewayPort with {own_gateway(service.name)} in the service's `gateways`",
+            f"remove it, or add {own_gateway(service.name)} to {key_path((*service.location, 'gateways'))}",
             shown(service.given["gatewayPort"]),
         )
 
@@ -76,29 +76,29 @@ def _check_open(view: View, servers: list[_Placed]) -> Iterator[Finding]:
                 location,
                 f"the gateway's Service does not open port {server.port}",
                 f"the ports of {key_path(PORTS)}: {', '.join(map(str, ports))}",
-                f"write {key_path(PORTS)}: {[*ports, server.port]}, or take one of these ports",
+                f"write {key_path(PORTS)}: {[*ports, server.port]}, or use one of these ports",
                 shown(server.port),
             )
 
 
 def _check_protocols(servers: list[_Placed]) -> Iterator[Finding]:
-    """Istio takes the first server of a port, and passes over those that speak something else there."""
+    """Istio uses the protocol of the first server of a port, and ignores servers with another protocol."""
     first: dict[int, _Placed] = {}
     for placed in servers:
         owner = first.setdefault(placed.server.port, placed)
         if owner.server.protocol != placed.server.protocol:
             yield Finding(
                 placed.location,
-                f"port {placed.server.port} would speak {placed.server.protocol.value} here, "
-                f"and speaks {owner.server.protocol.value} at {key_path(owner.location)}",
-                "one protocol at a port of the gateway",
-                f"choose another port, which {key_path(PORTS)} has too",
+                f"port {placed.server.port} is {placed.server.protocol.value} here, "
+                f"but {owner.server.protocol.value} at {key_path(owner.location)}",
+                "one protocol per gateway port",
+                f"use another port that is in {key_path(PORTS)}",
                 shown(placed.server.port),
             )
 
 
 def _check_twins(servers: list[_Placed]) -> Iterator[Finding]:
-    """Of two servers with TLS for one host and port Istio takes the first; a redirect holds for the host as a whole."""
+    """Of two TLS servers for one host and port Istio uses the first; a redirect applies to the host as a whole."""
     first: dict[tuple[int, str], _Placed] = {}
     for placed in servers:
         for host in placed.server.hosts:
@@ -109,11 +109,11 @@ def _check_twins(servers: list[_Placed]) -> Iterator[Finding]:
             is_https = placed.server.protocol is Protocol.HTTPS
             yield Finding(
                 placed.location,
-                f"host {host!r} at port {placed.server.port} has TLS settings at {key_path(owner.location)} already"
+                f"host {host!r} at port {placed.server.port} already has TLS settings at {key_path(owner.location)}"
                 if is_https
                 else f"host {host!r} at port {placed.server.port} is redirected to HTTPS "
-                f"by one of this and {key_path(owner.location)}, which would hold for both",
+                f"by one of this and {key_path(owner.location)}, which would apply to both",
                 "each host and port once among servers with `tls`",
-                "take the host out here, or there",
+                "remove the host from one of the two",
                 shown(placed.server.port),
             )

@@ -1,4 +1,4 @@
-"""Checks of hosts: those that no gateway lets in, and those that more than one service claims."""
+"""Checks of hosts: those that no gateway accepts, and those that more than one service claims."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def check(view: View) -> Iterator[Finding]:
 
 
 def _check_own(service: Service) -> Iterator[Finding]:
-    """Hosts of one service by themselves."""
+    """The hosts of one service, on their own."""
     bound, location = service.routing.gateways, (*service.location, "hosts")
     if service.is_placed and not service.routing.hosts and bound != (MESH,):
         yield Finding(
             location,
-            "no host leads to the service",
-            "a list of hosts; only with gateways: [mesh] there may be none",
+            "no host routes to the service",
+            "a list of hosts, which may only be empty with gateways: [mesh]",
             'add `hosts: ["*"]`, or names such as shop.example.com',
         )
     hosts = entries(service.given.get("hosts"))
@@ -40,9 +40,9 @@ def _check_own(service: Service) -> Iterator[Finding]:
         if host == "*" and bound == (MESH,):
             yield Finding(
                 (*location, index),
-                "'*' says nothing for callers inside the mesh, who ask for the service by name",
-                "names of hosts, or none, with gateways: [mesh]",
-                "take it out",
+                "'*' has no effect for callers inside the mesh, who call the service by name",
+                "host names, or none, with gateways: [mesh]",
+                "remove it",
                 shown(host),
             )
         other = next((hosts[one] for one in wider.candidates(host.lower()) if hosts[one] != host), None)
@@ -52,15 +52,15 @@ def _check_own(service: Service) -> Iterator[Finding]:
         if other is not None:
             yield Finding(
                 (*location, index),
-                f"{host!r} and {other!r} have requests in common, and Istio refuses two such hosts for one service",
-                "hosts that have nothing in common with each other, nor with the service's own name inside the mesh",
-                f"take {host!r} out",
+                f"{host!r} and {other!r} overlap, and Istio rejects overlapping hosts for one service",
+                "hosts that do not overlap with each other or with the service's own name inside the mesh",
+                f"remove {host!r}",
                 shown(host),
             )
 
 
 def _check_let_in(view: View, service: Service) -> Iterator[Finding]:
-    """Hosts for which no gateway of the service has a server, and gateways that have none of its hosts."""
+    """Hosts for which no gateway of the service has a server, and gateways with none of its hosts."""
     if not service.is_placed or not service.routing.hosts:
         return
     let_in: list[str] = []
@@ -76,40 +76,40 @@ def _check_let_in(view: View, service: Service) -> Iterator[Finding]:
             if not here:
                 yield Finding(
                     (*service.location, "gateways", index),
-                    f"{name} lets none of the service's hosts in",
+                    f"{name} accepts none of the service's hosts",
                     f"a gateway with a server for one of {', '.join(service.routing.hosts)}",
-                    f"add the host to {key_path(('gateways', name, 'servers'))}, or take {name} out",
+                    f"add the host to {key_path(('gateways', name, 'servers'))}, or remove {name}",
                     shown(name),
                 )
     for index, host in enumerate(service.routing.hosts):
         if let_in and not intersection([host], let_in):
             yield Finding(
                 (*service.location, "hosts", index),
-                f"none of the service's gateways lets {host!r} in",
-                f"hosts of servers of {', '.join(service.routing.gateways)}",
-                "add it to a server of one of them, or take it out",
+                f"none of the service's gateways accepts {host!r}",
+                f"hosts of the servers of {', '.join(service.routing.gateways)}",
+                "add it to a server of one of them, or remove it",
                 shown(host),
             )
 
 
 class _Claims:
-    """Which service claims a host at a port, or inside the mesh, and where it says so among its hosts."""
+    """Which service claims a host at a port or inside the mesh, and the index among its hosts."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[object, str], tuple[Service, int]] = {}
 
     def of_service(self, view: View, service: Service) -> Iterator[Finding]:
-        """Claim the hosts of a service, and yield those that are claimed already."""
-        told: set[int] = set()
+        """Claim the hosts of a service, and yield those that are already claimed."""
+        reported: set[int] = set()
         for index, port, host in _claimed(view, service):
             owner, place = self._first.setdefault((port, host), (service, index))
-            if index not in told and (owner is not service or place < index):
-                told.add(index)
+            if index not in reported and (owner is not service or place < index):
+                reported.add(index)
                 yield _claimed_twice(service, index, owner, place, port)
 
 
 def _claimed(view: View, service: Service) -> Iterator[tuple[int, object, str]]:
-    """Each host at each port: index of the host as given, port (or `mesh`), and the host that leads there."""
+    """Each host at each port: the index of the host as given, the port (or `mesh`), and the resulting host."""
     hosts = entries(service.given.get("hosts"))
     index_of = {host: index for index, host in reversed(list(enumerate(hosts))) if isinstance(host, str)}
     port = service.given.get("gatewayPort", default_of(ServiceSettings, "gatewayPort"))
@@ -133,8 +133,8 @@ def _claimed_twice(service: Service, index: int, owner: Service, place: int, por
     where = "inside the mesh" if port == MESH else f"on gateway port {port}"
     return Finding(
         (*service.location, "hosts", index),
-        f"host {host!r} {where} is claimed by {whose} already, at {key_path((*owner.location, 'hosts', place))}",
+        f"host {host!r} {where} is already claimed by {whose}, at {key_path((*owner.location, 'hosts', place))}",
         "each host once inside the mesh" if port == MESH else "each host and gateway port once in a stack",
-        "take it out" if owner is service else "choose another host, or another `gatewayPort`",
+        "remove it" if owner is service else "use another host, or another `gatewayPort`",
         shown(host),
     )

@@ -1,4 +1,4 @@
-"""Checks of matches by themselves: those that no request can meet, wherever the rule stands."""
+"""Checks of single matches: those that no request can meet, whatever the position of the rule."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from traffic.simulate.request import METHODS
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yield conditions that never hold where the service's requests come in, and matches that contradict themselves."""
+    """Yield conditions that never hold where the service's requests enter, and matches that contradict themselves."""
     for service in view.services.values():
         found = places(service, view) if any(rule and rule.match for rule in service.matching) else None
         for index, rule in enumerate(service.matching):
@@ -35,7 +35,7 @@ def check(view: View) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Check:
-    """One match, held against the places where the service's requests come in."""
+    """One match, checked against the places where the service's requests enter."""
 
     service: Service
     places: list[Place]
@@ -43,7 +43,7 @@ class _Check:
     location: Location
 
     def findings(self) -> Iterator[Finding]:
-        """Yield the conditions that hold nowhere, else the match if they hold nowhere together."""
+        """Yield the conditions that never hold, or else the match if its conditions never hold together."""
         single = [*self._gateways(), *self._port(), *self._scheme(), *self._source(), *self._authority()]
         yield from single
         if single or not self.places:
@@ -51,12 +51,12 @@ class _Check:
         if not any(self._holds_at(place) for place in self.places):
             yield Finding(
                 self.location,
-                f"no request meets this match: its conditions hold at no one of {self._told()} together",
-                "conditions that hold together at a place where requests come in",
-                "take one of gateways, port, scheme, authority and the source out",
+                f"no request meets this match: its conditions never hold together at {self._all_places()}",
+                "conditions that hold together at a place where requests enter",
+                "remove one of gateways, port, scheme, authority and the source",
             )
 
-    def _told(self) -> str:
+    def _all_places(self) -> str:
         return ", ".join(dict.fromkeys(str(place) for place in self.places))
 
     def _holds_at(self, place: Place) -> bool:
@@ -89,23 +89,23 @@ class _Check:
             return
         yield Finding(
             (*self.location, "port"),
-            f"no request for the service comes in at port {self.match.port}",
-            f"the ports of the service's gateways: {self._told()}",
+            f"no request for the service enters at port {self.match.port}",
+            f"the ports of the service's gateways: {self._all_places()}",
             f"write {' or '.join(map(str, ports))}, or bind the service to a gateway with that port",
             shown(self.match.port),
         )
 
     def _scheme(self) -> Iterator[Finding]:
         schemes = sorted({place.scheme for place in self.places})
-        wanted = self.match.scheme.exact if self.match.scheme else None
-        if wanted is None or wanted in schemes or not schemes:
+        scheme = self.match.scheme.exact if self.match.scheme else None
+        if scheme is None or scheme in schemes or not schemes:
             return
         yield Finding(
             (*self.location, "scheme"),
-            f"no request for the service comes in by {wanted}",
-            f"what the service's gateways speak: {self._told()}",
-            f"write {{exact: {schemes[0]}}}, or bind the service to a gateway with a server that speaks {wanted}",
-            shown({"exact": wanted}),
+            f"no request for the service uses {scheme}",
+            f"the schemes of the service's gateways: {self._all_places()}",
+            f"write {{exact: {schemes[0]}}}, or bind the service to a gateway with a server that speaks {scheme}",
+            shown({"exact": scheme}),
         )
 
     def _source(self) -> Iterator[Finding]:
@@ -118,9 +118,9 @@ class _Check:
             if value:
                 yield Finding(
                     (*self.location, key),
-                    "the route holds at gateways alone, and only callers inside the mesh have a source",
+                    f"{key} only matches callers inside the mesh, and the route only applies at gateways",
                     f"{key} in routes of services with `{MESH}` among their gateways",
-                    f"add {MESH} to {key_path((*self.service.location, 'gateways'))}, or take {key} out",
+                    f"add {MESH} to {key_path((*self.service.location, 'gateways'))}, or remove {key}",
                     shown(value),
                 )
 
@@ -131,15 +131,15 @@ class _Check:
         hosts = list(dict.fromkeys(host for place in self.places for host in place.hosts))
         yield Finding(
             (*self.location, "authority"),
-            "no host that leads to the service fits",
+            "it matches no host of the service",
             f"one of {', '.join(hosts)}",
-            "mend it, or add the host to the service's `hosts`",
+            "correct it, or add the host to the service's `hosts`",
             shown(want.model_dump(exclude_none=True)),
         )
 
 
 def _may_be(want: StringMatch, place: Place) -> bool:
-    """Whether a request that comes in there may have such an authority; of wildcards it is not known with prefixes."""
+    """Whether a request that enters there may have such an authority; for wildcards, only `exact` can be decided."""
     if want.exact is not None:
         return lets_in(place.hosts, want.exact)
     return any("*" in host for host in place.hosts) or any(
@@ -149,21 +149,21 @@ def _may_be(want: StringMatch, place: Place) -> bool:
 
 def _check_contradiction(match: Match, location: Location) -> Iterator[Finding]:
     for name, forbidden in match.without_headers.items():
-        wanted = match.headers.get(name)
+        required = match.headers.get(name)
         if name == "cookie" and match.cookies and forbidden.present:
-            wanted = StringMatch(present=True)
-        if wanted is not None and covers(_with_header(name, forbidden), _with_header(name, wanted)):
+            required = StringMatch(present=True)
+        if required is not None and covers(_with_header(name, forbidden), _with_header(name, required)):
             yield Finding(
                 (*location, "withoutHeaders", name),
-                f"no request meets this match: it asks for the header {name}, and forbids what it asks for",
+                f"no request meets this match: it both requires and forbids the header {name}",
                 "conditions that a request can meet together",
-                f"take {name} out of headers or of withoutHeaders",
+                f"remove {name} from headers or from withoutHeaders",
                 shown(forbidden.model_dump(exclude_none=True)),
             )
 
 
 def _check_path(match: Match, location: Location) -> Iterator[Finding]:
-    """Paths are compared as Envoy normalises them; what follows a prefix is not known, and an x changes nothing."""
+    """Envoy compares normalised paths. What follows a prefix is unknown; an x stands in for it."""
     if match.uri is None or match.uri.regex is not None:
         return
     key, rest = ("exact", "") if match.uri.exact is not None else ("prefix", "x")
@@ -173,9 +173,9 @@ def _check_path(match: Match, location: Location) -> Iterator[Finding]:
     clean = normalized(quote(text, safe="/%\\;=:@!$&'()*+,~") + rest)
     yield Finding(
         (*location, "uri", key),
-        f"no request's path {'begins with' if rest else 'is'} {text!r}: Envoy compares paths after it cleaned them",
-        "a path without . and .. between slashes and without \\, letters and digits as they are, others like %C3%A9",
-        f"write {{{key}: {clean.removesuffix(rest)}}}" if clean else "take it out: Envoy answers such paths with 400",
+        f"no request's path {'begins with' if rest else 'is'} {text!r}: Envoy normalises paths before it compares them",
+        "a path without dot segments or \\, with letters and digits unescaped and other characters like %C3%A9",
+        f"write {{{key}: {clean.removesuffix(rest)}}}" if clean else "remove it: Envoy rejects such paths with 400",
         shown(text),
     )
 
@@ -188,15 +188,15 @@ def _check_spaces(match: Match, location: Location) -> Iterator[Finding]:
             if text != clean:
                 yield Finding(
                     (*location, key, name, "exact" if want.exact else "prefix"),
-                    "no header's value is so: Envoy takes spaces away at its ends",
-                    "text that neither begins nor ends with a space",
+                    "no header has this value: Envoy strips leading and trailing spaces",
+                    "text without leading or trailing spaces",
                     f"write {shown(clean)}" if clean else "write {present: true} for any value",
                     shown(text),
                 )
 
 
 def _check_regex(match: Match, location: Location) -> Iterator[Finding]:
-    """What a regex of the path begins with, as far as it is plain text, must be what paths begin with."""
+    """The literal beginning of a regex for the path must be one that paths can have."""
     pattern = (match.uri and match.uri.regex) or ""
     plain = LITERAL.match(pattern.removeprefix("^"))
     if plain is None or "|" in pattern:
@@ -207,11 +207,11 @@ def _check_regex(match: Match, location: Location) -> Iterator[Finding]:
         return
     yield Finding(
         (*location, "uri", "regex"),
-        f"no request's path begins with {begin!r}, as the expression asks",
+        f"no request's path begins with {begin!r}, as the expression requires",
         "an expression for the whole path, which begins with / and has no query",
-        "compare the query with queryParams"
+        "match the query with queryParams"
         if "?" in begin
-        else f"write {shown('/' + quote(begin.lstrip('/')))} there",
+        else f"begin the expression with {shown('/' + quote(begin.lstrip('/')))}",
         shown(pattern),
     )
 
@@ -222,8 +222,8 @@ def _check_method(match: Match, location: Location) -> Iterator[Finding]:
         near = nearest(method, METHODS)
         yield Finding(
             (*location, "method", "exact"),
-            f"no request meets this match: Envoy answers 400 to the method {method}",
-            f"the methods that Envoy takes: {', '.join(sorted(METHODS))}",
+            f"no request meets this match: Envoy rejects the method {method} with 400",
+            f"the methods that Envoy accepts: {', '.join(sorted(METHODS))}",
             f"write {near or 'GET'}",
             shown(method),
         )

@@ -10,19 +10,19 @@ from stacks.settings.problems import Finding, key_path, nearest, shown
 OF_THE_OWNER = {
     "mtls": (
         "on mutual TLS",
-        "take mtls out; `kubectl get peerauthentication --all-namespaces` shows what the owner decided",
+        "remove it; `kubectl get peerauthentication --all-namespaces` shows what is configured",
     ),
-    "denyByDefault": ("who may call", "take it out, or say it for the stack's own namespaces below `namespaces`"),
+    "denyByDefault": ("who may call", "remove it, or set it per namespace in `namespaces`"),
     "outboundTrafficPolicy": (
         "on calls to the outside",
-        "take it out; `kubectl get configmap istio --namespace istio-system` shows what the owner decided",
+        "remove it; `kubectl get configmap istio --namespace istio-system` shows what is configured",
     ),
 }
-"""What only who installs the mesh can say, and what to do instead."""
+"""Settings that only apply to a mesh that this stack installs: what they decide, and the fix."""
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yield what is wrong with the mesh, the namespaces in it and the hosts outside it."""
+    """Yield what is wrong with the mesh, its namespaces and the hosts outside it."""
     yield from _check_owner(view)
     yield from _check_namespaces(view)
     yield from _check_egress(view)
@@ -33,8 +33,8 @@ def _check_owner(view: View) -> Iterator[Finding]:
         if view.mesh.get("install") is False and key in view.mesh:
             yield Finding(
                 ("mesh", key),
-                f"with install: false the mesh is somebody else's, and its owner decides {decides}: this says nothing",
-                f"{key} where this stack installs the mesh",
+                f"no effect when mesh.install is false: the installer of the mesh decides {decides}",
+                f"{key} with mesh.install: true",
                 fix,
                 shown(view.mesh[key]),
             )
@@ -51,11 +51,11 @@ def _check_namespaces(view: View) -> Iterator[Finding]:
             ("namespaces", name),
             "no service of the stack is in this namespace" + (f"; the nearest is {near!r}" if near else ""),
             f"namespaces of services: {', '.join(sorted(used)) or 'there are none'}",
-            f"what holds for the whole mesh stands in {key_path(('mesh',))}"
+            f"set what applies to the whole mesh in {key_path(('mesh',))}"
             if is_root
             else f"write {near}"
             if near
-            else "take it out, or give a service this `namespace`",
+            else "remove it, or give a service this `namespace`",
         )
 
 
@@ -67,8 +67,8 @@ def _check_egress(view: View) -> Iterator[Finding]:
             if owner != name:
                 yield Finding(
                     ("egress", name, "hosts", index),
-                    f"{host} is known already, by {key_path(('egress', owner, 'hosts', place))}",
-                    "each host once below `egress`",
-                    "take it out, and name all its ports at the other place",
+                    f"{host} is already given in {key_path(('egress', owner, 'hosts', place))}",
+                    "each host once in `egress`",
+                    "remove it, and give all its ports in the other entry",
                     shown(host),
                 )

@@ -1,4 +1,4 @@
-"""Checks of names: of what the stack makes, no two objects of a kind and a namespace may have the same one."""
+"""Checks of names: no two objects of the stack may have the same kind, namespace and name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from stacks.settings.problems import Finding, Location, key_path
 from traffic.model import MESH, own_gateway
 
 LONGEST_GATEWAY = 63
-"""Istio asks for a DNS label, as of no other object."""
+"""Istio requires a DNS label for the name of a Gateway."""
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yield names that two objects would have, or that Istio would refuse."""
+    """Yield names that two objects would have, or that Istio would reject."""
     names = _Names(view)
     for service in view.services.values():
         yield from names.of_service(service)
@@ -23,7 +23,7 @@ def check(view: View) -> Iterator[Finding]:
 
 
 class _Names:
-    """The names that are taken, each with who takes it."""
+    """The names in use, each with the key that uses it."""
 
     def __init__(self, view: View) -> None:
         self._taken: dict[tuple[str, str, str], str] = {}
@@ -32,7 +32,7 @@ class _Names:
                 self._taken[kind, namespace, name] = key_path(("mesh",))
 
     def of_service(self, service: Service) -> Iterator[Finding]:
-        """Claim the names of a service's objects, and yield those that are taken."""
+        """Claim the names of a service's objects, and yield those that are already in use."""
         namespace, location = service.routing.namespace, service.location
         fix = "give the service another `namespace` or name"
         yield from self._claim("Service", namespace, service.name, location, fix)
@@ -51,8 +51,8 @@ class _Names:
         if owner != key_path(location):
             yield Finding(
                 location,
-                f"the {kind} {name!r} in namespace {namespace!r} is made by {owner} already",
-                f"one {kind} of a name in a namespace",
+                f"the {kind} {name!r} in namespace {namespace!r} is already created by {owner}",
+                f"one {kind} per name and namespace",
                 fix,
             )
 
@@ -73,8 +73,8 @@ def _check_own_gateway(service: Service) -> Iterator[Finding]:
     if service.has_own_gateway and len(service.name) <= LONGEST_GATEWAY < len(name):
         yield Finding(
             service.location,
-            f"its Gateway would be called {name!r}, which has {len(name)} characters",
-            f"<service>-gateway with at most {LONGEST_GATEWAY} characters together",
+            f"the name of its Gateway, {name!r}, has {len(name)} characters",
+            f"<service>-gateway with at most {LONGEST_GATEWAY} characters in total",
             "shorten the name of the service, or bind it to one of `gateways`",
         )
 
@@ -86,12 +86,10 @@ def _check_shared_gateways(view: View) -> Iterator[Finding]:
             continue
         yield Finding(
             ("gateways", name),
-            f"{name!r} means "
+            f"{name!r} is reserved for "
             + (
-                "all callers inside the mesh"
-                if name == MESH
-                else f"the Gateway that {key_path(('services', own[name]))} has for itself"
+                "all callers inside the mesh" if name == MESH else f"the Gateway of {key_path(('services', own[name]))}"
             ),
-            "a name that means nothing else",
+            "a name that is not reserved",
             "write public, for example",
         )

@@ -1,4 +1,4 @@
-"""Where a service's requests come in: ports of Gateways, and callers inside the mesh."""
+"""Where a service's requests enter: ports of Gateways, and sidecars of callers inside the mesh."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from traffic.model import MESH, own_gateway, service_host
 from traffic.simulate import entries
 
 HTTP_IN_MESH = 80
-"""The port at which sidecars know hosts that are no Service."""
+"""The port at which sidecars know hosts that are not Services."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A port of a Gateway, or of the mesh: what it speaks, and the hosts that lead to the service there."""
+    """A port of a Gateway or of the mesh, its scheme, and the hosts that route to the service there."""
 
     gateway: str
     port: int
@@ -28,9 +28,9 @@ class Place:
 
 
 def places(service: Service, view: View) -> list[Place] | None:
-    """Return where the route of a service holds, or None where that is not known.
+    """Return where the route of a service applies, or None if that is not known.
 
-    A server that redirects all to HTTPS asks no route.
+    Servers that redirect to HTTPS are left out: they use no route.
     """
     shared = view.gateways
     known = {own_gateway(service.name), MESH, *(name for name, gateway in shared.items() if gateway is not None)}
@@ -47,13 +47,13 @@ def places(service: Service, view: View) -> list[Place] | None:
 
 
 def hosts_inside(service: Service) -> Iterable[str]:
-    """Yield what callers inside the mesh may call the service."""
+    """Yield the hosts by which callers inside the mesh may call the service."""
     full = service_host(service.name, service.routing.namespace)
     yield from (full, full.removesuffix(".cluster.local"), f"{service.name}.{service.routing.namespace}", service.name)
     yield from (host for host in service.routing.hosts if host != "*")
 
 
 def lets_in(hosts: Iterable[str], authority: str) -> bool:
-    """Whether one of the hosts takes an authority, which may name a port."""
+    """Whether one of the hosts matches an authority, which may have a port."""
     bare = re.sub(r":[0-9]+$", "", authority.lower())
     return any(bare.endswith(host[1:]) if host.startswith("*") else bare == host for host in hosts)

@@ -15,7 +15,7 @@ LONGEST_LABEL = 63
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yield what is wrong between the keys of a version, and with how long an `up` waits for it."""
+    """Yield contradictions between the keys of a version, and with how long `up` waits for it."""
     ready_within = view.values.get("readyWithin", Settings.model_fields["ready_within"].default)
     for service in view.services.values():
         for version, given in service.versions.items():
@@ -30,8 +30,8 @@ def _check_label(service: Service, version: str, place: Location) -> Iterator[Fi
     if max(len(service.name), len(version)) <= LONGEST_LABEL < len(label):
         yield Finding(
             place,
-            f"the label `version` of its pods would be {label!r}, which has {len(label)} characters",
-            f"<service>-<version> with at most {LONGEST_LABEL} characters together",
+            f"the label `version` of its pods, {label!r}, has {len(label)} characters",
+            f"<service>-<version> with at most {LONGEST_LABEL} characters in total",
             "shorten the name of the version or of the service",
         )
 
@@ -47,19 +47,19 @@ def _check_resources(resources: Mapping[str, Any], location: Location) -> Iterat
             continue
         yield Finding(
             (*location, "requests", name),
-            f"{request} is requested, and the limit is {limit}",
-            "a request that is at most the limit",
+            f"the request {request} is above the limit {limit}",
+            "a request that does not exceed the limit",
             f"lower the request to {limit}, or raise the limit",
             shown(request),
         )
 
 
 def _check_ready(seconds: Any, ready_within: Any, location: Location) -> Iterator[Finding]:
-    """A Deployment is ready after `minReadySeconds` at the earliest, and is waited for no longer than `readyWithin`."""
+    """A Deployment is available after `minReadySeconds` at the earliest, and `up` waits at most `readyWithin`."""
     if is_count(seconds) and is_count(ready_within) and seconds >= ready_within:
         yield Finding(
             location,
-            f"an `up` waits {ready_within} s (readyWithin), and no pod would count before {seconds} s",
+            f"`up` waits {ready_within} s (readyWithin), but no pod is available before {seconds} s",
             f"a whole number below {key_path(('readyWithin',))}, which is {ready_within}",
             f"lower it, or raise {key_path(('readyWithin',))} above {seconds}",
             shown(seconds),

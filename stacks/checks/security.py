@@ -1,4 +1,4 @@
-"""Checks of who may call: conditions that never hold, and TLS that the other side does not speak."""
+"""Checks of authorization and TLS: conditions that never hold, and TLS modes that the pods do not accept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BY_CERTIFICATE = ("principals", "not_principals", "namespaces", "not_namespaces"
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yield what never holds of authorizations, and policies that the pods' own settings contradict."""
+    """Yield authorization conditions that never hold, and traffic policies that the pods' settings contradict."""
     for service in view.services.values():
         ports = _ports(service)
         yield from _check_ports(service, ports)
@@ -63,10 +63,8 @@ def _check_port(service: Service, port: int, ports: set[int], location: Location
     is_services = port == service.routing.port
     yield Finding(
         location,
-        f"{port} is the Service's port, and pods know only their own"
-        if is_services
-        else f"no version listens on port {port}",
-        f"ports of the versions' containers: {known}",
+        f"{port} is the Service's port, not the container's" if is_services else f"no version listens on port {port}",
+        f"container ports of the versions: {known}",
         f"write {known}" if len(ports) == 1 else "write one of these",
         shown(port),
     )
@@ -75,34 +73,34 @@ def _check_port(service: Service, port: int, ports: set[int], location: Location
 def _check_token(service: Service, rule: AccessRule, location: Location) -> Iterator[Finding]:
     if service.routing.jwt or "jwt" in service.given:
         return
-    what = "no tokens are checked for the service, so no request has such an identity"
-    mend = f"add {key_path((*service.location, 'jwt'))}"
-    yield from _unknown_identities(rule, BY_TOKEN, location, what, "beside `jwt` with the issuers of the tokens", mend)
+    what = "never matches: the service validates no tokens, so no request has a token identity"
+    fix = f"add {key_path((*service.location, 'jwt'))}"
+    yield from _unknown_identities(rule, BY_TOKEN, location, what, "with `jwt` for the issuers of the tokens", fix)
 
 
 def _check_certificate(view: View, service: Service, rule: AccessRule, location: Location) -> Iterator[Finding]:
     mode, place = _mode(view, service)
     if mode is not Mtls.DISABLE:
         return
-    what = "callers show their identity by mutual TLS alone, and it is switched off for the service"
-    mend = f"change {key_path(place)}"
+    what = "never matches: callers are identified by mutual TLS, which is disabled for the service"
+    fix = f"change {key_path(place)}"
     allowed = "with mutual TLS in mode STRICT or PERMISSIVE"
-    yield from _unknown_identities(rule, BY_CERTIFICATE, location, what, allowed, mend)
+    yield from _unknown_identities(rule, BY_CERTIFICATE, location, what, allowed, fix)
 
 
 def _unknown_identities(
-    rule: AccessRule, names: Iterable[str], location: Location, what: str, allowed: str, mend: str
+    rule: AccessRule, names: Iterable[str], location: Location, what: str, allowed: str, fix: str
 ) -> Iterator[Finding]:
-    """The keys of the rule that ask for identities which no request can have."""
+    """The keys of the rule that require identities which no request can have."""
     for name in names:
         if getattr(rule, name):
             key = AccessRule.model_fields[name].alias or name
             given = shown(list(getattr(rule, name)))
-            yield Finding((*location, key), what, f"{key} {allowed}", f"{mend}, or take {key} out", given)
+            yield Finding((*location, key), what, f"{key} {allowed}", f"{fix}, or remove {key}", given)
 
 
 def _mode(view: View, service: Service) -> tuple[Mtls | None, Location]:
-    """The mode of mutual TLS of a service's pods, None where it is not known, and where it is said."""
+    """The mutual TLS mode of a service's pods, None if it is not known, and the location of the setting."""
     mtls, namespace = service.routing.mtls, service.routing.namespace
     if mtls is not None and mtls.mode is not None:
         return mtls.mode, (*service.location, "mtls", "mode")
@@ -113,8 +111,8 @@ def _mode(view: View, service: Service) -> tuple[Mtls | None, Location]:
 
 
 def _check_tls(view: View, service: Service, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:
-    """Callers that speak what the pods' sidecars do not take get 503 for every request."""
-    mode, said = _mode(view, service)
+    """Callers that use TLS in a way that the pods' sidecars do not accept get 503 for every request."""
+    mode, source = _mode(view, service)
     by_port = service.routing.mtls.port_level_mtls if service.routing.mtls else {}
     if policy.tls is None or mode is None or by_port:
         return
@@ -123,30 +121,29 @@ def _check_tls(view: View, service: Service, policy: TrafficPolicy, location: Lo
         spoken = "Istio's mutual TLS" if is_mutual else f"TLS in mode {policy.tls.mode.value}"
         yield Finding(
             (*location, "tls", "mode"),
-            f"callers would speak {spoken}, and {key_path(said)} is {mode.value}: every request would be "
-            "answered with 503",
-            "a mode that the pods take: ISTIO_MUTUAL with STRICT, any with PERMISSIVE",
-            "take tls out: Istio chooses what the pods take",
+            f"callers would use {spoken}, but {key_path(source)} is {mode.value}: every request would get 503",
+            "a mode that the pods accept: ISTIO_MUTUAL with STRICT, any with PERMISSIVE",
+            "remove tls: Istio chooses what the pods accept",
             shown(policy.tls.mode.value),
         )
 
 
 def _check_own_tls(service: Service, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:
-    """A sidecar does not look into requests to pods that end TLS by themselves: it takes them for TLS of the caller."""
+    """A sidecar does not route requests to pods that terminate TLS: it treats them as the caller's own TLS."""
     if policy.tls is None or policy.tls.mode not in (TlsMode.SIMPLE, TlsMode.MUTUAL) or not service.routing.in_mesh:
         return
     yield Finding(
         (*location, "tls", "mode"),
-        f"with {policy.tls.mode.value} the pods end TLS by themselves, and Istio leaves requests for them from inside "
-        "the mesh alone: the route would not hold for these",
-        "SIMPLE and MUTUAL for services whose route holds at gateways only",
-        f"take mesh out of {key_path((*service.location, 'gateways'))}, or tls out",
+        f"with {policy.tls.mode.value} the pods terminate TLS themselves, and Istio does not route requests to them "
+        "from inside the mesh: the route would not apply to these",
+        "SIMPLE and MUTUAL for services whose route only applies at gateways",
+        f"remove mesh from {key_path((*service.location, 'gateways'))}, or remove tls",
         shown(policy.tls.mode.value),
     )
 
 
 def _check_failover(service: Service, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:
-    """Envoy leaves a region for another only when it sees that pods fail."""
+    """Envoy only fails over to another region if it detects that pods fail."""
     setting = policy.load_balancer.locality_lb_setting if policy.load_balancer else None
     whole = service.routing.traffic_policy
     if setting is None or not (setting.failover or setting.failover_priority):
@@ -154,7 +151,7 @@ def _check_failover(service: Service, policy: TrafficPolicy, location: Location)
     if policy.outlier_detection is None and (whole is None or whole.outlier_detection is None):
         yield Finding(
             (*location, "loadBalancer", "localityLbSetting"),
-            "without outlierDetection no pod counts as failed, and no region takes over",
-            "failover and failoverPriority beside outlierDetection",
+            "failover has no effect without outlierDetection: no pod counts as failed",
+            "failover and failoverPriority with outlierDetection",
             "add outlierDetection: {consecutive5xxErrors: 5} to the trafficPolicy",
         )

@@ -1,4 +1,4 @@
-"""Checks of the cookies that keep users on a version: a browser has one of a name for a host, whatever its port."""
+"""Checks of sticky cookies: a browser has one cookie per name and host, whatever the port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from traffic.simulate.hosts import Hosts
 
 @dataclass(frozen=True)
 class _Use:
-    """A sticky rule: its place among all of them, its cookie, and the versions that the cookie may name."""
+    """A sticky rule: its position among all of them, its cookie, and the versions that the cookie may name."""
 
     order: int
     service: Service
@@ -55,9 +55,9 @@ def _uses(view: View) -> Iterator[_Use]:
 def _clash(earlier: _Use, later: _Use) -> Finding:
     return Finding(
         (*later.location, "sticky", "cookie"),
-        f"{key_path((*earlier.location, 'sticky'))} has a cookie of this name on the same host for other versions, "
-        "and each would send users away from where the other keeps them",
-        "a cookie for each set of versions that the users of a host are kept on",
+        f"{key_path((*earlier.location, 'sticky'))} uses a cookie of this name on the same host for other versions, "
+        "so each rule would move the users of the other",
+        "a different cookie for each set of versions on a host",
         f"write {later.service.name}-version-2, for example",
         shown(later.cookie),
     )
@@ -69,8 +69,8 @@ def _check_hash(use: _Use) -> Iterator[Finding]:
     if any(_hashed_cookie(policy) == use.cookie for policy in policies):
         yield Finding(
             (*use.location, "sticky", "cookie"),
-            "the load balancer of the service chooses pods by a cookie of this name, and gives it other values",
-            "a cookie for versions, and another for pods",
+            "the service's load balancer hashes a cookie of this name, and sets it to other values",
+            "different cookies for versions and for pods",
             f"write {use.service.name}-version, for example",
             shown(use.cookie),
         )

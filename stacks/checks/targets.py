@@ -1,4 +1,4 @@
-"""Checks of where rules send requests: weights, versions, and the pods behind them."""
+"""Checks of where rules send requests: weights, versions and their pods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from traffic.model import Target, target
 
 
 class Named(NamedTuple):
-    """A destination that a rule names: where it stands, what was given there, and its weight (None of a mirror)."""
+    """A destination in a rule: its location, the value given there, and its weight (None for a mirror)."""
 
     location: Location
     name: str
@@ -19,7 +19,7 @@ class Named(NamedTuple):
     weight: int | None
 
     def of(self, service: Service) -> Target:
-        """The version that it means."""
+        """The version it refers to."""
         return target(service.name, self.name)
 
 
@@ -31,7 +31,7 @@ def check(view: View) -> Iterator[Finding]:
         for one in _named(service):
             named.add(one.of(service))
             yield from _check_target(view, service, one)
-    # A version may be named by the route of another service alone.
+    # A version may only be named by the route of another service.
     for service in view.services.values():
         yield from _check_all_named(service, named)
 
@@ -59,13 +59,13 @@ def _check_weights(to: Mapping[str, Any], location: Location) -> Iterator[Findin
     if total == 100:
         return
     largest = max(to, key=lambda version: to[version])
-    mended = {**to, largest: to[largest] + 100 - total}
+    corrected = {**to, largest: to[largest] + 100 - total}
     yield Finding(
         location,
         f"the weights sum to {total}, not 100",
         "whole percentages by version that sum to 100",
-        f"write {_flow(mended)}, for example"
-        if min(mended.values()) >= 0
+        f"write {_flow(corrected)}, for example"
+        if min(corrected.values()) >= 0
         else "lower the weights until they sum to 100",
         _flow(to),
     )
@@ -79,7 +79,7 @@ def _check_once(service: Service, to: Mapping[str, Any], location: Location) -> 
                 (*location, name),
                 f"{name} and {short} are the same version",
                 "each version once in the weights of a rule",
-                f"take {name} out, and give {short} both shares",
+                f"remove {name}, and give {short} both weights",
                 shown(to),
             )
 
@@ -88,8 +88,8 @@ def _flow(weights: Mapping[str, int]) -> str:
     return f"{{{', '.join(f'{version}: {weight}' for version, weight in weights.items())}}}"
 
 
-def _is_told(rule: Any) -> bool:
-    """Whether it can be told which versions the rule names."""
+def _has_known_targets(rule: Any) -> bool:
+    """Whether it is known which versions the rule names."""
     given = block(rule)
     ends = "redirect" in given or "directResponse" in given
     return isinstance(given.get("to"), (str, dict)) or (ends and "to" not in given)
@@ -109,38 +109,40 @@ def _named(service: Service) -> Iterator[Named]:
 
 
 def _check_target(view: View, service: Service, named: Named) -> Iterator[Finding]:
-    wanted = named.of(service)
-    other = view.services.get(wanted.service)
+    referenced = named.of(service)
+    other = view.services.get(referenced.service)
     if other is None:
-        near = nearest(wanted.service, view.services)
+        near = nearest(referenced.service, view.services)
         yield Finding(
             named.location,
-            f"there is no service {wanted.service!r}{f'; the nearest is {near!r}' if near else ''}",
+            f"there is no service {referenced.service!r}{f'; the nearest is {near!r}' if near else ''}",
             f"<service>/<version> of a service of the stack: {', '.join(view.services)}",
-            f"write {near}/{wanted.version}" if near else f"define {wanted.service} below {key_path(('services',))}",
+            f"write {near}/{referenced.version}"
+            if near
+            else f"define {referenced.service} in {key_path(('services',))}",
             shown(named.given),
         )
         return
     if not isinstance(other.given.get("versions"), dict):
         return
-    if wanted.version not in other.versions:
-        yield _no_version(other, wanted, named)
+    if referenced.version not in other.versions:
+        yield _no_version(other, referenced, named)
         return
-    pods = block(other.versions[wanted.version]).get("replicas")
+    pods = block(other.versions[referenced.version]).get("replicas")
     if named.weight and pods == 0 and is_count(pods):
         yield Finding(
             named.location,
-            f"{named.name} has no pods (replicas 0): each of these requests would be answered with 503",
-            "weight above 0 for versions with replicas above 0 alone",
-            f"raise {key_path((*other.location, 'versions', wanted.version, 'replicas'))}, "
+            f"{named.name} has no pods (replicas 0): each of these requests would get 503",
+            "a weight above 0 only for versions with replicas above 0",
+            f"raise {key_path((*other.location, 'versions', referenced.version, 'replicas'))}, "
             "or send the requests to another version",
             shown(named.given),
         )
 
 
-def _no_version(service: Service, wanted: Target, named: Named) -> Finding:
-    near = nearest(wanted.version, service.versions)
-    prefix = named.name.removesuffix(wanted.version)
+def _no_version(service: Service, referenced: Target, named: Named) -> Finding:
+    near = nearest(referenced.version, service.versions)
+    prefix = named.name.removesuffix(referenced.version)
     return Finding(
         named.location,
         f"there is no version {named.name!r}{f'; the nearest is {prefix + near!r}' if near else ''}",
@@ -148,14 +150,14 @@ def _no_version(service: Service, wanted: Target, named: Named) -> Finding:
         f"{', '.join(service.versions) or 'none is defined'}",
         f"write {prefix}{near}"
         if near
-        else f"define {wanted.version} below {key_path((*service.location, 'versions'))}",
+        else f"define {referenced.version} in {key_path((*service.location, 'versions'))}",
         shown(named.given),
     )
 
 
 def _check_all_named(service: Service, named: set[Target]) -> Iterator[Finding]:
     rules = entries(service.given.get("route"))
-    if not rules or not all(map(_is_told, rules)):
+    if not rules or not all(map(_has_known_targets, rules)):
         return
     for version in service.versions:
         if Target(service.name, version) not in named:

@@ -1,4 +1,4 @@
-"""A stack's values, read piece by piece: what is malformed is left out, so that it hides no mistake elsewhere."""
+"""A stack's values, read piece by piece: what is malformed is skipped, so that it hides no mistake elsewhere."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ FIELDS: Mapping[str, TypeAdapter[Any]] = {
 
 @dataclass(frozen=True)
 class Service:
-    """One service: `given` are its values, `rules` those of its route that are well-formed, at their places.
+    """One service: `given` are its values, `rules` the rules of its route, None where one is malformed.
 
-    `matching` are the rules by their matches alone. `routing` has what could be read; `is_placed` tells whether
-    hosts, gateways and ports are all well-formed, so that it is known where requests come in.
+    `matching` are the rules reduced to their matches. `routing` has what could be read; `is_placed` is whether hosts,
+    gateways and ports are all well-formed, so that it is known where requests enter.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Service:
 
     @property
     def location(self) -> Location:
-        """Where it stands."""
+        """Its location in the settings."""
         return ("services", self.name)
 
     @property
@@ -76,12 +76,12 @@ class Service:
 
     @property
     def has_own_gateway(self) -> bool:
-        """Whether it has a Gateway for itself."""
+        """Whether it has its own Gateway."""
         return own_gateway(self.name) in self.routing.gateways
 
 
 class View:
-    """All values of a stack; `settings` are given where they are well-formed as a whole."""
+    """All values of a stack; `settings` are given if they are valid as a whole."""
 
     def __init__(self, values: Mapping[str, Any], settings: Settings | None) -> None:
         self.values = values
@@ -103,7 +103,7 @@ class View:
 
     @cached_property
     def well_formed_gateways(self) -> dict[str, SharedGateway]:
-        """The shared Gateways that could be read."""
+        """The shared Gateways that are well-formed."""
         return {name: gateway for name, gateway in self.gateways.items() if gateway is not None}
 
     @property
@@ -113,7 +113,7 @@ class View:
 
     @property
     def installs_mesh(self) -> bool:
-        """Whether the mesh is this stack's own."""
+        """Whether this stack installs the mesh."""
         return self.mesh.get("install", True) is True
 
     def of_mesh(self, key: str) -> Any:
@@ -139,17 +139,17 @@ class View:
 
     @cached_property
     def namespaces(self) -> dict[str, NamespaceSecurity | None]:
-        """What is said of namespaces, None where it is malformed."""
+        """The settings of namespaces by name, None where they are malformed."""
         return self._named("namespaces", NAMESPACE)
 
     @cached_property
     def egress(self) -> dict[str, ExternalService | None]:
-        """Hosts outside the mesh, None where an entry is malformed."""
+        """The entries of `egress` by name, None where one is malformed."""
         return self._named("egress", EGRESS)
 
     @property
     def mtls_of_mesh(self) -> Mtls | None:
-        """The mesh's mode of mutual TLS, None where it is not known."""
+        """The mesh's mutual TLS mode, None if it is not known."""
         return _read(MTLS, self.of_mesh("mtls"), strict=False) if self.installs_mesh else None
 
     def _named(self, key: str, adapter: TypeAdapter[T]) -> dict[str, T | None]:
@@ -160,7 +160,7 @@ class View:
 
 
 def block(value: Any) -> dict[str, Any]:
-    """Return `value` if it is a block of keys, else an empty one."""
+    """Return `value` if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
@@ -175,7 +175,7 @@ def is_count(value: Any) -> bool:
 
 
 def default_of(model: type[Any], key: str) -> Any:
-    """Return the default of a key of a file."""
+    """Return the default of a key, by its name in the file."""
     return next(field.default for name, field in model.model_fields.items() if (field.alias or name) == key)
 
 
@@ -228,7 +228,7 @@ def _version(given: Any) -> VersionRouting:
 
 
 def _matching(rule: Any) -> Rule | None:
-    """A malformed rule by its matches alone, or None where these are malformed."""
+    """A malformed rule reduced to its matches, or None if these are malformed."""
     if not isinstance(rule, dict) or rule.get("match", True) in (None, []):
         return None
     matches = _read(MATCHES, rule["match"]) if "match" in rule else ()

@@ -1,4 +1,4 @@
-"""What may be meant, and may surprise: said beside a change, and in the way of none."""
+"""Warnings: settings that are valid but may not be intended. They do not stop a change."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from traffic.reach import covers
 from traffic.simulate import Request, intersection
 
 HTTPS = 443
-"""The port of URLs that begin with https://."""
+"""The default port of https:// URLs."""
 
 
 def warnings(settings: Settings) -> Iterator[Finding]:
-    """Yield what may surprise in a stack's settings."""
+    """Yield the warnings for a stack's settings."""
     for name, service in settings.services.items():
         location = ("services", name)
         yield from _overlapping(service, location)
@@ -30,26 +30,26 @@ def warnings(settings: Settings) -> Iterator[Finding]:
 
 
 def _overlapping(service: ServiceSettings, location: Location) -> Iterator[Finding]:
-    """Rules with requests in common of which neither is the other's exception: the order decides, maybe unawares.
+    """Rules that overlap without one being an exception to the other: the order decides, perhaps unintentionally.
 
-    Rules that compare the same thing are each told. A cohort before paths is common, and told once for a route.
+    Rules that compare the same thing are each reported. A cohort before paths is common, and reported once per route.
     """
-    told = False
+    reported = False
     for index, rule in enumerate(service.route):
         for earlier, other in enumerate(service.route[:index]):
             are_alike = _are_alike(other, rule)
-            if (told and not are_alike) or not rule.match or not other.match:
+            if (reported and not are_alike) or not rule.match or not other.match:
                 continue
             request = overlap(other, rule) if _end(other) != _end(rule) and not covers(rule, other) else None
             if request is not None:
-                told = told or not are_alike
+                reported = reported or not are_alike
                 yield Finding(
                     (*location, "route", index),
-                    f"requests that meet {key_path((*location, 'route', earlier))} too go where that says: "
-                    f"for example {_told(request)}",
-                    "rules that have no requests in common, or send them to the same place",
-                    "nothing, if that is meant; else put this rule first, or narrow one of them, for example with "
-                    "withoutHeaders",
+                    f"{key_path((*location, 'route', earlier))} also matches some of this rule's requests, and comes "
+                    f"first: for example {_describe(request)}",
+                    "rules that do not overlap, or that have the same destination",
+                    "none needed if intended; otherwise move this rule first, or narrow one of them, for example "
+                    "with withoutHeaders",
                 )
                 break
 
@@ -77,7 +77,7 @@ def _end(rule: Rule) -> object:
     return rule.weights or rule.redirect or rule.direct_response
 
 
-def _told(request: Request) -> str:
+def _describe(request: Request) -> str:
     headers = [f"{name}: {value}" for name, value in request.pairs]
     host = request.authority and f" of {request.authority}"
     return f"{request.method} {request.path}{host}{' with ' if headers else ''}{', '.join(headers)}"
@@ -90,24 +90,24 @@ def _faults(rule: Rule, location: Location) -> Iterator[Finding]:
         if fault is not None and fault.percentage.value == 0:
             yield Finding(
                 (*location, "fault", key, "percentage"),
-                "the fault never happens: its percentage is 0",
+                "no effect: the percentage of the fault is 0",
                 "a percentage above 0",
-                "take the fault out, or raise the percentage",
+                "remove the fault, or raise the percentage",
             )
     delay = rule.fault.delay
     if delay is not None and rule.timeout is not None and seconds(delay.fixed_delay) >= seconds(rule.timeout):
         yield Finding(
             (*location, "fault", "delay", "fixedDelay"),
-            f"the delay of {delay.fixed_delay} does not count into the timeout of {rule.timeout}: "
-            "that begins when the request goes on",
-            "a delay at the service that is called, and the timeout at its caller",
-            "to see a timeout, delay requests in the route of a service that this one calls",
+            f"the delay of {delay.fixed_delay} does not count towards the timeout of {rule.timeout}, "
+            "which starts when the request is forwarded",
+            "a delay in the route of the service that is called, and the timeout in its caller's route",
+            "to test a timeout, delay requests in the route of a service that this one calls",
             shown(delay.fixed_delay),
         )
 
 
 def _glued(rule: Rule, location: Location) -> Iterator[Finding]:
-    """Envoy puts the new text in the place of the prefix, and looks at no slash."""
+    """Envoy replaces the prefix as it is, without adjusting slashes."""
     new = rule.rewrite.uri if rule.rewrite else None
     if new is None:
         return
@@ -119,8 +119,8 @@ def _glued(rule: Rule, location: Location) -> Iterator[Finding]:
         yield Finding(
             (*location, "rewrite", "uri"),
             f"{path} would become {new}{path.removeprefix(prefix)}",
-            "a prefix and a new text that both end with / or both do not",
-            f"write {{prefix: {prefix}/}} in the match, and beside it {{exact: {prefix}}}"
+            "a prefix and a replacement that both end with / or both do not",
+            f"write {{prefix: {prefix}/}} and {{exact: {prefix}}} in the match"
             if new.endswith("/")
             else f"write uri: {new}/",
             shown(new),
@@ -134,17 +134,17 @@ def _denied(settings: Settings, service: ServiceSettings, location: Location) ->
     if service.authorization is not None and service.authorization.allow is not None:
         return
     if by_namespace or settings.mesh.deny_by_default:
-        said = ("namespaces", service.namespace) if by_namespace else ("mesh",)
+        source = ("namespaces", service.namespace) if by_namespace else ("mesh",)
         yield Finding(
             location,
-            f"all requests for the service are answered with 403, as {key_path((*said, 'denyByDefault'))} says",
-            "authorization.allow with the requests that are let through",
+            f"all requests for the service get 403, because of {key_path((*source, 'denyByDefault'))}",
+            "authorization.allow with the requests that are allowed",
             f"add {key_path((*location, 'authorization', 'allow'))}: [{{}}] for all of them, for example",
         )
 
 
 def _redirected(settings: Settings) -> Iterator[Finding]:
-    """Where TLS ends before the gateway there is no loop only if the load balancer asks another port."""
+    """If a load balancer in front terminates TLS, there is a redirect loop unless it calls another port."""
     servers = [server for gateway in settings.gateways.values() for server in gateway.servers]
     secure = [host for one in servers if one.protocol is Protocol.HTTPS and one.port == HTTPS for host in one.hosts]
     for name, gateway in settings.gateways.items():
@@ -155,8 +155,9 @@ def _redirected(settings: Settings) -> Iterator[Finding]:
             if lost:
                 yield Finding(
                     ("gateways", name, "servers", index, "tls", "httpsRedirect"),
-                    f"callers of {', '.join(lost)} are sent to https://, and no server speaks that at port {HTTPS}",
+                    f"callers of {', '.join(lost)} are redirected to https://, but no server speaks HTTPS at port "
+                    f"{HTTPS}",
                     f"a server with protocol: HTTPS and port: {HTTPS} for the same hosts",
-                    f"add such a server to {key_path(('gateways', name, 'servers'))}; nothing, if HTTPS ends before "
-                    "the gateway",
+                    f"add such a server to {key_path(('gateways', name, 'servers'))}; none needed if TLS is terminated "
+                    "in front of the gateway",
                 )

@@ -1,4 +1,4 @@
-"""The sample systems: defaults for `services` that a stack switches on by name."""
+"""The samples: defaults for `services` that a stack enables by name."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from stacks.samples import website
 from stacks.settings.model import Sample
 
 SERVICES: dict[Sample, dict[str, Any]] = {Sample.WEBSITE: website.SERVICES}
-"""The services of each sample, as a stack's file would give them."""
+"""The services of each sample, as in a stack's file."""
 
 
 def chosen(samples: Any) -> list[Sample]:
-    """Return the known samples of a stack's `samples:`, whatever else stands there."""
+    """Return the known samples in a stack's `samples:`, ignoring anything else."""
     known = {sample.value: sample for sample in Sample}
     return [known[name] for name in samples if name in known] if _is_list_of_text(samples) else []
 
 
 def sample_of(samples: Any, service: str) -> Sample | None:
-    """Return the chosen sample that knows `service`, or None."""
+    """Return the chosen sample that has `service`, or None."""
     return next((sample for sample in chosen(samples) if service in SERVICES[sample]), None)
 
 
 def laid_under(samples: Any, services: Any) -> Any:
-    """Return `services` with the services of the chosen samples laid under them.
+    """Return `services` merged over the services of the chosen samples.
 
-    Blocks are merged key by key, lists and all other values are replaced, and a version that is null is taken out.
+    Mappings are merged key by key, lists and all other values are replaced, and a version that is null is removed.
     """
     base = {name: service for sample in chosen(samples) for name, service in SERVICES[sample].items()}
     if not isinstance(services, Mapping):

@@ -55,25 +55,25 @@ def image(value: str) -> str:
     raise wrong(
         f"{value!r} is not an image reference",
         "[registry[:port]/]name[:tag][@sha256:digest], with the name in lower case and no spaces",
-        "write it as `docker pull` would take it, such as hashicorp/http-echo:1.0.0",
+        "write it as for `docker pull`, such as hashicorp/http-echo:1.0.0",
     )
 
 
 def quantity(value: Any) -> Any:
-    """Return a Kubernetes quantity as text; YAML's plain numbers are quantities too (`cpu: 1`)."""
+    """Return a Kubernetes quantity as text; plain numbers in YAML are quantities too (`cpu: 1`)."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, str) and re.fullmatch(QUANTITY, value):
         return value
     raise wrong(
-        "this is not a quantity of Kubernetes",
-        "a number of 0 or more with a unit or none: 500m or 0.5 (CPU), 64Mi or 1G (bytes)",
+        "this is not a Kubernetes quantity",
+        "a number of 0 or more, with an optional unit: 500m or 0.5 (CPU), 64Mi or 1G (bytes)",
         "write 100m for a tenth of a CPU, 64Mi for 64 mebibytes",
     )
 
 
 def amount(text: str) -> Decimal:
-    """Return the number that a quantity stands for: CPUs, or bytes."""
+    """Return the value of a quantity: CPUs, or bytes."""
     match = re.fullmatch(r"([0-9.]+)([a-zA-Z]*|[eE][+-]?[0-9]+)", text)
     if match is None:
         return Decimal(text)
@@ -82,11 +82,11 @@ def amount(text: str) -> Decimal:
 
 
 def resource_name(value: str) -> str:
-    """Return `value` if it names a resource that a container can ask for."""
+    """Return `value` if it names a resource that a container can request."""
     if re.fullmatch(RESOURCE, value):
         return value
     raise wrong(
-        f"{value!r} is not a resource of a container",
+        f"{value!r} is not a container resource",
         "cpu, memory, ephemeral-storage, hugepages-<size>, or <domain>/<name> such as nvidia.com/gpu",
         "write cpu or memory",
     )
@@ -132,25 +132,25 @@ def hub(value: str) -> str:
 
 
 def user_id(value: int) -> int:
-    """Return `value` if Istio's proxy does not run as that user or group (Istio: Application Requirements)."""
+    """Return `value` if it is not the user or group of Istio's proxy (Istio: Application Requirements)."""
     if value != USER_OF_ISTIO:
         return value
     raise wrong(
-        f"{value} is the user and group of Istio's proxy, whose own traffic passes by the mesh",
-        f"any number but {USER_OF_ISTIO}",
-        f"choose another number, such as {USER_OF_ISTIO + 1}",
+        f"{value} is the user and group of Istio's proxy, whose traffic bypasses the mesh",
+        f"any number except {USER_OF_ISTIO}",
+        f"use another number, such as {USER_OF_ISTIO + 1}",
     )
 
 
 def capability(value: str) -> str:
-    """Return `value` if it is a Linux capability as Kubernetes writes it, or ALL."""
+    """Return `value` if it is a Linux capability in Kubernetes' spelling, or ALL."""
     if value in CAPABILITIES:
         return value
     near = nearest(value.upper().removeprefix("CAP_"), CAPABILITIES)
     raise wrong(
-        f"{value!r} is not a capability as Kubernetes writes it{f'; the nearest is {near}' if near else ''}",
+        f"{value!r} is not a capability in Kubernetes' spelling{f'; the nearest is {near}' if near else ''}",
         "ALL, or a Linux capability in upper case without CAP_, such as NET_BIND_SERVICE (man 7 capabilities)",
-        f"write {near}" if near else "take it out",
+        f"write {near}" if near else "remove it",
     )
 
 
@@ -165,7 +165,7 @@ def absolute_path(value: str) -> str:
         return value
     raise wrong(
         f"{value!r} is not an absolute path",
-        "a path that begins with / and has neither '..' nor ':' nor spaces",
+        "a path that begins with / and has no '..', ':' or spaces",
         "write /config, for example",
     )
 
@@ -178,11 +178,11 @@ def http_path(value: str) -> str:
 
 
 def file_name(value: str) -> str:
-    """Return `value` if it can be a key of a ConfigMap, and so a file's name."""
+    """Return `value` if it can be a key of a ConfigMap, and so a file name."""
     if re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", value) and value not in (".", ".."):
         return value
     raise wrong(
-        f"{value!r} cannot be a file's name in a ConfigMap",
+        f"{value!r} cannot be a file name in a ConfigMap",
         "1 to 253 characters of a-z, A-Z, 0-9, '-', '_' and '.'",
         "write application.properties, for example",
     )

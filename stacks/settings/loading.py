@@ -1,4 +1,4 @@
-"""The settings of a stack, read from `Pulumi.<stack>.yaml` or from Pulumi's runtime, and checked."""
+"""The settings of a stack, read from `Pulumi.<stack>.yaml` or from Pulumi's runtime, and validated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stacks.checks import check
-from stacks.checks.warnings import warnings as may_surprise
+from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
 from stacks.settings.messages import findings
 from stacks.settings.model import ServiceSettings, Settings
@@ -39,11 +39,11 @@ class StackSettings:
 def load(
     values: Mapping[str, Any], source: StackFile | None = None, secrets: AbstractSet[str] = frozenset()
 ) -> Settings:
-    """Return the settings that `values` give, with samples laid under `services` and names filled in.
+    """Return the settings in `values`, with samples merged into `services` and names filled in.
 
-    `values` are the keys of `config:`, with our namespace or with none; those of other namespaces are left alone.
-    `source` tells the lines and the mistakes of the file itself. `secrets` are the keys that Pulumi knows as
-    secret; their values are never shown. Raises SettingsError with all problems at once.
+    `values` are the keys of `config:`, with our namespace or none; keys of other namespaces are ignored. `source` has
+    the line numbers, and the mistakes of the file itself. `secrets` are the keys that Pulumi marks as secret; their
+    values are never shown. Raises SettingsError with all problems at once.
     """
     found: list[Finding] = []
     given = plain(_sealed(_unquoted(_ours(values)), source, secrets), (), found)
@@ -55,7 +55,7 @@ def load(
     except ValidationError as error:
         found += findings(error)
     found += check(merged, settings)
-    # What is said of an encrypted value is that it is encrypted, and nothing else.
+    # Of an encrypted value, only report that it is encrypted.
     found = [finding for finding in found if not any(_is_within(finding.location, place) for place in sealed)]
     found += map(secret_finding, sealed)
 
@@ -67,10 +67,10 @@ def load(
 
 
 def warnings(settings: Settings, source: StackFile | None = None) -> tuple[Problem, ...]:
-    """Return what may surprise in settings that were loaded, in the order of the file that `source` is."""
+    """Return the warnings for loaded settings, in the order of the file `source`."""
     given = plain(_ours(source.values), (), []) if source else {}
     place = _Placing(given, _with_samples(given), source)
-    return tuple(sorted(map(place, may_surprise(settings)), key=_in_order))
+    return tuple(sorted(map(place, warning_findings(settings)), key=_in_order))
 
 
 def load_stack(path: Path) -> StackSettings:
@@ -87,15 +87,15 @@ def load_stack_file(path: Path) -> Settings:
 def load_runtime(
     config: Mapping[str, str], source: StackFile | None = None, secrets: AbstractSet[str] = frozenset()
 ) -> Settings:
-    """Return the settings of Pulumi's runtime, whose `config` gives every key's value as text.
+    """Return the settings in Pulumi's runtime, whose `config` has every value as text.
 
-    Blocks and lists are JSON there, numbers and booleans text. Raises SettingsError as `load` does.
+    Mappings and lists are JSON there. Raises SettingsError as `load` does.
     """
     return load({key: _from_text(key, text, source) for key, text in _ours(config).items()}, source, secrets)
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) of a stack's file, for editors and checkers."""
+    """Return the JSON schema (draft 2020-12) of a stack's file, for editors and validators."""
     from stacks.settings.schema import stack_file_schema
 
     return stack_file_schema()
@@ -116,7 +116,7 @@ def _ours(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unquoted(values: dict[str, Any]) -> dict[str, Any]:
-    """Take the quotes from a number: Pulumi puts them there when it writes a file, as `pulumi config set` does."""
+    """Convert quoted numbers: Pulumi quotes them when it writes a file, for example in `pulumi config set`."""
     return {key: int(value) if key in NUMBER_KEYS and _is_number(value) else value for key, value in values.items()}
 
 
@@ -125,9 +125,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _from_text(key: str, text: str, source: StackFile | None) -> Any:
-    """The value of a key that Pulumi's runtime gives as text.
+    """The value of a key that Pulumi's runtime has as text.
 
-    The file's own value is taken where it is the same: text loses what was in quotes, and 1.0 becomes 1.
+    If the file has an equal value, that one is used: the text loses quotes, and 1.0 becomes 1.
     """
     in_file = source.values.get(key) if source else None
     if in_file == text or key == TEXT_KEY:
@@ -140,7 +140,7 @@ def _from_text(key: str, text: str, source: StackFile | None) -> Any:
 
 
 def _sealed(values: dict[str, Any], source: StackFile | None, secrets: Iterable[str]) -> dict[str, Any]:
-    """The values with secret ones as the file has them, encrypted, so that no message can show them."""
+    """The values, with secrets encrypted as in the file, so that no message can show them."""
     for key in {key.removeprefix(OURS) for key in secrets} & values.keys():
         in_file = source.values.get(key) if source else None
         values[key] = in_file if encrypted(in_file, (key,)) else {SECRET: ""}
@@ -153,14 +153,14 @@ def _is_within(location: Location, place: Location) -> bool:
 
 @dataclass(frozen=True)
 class _Placing:
-    """Says where a finding is: in which line of the file, or in which sample."""
+    """Adds the place of a finding: the line in the file, or the sample."""
 
     given: Mapping[str, Any]
     merged: Mapping[str, Any]
     source: StackFile | None
 
     def __call__(self, finding: Finding) -> Problem:
-        # A key that is missing has no place of its own: it is missing in the nearest block around it.
+        # A missing key has no line: its place is that of the nearest enclosing key.
         around = next(place for place in _upwards(finding.location) if _has(self.merged, place))
         sample = None if _has(self.given, around) else sample_of(self.given.get("samples"), str(around[1]))
         return Problem(
@@ -196,7 +196,7 @@ def _in_order(problem: Problem) -> tuple[bool, int, str]:
 
 
 def _filled(settings: Settings) -> Settings:
-    """The settings with the names, namespaces and routes that follow from others."""
+    """The settings with the names, namespaces and routes that default to others."""
     services = {name: _filled_service(name, service) for name, service in settings.services.items()}
     return settings.model_copy(update={"services": services})
 

@@ -1,4 +1,4 @@
-"""pydantic's errors in our own sentences: what is wrong, what is allowed by the schema, and the fix."""
+"""pydantic's errors as our own messages: what is wrong, what the schema allows, and the fix."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from traffic.model import ONE_VERSION, WEIGHTS
 Schema = dict[str, Any]
 
 ECHOES = ("default_factory_not_called",)
-"""Types of errors that only follow from another one."""
+"""Error types that only follow from another error."""
 NO_PORT = ("int_type", "greater_than_equal", "less_than_equal")
-"""Errors of keys that are ports, the only ones that are numbers."""
+"""Error types of keys that are ports, the only numeric keys."""
 NOW_LISTS: dict[Location, str] = {("mesh", "gateway", "port"): "ports"}
-"""Keys that had one value once, and the key that has a list of them now."""
+"""Former keys with a single value, and the key that replaced them with a list."""
 
 
 def findings(error: ValidationError) -> Iterator[Finding]:
-    """Yield every mistake of a validation, said to a person."""
+    """Yield every mistake that pydantic found."""
     for one in error.errors(include_url=False):
         if one["type"] in ECHOES or (one["type"] == "too_short" and one["input"]):
             continue
@@ -55,26 +55,26 @@ def _finding(error: Any, location: Location) -> Finding:
         what = f"{shown(value)} is {'less' if 'ge' in context else 'more'} than {bound}"
         return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
     if value in ("", [], {}):
-        fix = _example(schema) if value == "" else "put an entry in it, or take the key out"
-        return Finding(location, "there is nothing in it", _allowed(schema), fix, shown(value))
+        fix = _example(schema) if value == "" else "add an entry, or remove the key"
+        return Finding(location, "the value is empty", _allowed(schema), fix, shown(value))
     return Finding(location, _wrong_kind(value, schema), _allowed(schema), _convert(value, schema), shown(value))
 
 
 def _no_port(location: Location, key: Any) -> Finding:
-    fix = "write the number of the container's port, such as 8080"
+    fix = "write the container port, such as 8080"
     return Finding(location, f"the key {shown(key)} is not a port", "a whole number from 1 to 65535", fix, shown(key))
 
 
 def _too_much(location: Location, value: Any, most: int, schema: Schema) -> Finding:
     things = "characters" if isinstance(value, str) else "entries"
-    what = f"there are {len(value)} {things}, and no more than {most} may be"
-    return Finding(location, what, _allowed(schema), f"leave {most} of them", shown(value))
+    what = f"there are {len(value)} {things}, but at most {most} {'is' if most == 1 else 'are'} allowed"
+    return Finding(location, what, _allowed(schema), f"reduce it to {most}", shown(value))
 
 
 def _unknown_key(location: Location, value: Any) -> Finding:
     if location in NOW_LISTS:
         now = NOW_LISTS[location]
-        what = f"this key is `{now}` now, and has a list"
+        what = f"this key was replaced by `{now}`, which is a list"
         return Finding(
             location, what, _allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
         )
@@ -88,38 +88,38 @@ def _unknown_key(location: Location, value: Any) -> Finding:
 def _not_one_of(location: Location, value: Any, schema: Schema) -> Finding:
     options = [str(option) for choice in _options(schema) for option in choice.get("enum", [])]
     near = nearest(value, options) if isinstance(value, str) else None
-    what = f"there is no {shown(value)} to choose{f'; the nearest is {near}' if near else ''}"
+    what = f"{shown(value)} is not one of the choices{f'; the nearest is {near}' if near else ''}"
     return Finding(location, what, _allowed(schema), f"write {near or ' or '.join(options)}", shown(value))
 
 
 def _wrong_kind(value: Any, schema: Schema) -> str:
     if value is None:
         return "the key has no value"
-    return f"this is {_kind(value)}, and {_shape(schema, short=True)} belongs here"
+    return f"this is {_kind(value)}, but must be {_shape(schema, short=True)}"
 
 
 def _convert(value: Any, schema: Schema) -> str:
-    """The fix for a value of the wrong kind: the same value in the right one, where there is such."""
+    """The fix for a value of the wrong kind: the same value in the right kind, if possible."""
     kinds = {option.get("type") for option in _options(schema)}
     if value is None:
-        return "give it a value, or take the key out"
+        return "give it a value, or remove the key"
     if isinstance(value, (int, float)) and any(
         option.get("pattern") == f"^({DURATION})$" for option in _options(schema)
     ):
-        return f"write {shown(value)}s if seconds are meant; or ms, m, h in the place of s"
+        return f"write {shown(value)}s for seconds, or use ms, m or h"
     if "string" in kinds and isinstance(value, (bool, int, float)):
         examples = schema.get("examples")
         return f'put it in quotes: "{shown(value)}"' if not examples else f"write {shown(examples[0])}, in quotes"
     if kinds & {"integer", "number"} and isinstance(value, str) and value.strip().isdecimal():
-        return f"take the quotes away: {value.strip()}"
+        return f"remove the quotes: {value.strip()}"
     if "integer" in kinds and isinstance(value, float) and value.is_integer():
         return f"write {int(value)}"
     if "boolean" in kinds and isinstance(value, str):
         return "write true or false, without quotes"
     if "array" in kinds and isinstance(value, (str, int)):
-        return f"make a list of it: [{shown(value)}]"
+        return f"write it as a list: [{shown(value)}]"
     if "array" in kinds and isinstance(value, dict) and _is_block_of(value, _step(schema, 0) or {}):
-        return f"make a list of it: [{shown(value)}]"
+        return f"write it as a list: [{shown(value)}]"
     inside = next((key for key in _first_keys(schema, value)), None)
     return f"write {shown({inside: value})}, for example" if inside else _example(schema)
 
@@ -129,7 +129,7 @@ def _is_block_of(value: dict[Any, Any], schema: Schema) -> bool:
 
 
 def _first_keys(schema: Schema, value: Any) -> Iterator[str]:
-    """The first key of a block that says by itself what the value says: {exact: …}, {value: …}, {mode: …}."""
+    """The first key of each alternative that can hold the value on its own: {exact: …}, {value: …}, {mode: …}."""
     kinds = {str: ("string",), int: ("integer", "number"), float: ("number",)}.get(type(value), ())
     for option in _options(schema):
         key, inner = next(iter(option.get("properties", {}).items()), ("", {}))
@@ -161,7 +161,7 @@ def _kind(value: Any) -> str:
         (int, "a number"),
         (float, "a number with a decimal point"),
         (str, "text"),
-        (dict, "a block of keys"),
+        (dict, "a mapping"),
         (list, "a list"),
     )
     return next((words for types, words in kinds if isinstance(value, types)), "something else")
@@ -181,7 +181,7 @@ def _one_shape(schema: Schema, short: bool) -> str:
         return number if short else f"{number}{_bounds(schema)}"
     if kind == "object":
         known = schema.get("properties", {})
-        return "a block of keys" if short or not known else f"a block with the keys {', '.join(known)}"
+        return "a mapping" if short or not known else f"a mapping with the keys {', '.join(known)}"
     words = {"string": "text", "boolean": "true or false", "array": "a list"}
     return words.get(str(kind), "a value")
 
@@ -197,7 +197,7 @@ def _root() -> Schema:
 
 
 def schema_of(location: Location) -> Schema:
-    """Return the JSON schema of what belongs at a location; empty where anything may stand."""
+    """Return the JSON schema for a location; empty where anything is allowed."""
     schema = _root()
     for part in location:
         steps = (_step(option, part) for option in _options(schema))
@@ -217,7 +217,7 @@ def _step(schema: Schema, part: str | int) -> Schema | None:
 
 
 def _options(schema: Schema) -> list[Schema]:
-    """The alternatives of a schema with references followed, without null: that only says "left out"."""
+    """The alternatives of a schema, with references resolved and without null, which only means "unset"."""
     if "$ref" in schema:
         return _options(_root()["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
     choices = schema.get("anyOf") or schema.get("oneOf")

@@ -1,8 +1,7 @@
 """Every setting of a stack: type, default, bounds and description.
 
-A stack's file `Pulumi.<stack>.yaml` gives them under `config:`, each key with the namespace `istio-canary:`. Keys
-are in camelCase there, and these classes' fields in snake_case. Where Kubernetes or Istio has a name for a field, it
-is that name.
+A stack's file `Pulumi.<stack>.yaml` has them under `config:`, each key with the namespace `istio-canary:`. Keys are in
+camelCase there, and in snake_case in these classes. Names are those of Kubernetes or Istio where they have one.
 """
 
 from __future__ import annotations
@@ -70,19 +69,21 @@ class StrategyType(StrEnum):
 
 
 class Sample(StrEnum):
-    """The sample systems that a stack can switch on."""
+    """The samples that a stack can enable."""
 
     WEBSITE = "website"
 
 
 class ClusterSettings(Model):
-    """The cluster that the stack is for."""
+    """The cluster that the stack is deployed to."""
 
     kubeconfig: FilePath | None = Field(
         default=None,
-        description="Path, with ~ and $VARS; left out, $KUBECONFIG or ~/.kube/config.",
+        description="Path, with ~ and $VARS; defaults to $KUBECONFIG or ~/.kube/config.",
     )
-    context: Text | None = Field(default=None, description="Context of the kubeconfig; left out, its current context.")
+    context: Text | None = Field(
+        default=None, description="Context in the kubeconfig; defaults to its current context."
+    )
 
 
 class GatewaySettings(Model):
@@ -98,11 +99,11 @@ class GatewaySettings(Model):
     ports: Annotated[tuple[OpenPort, ...], Field(min_length=1), Strict(False), AfterValidator(each_once)] = Field(
         default=(80,),
         examples=[[80, 443]],
-        description="Ports of the gateway's Service; services and `gateways` use no other.",
+        description="Ports of the gateway's Service; services and `gateways` can only use these.",
     )
     node_port: Annotated[int, Field(ge=30000, le=32767)] | None = Field(
         default=None,
-        description="Port of every node that leads to the first of `ports`; left out, Kubernetes chooses.",
+        description="Node port for the first of `ports`; if unset, Kubernetes allocates one.",
     )
 
     @model_validator(mode="after")
@@ -111,13 +112,13 @@ class GatewaySettings(Model):
             raise wrong(
                 "a Service of type ClusterIP has no nodePort",
                 "nodePort with serviceType NodePort or LoadBalancer",
-                "write serviceType: NodePort, or take nodePort out",
+                "write serviceType: NodePort, or remove nodePort",
             )
         return self
 
 
 class MeshValues(Model):
-    """Values for Istio's Helm charts, laid over this project's own (deep merge; lists are replaced)."""
+    """Values for Istio's Helm charts, merged over this project's own (deep merge; lists are replaced)."""
 
     base: Values = Field(default_factory=dict, description="Values for the chart `base`.")
     istiod: Values = Field(default_factory=dict, description="Values for the chart `istiod`.")
@@ -131,14 +132,15 @@ class MeshSettings(Model):
     version: IstioVersion = Field(default="1.31.4", examples=["1.31.4"], description="Release of Istio.")
     mtls: Annotated[Mtls, Strict(False)] = Field(
         default=Mtls.STRICT,
-        description="Whether workloads accept plain text beside mutual TLS; not said with install: false.",
+        description="Whether workloads accept plain text as well as mutual TLS; no effect when install is false.",
     )
     deny_by_default: bool = Field(
-        default=False, description="Answer 403 to what no `authorization.allow` lets through, in the whole mesh."
+        default=False,
+        description="Deny requests with 403 unless an `authorization.allow` allows them, in the whole mesh.",
     )
     outbound_traffic_policy: Annotated[OutboundTrafficPolicy, Strict(False)] = Field(
         default=OutboundTrafficPolicy.ALLOW_ANY,
-        description="What becomes of calls to hosts that the mesh does not know; `egress` makes hosts known.",
+        description="What happens to calls to hosts that the mesh does not know; `egress` adds hosts.",
     )
     charts: ChartSource = Field(
         default=OFFICIAL_CHARTS, description="Repository of Istio's charts, or a folder of them."
@@ -153,54 +155,60 @@ class MeshSettings(Model):
     gateway: GatewaySettings = Field(default_factory=GatewaySettings, description="The ingress gateway.")
     push_debounce: Duration | None = Field(
         default=None,
-        description="How long istiod gathers changes before a push (PILOT_DEBOUNCE_AFTER), such as 10ms.",
+        description="How long istiod collects changes before a push (PILOT_DEBOUNCE_AFTER), such as 10ms.",
     )
-    values: MeshValues = Field(default_factory=MeshValues, description="Values laid over ours for Istio's charts.")
+    values: MeshValues = Field(
+        default_factory=MeshValues, description="Values for Istio's charts, merged over this project's."
+    )
 
     @property
     def charts_folder(self) -> Path | None:
-        """The folder of the charts, or None where `charts` is a repository's URL."""
+        """The folder of the charts, or None if `charts` is the URL of a repository."""
         return None if "://" in self.charts else Path(self.charts)
 
 
 class Resources(Model):
-    """What a container asks for and may use at most (Kubernetes' ResourceRequirements)."""
+    """Requests and limits of a container (Kubernetes' ResourceRequirements)."""
 
-    requests: dict[ResourceName, Quantity] = Field(default_factory=dict, description="Reserved for the container.")
-    limits: dict[ResourceName, Quantity] = Field(default_factory=dict, description="At most this much.")
+    requests: dict[ResourceName, Quantity] = Field(
+        default_factory=dict, description="Resources reserved for the container."
+    )
+    limits: dict[ResourceName, Quantity] = Field(
+        default_factory=dict, description="Maximum resources of the container."
+    )
 
 
 class HttpGet(Model):
     """A probe's HTTP request."""
 
     path: HttpPath = Field(default="/", description="Path of the request.")
-    port: Port = Field(examples=[8080], description="Port of the container.")
+    port: Port = Field(examples=[8080], description="Container port.")
 
 
 class TcpSocket(Model):
     """A probe's TCP connection."""
 
-    port: Port = Field(examples=[8080], description="Port of the container.")
+    port: Port = Field(examples=[8080], description="Container port.")
 
 
 class Probe(Model):
-    """How the kubelet asks whether a container is well (Kubernetes' Probe): by HTTP or TCP."""
+    """How the kubelet probes a container (Kubernetes' Probe): by HTTP or TCP."""
 
-    http_get: HttpGet | None = Field(default=None, description="An HTTP request that must be answered with 200 to 399.")
-    tcp_socket: TcpSocket | None = Field(default=None, description="A TCP connection that must be accepted.")
+    http_get: HttpGet | None = Field(default=None, description="HTTP request that must get a status from 200 to 399.")
+    tcp_socket: TcpSocket | None = Field(default=None, description="TCP connection that must be accepted.")
     initial_delay_seconds: Seconds = Field(default=0, description="Seconds before the first probe.")
     period_seconds: Positive = Field(default=10, description="Seconds between probes.")
-    timeout_seconds: Positive = Field(default=1, description="Seconds that an answer may take.")
-    success_threshold: Positive = Field(default=1, description="Successes in a row that make it well.")
-    failure_threshold: Positive = Field(default=3, description="Failures in a row that make it unwell.")
+    timeout_seconds: Positive = Field(default=1, description="Seconds after which a probe times out.")
+    success_threshold: Positive = Field(default=1, description="Consecutive successes to count as successful.")
+    failure_threshold: Positive = Field(default=3, description="Consecutive failures to count as failed.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Probe:
         if (self.http_get is None) == (self.tcp_socket is None):
             raise wrong(
-                "the probe has no way to ask" if self.http_get is None else "httpGet and tcpSocket are given together",
+                "the probe has no handler" if self.http_get is None else "httpGet and tcpSocket are both set",
                 "exactly one of httpGet and tcpSocket",
-                "write for example httpGet: {path: /health, port: 8080}, or tcpSocket: {port: 8080}",
+                "write httpGet: {path: /health, port: 8080} or tcpSocket: {port: 8080}, for example",
             )
         return self
 
@@ -208,15 +216,15 @@ class Probe(Model):
 def _one_success(probe: Probe) -> Probe:
     if probe.success_threshold != 1:
         raise wrong(
-            f"a liveness probe cannot wait for {probe.success_threshold} successes",
-            "successThreshold 1, which is Kubernetes' rule for liveness probes",
-            "take successThreshold out",
+            f"a liveness probe cannot require {probe.success_threshold} successes",
+            "successThreshold 1, which Kubernetes requires for liveness probes",
+            "remove successThreshold",
         )
     return probe
 
 
 def _accepts_connections(data: dict[str, Any]) -> Probe:
-    """Ready when the version's port accepts connections: every server can be asked that."""
+    """Ready when the version's port accepts connections, which works for every server."""
     return Probe(tcp_socket=TcpSocket(port=data["port"]), period_seconds=2)
 
 
@@ -224,22 +232,22 @@ class Strategy(Model):
     """How new pods replace old ones (Kubernetes' DeploymentStrategy)."""
 
     type: Annotated[StrategyType, Strict(False)] = Field(
-        default=StrategyType.ROLLING_UPDATE, description="RollingUpdate, or Recreate: all old pods go first."
+        default=StrategyType.ROLLING_UPDATE, description="RollingUpdate, or Recreate: all old pods are deleted first."
     )
     max_surge: CountOrPercentage = Field(default=1, description="Pods above `replicas` during an update.")
     max_unavailable: CountOrPercentage = Field(default=0, description="Pods below `replicas` during an update.")
 
     @model_validator(mode="after")
-    def _can_move(self) -> Strategy:
+    def _can_update(self) -> Strategy:
         if self.type is StrategyType.RECREATE and {"max_surge", "max_unavailable"} & self.model_fields_set:
             raise wrong(
-                "Recreate knows neither maxSurge nor maxUnavailable",
-                "maxSurge and maxUnavailable with type RollingUpdate alone",
-                "take them out, or write type: RollingUpdate",
+                "type Recreate supports neither maxSurge nor maxUnavailable",
+                "maxSurge and maxUnavailable with type RollingUpdate",
+                "remove them, or write type: RollingUpdate",
             )
         if self.max_surge in (0, "0%") and self.max_unavailable in (0, "0%"):
             raise wrong(
-                "with no pod more and no pod less, an update can replace none",
+                "an update cannot replace any pod with both maxSurge and maxUnavailable 0",
                 "maxSurge or maxUnavailable above 0",
                 "write maxSurge: 1",
             )
@@ -252,47 +260,47 @@ class VersionSettings(VersionRouting):
     image: Image = Field(examples=["hashicorp/http-echo:1.0.0"], description="Image of the container.")
     port: OpenPort = Field(examples=[8080], description="Port that the container listens on.")
     replicas: Count = Field(default=1, description="Number of pods.")
-    name: DnsLabel = Field(default="", description="Name of the Deployment; left out, <service>-<version>.")
+    name: DnsLabel = Field(default="", description="Name of the Deployment; defaults to <service>-<version>.")
     command: Annotated[tuple[str, ...], Strict(False)] = Field(
-        default=(), description="Instead of the image's entrypoint."
+        default=(), description="Replaces the image's entrypoint."
     )
-    args: Annotated[tuple[str, ...], Strict(False)] = Field(default=(), description="Instead of the image's arguments.")
+    args: Annotated[tuple[str, ...], Strict(False)] = Field(default=(), description="Replaces the image's arguments.")
     env: dict[VariableName, str] = Field(default_factory=dict, description="Environment variables.")
     resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
     readiness_probe: Probe = Field(
         default_factory=_accepts_connections,
-        description="When the pod gets requests; left out, when its port accepts connections.",
+        description="When the pod gets requests; by default, when its port accepts connections.",
     )
     liveness_probe: Annotated[Probe, AfterValidator(_one_success)] | None = Field(
-        default=None, description="When the container is restarted; left out, when it ends."
+        default=None, description="When the container is restarted; by default, only when it exits."
     )
     strategy: Strategy = Field(default_factory=Strategy, description="How new pods replace old ones.")
     min_ready_seconds: Seconds = Field(
-        default=0, description="Seconds a new pod must stay ready before it counts; below `readyWithin`."
+        default=0, description="Seconds a new pod must stay ready to be available; below `readyWithin`."
     )
-    termination_grace_period_seconds: Seconds = Field(default=30, description="Seconds a pod has to end by itself.")
+    termination_grace_period_seconds: Seconds = Field(default=30, description="Seconds a pod has to shut down.")
     pre_stop_seconds: Seconds = Field(
         default=5,
-        description="Seconds that a pod goes on serving before it ends, until every proxy knows.",
+        description="Seconds that a pod keeps serving before it shuts down, until every proxy knows.",
     )
     security_context: SecurityContext = Field(
         default_factory=SecurityContext,
-        description="What the container may do; left out, as little as the restricted Pod Security Standard asks.",
+        description="What the container may do; by default, what the restricted Pod Security Standard allows.",
     )
     config_files: dict[MountPath, dict[FileName, str]] = Field(
         default_factory=dict,
-        description="Read-only files by folder and name; a change replaces the pods.",
+        description="Read-only files, by folder and name; a change replaces the pods.",
     )
     image_pull_policy: Annotated[ImagePullPolicy, Strict(False)] = Field(
         default=ImagePullPolicy.IF_NOT_PRESENT, description="When the image is pulled."
     )
 
     @model_validator(mode="after")
-    def _ends_in_time(self) -> VersionSettings:
+    def _shuts_down_in_time(self) -> VersionSettings:
         if 0 < self.termination_grace_period_seconds <= self.pre_stop_seconds:
             raise wrong(
-                f"a pod would be killed after {self.termination_grace_period_seconds} s, while it still waits "
-                f"{self.pre_stop_seconds} s before it ends",
+                f"a pod would be killed after {self.termination_grace_period_seconds} s, before its preStop hook of "
+                f"{self.pre_stop_seconds} s ends",
                 "terminationGracePeriodSeconds above preStopSeconds",
                 f"write terminationGracePeriodSeconds: {self.pre_stop_seconds + 25}",
             )
@@ -300,24 +308,24 @@ class VersionSettings(VersionRouting):
 
 
 class ServiceSettings(ServiceRouting):
-    """One service: what callers name, its versions with their pods, and the route between them."""
+    """One service: its hosts, its versions with their pods, and the route between them."""
 
     versions: Annotated[dict[DnsLabel, VersionSettings], Field(min_length=1)] = Field(
         examples=[{"version-1": {"image": "hashicorp/http-echo:1.0.0", "port": 5678}}],
-        description="The versions, by name; the name is also that of Istio's subset.",
+        description="The versions, by name, which is also the name of Istio's subset.",
     )
 
 
 def _none_if_empty(value: Any) -> Any:
-    """Pulumi.yaml gives every key a default, and Pulumi knows no null there."""
+    """Pulumi.yaml has a default for every key, which cannot be null."""
     return None if value == "" else value
 
 
 def _settable(header: str) -> str:
     if header in ("host", "content-length", "transfer-encoding", "connection"):
         raise wrong(
-            f"the header {header!r} steers the connection itself",
-            "a response header of your own",
+            f"the header {header!r} controls the connection itself",
+            "a custom response header",
             "write x-served-version",
         )
     return header
@@ -326,7 +334,7 @@ def _settable(header: str) -> str:
 def _once(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     twice = [sample for index, sample in enumerate(samples) if sample in samples[:index]]
     if twice:
-        raise wrong(f"{twice[0].value} stands here twice", "each sample once", "take one out")
+        raise wrong(f"{twice[0].value} is given twice", "each sample once", "remove one of the two")
     return samples
 
 
@@ -336,28 +344,30 @@ SettableHeader = Annotated[HeaderName, AfterValidator(_settable)]
 class Settings(Model):
     """All settings of a stack."""
 
-    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The cluster that the stack is for.")
+    cluster: ClusterSettings = Field(
+        default_factory=ClusterSettings, description="The cluster that the stack is deployed to."
+    )
     mesh: MeshSettings = Field(default_factory=MeshSettings, description="The Istio mesh.")
     version_header: Annotated[SettableHeader | None, BeforeValidator(_none_if_empty)] = Field(
         default=None,
-        description="Response header that names the version that served, such as x-served-version.",
+        description="Response header with the version that served the request, such as x-served-version.",
     )
     ready_within: Annotated[int, Field(ge=10, le=3600)] = Field(
-        default=300, description="Seconds that an `up` waits for each Deployment and each chart."
+        default=300, description="Seconds that `up` waits for each Deployment and each chart."
     )
     taken_within: Annotated[int, Field(ge=1, le=600)] = Field(
-        default=30, description="Seconds that the Envoys of the mesh may take to follow a change of routes."
+        default=30, description="Seconds within which the mesh's Envoys must apply a change of routes."
     )
     samples: Annotated[tuple[Annotated[Sample, Strict(False)], ...], AfterValidator(_once), Strict(False)] = Field(
-        default=(), description="Sample systems whose services are laid under `services`."
+        default=(), description="Samples whose services are merged under `services`."
     )
     gateways: dict[DnsLabel, SharedGateway] = Field(
         default_factory=dict, description="Gateways that services share, by name: ports, hosts, TLS."
     )
     services: dict[DnsLabel, ServiceSettings] = Field(default_factory=dict, description="Services, by name.")
     namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
-        default_factory=dict, description="What holds for all services of a namespace, by its name."
+        default_factory=dict, description="Settings for all services of a namespace, by its name."
     )
     egress: dict[DnsLabel, ExternalService] = Field(
-        default_factory=dict, description="Hosts outside the mesh that its services may call, by a name of your own."
+        default_factory=dict, description="Hosts outside the mesh that its services may call, by a name of your choice."
     )

@@ -1,4 +1,4 @@
-"""Values as YAML and JSON give them, made plain: text keys, and only what both can say."""
+"""Values from YAML and JSON, made plain: text keys, and only the types that both have."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from stacks.settings.problems import Finding, Location, key_path
 SECRET = "secure"  # noqa: S105  (Pulumi's mark of an encrypted value, not a secret)
 DEEPEST = 50
 NUMBERED = "portLevelMtls"
-"""The block whose keys are numbers."""
+"""The mapping whose keys are numbers."""
 
 
 def plain(value: Any, location: Location, found: list[Finding]) -> Any:
-    """Return the value with text keys and plain scalars; what could not be kept is added to `found`."""
+    """Return the value with text keys and plain scalars; values of other types are added to `found`."""
     if len(location) > DEEPEST:
         found.append(Finding(location[:2], "the value is nested too deeply", f"{DEEPEST} levels", "flatten it"))
         return None
@@ -29,8 +29,8 @@ def plain(value: Any, location: Location, found: list[Finding]) -> Any:
     found.append(
         Finding(
             location,
-            f"YAML reads this as a {type(value).__name__}, and settings know no such values",
-            "text, numbers, true or false, lists and blocks of keys",
+            f"YAML reads this as a {type(value).__name__}, which no setting has",
+            "text, numbers, true or false, lists and mappings",
             f'put it in quotes: "{value}"',
             str(value),
         )
@@ -39,7 +39,7 @@ def plain(value: Any, location: Location, found: list[Finding]) -> Any:
 
 
 def encrypted(value: Any, location: Location = ()) -> list[Location]:
-    """Return where encrypted values stand: blocks whose only key is `secure`, as Pulumi writes them."""
+    """Return the locations of encrypted values: mappings whose only key is `secure`, as Pulumi writes them."""
     if isinstance(value, dict):
         if list(value) == [SECRET]:
             return [location]
@@ -50,13 +50,13 @@ def encrypted(value: Any, location: Location = ()) -> list[Location]:
 
 
 def secret_finding(location: Location) -> Finding:
-    """Return the mistake of an encrypted value."""
+    """Return the finding for an encrypted value."""
     path = key_path(location)
     return Finding(
         location,
         "the value is encrypted, and settings are read without a passphrase",
-        "plain values; what is secret belongs in a Kubernetes Secret, not in a stack's settings",
-        f"pulumi config set --plaintext --path '{path}' <value>, or take it out and write it in the file",
+        "plain values; secrets belong in a Kubernetes Secret, not in a stack's settings",
+        f"pulumi config set --plaintext --path '{path}' <value>, or write the plain value in the file",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a stack's settings, said to the person who writes them."""
+"""What is wrong with a stack's settings, as messages to their author."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NAMESPACE = "istio-canary"
 LONGEST_GIVEN = 120
 
 Location = tuple[str | int, ...]
-"""Where a value stands below `config:`, without the namespace: ("services", "website", "route", 1, "to")."""
+"""Path of a value under `config:`, without the namespace: ("services", "website", "route", 1, "to")."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A mistake at a location of the settings: what is wrong, what is allowed, the fix, what was given."""
+    """A mistake at a location in the settings: what is wrong, what is allowed, the fix, what was given."""
 
     location: Location
     what: str
@@ -31,10 +31,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Problem:
-    """A mistake as a person sees it: where it is, what was given, what is allowed, and how to mend it.
+    """A mistake as it is shown: where it is, what was given, what is allowed, and how to fix it.
 
-    `path` is the key's path as `pulumi config set --path` takes it; `file` and `line` (from 1) are None where the
-    value does not come from a file; `sample` names the sample whose default the value is.
+    `path` is the key's path for `pulumi config set --path`; `file` and `line` (from 1) are None if the value does not
+    come from a file; `sample` is the sample that the value is a default of.
     """
 
     path: str
@@ -91,13 +91,13 @@ def key_path(location: Sequence[str | int]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a person would write it in the file, on one line, cut where it is long."""
+    """Return a value as in a file, on one line, truncated if it is long."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= LONGEST_GIVEN else f"{text[: LONGEST_GIVEN - 1]}…"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `name` was probably meant to be, without regard to case, or None."""
+    """Return the known name that is closest to `name`, ignoring case, or None."""
     by_lower = {one.lower(): one for one in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None

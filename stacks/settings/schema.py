@@ -13,7 +13,7 @@ from stacks.settings.stack_file import TOP_LEVEL
 Schema = dict[str, Any]
 
 OVERLAYS = {"ServiceSettings": "ServiceOverSample", "VersionSettings": "VersionOverSample"}
-"""What stands over a sample's service need not say again what the sample says."""
+"""Settings merged over a sample's service do not need the sample's required keys."""
 
 
 def stack_file_schema() -> Schema:
@@ -47,7 +47,7 @@ def _config(keys: Schema) -> Schema:
 
 
 def _lay_over_samples(services: Schema) -> None:
-    """The services of samples by name, and the pattern of all names for the others alone."""
+    """The services of samples by name, and all other services by pattern."""
     known = sorted(name for sample in SERVICES.values() for name in sample)
     ((pattern, service),) = services.pop("patternProperties").items()
     services["properties"] = {name: {"$ref": f"#/$defs/{OVERLAYS['ServiceSettings']}"} for name in known}
@@ -66,7 +66,7 @@ def _overlay(definition: Schema) -> Schema:
 
 
 def _clean(node: Any, named: bool = False) -> Any:
-    """Without titles that repeat names and defaults that say nothing; what fits no pattern of a block is refused."""
+    """Remove titles that repeat names and empty defaults; reject keys that match no pattern of a mapping."""
     if isinstance(node, list):
         return [_clean(entry) for entry in node]
     if not isinstance(node, dict):

@@ -1,7 +1,7 @@
 """What a version's container may do: Kubernetes' SecurityContext, with the strictest values as defaults.
 
-The defaults meet the restricted Pod Security Standard (Kubernetes: "Pod Security Standards"), so a stack says only what
-its image cannot bear.
+The defaults meet the restricted Pod Security Standard (Kubernetes: "Pod Security Standards"), so a stack only sets what
+its image needs beyond it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class SeccompProfile(Model):
     """Which system calls the container may make."""
 
     type: Annotated[SeccompType, Strict(False)] = Field(
-        default=SeccompType.RUNTIME_DEFAULT, description="The container runtime's choice of system calls, or all."
+        default=SeccompType.RUNTIME_DEFAULT, description="The container runtime's default profile, or no restriction."
     )
 
 
 class Capabilities(Model):
-    """Linux capabilities of the container, on top of those that its runtime gives."""
+    """Linux capabilities of the container, relative to its runtime's defaults."""
 
     add: CapabilityNames = Field(default=(), description="Capabilities to add, such as NET_BIND_SERVICE.")
     drop: CapabilityNames = Field(
-        default=("ALL",), description="Capabilities to take away; [] leaves those that the runtime gives."
+        default=("ALL",), description="Capabilities to drop; [] keeps the runtime's defaults."
     )
 
     @model_validator(mode="after")
@@ -49,22 +49,22 @@ class Capabilities(Model):
         if both:
             default = "" if "drop" in self.model_fields_set else ", which is the default"
             raise wrong(
-                f"{both} is added, and dropped too{default}",
+                f"{both} is added, but also dropped{default}",
                 "a capability in one of add and drop",
-                "write drop: [] beside it" if both == "ALL" else f"take {both} out of add or of drop",
+                "add drop: []" if both == "ALL" else f"remove {both} from add or from drop",
             )
         return self
 
 
 class SecurityContext(Model):
-    """What the version's container may do; Istio's injected containers keep their own."""
+    """What the version's container may do; Istio's injected containers have their own."""
 
     run_as_user: UserId = Field(default=UNPRIVILEGED, description="User of the container's processes.")
     run_as_group: UserId = Field(default=UNPRIVILEGED, description="Group of the container's processes.")
     run_as_non_root: bool = Field(default=True, description="Refuse to start as root, which is user 0.")
-    read_only_root_filesystem: bool = Field(default=True, description="Keep the image's files from being written to.")
+    read_only_root_filesystem: bool = Field(default=True, description="Mount the image's file system read-only.")
     allow_privilege_escalation: bool = Field(
-        default=False, description="Let a process gain more rights than its parent, as with sudo."
+        default=False, description="Let a process gain more privileges than its parent, as with sudo."
     )
     capabilities: Capabilities = Field(
         default_factory=Capabilities, description="Linux capabilities to add and to drop."
@@ -78,8 +78,8 @@ class SecurityContext(Model):
         if self.run_as_non_root and self.run_as_user == 0:
             default = "" if "run_as_non_root" in self.model_fields_set else ", which is the default"
             raise wrong(
-                f"runAsUser 0 is root, and runAsNonRoot is true{default}: the kubelet would never start the container",
+                f"runAsUser 0 is root, but runAsNonRoot is true{default}: the kubelet would not start the container",
                 "runAsUser above 0, or runAsNonRoot false",
-                "write runAsNonRoot: false beside runAsUser: 0, or choose another user",
+                "write runAsNonRoot: false, or use another user",
             )
         return self

@@ -16,7 +16,7 @@ from stacks.settings.problems import NAMESPACE, Location, Problem, SettingsError
 from stacks.settings.yaml_tree import Key, NotYamlError, compose, line_of, merged_pairs, pairs, value_of
 
 TOP_LEVEL = ("config", "environment", "secretsprovider", "encryptedkey", "encryptionsalt")
-"""Keys that Pulumi knows in a stack's file."""
+"""Top-level keys of Pulumi in a stack's file."""
 
 MOST_KEYS = 300_000
 DEEPEST = 50
@@ -25,9 +25,9 @@ OCTAL = re.compile(r"[-+]?0[0-9]+")
 
 @dataclass(frozen=True)
 class StackFile:
-    """What a stack's file says: `values` are our keys below `config:`, without the namespace.
+    """The content of a stack's file: `values` are our keys under `config:`, without the namespace.
 
-    `problems` are the mistakes of the file itself: keys that stand twice, keys of no known namespace.
+    `problems` are the mistakes of the file itself: duplicate keys, keys without a known namespace.
     """
 
     path: Path
@@ -39,11 +39,11 @@ class StackFile:
 
     @property
     def name(self) -> str:
-        """The file's name, as messages give it."""
+        """The file's name, as in messages."""
         return self.path.name
 
     def line(self, location: Location) -> int | None:
-        """Return the line (from 1) of a key, or of the nearest key around it that stands in the file."""
+        """Return the line (from 1) of a key, or of the nearest enclosing key that is in the file."""
         for end in range(len(location), 0, -1):
             if location[:end] in self.lines:
                 return self.lines[location[:end]]
@@ -53,15 +53,15 @@ class StackFile:
 def read_stack_file(path: Path) -> StackFile:
     """Return a stack's file with the line of every key.
 
-    Raises SettingsError where there is no such file, it is not YAML, or it has no `config:`.
+    Raises SettingsError if there is no such file, it is not YAML, or it has no `config:`.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise _no_such_stack(path) from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise _file_error(path, None, f"the file cannot be read: {reason}", "", "mend the file") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise _file_error(path, None, f"the file cannot be read: {reason}", "", "correct the file") from None
     try:
         with _no_collection():
             return _read(path, text)
@@ -73,7 +73,7 @@ def read_stack_file(path: Path) -> StackFile:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """A tree is many small objects and no garbage, which the collector would look through again and again."""
+    """A tree is many small objects and no garbage, which the collector would scan repeatedly."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -111,7 +111,7 @@ def _read(path: Path, text: str) -> StackFile:
 
 
 def _all_lines(path: Path, config: Any) -> dict[Location, int]:
-    """The line of every key; an alias may stand inside what it repeats, so there is a limit."""
+    """The line of every key; an alias may contain itself, so there is a limit."""
     lines: dict[Location, int] = {}
     todo: list[tuple[Any, Location]] = [(config, ())]
     while todo:
@@ -122,13 +122,13 @@ def _all_lines(path: Path, config: Any) -> dict[Location, int]:
             if not isinstance(value, yaml.ScalarNode):
                 todo.append((value, place))
         if len(lines) > MOST_KEYS or len(location) > DEEPEST:
-            limits = f"at most {MOST_KEYS} keys and {DEEPEST} levels, with aliases (`*name`) written out"
-            raise _file_error(path, line_of(node), "the file is too large", limits, "take out aliases that repeat much")
+            limits = f"at most {MOST_KEYS} keys and {DEEPEST} levels, with aliases (`*name`) expanded"
+            raise _file_error(path, line_of(node), "the file is too large", limits, "remove large aliases")
     return lines
 
 
 def _walk(root: Any) -> Iterator[tuple[Location, Any]]:
-    """Every block and list once, with its place in the file: what an alias repeats is one node."""
+    """Every mapping and list once, with its location in the file: an alias is the same node."""
     todo: list[tuple[Location, Any]] = [((), root)]
     seen: set[int] = set()
     while todo:
@@ -142,20 +142,18 @@ def _walk(root: Any) -> Iterator[tuple[Location, Any]]:
 
 
 def _mistakes(path: Path, root: Any) -> Iterator[Problem]:
-    """Keys that stand twice in their block, and numbers that YAML's readers do not agree on."""
+    """Duplicate keys, and numbers that YAML parsers do not agree on."""
     for location, node in _walk(root):
         first: dict[Key, int] = {}
         for key, mark, value in pairs(node):
             if isinstance(key, str) and key in first and key != "<<":
-                what = f"the key stands twice, first in line {first[key]}"
-                fix = "keep one of the two"
-                yield _mistake(path, (*location, key), line_of(mark), what, "each key once in its block", fix)
+                what = f"the key is given twice, first in line {first[key]}"
+                fix = "remove one of the two"
+                yield _mistake(path, (*location, key), line_of(mark), what, "each key once", fix)
             first.setdefault(key, line_of(mark))
             if isinstance(value, yaml.ScalarNode) and not value.style and OCTAL.fullmatch(value.value):
-                what = (
-                    f"{value.value} is a number to the base 8 for some readers of YAML, and to the base 10 for others"
-                )
-                fix = f'leave the leading 0 out, or put it in quotes: "{value.value}"'
+                what = f"some YAML parsers read {value.value} as octal, others as decimal"
+                fix = f'remove the leading 0, or put it in quotes: "{value.value}"'
                 yield _mistake(path, (*location, key), line_of(mark), what, "numbers without a leading 0", fix)
 
 
@@ -164,7 +162,7 @@ def _mistake(path: Path, location: Location, line: int, what: str, allowed: str,
 
 
 def _shown_path(location: Location) -> str:
-    """The path of a key by its place in the file: our keys as elsewhere, others as they stand."""
+    """The path of a key by its location in the file: our keys as `key_path`, others as in the file."""
     inside = location[1:]
     if location[0] == "config" and inside and str(inside[0]).startswith(f"{NAMESPACE}:"):
         return key_path((str(inside[0]).removeprefix(f"{NAMESPACE}:"), *inside[1:]))
@@ -178,17 +176,17 @@ def _top_level(path: Path, root: Any) -> Iterator[Problem]:
         near = nearest(str(key), TOP_LEVEL)
         yield Problem(
             path=str(key),
-            what=f"Pulumi knows no such key{f'; the nearest is `{near}`' if near else ''}",
+            what=f"Pulumi has no such key{f'; the nearest is `{near}`' if near else ''}",
             given="",
             allowed=", ".join(TOP_LEVEL),
-            fix=f"rename it to `{near}`" if near else f"settings stand below `config:` as `{NAMESPACE}:<key>`",
+            fix=f"rename it to `{near}`" if near else f"settings go under `config:` as `{NAMESPACE}:<key>`",
             file=path.name,
             line=line_of(mark),
         )
 
 
 def _stray_keys(path: Path, config: Any) -> Iterator[Problem]:
-    """Keys below `config:` that were probably meant for us; those of providers are none of our business."""
+    """Keys under `config:` that were probably meant to be ours; those of providers are ignored."""
     for key, mark, _ in pairs(config):
         namespace, colon, name = str(key).partition(":")
         if colon and (namespace == NAMESPACE or nearest(namespace, [NAMESPACE]) is None):
@@ -196,7 +194,7 @@ def _stray_keys(path: Path, config: Any) -> Iterator[Problem]:
         meant = f"{NAMESPACE}:{name if colon else namespace}"
         yield Problem(
             path=f"config.{key}",
-            what=f"the namespace {namespace!r} is not ours" if colon else "the key has no namespace",
+            what=f"the namespace {namespace!r} is not {NAMESPACE!r}" if colon else "the key has no namespace",
             given="",
             allowed=f"keys that begin with `{NAMESPACE}:`, and those of Pulumi's providers, such as `kubernetes:`",
             fix=f"rename it to `{meant}`",
@@ -217,33 +215,33 @@ def _no_such_stack(path: Path) -> SettingsError:
         path,
         None,
         f"there is no file for the stack {stack!r}{f'; did you mean {near!r}?' if near else ''}",
-        f"the stacks that have a file: {', '.join(others)}" if others else f"a file {path.name} beside Pulumi.yaml",
-        f"take one of those with --stack, or make a new stack: {create}" if create else f"write {path.name}",
+        f"the stacks that have a file: {', '.join(others)}" if others else f"a file {path.name} next to Pulumi.yaml",
+        f"select one of those with --stack, or create a new stack: {create}" if create else f"write {path.name}",
     )
 
 
 def _not_yaml(path: Path, error: NotYamlError) -> SettingsError:
     column = f" (column {error.column})" if error.column else ""
-    what = f"the file is not YAML{column}: {error.said}"
+    what = f"the file is not YAML{column}: {error.reason}"
     if error.line is None:
-        return _file_error(path, None, what, "YAML in UTF-8", "mend the file")
+        return _file_error(path, None, what, "YAML in UTF-8", "correct the file")
     return _file_error(
         path,
         error.line,
         what,
-        "YAML: keys and values with ': ' between them, indented by spaces",
-        "look at this line and the one before it: indentation, a missing ':' or a quote that is not closed",
+        "YAML: keys and values separated by ': ', indented with spaces",
+        "check this line and the one before it for wrong indentation, a missing ':' or an unclosed quote",
     )
 
 
 def _no_config(path: Path, root: Any) -> SettingsError:
-    given = "the file is empty" if root is None else "the file has no `config:` with keys below it"
+    given = "the file is empty" if root is None else "the file has no `config:` with keys under it"
     return _file_error(
         path,
         None if root is None else 1,
         given,
-        f"a block `config:` with keys such as `{NAMESPACE}:services`",
-        f"write `config:` and below it, indented, for example `{NAMESPACE}:samples: [website]`",
+        f"a mapping `config:` with keys such as `{NAMESPACE}:services`",
+        f"add `config:` and, indented under it, `{NAMESPACE}:samples: [website]`, for example",
     )
 
 

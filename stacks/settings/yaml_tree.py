@@ -1,7 +1,7 @@
-"""YAML as a tree whose nodes know their lines, and as plain values.
+"""YAML as a tree of nodes with line numbers, and as plain values.
 
-libyaml reads the text where PyYAML has it, which is ten times as fast as Python does, and ruamel.yaml says what a plain
-word means: YAML 1.2, as Pulumi reads it, in which `yes` and `12:30` are text.
+libyaml parses the text if PyYAML has it, ten times as fast as Python. ruamel.yaml resolves plain scalars as in YAML
+1.2, as Pulumi does: `yes` and `12:30` are text.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ Key = str | int
 
 
 class NotYamlError(Exception):
-    """The text is not YAML, or says what settings cannot have: `line` and `column` (from 1) where they are known."""
+    """The text is not YAML, or not YAML that settings can have: `line` and `column` (from 1) if they are known."""
 
-    def __init__(self, said: str, line: int | None = None, column: int | None = None) -> None:
-        super().__init__(said)
-        self.said, self.line, self.column = said, line, column
+    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.line, self.column = reason, line, column
 
 
 def compose(text: str) -> Node:
-    """Return the tree of a text, None of an empty one. Raises NotYamlError."""
+    """Return the tree of a text, None if it is empty. Raises NotYamlError."""
     try:
         return yaml.compose(text, Loader=_loader())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = error.problem or error.context or "it cannot be read"
-        raise NotYamlError(said, mark.line + 1 if mark else None, mark.column + 1 if mark else None) from None
+        reason = error.problem or error.context or "it cannot be parsed"
+        raise NotYamlError(reason, mark.line + 1 if mark else None, mark.column + 1 if mark else None) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise NotYamlError(str(error).splitlines()[0] if str(error) else "it cannot be read") from None
+        raise NotYamlError(str(error).splitlines()[0] if str(error) else "it cannot be parsed") from None
 
 
 def line_of(node: Node) -> int:
@@ -48,7 +48,7 @@ def line_of(node: Node) -> int:
 
 
 def pairs(node: Node) -> Iterator[tuple[Key, Node, Node]]:
-    """Yield key, node that marks its place, and value's node of each entry of a mapping or list, as they stand."""
+    """Yield the key, the node with its position, and the value node of each entry of a mapping or list, in order."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             yield (key.value if isinstance(key, yaml.ScalarNode) else "?"), key, value
@@ -58,7 +58,7 @@ def pairs(node: Node) -> Iterator[tuple[Key, Node, Node]]:
 
 
 def merged_pairs(node: Node) -> Iterator[tuple[Key, Node, Node]]:
-    """Yield the entries as `pairs` does, with what `<<` lays under a mapping. Raises NotYamlError."""
+    """Yield the entries as `pairs` does, with those that `<<` merges into a mapping. Raises NotYamlError."""
     if not isinstance(node, yaml.MappingNode) or not any(key.tag == MERGE for key, _ in node.value):
         yield from pairs(node)
         return
@@ -68,7 +68,7 @@ def merged_pairs(node: Node) -> Iterator[tuple[Key, Node, Node]]:
             sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
             for source in sources:
                 if not isinstance(source, yaml.MappingNode) or source is node:
-                    raise NotYamlError("`<<` takes blocks of keys alone", line_of(source))
+                    raise NotYamlError("`<<` can only merge mappings", line_of(source))
                 for entry in merged_pairs(source):
                     found.setdefault(entry[0], entry)
     own = {entry[0]: entry for entry in pairs(node) if entry[1].tag != MERGE}
@@ -76,11 +76,11 @@ def merged_pairs(node: Node) -> Iterator[tuple[Key, Node, Node]]:
 
 
 def value_of(node: Node) -> Any:
-    """Return what a tree says: blocks, lists, text, numbers, booleans, dates. Raises NotYamlError."""
+    """Return the value of a tree: mappings, lists, text, numbers, booleans, dates. Raises NotYamlError."""
     if isinstance(node, yaml.ScalarNode):
         return node.value if node.tag == STR else _scalar(node)
     if node.tag not in (MAP, SEQ):
-        raise NotYamlError(f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')!r} means nothing here", line_of(node))
+        raise NotYamlError(f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')!r} is not supported", line_of(node))
     if isinstance(node, yaml.SequenceNode):
         return [value_of(entry) for entry in node.value]
     return {_key(mark): value_of(value) for _, mark, value in merged_pairs(node)}
@@ -89,8 +89,8 @@ def value_of(node: Node) -> Any:
 def _key(node: Node) -> Any:
     if isinstance(node, yaml.ScalarNode):
         return value_of(node)
-    kind = "a list" if isinstance(node, yaml.SequenceNode) else "a block"
-    raise NotYamlError(f"{kind} stands where a key belongs", line_of(node))
+    kind = "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
+    raise NotYamlError(f"{kind} cannot be a key", line_of(node))
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
@@ -100,8 +100,8 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     try:
         return _ruamel().constructor.construct_object(ScalarNode(node.tag, node.value))
     except (MarkedYAMLError, ValueError) as error:
-        said = error.problem if isinstance(error, MarkedYAMLError) else str(error)
-        raise NotYamlError(said or "it cannot be read", line_of(node)) from None
+        reason = error.problem if isinstance(error, MarkedYAMLError) else str(error)
+        raise NotYamlError(reason or "it cannot be parsed", line_of(node)) from None
 
 
 @lru_cache(maxsize=1)
@@ -113,7 +113,7 @@ def _ruamel() -> Any:
 
 @lru_cache(maxsize=4096)
 def _meaning(value: str) -> str:
-    """The tag of a plain word."""
+    """The tag of a plain scalar."""
     from ruamel.yaml.nodes import ScalarNode
 
     tag = _ruamel().resolver.resolve(ScalarNode, value, (True, False))
@@ -122,14 +122,14 @@ def _meaning(value: str) -> str:
 
 @lru_cache(maxsize=1)
 def _loader() -> Any:
-    """PyYAML's loader of trees, with ruamel's meanings."""
+    """PyYAML's loader, with ruamel's tag resolution."""
     base = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 
     class Loader(base):  # type: ignore[misc, valid-type]
         depth = 0
 
         def descend_resolver(self, node: Any, index: Any) -> None:
-            # libyaml goes down the tree by itself, and a tree that is too deep would crash the process.
+            # libyaml recurses in C, and a tree that is too deep would crash the process.
             self.depth += 1
             if self.depth > DEEPEST:
                 raise NotYamlError(f"it is nested more than {DEEPEST} levels deep", line_of(node))

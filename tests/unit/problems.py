@@ -1,4 +1,4 @@
-"""Files with one mistake each, and what must be said of them."""
+"""Files with one mistake each, and what must be reported for them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TWO = "versions:\n  v1: {image: shop:1, port: 8080}\n  v2: {image: shop:2, port:
 
 @dataclass(frozen=True)
 class Case:
-    """A file with one mistake, the path that the message must give, and words that it must hold."""
+    """A file with one mistake, the path that the message must have, and words that it must contain."""
 
     name: str
     text: str
@@ -56,7 +56,7 @@ def only(line: str) -> str:
 
 
 def version(keys: str) -> str:
-    """A service whose one version has these keys beside image and port, in one line."""
+    """A service whose one version has these keys as well as image and port, on one line."""
     return only(f"versions: {{v1: {{image: shop:1, port: 8080, {keys}}}}}")
 
 
@@ -76,7 +76,7 @@ def matching(match: str) -> str:
 
 
 def problems_of(folder: Path, text: str) -> SettingsError:
-    """What is said of a file."""
+    """The error for a file."""
     file = folder / "Pulumi.dev.yaml"
     file.write_text(text)
     with pytest.raises(SettingsError) as caught:
@@ -84,34 +84,34 @@ def problems_of(folder: Path, text: str) -> SettingsError:
     return caught.value
 
 
-def assert_is_said(case: Case, folder: Path) -> None:
-    """The mistake is said with its line, its key's path, what is allowed and the fix."""
+def assert_is_reported(case: Case, folder: Path) -> None:
+    """The mistake is reported with its line, its key's path, what is allowed and the fix."""
     error = problems_of(folder, case.text)
     line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
 
     at_path = [problem for problem in error.problems if problem.path == case.path]
     assert at_path, f"no problem at {case.path}, but:\n{error}"
     problem = at_path[0]
-    assert (problem.file, problem.line) == ("Pulumi.dev.yaml", line), "the place must be the line to mend"
+    assert (problem.file, problem.line) == ("Pulumi.dev.yaml", line), "the place must be the line to fix"
     for words in case.words:
-        assert words in str(problem), f"{words!r} is not said in:\n{problem}"
-    assert problem.allowed, "what is allowed must be said"
-    assert problem.fix, "the fix must be said"
+        assert words in str(problem), f"{words!r} is missing in:\n{problem}"
+    assert problem.allowed, "what is allowed must be given"
+    assert problem.fix, "the fix must be given"
     jargon = re.search(
         r"pydantic|Input should|Extra inputs|str_|int_|ctx|loc=|Traceback|<one version>|<weights>", str(error)
     )
-    assert jargon is None, f"that is no sentence for a person: {error}"
+    assert jargon is None, f"the message has internal terms: {error}"
 
 
-def assert_is_said_once(case: Case, folder: Path) -> None:
-    """One mistake is not told many times."""
+def assert_is_reported_once(case: Case, folder: Path) -> None:
+    """One mistake is not reported many times."""
     error = problems_of(folder, case.text)
 
     assert len(error.problems) <= 3, f"one mistake should not fill the screen:\n{error}"
 
 
 def doing(keys: str) -> str:
-    """A service with a route whose first rule has these keys beside its match and destination."""
+    """A service with a route whose first rule has these keys as well as its match and destination."""
     return routed(f"- {{match: [{{uri: {{exact: /x}}}}], to: v2, {keys}}} {HERE}\n- to: v1\n")
 
 

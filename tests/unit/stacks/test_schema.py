@@ -1,4 +1,4 @@
-"""The JSON schema of a stack's file, with which editors complete and check it."""
+"""The JSON schema of a stack's file, with which editors complete and validate it."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def stack_file(name: str) -> Any:
     return yaml.safe_load((PROJECT / name).read_text())
 
 
-def test_the_committed_schema_is_the_settings_own() -> None:
+def test_the_committed_schema_is_up_to_date() -> None:
     text = json.dumps(json_schema(), indent=2) + "\n"
 
     assert COMMITTED.read_text() == text, "run: canary schema > docs/settings.schema.json"
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_the_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in PROJECT.glob("Pulumi.*.yaml")))
-def test_the_schema_takes_every_committed_stack(file: str) -> None:
+def test_the_schema_accepts_every_committed_stack(file: str) -> None:
     assert [error.message for error in VALIDATOR.iter_errors(stack_file(file))] == []
 
 
@@ -51,8 +51,8 @@ MISTAKES: dict[str, Callable[[Any], None]] = {
     "key without namespace": lambda stack: stack["config"].update(services={}),
     "unknown sample": lambda stack: stack["config"].update({"istio-canary:samples": ["webiste"]}),
     "unknown key of a service": lambda stack: services(stack)["website"].update(rout=[]),
-    "no DNS label": lambda stack: services(stack).update(My_Shop={}),
-    "a service of no sample that lacks keys": lambda stack: services(stack).update(shop={"hosts": ["a.b"]}),
+    "not a DNS label": lambda stack: services(stack).update(My_Shop={}),
+    "a service without a sample that lacks keys": lambda stack: services(stack).update(shop={"hosts": ["a.b"]}),
     "weight as text": lambda stack: services(stack)["website"]["route"][1].update(to={"version-1": "100"}),
     "header in upper case": lambda stack: services(stack)["website"]["route"][0]["match"][0].update(headers={"Qa": {}}),
     "number for Istio's version": lambda stack: stack["config"].update({"istio-canary:mesh": {"version": 1.31}}),
@@ -60,14 +60,14 @@ MISTAKES: dict[str, Callable[[Any], None]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_schema_refuses(mistake: str) -> None:
+def test_the_schema_rejects(mistake: str) -> None:
     stack = copy.deepcopy(stack_file("Pulumi.staging.yaml"))
     MISTAKES[mistake](stack)
 
     assert list(VALIDATOR.iter_errors(stack)), f"an editor must show: {mistake}"
 
 
-def test_the_schema_takes_a_version_that_is_taken_out_of_a_sample() -> None:
+def test_the_schema_accepts_a_version_that_is_removed_from_a_sample() -> None:
     stack = copy.deepcopy(stack_file("Pulumi.staging.yaml"))
     services(stack)["website"]["versions"] = {"version-2": None, "version-1": {"replicas": 2}}
 

@@ -39,7 +39,7 @@ def test_every_committed_stack_loads(stack: str) -> None:
     assert list(loaded.services) == ["website"]
 
 
-def test_the_website_is_as_its_source_has_it() -> None:
+def test_the_website_is_the_sample_as_specified() -> None:
     website = load({"samples": ["website"]}).services["website"]
 
     assert (website.namespace, website.port, website.gateway_port, website.hosts) == (
@@ -48,10 +48,10 @@ def test_the_website_is_as_its_source_has_it() -> None:
         80,
         ("*",),
     )
-    said = {
+    versions = {
         key: (version.name, version.replicas, version.port, version.args) for key, version in website.versions.items()
     }
-    assert said == {
+    assert versions == {
         "version-1": ("web-v1", 4, 5678, ("-listen=:5678", "-text=echo-v1")),
         "version-2": ("web-v2", 1, 5678, ("-listen=:5678", "-text=echo-v2")),
     }
@@ -67,7 +67,7 @@ def test_staging_sends_one_request_in_ten_to_the_canary() -> None:
     assert [rule.weights for rule in route] == [{"version-2": 100}, {"version-1": 90, "version-2": 10}]
 
 
-def test_what_a_stack_says_is_laid_over_the_sample_and_lists_are_replaced() -> None:
+def test_a_stacks_settings_are_merged_over_the_sample_and_lists_are_replaced() -> None:
     over = {
         "versions": {"version-1": {"replicas": 2, "args": ["-text=hi"]}},
         "route": [{"to": {"version-1": 99, "version-2": 1}}],
@@ -76,12 +76,12 @@ def test_what_a_stack_says_is_laid_over_the_sample_and_lists_are_replaced() -> N
 
     assert website.versions["version-1"].replicas == 2
     assert website.versions["version-1"].args == ("-text=hi",), "lists are replaced, not merged"
-    assert website.versions["version-1"].image == "hashicorp/http-echo:1.0.0", "what is not said stays the sample's"
+    assert website.versions["version-1"].image == "hashicorp/http-echo:1.0.0", "unset keys keep the sample's value"
     assert website.versions["version-2"].replicas == 1
     assert len(website.route) == 1
 
 
-def test_a_version_that_is_null_is_taken_out_of_a_sample() -> None:
+def test_a_version_that_is_null_is_removed_from_a_sample() -> None:
     over = {"versions": {"version-2": None}, "route": [{"to": "version-1"}]}
     website = load({"samples": ["website"], "services": {"website": over}}).services["website"]
 
@@ -97,7 +97,7 @@ def test_names_namespaces_and_routes_are_filled_in() -> None:
     assert [rule.weights for rule in cart.route] == [{"v1": 100}], "one version gets all requests"
 
 
-def test_a_version_is_ready_when_its_port_accepts_connections_unless_it_says_otherwise() -> None:
+def test_a_version_is_ready_when_its_port_accepts_connections_unless_configured_otherwise() -> None:
     probed = {**TWO_VERSIONS["v1"], "readinessProbe": {"httpGet": {"path": "/health", "port": 8081}}}
     one, other = (
         load(shop(versions={"v1": TWO_VERSIONS["v1"], "v2": probed}, route=[{"to": {"v1": 50, "v2": 50}}]))
@@ -133,7 +133,7 @@ def test_quantities_may_be_numbers_as_in_kubernetes(given_quantity: object, read
         "a@sha256:" + "0" * 64,
     ],
 )
-def test_image_references_that_container_runtimes_read_are_taken(image: str) -> None:
+def test_image_references_that_container_runtimes_accept_are_valid(image: str) -> None:
     versions = {"v1": {"image": image, "port": 8080}}
 
     assert load(shop(versions=versions)).services["shop"].versions["v1"].image == image
@@ -149,21 +149,21 @@ def test_paths_have_their_variables_and_home_expanded(monkeypatch: pytest.Monkey
     assert load({}).mesh.charts_folder is None, "the default is a repository"
 
 
-def test_keys_of_other_namespaces_are_left_alone() -> None:
+def test_keys_of_other_namespaces_are_ignored() -> None:
     assert load({"kubernetes:context": "x", "istio-canary:readyWithin": 20}).ready_within == 20
 
 
 def test_a_number_that_pulumi_put_into_quotes_is_a_number() -> None:
-    assert load({"istio-canary:readyWithin": "20"}).ready_within == 20, "`pulumi config set` writes it so"
+    assert load({"istio-canary:readyWithin": "20"}).ready_within == 20, "`pulumi config set` writes it like this"
 
 
-def test_pulumis_defaults_are_the_settings_own() -> None:
+def test_pulumis_defaults_are_those_of_the_settings() -> None:
     project = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())
     declared = {key.removeprefix("istio-canary:"): entry["default"] for key, entry in project["config"].items()}
 
     assert list(declared) == list(Settings.model_json_schema()["properties"]), "every key must be declared"
     assert load(declared) == load({}), "Pulumi's defaults must not change what a stack means"
-    assert not [key for key, entry in project["config"].items() if "type" in entry], "Pulumi's check would come first"
+    assert not [key for key, entry in project["config"].items() if "type" in entry], "Pulumi would check it first"
     as_text = {f"istio-canary:{key}": value if value == "" else str(value) for key, value in declared.items()}
     assert load_runtime(as_text) == load({})
 
@@ -191,7 +191,7 @@ def test_settings_are_immutable() -> None:
         load({}).ready_within = 20
 
 
-def test_a_merged_block_is_no_key_that_stands_twice(tmp_path: Path) -> None:
+def test_a_merged_key_is_not_a_duplicate(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(
         "config:\n  istio-canary:services:\n    a: &a\n      hosts: [a.b]\n      versions: {v: {image: x, port: 80}}\n"
@@ -203,7 +203,7 @@ def test_a_merged_block_is_no_key_that_stands_twice(tmp_path: Path) -> None:
 
 
 def tried(values: dict[str, Any]) -> tuple[Settings | None, tuple[Problem, ...]]:
-    """The settings that `values` give, or what is wrong with them."""
+    """The settings in `values`, or what is wrong with them."""
     try:
         return load(values), ()
     except SettingsError as error:
@@ -263,7 +263,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(WORDS | st.text(max_size=4), VALUES, max_size=4))
-def test_load_never_fails_but_with_settings_problems(values: dict[str, Any]) -> None:
+def test_load_only_fails_with_settings_problems(values: dict[str, Any]) -> None:
     loaded, problems = tried(values)
 
     assert (loaded is None) == bool(problems)
@@ -272,7 +272,7 @@ def test_load_never_fails_but_with_settings_problems(values: dict[str, Any]) -> 
 
 @settings(max_examples=100, deadline=None)
 @given(SCALARS | VALUES, st.sampled_from(list(ServiceSettings.model_json_schema()["properties"])))
-def test_one_malformed_key_of_a_service_never_fails_otherwise(value: Any, key: str) -> None:
+def test_a_malformed_key_of_a_service_only_fails_with_settings_problems(value: Any, key: str) -> None:
     loaded, problems = tried({**shop(**{key: value}), "samples": ["website"]})
 
     assert (loaded is None) == bool(problems)

@@ -1,4 +1,4 @@
-"""What Pulumi's runtime gives instead of the file: secrets, and every value as text."""
+"""Settings from Pulumi's runtime instead of the file: secrets, and every value as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stacks.settings.stack_file import read_stack_file
 HIDDEN_IMAGE = "hunter2 as image"
 
 
-def test_a_secret_of_pulumis_runtime_is_refused_and_never_shown() -> None:
+def test_a_secret_in_pulumis_runtime_is_rejected_and_never_shown() -> None:
     services = {"shop": {"hosts": ["a.b"], "versions": {"v1": {"image": HIDDEN_IMAGE, "port": 0}}}}
 
     with pytest.raises(SettingsError) as caught:
@@ -24,7 +24,7 @@ def test_a_secret_of_pulumis_runtime_is_refused_and_never_shown() -> None:
     assert "hunter2" not in str(caught.value), "a secret must not be shown"
 
 
-def test_of_a_key_with_a_secret_the_plain_rest_is_still_checked(tmp_path: Path) -> None:
+def test_the_rest_of_a_key_with_a_secret_is_still_checked(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(
         "config:\n  istio-canary:services:\n    shop:\n      hosts: [a.b]\n      port: 0\n"

@@ -1,4 +1,4 @@
-"""What may be meant, and may surprise, is said beside a change and stands in the way of none."""
+"""What is valid but may not be intended is a warning, and does not stop a change."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ FIRST = f"{ROUTE}[0]"
 REDIRECTS = "{port: 80, hosts: ['*.example.com'], tls: {httpsRedirect: true}}"
 
 CASES = [
-    Case("rules with requests in common",
+    Case("rules that overlap",
          routed(f"- {{match: [{QA}], to: v2}}\n- {{match: [{ADMIN}], to: v1}} {HERE}\n- to: {{v1: 50, v2: 50}}\n"),
-         f"{ROUTE}[1]", ("requests that meet istio-canary:services.shop.route[0] too",
-                         "GET /admin with qa: canary-test", "nothing, if that is meant")),
+         f"{ROUTE}[1]", ("route[0] also matches some of this rule's requests",
+                         "GET /admin with qa: canary-test", "none needed if intended")),
     Case("rules that compare the same header",
          routed("- {match: [{headers: {agent: {regex: '.*Firefox.*'}}}], to: v2}\n"
                 f"- {{match: [{{headers: {{agent: {{regex: '.*Mobile.*'}}}}}}], to: v1}} {HERE}\n- to: v1\n"),
          f"{ROUTE}[1]", ("with agent: ", "Firefox", "Mobile")),
-    Case("a cohort before many paths is told once",
+    Case("a cohort before many paths is reported once",
          routed(f"- {{match: [{QA}], to: v2}}\n- {{match: [{ADMIN}], to: v1}} {HERE}\n"
                 "- {match: [{uri: {prefix: /shop}}], to: v1}\n- {match: [{uri: {prefix: /x}}], to: v1}\n- to: v1\n"),
          f"{ROUTE}[1]", ("for example GET /admin",)),
     Case("a delay as long as the timeout", doing("timeout: 2s, fault: {delay: {fixedDelay: 3s}}"),
-         f"{FIRST}.fault.delay.fixedDelay", ("does not count into the timeout of 2s",)),
-    Case("a fault that never happens", doing("fault: {abort: {httpStatus: 503, percentage: {value: 0}}}"),
-         f"{FIRST}.fault.abort.percentage", ("never happens",)),
+         f"{FIRST}.fault.delay.fixedDelay", ("does not count towards the timeout of 2s",)),
+    Case("a fault at 0 percent", doing("fault: {abort: {httpStatus: 503, percentage: {value: 0}}}"),
+         f"{FIRST}.fault.abort.percentage", ("no effect",)),
     Case("a rewrite that leaves two slashes",
          routed(f"- {{match: [{{uri: {{prefix: /shop}}}}], to: v2, rewrite: {{uri: /}}}} {HERE}\n- to: v1\n"),
          f"{FIRST}.rewrite.uri", ("/shop/x would become //x", "{prefix: /shop/}")),
-    Case("a rewrite that glues words together",
+    Case("a rewrite that joins words",
          routed(f"- {{to: {{v1: 50, v2: 50}}, rewrite: {{uri: /new}}}} {HERE}\n"),
          f"{FIRST}.rewrite.uri", ("/x would become /newx", "write uri: /new/")),
     Case("a service that nobody may call",
          config(f"mesh: {{denyByDefault: true}}\nservices:\n  shop: {HERE}\n    {HOSTS}    {ONE}"), SHOP,
-         ("answered with 403, as istio-canary:mesh.denyByDefault says",)),
-    Case("a service of a closed namespace",
+         ("get 403, because of istio-canary:mesh.denyByDefault",)),
+    Case("a service in a namespace with denyByDefault",
          service(f"{HOSTS}{ONE}").replace("shop:\n", f"shop: {HERE}\n", 1)
          + "  istio-canary:namespaces: {shop: {denyByDefault: true}}\n", SHOP,
-         ("istio-canary:namespaces.shop.denyByDefault says",)),
-    Case("a redirect to HTTPS that nobody speaks",
+         ("because of istio-canary:namespaces.shop.denyByDefault",)),
+    Case("a redirect to HTTPS without an HTTPS port",
          config(f"gateways:\n  public:\n    servers: [{REDIRECTS}] {HERE}"),
-         "istio-canary:gateways.public.servers[0].tls.httpsRedirect", ("no server speaks that at port 443",)),
+         "istio-canary:gateways.public.servers[0].tls.httpsRedirect", ("no server speaks HTTPS at port 443",)),
 ]  # fmt: skip
 
-MEANT = {
+INTENDED = {
     "rules that exclude each other": routed(
         f"- {{match: [{QA}], to: v2}}\n"
         "- {match: [{uri: {prefix: /admin}, withoutHeaders: {qa: {exact: canary-test}}}], to: v1}\n- to: v1\n"
@@ -75,7 +75,7 @@ MEANT = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_may_surprise_is_said_with_its_line_and_path(case: Case, tmp_path: Path) -> None:
+def test_a_warning_is_reported_with_its_line_and_path(case: Case, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(case.text)
     line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
@@ -84,20 +84,20 @@ def test_what_may_surprise_is_said_with_its_line_and_path(case: Case, tmp_path: 
 
     assert (warning.file, warning.line, warning.path) == ("Pulumi.dev.yaml", line, case.path)
     for words in case.words:
-        assert words in str(warning), f"{words!r} is not said in:\n{warning}"
+        assert words in str(warning), f"{words!r} is missing in:\n{warning}"
     assert warning.allowed
     assert warning.fix
 
 
-@pytest.mark.parametrize("name", MEANT)
-def test_what_is_plainly_meant_is_not_warned_of(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", INTENDED)
+def test_what_is_clearly_intended_is_not_a_warning(name: str, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(MEANT[name])
+    file.write_text(INTENDED[name])
 
     assert warnings(load_stack_file(file), read_stack_file(file)) == ()
 
 
-def test_what_a_sample_says_is_named_as_the_samples(tmp_path: Path) -> None:
+def test_a_warning_about_a_sample_names_the_sample(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text("config:\n  istio-canary:samples: [website]\n  istio-canary:mesh: {denyByDefault: true}\n")
 
@@ -106,15 +106,15 @@ def test_what_a_sample_says_is_named_as_the_samples(tmp_path: Path) -> None:
     assert warning.place == "from sample website"
 
 
-def test_the_engine_is_told_of_what_may_surprise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told: list[str] = []
+def test_the_engine_gets_the_warnings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    logged: list[str] = []
     (tmp_path / "Pulumi.dev.yaml").write_text(CASES[0].text)
     values = read_stack_file(tmp_path / "Pulumi.dev.yaml").values
     monkeypatch.setattr(pulumi, "get_stack", lambda: "dev")
-    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    monkeypatch.setattr(pulumi.log, "warn", logged.append)
     set_all_config({f"istio-canary:{key}": json.dumps(value) for key, value in values.items()})
 
     settings_of_stack(tmp_path)
 
-    assert len(told) == 1, "`pulumi up` and `canary up` show the program's warnings"
-    assert told[0].startswith("Pulumi.dev.yaml:10: ")
+    assert len(logged) == 1, "`pulumi up` and `canary up` show the program's warnings"
+    assert logged[0].startswith("Pulumi.dev.yaml:10: ")

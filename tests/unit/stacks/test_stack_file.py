@@ -49,10 +49,10 @@ def test_a_value_is_what_yaml_1_2_says(text: str, value: Any) -> None:
 
     assert read_here == {"a": value}
     assert type(read_here["a"]) is type(value)
-    assert read_here == YAML(typ="safe", pure=True).load(f"a: {text}\n"), "ruamel.yaml is the measure"
+    assert read_here == YAML(typ="safe", pure=True).load(f"a: {text}\n"), "ruamel.yaml is the reference"
 
 
-def test_what_is_merged_lies_under_a_block_and_has_its_own_lines(tmp_path: Path) -> None:
+def test_merged_keys_are_overridden_and_keep_their_own_lines(tmp_path: Path) -> None:
     text = """\
 config:
   istio-canary:services:
@@ -79,14 +79,14 @@ config:
     [
         ("config:\n  a:b: !secret x\n  istio-canary:b: !secret x\n", 3, "'!secret'"),
         ("config:\n  istio-canary:b: !!set {x}\n", 2, "'set'"),
-        ("config:\n  istio-canary:b:\n    ? [x]\n    : 1\n", 3, "a list stands where a key belongs"),
+        ("config:\n  istio-canary:b:\n    ? [x]\n    : 1\n", 3, "a list cannot be a key"),
         ("config:\n  istio-canary:b:\n    <<: [1]\n", 3, "`<<`"),
         ("config:\n  istio-canary:b: *none\n", 2, "alias"),
         ("config: {}\n---\nconfig: {}\n", 2, "document"),
         ("config:\n  istio-canary:b: 'open\n", 3, "end of stream"),
     ],
 )
-def test_what_no_settings_can_have_is_said_with_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+def test_what_settings_cannot_have_is_reported_with_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, text)
 
@@ -95,22 +95,22 @@ def test_what_no_settings_can_have_is_said_with_its_line(tmp_path: Path, text: s
     assert words in problem.what
 
 
-def test_keys_that_stand_twice_are_told_also_in_one_line(tmp_path: Path) -> None:
+def test_duplicate_keys_are_also_reported_on_one_line(tmp_path: Path) -> None:
     file = read(tmp_path, "config:\n  istio-canary:mesh: {mtls: STRICT, mtls: DISABLE}\n")
 
     (problem,) = file.problems
     assert problem.path == "istio-canary:mesh.mtls"
-    assert "stands twice, first in line 2" in problem.what
+    assert "is given twice, first in line 2" in problem.what
 
 
-def test_aliases_that_repeat_without_end_are_refused_in_no_time(tmp_path: Path) -> None:
+def test_aliases_that_expand_exponentially_are_rejected_quickly(tmp_path: Path) -> None:
     laughs = "".join(f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 12))
 
     with pytest.raises(SettingsError, match="too large"):
         read(tmp_path, f"config:\n  l0: &l0 ha\n{laughs}  istio-canary:mesh: *l11\n")
 
 
-def test_a_deep_file_is_refused_and_not_a_crash(tmp_path: Path) -> None:
+def test_a_deep_file_is_rejected_and_does_not_crash(tmp_path: Path) -> None:
     for depth in (60, 900, 50_000):
         with pytest.raises(SettingsError, match=r"too large|not YAML"):
             read(tmp_path, f"config:\n  istio-canary:mesh: {'[' * depth}{']' * depth}\n")
