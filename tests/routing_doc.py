@@ -1,9 +1,9 @@
-"""docs/routing.md as data: its examples, each with the file that its config is part of, and the requests it speaks of.
+"""docs/routing.md as data: its examples, each with the file that its config is an excerpt of, and its requests.
 
 A request is written `GET /path  header: value  …`, with two spaces between its parts. `client: GET http://shop.shop/`
-is sent by a pod of the service `client`, `outside: GET http://shop-version-1/` by the machine itself to a pod's own
-address, all others come in at the gateway. After `→` stands what becomes of it, with `, ` between the parts; a line
-that is indented goes on with the one above it.
+is sent by a pod of the service `client`, `outside: GET http://shop-version-1/` by the machine itself to a pod's
+address, all others to the gateway. After `→` is what happens to it, with `, ` between the parts; an indented line
+continues the one above it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "routing.md"
 FOLDER = DOCS / "routing"
 HOST = "shop.example.com"
-"""Host of a request that names none."""
+"""Host of a request without one."""
 
 REQUEST = re.compile(r"((?P<caller>[-a-z]+): )?(?P<method>[A-Z]+) (?P<url>\S+)")
 SHARE = re.compile(r"(?P<percent>[0-9.]+) % (?P<rest>.+)")
@@ -26,7 +26,7 @@ SECONDS = {"ms": 0.001, "s": 1.0}
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the page writes it. `url` is complete; `caller` is None at the gateway."""
+    """A request as on the page. `url` is complete; `caller` is None at the gateway."""
 
     method: str
     url: str
@@ -37,10 +37,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What becomes of a request, or of many: `outcomes` in percent, by who answered or by status.
+    """What happens to a request, or to many: `outcomes` in percent, by version or by status.
 
-    `headers` are those of the answer, `sees` those that the version gets: None means that there is none, "" any value,
-    and a text is one of the values. `copies` are percent by version that gets a copy, `after` is in seconds.
+    `headers` are response headers, `sees` those that the version receives: None means absent, "" any value, and a text
+    one of the values. `copies` is in percent, by version that gets a copy; `after` is in seconds.
     """
 
     outcomes: dict[str, float]
@@ -54,7 +54,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Example:
-    """A section of the page: its title, file, snippets of config, and lines of requests with their answers."""
+    """A section of the page: its title, file, snippets of config, and lines of requests with their outcomes."""
 
     title: str
     file: Path
@@ -79,18 +79,18 @@ def examples() -> list[Example]:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistaken file that the page shows, a part of it, and what is said of it."""
+    """A file with a mistake that the page shows, an excerpt of it, and its message."""
 
     file: Path
     snippet: str
-    said: str
+    message: str
 
 
 def mistakes() -> list[Mistake]:
     """Return the mistakes of the page in order."""
     shown = r"\(routing/(mistakes/[-a-z0-9]+\.yaml)\):\n\n```yaml\n(.*?)^```\n\n```text\n(.*?)\n```"
     found = re.findall(shown, PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return [Mistake(FOLDER / file.removeprefix("routing/"), snippet, said) for file, snippet, said in found]
+    return [Mistake(FOLDER / file.removeprefix("routing/"), snippet, message) for file, snippet, message in found]
 
 
 def commands() -> list[tuple[str, str]]:
@@ -99,11 +99,11 @@ def commands() -> list[tuple[str, str]]:
 
 
 def parse(line: str) -> tuple[Request, Answer]:
-    """Return the request of a line and what becomes of it. Raises ValueError if it cannot be read."""
-    asked, arrow, becomes = line.partition(" → ")
+    """Return the request of a line and what happens to it. Raises ValueError if it cannot be parsed."""
+    request, arrow, answer = line.partition(" → ")
     if not arrow:
         raise ValueError(f"there is no → in {line!r}")
-    return _request(asked.strip()), _answer(becomes.strip())
+    return _request(request.strip()), _answer(answer.strip())
 
 
 def _blocks(text: str, language: str) -> list[str]:
@@ -111,7 +111,7 @@ def _blocks(text: str, language: str) -> list[str]:
 
 
 def _joined(block: str) -> list[str]:
-    """The lines with those that go on joined: parts of a request are two spaces apart, those of an answer one."""
+    """The lines, with continuations joined: parts of a request are two spaces apart, those of an answer one."""
     lines: list[str] = []
     for line in block.splitlines():
         if not line.startswith(" "):
@@ -126,7 +126,7 @@ def _request(text: str) -> Request:
     first, *headers = re.split(r" {2,}", text)
     match = REQUEST.fullmatch(first)
     if match is None:
-        raise ValueError(f"{first!r} is no request")
+        raise ValueError(f"{first!r} is not a request")
     url = match["url"] if "://" in match["url"] else f"http://{HOST}{match['url']}"
     has_certificate = "with a certificate" in headers
     pairs = [_pair(header) for header in headers if header != "with a certificate"]
@@ -136,7 +136,7 @@ def _request(text: str) -> Request:
 def _pair(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(": ")
     if not colon:
-        raise ValueError(f"{text!r} is no header")
+        raise ValueError(f"{text!r} is not a header")
     return name, value
 
 
@@ -154,19 +154,19 @@ def _answer(text: str) -> Answer:
         elif rest.startswith("sees /"):
             sees_path = rest.removeprefix("sees ")
         elif rest.startswith("sees "):
-            sees.append(_wanted(rest.removeprefix("sees ")))
+            sees.append(_expected_header(rest.removeprefix("sees ")))
         elif rest.startswith("after "):
             number, unit = rest.removeprefix("after ").split(" ")
             after = float(number) * SECONDS[unit]
         elif rest.startswith('"'):
             body = rest.strip('"')
         elif ": " in rest or (rest.startswith("no ") and rest != "no connection"):
-            headers |= [_wanted(rest)]
+            headers |= [_expected_header(rest)]
         else:
             outcomes[rest] = percent
     return Answer(outcomes, headers, tuple(sees), sees_path, body, copies, after)
 
 
-def _wanted(text: str) -> tuple[str, str | None]:
+def _expected_header(text: str) -> tuple[str, str | None]:
     name, _, value = text.removeprefix("no ").partition(": ")
     return name, None if text.startswith("no ") else value

@@ -1,4 +1,4 @@
-"""docs/routing.md shows what its files say, what the program says of them, and what the simulator makes of requests.
+"""docs/routing.md matches its files, the messages and output of the program, and the simulator.
 
 The same requests are sent to the real Envoy by tests/e2e/test_routing.py.
 """
@@ -28,13 +28,13 @@ from traffic.simulate import Aborted, Answered, Decision, Forwarded, Redirected,
 FILES = sorted(FOLDER.glob("*.yaml"))
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 AT_THE_PODS = ("authorization", "jwt", "mtls", "trafficPolicy")
-"""Keys of a service that decide about a request after its route has."""
+"""Keys of a service that affect a request after routing."""
 ASKED_OF_ECHO = ("x-echo-status", "x-echo-delay")
-"""Headers that have the version fail or wait."""
+"""Headers that make the version fail or wait."""
 
 
 def is_part_of(snippet: str, file: Path) -> bool:
-    """Whether the file has these lines one after the other, indented or not."""
+    """Whether the file has these consecutive lines, indented or not."""
     text = "\n" + file.read_text()
     return any("\n" + textwrap.indent(snippet, " " * indent) in text for indent in range(0, 20, 2))
 
@@ -52,10 +52,10 @@ def test_every_file_is_shown_and_every_snippet_is_part_of_its_file() -> None:
     assert all(example.snippets for example in examples())
     for snippet, file in [*shown, *((mistake.snippet, mistake.file) for mistake in mistakes())]:
         assert is_part_of(snippet, file), f"not in {file.name}:\n{snippet}"
-    assert PAGE.read_text().count("```yaml") == len(shown) + len(mistakes()), "all config of the page is looked at"
+    assert PAGE.read_text().count("```yaml") == len(shown) + len(mistakes()), "all config on the page is checked"
 
 
-def test_links_of_the_page_lead_somewhere() -> None:
+def test_links_on_the_page_exist() -> None:
     for link in ("settings.schema.json", "architecture.md"):
         assert f"({link}" in PAGE.read_text()
         assert (DOCS / link).exists()
@@ -63,14 +63,14 @@ def test_links_of_the_page_lead_somewhere() -> None:
 
 
 @pytest.mark.parametrize("mistake", mistakes(), ids=lambda mistake: mistake.file.stem)
-def test_mistakes_are_told_in_the_words_of_the_page(mistake: Mistake) -> None:
+def test_mistakes_are_reported_as_on_the_page(mistake: Mistake) -> None:
     with pytest.raises(SettingsError) as caught:
         load_stack_file(mistake.file)
-    assert str(caught.value).split("\n\n", 1)[1] == mistake.said
+    assert str(caught.value).split("\n\n", 1)[1] == mistake.message
 
 
 @pytest.mark.parametrize(("command", "output"), commands(), ids=lambda text: text.splitlines()[0])
-def test_commands_say_what_the_page_shows(
+def test_commands_print_what_the_page_shows(
     command: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program, *words = shlex.split(command)
@@ -87,7 +87,7 @@ def test_commands_say_what_the_page_shows(
 
 
 def routed() -> list[tuple[Example, str]]:
-    """The lines of the page that routes alone decide."""
+    """The lines of the page that only depend on routes."""
     found = []
     for example in examples():
         config = yaml.safe_load(example.file.read_text())["config"]
@@ -107,7 +107,7 @@ def _is_of_the_pods(line: str) -> bool:
 
 
 @pytest.mark.parametrize(("example", "line"), routed(), ids=str)
-def test_the_simulator_says_what_the_page_says(example: Example, line: str) -> None:
+def test_the_simulator_agrees_with_the_page(example: Example, line: str) -> None:
     request, answer = parse(line)
     decision = simulator_of(load_stack_file(example.file)).decide(_simulated(request))
     assert _outcomes(decision) == pytest.approx(answer.outcomes)
@@ -129,7 +129,7 @@ def _simulated(request: Request) -> simulate.Request:
 
 
 def _outcomes(decision: Decision) -> dict[str, float]:
-    """Percent by version or status, as the page writes it."""
+    """Percentage by version or status, as on the page."""
     outcome = decision.outcome
     if isinstance(outcome, Redirected | Answered | Refused):
         return {str(outcome.status): 100}
@@ -140,7 +140,7 @@ def _outcomes(decision: Decision) -> dict[str, float]:
 
 
 def _name(share: Share) -> str:
-    """The version as the page writes it."""
+    """The version as on the page."""
     service, version = share.target
     return version if service == "shop" else f"{service}/{version}"
 
