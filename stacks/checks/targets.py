@@ -164,6 +164,6 @@ def _check_all_named(service: Service, named: set[Target]) -> Iterator[Finding]:
             yield Finding(
                 (*service.location, "versions", version),
                 "no rule of the route sends requests to this version",
-                "every version is named by a rule, be it with a weight of 0",
-                f"name it in {key_path((*service.location, 'route'))}, or take it out",
+                "every version is named by a rule, with a weight of 0 if it gets no requests",
+                f"name it in {key_path((*service.location, 'route'))}, or remove it",
             )

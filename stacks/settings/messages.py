@@ -81,7 +81,7 @@ def _unknown_key(location: Location, value: Any) -> Finding:
     known = list(_options(schema_of(location[:-1]))[0].get("properties", {}))
     near = nearest(str(location[-1]), known)
     what = f"there is no such key{f'; the nearest is `{near}`' if near else ''}"
-    fix = f"rename it to `{near}`" if near else "take it out"
+    fix = f"rename it to `{near}`" if near else "remove it"
     return Finding(location, what, f"the keys {', '.join(known)}", fix, shown(value))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stacks.settings.loading import load, load_stack_file
-from tests.unit.problems import HERE, Case, assert_is_said, assert_is_said_once, config, only, problems_of
+from tests.unit.problems import HERE, Case, assert_is_reported, assert_is_reported_once, config, only, problems_of
 
 CHARTS = "istio-canary:mesh.charts"
 VALUES = "istio-canary:mesh.values"
@@ -67,12 +67,12 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_mistake_is_said_with_its_line_path_and_fix(case: Case, tmp_path: Path) -> None:
-    assert_is_said(case, tmp_path)
+    assert_is_reported(case, tmp_path)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_mistake_is_not_told_many_times(case: Case, tmp_path: Path) -> None:
-    assert_is_said_once(case, tmp_path)
+    assert_is_reported_once(case, tmp_path)
 
 
 @pytest.mark.parametrize(
