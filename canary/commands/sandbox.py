@@ -26,11 +26,11 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object instea
 @contextmanager
 def _mistakes_said(as_json: bool) -> Iterator[None]:
     """What can go wrong with a machine becomes one message and an exit code."""
-    from sandbox.commands import BuildError
+    from sandbox.build.commands import BuildError
+    from sandbox.build.preflight import PreflightError
+    from sandbox.cluster.lifecycle import SandboxError
+    from sandbox.cluster.namespaces import NamespaceError
     from sandbox.layout import LayoutError
-    from sandbox.lifecycle import SandboxError
-    from sandbox.namespaces import NamespaceError
-    from sandbox.preflight import PreflightError
 
     codes: dict[type[Exception], ExitCode] = {
         PreflightError: ExitCode.MACHINE,
@@ -54,7 +54,7 @@ def _mistakes_said(as_json: bool) -> Iterator[None]:
 def up(name: Name = "sandbox", as_json: Json = False) -> None:
     """Build what is missing, start what does not run, and wait until the cluster is ready. Repeatable."""
     with _mistakes_said(as_json):
-        from sandbox import lifecycle
+        from sandbox.cluster import lifecycle
         from sandbox.progress import progress
 
         here = lifecycle.up(name, progress())
@@ -73,7 +73,7 @@ def down(
 ) -> None:
     """Stop the sandbox: no process, mount, interface, iptables chain or cgroup stays. The next `up` resumes it."""
     with _mistakes_said(as_json):
-        from sandbox import lifecycle
+        from sandbox.cluster import lifecycle
         from sandbox.progress import progress
 
         lifecycle.down(name, delete=delete, progress=progress())
@@ -87,7 +87,7 @@ def down(
 def status(name: Name = "sandbox", as_json: Json = False) -> None:
     """What runs, in which versions, and where its logs are. Exit code 0 when the sandbox is up, 1 otherwise."""
     with _mistakes_said(as_json):
-        from sandbox import lifecycle
+        from sandbox.cluster import lifecycle
 
         found = lifecycle.status(name)
     if as_json:
@@ -153,7 +153,7 @@ def _print_status(found: object) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sandbox.lifecycle import Status
+    from sandbox.cluster.lifecycle import Status
 
     assert isinstance(found, Status)
     console = Console()

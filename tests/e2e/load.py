@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from sandbox import modules
-from sandbox.cache import Cache, default_root
-from sandbox.modules import GoModule
+from sandbox.build import go_modules
+from sandbox.build.cache import Cache, default_root
+from sandbox.build.go_modules import GoModule
 from sandbox.progress import progress
 
 VEGETA = GoModule(name="vegeta", programs=("vegeta",), disk_megabytes=300, main="github.com/tsenart/vegeta/v12")
@@ -50,16 +50,16 @@ class Load:
 
 def vegeta() -> Path:
     """The program, built from its module where the cache does not have it."""
-    cache, go = Cache(default_root()), modules.find_go()
+    cache, go = Cache(default_root()), go_modules.find_go()
     assert go is not None, "the load generator is built with Go"
-    name = modules.entry_name(VEGETA, go)
+    name = go_modules.entry_name(VEGETA, go)
     report = progress()
     if not cache.has(name):
         with cache.locked(report):
             if not cache.has(name):
                 log = cache.log(VEGETA.name)
                 with report.step("building vegeta", log) as step, cache.fill(name) as folder:
-                    modules.build(VEGETA, go, cache.root / "go-build-vegeta", folder, log, step)
+                    go_modules.build(VEGETA, go, cache.root / "go-build-vegeta", folder, log, step)
     return cache.entry(name) / "vegeta"
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from canary.app import app
 from canary.exit_codes import ExitCode
-from sandbox.pulumi_home import pulumi_home
+from sandbox.cluster.pulumi_home import pulumi_home
 
 pytestmark = pytest.mark.usefixtures("cluster")  # it is the sandbox that builds the engine
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.pulumi_home import pulumi_home
+from sandbox.cluster.pulumi_home import pulumi_home
 from tests.e2e.tools import CHECKOUT, Cluster, Completed, Project, bodies, wait_until
 
 STACK = "plain"

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from sandbox import namespaces
+from sandbox.cluster import namespaces
+from sandbox.cluster.supervision import Supervisor
 from sandbox.layout import Layout, layout
-from sandbox.supervision import Supervisor
 from tests.e2e.tools import Cluster, run_canary, wait_until
 
 NAME = "e2e-mend"

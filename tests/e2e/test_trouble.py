@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from sandbox import namespaces
-from sandbox.supervision import Supervisor
+from sandbox.cluster import namespaces
+from sandbox.cluster.supervision import Supervisor
 from tests.e2e.tools import Cluster, Project, bodies, service, wait_until
 
 STACK = "trouble"

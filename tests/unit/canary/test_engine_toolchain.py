@@ -15,7 +15,7 @@ from canary.engine.local_backend import own_state
 from canary.engine.toolchain import find_toolchain
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
-from sandbox.modules import PROVIDER_VERSION
+from sandbox.build.go_modules import PROVIDER_VERSION
 
 VARIABLES = (
     "KUBECONFIG",

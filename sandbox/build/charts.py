@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from sandbox.commands import BuildError
+from sandbox.build.commands import BuildError
 
 HUB = "docker.io/istio"
 _SOURCES = {"base": "base", "istiod": "istio-control/istio-discovery", "gateway": "gateway"}

@@ -1,8 +1,7 @@
-"""The first process inside a sandbox's namespaces: makes its own /proc, /run and network, then becomes supervisord.
+"""The first process in a sandbox's namespaces: sets up /proc, /run and the network, then execs supervisord.
 
-Started by `namespaces.start` as `python -m sandbox.init NAME`. It waits for a line on standard input, which says that
-the host has put its end of the veth pair into this network namespace. All that it mounts and configures belongs to the
-namespaces and goes with them.
+`namespaces.start` runs it as `python -m sandbox.cluster.init NAME`. It waits for a line on standard input: the host has
+moved its end of the veth pair into this network namespace. The namespaces take all mounts and interfaces with them.
 """
 
 from __future__ import annotations

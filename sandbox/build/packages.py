@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.commands import run_logged
+from sandbox.build.commands import run_logged
 from sandbox.progress import Progress
 
 _FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # a person's PATH may lack the sbin ones

@@ -20,11 +20,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.commands import BuildError, run_logged
+from sandbox.build.commands import BuildError, run_logged
 from sandbox.progress import BuildStep
 
-FOLDER = Path(__file__).resolve().parent / "modules"
-APPS = Path(__file__).resolve().parent.parent / "apps"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+FOLDER = _CHECKOUT / "sandbox" / "modules"
+APPS = _CHECKOUT / "apps"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # platform.machine() -> Go's and the images' name
 ISTIO_VERSION = "1.31.0"  # the release that go.mod's commit of istio.io/istio is
 PROVIDER_VERSION = "4.25.0"  # the release that go.mod's commit of Pulumi's Kubernetes provider is

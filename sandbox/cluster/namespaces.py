@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sandbox.init import PEER, cgroup_roots, supervisord_command
+from sandbox.cluster.init import PEER, cgroup_roots, supervisord_command
 from sandbox.layout import Layout
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 _POLL = 0.02
 _UNSHARE = [
     "unshare",
@@ -74,7 +74,7 @@ def start(layout: Layout) -> Running:
     log = layout.logs / "init.log"
     with log.open("wb") as output:
         unshare = subprocess.Popen(
-            [*_UNSHARE, "--", sys.executable, "-m", "sandbox.init", layout.name],
+            [*_UNSHARE, "--", sys.executable, "-m", "sandbox.cluster.init", layout.name],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox import envoy, images, modules, packages
+from sandbox.build import envoy, go_modules, images, packages
+from sandbox.build.go_modules import Go, GoModule
+from sandbox.build.preflight import STATE_BYTES, Disk, Facts, Feature, Registry
 from sandbox.layout import STATE_ROOT
-from sandbox.modules import Go, GoModule
-from sandbox.preflight import STATE_BYTES, Disk, Facts, Feature, Registry
 
 _MEGABYTE = 10**6
 _ANSWER_SECONDS = 30.0
@@ -52,8 +52,8 @@ def look(cache_root: Path, go: Go | None, to_build: Sequence[GoModule], fetch_en
     root = os.geteuid() == 0
     missing_packages = packages.missing()
     names = tuple(module.name for module in to_build) + (("envoy",) if fetch_envoy else ())
-    needed = modules.needed_go()
-    too_old = go is not None and modules.version_tuple(go.version) < needed
+    needed = go_modules.needed_go()
+    too_old = go is not None and go_modules.version_tuple(go.version) < needed
     return Facts(
         system="Linux",
         architecture=platform.machine(),
@@ -134,12 +134,14 @@ def _silent_registries(
 
 def _ask_go(go: Go) -> str:
     """Fetch the smallest module that is needed anyway, past Go's own cache; empty when that worked."""
-    smallest = min((module.folder for module in modules.MODULES if (module.folder / "go.sum").exists()), key=_sum_size)
+    smallest = min(
+        (module.folder for module in go_modules.MODULES if (module.folder / "go.sum").exists()), key=_sum_size
+    )
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("go.mod", "go.sum"):
             shutil.copyfile(smallest / name, Path(scratch) / name)
         environment = {
-            **modules.environment_for(go, Path(scratch) / "build"),
+            **go_modules.environment_for(go, Path(scratch) / "build"),
             "GOMODCACHE": f"{scratch}/modules",
             "GOFLAGS": "-modcacherw",  # so that it can be removed
         }

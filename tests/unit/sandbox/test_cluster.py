@@ -15,10 +15,10 @@ import yaml
 from cryptography import x509
 
 from canary.commands.sandbox import _print_status
-from sandbox import addons, certificates, daemons, init, lifecycle, supervision
-from sandbox.build import versions
+from sandbox.build.artifacts import versions
+from sandbox.build.go_modules import ISTIO_VERSION
+from sandbox.cluster import addons, certificates, daemons, init, lifecycle, supervision
 from sandbox.layout import MAX_SANDBOXES, Layout, LayoutError, layout
-from sandbox.modules import ISTIO_VERSION
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -19,14 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox import addons, namespaces, pulumi_home
-from sandbox.build import Built, ensure_built, versions
-from sandbox.certificates import ensure_certificates
-from sandbox.daemons import Daemon, daemons
+from sandbox.build.artifacts import Built, ensure_built, versions
+from sandbox.cluster import addons, namespaces, pulumi_home
+from sandbox.cluster.certificates import ensure_certificates
+from sandbox.cluster.daemons import Daemon, daemons
+from sandbox.cluster.pulumi_home import replace_link
+from sandbox.cluster.supervision import DaemonState, Supervisor, write_configuration
 from sandbox.layout import STATE_ROOT, TOOLS, Layout, layout
 from sandbox.progress import Progress
-from sandbox.pulumi_home import replace_link
-from sandbox.supervision import DaemonState, Supervisor, write_configuration
 
 _POLL = 0.1
 _SETTLE_SECONDS = 90

@@ -11,9 +11,9 @@ import os
 import shutil
 from pathlib import Path
 
-from sandbox.build import Built
-from sandbox.cache import default_root
-from sandbox.modules import PROVIDER_VERSION
+from sandbox.build.artifacts import Built
+from sandbox.build.cache import default_root
+from sandbox.build.go_modules import PROVIDER_VERSION
 
 PROVIDER = "pulumi-resource-kubernetes"
 

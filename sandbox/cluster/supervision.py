@@ -17,8 +17,8 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from sandbox.certificates import write_private
-from sandbox.daemons import Daemon
+from sandbox.cluster.certificates import write_private
+from sandbox.cluster.daemons import Daemon
 from sandbox.layout import Layout
 
 

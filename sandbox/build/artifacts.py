@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import charts, envoy, images, machine, modules, oci, packages, preflight
-from sandbox.cache import Cache, default_root
-from sandbox.images import Image
-from sandbox.modules import ISTIO_VERSION, MODULES, PROVIDER_VERSION, Go, GoModule
+from sandbox.build import charts, envoy, go_modules, images, machine, oci, packages, preflight
+from sandbox.build.cache import Cache, default_root
+from sandbox.build.go_modules import ISTIO_VERSION, MODULES, PROVIDER_VERSION, Go, GoModule
+from sandbox.build.images import Image
 from sandbox.progress import Progress
 
 _BOOTSTRAP = "tools/packaging/common/envoy_bootstrap.json"  # in Istio's source
@@ -46,13 +46,13 @@ def ensure_built(report: Progress, cache: Cache | None = None) -> Built:
     missing, and nothing was changed then. Raises commands.BuildError when a build fails; running it again resumes.
     """
     cache = cache or Cache(default_root())
-    go = modules.find_go()
+    go = go_modules.find_go()
     _check(cache, go)
     if missing_packages := packages.missing():
         packages.install(missing_packages, report, cache.log("packages"))
         _check(cache, go)  # with iptables there, the kernel can be asked about it
     assert go is not None  # without Go there is something to build, and the check has refused
-    names = {module.name: modules.entry_name(module, go) for module in MODULES}
+    names = {module.name: go_modules.entry_name(module, go) for module in MODULES}
     names["envoy"] = envoy.entry_name(go.architecture)
     if not all(cache.has(name) for name in names.values()):
         with cache.locked(report):
@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
 
 
 def _check(cache: Cache, go: Go | None) -> None:
-    to_build = [module for module in MODULES if go is None or not cache.has(modules.entry_name(module, go))]
+    to_build = [module for module in MODULES if go is None or not cache.has(go_modules.entry_name(module, go))]
     fetch_envoy = go is None or not cache.has(envoy.entry_name(go.architecture))
     found = preflight.problems(machine.look(cache.root, go, to_build, fetch_envoy))
     if found:
@@ -100,14 +100,14 @@ def _build_missing(cache: Cache, go: Go, names: Mapping[str, str], report: Progr
         log = cache.log(module.name)
         what = f"building {module.name} ({number} of {len(missing)})"
         with report.step(what, log) as step, cache.fill(names[module.name]) as folder:
-            modules.build(module, go, build_cache, folder, log, step)
+            go_modules.build(module, go, build_cache, folder, log, step)
             if module.name == "istio":
                 _take_from_istio_source(module, go, build_cache, folder)
     shutil.rmtree(own_build_cache, ignore_errors=True)
 
 
 def _take_from_istio_source(module: GoModule, go: Go, build_cache: Path, folder: Path) -> None:
-    source = modules.source_folder(module, "istio.io/istio", go, build_cache)
+    source = go_modules.source_folder(module, "istio.io/istio", go, build_cache)
     charts.write(source, ISTIO_VERSION, folder / "charts")
     shutil.copyfile(source / _BOOTSTRAP, folder / Path(_BOOTSTRAP).name)
 

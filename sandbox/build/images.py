@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import oci
-from sandbox.cache import Cache
-from sandbox.commands import BuildError
-from sandbox.modules import ISTIO_VERSION, MODULES
-from sandbox.oci import File, Folder, Link, Recipe
+from sandbox.build import oci
+from sandbox.build.cache import Cache
+from sandbox.build.commands import BuildError
+from sandbox.build.go_modules import ISTIO_VERSION, MODULES
+from sandbox.build.oci import File, Folder, Link, Recipe
 
 DISK_MEGABYTES = 400
 APPS_VERSION = "1.0.0"  # of the services in apps/

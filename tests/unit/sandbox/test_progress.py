@@ -1,0 +1,46 @@
+"""Progress of a long step on a stream that is not a terminal: what runs, for how long, and where its log is."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from sandbox.progress import PlainProgress, duration, progress
+
+
+def test_plain_progress_says_what_how_long_and_where_the_log_is() -> None:
+    stream = io.StringIO()
+    report = progress(stream)
+    assert isinstance(report, PlainProgress), "a stream that is no terminal gets plain lines"
+    with report.step("building etcd", Path("/logs/etcd.log")):
+        pass
+    with pytest.raises(ValueError, match="x"), report.step("building coredns"):
+        raise ValueError("x")
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "building etcd ... (log: /logs/etcd.log)"
+    assert lines[1].startswith("building etcd: done in 0.0 s")
+    assert lines[3].startswith("building coredns: failed after 0.0 s")
+
+
+def test_plain_progress_gives_a_sign_of_life_in_a_long_step() -> None:
+    class Stream(io.StringIO):
+        beaten = os.eventfd(0) if hasattr(os, "eventfd") else -1
+
+        def write(self, text: str) -> int:
+            if "12 of 90 packages" in text:
+                os.eventfd_write(self.beaten, 1)
+            return super().write(text)
+
+    stream = Stream()
+    with PlainProgress(stream, heartbeat_seconds=0.01).step("building etcd") as step:
+        step.detail("12 of 90 packages")
+        os.eventfd_read(stream.beaten)
+    os.close(stream.beaten)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (277.2, "4 min 37 s")])
+def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
