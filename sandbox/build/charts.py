@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox.build.commands import BuildError
 
-HUB = "docker.io/istio"
+HUB = "docker.io/istio"  # the registry of Istio's release images
 _SOURCES = {"base": "base", "istiod": "istio-control/istio-discovery", "gateway": "gateway"}
 
 

@@ -16,12 +16,15 @@ from pathlib import Path
 
 from sandbox.build import oci
 from sandbox.build.cache import Cache
+from sandbox.build.charts import HUB
 from sandbox.build.commands import BuildError
 from sandbox.build.go_modules import ISTIO_VERSION, MODULES
 from sandbox.build.oci import File, Folder, Link, Recipe
+from sandbox.build.packages import TOOL_PATH
 
 DISK_MEGABYTES = 400
 APPS_VERSION = "1.0.0"  # of the services in apps/
+PAUSE_IMAGE = "docker.io/local/pause:1"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _USERS = b"root:x:0:0:root:/root:/sbin/nologin\nistio-proxy:x:1337:1337:istio-proxy:/:/sbin/nologin\n"
 _AUTHORITIES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
@@ -45,22 +48,24 @@ class Image:
 
 def recipes(binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe, ...]:
     """Every image of the sandbox. `bootstrap` is the template of Envoy's configuration that Istio's source holds."""
-    version = {module.name: module.version for module in MODULES if module.name in ("coredns", "http-echo")}
+    http_echo = f"docker.io/hashicorp/http-echo:{_version('http-echo').removeprefix('v')}"
     return (
-        _one_program("docker.io/local/pause:1", architecture, binary("pause"), user="65535:65535"),
-        _one_program(
-            f"registry.k8s.io/coredns/coredns:{version['coredns']}", architecture, binary("coredns"), user="65532:65532"
-        ),
-        _one_program(
-            f"docker.io/hashicorp/http-echo:{version['http-echo'].removeprefix('v')}",
-            architecture,
-            binary("http-echo"),
-            user="65532:65532",
-        ),
+        _one_program(PAUSE_IMAGE, architecture, binary("pause"), user="65535:65535"),
+        _one_program(coredns_image(), architecture, binary("coredns"), user="65532:65532"),
+        _one_program(http_echo, architecture, binary("http-echo"), user="65532:65532"),
         _one_program(f"docker.io/istio-canary/echo:{APPS_VERSION}", architecture, binary("echo"), user="65532:65532"),
         _pilot(binary, architecture),
         _proxy(binary, architecture, bootstrap),
     )
+
+
+def coredns_image() -> str:
+    """The reference of the CoreDNS image, with the version that go.mod requires."""
+    return f"registry.k8s.io/coredns/coredns:{_version('coredns')}"
+
+
+def _version(name: str) -> str:
+    return next(module.version for module in MODULES if module.name == name)
 
 
 def _one_program(reference: str, architecture: str, program: Path, user: str) -> Recipe:
@@ -77,7 +82,7 @@ def _one_program(reference: str, architecture: str, program: Path, user: str) ->
 
 def _pilot(binary: Binary, architecture: str) -> Recipe:
     return Recipe(
-        reference=f"docker.io/istio/pilot:{ISTIO_VERSION}",
+        reference=f"{HUB}/pilot:{ISTIO_VERSION}",
         architecture=architecture,
         contents=[
             File("/usr/local/bin/pilot-discovery", binary("pilot-discovery"), 0o755),
@@ -95,7 +100,7 @@ def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
     envoy = binary("envoy")
     iptables = _iptables_program()
     return Recipe(
-        reference=f"docker.io/istio/proxyv2:{ISTIO_VERSION}",
+        reference=f"{HUB}/proxyv2:{ISTIO_VERSION}",
         architecture=architecture,
         contents=[
             File("/usr/local/bin/pilot-agent", binary("pilot-agent"), 0o755),
@@ -127,7 +132,7 @@ def _certificates() -> Iterable[File]:
 
 def _iptables_program() -> Path:
     """The program behind this machine's iptables command, whose kind of tables (nf_tables or older) its kernel has."""
-    command = shutil.which("iptables", path=_PATH)
+    command = shutil.which("iptables", path=TOOL_PATH)
     program = Path(command).resolve() if command else None
     if program is None or re.fullmatch(r"xtables-(nft|legacy)-multi", program.name) is None:
         raise BuildError(

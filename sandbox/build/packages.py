@@ -12,7 +12,8 @@ from pathlib import Path
 from sandbox.build.commands import run_logged
 from sandbox.progress import Progress
 
-_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # a person's PATH may lack the sbin ones
+TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # a user's PATH may lack the sbin folders
+CNI_PLUGINS = Path("/usr/lib/cni")  # where containernetworking-plugins installs them
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,16 @@ class Package:
     def is_there(self) -> bool:
         """Whether all that is needed of it is there, whichever way it came onto the machine."""
         return all(
-            Path(need).exists() if need.startswith("/") else shutil.which(need, path=_FOLDERS) for need in self.needs
+            Path(need).exists() if need.startswith("/") else shutil.which(need, path=TOOL_PATH) for need in self.needs
         )
 
 
 PACKAGES = (
     Package("runc", ("runc",)),
-    Package("containernetworking-plugins", ("/usr/lib/cni/bridge", "/usr/lib/cni/host-local", "/usr/lib/cni/portmap")),
+    Package(
+        "containernetworking-plugins",
+        tuple(str(CNI_PLUGINS / plugin) for plugin in ("bridge", "host-local", "portmap")),
+    ),
     Package("iptables", ("iptables", "iptables-save", "iptables-restore")),
     Package("conntrack", ("conntrack",)),
     Package("iproute2", ("ip",)),
@@ -52,7 +56,7 @@ def install_command(names: tuple[str, ...]) -> list[str]:
 
 def install(names: tuple[str, ...], report: Progress, log: Path) -> None:
     """Install packages; raises BuildError with what apt-get said."""
-    environment = {"PATH": _FOLDERS, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **_proxies()}
+    environment = {"PATH": TOOL_PATH, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **_proxies()}
     with report.step(f"installing the Debian packages {', '.join(names)}", log):
         run_logged(["apt-get", "update"], log, environment=environment)
         run_logged(install_command(names), log, environment=environment)

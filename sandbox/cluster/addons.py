@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.build.images import coredns_image
 from sandbox.layout import Layout
 
-COREDNS_IMAGE = "registry.k8s.io/coredns/coredns:v1.14.5"
 _LABELS = {"k8s-app": "kube-dns", "app.kubernetes.io/managed-by": "istio-canary-sandbox"}
 
 _COREFILE = """\
@@ -98,7 +98,7 @@ def _coredns_service(layout: Layout) -> dict[str, Any]:
 def _coredns_deployment() -> dict[str, Any]:
     container = {
         "name": "coredns",
-        "image": COREDNS_IMAGE,
+        "image": coredns_image(),
         "imagePullPolicy": "IfNotPresent",
         "args": ["-conf", "/etc/coredns/Corefile"],
         "ports": [

@@ -7,18 +7,15 @@ KubeletConfiguration v1beta1 and KubeProxyConfiguration v1alpha1, and containerd
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from sandbox.build.images import PAUSE_IMAGE, Binary
+from sandbox.build.packages import CNI_PLUGINS
 from sandbox.layout import Layout
-
-Binary = Callable[[str], Path]
-
-CNI_PLUGINS = Path("/usr/lib/cni")  # Debian's containernetworking-plugins
-PAUSE_IMAGE = "docker.io/local/pause:1"
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,3 @@ class Supervisor:
         except xmlrpc.client.Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise
-
-    def restart(self, name: str) -> None:
-        self._rpc.stopProcess(name, True)
-        self._rpc.startProcess(name, False)

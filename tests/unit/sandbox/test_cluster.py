@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import re
 import stat
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import yaml
 from cryptography import x509
 
 from canary.commands.sandbox import _print_status
+from sandbox.build import images
 from sandbox.build.artifacts import versions
 from sandbox.build.go_modules import ISTIO_VERSION
 from sandbox.cluster import addons, certificates, daemons, init, lifecycle, supervision
@@ -178,3 +180,13 @@ def test_the_status_says_which_versions_the_sandbox_runs(capsys: pytest.CaptureF
     assert found.as_dict()["versions"] == versions()
     _print_status(replace(found, state="down"))
     assert f"istio {ISTIO_VERSION}, envoy " in capsys.readouterr().out
+
+
+def test_the_images_that_the_cluster_starts_by_itself_are_built(here: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_iptables_program", lambda: Path("/usr/sbin/xtables-nft-multi"))
+    monkeypatch.setattr(images, "_libraries", lambda programs: [])
+    built = {recipe.reference for recipe in images.recipes(binary, "amd64", Path("/envoy_bootstrap.json"))}
+    containerd = next(d for d in daemons.daemons(here, binary) if d.name == "containerd")
+    (pause,) = re.findall(r'sandbox = "(.+)"', containerd.files[here.config / "containerd.toml"])
+    deployment = next(item for item in addons.manifests(here)["items"] if item["kind"] == "Deployment")
+    assert {pause, deployment["spec"]["template"]["spec"]["containers"][0]["image"]} <= built, "nothing can be pulled"
