@@ -1,5 +1,5 @@
-# Everything a person or CI starts. Each target sets up what it needs; nothing is installed outside .venv but Debian
-# packages that the sandbox asks for (it says which).
+# The entry points for people and CI. Each target sets up what it needs. Nothing is installed outside .venv, except the
+# Debian packages that the sandbox needs (it names them).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
@@ -19,7 +19,7 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml | $(VENV)/.
 	@echo "ready: $(BIN)/canary"
 
 $(VENV)/.python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) was found; name another: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version); fix: make setup PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/uv uv==0.13.8
 	@touch $@
@@ -46,9 +46,9 @@ e2e: setup
 benchmark: setup
 	$(BIN)/python -m benchmarks
 
-lock: $(VENV)/.python ## write requirements*.txt anew from pyproject.toml
+lock: $(VENV)/.python ## update requirements*.txt from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --output-file requirements.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev --constraints requirements.txt --output-file requirements-dev.txt
 
-clean: ## what `setup` made; `canary sandbox down --delete` takes away the cluster
+clean: ## remove what `setup` created; `canary sandbox down --delete` removes the cluster
 	rm -rf $(VENV) *.egg-info

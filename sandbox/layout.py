@@ -1,7 +1,7 @@
 """Where a sandbox keeps its files and which addresses it has.
 
-Several sandboxes may run beside each other on one machine (the end-to-end tests have their own): each has a name,
-and an index from which its addresses follow, so that no two overlap.
+Several sandboxes can run on one machine (the end-to-end tests use their own). Each has a name and an index; its
+addresses are derived from the index, so no two sandboxes overlap.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
 class LayoutError(ValueError):
-    """A sandbox cannot be laid out: its name is no DNS label, or there are too many of them."""
+    """The sandbox's name is not valid, or all indexes are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +32,17 @@ class Layout:
 
     @property
     def context(self) -> str:
-        """The context's and the cluster's name in the kubeconfig."""
+        """The name of context and cluster in the kubeconfig."""
         return f"istio-canary-{self.name}"
 
     @property
     def node(self) -> str:
-        """The name of the one node, and the host name inside the sandbox."""
+        """The name of the node, and the host name inside the sandbox."""
         return self.context
 
     @property
     def node_ip(self) -> str:
-        """The bridge's address: node, API server and gateway are reached at it."""
+        """The bridge's address, at which node, API server and gateway are reached."""
         return f"10.244.{self.index}.1"
 
     @property
@@ -63,7 +63,7 @@ class Layout:
 
     @property
     def host_link_ip(self) -> str:
-        """The host's end of the veth pair that joins it to the sandbox."""
+        """The host's end of the veth pair that connects it to the sandbox."""
         return f"10.245.{self.index}.1"
 
     @property
@@ -77,7 +77,7 @@ class Layout:
 
     @property
     def cgroup(self) -> str:
-        """The cgroup below which every pod lives, in each hierarchy."""
+        """The parent cgroup of all pods, in each hierarchy."""
         return self.context
 
     @property
@@ -132,18 +132,21 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """Sockets and the record of the running namespaces; worthless once the sandbox is down."""
+        """Sockets and process IDs of the running sandbox; not needed once it is down."""
         return self.root / "run"
 
 
 def layout(name: str = DEFAULT_NAME, state_root: Path = STATE_ROOT) -> Layout:
-    """The layout of the sandbox `name`, its index kept in its state folder, allotted at the first call.
+    """The layout of the sandbox `name`, with the index from its state folder, or a free one for a new sandbox.
 
-    Raises LayoutError for a name that is no DNS label and where every index is taken.
+    Raises LayoutError when the name is not valid or all indexes are taken.
     """
     if not _NAME.fullmatch(name) or name == TOOLS.name:
         raise LayoutError(
-            f"{name!r} cannot name a sandbox: use at most 32 lower-case letters, digits and '-', starting with a letter"
+            f"--name or ISTIO_CANARY_SANDBOX: {name!r} is not a valid sandbox name\n"
+            "    allowed: 1 to 32 lower-case letters, digits and '-', starting with a letter and not ending in '-';"
+            f" not {TOOLS.name!r}\n"
+            "    fix:     choose another name"
         )
     root = state_root / name
     index_file = root / "index"
@@ -158,6 +161,8 @@ def _free_index(state_root: Path) -> int:
     free = [index for index in range(MAX_SANDBOXES) if index not in taken]
     if not free:
         raise LayoutError(
-            f"{MAX_SANDBOXES} sandboxes exist under {state_root}; remove one: canary sandbox down --delete --name NAME"
+            f"there are {MAX_SANDBOXES} sandboxes in {state_root}\n"
+            f"    allowed: at most {MAX_SANDBOXES}\n"
+            "    fix:     delete one: canary sandbox down --delete --name NAME"
         )
     return free[0]

@@ -1,7 +1,6 @@
-"""What a person sees while something takes long: what is going on, for how long, and where its log is.
+"""Progress of long steps on standard error: what runs, for how long, and where its log is.
 
-`progress()` gives the one for the stream at hand: moving lines on a terminal, plain lines elsewhere. All goes to
-standard error, so that a command's own output stays clean.
+`progress()` chooses the display: live lines on a terminal, plain lines elsewhere.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ HEARTBEAT_SECONDS = 30.0
 
 
 class BuildStep(Protocol):
-    """A step that is under way."""
+    """A running step."""
 
     def detail(self, text: str) -> None:
-        """Say what the step is at; each call replaces the text of the one before."""
+        """Show what the step is doing; each call replaces the previous text."""
 
 
 class Progress(Protocol):
-    """Where steps and messages are shown. Steps may overlap, in one thread or in several."""
+    """A display of steps and messages. Steps may overlap, in one thread or in several."""
 
     def say(self, message: str) -> None:
-        """Show a line that stays."""
+        """Print a line that stays on the screen."""
 
     def step(self, what: str, log: Path | None = None) -> AbstractContextManager[BuildStep]:
-        """Show that `what` goes on until the block ends, then how long it took; `log` is where its output goes."""
+        """Show `what` as running until the block ends, then how long it took; `log` is the file with its output."""
 
 
 def progress(stream: TextIO | None = None) -> Progress:
-    """The progress display that suits `stream` (standard error unless told)."""
+    """The progress display for `stream` (default: standard error)."""
     stream = sys.stderr if stream is None else stream
     if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from rich.console import Console
@@ -51,7 +50,7 @@ def progress(stream: TextIO | None = None) -> Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `0.4 s`, `12 s`, `4 min 37 s`."""
+    """Format seconds: `0.4 s`, `12 s`, `4 min 37 s`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -59,7 +58,7 @@ def duration(seconds: float) -> str:
 
 
 class PlainProgress:
-    """Lines for a log: the start and the end of each step, and a sign of life in between."""
+    """Plain lines: the start and the end of each step, and a heartbeat in between."""
 
     def __init__(self, stream: TextIO, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._stream = stream
@@ -101,13 +100,13 @@ class _PlainStep:
 
 
 class TerminalProgress:
-    """A moving line for each step under way, and one that stays when it has ended."""
+    """A live line for each running step, replaced by a permanent one when the step ends."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._lock = threading.Lock()
         self._bars: RichBars | None = None
-        self._under_way = 0
+        self._running = 0
 
     def say(self, message: str) -> None:
         self._console.print(message, markup=False)
@@ -133,7 +132,7 @@ class TerminalProgress:
         from rich import progress as rich
 
         with self._lock:
-            self._under_way += 1
+            self._running += 1
             if self._bars is None:
                 self._bars = rich.Progress(
                     rich.SpinnerColumn(),
@@ -149,8 +148,8 @@ class TerminalProgress:
 
     def _end(self) -> None:
         with self._lock:
-            self._under_way -= 1
-            if self._under_way == 0 and self._bars is not None:
+            self._running -= 1
+            if self._running == 0 and self._bars is not None:
                 self._bars.stop()
                 self._bars = None
 

@@ -17,15 +17,13 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Name = Annotated[
-    str, typer.Option("--name", envvar="ISTIO_CANARY_SANDBOX", help="which sandbox, where there are several")
-]
+Name = Annotated[str, typer.Option("--name", envvar="ISTIO_CANARY_SANDBOX", help="name of the sandbox")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")]
 
 
 @contextmanager
-def _mistakes_said(as_json: bool) -> Iterator[None]:
-    """What can go wrong with a machine becomes one message and an exit code."""
+def _errors_reported(as_json: bool) -> Iterator[None]:
+    """Report an error of the sandbox as one message, and exit with its code."""
     from sandbox.build.commands import BuildError
     from sandbox.build.preflight import PreflightError
     from sandbox.cluster.lifecycle import SandboxError
@@ -52,8 +50,8 @@ def _mistakes_said(as_json: bool) -> Iterator[None]:
 
 @app.command()
 def up(name: Name = "sandbox", as_json: Json = False) -> None:
-    """Build what is missing, start what does not run, and wait until the cluster is ready. Repeatable."""
-    with _mistakes_said(as_json):
+    """Build what is missing, start what does not run, and wait until the cluster is ready. Safe to repeat."""
+    with _errors_reported(as_json):
         from sandbox.cluster import lifecycle
         from sandbox.progress import progress
 
@@ -62,7 +60,7 @@ def up(name: Name = "sandbox", as_json: Json = False) -> None:
             typer.echo(json.dumps(lifecycle.status(name).as_dict()))
             return
         typer.echo(f"sandbox {name} is up: context {here.context}, kubeconfig {here.kubeconfig}")
-        typer.echo(f"its gateway, once a stack put one there: {here.gateway_url}")
+        typer.echo(f"gateway, once a stack has deployed one: {here.gateway_url}")
 
 
 @app.command()
@@ -71,8 +69,8 @@ def down(
     delete: Annotated[bool, typer.Option("--delete", help="also delete the cluster's data and keys")] = False,
     as_json: Json = False,
 ) -> None:
-    """Stop the sandbox: no process, mount, interface, iptables chain or cgroup stays. The next `up` resumes it."""
-    with _mistakes_said(as_json):
+    """Stop the sandbox: no process, mount, interface, iptables chain or cgroup is left. The next `up` resumes it."""
+    with _errors_reported(as_json):
         from sandbox.cluster import lifecycle
         from sandbox.progress import progress
 
@@ -85,8 +83,8 @@ def down(
 
 @app.command()
 def status(name: Name = "sandbox", as_json: Json = False) -> None:
-    """What runs, in which versions, and where its logs are. Exit code 0 when the sandbox is up, 1 otherwise."""
-    with _mistakes_said(as_json):
+    """Show what runs, in which versions, and where its logs are. Exit code 0 when the sandbox is up, 1 otherwise."""
+    with _errors_reported(as_json):
         from sandbox.cluster import lifecycle
 
         found = lifecycle.status(name)
@@ -99,17 +97,17 @@ def status(name: Name = "sandbox", as_json: Json = False) -> None:
 
 @app.command()
 def logs(
-    daemon: Annotated[str | None, typer.Argument(help="etcd, kube-apiserver, kubelet, …; none: list them")] = None,
+    daemon: Annotated[str | None, typer.Argument(help="etcd, kube-apiserver, kubelet, …; omit to list all")] = None,
     name: Name = "sandbox",
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="how many of the last lines")] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with what comes")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="number of lines from the end")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="keep printing new lines")] = False,
 ) -> None:
     """Print the end of a daemon's log."""
     import subprocess
 
     from sandbox.layout import layout
 
-    with _mistakes_said(False):
+    with _errors_reported(False):
         folder = layout(name).logs
     known = sorted(file.stem for file in folder.glob("*.log"))
     if daemon is None:
@@ -118,7 +116,7 @@ def logs(
         return
     if daemon not in known:
         typer.secho(
-            f"error: sandbox {name} has no log of {daemon!r}; there are: {', '.join(known) or 'none'}",
+            f"error: sandbox {name} has no log of {daemon!r}\n    allowed: {', '.join(known) or 'none yet'}",
             err=True,
             fg="red",
         )
@@ -137,11 +135,11 @@ def kubeconfig(name: Name = "sandbox") -> None:
     """Print the path of the kubeconfig: export KUBECONFIG=$(canary sandbox kubeconfig)."""
     from sandbox.layout import layout
 
-    with _mistakes_said(False):
+    with _errors_reported(False):
         path = layout(name).kubeconfig
     if not path.exists():
         typer.secho(
-            f"error: sandbox {name} has no kubeconfig yet; start it: canary sandbox up --name {name}",
+            f"error: sandbox {name} has no kubeconfig yet\n    fix: start it: canary sandbox up --name {name}",
             err=True,
             fg="red",
         )
@@ -159,7 +157,7 @@ def _print_status(found: object) -> None:
     console = Console()
     console.print(f"sandbox [bold]{found.name}[/bold] is [bold]{found.state}[/bold]")
     if found.daemons:
-        table = Table("daemon", "state", "process", "for", box=None, pad_edge=False)
+        table = Table("daemon", "state", "PID", "uptime", box=None, pad_edge=False)
         for daemon in found.daemons:
             table.add_row(daemon.name, daemon.state, str(daemon.pid or "-"), f"{daemon.uptime_seconds} s")
         console.print(table)

@@ -1,12 +1,12 @@
 """Everything that the sandbox runs, built from public sources or taken from the cache.
 
-What is built lies in the cache folder (see `cache`): programs in bin/, images in images/, each build's log in log/.
-Each entry is named after all that goes into it, so a second clone of the project builds nothing, and a changed go.mod
-builds that module alone. Old entries are kept, for other clones use them: to clean up, delete the cache folder.
+The cache folder (see `cache`) holds programs in bin/, images in images/ and build logs in log/. Each entry is named
+after a hash of its inputs: a second clone of the project builds nothing, and a changed go.mod rebuilds that module
+only. Old entries are kept because other clones may use them; to clean up, delete the cache folder.
 
-Go compiles into a build cache of its own beside it (go-build/), which is dropped when all is built: it is several times
-as large as what comes out. It is kept when a build fails or is killed, so that the next one resumes. A GOCACHE in the
-environment is used in its place, and kept. Go's sources go to Go's own module cache (`go clean -modcache` empties it).
+Go's build cache is go-build/ in the cache folder. It is several times as large as the programs, and is deleted after a
+successful build; after a failed or killed one it is kept, so that the next build resumes. A GOCACHE in the environment
+is used instead, and never deleted. Sources go to Go's module cache (`go clean -modcache` empties it).
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ _BOOTSTRAP = "tools/packaging/common/envoy_bootstrap.json"  # in Istio's source
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What the sandbox runs, complete."""
+    """The programs, images and charts that the sandbox runs."""
 
     programs: Mapping[str, Path]
     images: tuple[Image, ...]
     charts: Path  # Istio's charts: folders base, istiod and gateway
 
     def binary(self, name: str) -> Path:
-        """The program `name`, such as kube-apiserver; KeyError for one that is not built here."""
+        """The path of the program `name`, such as kube-apiserver; KeyError for an unknown one."""
         return self.programs[name]
 
 
 def ensure_built(report: Progress, cache: Cache | None = None) -> Built:
-    """Build what the cache does not hold yet, and return all of it.
+    """Build what the cache does not hold, and return all of it.
 
-    First the machine is checked for all that the sandbox needs, now and later: preflight.PreflightError names what is
-    missing, and nothing was changed then. Raises commands.BuildError when a build fails; running it again resumes.
+    Checks first that the machine has everything the sandbox needs, to build and to run; raises
+    preflight.PreflightError otherwise. Raises commands.BuildError when a build fails; the next call resumes.
     """
     cache = cache or Cache(default_root())
     go = go_modules.find_go()
     _check(cache, go)
     if missing_packages := packages.missing():
         packages.install(missing_packages, report, cache.log("packages"))
-        _check(cache, go)  # with iptables there, the kernel can be asked about it
-    assert go is not None  # without Go there is something to build, and the check has refused
+        _check(cache, go)  # only now can the kernel's iptables features be tried
+    assert go is not None  # without Go every module is to be built, and _check has raised
     names = {module.name: go_modules.entry_name(module, go) for module in MODULES}
     names["envoy"] = envoy.entry_name(go.architecture)
     if not all(cache.has(name) for name in names.values()):
@@ -68,7 +68,7 @@ def ensure_built(report: Progress, cache: Cache | None = None) -> Built:
 
 
 def versions() -> dict[str, str]:
-    """The releases that are built here, of what a stack meets in the sandbox."""
+    """The versions of Kubernetes, Istio, Envoy and Pulumi that are built, by name."""
     of_modules = {module.name: module.version.removeprefix("v") for module in MODULES if module.main}
     return {
         "kubernetes": of_modules["kubernetes"],
@@ -88,7 +88,7 @@ def _check(cache: Cache, go: Go | None) -> None:
 
 
 def _build_missing(cache: Cache, go: Go, names: Mapping[str, str], report: Progress) -> None:
-    """Build what is missing, one module after the other: two at once would only fight for processors and memory."""
+    """Build what is missing, one module at a time: two would compete for processors and memory."""
     own_build_cache = cache.root / "go-build"
     build_cache = Path(os.environ.get("GOCACHE") or own_build_cache)
     missing = [module for module in MODULES if not cache.has(names[module.name])]

@@ -1,8 +1,8 @@
-"""The cache of what was built: outside the checkout, so that a second clone builds nothing.
+"""The build cache. It is outside the checkout, so that a second clone builds nothing.
 
-Every entry is named after what went into it, is written beside its place and moved there as a whole: an entry that
-exists is complete, whoever was killed and whenever the power went. Entries are never changed and never removed by
-themselves; the cache folder may be deleted at any time while no sandbox runs, and is then built again.
+Every entry is named after a hash of its inputs, written to a scratch folder and then renamed: an entry that exists is
+complete, even after a kill or a power failure. Entries are never changed or removed. The cache folder may be deleted
+while no sandbox runs; it is then rebuilt.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Cache:
     root: Path
 
     def entry(self, name: str) -> Path:
-        """Where the entry `name` (`bin/etcd-1f2e…`) is once it is there."""
+        """The path of the entry `name` (`bin/etcd-1f2e…`), whether or not it exists."""
         return self.root / name
 
     def has(self, name: str) -> bool:
         return self.entry(name).exists()
 
     def log(self, name: str) -> Path:
-        """An empty log file for building `name`."""
+        """Create an empty log file for the build of `name`."""
         log = self.root / "log" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
@@ -48,9 +48,9 @@ class Cache:
 
     @contextmanager
     def fill(self, name: str) -> Iterator[Path]:
-        """A path for a file or a folder, which becomes the entry `name` when the block ends without error.
+        """Yield a path for a file or folder that becomes the entry `name` when the block ends without an error.
 
-        Only within `locked`.
+        To be used within `locked`.
         """
         target = self.entry(name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -65,10 +65,10 @@ class Cache:
 
     @contextmanager
     def locked(self, report: Progress) -> Iterator[None]:
-        """Keep every other build out; wait for one that is under way, saying whose it is.
+        """Exclude other builds; wait for a running one, and show which process it is.
 
-        The kernel takes the lock back when its holder ends, however it ends, so what lies in the scratch folder then is
-        nobody's and is removed.
+        The kernel releases the lock whenever its holder exits, so anything in the scratch folder is abandoned by then,
+        and is removed.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "lock").open("a+", encoding="utf-8") as lock:
@@ -79,7 +79,7 @@ class Cache:
                 with report.step(f"waiting for the build of {lock.read().strip() or 'another command'}"):
                     fcntl.flock(lock, fcntl.LOCK_EX)
             lock.truncate(0)
-            lock.write(f"process {os.getpid()}, begun at {time.strftime('%H:%M:%S')}, in {Path.cwd()}\n")
+            lock.write(f"process {os.getpid()}, started at {time.strftime('%H:%M:%S')} in {Path.cwd()}\n")
             lock.flush()
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch.mkdir()
@@ -91,7 +91,7 @@ class Cache:
 
 
 def _flush(path: Path) -> None:
-    """Bring a file, or all below a folder, to the disk: a rename may reach it before the content does."""
+    """Flush a file, or everything below a folder, to disk: the rename could otherwise get there before the content."""
     if path.is_dir():
         for child in path.iterdir():
             _flush(child)

@@ -1,8 +1,7 @@
-"""Istio's Helm charts, taken from the source of the Istio that istiod is built from.
+"""Istio's Helm charts, taken from the source that istiod is built from.
 
-The source holds them as they are before a release: with the version 1.0.0 and the images of a developers' registry. A
-release writes its own into them, and so does `write`; the names base, istiod and gateway are those of the official
-chart repository.
+In the source they have the version 1.0.0 and images of a development registry. `write` replaces both, as Istio's
+release does. The names base, istiod and gateway are those of the official chart repository.
 """
 
 from __future__ import annotations
@@ -17,10 +16,13 @@ _SOURCES = {"base": "base", "istiod": "istio-control/istio-discovery", "gateway"
 
 
 def write(istio_source: Path, version: str, folder: Path) -> None:
-    """Write the charts of release `version` into the new folder `folder`, one folder a chart."""
+    """Write the charts of release `version` into the new folder `folder`, one folder per chart.
+
+    Raises BuildError when a chart in the source does not look as expected.
+    """
     for name, source in _SOURCES.items():
         chart = folder / name
-        # Only the contents are copied: Go's module cache is read-only.
+        # Without the modes: Go's module cache is read-only.
         shutil.copytree(istio_source / "manifests" / "charts" / source, chart, copy_function=shutil.copyfile)
         for path in (chart, *chart.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
@@ -41,6 +43,9 @@ def _replace(file: Path, replacements: dict[str, str]) -> None:
     text = file.read_text(encoding="utf-8")
     for old, new in replacements.items():
         if text.count(old) != 1:
-            raise BuildError(f"{file.parent.name}/{file.name} of Istio's source has no single line {old.strip()!r}")
+            raise BuildError(
+                f"the chart file {file.parent.name}/{file.name} in Istio's source has the line {old.strip()!r}"
+                f" {text.count(old)} times, not once\n    fix: adapt sandbox/build/charts.py to this version of Istio"
+            )
         text = text.replace(old, new)
     file.write_text(text, encoding="utf-8")

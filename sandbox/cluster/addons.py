@@ -1,7 +1,7 @@
-"""What `up` puts into every cluster: its DNS, and the API server's way to the kubelet.
+"""What `up` applies to every cluster: DNS, and the API server's access to the kubelet.
 
-CoreDNS runs as a Deployment behind the Service kube-dns, as Kubernetes' page "Customizing DNS Service" describes.
-It has no upstream: a name outside of the cluster is answered at once with NXDOMAIN.
+CoreDNS runs as a Deployment behind the Service kube-dns, as in Kubernetes' page "Customizing DNS Service". It has no
+upstream: a name outside the cluster is answered with NXDOMAIN at once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _binding(name: str, role: str, subjects: list[dict[str, str]]) -> dict[str, 
 
 
 def _kubelet_access() -> list[dict[str, Any]]:
-    """The API server may ask the kubelet for logs and exec (kubectl logs, kubectl exec)."""
+    """Allow the API server to use the kubelet's logs and exec endpoints (kubectl logs, kubectl exec)."""
     subject = {"kind": "User", "name": "kube-apiserver-kubelet-client"}
     return [_binding("istio-canary-sandbox:apiserver-kubelet", "system:kubelet-api-admin", [subject])]
 

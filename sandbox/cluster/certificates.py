@@ -1,7 +1,7 @@
 """The sandbox's certificate authorities, certificates and kubeconfigs.
 
-Follows Kubernetes' page "PKI certificates and requirements": one authority for the cluster, one for etcd, one key pair
-for service accounts; every client has a certificate of its own, so that RBAC and the Node authorizer tell them apart.
+Follows Kubernetes' page "PKI certificates and requirements": one CA for the cluster, one for etcd, one key pair for
+service accounts. Each client has its own certificate, so that RBAC and the Node authorizer can tell them apart.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Authority:
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """One certificate to issue: whose it is, and where it may be used."""
+    """A certificate to issue: its subject, its alternative names, and whether a server uses it."""
 
     file: str
     common_name: str
@@ -44,7 +44,7 @@ class _Request:
 
 
 def write_private(path: Path, content: bytes | str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically, readable by its owner only."""
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(path.name + ".new")
@@ -56,7 +56,7 @@ def write_private(path: Path, content: bytes | str) -> None:
 
 
 def ensure_certificates(layout: Layout) -> None:
-    """Issue what is missing or close to its end below `layout.pki`, and write the kubeconfigs of all clients."""
+    """Issue the certificates in `layout.pki` that are missing or expire soon, and write all clients' kubeconfigs."""
     cluster = _authority(layout.pki / "ca", "istio-canary sandbox")
     etcd = _authority(layout.pki / "etcd-ca", "istio-canary sandbox etcd")
     for request in _cluster_requests(layout):
@@ -159,7 +159,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurve
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))  # clocks differ a little
+        .not_valid_before(now - datetime.timedelta(minutes=5))  # allows for clock skew
         .not_valid_after(now + _LIFETIME)
     )
 
@@ -195,7 +195,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """As "EC PRIVATE KEY": the API server reads a service account's public key from that form alone."""
+    """As "EC PRIVATE KEY", the only form in which the API server finds the service accounts' public key."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -204,7 +204,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write_kubeconfig(layout: Layout, client: str, path: Path) -> None:
-    """Certificates and key by content, so that the file can be copied to where it is used."""
+    """With certificates and key embedded, so that the file can be copied."""
 
     def embedded(file: str) -> str:
         return b64encode((layout.pki / file).read_bytes()).decode()

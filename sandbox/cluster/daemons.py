@@ -1,6 +1,6 @@
 """The daemons of the sandbox: their command lines and configuration files.
 
-One function a daemon; each returns what supervisord starts. Files follow Kubernetes' reference pages for
+One function per daemon, which returns what supervisord starts. The files follow Kubernetes' reference pages for
 KubeletConfiguration v1beta1 and KubeProxyConfiguration v1alpha1, and containerd's configuration version 3.
 """
 
@@ -29,7 +29,7 @@ class Daemon:
 
 
 def daemons(layout: Layout, binary: Binary) -> list[Daemon]:
-    """All daemons of a sandbox, in the order in which they are started."""
+    """All daemons of a sandbox, in start order."""
     return [
         _etcd(layout, binary),
         _containerd(layout, binary),
@@ -160,7 +160,7 @@ state = "/run/containerd"
                 "hairpinMode": True,
                 "ipam": {
                     "type": "host-local",
-                    "dataDir": "/run/cni",  # in the sandbox's own /run: no lease outlives its pods
+                    "dataDir": "/run/cni",  # on the sandbox's tmpfs: leases end with its pods
                     "ranges": [[{"subnet": layout.pod_cidr}]],
                     "routes": [{"dst": "0.0.0.0/0"}],
                 },
@@ -204,10 +204,10 @@ def _kubelet(layout: Layout, binary: Binary) -> Daemon:
         "cgroupRoot": f"/{layout.cgroup}",
         "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],
-        "failCgroupV1": False,  # machines with the older hierarchy are welcome
+        "failCgroupV1": False,  # the sandbox supports cgroup v1
         "failSwapOn": False,
-        "featureGates": {"KubeletInUserNamespace": True},  # /dev/kmsg and some sysctls are not the sandbox's
-        "imageGCHighThresholdPercent": 100,  # an image that is collected could not be pulled again
+        "featureGates": {"KubeletInUserNamespace": True},  # /dev/kmsg and some sysctls are not writable here
+        "imageGCHighThresholdPercent": 100,  # a collected image could not be pulled again
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "syncFrequency": "10s",
         "maxPods": 200,
@@ -239,7 +239,7 @@ def _kube_proxy(layout: Layout, binary: Binary) -> Daemon:
         "clientConnection": {"kubeconfig": f"{layout.config}/kube-proxy.kubeconfig"},
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
-        # The connection table's size belongs to the machine and cannot be set from a network namespace.
+        # The size of the conntrack table is host-wide and cannot be set from a network namespace.
         "conntrack": {
             "maxPerCore": 0,
             "min": 0,

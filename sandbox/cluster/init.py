@@ -19,10 +19,10 @@ PEER = "eth0"  # the sandbox's end of the veth pair
 
 
 def main() -> None:
-    """Prepare the namespaces and replace this process by supervisord."""
+    """Set up the namespaces, then replace this process with supervisord."""
     here = layout(sys.argv[1])
     if sys.stdin.readline().strip() != "joined":
-        sys.exit("the command that was starting this sandbox went away")
+        sys.exit("the command that started this sandbox exited before the network was connected")
     _mounts(here)
     _network(here)
     socket.sethostname(here.node)
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def supervisord_command(layout: Layout) -> list[str]:
-    """The command line of the sandbox's supervisord, by which a running one is recognised."""
+    """The command line of the sandbox's supervisord. `namespaces.find` looks for it."""
     return [
         sys.executable,
         "-m",
@@ -47,12 +47,12 @@ def _run(*command: str) -> None:
 
 
 def _mounts(layout: Layout) -> None:
-    _run("mount", "--make-rshared", "/")  # among the sandbox's own mount namespaces: the host's is left since unshare
+    _run("mount", "--make-rshared", "/")  # inside the sandbox only: unshare made the host's mounts private
     _run("mount", "-t", "proc", "proc", "/proc")
     _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     for folder in ("/run/lock", "/run/netns", "/run/cni"):
         Path(folder).mkdir(exist_ok=True)
-    # Daemons write to these whatever their configuration says.
+    # Some daemons write to /var/log regardless of their configuration.
     layout.logs.mkdir(parents=True, exist_ok=True)
     _run("mount", "--bind", str(layout.logs), "/var/log")
 
@@ -65,11 +65,11 @@ def _network(layout: Layout) -> None:
     _run("ip", "link", "add", BRIDGE, "type", "bridge")
     _run("ip", "address", "add", f"{layout.node_ip}/{prefix}", "dev", BRIDGE)
     _run("ip", "link", "set", BRIDGE, "up")
-    # kube-proxy turns a Service's address into a pod's only after the kernel has found it a route.
+    # The kernel needs a route to a Service's address before kube-proxy's rules translate it to a pod's.
     _run("ip", "route", "add", layout.service_cidr, "dev", BRIDGE)
     for key, value in {
         "net/ipv4/ip_forward": "1",
-        "net/bridge/bridge-nf-call-iptables": "1",  # pods of one bridge reach each other through a Service too
+        "net/bridge/bridge-nf-call-iptables": "1",  # for Services between pods on this bridge
     }.items():
         file = Path("/proc/sys") / key
         if file.exists():
@@ -77,7 +77,7 @@ def _network(layout: Layout) -> None:
 
 
 def cgroup_roots(mountinfo: str) -> list[Path]:
-    """The mount points of all cgroup hierarchies (v1: one a controller; v2: one) that a /proc/self/mountinfo lists."""
+    """The mount points of the cgroup hierarchies in a /proc/self/mountinfo (v1: one per controller; v2: one)."""
     roots = []
     for line in mountinfo.splitlines():
         fields, _, tail = line.partition(" - ")
@@ -87,7 +87,7 @@ def cgroup_roots(mountinfo: str) -> list[Path]:
 
 
 def _cgroups(layout: Layout) -> None:
-    """The kubelet wants its root to exist in every hierarchy."""
+    """Create the kubelet's cgroup root, which must exist in every hierarchy."""
     for root in cgroup_roots(Path("/proc/self/mountinfo").read_text()):
         folder = root / layout.cgroup
         folder.mkdir(exist_ok=True)
@@ -95,7 +95,7 @@ def _cgroups(layout: Layout) -> None:
 
 
 def _inherit_cpuset(root: Path, folder: Path) -> None:
-    for name in ("cpuset.cpus", "cpuset.mems"):  # v1 leaves them empty, and an empty set admits no process
+    for name in ("cpuset.cpus", "cpuset.mems"):  # empty by default in v1, and then no process can join
         if (folder / name).exists() and not (folder / name).read_text().strip():
             (folder / name).write_text((root / name).read_text())
     subtree = folder / "cgroup.subtree_control"

@@ -1,7 +1,7 @@
 """`up`, `down` and `status` of a sandbox.
 
-`up` may be called at any moment: it looks at what is there, step by step, and does only what is missing. So the same
-code starts a new sandbox, mends one whose daemon was killed, and brings one back after the machine was switched off.
+`up` can be run at any time: it checks every step and does only what is missing. The same code starts a new sandbox,
+repairs one whose daemon was killed, and restarts one after a reboot.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _SETTLE_SECONDS = 90
 
 
 class SandboxError(RuntimeError):
-    """A sandbox could not be brought up or down; the message says what was waited for, and where its log is."""
+    """A sandbox could not be started or stopped; the message says which step failed, and where its log is."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What `canary sandbox status` tells; `state` is `up`, `degraded`, `down` or `absent`.
+    """What `canary sandbox status` shows; `state` is `up`, `degraded`, `down` or `absent`.
 
     `versions` are those that `up` builds and runs, by name.
     """
@@ -59,26 +59,30 @@ class Status:
 
 
 def up(name: str, progress: Progress) -> Layout:
-    """Build what is not built, start what does not run, and wait until the cluster answers and its node is Ready.
+    """Build what is missing, start what does not run, and wait until the API server answers and the node is Ready.
 
-    Raises SandboxError, BuildError or NamespaceError; what was started stays, and the next `up` goes on from there.
+    Raises PreflightError, LayoutError, BuildError, NamespaceError or SandboxError. What was started keeps running, and
+    the next `up` resumes.
     """
     built = ensure_built(progress)
     here = layout(name)
     with _locked(here):
         _prepare(here, built)
-        wanted = daemons(here, built.binary)
-        changed = write_configuration(here, wanted)
+        required = daemons(here, built.binary)
+        changed = write_configuration(here, required)
         began = _now()
         found = namespaces.find(here)
         if found and changed:
-            with progress.step("stopping, since its programs have changed", log=here.logs / "supervisord.log"):
+            with progress.step(
+                "stopping the sandbox: its programs or configuration have changed",
+                log=here.logs / "supervisord.log",
+            ):
                 namespaces.stop(here, found)
             found = None
         running = found or _start_namespaces(here, progress)
         supervisor = Supervisor(here)
         _wait(supervisor.answers, "supervisord", here.logs / "supervisord.log", 20)
-        _start_daemons(here, wanted, supervisor, progress)
+        _start_daemons(here, required, supervisor, progress)
         _import_images(here, built, running, progress)
         _add_ons(here, progress)
         if found is None:
@@ -87,29 +91,32 @@ def up(name: str, progress: Progress) -> Layout:
 
 
 def down(name: str, *, delete: bool, progress: Progress) -> None:
-    """Stop the sandbox; nothing of it runs or is mounted afterwards. With `delete` its state goes too.
+    """Stop the sandbox, so that no process, mount, interface or cgroup is left. With `delete`, delete its state too.
 
-    Raises SandboxError when something of it is still there.
+    Raises SandboxError when something is left.
     """
     here = layout(name)
     if here.root.exists():
         with _locked(here):
             running = namespaces.find(here)
             if running is not None:
-                with progress.step("stopping", log=here.logs / "supervisord.log"):
+                with progress.step("stopping the sandbox", log=here.logs / "supervisord.log"):
                     namespaces.stop(here, running)
             namespaces.sweep(here)
             shutil.rmtree(here.run, ignore_errors=True)
     left = namespaces.leftovers(here)
     if left:
-        raise SandboxError(f"sandbox {name} left behind: {', '.join(left)}")
+        raise SandboxError(
+            f"sandbox {name} was stopped, but there is still: {', '.join(left)}\n"
+            f"    fix: run it again: canary sandbox down --name {name}"
+        )
     if delete:
         shutil.rmtree(here.root, ignore_errors=True)
         _remove_tools()
 
 
 def status(name: str) -> Status:
-    """What runs of a sandbox, without changing anything."""
+    """Return what runs of a sandbox. Changes nothing."""
     here = layout(name)
     states: tuple[DaemonState, ...] = ()
     node = False
@@ -135,13 +142,13 @@ def status(name: str) -> Status:
 
 
 def names() -> list[str]:
-    """The sandboxes of this machine, running or not."""
+    """The sandboxes on this machine, running or not."""
     return sorted(index.parent.name for index in STATE_ROOT.glob("*/index"))
 
 
 @contextmanager
 def _locked(here: Layout) -> Iterator[None]:
-    """One `up` or `down` at a time: a second one says whom it waits for by failing at once."""
+    """Allow one `up` or `down` at a time; raises SandboxError with the process ID of the one that runs."""
     here.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (here.root / "lock").open("a+") as file:
         try:
@@ -149,7 +156,8 @@ def _locked(here: Layout) -> Iterator[None]:
         except OSError:
             file.seek(0)
             raise SandboxError(
-                f"another command works on sandbox {here.name} (process {file.read() or '?'}); wait until it has ended"
+                f"another command is using sandbox {here.name} (process {file.read() or '?'})\n"
+                "    fix: wait until it has ended, then run this command again"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -175,16 +183,16 @@ def _remove_tools() -> None:
 
 
 def _now() -> datetime:
-    """In whole seconds, as Kubernetes' times are."""
+    """In whole seconds, like Kubernetes' timestamps."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def _start_namespaces(here: Layout, progress: Progress) -> namespaces.Running:
-    with progress.step("namespaces and network", log=here.logs / "init.log"):
+    with progress.step("creating namespaces and network", log=here.logs / "init.log"):
         return namespaces.start(here)
 
 
-def _start_daemons(here: Layout, wanted: list[Daemon], supervisor: Supervisor, progress: Progress) -> None:
+def _start_daemons(here: Layout, required: list[Daemon], supervisor: Supervisor, progress: Progress) -> None:
     started = _now()
     checks: dict[str, Callable[[], bool]] = {
         "containerd": lambda: here.containerd_socket.exists(),
@@ -192,15 +200,15 @@ def _start_daemons(here: Layout, wanted: list[Daemon], supervisor: Supervisor, p
         "kubelet": lambda: _node_ready(here, started if "kubelet" in stopped else None),
     }
     stopped = {state.name for state in supervisor.states() if not state.running}
-    for daemon in wanted:
+    for daemon in required:
         if daemon.name in stopped:
             supervisor.start(daemon.name)
-    for daemon in wanted:
+    for daemon in required:
         log = here.logs / f"{daemon.name}.log"
         ready = checks.get(daemon.name, lambda: True)
         if daemon.name not in stopped and ready():
             continue
-        with progress.step(daemon.name, log=log):
+        with progress.step(f"starting {daemon.name}", log=log):
             _wait_for_daemon(supervisor, daemon.name, ready, log)
 
 
@@ -209,14 +217,14 @@ def _wait_for_daemon(supervisor: Supervisor, name: str, ready: Callable[[], bool
 
 
 def _import_images(here: Layout, built: Built, running: namespaces.Running, progress: Progress) -> None:
-    """Load the images that this sandbox's containerd does not have yet; which it has is noted by content key."""
+    """Import the images that containerd does not have; imported ones are recorded by the name of their cache entry."""
     record = here.containerd / "imported.json"
     done: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
     for image in built.images:
         if done.get(image.reference) == image.tar.name:
             continue
         log = here.logs / "images.log"
-        with progress.step(f"image {image.reference}", log=log), log.open("ab") as output:
+        with progress.step(f"importing the image {image.reference}", log=log), log.open("ab") as output:
             socket = f"--address={here.containerd_socket}"
             command = [
                 str(built.binary("ctr")),
@@ -228,46 +236,46 @@ def _import_images(here: Layout, built: Built, running: namespaces.Running, prog
             ]
             result = subprocess.run(running.enter(command), stdout=output, stderr=output, check=False)
         if result.returncode:
-            raise SandboxError(f"the image {image.reference} could not be imported; see {log}")
+            raise SandboxError(f"the image {image.reference} could not be imported; its log: {log}")
         done[image.reference] = image.tar.name
         record.write_text(json.dumps(done, indent=2))
 
 
 def _add_ons(here: Layout, progress: Progress) -> None:
-    with progress.step("cluster DNS", log=here.logs / "pods"):
+    with progress.step("starting cluster DNS", log=here.logs / "pods"):
         applied = _kubectl(
             here,
             *("apply", "--server-side", "--force-conflicts", "--filename=-"),
             stdin=json.dumps(addons.manifests(here)),
         )
         if applied.returncode:
-            raise SandboxError(f"the cluster's DNS could not be set up: {applied.stderr.strip()}")
+            raise SandboxError(f"CoreDNS could not be applied: {applied.stderr.strip()}")
         waited = _kubectl(here, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
         if waited.returncode:
-            raise SandboxError(f"the cluster's DNS does not become ready: {waited.stderr.strip()}")
+            raise SandboxError(f"CoreDNS is not ready: {waited.stderr.strip()}; its log: {here.logs / 'pods'}")
 
 
 def _settle(here: Layout, started: datetime, progress: Progress) -> None:
-    """Wait for the pods that were there before: what the API server says of them is older than the sandbox's start."""
+    """Wait for the pods of a restarted cluster: their status in the API server is from before the restart."""
     log = here.logs / "kubelet.log"
     deadline = time.monotonic() + _SETTLE_SECONDS
-    with progress.step("pods of before", log=log):
+    with progress.step("waiting for existing pods", log=log):
         while _unsettled(here, started) and time.monotonic() < deadline:
             time.sleep(_POLL)
     late = _unsettled(here, started)
     if late:
-        progress.say(f"not ready yet: {', '.join(late)}")
+        progress.say(f"not ready after {_SETTLE_SECONDS} s: {', '.join(late)}")
 
 
 def _unsettled(here: Layout, started: datetime) -> list[str]:
     listed = _kubectl(here, "get", "pods", "--all-namespaces", "--output=json")
     if listed.returncode:
-        return ["the API server's answer"]
+        return ["the API server"]
     return unsettled_pods(json.loads(listed.stdout)["items"], started)
 
 
 def unsettled_pods(pods: list[dict[str, Any]], started: datetime) -> list[str]:
-    """namespace/name of the pods that have not become Ready since `started`, without those that end or have ended."""
+    """namespace/name of the pods that have not become Ready since `started`, except terminating and finished ones."""
     late = []
     for pod in pods:
         if "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") in ("Succeeded", "Failed"):
@@ -290,7 +298,7 @@ def _kubectl(here: Layout, *words: str, stdin: str | None = None) -> subprocess.
 
 
 def _node_ready(here: Layout, since: datetime | None = None) -> bool:
-    """Whether the node is Ready, and has said so after `since`: an older word is of the time before a restart."""
+    """Whether the node is Ready; with `since`, by a heartbeat from then on: an older one is from before the restart."""
     answer = _kubectl(here, "get", "node", here.node, "--output=json")
     if answer.returncode:
         return False

@@ -1,8 +1,8 @@
-"""The namespaces that a sandbox lives in: network, mount, process and host name.
+"""The namespaces of a sandbox: network, mount, PID and UTS.
 
-One process tree, one veth pair to the host, and nothing else: when its first process ends, the kernel ends every other
-process of the sandbox and takes back its mounts, interfaces, routes and iptables chains. Only cgroups outlive it;
-`stop` and `sweep` remove those. See namespaces(7), pid_namespaces(7) and unshare(1).
+A sandbox is one process tree and one veth pair to the host. When its first process exits, the kernel kills the others
+and removes mounts, interfaces, routes and iptables chains. Only cgroups are left; `stop` and `sweep` remove them. See
+namespaces(7), pid_namespaces(7) and unshare(1).
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ T = TypeVar("T")
 
 
 class NamespaceError(RuntimeError):
-    """The namespaces could not be made, joined to the host or ended."""
+    """The namespaces could not be created, connected to the host or stopped."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A running sandbox: the first process of its namespaces, as the host numbers it."""
+    """A running sandbox: the PID of its first process, in the host's PID namespace."""
 
     pid: int
 
     def enter(self, command: Sequence[str]) -> list[str]:
-        """`command` as it is run inside the sandbox (nsenter(1))."""
+        """The command line that runs `command` inside the sandbox (nsenter(1))."""
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--uts", "--", *command]
 
 
 def find(layout: Layout) -> Running | None:
-    """The running sandbox, recognised by the command line of its supervisord, or None.
+    """Find the running sandbox by the command line of its supervisord; None when it does not run.
 
-    No process number is trusted from a file: the machine may have been switched off since it was written.
+    No PID is read from a file: after a reboot it could be another process's.
     """
     wanted = "\0".join(supervisord_command(layout)[1:]).encode() + b"\0"
     for process in _processes():
@@ -65,9 +65,9 @@ def find(layout: Layout) -> Running | None:
 
 
 def start(layout: Layout) -> Running:
-    """Make the namespaces, join them to the host, and start supervisord in them.
+    """Create the namespaces, connect them to the host, and start supervisord in them.
 
-    Returns once supervisord runs. Raises NamespaceError with what the first process said when it does not.
+    Returns once supervisord runs. Raises NamespaceError with the first process's output when it does not.
     """
     sweep(layout)
     layout.logs.mkdir(parents=True, exist_ok=True)
@@ -92,27 +92,30 @@ def start(layout: Layout) -> Running:
         unshare.kill()
         unshare.wait()
         sweep(layout)
-        said = log.read_text(errors="replace").strip()
+        output_text = log.read_text(errors="replace").strip()
         if isinstance(error, (NamespaceError, subprocess.CalledProcessError, OSError)):
-            raise NamespaceError(f"{error}\n{said}" if said else str(error)) from None
+            raise NamespaceError(f"{error}\n{output_text}" if output_text else str(error)) from None
         raise
 
 
 def stop(layout: Layout, running: Running, grace: float = 20) -> None:
-    """End every process of the sandbox, supervisord's own way first, and sweep up what the kernel leaves."""
+    """Stop every process of the sandbox (SIGKILL after `grace` seconds), and remove what the kernel leaves.
+
+    Raises NamespaceError when the first process does not exit.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.kill(running.pid, signal.SIGTERM)
         if not _gone(running.pid, grace):
             os.kill(running.pid, signal.SIGKILL)
     if not _gone(running.pid, 10):
-        raise NamespaceError(f"process {running.pid}, the first of sandbox {layout.name}, does not end")
+        raise NamespaceError(f"process {running.pid}, the first of sandbox {layout.name}, still runs after SIGKILL")
     sweep(layout)
 
 
 def sweep(layout: Layout) -> None:
-    """Remove what a sandbox that does not run has left on the host: its interface and its cgroups."""
+    """Remove what a stopped sandbox has left on the host: its interface and its cgroups."""
     if Path("/sys/class/net", layout.interface).exists():
-        # It may go by itself in this moment: the kernel takes down a network namespace in the background.
+        # This can fail: the kernel removes network namespaces, and so the interface, in the background.
         subprocess.run(["ip", "link", "delete", layout.interface], check=False, capture_output=True)
         _until(lambda: not Path("/sys/class/net", layout.interface).exists(), 10)
     for root in cgroup_roots(Path("/proc/self/mountinfo").read_text()):
@@ -120,7 +123,7 @@ def sweep(layout: Layout) -> None:
 
 
 def leftovers(layout: Layout) -> list[str]:
-    """What of this sandbox is on the host, one line each: for `down` to check itself by, and for tests."""
+    """What is left of this sandbox on the host, one line each. `down` and the tests check it."""
     found = [f"process {process.name}" for process in _processes() if _belongs(process, layout)]
     if Path("/sys/class/net", layout.interface).exists():
         found.append(f"interface {layout.interface}")
@@ -134,7 +137,7 @@ def leftovers(layout: Layout) -> list[str]:
 
 
 def _join(layout: Layout, first: int) -> None:
-    """A veth pair between the host and the network namespace of process `first`, with routes to pods and Services."""
+    """Create a veth pair from the host to the network namespace of process `first`, and routes to pods and Services."""
     commands = [
         f"link add {layout.interface} type veth peer name {PEER} netns {first}",
         f"address add {layout.host_link_ip}/30 dev {layout.interface}",
@@ -183,7 +186,7 @@ def _remove_cgroup(folder: Path) -> None:
         return
     children = sorted((path for path in folder.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts))
     for path in [*children, folder]:
-        # Processes that were killed just now leave their cgroup a moment later.
+        # A killed process leaves its cgroup after a short delay.
         _until(lambda path=path: _rmdir(path), 10)  # type: ignore[misc]
 
 
@@ -203,7 +206,7 @@ def _gone(pid: int, seconds: float) -> bool:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
             return True
-        return state == "Z"  # ended, but its parent has not asked yet
+        return state == "Z"  # exited, but not reaped yet
 
     return _until(ended, seconds)
 
@@ -224,6 +227,6 @@ def _wait_for(look: Callable[[], T | None], what: str, seconds: float, process: 
         if found is not None:
             return found
         if process.poll() is not None:
-            raise NamespaceError(f"{what} ended at once, with exit code {process.returncode}")
+            raise NamespaceError(f"{what} exited with exit code {process.returncode}")
         time.sleep(_POLL)
-    raise NamespaceError(f"{what} did not come up within {seconds:.0f} s")
+    raise NamespaceError(f"{what} did not start within {seconds:.0f} s")

@@ -1,8 +1,7 @@
-"""Pulumi's own parts, put where Pulumi's installer and `pulumi plugin install` would put them.
+"""Links to Pulumi's CLI and Kubernetes provider, where Pulumi's installer and `pulumi plugin install` put them.
 
-`$PULUMI_HOME/bin/pulumi` is the CLI, which finds its language host beside the program that the link leads to;
-`$PULUMI_HOME/plugins/resource-kubernetes-v<version>` is the Kubernetes provider. What somebody has installed there
-stays as it is.
+`$PULUMI_HOME/bin/pulumi` is the CLI, which finds its language host beside the program that the link points to;
+`$PULUMI_HOME/plugins/resource-kubernetes-v<version>` has the provider. Existing installations are not changed.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ def pulumi_home() -> Path:
 
 
 def install(built: Built) -> None:
-    """Link the CLI and the provider, unless others are installed."""
+    """Link the CLI and the provider, each unless one is installed already."""
     _install(pulumi_home() / "bin" / "pulumi", built.binary("pulumi"))
     _install(_plugin_folder() / PROVIDER, built.binary(PROVIDER))
 
 
 def uninstall() -> None:
-    """Remove the links that `install` made."""
+    """Remove the links that `install` created."""
     for link in (pulumi_home() / "bin" / "pulumi", _plugin_folder() / PROVIDER):
-        if _is_ours(link):
+        if _is_link_to_cache(link):
             link.unlink()
     if _plugin_folder().is_dir() and not any(_plugin_folder().iterdir()):
         shutil.rmtree(_plugin_folder())
@@ -43,18 +42,18 @@ def _plugin_folder() -> Path:
 
 
 def _install(link: Path, program: Path) -> None:
-    if (link.exists() or link.is_symlink()) and not _is_ours(link):
+    if (link.exists() or link.is_symlink()) and not _is_link_to_cache(link):
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     replace_link(link, program)
 
 
-def _is_ours(link: Path) -> bool:
+def _is_link_to_cache(link: Path) -> bool:
     return link.is_symlink() and link.readlink().is_relative_to(default_root())
 
 
 def replace_link(link: Path, target: Path) -> None:
-    """Make `link` lead to `target`, at no moment to nothing."""
+    """Point `link` to `target` atomically."""
     if link.is_symlink() and link.readlink() == target:
         return
     temporary = link.with_name(link.name + ".new")

@@ -1,8 +1,8 @@
-"""supervisord, which keeps the sandbox's daemons running, and how to talk to it.
+"""supervisord, which keeps the sandbox's daemons running: its configuration and its XML-RPC interface.
 
-supervisord is the first process of the sandbox's process namespace: it reaps what the containers leave, and all ends
-with it. It is reached at a Unix socket in the state folder that only root can open. See supervisord.org, "Configuration
-File" and "XML-RPC API Documentation".
+supervisord is the first process of the sandbox's PID namespace: it reaps orphaned processes, and all processes end with
+it. It listens on a Unix socket in the state folder that only root can open. See supervisord.org, "Configuration File"
+and "XML-RPC API Documentation".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sandbox.layout import Layout
 
 @dataclass(frozen=True)
 class DaemonState:
-    """What supervisord says of one daemon; `state` in supervisord's own words (RUNNING, BACKOFF, FATAL, …)."""
+    """The state of a daemon; `state` is supervisord's name for it (RUNNING, BACKOFF, FATAL, …)."""
 
     name: str
     state: str
@@ -38,7 +38,7 @@ class DaemonState:
 
 
 def write_configuration(layout: Layout, daemons: Sequence[Daemon]) -> bool:
-    """Write supervisord's configuration and the files of every daemon; whether any of them is new or was another."""
+    """Write supervisord's configuration and every daemon's files; return whether any of them changed."""
     parser = configparser.RawConfigParser()
     parser["unix_http_server"] = {"file": str(layout.supervisor_socket), "chmod": "0600"}
     parser["supervisord"] = {
@@ -70,11 +70,11 @@ def _program(layout: Layout, daemon: Daemon) -> dict[str, str]:
     return {
         "command": " ".join(daemon.command).replace("%", "%%"),
         "directory": str(layout.root),
-        "autostart": "false",  # `up` starts them one after the other and says which one it waits for
+        "autostart": "false",  # `up` starts them, and shows which one it waits for
         "autorestart": "true",
         "startsecs": "1",
         "startretries": "10",
-        "stopwaitsecs": "3",  # the API server would wait for its watchers; all that counts is in etcd
+        "stopwaitsecs": "3",  # the API server would wait for its watchers; no data is lost
         "redirect_stderr": "true",
         "stdout_logfile": str(layout.logs / f"{daemon.name}.log"),
         "stdout_logfile_maxbytes": "20MB",
@@ -91,12 +91,12 @@ class Supervisor:
 
     @property
     def _rpc(self) -> Any:
-        """A new connection for each call: the transport cannot use one again after an error."""
+        """A new connection for each call: the transport cannot reuse one after an error."""
         transport = SupervisorTransport(None, None, self._socket)
         return xmlrpc.client.ServerProxy("http://sandbox", transport=transport).supervisor
 
     def answers(self) -> bool:
-        """Whether supervisord takes calls by now."""
+        """Whether supervisord accepts calls."""
         try:
             return bool(self._rpc.getState()["statename"] == "RUNNING")
         except (OSError, xmlrpc.client.Error):
@@ -118,7 +118,7 @@ class Supervisor:
         return next(state for state in self.states() if state.name == name)
 
     def start(self, name: str) -> None:
-        """Start a daemon that does not run; a running one is left alone."""
+        """Start a daemon, unless it runs already."""
         try:
             self._rpc.startProcess(name, False)
         except xmlrpc.client.Fault as fault:

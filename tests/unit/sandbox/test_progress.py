@@ -11,10 +11,10 @@ import pytest
 from sandbox.progress import PlainProgress, duration, progress
 
 
-def test_plain_progress_says_what_how_long_and_where_the_log_is() -> None:
+def test_plain_progress_shows_the_step_its_duration_and_its_log() -> None:
     stream = io.StringIO()
     report = progress(stream)
-    assert isinstance(report, PlainProgress), "a stream that is no terminal gets plain lines"
+    assert isinstance(report, PlainProgress), "a stream that is not a terminal gets plain lines"
     with report.step("building etcd", Path("/logs/etcd.log")):
         pass
     with pytest.raises(ValueError, match="x"), report.step("building coredns"):
@@ -25,7 +25,7 @@ def test_plain_progress_says_what_how_long_and_where_the_log_is() -> None:
     assert lines[3].startswith("building coredns: failed after 0.0 s")
 
 
-def test_plain_progress_gives_a_sign_of_life_in_a_long_step() -> None:
+def test_plain_progress_prints_a_heartbeat_in_a_long_step() -> None:
     class Stream(io.StringIO):
         beaten = os.eventfd(0) if hasattr(os, "eventfd") else -1
 
@@ -42,5 +42,5 @@ def test_plain_progress_gives_a_sign_of_life_in_a_long_step() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (277.2, "4 min 37 s")])
-def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
+def test_durations_are_in_seconds_or_minutes(seconds: float, text: str) -> None:
     assert duration(seconds) == text
