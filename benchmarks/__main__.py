@@ -1,8 +1,8 @@
-"""The figures of the README, measured: `make benchmark`, or `python -m benchmarks [NAME …]` for some of them.
+"""Measures the figures of the README: `make benchmark`, or `python -m benchmarks [NAME …]` for some of them.
 
-Each figure is taken several times as a person would see it, from the start of a command to its end, and printed with
-the figure that was asked for. Runs on a sandbox of its own, which is deleted at the end. `cold-build` is left out
-unless it is named: it builds every program anew, into folders of its own.
+Each figure is measured several times as a user sees it, from the start of a command to its end, and printed beside its
+limit. It uses a separate sandbox, which is deleted at the end. `cold-build` runs only when it is named: it builds every
+program from scratch, with an empty cache.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 CANARY = Path(sys.executable).parent / "canary"
 SANDBOX = "benchmark"
 
-# name: (what is measured, at most this many seconds on 2 cores or MiB, how often)
+# name: (what is measured, limit in seconds on 2 cores or in MiB, number of runs)
 FIGURES: Mapping[str, tuple[str, float, int]] = {
     "help": ("canary --help", 0.3, 10),
     "start": ("canary sandbox up, everything built", 40, 3),
     "up": ("canary up of dev, from nothing", 60, 3),
     "preview": ("canary preview, nothing to change", 2.5, 7),
     "unchanged": ("canary up, nothing to change", 2.5, 7),
-    "weights": ("weight change, from the command's start to the gateway obeying", 2.5, 7),
+    "weights": ("weight change, from the command's start to the first answer by the new weights", 2.5, 7),
     "unit": ("unit tests", 30, 3),
     "limits": ("1,000 services with 10 rules: check, render, 10,000 requests, on one core", 10, 3),
-    "memory": ("the same, peak of memory in MiB", 500, 3),
+    "memory": ("the same, peak memory in MiB", 500, 3),
     "cold-build": ("cold build of the sandbox", 1200, 1),
 }
 
 
 def main() -> int:
-    """Measure what is asked for and print one row a figure; the exit code says only whether all could be measured."""
+    """Measure the named figures and print one row each; a figure over its limit does not change the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[*FIGURES, []], metavar="NAME", help=", ".join(FIGURES))
     names = parser.parse_args().names or [name for name in FIGURES if name != "cold-build"]
-    table = Table("what", "at most", "minimum", "median", "maximum", "runs", "verdict")
+    table = Table("what", "limit", "minimum", "median", "maximum", "runs", "result")
     for name, seconds in _measure(names):
-        what, asked, _ = FIGURES[name]
+        what, limit, _ = FIGURES[name]
         median = statistics.median(seconds)
-        verdict = "holds" if median <= asked else "falls short"
+        result = "pass" if median <= limit else "fail"
         figures = [f"{value:.2f}" for value in (min(seconds), median, max(seconds))]
-        table.add_row(what, f"{asked:g}", *figures, str(len(seconds)), verdict)
+        table.add_row(what, f"{limit:g}", *figures, str(len(seconds)), result)
     Console(width=120).print(table)
     Console().print(f"{os.cpu_count()} cores, {_memory_gib():.0f} GiB")
     return 0
@@ -77,7 +77,7 @@ def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
 
 
 def _limits() -> Iterator[tuple[str, list[float]]]:
-    """Each time in a process of its own, which tells the peak of its memory."""
+    """Each run in its own process, which reports its peak memory."""
     print(f"measuring: {FIGURES['limits'][0]}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "benchmarks.limits"]
     runs = [
@@ -111,7 +111,7 @@ def _on_a_sandbox() -> Iterator[tuple[str, list[float]]]:
 
 
 class _Project:
-    """The dev stack in a folder and a backend of its own."""
+    """The dev stack in a temporary folder with its own backend."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -142,8 +142,8 @@ class _Project:
         _command(str(CANARY), command, "--stack", "dev", *words, cwd=self.folder, environment=environment)
 
     def change_weight(self, stable: int) -> float:
-        """Seconds from the start of `canary up` to the first answer of the version that now gets all requests."""
-        wanted = "echo-v1" if stable == 100 else "echo-v2"
+        """Seconds from the start of `canary up` to the first answer from the version that now gets all requests."""
+        expected = "echo-v1" if stable == 100 else "echo-v2"
         self.write(stable)
         environment = {
             **os.environ,
@@ -156,14 +156,14 @@ class _Project:
             httpx.Client(timeout=5, trust_env=False) as client,
             subprocess.Popen(words, cwd=self.folder, env=environment, stdout=quiet, stderr=quiet) as process,
         ):
-            while client.get(self.sandbox.gateway_url).text.strip() != wanted:
+            while client.get(self.sandbox.gateway_url).text.strip() != expected:
                 if time.monotonic() - began > 60:
-                    raise SystemExit("the gateway did not follow the weights within 60 s")
+                    raise SystemExit("the gateway did not apply the new weights within 60 s")
                 time.sleep(0.005)
-            taken = time.monotonic() - began
+            seconds = time.monotonic() - began
         if process.returncode:
             raise SystemExit(f"canary up failed with exit code {process.returncode}")
-        return taken
+        return seconds
 
 
 def _start() -> None:
@@ -171,16 +171,16 @@ def _start() -> None:
 
 
 def _cold_build() -> None:
-    with _folder_of_its_own() as folder:
+    with _temporary_folder() as folder:
         environment = {"XDG_CACHE_HOME": str(folder / "cache"), "GOMODCACHE": str(folder / "modules")}
         _command(sys.executable, "-m", "sandbox.build", environment=environment)
 
 
 @contextmanager
-def _folder_of_its_own() -> Iterator[Path]:
+def _temporary_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
-        # Go writes its modules read-only, and so they could not be deleted.
+        # Go's module cache is read-only and could not be deleted.
         subprocess.run(["chmod", "--recursive", "u+w", name], check=False)
 
 

@@ -1,8 +1,8 @@
-"""How large a stack may be: 1,000 services with 10 rules each are checked, rendered and asked 10,000 requests.
+"""A large stack: 1,000 services with 10 rules each are checked, rendered, and decide 10,000 requests.
 
-`python -m benchmarks.limits` measures on one core and prints seconds of CPU and the peak of memory as JSON. What is not
-the settings' own comes first and is not counted: starting Python, importing, making the table up. `from_file` is what
-reading the same table from a `Pulumi.<stack>.yaml` takes on top.
+`python -m benchmarks.limits` measures on one core and prints CPU seconds and peak memory as JSON. Starting Python,
+imports and generating the table are not counted. `from_file` is the additional time for reading the same table from a
+`Pulumi.<stack>.yaml`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _service(number: int) -> dict[str, Any]:
 
 
 def _rules(number: int) -> list[dict[str, Any]]:
-    """Nine rules, each of another kind."""
+    """Nine rules, each of a different kind."""
     return [
         {"match": [{"headers": {"x-cohort": {"exact": f"c{number}"}}}], "to": "v2", **WITH_RETRIES},
         {"match": [{"cookies": {"beta": {"exact": "on"}}, "method": {"exact": "POST"}}], "to": SHARED, **WITH_RETRIES},
@@ -107,7 +107,7 @@ def _request(number: int) -> Request:
 
 
 def _render(settings: Settings) -> int:
-    """The number of objects that were rendered."""
+    """Return the number of rendered objects."""
     objects = 0
     for name, service in settings.services.items():
         objects += len(virtual_services(settings.services, name, gateway_namespace="istio-ingress"))
@@ -116,7 +116,7 @@ def _render(settings: Settings) -> int:
 
 
 def _simulate(settings: Settings, requests: list[Request]) -> int:
-    """The number of requests that some rule took."""
+    """Return the number of requests that match a rule."""
     simulator = Simulator(settings.services, settings.gateways)
     return sum(simulator.decide(request) is not None for request in requests)
 

@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// call is a request to send from this pod: POST /_call. It goes out as it is written here: the path is not cleaned,
-// header names keep their case, nothing is added but what HTTP/1.1 asks for, and redirects are not followed.
+// call is a request to send from this pod: POST /_call. It is sent exactly as given: the path is not cleaned, header
+// names keep their case, only the headers that HTTP/1.1 requires are added, and redirects are not followed.
 type call struct {
 	Method  string      `json:"method"`
 	Address string      `json:"address"` // "name:port" or "10.1.2.3:80", to connect to; local addresses only
 	URI     string      `json:"uri"`     // path and query
-	Host    string      `json:"host"`    // left out: the address
+	Host    string      `json:"host"`    // default: the address
 	Headers [][2]string `json:"headers"`
 }
 
-// called is the answer to a call.
-type called struct {
+// callAnswer is the answer to a call.
+type callAnswer struct {
 	Status  int         `json:"status"`
 	Headers [][2]string `json:"headers"` // names in lower case
 	Body    string      `json:"body"`
@@ -34,25 +34,25 @@ const callSeconds = 30
 
 var dialer = &net.Dialer{Timeout: 5 * time.Second, Control: onlyLocal}
 
-// onlyLocal lets no caller use this pod to reach the world outside.
+// onlyLocal keeps callers from reaching external addresses through this pod.
 func onlyLocal(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
 	if ip := net.ParseIP(host); ip == nil || !(ip.IsPrivate() || ip.IsLoopback()) {
-		return fmt.Errorf("%s is no local address", host)
+		return fmt.Errorf("%s is not a local address", host)
 	}
 	return nil
 }
 
 func serveCall(answer http.ResponseWriter, request *http.Request) {
-	var wanted call
-	if err := json.NewDecoder(request.Body).Decode(&wanted); err != nil {
-		http.Error(answer, "a call is JSON: "+err.Error(), http.StatusBadRequest)
+	var outgoing call
+	if err := json.NewDecoder(request.Body).Decode(&outgoing); err != nil {
+		http.Error(answer, "the body is not a call in JSON: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	result, err := wanted.send(request)
+	result, err := outgoing.send(request)
 	if err != nil {
 		http.Error(answer, err.Error(), http.StatusBadGateway)
 		return
@@ -60,29 +60,29 @@ func serveCall(answer http.ResponseWriter, request *http.Request) {
 	writeJSON(answer, http.StatusOK, result)
 }
 
-// send writes the request by itself: Go's own client would clean paths and name headers its way.
-func (c call) send(request *http.Request) (called, error) {
+// send writes the request to the connection: Go's HTTP client would clean the path and change the case of header names.
+func (c call) send(request *http.Request) (callAnswer, error) {
 	connection, err := dialer.DialContext(request.Context(), "tcp", c.Address)
 	if err != nil {
-		return called{}, err
+		return callAnswer{}, err
 	}
 	defer connection.Close()
 	if err := connection.SetDeadline(time.Now().Add(callSeconds * time.Second)); err != nil {
-		return called{}, err
+		return callAnswer{}, err
 	}
 	if _, err := connection.Write(c.bytes()); err != nil {
-		return called{}, err
+		return callAnswer{}, err
 	}
 	response, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: c.Method})
 	if err != nil {
-		return called{}, err
+		return callAnswer{}, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return called{}, err
+		return callAnswer{}, err
 	}
-	result := called{Status: response.StatusCode, Headers: [][2]string{}, Body: string(body)}
+	result := callAnswer{Status: response.StatusCode, Headers: [][2]string{}, Body: string(body)}
 	for name, values := range response.Header {
 		for _, value := range values {
 			result.Headers = append(result.Headers, [2]string{strings.ToLower(name), value})

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// received is a request as it came in. Header names are in lower case, the values of a name in the order received.
+// received is a request as it arrived. Header names are in lower case; the values of a name keep their order.
 type received struct {
 	Version   string              `json:"version"`
 	Pod       string              `json:"pod"`
@@ -31,15 +31,15 @@ type echo struct {
 	memory  *memory
 
 	mutex    sync.Mutex
-	failures map[string]int // how often a key was answered with a failure
+	failures map[string]int // failures answered so far, by key
 }
 
 func newEcho(version string) *echo {
-	pod, _ := os.Hostname() // empty where the machine has no name
+	pod, _ := os.Hostname() // empty when the host name is unknown
 	return &echo{version: version, pod: pod, memory: newMemory(rememberedKeys), failures: map[string]int{}}
 }
 
-// ServeHTTP does not use http.ServeMux, which redirects paths such as //a: here they are what a test asks about.
+// ServeHTTP does not use http.ServeMux, which redirects paths such as //a: tests send such paths.
 func (e *echo) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	switch request.URL.Path {
 	case "/_health":
@@ -95,7 +95,7 @@ func (e *echo) received(request *http.Request, size int64) received {
 	}
 }
 
-// status says how to answer, and counts the failures of a key that is to fail only so many times.
+// status returns the status to answer with, and counts the failures of a key that fails a limited number of times.
 func (e *echo) status(order order) int {
 	if order.key == "" {
 		return order.status
@@ -112,5 +112,5 @@ func (e *echo) status(order order) int {
 func writeJSON(answer http.ResponseWriter, status int, content any) {
 	answer.Header().Set("content-type", "application/json")
 	answer.WriteHeader(status)
-	_ = json.NewEncoder(answer).Encode(content) // a caller that has gone is nobody's error
+	_ = json.NewEncoder(answer).Encode(content) // fails only when the caller has gone
 }

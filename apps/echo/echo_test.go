@@ -40,14 +40,14 @@ func TestAnswersWithWhatItReceived(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	if got.Path != "http://shop.example.com//a/../b%20c" || got.Query != "q=1&q=2" {
-		t.Errorf("the path is what was sent, not cleaned: %q %q", got.Path, got.Query)
+		t.Errorf("the path must not be cleaned: %q %q", got.Path, got.Query)
 	}
 	if fmt.Sprint(got.Headers["x-two"]) != "[a b]" {
-		t.Errorf("each value of a repeated header is there: %v", got.Headers)
+		t.Errorf("every value of a repeated header must be there: %v", got.Headers)
 	}
 }
 
-func TestFailsAsOftenAsAKeyAsks(t *testing.T) {
+func TestFailsForAKeyAsOftenAsAsked(t *testing.T) {
 	server := newEcho("")
 	for number, want := range []int{503, 503, 200, 200} {
 		if got := ask(t, server, "GET", "/", "x-echo-status: 503 times=2 key=a").Code; got != want {
@@ -55,14 +55,14 @@ func TestFailsAsOftenAsAKeyAsks(t *testing.T) {
 		}
 	}
 	if got := ask(t, server, "GET", "/", "x-echo-status: 503 times=2 key=b").Code; got != 503 {
-		t.Errorf("another key counts for itself, got %d", got)
+		t.Errorf("each key has its own count, got %d", got)
 	}
 	if got := ask(t, server, "GET", "/", "x-echo-status: 418").Code; got != 418 {
-		t.Errorf("without a key it always fails, got %d", got)
+		t.Errorf("without a key every answer fails, got %d", got)
 	}
 }
 
-func TestRefusesOrdersThatItCannotRead(t *testing.T) {
+func TestRefusesInvalidOrders(t *testing.T) {
 	for _, header := range []string{
 		"x-echo-status: abc", "x-echo-status: 99", "x-echo-status: 503 times=2", "x-echo-status: 503 key=a",
 		"x-echo-status: 503 after=2", "x-echo-delay: soon", "x-echo-header: color",
@@ -73,7 +73,7 @@ func TestRefusesOrdersThatItCannotRead(t *testing.T) {
 	}
 }
 
-func TestWaitsAndAddsHeadersWhenTold(t *testing.T) {
+func TestWaitsAndAddsHeadersOnRequest(t *testing.T) {
 	began := time.Now()
 	answer := ask(t, newEcho(""), "GET", "/", "x-echo-delay: 30ms", "x-echo-header: x-color: blue", "x-echo-header: x-color: red")
 	if time.Since(began) < 30*time.Millisecond {
@@ -97,7 +97,7 @@ func TestRemembersTheRequestsOfAKey(t *testing.T) {
 		t.Errorf("got %+v", all)
 	}
 	if answer := ask(t, server, "GET", "/_seen?key=c").Body.String(); answer != "[]\n" {
-		t.Errorf("nothing is an empty list, got %s", answer)
+		t.Errorf("an unknown key has an empty list, got %s", answer)
 	}
 }
 
@@ -111,16 +111,16 @@ func TestForgetsTheOldestKeys(t *testing.T) {
 	}
 }
 
-func TestCallsAsWritten(t *testing.T) {
+func TestSendsACallExactlyAsGiven(t *testing.T) {
 	upstream := httptest.NewServer(newEcho("upstream"))
 	defer upstream.Close()
-	wanted, _ := json.Marshal(call{
+	outgoing, _ := json.Marshal(call{
 		Method: "PATCH", Address: upstream.Listener.Addr().String(), URI: "//a/../b?", Host: "shop.example.com",
 		Headers: [][2]string{{"x-two", "a"}, {"x-two", "b"}, {"x-echo-status", "418"}},
 	})
 	answer := httptest.NewRecorder()
-	newEcho("").ServeHTTP(answer, httptest.NewRequest("POST", "/_call", strings.NewReader(string(wanted))))
-	result := body[called](t, answer)
+	newEcho("").ServeHTTP(answer, httptest.NewRequest("POST", "/_call", strings.NewReader(string(outgoing))))
+	result := body[callAnswer](t, answer)
 	var seen received
 	if err := json.Unmarshal([]byte(result.Body), &seen); err != nil {
 		t.Fatal(err)
@@ -129,11 +129,11 @@ func TestCallsAsWritten(t *testing.T) {
 		t.Errorf("got %+v", seen)
 	}
 	if fmt.Sprint(seen.Headers) != "map[x-echo-status:[418] x-two:[a b]]" {
-		t.Errorf("nothing is added: %v", seen.Headers)
+		t.Errorf("no header may be added: %v", seen.Headers)
 	}
 }
 
-func TestCallsNobodyOutside(t *testing.T) {
+func TestRefusesCallsToExternalAddresses(t *testing.T) {
 	for address, allowed := range map[string]bool{
 		"127.0.0.1:80": true, "10.244.0.7:80": true, "[::1]:80": true, "8.8.8.8:80": false, "169.254.169.254:80": false,
 	} {
@@ -143,7 +143,7 @@ func TestCallsNobodyOutside(t *testing.T) {
 	}
 }
 
-func TestFinishesWhatIsUnderWayWhenItIsToEnd(t *testing.T) {
+func TestFinishesRunningRequestsBeforeItEnds(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

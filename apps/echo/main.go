@@ -1,15 +1,15 @@
 // Echo is an upstream for tests of routing: it answers each request with JSON of what it received.
 //
-// A request's own headers say what else to do:
+// Headers of the request change the answer:
 //
 //	x-echo-status: 503                     answer with that status
 //	x-echo-status: 503 times=2 key=abc     only to the first two requests of the key abc, then with 200
 //	x-echo-delay: 300ms                    wait before the answer
-//	x-echo-header: x-color: blue           add a header to the answer; may be given several times
+//	x-echo-header: x-color: blue           add a header to the answer; may be repeated
 //	x-echo-key: abc                        remember the request under the key abc
 //
-// Paths of its own: GET /_seen?key=abc lists the requests of a key, GET /_seen?prefix=a those of all keys that begin so, by
-// key; POST /_call sends a request from here (see call.go), and GET /_health is for probes.
+// Special paths: GET /_seen?key=abc lists the requests of a key, GET /_seen?prefix=a those of all keys with that prefix,
+// by key; POST /_call sends a request from this pod (see call.go); GET /_health is for probes.
 package main
 
 import (
@@ -30,11 +30,11 @@ import (
 
 func main() {
 	listen := flag.String("listen", ":8080", "addresses to listen on, with ',' between them")
-	version := flag.String("version", os.Getenv("ECHO_VERSION"), "what answers name as the version (or ECHO_VERSION)")
-	grace := flag.Duration("grace", 20*time.Second, "how long requests may go on after SIGTERM")
-	certificate := flag.String("certificate", "", "file of a TLS certificate; with it, nothing but TLS is spoken")
+	version := flag.String("version", os.Getenv("ECHO_VERSION"), "version to report in answers (default: ECHO_VERSION)")
+	grace := flag.Duration("grace", 20*time.Second, "how long running requests may take after SIGTERM")
+	certificate := flag.String("certificate", "", "file of a TLS certificate; with it, only TLS is served")
 	key := flag.String("key", "", "file of the certificate's key")
-	authority := flag.String("client-authority", "", "file of the authority of callers' certificates, if they need any")
+	authority := flag.String("client-authority", "", "file of the CA that must have issued callers' certificates")
 	flag.Parse()
 
 	security, err := tlsFrom(*certificate, *key, *authority)
@@ -48,8 +48,8 @@ func main() {
 	}
 }
 
-// serve answers on all addresses until ctx ends, and then lets the requests that are under way finish. With security it
-// speaks TLS.
+// serve answers on all addresses until ctx ends, then waits up to grace for running requests. It serves TLS if security
+// is set.
 func serve(
 	ctx context.Context, addresses []string, security *tls.Config, handler http.Handler, grace time.Duration,
 ) error {

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// rememberedKeys bounds the memory: of the keys, the newest are kept.
+// rememberedKeys limits the memory: the oldest keys are dropped.
 const rememberedKeys = 20000
 
-// memory holds the requests that came in with a key.
+// memory holds the requests that had a key.
 type memory struct {
 	mutex sync.Mutex
 	limit int
@@ -36,14 +36,14 @@ func (m *memory) remember(key string, request received) {
 	m.byKey[key] = append(m.byKey[key], request)
 }
 
-// seen returns the requests of a key in the order received; without any, an empty list.
+// seen returns the requests of a key in the order received; an empty list if there are none.
 func (m *memory) seen(key string) []received {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	return append([]received{}, m.byKey[key]...)
 }
 
-// seenBy returns the requests of all keys that begin with prefix.
+// seenBy returns the requests of all keys with the prefix, by key.
 func (m *memory) seenBy(prefix string) map[string][]received {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// order is what a request's headers ask for. With a key, `status` is answered only the first `times` times.
+// order is the answer that a request's headers ask for. With a key, only the first `times` answers have `status`.
 type order struct {
 	status  int
 	times   int
@@ -34,7 +34,7 @@ func parseOrder(header http.Header) (order, error) {
 	for _, text := range header.Values("x-echo-header") {
 		name, value, found := strings.Cut(text, ":")
 		if !found {
-			return asked, fmt.Errorf("x-echo-header: %q is not a name and a value with ':' between them", text)
+			return asked, fmt.Errorf("x-echo-header: %q is not of the form name: value", text)
 		}
 		asked.headers = append(asked.headers, [2]string{strings.TrimSpace(name), strings.TrimSpace(value)})
 	}
@@ -63,7 +63,7 @@ func (o *order) parseStatus(text string) error {
 		}
 	}
 	if (o.times > 0) != (o.key != "") {
-		return fmt.Errorf("x-echo-status: times and key belong together: 503 times=2 key=abc")
+		return fmt.Errorf("x-echo-status: times and key must be given together: 503 times=2 key=abc")
 	}
 	return nil
 }

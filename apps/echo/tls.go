@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// tlsFrom reads what to speak TLS with: a certificate, its key, and the authority of which callers' certificates must
-// be. It is nil without a certificate, and without an authority callers need none.
+// tlsFrom reads a certificate, its key, and the CA that must have issued callers' certificates. It returns nil without a
+// certificate; without a CA, callers need none.
 func tlsFrom(certificate, key, authority string) (*tls.Config, error) {
 	if certificate == "" {
 		return nil, nil
@@ -27,7 +27,7 @@ func tlsFrom(certificate, key, authority string) (*tls.Config, error) {
 	}
 	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
 	if !config.ClientCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s has no certificate in PEM", authority)
+		return nil, fmt.Errorf("%s contains no PEM certificate", authority)
 	}
 	return config, nil
 }

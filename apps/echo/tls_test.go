@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// selfSigned writes a certificate that is its own authority, and its key.
+// selfSigned writes a self-signed certificate that is also a CA, and its key.
 func selfSigned(t *testing.T) (certificate, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -46,7 +46,7 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	return write("tls.crt", "CERTIFICATE", signed), write("tls.key", "PRIVATE KEY", secret)
 }
 
-func TestSpeaksTLSAndAsksCallersForACertificate(t *testing.T) {
+func TestServesTLSAndRequiresCallersCertificates(t *testing.T) {
 	certificate, key := selfSigned(t)
 	for _, authority := range []string{"", certificate} {
 		security, err := tlsFrom(certificate, key, authority)
@@ -88,14 +88,14 @@ func TestSpeaksTLSAndAsksCallersForACertificate(t *testing.T) {
 	}
 }
 
-func TestNeedsFilesThatItCanRead(t *testing.T) {
+func TestRefusesUnusableFiles(t *testing.T) {
 	certificate, key := selfSigned(t)
 	for _, files := range [][3]string{{"none", key, ""}, {certificate, "none", ""}, {certificate, key, "none"}, {certificate, key, key}} {
 		if _, err := tlsFrom(files[0], files[1], files[2]); err == nil {
-			t.Errorf("%v was taken", files)
+			t.Errorf("%v was accepted", files)
 		}
 	}
 	if security, err := tlsFrom("", "", ""); security != nil || err != nil {
-		t.Errorf("without a certificate it speaks plain HTTP: %v %v", security, err)
+		t.Errorf("without a certificate it must serve plain HTTP: %v %v", security, err)
 	}
 }
