@@ -8,7 +8,7 @@
 //	x-echo-header: x-color: blue           add a header to the answer; may be repeated
 //	x-echo-key: abc                        remember the request under the key abc
 //
-// Special paths: GET /_seen?key=abc lists the requests of a key, GET /_seen?prefix=a those of all keys with that prefix,
+// Special paths: GET /_seen?key=abc lists the requests of a key, GET /_seen?prefix=a those of all keys with the prefix,
 // by key; POST /_call sends a request from this pod (see call.go); GET /_health is for probes.
 package main
 

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// tlsFrom reads a certificate, its key, and the CA that must have issued callers' certificates. It returns nil without a
-// certificate; without a CA, callers need none.
+// tlsFrom reads a certificate, its key, and the CA that must have issued callers' certificates. It returns nil without
+// a certificate; without a CA, callers need none.
 func tlsFrom(certificate, key, authority string) (*tls.Config, error) {
 	if certificate == "" {
 		return nil, nil

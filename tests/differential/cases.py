@@ -12,33 +12,33 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from tests.differential.asked import Asked
-from tests.differential.place import at_place
+from tests.differential.place import below_domain
 from tests.differential.requests import requests
 from tests.differential.tables import Settings, tables
+from tests.differential.wire import WireRequest
 from traffic.model import RouteTable, ServiceRouting
 
 
 @dataclass(frozen=True)
 class Case:
-    """Settings of services, as a stack's file has them, and requests; hosts are below the common domain."""
+    """Settings of services, as in a stack's file, and requests; hosts are below the common domain."""
 
     table: dict[str, Settings]
-    requests: tuple[Asked, ...]
+    requests: tuple[WireRequest, ...]
 
     def at(self, number: int) -> Case:
-        """Return the case below the domain of table `number`."""
-        asked = tuple(Asked.from_json(at_place(request.as_json(), number)) for request in self.requests)
-        return Case(at_place(self.table, number), asked)
+        """Return the case with its hosts below the domain of table `number`."""
+        requests = tuple(WireRequest.from_json(below_domain(one.as_json(), number)) for one in self.requests)
+        return Case(below_domain(self.table, number), requests)
 
     @property
     def routes(self) -> RouteTable:
-        """The route table that the settings say."""
+        """The route table of the settings."""
         return routing(self.table)
 
 
 def routing(table: dict[str, Settings]) -> RouteTable:
-    """Return the route table that the settings say; raises pydantic's ValidationError."""
+    """Return the route table of the settings; raises pydantic's ValidationError."""
     return {name: ServiceRouting.model_validate(service) for name, service in table.items()}
 
 
@@ -46,19 +46,19 @@ def routing(table: dict[str, Settings]) -> RouteTable:
 def cases(draw: st.DrawFn, requests_each: int) -> Case:
     """A table and requests for it."""
     table = draw(tables())
-    asked = st.lists(
+    several = st.lists(
         requests(table).filter(lambda one: one.can_be_sent), min_size=requests_each, max_size=requests_each
     )
-    return Case(table, tuple(dict.fromkeys(draw(asked))))
+    return Case(table, tuple(dict.fromkeys(draw(several))))
 
 
 def generate(count: int, requests_each: int, seed: int) -> list[Case]:
-    """Return `count` cases at random; the same seed gives the same ones.
+    """Return `count` random cases; the same seed gives the same ones.
 
-    They are made in a process of their own: Hypothesis takes some of its texts from the modules that are loaded.
+    They are generated in a new process: Hypothesis takes some of its texts from the modules that are loaded.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-        return alone.submit(_generate, count, requests_each, seed).result()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_generate, count, requests_each, seed).result()
 
 
 def _generate(count: int, requests_each: int, seed: int) -> list[Case]:

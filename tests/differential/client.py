@@ -1,4 +1,4 @@
-"""Sends requests exactly as they are written: no path is cleaned, no header added, no redirect followed."""
+"""Sends requests exactly as given: no path is cleaned, no header added, no redirect followed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tests.differential.asked import Answer, Asked, Upstream
 from tests.differential.manifests import ADMIN_PORT
 from tests.differential.place import HTTPS_PORT, UPSTREAMS
+from tests.differential.wire import Answer, Upstream, WireRequest
 
 KEY = "x-echo-key"
 THREADS = 8
@@ -31,7 +31,7 @@ TLS = _tls_context()
 
 
 class _Tls(http.client.HTTPSConnection):
-    """Asks for the certificate of `name`, whatever the address is."""
+    """Connects to an address with another name as the SNI."""
 
     def __init__(self, address: str, port: int, name: str) -> None:
         super().__init__(address, port, timeout=SECONDS, context=TLS)
@@ -44,26 +44,26 @@ class _Tls(http.client.HTTPSConnection):
 
 @dataclass
 class Client:
-    """Sends to the gateway and through the callers' pods; `addresses` are those of all pods, by name."""
+    """Sends requests to the gateway and through the callers' pods; `addresses` are those of all pods, by name."""
 
     gateway: str
     addresses: Mapping[str, str]
     service_address: str
     _local: threading.local = field(default_factory=threading.local)
 
-    def send_all(self, requests: Mapping[str, Asked]) -> dict[str, Answer]:
+    def send_all(self, requests: Mapping[str, WireRequest]) -> dict[str, Answer]:
         """Send the requests, each under its key, several at a time."""
         with ThreadPoolExecutor(THREADS) as pool:
             return dict(zip(requests, pool.map(self.send, requests.values(), requests), strict=True))
 
-    def send(self, asked: Asked, key: str) -> Answer:
-        headers = [*((name, value.replace("{key}", key)) for name, value in asked.headers), (KEY, key)]
+    def send(self, request: WireRequest, key: str) -> Answer:
+        headers = [*((name, value.replace("{key}", key)) for name, value in request.headers), (KEY, key)]
         began = time.monotonic()
-        if asked.caller is not None:
-            return self._from_inside(asked, headers, began)
-        sent = [("Host", asked.authority), *headers]
+        if request.caller is not None:
+            return self._from_inside(request, headers, began)
+        sent = [("Host", request.authority), *headers]
         try:
-            response = self._exchange(self.gateway, asked.port, asked.method, asked.path, sent, name=asked.host)
+            response = self._exchange(self.gateway, request.port, request.method, request.path, sent, name=request.host)
         except (ssl.SSLError, ConnectionError) as error:
             return Answer(status=0, headers=(), body=str(error), seconds=time.monotonic() - began)
         return Answer(
@@ -73,16 +73,16 @@ class Client:
             seconds=time.monotonic() - began,
         )
 
-    def _from_inside(self, asked: Asked, headers: Sequence[tuple[str, str]], began: float) -> Answer:
-        assert asked.caller is not None
+    def _from_inside(self, request: WireRequest, headers: Sequence[tuple[str, str]], began: float) -> Answer:
+        assert request.caller is not None
         call = {
-            "method": asked.method,
+            "method": request.method,
             "address": f"{self.service_address}:80",
-            "uri": asked.path,
-            "host": asked.authority,
+            "uri": request.path,
+            "host": request.authority,
             "headers": headers,
         }
-        pod = self.addresses[asked.caller]
+        pod = self.addresses[request.caller]
         response = self._exchange(pod, ADMIN_PORT, "POST", "/_call", [("Host", "call")], json.dumps(call).encode())
         if response.status != 200:
             return Answer(status=0, headers=(), body=response.body.decode(), seconds=time.monotonic() - began)
@@ -95,7 +95,7 @@ class Client:
         )
 
     def seen(self, prefix: str) -> dict[str, list[Upstream]]:
-        """What the pods of all services received, by key, for the keys that begin with `prefix`."""
+        """What the pods of all services received, by key, for the keys with this prefix."""
         found: dict[str, list[Upstream]] = {}
         for upstream in UPSTREAMS.values():
             for version in upstream.versions:
@@ -115,7 +115,7 @@ class Client:
         body: bytes | None = None,
         name: str = "",
     ) -> _Response:
-        """One exchange over a kept connection; a connection that was closed meanwhile is opened once more."""
+        """One request over a kept-alive connection, opened once more if it was closed meanwhile."""
         for last in (False, True):
             connection = self._connection(address, port, name if port == HTTPS_PORT else "")
             try:
@@ -126,7 +126,7 @@ class Client:
                     connection.putheader("content-length", str(len(body)))
                 connection.endheaders(body)
                 response = connection.getresponse()
-                # Python reads headers as Latin-1; what was sent is UTF-8.
+                # Python decodes headers as Latin-1, but they are UTF-8.
                 received = tuple(
                     (header.lower(), value.encode("latin-1").decode()) for header, value in response.getheaders()
                 )

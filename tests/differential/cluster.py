@@ -1,4 +1,4 @@
-"""The cluster side: puts what all tables share in place, applies tables, and knows when every proxy has taken them."""
+"""The cluster side: creates what all tables share, applies tables, and waits until every proxy has them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lightkube import ApiError, KubeConfig, codecs
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources.core_v1 import Namespace, Pod, Service
 
-from tests.differential.asked import Asked
 from tests.differential.client import Client
 from tests.differential.manifests import GATEWAY, ISTIO, Manifest, sentinel, sentinel_host, shared
 from tests.differential.place import CALLERS, GATEWAY_NAMESPACE, NAMESPACES, PORTS, UPSTREAMS
+from tests.differential.wire import WireRequest
 from traffic import render
 from traffic.model import RouteTable, service_host
 
@@ -24,7 +24,7 @@ FIELD_MANAGER = "differential-test"
 TABLE = "differential-test/table"
 SECONDS = 60.0
 SAMPLES = 4
-"""How often in a row a proxy must answer the new way: each of its threads takes a new route by itself."""
+"""How often in a row a proxy must answer by the new routes: each worker thread applies them on its own."""
 
 VirtualService = create_namespaced_resource("networking.istio.io", "v1", "VirtualService", "virtualservices")
 create_namespaced_resource("networking.istio.io", "v1", "DestinationRule", "destinationrules")
@@ -32,7 +32,7 @@ create_namespaced_resource("networking.istio.io", "v1", "Gateway", "gateways")
 
 
 class Cluster:
-    """The place on a running cluster, with everything in it that the tables share."""
+    """The namespaces on a running cluster, with everything that the tables share."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._api = lightkube.Client(KubeConfig.from_file(kubeconfig).get(), field_manager=FIELD_MANAGER)
@@ -43,7 +43,7 @@ class Cluster:
     @classmethod
     @contextmanager
     def prepared(cls, kubeconfig: Path) -> Iterator[Cluster]:
-        """The place, made anew, and gone afterwards."""
+        """Create the namespaces from scratch, and delete them afterwards."""
         cluster = cls(kubeconfig)
         cluster._delete()
         try:
@@ -53,15 +53,15 @@ class Cluster:
             cluster._delete()
 
     def apply(self, tables: Mapping[int, RouteTable]) -> dict[int, str]:
-        """Make these tables, by number, the only ones, and return when every proxy decides by them.
+        """Apply these tables, by number, delete all others, and wait until every proxy has them.
 
-        Returns what Istio says of the tables that it refuses, by number. Raises TimeoutError past the deadline.
+        Returns Istio's error messages for the tables that it refuses, by number. Raises TimeoutError after `SECONDS`.
         """
-        wanted = virtual_services(tables)
-        for place in self._applied.keys() - wanted.keys():
+        required = virtual_services(tables)
+        for place in self._applied.keys() - required.keys():
             self._api.delete(VirtualService, place[1], namespace=place[0])
             del self._applied[place]
-        changed = {place: wanted[place] for place in wanted if self._applied.get(place) != wanted[place]}
+        changed = {place: required[place] for place in required if self._applied.get(place) != required[place]}
         with ThreadPoolExecutor(8) as pool:
             refusals = dict(zip(changed, pool.map(self._try, changed.values()), strict=True))
         self._applied |= {place: manifest for place, manifest in changed.items() if not refusals[place]}
@@ -71,7 +71,7 @@ class Cluster:
     def _build(self) -> None:
         for manifest in shared():
             self._apply(manifest)
-        _until(self._pods_are_ready, "the pods are ready")
+        _until(self._pods_are_ready, "pods not ready")
         addresses = {
             pod.metadata.name or "": pod.status.podIP or "" for pod in self._pods() if pod.metadata and pod.status
         }
@@ -80,17 +80,17 @@ class Cluster:
         self.client = Client(addresses[GATEWAY], addresses, shop.spec.clusterIP or "")
 
     def _wait_for_push(self) -> None:
-        """Until the gateway at all its ports, and every caller's sidecar, answer as the newest sentinel says."""
+        """Wait until the gateway at all its ports and every caller's sidecar answer with the newest sentinel."""
         self._pushes += 1
         mark = f"push {self._pushes}"
         self._apply(sentinel(mark))
-        ways = [Asked(authority=sentinel_host(), port=port) for port in PORTS]
-        ways += [Asked(authority=sentinel_host(), caller=caller) for caller in CALLERS]
+        ways = [WireRequest(authority=sentinel_host(), port=port) for port in PORTS]
+        ways += [WireRequest(authority=sentinel_host(), caller=caller) for caller in CALLERS]
 
-        def all_have_it() -> bool:
-            return all(self.client.send(asked, mark).body == mark for _ in range(SAMPLES) for asked in ways)
+        def all_have_them() -> bool:
+            return all(self.client.send(request, mark).body == mark for _ in range(SAMPLES) for request in ways)
 
-        _until(all_have_it, f"every proxy answers {mark!r}")
+        _until(all_have_them, f"not every proxy answers {mark!r}")
 
     def _try(self, manifest: Manifest) -> str:
         try:
@@ -116,7 +116,7 @@ class Cluster:
             except ApiError as error:
                 if error.status.code != 404:
                     raise
-        _until(lambda: not self._namespaces_left(), "the namespaces are gone")
+        _until(lambda: not self._namespaces_left(), "namespaces not deleted")
 
     def _namespaces_left(self) -> bool:
         return any(found.metadata and found.metadata.name in NAMESPACES for found in self._api.list(Namespace))
@@ -125,8 +125,8 @@ class Cluster:
 def virtual_services(tables: Mapping[int, RouteTable]) -> dict[tuple[str, str], Manifest]:
     """Return the VirtualServices of the tables by namespace and name.
 
-    A service's own DNS name is the same in all tables, and only one VirtualService can hold it: the first table that
-    binds the service to the mesh keeps it (`owners`), and for the others it is taken out.
+    A service's DNS name is the same in all tables, and only one VirtualService can have it as a host: that of the first
+    table that binds the service to the mesh (`owners`). It is left out of the others.
     """
     found = {}
     owner = owners(tables)
@@ -152,7 +152,7 @@ def virtual_services(tables: Mapping[int, RouteTable]) -> dict[tuple[str, str], 
 
 
 def owners(tables: Mapping[int, RouteTable]) -> dict[str, int]:
-    """Return for each service the number of the table that decides for its own DNS name inside the mesh."""
+    """Return for each service the number of the table whose VirtualService has its DNS name as a host."""
     found: dict[str, int] = {}
     for number, table in tables.items():
         for service, settings in table.items():
@@ -170,5 +170,5 @@ def _until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {SECONDS:.0f} s: {what}")
+            raise TimeoutError(f"{what} after {SECONDS:.0f} s")
         time.sleep(0.02)

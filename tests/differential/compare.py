@@ -1,12 +1,12 @@
-"""Whether a real answer is what the simulator says."""
+"""Compares Envoy's answer with the simulator's."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.differential.asked import Answer, Asked, Upstream
 from tests.differential.expected import Expected, Values
+from tests.differential.wire import Answer, Upstream, WireRequest
 
 NOT_COMPARED = frozenset({
     "x-request-id", "x-forwarded-for", "x-forwarded-client-cert", "x-envoy-external-address", "x-envoy-attempt-count",
@@ -14,19 +14,19 @@ NOT_COMPARED = frozenset({
     "x-echo-key", "x-echo-status", "host", "date", "server", "connection", "content-length", "content-type",
     "transfer-encoding", "location",
 })  # fmt: skip
-"""Headers that Envoy, the versions and this test make up for each request, and that no generated rule speaks of."""
+"""Headers that Envoy, the versions and this test set on each request, and that no generated rule uses."""
 SLACK = 0.02
-"""Seconds that a delay may come short: two clocks."""
+"""Seconds by which a delay may be shorter than expected: there are two clocks."""
 
 
-def differences(expected: Expected, asked: Asked, answer: Answer) -> tuple[str, ...]:
-    """Return what differs, a sentence each."""
+def differences(expected: Expected, request: WireRequest, answer: Answer) -> tuple[str, ...]:
+    """Return the differences, one line each."""
     if expected.status is None and not expected.headers:
-        return ()  # outside the routes: nothing is said
-    return tuple(_differences(expected, asked, answer))
+        return ()  # the simulator makes no statement about it
+    return tuple(_differences(expected, request, answer))
 
 
-def _differences(expected: Expected, asked: Asked, answer: Answer) -> Iterator[str]:
+def _differences(expected: Expected, request: WireRequest, answer: Answer) -> Iterator[str]:
     if expected.status is not None and answer.status != expected.status:
         yield f"status: expected {expected.status}, got {answer.status} {answer.body[:100]!r}"
     visits = Counter(upstream.pod for upstream in answer.seen)
@@ -36,7 +36,7 @@ def _differences(expected: Expected, asked: Asked, answer: Answer) -> Iterator[s
         return
     if expected.visits and visits != expected.visits[pod]:
         yield f"requests at the pods: expected {dict(expected.visits[pod])}, got {dict(visits)}"
-    if expected.body is not None and _has_body(asked, answer) and answer.body != expected.body:
+    if expected.body is not None and _has_body(request, answer) and answer.body != expected.body:
         yield f"body: expected {expected.body!r}, got {answer.body!r}"
     if answer.values("location") != ((expected.location,) if expected.location else ()):
         yield f"location: expected {expected.location}, got {', '.join(answer.values('location')) or None}"
@@ -46,21 +46,21 @@ def _differences(expected: Expected, asked: Asked, answer: Answer) -> Iterator[s
     wrong = [tuple(_of_headers("the answer's", headers, got)) for headers in expected.headers[pod]]
     yield from min(wrong, key=len)
     for upstream in answer.seen:
-        yield from _at_pod(expected, asked, upstream)
+        yield from _at_pod(expected, request, upstream)
 
 
 def _answering_pod(expected: Expected, answer: Answer, visits: Counter[str]) -> str:
-    """Return the pod that answered, "" for Envoy itself. An answer without the version's text is told by the visits."""
+    """Return the pod that answered, "" for Envoy. Without the version's body, the visits show which one it was."""
     if answer.pod is not None:
         return answer.pod
     fitting = (pod for pod in expected.headers if expected.visits.get(pod, {}) == visits)
     return next(fitting, next(iter(visits), ""))
 
 
-def _at_pod(expected: Expected, asked: Asked, upstream: Upstream) -> Iterator[str]:
+def _at_pod(expected: Expected, request: WireRequest, upstream: Upstream) -> Iterator[str]:
     where = f"at {upstream.pod}"
-    if upstream.method != asked.method:
-        yield f"method {where}: expected {asked.method}, got {upstream.method}"
+    if upstream.method != request.method:
+        yield f"method {where}: expected {request.method}, got {upstream.method}"
     if upstream.path != expected.path:
         yield f"path {where}: expected {expected.path!r}, got {upstream.path!r}"
     if upstream.host != expected.host:
@@ -81,8 +81,8 @@ def _grouped(headers: tuple[tuple[str, str], ...]) -> Values:
     return grouped
 
 
-def _has_body(asked: Asked, answer: Answer) -> bool:
-    return asked.method != "HEAD" and answer.status != 204
+def _has_body(request: WireRequest, answer: Answer) -> bool:
+    return request.method != "HEAD" and answer.status != 204
 
 
 def _named(pod: str) -> str:

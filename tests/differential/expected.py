@@ -1,4 +1,4 @@
-"""What the simulator's decision comes to: what the caller gets, and what the services' pods see."""
+"""What follows from the simulator's decision: the answer that the caller gets, and what the services' pods receive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tests.differential.asked import Asked, Header
 from tests.differential.order import Order
 from tests.differential.place import (
     CALLERS,
@@ -18,6 +17,7 @@ from tests.differential.place import (
     PUBLIC,
     SELECTOR,
 )
+from tests.differential.wire import Header, WireRequest
 from traffic.model import HeaderOperations, RouteTable, SharedGateway, version_label
 from traffic.simulate import (
     Answered,
@@ -33,7 +33,7 @@ from traffic.simulate import (
 )
 
 ABORTED, LATE, NOT_TAKEN = "fault filter abort", "upstream request timeout", "Bad Request"
-"""What Envoy writes into its own answers."""
+"""The bodies of Envoy's own answers."""
 Values = dict[str, tuple[str, ...]]
 
 PROXY = Caller(GATEWAY_NAMESPACE, SELECTOR)
@@ -44,7 +44,7 @@ _SERVERS = {
         {"port": HTTP_PORT, "hosts": _ANY},
         {"port": HTTPS_PORT, "hosts": _ANY, "protocol": "HTTPS", "tls": _TLS},
     ],
-    # The port of the services' own gateways is there whether or not the services of a table use it.
+    # The port of the services' own gateways is open whether or not a table's services use it.
     "own-port": [{"port": OWN_PORT, "hosts": _ANY}],
 }
 GATEWAYS = {name: SharedGateway.model_validate({"servers": servers}) for name, servers in _SERVERS.items()}
@@ -52,11 +52,11 @@ GATEWAYS = {name: SharedGateway.model_validate({"servers": servers}) for name, s
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What a request comes to; what is None cannot be told.
+    """What is expected of a request; None is unknown.
 
-    `status` 0 is: no connection. `headers` are those that the answer may have, by the pod that gave it, "" for Envoy.
-    `visits` are, for each pod that may answer, how many requests the pods see then, copies among them; `path`, `host`
-    and `request_headers` are what they see.
+    `status` 0 means no connection. `headers` are the possible headers of the answer, by the pod that answers, "" for
+    Envoy. `visits` are the numbers of requests that each pod receives, mirrored copies included, by the pod that
+    answers; `path`, `host` and `request_headers` are what the pods receive.
     """
 
     decision: Decision
@@ -72,12 +72,12 @@ class Expected:
 
     @property
     def arrivals(self) -> int:
-        """How many requests the pods see in all."""
+        """How many requests the pods receive in total."""
         return max((sum(visits.values()) for visits in self.visits.values()), default=0)
 
     @property
     def kinds(self) -> Iterator[str]:
-        """What it is an example of."""
+        """The kinds of behavior that it covers."""
         yield type(self.decision.outcome).__name__
         marks = {
             "inside the mesh": self.decision.request.caller is not None,
@@ -91,27 +91,27 @@ class Expected:
         yield from (mark for mark, is_so in marks.items() if is_so)
 
 
-def expected_of(table: RouteTable, asked: Asked) -> Expected:
-    """Return what the simulator says of one request."""
-    return meaning(Simulator(table, GATEWAYS, PROXY).decide(as_request(asked)), asked)
+def expected_of(table: RouteTable, request: WireRequest) -> Expected:
+    """Return what the simulator expects of one request."""
+    return expectation(Simulator(table, GATEWAYS, PROXY).decide(as_request(request)), request)
 
 
-def as_request(asked: Asked) -> Request:
+def as_request(request: WireRequest) -> Request:
     """Return the request as the simulator takes it."""
-    caller = CALLERS[asked.caller] if asked.caller else None
+    caller = CALLERS[request.caller] if request.caller else None
     return Request(
-        headers=asked.headers,
-        path=asked.path,
-        method=asked.method,
-        authority=asked.authority,
-        scheme=asked.scheme,
-        port=asked.port,
+        headers=request.headers,
+        path=request.path,
+        method=request.method,
+        authority=request.authority,
+        scheme=request.scheme,
+        port=request.port,
         caller=Caller(caller.namespace, caller.labels) if caller else None,
     )
 
 
-def meaning(decision: Decision, asked: Asked) -> Expected:
-    """Return what a decision comes to. Faults come before CORS, and neither before redirects and direct responses."""
+def expectation(decision: Decision, request: WireRequest) -> Expected:
+    """Return what follows from a decision: a redirect comes before a fault, and a fault before any other answer."""
     outcome = decision.outcome
     if isinstance(outcome, Unrouted):
         return Expected(decision=decision, status=None)
@@ -127,7 +127,7 @@ def meaning(decision: Decision, asked: Asked) -> Expected:
         headers = changed({name: (value,) for name, value in outcome.headers.items()}, outcome.response_headers)
         expected = replace(_of_envoy(decision, outcome.status, headers), body=outcome.body)
     else:
-        expected = _forwarded(decision, outcome, asked)
+        expected = _forwarded(decision, outcome, request)
     return replace(expected, seconds=delay)
 
 
@@ -136,7 +136,7 @@ def _of_envoy(decision: Decision, status: int, *headers: Values) -> Expected:
 
 
 def _aborted(decision: Decision, status: int) -> Expected:
-    """The destination is chosen before the fault: its cookie and the rule's headers are on the answer."""
+    """The destination is chosen before the fault: the answer has its cookie and the rule's headers."""
     if isinstance(decision.outcome, Forwarded):
         headers = tuple(_answer(decision.outcome, share, ()) for share in decision.outcome.shares)
     else:
@@ -145,18 +145,18 @@ def _aborted(decision: Decision, status: int) -> Expected:
     return replace(_of_envoy(decision, status, *headers), body=ABORTED)
 
 
-def _forwarded(decision: Decision, outcome: Forwarded, asked: Asked) -> Expected:
+def _forwarded(decision: Decision, outcome: Forwarded, request: WireRequest) -> Expected:
     seen = decision.request.seen
     assert seen is not None
     if not outcome.is_taken:
         headers = tuple(_answer(outcome, share, ()) | _cors(decision) for share in outcome.shares)
         return replace(_of_envoy(decision, 400, *headers), body=NOT_TAKEN)
-    order = Order.of(asked)
+    order = Order.of(request)
     tries, status = order.tries(outcome.retries)
     is_late = outcome.timeout is not None and order.delay > outcome.timeout
     copies = Counter(map(pod_of, outcome.mirrors))
     own = () if is_late else order.headers
-    # A copy at the same pod counts among the times that it is to fail.
+    # A mirrored copy at the same pod counts as one of the times that it fails.
     uncertain = order.times is not None and any(pod_of(share) in copies for share in outcome.shares)
     visits = {pod_of(share): Counter({pod_of(share): tries}) + copies for share in outcome.shares}
     return Expected(
@@ -176,7 +176,7 @@ def _cors(decision: Decision) -> Values:
 
 
 def _answer(outcome: Forwarded, share: Share, own: tuple[Header, ...]) -> Values:
-    """The headers of a version's answer: its own, then those of the destination and of the rule."""
+    """The headers of a version's answer: its own, then those of the destination, then those of the rule."""
     headers: Values = {}
     for name, value in (*own, *((("set-cookie", share.set_cookie),) if share.set_cookie else ())):
         headers[name] = (*headers.get(name, ()), value)
@@ -184,7 +184,7 @@ def _answer(outcome: Forwarded, share: Share, own: tuple[Header, ...]) -> Values
 
 
 def changed(headers: Values, operations: HeaderOperations | None) -> Values:
-    """Return the headers as Envoy changes them: it removes first, then sets, and adds last."""
+    """Return the headers after Envoy has removed, set and added some, in this order."""
     if operations is None:
         return headers
     result = {name: values for name, values in headers.items() if name not in operations.remove}
@@ -196,5 +196,5 @@ def changed(headers: Values, operations: HeaderOperations | None) -> Values:
 
 
 def pod_of(share: Share) -> str:
-    """Return the name of the pod that a destination is; each version has one."""
+    """Return the name of a destination's pod; each version has one."""
     return version_label(*share.target)

@@ -1,4 +1,4 @@
-"""The objects that all tables share: namespaces, pods, Services, gateways and the subsets of the services."""
+"""The objects that all tables share: namespaces, pods, Services, gateways and DestinationRules."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Manifest = dict[str, Any]
 
 GATEWAY, CERTIFICATE = "differential-gateway", "differential-certificate"
 TRAFFIC_PORT, ADMIN_PORT = 8080, 8081
-"""The admin port is past the sidecar, so that a test reaches the pod itself."""
+"""The admin port bypasses the sidecar, so that the test reaches the pod itself."""
 ISTIO = "networking.istio.io/v1"
 
 
 def shared() -> list[Manifest]:
-    """Everything but what the tables say, in the order to apply it."""
+    """Everything except the tables' VirtualServices, in the order to apply it."""
     return [
         *({**_object("v1", "Namespace", name), "metadata": _injected(name)} for name in NAMESPACES),
         *_gateway_pod(),
@@ -52,7 +52,7 @@ def shared() -> list[Manifest]:
 
 
 def sentinel(mark: str) -> Manifest:
-    """A route of its own that answers `mark`: who sees it has taken all that was written before it."""
+    """A route that answers `mark`: a proxy that serves it also has everything that was applied before."""
     spec = {
         "hosts": [sentinel_host()],
         "gateways": [f"{GATEWAY_NAMESPACE}/{PUBLIC}", f"{NAMESPACE}/{own_gateway('shop')}", "mesh"],
@@ -109,7 +109,7 @@ def _pod(name: str, namespace: str, labels: dict[str, str], version: str, app_po
 
 
 def _gateway_pod() -> Iterator[Manifest]:
-    """A gateway as Istio's chart `gateway` makes it, of our own: tests beside this one restart theirs."""
+    """A gateway like that of Istio's chart `gateway`, for this test only: other tests restart theirs."""
     here = GATEWAY_NAMESPACE
     yield _object("v1", "ServiceAccount", GATEWAY, here)
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]}]
@@ -137,7 +137,7 @@ def _gateway_pod() -> Iterator[Manifest]:
 
 
 def _gateways() -> Iterator[Manifest]:
-    """One that is shared, and for each service one of its own."""
+    """The shared Gateway, and the own Gateway of each service."""
     everything = (f"*.{DOMAIN}",)
     tls = ServerTls.model_validate({"mode": "SIMPLE", "credentialName": CERTIFICATE})
     servers = (

@@ -1,21 +1,21 @@
-"""What a request's own headers tell the version to do, as apps/echo reads them, and how Envoy's retries take it."""
+"""How the version answers by the request's x-echo- headers (see apps/echo), and how often Envoy retries."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
 
-from tests.differential.asked import Asked, Header
+from tests.differential.wire import Header, WireRequest
 from traffic.fields import seconds
 from traffic.simulate import RetryPolicy
 
 RETRIED = {"5xx": range(500, 600), "gateway-error": range(502, 505), "retriable-4xx": range(409, 410)}
-"""Statuses of the version for which Envoy asks again (Envoy: router filter, x-envoy-retry-on)."""
+"""Statuses for which Envoy retries (Envoy: router filter, x-envoy-retry-on)."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """How the version answers: the first `times` times with `status`, then with 200; without `times` always so."""
+    """How the version answers: the first `times` times with `status`, then with 200; without `times`, always so."""
 
     status: int = 200
     times: int | None = None
@@ -24,10 +24,10 @@ class Order:
     readable: bool = True
 
     @classmethod
-    def of(cls, asked: Asked) -> Order:
-        """Return what the request tells; one that the version cannot read is answered with 400."""
+    def of(cls, request: WireRequest) -> Order:
+        """Return the request's order; an invalid one is answered with 400."""
         given: dict[str, list[str]] = {}
-        for name, value in asked.headers:
+        for name, value in request.headers:
             given.setdefault(name.lower(), []).append(value.strip())
         try:
             status, times = _status(given.get("x-echo-status", [""])[0])
@@ -39,12 +39,12 @@ class Order:
         return cls(status, times, delay, headers)
 
     def tries(self, retries: RetryPolicy | None) -> tuple[int, int]:
-        """Return how often Envoy asks, and the last answer's status."""
+        """Return how many requests Envoy sends, and the status of the last answer."""
         for number in itertools.count(1):
             status = self.status if self.times is None or number <= self.times else 200
             if retries is None or number > retries.attempts or not _is_retried(status, retries.retry_on):
                 return number, status
-        raise AssertionError("a count has no end")
+        raise AssertionError("not reached")
 
 
 def _status(text: str) -> tuple[int, int | None]:

@@ -1,7 +1,7 @@
-"""Where the tables are tried: services, versions, callers and gateways that all of them share, and names of their own.
+"""What all tables share on the cluster: services, versions, callers and gateways; and each table's own domain.
 
-Tables are many and pods are dear. So every table speaks of the same services, whose pods stay, and claims hosts below
-a domain of its own: `shop.example.test` in table 7 is `shop.t7.example.test` on the cluster.
+There are many tables, and pods are expensive. So all tables route to the same services, whose pods stay, and each has
+hosts below its own domain: `shop.example.test` in table 7 is `shop.t7.example.test` on the cluster.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DOMAIN = "example.test"
-"""What the hosts of generated tables end in."""
+"""The domain of the hosts in generated tables."""
 NAMESPACE = "differential"
 OTHER_NAMESPACE = "differential-other"
 GATEWAY_NAMESPACE = "differential-ingress"
@@ -26,7 +26,7 @@ HTTP_PORT, HTTPS_PORT, OWN_PORT = PORTS = (80, 443, 9191)
 
 @dataclass(frozen=True)
 class Upstream:
-    """A service whose pods are there for all tables."""
+    """A service whose pods serve all tables."""
 
     name: str
     namespace: str
@@ -61,11 +61,11 @@ CALLERS = {
 }
 
 
-def at_place(generated: Any, number: int) -> Any:
-    """Return generated settings or a request with the domain of table `number` in the place of the common one."""
+def below_domain(generated: Any, number: int) -> Any:
+    """Return generated settings or a request with the common domain replaced by that of table `number`."""
     return json.loads(json.dumps(generated).replace(DOMAIN, domain(number)))
 
 
 def domain(number: int) -> str:
-    """Return the domain below which the hosts of table `number` are."""
+    """Return the domain of the hosts of table `number`."""
     return f"t{number}.{DOMAIN}"

@@ -1,4 +1,4 @@
-"""Requests at random for a table: made to meet one of its matches, and then a little beside it."""
+"""Random requests for a table: most fit one of its matches, and many of them are then changed a little."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.differential import vocabulary as words
-from tests.differential.asked import Asked, Header
 from tests.differential.place import CALLERS, DOMAIN, HTTP_PORT, HTTPS_PORT, OWN_PORT, PORTS, PUBLIC
 from tests.differential.tables import Settings, mostly, often
+from tests.differential.wire import Header, WireRequest
 from traffic.model import MESH, StringMatch, own_gateway, service_host
 from traffic.simulate import text_matches
 
 PRINTABLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
-BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+INVALID_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 SHORT = st.text(st.sampled_from("abz01-"), min_size=1, max_size=3)
 ORDERS = (
     ("x-echo-status", "503"), ("x-echo-status", "500 times=1 key={key}"), ("x-echo-status", "503 times=2 key={key}"),
     ("x-echo-status", "409"), ("x-echo-header", "x-color: green"), ("x-echo-header", "x-tier: theirs"),
     ("x-echo-delay", "400ms"),
 )  # fmt: skip
-"""What the version is told to do; `{key}` becomes the request's own."""
+"""Orders to the version; `{key}` is replaced by the request's key."""
 
 
 @st.composite
-def requests(draw: st.DrawFn, table: dict[str, Settings]) -> Asked:
-    """A request to one of the table's services; most meet one of its matches, and many are a little beside it."""
+def requests(draw: st.DrawFn, table: dict[str, Settings]) -> WireRequest:
+    """A request to one of the table's services; most fit one of its matches, and many are then changed a little."""
     name = draw(st.sampled_from(sorted(table)))
     service = table[name]
     rule = draw(st.sampled_from(service["route"]))
     match = draw(st.sampled_from(rule.get("match", [{}])))
-    port, caller = draw(_way_in(name, service, match))
-    asked: dict[str, Any] = {
+    port, caller = draw(_entry(name, service, match))
+    request: dict[str, Any] = {
         "authority": draw(_authority(name, service, match, caller)),
         "path": draw(_path(match)) + draw(_query(match)),
         "method": draw(_method(match, rule)),
@@ -42,14 +42,14 @@ def requests(draw: st.DrawFn, table: dict[str, Settings]) -> Asked:
         "caller": caller,
     }
     for _ in range(draw(st.sampled_from((0, 0, 1, 1, 1, 2)))):
-        asked |= draw(_beside(asked, match))
-    # The upstream's own HTTP server refuses broken escapes, which Envoy passes on.
-    whole = BROKEN_ESCAPE.sub("", asked["path"])
-    return Asked(**{**asked, "path": whole, "headers": tuple(asked["headers"])})
+        request |= draw(_variation(request, match))
+    # The upstream's HTTP server refuses invalid escapes, which Envoy passes on.
+    path = INVALID_ESCAPE.sub("", request["path"])
+    return WireRequest(**{**request, "path": path, "headers": tuple(request["headers"])})
 
 
 def text_for(want: Settings, usual: tuple[str, ...]) -> st.SearchStrategy[str]:
-    """Texts that are as `want` asks: of the usual ones those that fit, and now and then others."""
+    """Texts that `want` matches: the usual ones that fit, and sometimes others."""
     if "exact" in want:
         return st.just(want["exact"])
     fitting = st.sampled_from([text for text in usual if text_matches(StringMatch(**want), text)] or usual)
@@ -61,8 +61,8 @@ def text_for(want: Settings, usual: tuple[str, ...]) -> st.SearchStrategy[str]:
     return fitting
 
 
-def _way_in(name: str, service: Settings, match: Settings) -> st.SearchStrategy[tuple[int, str | None]]:
-    """A port of the gateway, or a caller inside; mostly one where the match can hold."""
+def _entry(name: str, service: Settings, match: Settings) -> st.SearchStrategy[tuple[int, str | None]]:
+    """A port of the gateway, or a caller inside the mesh; mostly one for which the match can hold."""
     ways: list[tuple[int, str | None]] = []
     if PUBLIC in service["gateways"]:
         ways += [(HTTP_PORT, None)] * 2 + [(HTTPS_PORT, None)]
@@ -76,7 +76,7 @@ def _way_in(name: str, service: Settings, match: Settings) -> st.SearchStrategy[
 
 
 def _may_hold(name: str, match: Settings, port: int, caller: str | None) -> bool:
-    """Whether what a match says of the place holds for requests that come in so."""
+    """Whether a match's port, scheme, gateways and source hold for requests that enter this way."""
     gateway = MESH if caller else own_gateway(name) if port == OWN_PORT else PUBLIC
     source = CALLERS[caller] if caller else None
     return (
@@ -90,7 +90,7 @@ def _may_hold(name: str, match: Settings, port: int, caller: str | None) -> bool
 
 @st.composite
 def _authority(draw: st.DrawFn, name: str, service: Settings, match: Settings, caller: str | None) -> str:
-    """A host of the service; inside the mesh also its DNS name, and nobody else's."""
+    """A host of the service; from inside the mesh, also its DNS name."""
     host: str = draw(st.sampled_from(service["hosts"]))
     if caller is not None and draw(st.integers(0, 2)) == 2:
         full = service_host(name, service["namespace"])
@@ -135,7 +135,7 @@ def _method(draw: st.DrawFn, match: Settings, rule: Settings) -> str:
     methods = st.sampled_from(("GET", "GET", "GET", *words.METHODS))
     wanted = text_for(match["method"], words.METHODS) if "method" in match else methods
     method: str = draw(mostly(wanted, methods, 6))
-    return re.sub("[^A-Za-z-]", "", method) or "GET"  # with other characters it is no HTTP
+    return re.sub("[^A-Za-z-]", "", method) or "GET"  # other characters are not valid in HTTP
 
 
 @st.composite
@@ -168,15 +168,15 @@ def _cookie(pair: str) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def _beside(draw: st.DrawFn, asked: dict[str, Any], match: Settings) -> dict[str, Any]:
-    """A change of one thing that may or may not matter; mostly of one that the match speaks of."""
-    headers = [header for header in asked["headers"] if not header[0].startswith("x-echo-")]
-    orders = [header for header in asked["headers"] if header[0].startswith("x-echo-")]
-    kinds = ["path", "query", "method", "odd", *(["host"] if asked["caller"] is None else [])]
+def _variation(draw: st.DrawFn, request: dict[str, Any], match: Settings) -> dict[str, Any]:
+    """A change of one property that may or may not matter; mostly one that the match uses."""
+    headers = [header for header in request["headers"] if not header[0].startswith("x-echo-")]
+    orders = [header for header in request["headers"] if header[0].startswith("x-echo-")]
+    kinds = ["path", "query", "method", "odd", *(["host"] if request["caller"] is None else [])]
     kinds += ["path"] * 4 * ("uri" in match) + ["query"] * 3 * ("queryParams" in match)
     kinds += ["header"] * 4 * bool(headers)
     kind = draw(st.sampled_from(kinds))
-    path, question, query = asked["path"].partition("?")
+    path, question, query = request["path"].partition("?")
     if kind == "path":
         return {"path": draw(_near(path)) + question + query}
     if kind == "odd":
@@ -186,7 +186,7 @@ def _beside(draw: st.DrawFn, asked: dict[str, Any], match: Settings) -> dict[str
     if kind == "method":
         return {"method": draw(st.sampled_from((*words.METHODS, *words.METHODS, "get", "X-TRY")))}
     if kind == "host":
-        host = asked["authority"].partition(":")[0]
+        host = request["authority"].partition(":")[0]
         others = (host.upper(), f"{host}:80", f"{host}:9", f"x.{host}", f"{host}.", f"x{host}")
         return {"authority": draw(st.sampled_from(others))}
     index = draw(st.integers(0, len(headers) - 1))

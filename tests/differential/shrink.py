@@ -1,4 +1,4 @@
-"""Makes a counterexample smaller: takes away what it does not need, as long as it stays a counterexample."""
+"""Shrinks a counterexample: removes parts as long as it stays a counterexample."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tests.differential.asked import Asked
 from tests.differential.cases import Case, routing
+from tests.differential.wire import WireRequest
 from traffic.model import MESH, RouteTable, ServiceRouting, target
 
 AT_ONCE = 40
-"""Candidates that are tried with one push."""
+"""The number of candidates that are tried with one push."""
 
 Remains = Callable[[Sequence[Case]], Sequence[bool]]
-"""Says of each case, of one table and one request, whether simulator and Envoy disagree on it."""
+"""Returns for each case, of one table and one request, whether simulator and Envoy still disagree."""
 
 
 def shrink(case: Case, remains: Remains, at_once: int = AT_ONCE) -> Case:
-    """Return a smallest case on which there is still disagreement: nothing more can be taken away."""
+    """Return a minimal case with a disagreement: no further part can be removed."""
     smaller = True
     while smaller:
         smaller = False
@@ -35,27 +35,27 @@ def shrink(case: Case, remains: Remains, at_once: int = AT_ONCE) -> Case:
 
 
 def smaller_ones(case: Case) -> Iterator[Case]:
-    """Yield what is left of the case, without one part of its table or its request, as far as it can be applied."""
-    (asked,) = case.requests
+    """Yield the case without one part of its table or its request, for each part that can be removed."""
+    (request,) = case.requests
     for table in _without_one(case.table):
-        if is_sound(table):
-            yield Case(table, (asked,))
-    for simpler in _simpler(asked):
+        if is_valid(table):
+            yield Case(table, (request,))
+    for simpler in _simpler(request):
         yield Case(case.table, (simpler,))
 
 
-def is_sound(table: dict[str, Any]) -> bool:
-    """Whether the settings are valid, and every destination is there."""
+def is_valid(table: dict[str, Any]) -> bool:
+    """Whether the settings are valid and every destination exists."""
     if not table:
         return False
     try:
         routes = routing(table)
     except ValidationError:
         return False
-    return all(map(_has_a_place, routes.values())) and _has_all_destinations(routes)
+    return all(map(_is_reachable, routes.values())) and _has_all_destinations(routes)
 
 
-def _has_a_place(service: ServiceRouting) -> bool:
+def _is_reachable(service: ServiceRouting) -> bool:
     outside = set(service.gateways) - {MESH}
     return bool(service.route and service.namespace and service.gateways and (service.hosts or not outside))
 
@@ -71,8 +71,8 @@ def _has_all_destinations(routes: RouteTable) -> bool:
 
 
 def size(case: Case) -> int:
-    """How much there is to read."""
-    return len(json.dumps([case.table, [asked.as_json() for asked in case.requests]]))
+    """The length of the case as text."""
+    return len(json.dumps([case.table, [request.as_json() for request in case.requests]]))
 
 
 def _without_one(node: Any) -> Iterator[Any]:
@@ -89,13 +89,13 @@ def _without_one(node: Any) -> Iterator[Any]:
                 yield [*node[:index], smaller, *node[index + 1 :]]
 
 
-def _simpler(asked: Asked) -> Iterator[Asked]:
-    content = asked.as_json()
-    for index in range(len(asked.headers)):
-        yield Asked.from_json({**content, "headers": [*asked.headers[:index], *asked.headers[index + 1 :]]})
-    path = asked.path.split("?")[0]
+def _simpler(request: WireRequest) -> Iterator[WireRequest]:
+    content = request.as_json()
+    for index in range(len(request.headers)):
+        yield WireRequest.from_json({**content, "headers": [*request.headers[:index], *request.headers[index + 1 :]]})
+    path = request.path.split("?")[0]
     for shorter in ("/", path, path[:-1]):
-        if 0 < len(shorter) < len(asked.path):
-            yield Asked.from_json({**content, "path": shorter})
-    if asked.method != "GET":
-        yield Asked.from_json({**content, "method": "GET"})
+        if 0 < len(shorter) < len(request.path):
+            yield WireRequest.from_json({**content, "path": shorter})
+    if request.method != "GET":
+        yield WireRequest.from_json({**content, "method": "GET"})

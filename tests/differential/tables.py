@@ -1,6 +1,6 @@
-"""Route tables at random: everything of the model that decides on a request or shows in its answer.
+"""Random route tables, with every part of the model that affects where a request goes or how it is answered.
 
-What is generated is settings as a stack's file has them (`services:`), so that a counterexample can be read and kept.
+They are generated as settings of a stack's file (`services:`), so that a counterexample can be read and kept.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ HOSTS = (
     [f"eu.api.{DOMAIN}"], [f"users.{DOMAIN}"],
 )  # fmt: skip
 MARK = "x-rule"
-"""Response header by which most rules name themselves."""
+"""Response header in which most rules give their number."""
 
 
 def often(strategy: st.SearchStrategy[Any], of: int) -> st.SearchStrategy[Any]:
-    """The strategy once in `of` times, else None."""
+    """The strategy in one of `of` cases, otherwise None."""
     return st.integers(1, of).flatmap(lambda number: strategy if number == of else st.none())
 
 
 def mostly(usual: st.SearchStrategy[T], other: st.SearchStrategy[T], of: int) -> st.SearchStrategy[T]:
-    """The other strategy once in `of` times."""
+    """The usual strategy, and in one of `of` cases the other."""
     return st.sampled_from([usual] * (of - 1) + [other]).flatmap(lambda chosen: chosen)
 
 
@@ -46,7 +46,7 @@ def _without_none(settings: Settings) -> Settings:
 
 
 def text_match(values: tuple[str, ...], regexes: tuple[str, ...], present: bool = False) -> st.SearchStrategy[Settings]:
-    """How a text is compared."""
+    """A match of a text: exact, prefix, regex, and present if allowed."""
     texts = st.sampled_from([value for value in values if value])
     ways: list[st.SearchStrategy[Settings]] = [
         texts.map(lambda text: {"exact": text}),
@@ -88,7 +88,7 @@ KINDS = st.sampled_from(("headers", "headers", "uri", "uri", "uri", *CONDITIONS,
 
 @st.composite
 def matches(draw: st.DrawFn, gateways: list[str]) -> Settings:
-    """One match, of one to three conditions, of a rule of a service that is bound to `gateways`."""
+    """A match with one to three conditions, for a rule of a service that is bound to `gateways`."""
     match: Settings = {}
     for kind in draw(st.lists(KINDS, min_size=1, max_size=3, unique=True)):
         if kind == "gateways":
@@ -240,7 +240,7 @@ def _compares_cookies(match: Settings) -> bool:
 
 @st.composite
 def tables(draw: st.DrawFn) -> dict[str, Settings]:
-    """A route table of one to three services, each with hosts that no other claims."""
+    """A route table of one to three services with disjoint hosts."""
     services = draw(st.lists(st.sampled_from(sorted(UPSTREAMS)), min_size=1, max_size=3, unique=True))
     hosts = draw(st.lists(st.sampled_from(HOSTS), min_size=len(services), max_size=len(services), unique_by=str))
     return {
@@ -249,7 +249,7 @@ def tables(draw: st.DrawFn) -> dict[str, Settings]:
 
 
 def _disjoint(hosts: list[list[str]]) -> list[list[str]]:
-    """Each host once: the sets that are drawn share some."""
+    """Leave each host to the first service that claims it: the drawn lists overlap."""
     taken: set[str] = set()
     found: list[list[str]] = []
     for claimed in hosts:

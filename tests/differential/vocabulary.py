@@ -1,4 +1,4 @@
-"""The words that tables and requests are made of: few, so that requests meet rules, and near to each other."""
+"""The texts of tables and requests: few, so that requests match rules, and similar to each other."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ REGEX_REWRITES = (
     {"match": "^/shop(.*)$", "rewrite": "\\1"},
 )
 CHANGED = ("x-tier", "x-new", "x-user", "x-color")
-"""Headers that rules set, add and remove, of requests and of answers."""
+"""Headers that rules set, add and remove on requests and answers."""
 CHANGES = ("blue", "red", "a,b", "100 %%", "canary")
 ORIGINS = (f"https://www.{DOMAIN}", f"https://shop.{DOMAIN}", "https://evil.test", "null")
 ORIGIN_MATCHES = (

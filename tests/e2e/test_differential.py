@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.differential.asked import Asked
 from tests.differential.cases import Case, generate
 from tests.differential.cluster import Cluster
 from tests.differential.expected import Expected, expected_of
 from tests.differential.run import Differential, Expect
+from tests.differential.wire import WireRequest
 from tests.e2e.tools import Project
 from traffic.model import Route, RouteTable
 
@@ -44,7 +44,7 @@ def test_simulator_and_envoy_agree_on_at_least_2000_requests(place: Cluster, cas
     for batch in (cases[: TABLES // 2], cases[TABLES // 2 :]):
         found = differential.check(batch)
         if found:
-            smallest = differential.shrink(found[0]).told(place.client.gateway)
+            smallest = differential.shrink(found[0]).report(place.client.gateway)
             pytest.fail(f"simulator and Envoy differ on {len(found)} requests, such as:\n\n{smallest}")
     assert differential.pairs >= 2000
     for kind, least in LEAST.items():
@@ -74,9 +74,9 @@ def without_regard_to_weights(route: Route) -> Route:
 def with_mistake(mistake: Callable[[Route], Route]) -> Expect:
     """A simulator that reads every route with the mistake."""
 
-    def expect(table: RouteTable, asked: Asked) -> Expected:
+    def expect(table: RouteTable, request: WireRequest) -> Expected:
         wrong = {name: one.model_copy(update={"route": mistake(one.route)}) for name, one in table.items()}
-        return expected_of(wrong, asked)
+        return expected_of(wrong, request)
 
     return expect
 
@@ -93,7 +93,7 @@ def test_a_counterexample_is_made_small(place: Cluster, cases: list[Case]) -> No
     differential = Differential(place, with_mistake(in_any_case), patience=0.5)
     found = next(one for one in differential.check(cases[: TABLES // 2]) if not one.case.requests[0].by_dns_name)
     smallest = differential.shrink(found)
-    told = smallest.told(place.client.gateway)
-    assert smallest.differences, told
-    assert sum(len(service["route"]) for service in smallest.case.table.values()) <= 2, told
-    assert not smallest.case.requests[0].headers, told
+    report = smallest.report(place.client.gateway)
+    assert smallest.differences, report
+    assert sum(len(service["route"]) for service in smallest.case.table.values()) <= 2, report
+    assert not smallest.case.requests[0].headers, report

@@ -1,4 +1,4 @@
-"""What the unit tests share: every component is run as in a preview and as in an update."""
+"""Fixtures of the unit tests: every component is tested in a preview and in an update."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WEBSITE: dict[str, Any] = {
 
 @pytest.fixture
 def website() -> dict[str, Any]:
-    """The settings of a stack with the sample website at 90/10, to be changed by a test as it likes."""
+    """The settings of a stack with the sample website at 90/10; a test may change them."""
     return copy.deepcopy(WEBSITE)
 
 

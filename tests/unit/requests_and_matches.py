@@ -1,4 +1,4 @@
-"""What hypothesis makes up of matches and requests: few texts, so that they meet often."""
+"""Hypothesis strategies for matches and requests: few texts, so that requests often match."""
 
 from __future__ import annotations
 

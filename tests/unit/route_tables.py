@@ -1,4 +1,4 @@
-"""Services for tests of routing, as a stack's settings hold them."""
+"""Services for routing tests, as in a stack's settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from traffic.model import RouteTable, ServiceRouting, own_gateway
 
 
 def service(name: str, **given: Any) -> ServiceRouting:
-    """Return a service with two versions at the host `*`; `given` is what a stack's file says of it."""
+    """Return a service with two versions at the host `*`; `given` overrides its settings."""
     filled = {
         "namespace": name,
         "hosts": ["*"],

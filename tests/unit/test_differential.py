@@ -1,4 +1,4 @@
-"""The parts of the differential test that need no cluster: what is generated, expected, compared and made smaller."""
+"""The parts of the differential test that need no cluster: generating, expecting, comparing and shrinking."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.differential.asked import Answer, Asked, Upstream
 from tests.differential.cases import Case, generate, routing
 from tests.differential.cluster import owners, virtual_services
 from tests.differential.compare import differences
 from tests.differential.expected import Values, changed, expected_of
 from tests.differential.order import Order
 from tests.differential.place import UPSTREAMS
-from tests.differential.shrink import is_sound, shrink, size
+from tests.differential.shrink import is_valid, shrink, size
+from tests.differential.wire import Answer, Upstream, WireRequest
 from traffic.model import HeaderOperations
 from traffic.simulate import RetryPolicy
 
@@ -24,7 +24,7 @@ HOST = "shop.example.test"
 
 
 def table(*rules: dict[str, Any], gateways: Sequence[str] = ("public",)) -> dict[str, Any]:
-    """The settings of the service shop with these rules."""
+    """The settings of the service `shop` with these rules and a default rule."""
     versions: dict[str, Any] = {version: {} for version in UPSTREAMS["shop"].versions}
     route = [*rules, {"to": "version-1"}]
     shop = {"namespace": "differential", "hosts": [HOST], "gateways": list(gateways), "versions": versions}
@@ -37,7 +37,7 @@ def arrived(pod: str = "shop-version-1", **said: Any) -> Upstream:
 
 
 def answer(*seen: Upstream, status: int = 200, headers: tuple[tuple[str, str], ...] = (), body: str = "") -> Answer:
-    """An answer, that of the first pod if any."""
+    """An answer, from the first of the pods if there are any."""
     text = body or (json.dumps({"pod": seen[0].pod}) if seen else "")
     return Answer(status=status, headers=headers, body=text, seconds=0.01, seen=seen)
 
@@ -46,23 +46,23 @@ BY_ENVOY = {"x-forwarded-proto": ("http",)}
 PLAIN = arrived(headers=BY_ENVOY)
 
 
-def told(rules: Sequence[dict[str, Any]], asked: Asked, got: Answer) -> str:
-    return "; ".join(differences(expected_of(routing(table(*rules)), asked), asked, got))
+def compared(rules: Sequence[dict[str, Any]], request: WireRequest, got: Answer) -> str:
+    return "; ".join(differences(expected_of(routing(table(*rules)), request), request, got))
 
 
-def test_the_same_seed_gives_the_same_cases_and_another_one_others() -> None:
+def test_a_seed_determines_the_cases() -> None:
     assert generate(3, 4, seed=5) == generate(3, 4, seed=5)
     assert generate(3, 4, seed=5) != generate(3, 4, seed=6)
 
 
-def test_what_is_generated_can_be_applied() -> None:
+def test_generated_tables_can_be_applied() -> None:
     for case in generate(30, 2, seed=1):
-        assert is_sound(case.table), case.table
+        assert is_valid(case.table), case.table
         assert virtual_services({7: case.at(7).routes})
 
 
-def test_an_answer_as_the_simulator_says_makes_no_difference() -> None:
-    assert told((), Asked(authority=HOST), answer(PLAIN)) == ""
+def test_the_expected_answer_has_no_difference() -> None:
+    assert compared((), WireRequest(authority=HOST), answer(PLAIN)) == ""
 
 
 BLUE = {"headers": {"request": {"set": {"x-new": "blue"}}}, "to": "version-1"}
@@ -94,8 +94,8 @@ STICKY = {"to": {"version-1": 100}, "sticky": {"cookie": "v", "ttl": "1h"}}
         ({"redirect": {"uri": "/new"}}, answer(status=301), f"location: expected http://{HOST}/new"),
     ],
 )
-def test_each_difference_is_seen(rule: dict[str, Any], got: Answer, difference: str) -> None:
-    assert difference in told((rule,), Asked(authority=HOST), got)
+def test_each_difference_is_found(rule: dict[str, Any], got: Answer, difference: str) -> None:
+    assert difference in compared((rule,), WireRequest(authority=HOST), got)
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_each_difference_is_seen(rule: dict[str, Any], got: Answer, difference: 
         (("x-echo-status", "soon"), RetryPolicy(2, "5xx"), (1, 400)),
     ],
 )
-def test_retries_are_counted_as_envoy_does_them(
+def test_retries_are_counted_like_envoys(
     header: tuple[str, str], retries: RetryPolicy | None, tries: tuple[int, int]
 ) -> None:
-    order = Order.of(Asked(authority=HOST, headers=(header,) if header else ()))
+    order = Order.of(WireRequest(authority=HOST, headers=(header,) if header else ()))
     assert order.tries(retries) == tries
 
 
@@ -126,7 +126,7 @@ def test_headers_are_removed_before_they_are_set_and_added() -> None:
     assert changed(before, operations) == {"a": ("1 %", "2"), "b": ("3",), "d": ("0",)}
 
 
-def test_a_services_own_name_is_kept_by_the_first_table_that_binds_it_to_the_mesh() -> None:
+def test_a_services_dns_name_goes_to_the_first_table_that_binds_it_to_the_mesh() -> None:
     outside, inside = routing(table()), routing(table(gateways=["public", "mesh"]))
     tables = {1: outside, 2: inside, 3: inside}
     assert owners(tables) == {"shop": 2}
@@ -139,37 +139,37 @@ def test_a_services_own_name_is_kept_by_the_first_table_that_binds_it_to_the_mes
     }
 
 
-def test_a_counterexample_is_reduced_to_what_it_needs() -> None:
+def test_a_counterexample_is_shrunk_to_what_it_needs() -> None:
     wrong = {"match": [{"headers": {"qa": {"exact": "a"}}, "uri": {"prefix": "/shop"}}], "to": "version-2"}
-    asked = Asked(authority=HOST, path="/shop/cart?q=1", method="PUT", headers=(("qa", "a"), ("x-user", "b")))
+    request = WireRequest(authority=HOST, path="/shop/cart?q=1", method="PUT", headers=(("qa", "a"), ("x-user", "b")))
     tried: list[int] = []
 
     def remains(cases: Sequence[Case]) -> list[bool]:
         tried.append(len(cases))
         return ["version-2" in json.dumps(case.table["shop"]["route"]) and "qa" in str(case.requests) for case in cases]
 
-    smallest = shrink(Case(table(BLUE, wrong, MIRRORED), (asked,)), remains, at_once=10)
+    smallest = shrink(Case(table(BLUE, wrong, MIRRORED), (request,)), remains, at_once=10)
     assert smallest.table["shop"]["route"] in (
         [{"match": [{"uri": {"prefix": "/shop"}}], "to": "version-2"}],
         [{"to": "version-2"}],
         [{"mirrors": [{"to": "version-2"}], "to": "version-1"}],
     )
-    assert smallest.requests[0] == Asked(authority=HOST, headers=(("qa", "a"),))
-    assert size(smallest) < size(Case(table(wrong), (asked,)))
-    assert max(tried) <= 10, "no more are tried with one push"
+    assert smallest.requests[0] == WireRequest(authority=HOST, headers=(("qa", "a"),))
+    assert size(smallest) < size(Case(table(wrong), (request,)))
+    assert max(tried) <= 10, "at most `at_once` candidates are tried with one push"
 
 
-def test_a_counterexample_is_never_one_that_cannot_be_applied() -> None:
-    assert is_sound(table(BLUE))
-    assert not is_sound({})
-    assert not is_sound({"shop": {**table()["shop"], "hosts": []}}), "a gateway needs hosts"
-    assert not is_sound(table({"to": "users/version-1"})), "the other service is not there"
-    assert not is_sound({"shop": {**table()["shop"], "route": []}})
+def test_a_shrunk_table_can_be_applied() -> None:
+    assert is_valid(table(BLUE))
+    assert not is_valid({})
+    assert not is_valid({"shop": {**table()["shop"], "hosts": []}}), "a gateway needs hosts"
+    assert not is_valid(table({"to": "users/version-1"})), "the other service does not exist"
+    assert not is_valid({"shop": {**table()["shop"], "route": []}})
 
 
-def test_a_request_can_be_sent_by_hand() -> None:
-    asked = Asked(authority=HOST, path="//a?q", headers=(("qa", "a b"), ("empty", "")), port=443)
-    assert asked.curl("10.1.2.3") == (
+def test_a_request_is_reported_as_a_curl_command() -> None:
+    request = WireRequest(authority=HOST, path="//a?q", headers=(("qa", "a b"), ("empty", "")), port=443)
+    assert request.curl("10.1.2.3") == (
         f"curl -sik --path-as-is -X GET -H 'Host: {HOST}' -H 'qa: a b' -H 'empty;' "
         f"--connect-to ::10.1.2.3:443 'https://{HOST}:443//a?q'"
     )

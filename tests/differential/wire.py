@@ -1,4 +1,4 @@
-"""Requests as they go over the wire, and what came of them."""
+"""Requests as sent over the wire, what the pods received, and the answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Header = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class WireRequest:
     """A request: to a port of the gateway, or from a caller inside the mesh to a service's port."""
 
     authority: str
@@ -26,7 +26,7 @@ class Asked:
     caller: str | None = None
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Asked:
+    def from_json(cls, content: dict[str, Any]) -> WireRequest:
         return cls(**{**content, "headers": tuple((name, value) for name, value in content.get("headers", ()))})
 
     def as_json(self) -> dict[str, Any]:
@@ -43,20 +43,20 @@ class Asked:
 
     @property
     def can_be_sent(self) -> bool:
-        """Whether there is such a request: a handshake of TLS asks for a name of DNS."""
+        """Whether the request can be sent: TLS needs a DNS name for SNI."""
         return self.scheme == "http" or re.fullmatch(r"[-_a-z0-9]{1,63}(\.[-_a-z0-9]{1,63})*", self.host) is not None
 
     @property
     def by_dns_name(self) -> bool:
-        """Whether a service is asked for by its own name inside the mesh, which all tables share."""
+        """Whether the request is for a service's DNS name inside the mesh, which all tables share."""
         return self.caller is not None and not self.host.endswith(DOMAIN)
 
     def service(self, names: Iterable[str]) -> str | None:
-        """Return which of these services is asked for by its DNS name."""
+        """Return which of these services the request is for by its DNS name."""
         return next((name for name in names if self.host.startswith(f"{name}.")), None)
 
     def curl(self, gateway: str) -> str:
-        """The command that sends the request by hand; from a caller's pod, the body of its POST /_call."""
+        """The curl command that sends the request; for a caller inside the mesh, the body of its POST /_call."""
         if self.caller is not None:
             pod = CALLERS[self.caller]
             return f"from {pod.namespace}/{pod.name} (labels {pod.labels}): {json.dumps(self.as_json())}"
@@ -65,7 +65,7 @@ class Asked:
             words += ["-H", f"{name}: {value}" if value else f"{name};"]
         if self.scheme == "http":
             return shlex.join([*words, f"http://{gateway}:{self.port}{self.path}"])
-        words += ["--connect-to", f"::{gateway}:{self.port}"]  # the host, not the address, chooses the certificate
+        words += ["--connect-to", f"::{gateway}:{self.port}"]  # the SNI must be the host, not the address
         return shlex.join([*words, f"https://{self.host}:{self.port}{self.path}"])
 
 
@@ -94,7 +94,7 @@ class Upstream:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the caller got, and what the services' pods saw: all tries, and the mirrored copies."""
+    """What the caller got, and what the services' pods received: all tries, and the mirrored copies."""
 
     status: int
     headers: tuple[Header, ...]
@@ -104,7 +104,7 @@ class Answer:
 
     @property
     def pod(self) -> str | None:
-        """The pod that answered, where the text of the answer says so."""
+        """The pod that answered, if the body names it."""
         try:
             content = json.loads(self.body)
         except ValueError:
