@@ -31,7 +31,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 CANARY = Path(sys.executable).parent / "canary"
 SANDBOX = "benchmark"
 
-# name: (what is measured, limit in seconds on 2 cores or in MiB, number of runs)
+# name: (description, limit in seconds on 2 cores or in MiB, number of runs)
 FIGURES: Mapping[str, tuple[str, float, int]] = {
     "help": ("canary --help", 0.3, 10),
     "start": ("canary sandbox up, everything built", 40, 3),

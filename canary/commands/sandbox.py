@@ -115,8 +115,11 @@ def logs(
             typer.echo(f"{log:<26}{folder / log}.log")
         return
     if daemon not in known:
+        fix = "name one of these" if known else f"start the sandbox: canary sandbox up --name {name}"
         typer.secho(
-            f"error: sandbox {name} has no log of {daemon!r}\n    allowed: {', '.join(known) or 'none yet'}",
+            f"error: sandbox {name} has no log of {daemon!r}\n"
+            f"    allowed: {', '.join(known) or 'none yet'}\n"
+            f"    fix:     {fix}",
             err=True,
             fg="red",
         )

@@ -107,7 +107,7 @@ def down(name: str, *, delete: bool, progress: Progress) -> None:
     left = namespaces.leftovers(here)
     if left:
         raise SandboxError(
-            f"sandbox {name} was stopped, but there is still: {', '.join(left)}\n"
+            f"sandbox {name} was stopped, but these are left: {', '.join(left)}\n"
             f"    fix: run it again: canary sandbox down --name {name}"
         )
     if delete:

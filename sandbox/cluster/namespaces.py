@@ -56,10 +56,10 @@ def find(layout: Layout) -> Running | None:
 
     No PID is read from a file: after a reboot it could be another process's.
     """
-    wanted = "\0".join(supervisord_command(layout)[1:]).encode() + b"\0"
+    command_line = "\0".join(supervisord_command(layout)[1:]).encode() + b"\0"
     for process in _processes():
         with contextlib.suppress(OSError):
-            if (process / "cmdline").read_bytes().endswith(wanted) and _first_of_its_namespace(process):
+            if (process / "cmdline").read_bytes().endswith(command_line) and _first_of_its_namespace(process):
                 return Running(int(process.name))
     return None
 

@@ -111,14 +111,14 @@ def _path(match: Settings) -> st.SearchStrategy[str]:
     odd = st.sampled_from([path for path in words.ODD_PATHS if "?" not in path and "#" not in path])
     if "uri" not in match:
         return mostly(usual, odd, 4)
-    wanted = text_for(match["uri"], words.PATHS).map(lambda path: path if path.startswith("/") else f"/{path}")
-    return mostly(wanted, mostly(usual, odd, 2), 8).map(lambda path: path.split("?")[0].split("#")[0])
+    fitting = text_for(match["uri"], words.PATHS).map(lambda path: path if path.startswith("/") else f"/{path}")
+    return mostly(fitting, mostly(usual, odd, 2), 8).map(lambda path: path.split("?")[0].split("#")[0])
 
 
 @st.composite
 def _query(draw: st.DrawFn, match: Settings) -> str:
-    wanted = match.get("queryParams", {})
-    parts = [f"{name}={draw(text_for(want, words.PARAMETER_VALUES))}" for name, want in wanted.items()]
+    fitting = match.get("queryParams", {})
+    parts = [f"{name}={draw(text_for(want, words.PARAMETER_VALUES))}" for name, want in fitting.items()]
     parts += draw(
         st.lists(st.sampled_from(("q=1", "q", "q=", "version=canary", "Q=1", "x=y", "a+b=1", "")), max_size=2)
     )
@@ -133,8 +133,8 @@ def _method(draw: st.DrawFn, match: Settings, rule: Settings) -> str:
     if "corsPolicy" in rule and draw(st.booleans()):
         return "OPTIONS"
     methods = st.sampled_from(("GET", "GET", "GET", *words.METHODS))
-    wanted = text_for(match["method"], words.METHODS) if "method" in match else methods
-    method: str = draw(mostly(wanted, methods, 6))
+    fitting = text_for(match["method"], words.METHODS) if "method" in match else methods
+    method: str = draw(mostly(fitting, methods, 6))
     return re.sub("[^A-Za-z-]", "", method) or "GET"  # other characters are not valid in HTTP
 
 

@@ -253,9 +253,9 @@ def _disjoint(hosts: list[list[str]]) -> list[list[str]]:
     taken: set[str] = set()
     found: list[list[str]] = []
     for claimed in hosts:
-        mine = [host for host in claimed if host not in taken] or [f"only{len(found)}.{DOMAIN}"]
-        taken.update(mine)
-        found.append(mine)
+        own = [host for host in claimed if host not in taken] or [f"only{len(found)}.{DOMAIN}"]
+        taken.update(own)
+        found.append(own)
     return found
 
 

@@ -31,9 +31,9 @@ def table(*rules: dict[str, Any], gateways: Sequence[str] = ("public",)) -> dict
     return {"shop": {**shop, "route": route}}
 
 
-def arrived(pod: str = "shop-version-1", **said: Any) -> Upstream:
+def arrived(pod: str = "shop-version-1", **changed_content: Any) -> Upstream:
     content: dict[str, Any] = {"method": "GET", "path": "/", "host": HOST, "headers": {}, "status": 200}
-    return Upstream(**{**content, **said, "pod": pod})
+    return Upstream(**{**content, **changed_content, "pod": pod})
 
 
 def answer(*seen: Upstream, status: int = 200, headers: tuple[tuple[str, str], ...] = (), body: str = "") -> Answer:

@@ -100,7 +100,7 @@ def test_a_component_is_made_from_a_name_frozen_arguments_and_options(component:
 
 @pytest.mark.parametrize("component", _components(), ids=lambda component: component.__name__)
 def test_a_components_outputs_are_annotated(component: type[Component]) -> None:
-    assert inspect.get_annotations(component), f"{component.__name__} does not say what comes out of it"
+    assert inspect.get_annotations(component), f"{component.__name__} must annotate its outputs"
     assert issubclass(component, pulumi.ComponentResource)
 
 

@@ -1,4 +1,4 @@
-"""What the README shows of messages is what the program says."""
+"""The messages that the README shows are the program's."""
 
 from __future__ import annotations
 
