@@ -1,12 +1,14 @@
-"""Fixtures of the unit tests: every component is tested in a preview and in an update."""
+"""What the unit tests share: programs run as preview and as update, rendered specs checked against Istio's CRDs."""
 
 from __future__ import annotations
 
 import copy
+from types import FunctionType
 from typing import Any
 
 import pytest
 
+from tests.unit import rendered
 from tests.unit.mocks import Deploy, deployer
 
 ECHO = {"image": "hashicorp/http-echo:1.0.0", "port": 5678}
@@ -41,3 +43,11 @@ def website() -> dict[str, Any]:
 def deploy(request: pytest.FixtureRequest) -> Deploy:
     """Run a program against the recording engine, once as a preview and once as an update."""
     return deployer(preview=request.param == "preview")
+
+
+@pytest.fixture(autouse=True)
+def specs_are_checked_against_istios_crds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the functions of traffic.render that a test module imports by ones that check what they return."""
+    for name, value in list(vars(request.module).items()):
+        if isinstance(value, FunctionType) and value in rendered.KINDS:
+            monkeypatch.setattr(request.module, name, rendered.checked(value))

@@ -17,6 +17,7 @@ from tests.differential.order import Order
 from tests.differential.place import UPSTREAMS
 from tests.differential.shrink import is_valid, shrink, size
 from tests.differential.wire import Answer, Upstream, WireRequest
+from tests.unit import istio_crds
 from traffic.model import HeaderOperations
 from traffic.simulate import RetryPolicy
 
@@ -58,7 +59,10 @@ def test_a_seed_determines_the_cases() -> None:
 def test_generated_tables_can_be_applied() -> None:
     for case in generate(30, 2, seed=1):
         assert is_valid(case.table), case.table
-        assert virtual_services({7: case.at(7).routes})
+        rendered = virtual_services({7: case.at(7).routes})
+        assert rendered
+        for one in rendered.values():
+            istio_crds.check(one)
 
 
 def test_the_expected_answer_has_no_difference() -> None:

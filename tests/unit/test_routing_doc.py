@@ -18,10 +18,13 @@ import yaml
 from typer.testing import CliRunner
 
 from canary.app import app
+from stacks.cluster_facts import ClusterFacts
+from stacks.environment import Environment
 from stacks.settings.loading import json_schema, load_stack_file
 from stacks.settings.problems import SettingsError
 from stacks.simulator import simulator_of
 from tests.routing_doc import DOCS, FOLDER, PAGE, Answer, Example, Mistake, Request, commands, examples, mistakes, parse
+from tests.unit.mocks import run_program
 from traffic import simulate
 from traffic.simulate import Aborted, Answered, Decision, Forwarded, Redirected, Refused, Share
 
@@ -43,6 +46,14 @@ def is_part_of(snippet: str, file: Path) -> bool:
 def test_every_file_of_the_page_is_a_stack_without_problems(file: Path) -> None:
     assert load_stack_file(file).services
     assert [error.message for error in VALIDATOR.iter_errors(yaml.safe_load(file.read_text()))] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_file_is_a_stack_whose_objects_istios_crds_accept(file: Path) -> None:
+    settings, facts = load_stack_file(file), ClusterFacts(uid="7b1f")
+    run = run_program(lambda: Environment(settings, facts, "istio-canary/docs").outputs, preview=False)
+    kinds = {resource.inputs.get("kind") for resource in run.custom()}
+    assert kinds >= {"DestinationRule", "VirtualService"}, "the mock engine checked them"
 
 
 def test_every_file_is_shown_and_every_snippet_is_part_of_its_file() -> None:

@@ -1,0 +1,140 @@
+"""A wrong Istio object is refused, and every Istio object that a test makes is validated."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pulumi_kubernetes as k8s
+import pytest
+
+from sandbox.modules import Go
+from tests.unit import istio_crds, rendered
+from tests.unit.mocks import run_program
+from tests.unit.route_tables import service
+from traffic import render
+from traffic.render import own_gateway
+
+HTTP_80: dict[str, Any] = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+ROUTED = {"route": [{"destination": {"host": "shop"}, "weight": 90}], "timeout": "1s"}
+
+
+def istio_object(kind: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": "shop"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    "correct",
+    [
+        istio_object("Gateway", selector={"istio": "ingressgateway"}, servers=[HTTP_80]),
+        istio_object("VirtualService", hosts=["shop"], http=[ROUTED]),
+        istio_object("DestinationRule", host="shop", trafficPolicy={"loadBalancer": {"simple": "RANDOM"}}),
+    ],
+    ids=lambda one: one["kind"],
+)
+def test_a_correct_object_passes(correct: dict[str, Any]) -> None:
+    istio_crds.check(correct)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        pytest.param(istio_object("Gateway", serverz=[]), r"\$\.spec: .*'serverz' was unexpected", id="unknown field"),
+        pytest.param(
+            istio_object("VirtualService", hosts=["shop"], http=[{**ROUTED, "timeOut": "1s"}]),
+            r"\$\.spec\.http\[0\]: .*'timeOut' was unexpected",
+            id="unknown field of an item",
+        ),
+        pytest.param(
+            {**istio_object("Gateway"), "specs": {}}, r"\$: .*'specs' was unexpected", id="unknown field of the object"
+        ),
+        pytest.param(
+            istio_object("VirtualService", hosts="shop"), r"\$\.spec\.hosts: 'shop' is not of type 'array'", id="type"
+        ),
+        pytest.param(
+            istio_object("Gateway", selector={"istio": 1}),
+            r"\$\.spec\.selector\.istio: 1 is not of type 'string'",
+            id="type of a map's value",
+        ),
+        pytest.param(
+            istio_object("Gateway", servers=[{"port": HTTP_80["port"]}]),
+            r"\$\.spec\.servers\[0\]: 'hosts' is a required property",
+            id="missing field",
+        ),
+        pytest.param(
+            istio_object("DestinationRule", host="shop", trafficPolicy={"loadBalancer": {"simple": "FASTEST"}}),
+            r"\$\.spec\.trafficPolicy\.loadBalancer\.simple: 'FASTEST' is not one of",
+            id="enum",
+        ),
+        pytest.param(
+            istio_object("DestinationRule", host="shop", trafficPolicy={"loadBalancer": {"simple": None}}),
+            r"\$\.spec\.trafficPolicy\.loadBalancer\.simple: None is not",
+            id="null",
+        ),
+        pytest.param(
+            istio_object("Gateway", servers=[{**HTTP_80, "port": {**HTTP_80["port"], "number": -1}}]),
+            r"\$\.spec\.servers\[0\]\.port\.number: -1 is less than the minimum of 0",
+            id="bound",
+        ),
+        pytest.param(
+            istio_object(
+                "DestinationRule",
+                host="shop",
+                trafficPolicy={"loadBalancer": {"simple": "RANDOM", "consistentHash": {"useSourceIp": True}}},
+            ),
+            r"\$\.spec\.trafficPolicy\.loadBalancer: .* is valid under each of",
+            id="two of which one is allowed",
+        ),
+        pytest.param(istio_object("Gatevay"), "no CRD for Gatevay of networking.istio.io/v1", id="unknown kind"),
+        pytest.param(
+            {**istio_object("Gateway"), "apiVersion": "networking.istio.io/v2"}, "no CRD for Gateway", id="version"
+        ),
+    ],
+)
+def test_a_wrong_object_is_refused_with_the_place(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        istio_crds.check(wrong)
+
+
+def test_all_errors_of_an_object_are_listed() -> None:
+    with pytest.raises(AssertionError) as refused:
+        istio_crds.check(istio_object("VirtualService", hosts="shop", htpp=[]))
+    assert "'htpp'" in str(refused.value)
+    assert "'array'" in str(refused.value)
+
+
+def test_every_object_that_a_program_registers_is_checked() -> None:
+    def program() -> None:
+        k8s.apiextensions.CustomResource(
+            "gateway", api_version="networking.istio.io/v1", kind="Gateway", spec={"serverz": []}
+        )
+
+    with pytest.raises(AssertionError, match="'serverz' was unexpected"):
+        run_program(program, preview=False)
+
+
+def test_every_spec_that_a_test_renders_is_checked() -> None:
+    labels: dict[str, Any] = {"istio": 1}
+    with pytest.raises(AssertionError, match="1 is not of type 'string'"):
+        own_gateway(service("website"), labels)
+
+
+def test_every_function_that_renders_a_spec_is_known() -> None:
+    returns = {getattr(render, name): inspect.signature(getattr(render, name)).return_annotation
+               for name in render.__all__ if inspect.isfunction(getattr(render, name))}  # fmt: skip
+    assert {function for function, kind in returns.items() if "Spec" in kind} == set(rendered.KINDS)
+    assert {function for function, kind in returns.items() if kind == "dict[str, Spec]"} == set(rendered.SPECS_BY_NAME)
+
+
+@pytest.mark.parametrize("has_go", [True, False])
+def test_missing_crds_are_an_error_that_says_what_to_run(monkeypatch: pytest.MonkeyPatch, has_go: bool) -> None:
+    go = Go(program=Path("go"), version="go1.26", architecture="amd64", module_cache=Path("/nonexistent"))
+    monkeypatch.setattr(istio_crds, "find_go", lambda: go if has_go else None)
+    failed = subprocess.CompletedProcess([], 1, stdout='{"Error": "no such host"}', stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+
+    with pytest.raises(AssertionError, match=r"run `go mod download \S+` in sandbox/modules/istio") as missing:
+        istio_crds._module_folder()
+    assert ("no such host" if has_go else "Go was not found") in str(missing.value)
