@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from types import FunctionType
 from typing import Any
 
 import pytest
 
 from tests.unit import rendered
-from tests.unit.mocks import Deploy, deployer
+from tests.unit.mocks import Deploy, run_program
 
 ECHO = {"image": "hashicorp/http-echo:1.0.0", "port": 5678}
 
@@ -42,7 +43,7 @@ def website() -> dict[str, Any]:
 @pytest.fixture(params=["preview", "update"])
 def deploy(request: pytest.FixtureRequest) -> Deploy:
     """Run a program against the recording engine, once as a preview and once as an update."""
-    return deployer(preview=request.param == "preview")
+    return partial(run_program, preview=request.param == "preview")
 
 
 @pytest.fixture(autouse=True)

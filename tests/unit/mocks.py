@@ -1,16 +1,20 @@
-"""A stand-in for the Pulumi engine that records what a program registers, in a preview and in an update."""
+"""Pulumi's mock engine, which also records what a program registers, in a preview and in an update.
+
+Of a resource, `pulumi.runtime.mocks` keeps only the URN, the id and the state, and it calls no hooks.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import pulumi
 import pulumi_kubernetes as k8s
-from pulumi.runtime import mocks, rpc
+from pulumi.runtime import mocks, proto, rpc
+from pulumi.runtime import resource as pulumi_resource
 from pulumi.runtime.proto.callback_pb2 import CallbackInvokeRequest
 from pulumi.runtime.proto.callback_pb2_grpc import CallbacksStub
 from pulumi.runtime.proto.resource_pb2 import ResourceHookRequest, ResourceHookResponse
@@ -18,6 +22,9 @@ from pulumi.runtime.proto.resource_pb2 import ResourceHookRequest, ResourceHookR
 from tests.unit import istio_crds
 
 PROJECT, STACK = "istio-canary", "test"
+
+# The SDK sends the call stack with every resource. No test reads it, and it takes a sixth of a program's time.
+pulumi_resource._get_stack_trace = proto.source_pb2.StackTrace
 
 
 @dataclass
@@ -75,9 +82,6 @@ class Run:
 class _Mocks(mocks.Mocks):
     """Resources come out as they went in; what is new has no id in a preview, as in the engine."""
 
-    def __init__(self, preview: bool) -> None:
-        self.preview = preview
-
     def call(self, args: mocks.MockCallArgs) -> Any:
         raise AssertionError(f"a component called the provider's function {args.token}")
 
@@ -87,7 +91,8 @@ class _Mocks(mocks.Mocks):
         metadata = args.inputs.get("metadata", {})
         name = metadata.get("name", args.name)
         namespace = metadata.get("namespace")
-        return "" if self.preview else f"{namespace}/{name}" if namespace else name, args.inputs
+        identifier = f"{namespace}/{name}" if namespace else name
+        return "" if pulumi.runtime.is_dry_run() else identifier, args.inputs
 
 
 class HookError(Exception):
@@ -95,10 +100,9 @@ class HookError(Exception):
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, preview: bool, run: Run) -> None:
-        super().__init__(_Mocks(preview))
+    def __init__(self, run: Run) -> None:
+        super().__init__(_Mocks())
         self.run = run
-        self._preview = preview
         self._hooks: dict[str, Any] = {}
 
     def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the engine's name
@@ -116,7 +120,7 @@ class _Monitor(mocks.MockMonitor):
             raise HookError(f'before hook "{name}" failed: {error}')
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's name
-        for hook in () if self._preview else request.hooks.before_update:
+        for hook in () if pulumi.runtime.is_dry_run() else request.hooks.before_update:
             self._run_hook(hook)
         answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != "pulumi:pulumi:Stack":
@@ -127,7 +131,7 @@ class _Monitor(mocks.MockMonitor):
                     name=request.name,
                     parent=request.parent,
                     provider=request.provider or ",".join(request.providers.values()),
-                    inputs=rpc.deserialize_properties(request.object),
+                    inputs=self.resources[answer.urn].state,
                     depends_on=tuple(request.dependencies),
                     custom=request.custom,
                     timeouts=(request.customTimeouts.create, request.customTimeouts.update),
@@ -147,28 +151,25 @@ def run_program(program: Callable[[], Any], preview: bool, run: Run | None = Non
 
     `run` is written as the program goes, so that one that fails can be looked at too.
     """
+    run = Run() if run is None else run
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # what failed is raised here; that others wait for it is no news
     asyncio.set_event_loop(loop)  # Pulumi takes the thread's own, which asyncio.run takes away
-    monitor = _Monitor(preview, Run() if run is None else run)
+    monitor = _Monitor(run)
     mocks.set_mocks(mocks=monitor.mocks, monitor=monitor, project=PROJECT, stack=STACK, preview=preview)
 
     def resolved() -> pulumi.Output[Any]:
-        return pulumi.Output.from_input(program()).apply(lambda value: setattr(monitor.run, "result", value))
+        return pulumi.Output.from_input(program()).apply(lambda value: setattr(run, "result", value))
 
-    mocks.test(resolved)()  # type: ignore[no-untyped-call]
-    return monitor.run
-
-
-class Deploy(Protocol):
-    """Runs a program and returns what it registered."""
-
-    def __call__(self, program: Callable[[], Any]) -> Run: ...
+    try:
+        mocks.test(resolved)()  # type: ignore[no-untyped-call]
+    finally:
+        loop.close()
+    return run
 
 
-def deployer(preview: bool) -> Deploy:
-    """Return what runs programs in a preview, or in an update."""
-    return lambda program: run_program(program, preview)
+Deploy = Callable[[Callable[[], Any]], Run]
+"""Runs a program and returns what it registered."""
 
 
 def in_cluster() -> pulumi.ResourceOptions:
