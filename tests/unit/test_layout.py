@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from functools import cache
 from pathlib import Path
 
 import pulumi
@@ -59,6 +60,7 @@ def _sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+@cache
 def _imports(path: Path) -> set[str]:
     """The modules that a file imports, inside functions too."""
     names: set[str] = set()
