@@ -33,7 +33,7 @@ def stack(weights: dict[str, int], **version_2: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was waited for, in order."""
+    """What the run waited for, in order."""
     calls: list[str] = []
 
     def record(what: str) -> Any:
@@ -92,10 +92,29 @@ def test_a_preview_waits_for_nothing(waited: list[str]) -> None:
     assert waited == []
 
 
-def test_pods_that_get_requests_come_before_the_routes_and_idle_ones_after() -> None:
-    order = [resource.name for resource in run(stack({"version-1": 100, "version-2": 0}), ObservedRoutes()).resources]
-    assert order.index("website-version-1") < order.index(SUBSETS) < order.index(ROUTES)
-    assert order.index(ROUTES) < order.index("website-version-2"), "it may shrink only after the routes have changed"
+def dependencies(run: Run, name: str) -> set[str]:
+    """Return the names of all that the engine finishes before this resource: what it, and its parent, depend on.
+
+    The order of registration proves less: without any dependency it is the order of the program's lines.
+    """
+    by_urn = {resource.urn: resource for resource in run.resources}
+    found: set[str] = set()
+    pending = [run.named(name).urn]
+    while pending:
+        resource = by_urn[pending.pop()]
+        needed = {*resource.depends_on, resource.parent} & by_urn.keys()
+        pending += needed - found
+        found |= needed
+    return {by_urn[urn].name for urn in found}
+
+
+@pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
+def test_pods_that_get_requests_come_before_the_routes_and_idle_ones_after(preview: bool) -> None:
+    done = run(stack({"version-1": 100, "version-2": 0}), ObservedRoutes(), preview)
+    assert "website-version-1" in dependencies(done, SUBSETS)
+    assert {"website-version-1", SUBSETS} <= dependencies(done, ROUTES)
+    assert ROUTES in dependencies(done, "website-version-2"), "it may shrink only after the routes have changed"
+    assert "website-version-2" not in dependencies(done, ROUTES)
 
 
 @pytest.mark.parametrize(
