@@ -14,17 +14,30 @@ ANY_NAMESPACE = "*"
 
 
 def kind_of(api_version: str, kind: str, *, namespaced: bool = True, plural: str | None = None) -> Any:
-    """Return lightkube's resource class for a kind, such as `VirtualService` of `networking.istio.io/v1`."""
+    """Return lightkube's resource class for a kind: its own for Kubernetes' kinds, else a generic one.
+
+    A second class for a kind that lightkube has would be refused.
+    """
+    from lightkube.codecs import resource_registry
+    from lightkube.core.exceptions import LoadResourceError
+
+    try:
+        return resource_registry.load(api_version, kind)
+    except LoadResourceError:
+        return _generic(api_version, kind, namespaced, plural or plural_of(kind))
+
+
+def custom_resource_definitions() -> Any:
+    """Return a generic resource class for CustomResourceDefinition, whose objects are mappings."""
+    return _generic("apiextensions.k8s.io/v1", "CustomResourceDefinition", False, "customresourcedefinitions")
+
+
+def _generic(api_version: str, kind: str, namespaced: bool, plural: str) -> Any:
     from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 
     group, _, version = api_version.rpartition("/")
     create = create_namespaced_resource if namespaced else create_global_resource
-    return create(group, version, kind, plural or plural_of(kind))
-
-
-def custom_resource_definitions() -> Any:
-    """Return lightkube's resource class for CustomResourceDefinition."""
-    return kind_of("apiextensions.k8s.io/v1", "CustomResourceDefinition", namespaced=False)
+    return create(group, version, kind, plural)
 
 
 def find(client: Client, resource: Any, name: str, namespace: str | None = None) -> Any:

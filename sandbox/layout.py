@@ -6,12 +6,16 @@ addresses are derived from the index, so no two sandboxes overlap.
 
 from __future__ import annotations
 
+import fcntl
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 STATE_ROOT = Path("/var/lib/istio-canary")
 TOOLS = STATE_ROOT / "bin"  # a link to kubectl, for people
+RESERVED = (TOOLS.name, "lock")
 DEFAULT_NAME = "sandbox"
 GATEWAY_NODE_PORT = 30080
 MAX_SANDBOXES = 16
@@ -141,11 +145,11 @@ def layout(name: str = DEFAULT_NAME, state_root: Path = STATE_ROOT) -> Layout:
 
     Raises LayoutError when the name is not valid or all indexes are taken.
     """
-    if not _NAME.fullmatch(name) or name == TOOLS.name:
+    if not _NAME.fullmatch(name) or name in RESERVED:
         raise LayoutError(
             f"--name or ISTIO_CANARY_SANDBOX: {name!r} is not a valid sandbox name\n"
             "    allowed: 1 to 32 lower-case letters, digits and '-', starting with a letter and not ending in '-';"
-            f" not {TOOLS.name!r}\n"
+            f" not {' or '.join(map(repr, RESERVED))}\n"
             "    fix:     choose another name"
         )
     root = state_root / name
@@ -154,6 +158,24 @@ def layout(name: str = DEFAULT_NAME, state_root: Path = STATE_ROOT) -> Layout:
         return Layout(name=name, index=int(index_file.read_text()), root=root)
     index = 0 if name == DEFAULT_NAME else _free_index(state_root)
     return Layout(name=name, index=index, root=root)
+
+
+def claim(name: str, state_root: Path = STATE_ROOT) -> Layout:
+    """The layout of the sandbox `name`, with its index written down: two new ones at once get different indexes."""
+    with state_lock(state_root):
+        here = layout(name, state_root)
+        here.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (here.root / "index").write_text(str(here.index))
+        return here
+
+
+@contextmanager
+def state_lock(state_root: Path = STATE_ROOT) -> Iterator[None]:
+    """Keep other commands from changing what the sandboxes share; nobody holds it for long."""
+    state_root.mkdir(parents=True, exist_ok=True)
+    with (state_root / "lock").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _free_index(state_root: Path) -> int:

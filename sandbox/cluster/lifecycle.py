@@ -25,7 +25,7 @@ from sandbox.cluster.certificates import ensure_certificates
 from sandbox.cluster.daemons import Daemon, daemons
 from sandbox.cluster.pulumi_home import replace_link
 from sandbox.cluster.supervision import DaemonState, Supervisor, write_configuration
-from sandbox.layout import STATE_ROOT, TOOLS, Layout, layout
+from sandbox.layout import STATE_ROOT, TOOLS, Layout, claim, layout, state_lock
 from sandbox.progress import Progress
 
 _POLL = 0.1
@@ -65,7 +65,7 @@ def up(name: str, progress: Progress) -> Layout:
     the next `up` resumes.
     """
     built = ensure_built(progress)
-    here = layout(name)
+    here = claim(name)
     with _locked(here):
         _prepare(here, built)
         required = daemons(here, built.binary)
@@ -111,8 +111,9 @@ def down(name: str, *, delete: bool, progress: Progress) -> None:
             f"    fix: run it again: canary sandbox down --name {name}"
         )
     if delete:
-        shutil.rmtree(here.root, ignore_errors=True)
-        _remove_tools()
+        with state_lock():
+            shutil.rmtree(here.root, ignore_errors=True)
+            _remove_tools()
 
 
 def status(name: str) -> Status:
@@ -168,15 +169,16 @@ def _locked(here: Layout) -> Iterator[None]:
 def _prepare(here: Layout, built: Built) -> None:
     for folder in (here.run, here.config, here.logs):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (here.root / "index").write_text(str(here.index))
     ensure_certificates(here)
     replace_link(here.charts, built.charts)
-    TOOLS.mkdir(exist_ok=True)
-    replace_link(TOOLS / "kubectl", built.binary("kubectl"))
-    pulumi_home.install(built)
+    with state_lock():
+        TOOLS.mkdir(exist_ok=True)
+        replace_link(TOOLS / "kubectl", built.binary("kubectl"))
+        pulumi_home.install(built)
 
 
 def _remove_tools() -> None:
+    """With the last sandbox, what all of them share is removed."""
     if not names():
         shutil.rmtree(TOOLS, ignore_errors=True)
         pulumi_home.uninstall()

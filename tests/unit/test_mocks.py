@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pulumi_kubernetes as k8s
 import pytest
@@ -13,7 +15,7 @@ from tests.unit.mocks import HookError, Run, run_program
 def test_a_hook_runs_in_an_update_alone(preview: bool, calls: int) -> None:
     called: list[str] = []
 
-    def program() -> pulumi.Output[str]:
+    def program() -> Any:
         hook = pulumi.ResourceHook("wait", lambda args: called.append(args.name))
         binding = pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
         return k8s.core.v1.ConfigMap("bound", opts=pulumi.ResourceOptions(hooks=binding)).urn
@@ -26,7 +28,7 @@ def test_a_hook_that_fails_keeps_its_resource_from_being_registered() -> None:
     def fail(args: pulumi.ResourceHookArgs) -> None:
         raise TimeoutError("the proxy lags")
 
-    def program() -> pulumi.Output[str]:
+    def program() -> Any:
         binding = pulumi.ResourceHookBinding(before_update=[pulumi.ResourceHook("wait", fail)])
         return k8s.core.v1.ConfigMap("bound", opts=pulumi.ResourceOptions(hooks=binding)).urn
 

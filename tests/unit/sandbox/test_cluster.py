@@ -6,6 +6,7 @@ import ipaddress
 import itertools
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from sandbox.build import images
 from sandbox.build.artifacts import versions
 from sandbox.build.go_modules import ISTIO_VERSION
 from sandbox.cluster import addons, certificates, daemons, init, lifecycle, supervision
-from sandbox.layout import MAX_SANDBOXES, Layout, LayoutError, layout
+from sandbox.layout import MAX_SANDBOXES, Layout, LayoutError, claim, layout
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -49,6 +50,13 @@ def test_every_address_of_a_sandbox_is_in_its_own_ranges(here: Layout) -> None:
     assert ipaddress.ip_address(here.node_ip) in ipaddress.ip_network(here.pod_cidr)
     assert ipaddress.ip_address(here.dns_ip) in services
     assert ipaddress.ip_address(here.kubernetes_service_ip) == services[1], "the API server takes the first address"
+
+
+def test_sandboxes_that_start_at_once_get_different_indexes(tmp_path: Path) -> None:
+    names = [f"worker-{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        indexes = list(pool.map(lambda name: claim(name, tmp_path).index, names))
+    assert sorted(indexes) == list(range(1, 9))
 
 
 def test_the_first_sandbox_keeps_its_index_and_others_take_the_lowest_free_one(tmp_path: Path) -> None:
