@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 
-.PHONY: setup demo test lint unit e2e benchmark lock clean
+.PHONY: setup demo test test-long lint unit e2e benchmark lock clean
 
 setup: $(VENV)/.ready ## the Python environment and the `canary` command, in .venv
 
@@ -29,8 +29,14 @@ demo: setup ## a cluster, the mesh, two versions, and the measured split
 	$(BIN)/canary up --stack dev --yes
 	$(BIN)/canary verify --stack dev
 
-test: setup lint ## lint, types, unit tests, and the end-to-end tests on a sandbox
-	$(BIN)/python -m pytest
+# Files side by side, each whole on one worker, in the order in which they are collected.
+SIDE_BY_SIDE := --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+
+test: setup lint ## lint, types, unit tests, and the end-to-end tests on sandboxes of their own
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+test-long: setup ## five rounds of each change under load, and thousands of random route tables against Envoy
+	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -41,7 +47,7 @@ unit: setup
 	$(BIN)/python -m pytest tests/unit
 
 e2e: setup
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/e2e
 
 benchmark: setup
 	$(BIN)/python -m benchmarks

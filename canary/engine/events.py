@@ -126,7 +126,7 @@ class Record:
 
     def _step(self, data: Mapping[str, Any], state: str) -> ResourceStep:
         old, new = data.get("old") or {}, data.get("new") or {}
-        side = "outputs" if data["op"] == "refresh" or not (old.get("inputs") and new.get("inputs")) else "inputs"
+        side = "outputs" if data["op"] == "refresh" else "inputs"
         step = ResourceStep(
             urn=data["urn"],
             type=data["type"],

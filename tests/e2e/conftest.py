@@ -1,7 +1,8 @@
-"""The sandbox that all end-to-end tests share, and projects of their own in it.
+"""The sandbox that the end-to-end tests share, and their projects in it.
 
-The sandbox is another one than a person's (`--name e2e`), so that `make test` leaves a demo alone. It is new at the
-start and deleted at the end; ISTIO_CANARY_KEEP_SANDBOX=1 keeps it for the next run.
+It is not the user's own (`--name e2e`), so that `make test` leaves a demo alone. It is new at the start and deleted at
+the end; ISTIO_CANARY_KEEP_SANDBOX=1 keeps it for the next run. pytest-xdist runs the files side by side, since they wait
+more than they compute: each of its workers has a sandbox of its own, and takes the longest files first.
 """
 
 from __future__ import annotations
@@ -16,16 +17,28 @@ import pytest
 from sandbox.layout import layout
 from tests.e2e.tools import CHECKOUT, Cluster, Project, run_canary
 
-SANDBOX = "e2e"
+SANDBOX = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
+LONGEST_FIRST = (
+    "test_killed_runs",
+    "test_no_request_lost",
+    "test_readme",
+    "test_routing",
+    "test_differential",
+    "test_website",
+    "test_plain_pulumi",
+    "test_trouble",
+)
+"""The files that take longest, so that no worker begins one when the others have nothing left."""
 BEGUN = pytest.StashKey[bool]()
 """Whether this run has started the sandbox: another run's is left alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test below this folder needs root; without it they are skipped, and under CI that is a failure."""
+    """Mark every test below this folder, and put the longest files first, whole."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.stem) if item.path.stem in LONGEST_FIRST else 99)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,7 +57,7 @@ def cluster(root: None, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """The running sandbox."""
     pytestconfig.stash[BEGUN] = True
     keep = os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") == "1"
-    if not keep:
+    if not keep and layout(SANDBOX).root.exists():
         run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
     up = run_canary("sandbox", "up", "--name", SANDBOX, timeout=1800)
     assert up.returncode == 0, f"the sandbox did not come up:\n{up.stdout}{up.stderr}"

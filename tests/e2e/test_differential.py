@@ -5,6 +5,7 @@ A longer run with other seeds: python -m tests.differential --pairs 20000 --seed
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,8 +18,10 @@ from tests.differential.wire import WireRequest
 from tests.e2e.tools import Project
 from traffic.model import Route, RouteTable
 
+LONG = os.environ.get("ISTIO_CANARY_LONG") == "1"
 TABLES, REQUESTS = 120, 22
 SEED = 6
+OTHER_SEEDS = range(100, 108) if LONG else ()
 LEAST = {
     "Forwarded": 400, "Redirected": 50, "Answered": 50, "Refused": 50, "inside the mesh": 100, "aborted": 5, "late": 1,
     "several requests": 20, "sticks": 2, "CORS": 10,
