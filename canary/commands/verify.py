@@ -1,4 +1,4 @@
-"""`canary verify`: measure the split at the gateway, and say whether it is what the config asks for."""
+"""`canary verify`: measure the traffic split at the gateway and compare it with the config."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 Count = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Requests for each rule; left out: 2000 where weights share, 100 where one version takes all."
+        min=1, help="Requests per rule; default: 2000 for a weighted rule, 100 for a rule with a single outcome."
     ),
 ]
-Concurrency = Annotated[int, typer.Option(min=1, max=256, help="Requests under way at a time.")]
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds that all requests together may take.")]
-Gateway = Annotated[str | None, typer.Option(help="URL of the gateway, instead of its Service's address.")]
+Concurrency = Annotated[int, typer.Option(min=1, max=256, help="Number of requests in flight at once.")]
+Timeout = Annotated[float, typer.Option(min=1, help="Time limit for all requests together, in seconds.")]
+Gateway = Annotated[str | None, typer.Option(help="URL of the gateway; default: the address of its Service.")]
 Significance = Annotated[
     float,
-    typer.Option(min=1e-9, max=0.5, help="Probability that a right split is called wrong, over all rules together."),
+    typer.Option(min=1e-9, max=0.5, help="Probability that a correct split fails, over all rules together."),
 ]
-Seed = Annotated[int, typer.Option(help="Seed for what a rule leaves open in its requests.")]
+Seed = Annotated[int, typer.Option(help="Seed for the parts of a request that its rule leaves open.")]
 
 
 def verify(
@@ -47,20 +47,20 @@ def verify(
 ) -> None:
     """Measure the split at the gateway.
 
-    Sends real requests for every rule, and compares which version answered with the weights. Ends with exit code 3
-    unless every rule was measured in full and is what the stack's file says. The test is exact (binomial, by
-    Clopper-Pearson intervals), its significance is shared over all comparisons (Bonferroni), and a version at 0 or
-    100 percent must be met to the last request.
+    Sends real requests for every rule and compares the versions that answered with the weights in the stack's file.
+    Exits with 3 unless every rule was measured in full and passes. The test is an exact binomial test (Clopper-Pearson
+    intervals) with its significance divided among all comparisons (Bonferroni); a version at 0 or 100 percent must
+    match to the last request.
     """
     with command(json) as ui:
         from canary.engine.session import open_session
-        from canary.verify.verification import all_as_wanted, as_json, conclude
+        from canary.verify.verification import all_pass, as_json, conclude
 
         session = open_session(ui, stack)
         header = session.settings.version_header
         if header is None:
             raise CommandError(
-                "no answer says which version served: the setting versionHeader is off",
+                "responses do not name the version that served them: versionHeader is not set",
                 ExitCode.CONFIG,
                 fix=f"set istio-canary:versionHeader: x-served-version in "
                 f"{session.project.stack_file(session.stack).name}, then `canary up --stack {session.stack}`",
@@ -69,7 +69,7 @@ def verify(
         answers = _send(ui, planned, header, concurrency, timeout)
         results = conclude(planned, answers, significance)
         ui.result(as_json(results, session.stack, significance), lambda console: _show(console, results, significance))
-        if not all_as_wanted(results):
+        if not all_pass(results):
             raise typer.Exit(ExitCode.SPLIT)
 
 
@@ -86,11 +86,11 @@ def _plan(session: Session, gateway: str | None, count: int | None, seed: int) -
     if gateway is not None:
         url = gateway.rstrip("/") if "://" in gateway else f"http://{gateway.rstrip('/')}"
         return at_url(planned, url)
-    ports = sorted({entry.batch.asked for entry in planned if entry.batch})
+    endpoints = sorted({entry.batch.endpoint for entry in planned if entry.batch})
     try:
         urls = asking(
             settings.cluster,
-            lambda client: {(scheme, port): gateway_url(client, settings, port, scheme) for scheme, port in ports},
+            lambda client: {(scheme, port): gateway_url(client, settings, port, scheme) for scheme, port in endpoints},
         )
     except ClusterUnreachableError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from None
@@ -110,11 +110,11 @@ def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout
         tasks = [progress.add_task(name, total=batch.count) for name, batch in zip(names, batches, strict=True)]
         answers = measure(batches, header, concurrency, timeout, lambda index: progress.advance(tasks[index]))
     if batches and not any(entry.connected for entry in answers):
-        kinds = sorted({kind for entry in answers for kind in entry.failures}) or ["no answer in time"]
+        kinds = sorted({kind for entry in answers for kind in entry.errors}) or ["no answer in time"]
         raise CommandError(
             f"the gateway at {batches[0].url} does not answer",
             ExitCode.UNREACHABLE,
-            fix="see whether its pods run (`canary status`), or name a reachable address with --gateway",
+            fix="check that its pods are running (`canary status`), or pass a reachable address with --gateway",
             details=tuple(kinds),
         )
     return answers
@@ -126,7 +126,7 @@ def _show(console: Console, results: list[RuleResult], significance: float) -> N
     from canary.verify.measure import as_curl
 
     table = Table("service", "rule", "version", title_justify="left")
-    for name in ("wanted", "observed", "answers", f"{100 * (1 - significance):g} % interval"):
+    for name in ("configured", "observed", "answers", f"{100 * (1 - significance):g} % interval"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for result in results:
@@ -137,10 +137,12 @@ def _show(console: Console, results: list[RuleResult], significance: float) -> N
         if result.answers is None:
             console.print(f"{name} was not measured: {result.planned.reason}", markup=False)
             continue
-        for kind, number in result.answers.failures.most_common():
+        for kind, number in result.answers.errors.most_common():
             console.print(f"{name}: {number} x {kind}", markup=False)
         if result.answers.unsent:
-            console.print(f"{name}: {result.answers.unsent} requests were not answered in time", markup=False)
+            console.print(
+                f"{name}: {result.answers.unsent} requests were not answered within the time limit", markup=False
+            )
     console.print(
         f"{_summary(results)} (exact binomial test, significance {significance:g} over all comparisons together)",
         markup=False,
@@ -153,19 +155,22 @@ def _show(console: Console, results: list[RuleResult], significance: float) -> N
 
 def _summary(results: list[RuleResult]) -> str:
     inside = sum(1 for result in results if result.planned.inside)
-    asked = len(results) - inside
-    wrong = asked - sum(1 for result in results if result.ok)
-    rules = "1 rule" if asked == 1 else f"{asked} rules"
-    told = f"{wrong} of {rules} not shown to be as wanted" if wrong else f"{rules}: all as wanted"
-    return (
-        f"{told if asked else 'no rule could be measured'}{f'; {inside} for callers inside the mesh' if inside else ''}"
-    )
+    outside = len(results) - inside
+    failed = outside - sum(1 for result in results if result.passes)
+    rules = "1 rule" if outside == 1 else f"{outside} rules"
+    if not outside:
+        verdict = "no rule could be measured"
+    elif failed:
+        verdict = f"{failed} of {rules} {'fails' if failed == 1 else 'fail'}"
+    else:
+        verdict = "1 rule passes" if outside == 1 else f"{rules}: all pass"
+    return f"{verdict}{f'; {inside} for callers inside the mesh' if inside else ''}"
 
 
 def _add_rows(table: Table, result: RuleResult) -> None:
     from rich.markup import escape
 
-    style = "green" if result.ok else "dim" if result.planned.inside else "bold red"
+    style = "green" if result.passes else "dim" if result.planned.inside else "bold red"
     verdict = f"[{style}]{result.verdict}[/]"
     rule = f"{result.planned.index + 1}. {result.planned.rule}"
     rows = result.shares or ()
@@ -177,7 +182,7 @@ def _add_rows(table: Table, result: RuleResult) -> None:
             result.planned.service if first else "",
             escape(rule) if first else "",
             share.version,
-            f"{share.wanted:g} %",
+            f"{share.configured:g} %",
             f"{share.observed:.1f} %",
             f"{share.count} of {share.total}",
             f"{100 * share.low:.1f} - {100 * share.high:.1f} %",

@@ -1,1 +1,1 @@
-"""Measuring the split at the gateway."""
+"""Measures the traffic split at the gateway."""

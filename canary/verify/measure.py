@@ -1,4 +1,4 @@
-"""Real requests through the gateway, and which version answered each."""
+"""Sends real requests through the gateway and counts which version answered."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from traffic.simulate import Request
 
 STATUS = "status "
-"""Begins the name of what Envoy answers by itself, among the versions: `status 503`."""
+"""Prefix of the label that counts Envoy's own answers beside the versions: `status 503`."""
 REQUEST_SECONDS = 10.0
-"""How long one answer may take."""
+"""Timeout of one request."""
 
 
 @dataclass(frozen=True)
 class RequestBatch:
-    """What is asked for one rule: `request`, `count` times, at the gateway's `url`.
+    """The requests for one rule: `request`, sent `count` times to the gateway's `url`.
 
-    `statuses` are answers of Envoy itself that count as such, not as failures.
+    `statuses` are the status codes with which Envoy itself is expected to answer; they do not count as errors.
     """
 
     url: str
@@ -35,20 +35,20 @@ class RequestBatch:
     statuses: frozenset[int] = frozenset()
 
     @property
-    def asked(self) -> tuple[str, int]:
-        """The scheme and the port of the gateway."""
+    def endpoint(self) -> tuple[str, int]:
+        """Scheme and port of the gateway."""
         return self.request.scheme, self.request.asked_port
 
 
 @dataclass
 class Answers:
-    """What came back: answers by version or wanted status, and failures by kind.
+    """Answers by version or expected status, and errors by kind.
 
-    `unconnected` of the failures never reached a server.
+    `unconnected` of the errors never reached a server; `unsent` requests were not answered before the time limit.
     """
 
     versions: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
     unconnected: int = 0
     unsent: int = 0
     seconds: float = 0.0
@@ -56,16 +56,16 @@ class Answers:
     @property
     def connected(self) -> bool:
         """Whether the gateway answered at all."""
-        return self.versions.total() + self.failures.total() > self.unconnected
+        return self.versions.total() + self.errors.total() > self.unconnected
 
 
 def measure(
     batches: Sequence[RequestBatch], header: str, concurrency: int, seconds: float, advance: Callable[[int], None]
 ) -> list[Answers]:
-    """Send the batches' requests, `concurrency` at a time, for at most `seconds`; return the answers of each.
+    """Send the requests of all batches, `concurrency` at a time, for at most `seconds`; return each one's answers.
 
-    `header` is the response header that names the version. `advance` is called with a batch's index for each
-    answer. Requests that the time does not suffice for are counted in `unsent`.
+    `header` is the response header that names the version. `advance` is called with the batch's index after each
+    request. Requests that are still open when the time is up are counted in `unsent`.
     """
     return asyncio.run(_measure(batches, header, concurrency, seconds, advance))
 
@@ -78,9 +78,8 @@ async def _measure(
     deadline = time.monotonic() + seconds
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     results = []
-    # The transport alone: what a client adds (user-agent, accept) is no part of a rule's request, and might meet
-    # another rule; proxies of the environment are for the way out.
-    # Nor is it measured who signed the gateway's certificate.
+    # The bare transport: headers that a client adds (user-agent, accept) could match another rule, and a proxy from the
+    # environment must not be used. Who signed the gateway's certificate is not what is measured.
     async with httpx.AsyncHTTPTransport(limits=limits, verify=False) as transport:
         for index, batch in enumerate(batches):
             answers = Answers()
@@ -92,7 +91,7 @@ async def _measure(
                     work = (_work(transport, batch, header, remaining, answers, sent) for _ in range(concurrency))
                     await asyncio.gather(*work)
             except TimeoutError:
-                answers.unsent = batch.count - answers.versions.total() - answers.failures.total()
+                answers.unsent = batch.count - answers.versions.total() - answers.errors.total()
             answers.seconds = time.monotonic() - begin
             results.append(answers)
     return results
@@ -114,7 +113,7 @@ async def _work(
             response = await transport.handle_async_request(request)
             await response.aread()
         except httpx.TransportError as error:
-            answers.failures[_kind(error)] += 1
+            answers.errors[_kind(error)] += 1
             answers.unconnected += 1
         else:
             _count(response, header, batch.statuses, answers)
@@ -122,7 +121,7 @@ async def _work(
 
 
 def _http_request(batch: RequestBatch) -> httpx.Request:
-    """The request as it is: httpx would write other characters of the path its own way."""
+    """The request, its path unchanged: httpx would re-encode some characters."""
     import httpx
 
     request = batch.request
@@ -143,9 +142,9 @@ def _count(response: httpx.Response, header: str, statuses: frozenset[int], answ
     if response.status_code in statuses and not (response.is_success and version):
         answers.versions[f"{STATUS}{response.status_code}"] += 1
     elif not response.is_success:
-        answers.failures[f"HTTP {response.status_code} {response.reason_phrase}".strip()] += 1
+        answers.errors[f"HTTP {response.status_code} {response.reason_phrase}".strip()] += 1
     elif not version:
-        answers.failures[f"answer without the header {header}"] += 1
+        answers.errors[f"answer without the header {header}"] += 1
     else:
         answers.versions[version] += 1
 
@@ -157,13 +156,13 @@ def _kind(error: httpx.TransportError) -> str:
 
 
 def as_curl(batch: RequestBatch) -> str:
-    """Return the command with which a person sends the batch's request."""
+    """Return the curl command that sends the batch's request."""
     request = batch.request
     words = ["curl", *([] if request.method == "GET" else ["--request", request.method])]
     for name, value in request.pairs:
         words += ["--header", f"{name}: {value}"]
     if request.scheme == "https" and request.authority:
-        # The name must stand in the URL: it is what TLS asks for.
+        # The host must be in the URL: curl takes the SNI name from there.
         address = batch.url.partition("://")[2]
         words += ["--insecure", "--connect-to", f"::{address}"]
         return shlex.join([*words, f"https://{request.authority}{request.path}"])

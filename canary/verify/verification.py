@@ -1,4 +1,4 @@
-"""What `canary verify` asks and concludes: a batch for each rule of each service, and a verdict on its answers."""
+"""Plans and judges what `canary verify` measures: a batch of requests for each rule, and a verdict on the answers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from traffic.simulate import Decision, Simulator
 
 SHARED = 2000
-"""Requests for a rule that shares requests out: enough to tell 90/10 from 85/15 at the default significance."""
+"""Requests for a weighted rule: enough to tell 90/10 from 85/15 at the default significance."""
 SINGLE = 100
-"""Requests for a rule that sends all to one version, or answers them all by itself."""
+"""Requests for a rule with a single outcome: one version, or an answer of Envoy itself."""
 LONGEST_DELAY = 1.0
-"""Seconds of a delay on purpose with which a rule is still measured."""
+"""Rules with a fault delay of more seconds than this are not measured."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A rule, and how it is measured: `batch`, or None with the `reason` why it is not.
+    """A rule and how it is measured: `batch`, or None and the `reason` why it cannot be.
 
-    `weights` are in percent, by destination as the config names it, and by `status 503` for Envoy's own answers.
-    `inside` tells that only callers inside the mesh can meet the rule.
+    `weights` are in percent, by destination as named in the config, and by `status 503` for Envoy's own answers.
+    `inside` is set if only callers inside the mesh can reach the rule.
     """
 
     service: str
@@ -41,7 +41,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule, what was answered, and what follows from it."""
+    """A rule, its answers, and the share of each version."""
 
     planned: Planned
     answers: Answers | None
@@ -49,31 +49,31 @@ class RuleResult:
 
     @property
     def verdict(self) -> str:
-        """`as wanted`, `not as wanted`, `failures`, `out of time`, `not measured` or `inside the mesh`."""
+        """`pass`, `fail`, `errors`, `timed out`, `not measured` or `inside the mesh`."""
         if self.answers is None:
             return "inside the mesh" if self.planned.inside else "not measured"
-        if any(not share.as_wanted for share in self.shares) and self.answers.versions:
-            return "not as wanted"
-        if self.answers.failures:
-            return "failures"
-        return "out of time" if self.answers.unsent else "as wanted"
+        if any(not share.passes for share in self.shares) and self.answers.versions:
+            return "fail"
+        if self.answers.errors:
+            return "errors"
+        return "timed out" if self.answers.unsent else "pass"
 
     @property
-    def ok(self) -> bool:
-        """Whether the rule does what the config says, as far as chance allows to know."""
-        return self.verdict == "as wanted"
+    def passes(self) -> bool:
+        """Whether the rule was measured in full and its split is as configured."""
+        return self.verdict == "pass"
 
 
-def all_as_wanted(results: list[RuleResult]) -> bool:
-    """Whether every rule that can be met from outside is as wanted, and there is one."""
-    asked = [result for result in results if not result.planned.inside]
-    return bool(asked) and all(result.ok for result in asked)
+def all_pass(results: list[RuleResult]) -> bool:
+    """Whether every rule that can be reached from outside passes; False if there is no such rule."""
+    outside = [result for result in results if not result.planned.inside]
+    return bool(outside) and all(result.passes for result in outside)
 
 
 def plan(settings: Settings, count: int | None, seed: int) -> Iterator[Planned]:
-    """Yield a plan for every rule; `count` is the number of requests for each, by default by kind of rule.
+    """Yield a plan for every rule; `count` is the number of requests for each, or None for the default of its kind.
 
-    The batches have no URL yet: see `addressed`.
+    The batches have no URL yet; `addressed` sets it.
     """
     simulator = simulator_of(settings)
     for name, service in settings.services.items():
@@ -82,19 +82,19 @@ def plan(settings: Settings, count: int | None, seed: int) -> Iterator[Planned]:
 
 
 def addressed(planned: list[Planned], url_for: Callable[[str, int], str]) -> list[Planned]:
-    """Return the plans with the URLs of the gateway's ports, by scheme and port."""
+    """Return the plans with their gateway URLs; `url_for` gets the scheme and the port."""
     return [
-        replace(entry, batch=replace(entry.batch, url=url_for(*entry.batch.asked))) if entry.batch else entry
+        replace(entry, batch=replace(entry.batch, url=url_for(*entry.batch.endpoint))) if entry.batch else entry
         for entry in planned
     ]
 
 
 def at_url(planned: list[Planned], url: str) -> list[Planned]:
-    """Return the plans with one URL for all; what is asked by another scheme is not measured."""
+    """Return the plans with one URL for all; rules that need the other scheme are not measured."""
     scheme = url.partition("://")[0]
     return [
-        replace(entry, batch=None, reason=f"the rule is asked by {entry.batch.asked[0]}, and --gateway is {url}")
-        if entry.batch and entry.batch.asked[0] != scheme
+        replace(entry, batch=None, reason=f"the rule needs {entry.batch.endpoint[0]}, but --gateway is {url}")
+        if entry.batch and entry.batch.endpoint[0] != scheme
         else entry
         for entry in addressed(planned, lambda scheme, port: url)
     ]
@@ -109,18 +109,18 @@ def _planned(simulator: Simulator, settings: Settings, name: str, index: int, co
     if isinstance(request, NoSample):
         return Planned(name, index, words, {}, None, request.reason, request.inside)
     decision = simulator.decide(request)
-    wanted = _certificate_wanted(settings, decision) or wanted_shares(decision)
-    if isinstance(wanted, str):
-        return Planned(name, index, words, {}, None, wanted)
-    single = sum(1 for share in wanted.values() if share) == 1
-    statuses = frozenset(int(label.removeprefix(STATUS)) for label in wanted if label.startswith(STATUS))
+    expected = _client_certificate_required(settings, decision) or expected_shares(decision)
+    if isinstance(expected, str):
+        return Planned(name, index, words, {}, None, expected)
+    single = sum(1 for share in expected.values() if share) == 1
+    statuses = frozenset(int(label.removeprefix(STATUS)) for label in expected if label.startswith(STATUS))
     return Planned(
-        name, index, words, wanted, RequestBatch("", request, count or (SINGLE if single else SHARED), statuses)
+        name, index, words, expected, RequestBatch("", request, count or (SINGLE if single else SHARED), statuses)
     )
 
 
-def _certificate_wanted(settings: Settings, decision: Decision) -> str:
-    """Why a caller without a certificate is not let in, or nothing."""
+def _client_certificate_required(settings: Settings, decision: Decision) -> str:
+    """Why the rule cannot be measured without a client certificate; empty if it can."""
     from traffic.model.gateway import ServerTlsMode
 
     gateway = settings.gateways.get(decision.gateway or "")
@@ -128,16 +128,16 @@ def _certificate_wanted(settings: Settings, decision: Decision) -> str:
         server.port == decision.request.port and server.tls and server.tls.mode is ServerTlsMode.MUTUAL
         for server in gateway.servers
     )
-    return f"the gateway asks callers for a certificate on port {decision.request.port}" if mutual else ""
+    return f"the gateway requires a client certificate on port {decision.request.port}" if mutual else ""
 
 
-def wanted_shares(decision: Decision) -> Mapping[str, float] | str:
-    """Return percent by destination, and by `status 503` where Envoy answers; or why that cannot be measured."""
+def expected_shares(decision: Decision) -> Mapping[str, float] | str:
+    """Return percent by destination, and by `status 503` where Envoy answers; or why the rule cannot be measured."""
     from traffic.simulate import Forwarded
 
     abort, delay = decision.abort, decision.delay
     if delay is not None and delay.seconds > LONGEST_DELAY:
-        return f"the rule holds {100 * delay.probability:g} % of the requests back for {delay.seconds:g} s"
+        return f"the rule delays {100 * delay.probability:g} % of the requests by {delay.seconds:g} s"
     if not isinstance(decision.outcome, Forwarded):
         return {f"{STATUS}{decision.status}": 100}
     assert decision.rule is not None
@@ -145,14 +145,14 @@ def wanted_shares(decision: Decision) -> Mapping[str, float] | str:
     if abort is None:
         return weights
     if abort.status < 300:
-        return f"the rule's fault answers {abort.status}, as the versions do"
+        return f"the rule's fault answers {abort.status}, which cannot be told from a version's answer"
     left = 1 - abort.probability
     passed_on = {name: round(weight * left, 6) for name, weight in weights.items()} if left else {}
     return {f"{STATUS}{abort.status}": round(100 * abort.probability, 6), **passed_on}
 
 
 def conclude(planned: list[Planned], answers: list[Answers], alpha: float = ALPHA) -> list[RuleResult]:
-    """Return a result for each plan; `answers` are those of the plans that have a batch, in order."""
+    """Return the result of each plan; `answers` belong to the plans that have a batch, in order."""
     given = iter(answers)
     pairs = [(entry, next(given) if entry.batch else None) for entry in planned]
     judged = iter(judge_all([(entry.weights, got.versions) for entry, got in pairs if got is not None], alpha))
@@ -160,10 +160,10 @@ def conclude(planned: list[Planned], answers: list[Answers], alpha: float = ALPH
 
 
 def as_json(results: list[RuleResult], stack: str, alpha: float) -> dict[str, Any]:
-    """Return the document that `--json` prints."""
+    """Return the document printed by `--json`."""
     return {
         "stack": stack,
-        "ok": all_as_wanted(results),
+        "passes": all_pass(results),
         "significance": alpha,
         "rules": [_result(result) for result in results],
     }
@@ -174,12 +174,12 @@ def _result(result: RuleResult) -> dict[str, Any]:
     shares = [
         {
             "version": share.version,
-            "wanted_percent": share.wanted,
+            "configured_percent": share.configured,
             "count": share.count,
             "observed_percent": round(share.observed, 3),
             "interval_percent": [round(100 * share.low, 3), round(100 * share.high, 3)],
             "p_value": share.p_value,
-            "as_wanted": share.as_wanted,
+            "passes": share.passes,
         }
         for share in result.shares
     ]
@@ -188,11 +188,11 @@ def _result(result: RuleResult) -> dict[str, Any]:
         "rule": planned.index + 1,
         "match": planned.rule,
         "verdict": result.verdict,
-        "ok": result.ok,
+        "passes": result.passes,
         "reason": planned.reason,
         "requests": planned.batch.count if planned.batch else 0,
         "answers": answers.versions.total() if answers else 0,
-        "failures": dict(answers.failures) if answers else {},
+        "errors": dict(answers.errors) if answers else {},
         "unsent": answers.unsent if answers else 0,
         "seconds": round(answers.seconds, 3) if answers else 0.0,
         "versions": shares,

@@ -1,4 +1,4 @@
-"""`canary verify` against a server that answers as a gateway does: what it finds, says, and ends with."""
+"""`canary verify` against a server that answers like a gateway: verdicts, output and exit codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ RNG = random.Random(7)  # noqa: S311 - a fixed seed: the same draw every time
 
 
 def split(percent: int, header: str = "version-2") -> Answer:
-    """Answer as a gateway that sends `percent` to version-2, and `header` for the testers' header."""
+    """Answer like a gateway that sends `percent` to version-2, and requests with the testers' header to `header`."""
 
     def answer(headers: Mapping[str, str]) -> tuple[int, str]:
         if headers.get("host") != "shop.example":
@@ -117,33 +117,39 @@ def verify(url: str, *options: str) -> Any:
     return CliRunner().invoke(app, [*command, *options])
 
 
-def test_a_split_as_the_config_says_ends_well() -> None:
+def test_a_split_as_configured_passes() -> None:
     with gateway(split(10)) as url:
         result = verify(url, "--count", "300")
     assert result.exit_code == ExitCode.OK, result.output
-    for word in ("qa = canary-test", "default", "90 %", "10 %", "as wanted", "significance 0.001"):
-        assert word in result.stdout, f"the table must tell {word!r}"
+    for word in ("qa = canary-test", "default", "90 %", "10 %", "2 rules: all pass", "significance 0.001"):
+        assert word in result.stdout, f"the output must contain {word!r}"
 
 
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (split(40), "not as wanted"),
-        (split(10, header="version-1"), "not as wanted"),
-        (lambda headers: (503, ""), "failures"),
-        (lambda headers: (200, ""), "failures"),
+        (split(40), "fail"),
+        (split(10, header="version-1"), "fail"),
+        (lambda headers: (503, ""), "errors"),
+        (lambda headers: (200, ""), "errors"),
     ],
 )
-def test_anything_else_ends_with_the_splits_own_code(answer: Answer, verdict: str) -> None:
+def test_any_other_split_ends_with_exit_code_3(answer: Answer, verdict: str) -> None:
     with gateway(answer) as url:
         result = verify(url, "--count", "300", "--json")
     assert result.exit_code == ExitCode.SPLIT
     document = json.loads(result.stdout)
-    assert not document["ok"]
+    assert not document["passes"]
     assert verdict in {rule["verdict"] for rule in document["rules"]}
 
 
-def test_failures_are_listed_by_kind() -> None:
+def test_the_summary_counts_the_rules_that_fail() -> None:
+    with gateway(split(10, header="version-1")) as url:
+        result = verify(url, "--count", "300")
+    assert "1 of 2 rules fails" in result.stdout
+
+
+def test_errors_are_listed_by_kind() -> None:
     def half(headers: Mapping[str, str]) -> tuple[int, str]:
         return RNG.choice([(200, "version-1"), (503, "")])
 
@@ -153,17 +159,17 @@ def test_failures_are_listed_by_kind() -> None:
     assert "x HTTP 503 Service Unavailable" in result.stdout, "how many, and what"
 
 
-def test_requests_carry_the_services_host_and_nothing_of_the_clients_own() -> None:
+def test_requests_carry_the_services_host_and_no_headers_of_the_client() -> None:
     seen: list[dict[str, str]] = []
     with gateway(split(10), seen) as url:
         verify(url, "--count", "20")
     assert {headers["host"] for headers in seen} == {"shop.example"}
     assert {name for headers in seen for name in headers} <= {"host", "qa", "connection", "path"}, (
-        "a user-agent of ours could meet a rule that the measured request must not meet"
+        "a user-agent could match a rule other than the measured one"
     )
 
 
-def test_the_default_counts_are_by_kind_of_rule(tmp_path: Path) -> None:
+def test_the_default_count_depends_on_the_kind_of_rule(tmp_path: Path) -> None:
     settings = load_stack_file(tmp_path / "Pulumi.dev.yaml")
     planned = addressed(list(plan(settings, count=None, seed=0)), lambda scheme, port: f"{scheme}://gateway:{port}")
     assert [entry.batch.count for entry in planned if entry.batch] == [100, 2000]
@@ -178,16 +184,16 @@ def test_a_gateway_that_is_not_there_is_unreachable() -> None:
     assert "does not answer" in result.stderr
 
 
-def test_the_time_limit_holds_and_is_no_proof() -> None:
+def test_a_measurement_cut_short_by_the_time_limit_does_not_pass() -> None:
     with gateway(split(10), delay=0.05) as url:
         result = verify(url, "--timeout", "1", "--json")
-    assert result.exit_code == ExitCode.SPLIT, "what was not measured in full is not proven"
+    assert result.exit_code == ExitCode.SPLIT, "a rule that was not measured in full does not pass"
     assert any(rule["unsent"] for rule in json.loads(result.stdout)["rules"])
 
 
 def test_addresses_in_urls() -> None:
     assert host_of("10.0.0.1") == "10.0.0.1"
-    assert host_of("fd00::1") == "[fd00::1]", "IPv6 addresses stand in brackets"
+    assert host_of("fd00::1") == "[fd00::1]", "IPv6 addresses are in brackets"
 
 
 @pytest.mark.parametrize(
@@ -230,35 +236,35 @@ ANSWERS = """config:
 """
 
 
-def as_asked(head: Mapping[str, str]) -> tuple[int, str]:
-    """Answer as a gateway that does what ANSWERS says."""
+def as_configured(head: Mapping[str, str]) -> tuple[int, str]:
+    """Answer like a gateway configured with ANSWERS."""
     path = head["path"]
     if path.startswith("/half"):
-        # Envoy adds the rule's headers to a fault's answer, too.
+        # Envoy adds the rule's response headers to an injected fault, too.
         return RNG.choice([(200, "version-1"), (503, "version-1")])
     fixed = {"/old": (308, ""), "/gone": (410, ""), "/tea": (200, "")}
     return next((answer for prefix, answer in fixed.items() if path.startswith(prefix)), (200, "version-1"))
 
 
 def verified(tmp_path: Path, answer: Answer) -> dict[int, Any]:
-    """What is said of each rule of ANSWERS."""
+    """The result for each rule of ANSWERS."""
     (tmp_path / "Pulumi.dev.yaml").write_text(ANSWERS, encoding="utf-8")
     with gateway(answer) as url:
         result = verify(url, "--count", "60", "--json")
-    assert result.exit_code == ExitCode.SPLIT, "what is not measured is not proven"
+    assert result.exit_code == ExitCode.SPLIT, "a rule that was not measured does not pass"
     return {rule["rule"]: rule for rule in json.loads(result.stdout)["rules"]}
 
 
-def test_what_the_gateway_answers_by_itself_is_measured_as_a_status_or_it_is_said_why_not(tmp_path: Path) -> None:
-    rules = verified(tmp_path, as_asked)
+def test_envoys_own_answers_are_measured_by_status_or_the_reason_is_given(tmp_path: Path) -> None:
+    rules = verified(tmp_path, as_configured)
     assert {index: rule["verdict"] for index, rule in rules.items()} == {
-        1: "as wanted", 2: "as wanted", 3: "as wanted", 4: "as wanted",
-        5: "not measured", 6: "not measured", 7: "inside the mesh", 8: "as wanted",
+        1: "pass", 2: "pass", 3: "pass", 4: "pass",
+        5: "not measured", 6: "not measured", 7: "inside the mesh", 8: "pass",
     }  # fmt: skip
     assert [share["version"] for share in rules[4]["versions"]] == ["status 503", "version-1"]
-    assert [share["wanted_percent"] for share in rules[4]["versions"]] == [50, 50]
-    assert rules[5]["reason"] == "the rule holds 100 % of the requests back for 5 s"
-    assert rules[6]["reason"] == "the rule's fault answers 200, as the versions do"
+    assert [share["configured_percent"] for share in rules[4]["versions"]] == [50, 50]
+    assert rules[5]["reason"] == "the rule delays 100 % of the requests by 5 s"
+    assert rules[6]["reason"] == "the rule's fault answers 200, which cannot be told from a version's answer"
     assert "inside the mesh" in rules[7]["reason"]
 
 
@@ -268,9 +274,9 @@ def test_what_the_gateway_answers_by_itself_is_measured_as_a_status_or_it_is_sai
         ("[{match: [{sourceLabels: {app: cart}}], to: version-2}, {to: version-1}]", ExitCode.OK),
         ("[{match: [{method: {exact: GET}}], to: version-1}, {to: version-2}]", ExitCode.SPLIT),
     ],
-    ids=["a rule for callers inside", "a rule that answers by the wrong version"],
+    ids=["a rule for callers inside", "a rule that routes to the wrong version"],
 )
-def test_rules_for_callers_inside_the_mesh_do_not_keep_the_others_from_being_proven(
+def test_rules_for_callers_inside_the_mesh_do_not_affect_the_verdict_on_the_others(
     tmp_path: Path, route: str, code: ExitCode
 ) -> None:
     config = ANSWERS[: ANSWERS.index("      route:")]
@@ -281,13 +287,13 @@ def test_rules_for_callers_inside_the_mesh_do_not_keep_the_others_from_being_pro
     assert ("1 for callers inside the mesh" in result.output) == (code is ExitCode.OK)
 
 
-def test_a_version_in_the_place_of_the_gateways_own_answer_is_told(tmp_path: Path) -> None:
+def test_a_version_that_answers_instead_of_envoy_fails(tmp_path: Path) -> None:
     rules = verified(tmp_path, lambda head: (200, "version-2"))
-    assert {rules[index]["verdict"] for index in (1, 2, 3, 4, 8)} == {"not as wanted"}
+    assert {rules[index]["verdict"] for index in (1, 2, 3, 4, 8)} == {"fail"}
 
 
 def certificate(folder: Path) -> Path:
-    """A certificate and its key in one file, as the gateway shows it; nobody has signed it."""
+    """A self-signed certificate and its key in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "any")])
     start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -299,7 +305,7 @@ def certificate(folder: Path) -> Path:
     return file
 
 
-def test_a_port_of_tls_is_asked_by_https_for_the_services_host(tmp_path: Path) -> None:
+def test_a_tls_port_is_called_by_https_with_the_services_host_as_sni(tmp_path: Path) -> None:
     asked: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate(tmp_path))
@@ -307,5 +313,5 @@ def test_a_port_of_tls_is_asked_by_https_for_the_services_host(tmp_path: Path) -
     request = Request(path="/a|b", authority="shop.example:443", scheme="https", port=443)
     with gateway(lambda head: (200, head["path"]), tls=context) as url:
         answers = measure([RequestBatch(url, request, 20)], "x-served-version", 2, 10, lambda index: None)
-    assert answers[0].versions == {"/a|b": 20}, "the path goes out as it is"
-    assert set(asked) == {"shop.example"}, "by this name the gateway chooses the certificate and the hosts"
+    assert answers[0].versions == {"/a|b": 20}, "the path is sent unchanged"
+    assert set(asked) == {"shop.example"}, "the gateway picks certificate and hosts by this name"

@@ -1,4 +1,4 @@
-"""The statistics of `canary verify`: laws that hold for every count, and what they promise about right and wrong."""
+"""The statistics of `canary verify`: properties that hold for every count, and the error rates that follow."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def binomial(count: int, total: int, share: float) -> float:
 def test_the_interval_holds_the_observed_share(counts: tuple[int, int], alpha: float) -> None:
     count, total = counts
     low, high = interval(count, total, alpha)
-    assert 0 <= low <= count / total <= high <= 1, "what was observed is the best guess: it must lie inside"
+    assert 0 <= low <= count / total <= high <= 1, "the observed share is the best estimate: it must lie inside"
 
 
 @given(counted(), shares, st.sampled_from([0.05, 0.001]))
-def test_a_share_is_refused_just_where_it_lies_outside_the_interval(
+def test_a_share_is_rejected_exactly_where_it_lies_outside_the_interval(
     counts: tuple[int, int], share: int, alpha: float
 ) -> None:
     count, total = counts
     low, high = interval(count, total, alpha)
-    wanted = share / 100
-    if min(abs(wanted - low), abs(wanted - high)) > 1e-9:
-        refused = p_value(count, total, wanted) < alpha
-        assert refused == (not low <= wanted <= high), "the printed interval and the verdict must tell the same"
+    configured = share / 100
+    if min(abs(configured - low), abs(configured - high)) > 1e-9:
+        rejected = p_value(count, total, configured) < alpha
+        assert rejected == (not low <= configured <= high), "the printed interval and the verdict must agree"
 
 
 @settings(max_examples=50)
 @given(st.integers(min_value=1, max_value=400), shares)
-def test_one_right_share_is_refused_with_at_most_the_stated_probability(total: int, share: int) -> None:
+def test_a_correct_share_is_rejected_with_at_most_the_stated_probability(total: int, share: int) -> None:
     chance = share / 100
-    refused = sum(binomial(n, total, chance) for n in range(total + 1) if p_value(n, total, chance) < 0.05)
-    assert refused <= 0.05 + 1e-9, "the test is exact: no number of requests makes it lie more often than it says"
+    rejected = sum(binomial(n, total, chance) for n in range(total + 1) if p_value(n, total, chance) < 0.05)
+    assert rejected <= 0.05 + 1e-9, "the test is exact for every number of requests"
 
 
 @given(counted(), shares)
@@ -62,11 +62,11 @@ def test_two_versions_get_the_same_verdict(counts: tuple[int, int], share: int) 
     count, total = counts
     weights = {"version-1": share, "version-2": 100 - share}
     one, two = judge(weights, {"version-1": count, "version-2": total - count}, ALPHA)
-    assert math.isclose(one.p_value, two.p_value, rel_tol=1e-6, abs_tol=1e-12), "each count gives the other"
+    assert math.isclose(one.p_value, two.p_value, rel_tol=1e-6, abs_tol=1e-12), "each count determines the other"
 
 
 @pytest.mark.parametrize(
-    ("weights", "counts", "right"),
+    ("weights", "counts", "passes"),
     [
         ({"a": 100}, {"a": 100}, True),
         ({"a": 100}, {"a": 99, "b": 1}, False),
@@ -80,40 +80,40 @@ def test_two_versions_get_the_same_verdict(counts: tuple[int, int], share: int) 
         ({"a": 100}, {}, False),
     ],
 )
-def test_verdicts(weights: Mapping[str, int], counts: Mapping[str, int], right: bool) -> None:
-    assert all(share.as_wanted for share in judge(weights, counts, ALPHA)) == right, f"{counts} for {weights}"
+def test_verdicts(weights: Mapping[str, int], counts: Mapping[str, int], passes: bool) -> None:
+    assert all(share.passes for share in judge(weights, counts, ALPHA)) == passes, f"{counts} for {weights}"
 
 
-def test_a_version_that_nobody_asked_for_is_named() -> None:
+def test_a_version_that_is_not_configured_fails_and_is_named() -> None:
     found = judge({"a": 100}, {"a": 99, "stranger": 1}, ALPHA)
-    assert [(share.version, share.wanted, share.as_wanted) for share in found] == [
+    assert [(share.version, share.configured, share.passes) for share in found] == [
         ("a", 100, False),
         ("stranger", 0, False),
-    ], "an answer from elsewhere is wrong, however rare"
+    ], "an answer from another version fails, however rare"
 
 
 @pytest.mark.parametrize(
     ("weights", "number"), [({"a": 100}, 0), ({"a": 90, "b": 10}, 1), ({"a": 80, "b": 10, "c": 10}, 3)]
 )
 def test_what_counts_as_a_comparison(weights: Mapping[str, int], number: int) -> None:
-    assert comparisons(weights) == number, "two versions are one question; certainty is none"
+    assert comparisons(weights) == number, "two versions are one comparison, a single version is none"
 
 
 def test_more_rules_make_each_comparison_stricter() -> None:
     rule = ({"a": 90, "b": 10}, {"a": 1745, "b": 255})
     alone = judge_all([rule])[0][0]
     among = judge_all([rule] * 20)[0][0]
-    assert among.high - among.low > alone.high - alone.low, "the significance is shared out over all comparisons"
+    assert among.high - among.low > alone.high - alone.low, "the significance is divided among all comparisons"
 
 
-def test_right_splits_are_rarely_called_wrong_and_wrong_ones_are_found() -> None:
+def test_correct_splits_rarely_fail_and_wrong_ones_do() -> None:
     rng = random.Random(20)  # noqa: S311 - a fixed seed: the same draw every time
     weights = {"version-1": 90, "version-2": 10}
 
     def measured(share: int) -> bool:
         count = sum(rng.random() < share / 100 for _ in range(2000))
         shares = judge_all([(weights, {"version-1": count, "version-2": 2000 - count})])[0]
-        return all(entry.as_wanted for entry in shares)
+        return all(entry.passes for entry in shares)
 
     assert sum(not measured(90) for _ in range(300)) <= 3, "0.3 false alarms are expected of 300"
     assert not any(measured(80) for _ in range(50)), "80/20 for 90/10 is far outside at 2,000 requests"
