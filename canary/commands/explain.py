@@ -1,4 +1,4 @@
-"""`canary explain`: what becomes of a request, and why."""
+"""`canary explain`: where a request is routed, and why."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
     from canary.explain.decision_words import Explanation
 
-Service = Annotated[str, typer.Argument(help="The service that is asked.")]
-Path = Annotated[str, typer.Argument(help="Path and query of the request.")]
-Headers = Annotated[list[str] | None, typer.Option("--header", "-H", help="A header, 'name: value'; many are welcome.")]
-Method = Annotated[str, typer.Option("--request", "-X", help="Method of the request.")]
+Service = Annotated[str, typer.Argument(help="The service that is called.")]
+Path = Annotated[str, typer.Argument(help="Path and query string of the request.")]
+Headers = Annotated[list[str] | None, typer.Option("--header", "-H", help="A header, 'name: value'; repeatable.")]
+Method = Annotated[str, typer.Option("--request", "-X", help="HTTP method of the request.")]
 Source = Annotated[
     str | None,
     typer.Option(
         "--from",
         metavar="WORKLOAD",
-        help="Who calls from inside the mesh: <service>/<version>, <service>, or <namespace>/<name> for others; "
-        "left out, somebody outside.",
+        help="The caller inside the mesh: <service>/<version>, <service>, or <namespace>/<name> for workloads outside "
+        "the stack; default: a caller outside the mesh.",
     ),
 ]
-Host = Annotated[str | None, typer.Option(help="Host that is asked; left out, one of the service's.")]
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port that is asked; left out, the service's.")]
-Https = Annotated[bool, typer.Option("--https", help="Ask by HTTPS.")]
+Host = Annotated[str | None, typer.Option(help="Host of the request; default: one of the service's hosts.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the request; default: the service's port.")]
+Https = Annotated[bool, typer.Option("--https", help="Send the request by HTTPS.")]
 
 
 def explain(
@@ -44,10 +44,10 @@ def explain(
     stack: StackOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tell what becomes of a request.
+    """Explain where a request is routed.
 
-    Which rule decides, where it stands in the stack's file, which version gets the request, and why the rules before
-    did not take it. Needs no cluster: it is what istiod and Envoy would decide by the stack's file.
+    Shows the rule that decides and its line in the stack's file, the version that gets the request, and why the earlier
+    rules did not match. Needs no cluster: the decision of istiod and Envoy is simulated from the stack's file.
     """
     with command(json) as ui:
         from canary.explain.decision_words import Explanation, Places, as_json
@@ -72,7 +72,7 @@ def _show(console: Console, explanation: Explanation) -> None:
     for line in filter(None, (explanation.rule, *explanation.details)):
         console.print(line, markup=False)
     if explanation.before:
-        console.print("\nThe rules before it did not take the request:", markup=False)
+        console.print("\nEarlier rules that did not match:", markup=False)
     for rule, reasons in explanation.before:
         console.print(f"  {rule}", markup=False)
         for reason in reasons:

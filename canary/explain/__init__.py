@@ -1,1 +1,1 @@
-"""Telling what becomes of a request, in words."""
+"""Explains where a request is routed, and why."""

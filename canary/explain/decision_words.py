@@ -1,4 +1,4 @@
-"""A decision of the simulator in words and as data."""
+"""A decision of the simulator as text and as JSON."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the rules of a stack are written."""
+    """Where the rules of a stack are defined."""
 
     settings: Settings
     source: StackFile
 
     def of(self, service: str, index: int) -> tuple[str, int | None]:
-        """Return the file or sample that says a rule, and its line, None where it stands in no line of a file.
+        """Return the file or sample that defines a rule, and its line, None for a sample.
 
-        Both say nothing where no route is written, and the only version gets all.
+        The file is empty if the service has no route and its only version gets every request.
         """
         from stacks.samples import sample_of
 
@@ -44,7 +44,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A decision about a request to `service`, and how it is told."""
+    """The text that explains a decision about a request to `service`."""
 
     service: str
     decision: Decision
@@ -52,7 +52,7 @@ class Explanation:
 
     @property
     def asked(self) -> str:
-        """The request in words."""
+        """The request, in one line."""
         request = self.decision.request
         headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
         where = _from(request) if request.caller else self._through()
@@ -60,12 +60,12 @@ class Explanation:
 
     @property
     def result(self) -> str:
-        """What becomes of it in one sentence."""
+        """The outcome, in one sentence."""
         from traffic.simulate import Answered, Forwarded, Redirected, Refused
 
         outcome = self.decision.outcome
         if isinstance(outcome, Forwarded):
-            end = "." if outcome.is_taken else f", whose sidecar answers 400: {outcome.path!r} is no path."
+            end = "." if outcome.is_taken else f", whose sidecar answers 400: {outcome.path!r} is not a valid path."
             return f"goes to {_or([_share(share) for share in outcome.shares])}{end}"
         if isinstance(outcome, Redirected):
             return f"is redirected ({outcome.status}) to {outcome.location}"
@@ -79,31 +79,31 @@ class Explanation:
 
     @property
     def rule(self) -> str:
-        """Which rule decides, and where it is written; empty where none does."""
+        """The rule that decides and where it is defined; empty if none does."""
         from traffic.simulate import Redirected
         from traffic.words import match_words
 
         decision = self.decision
         if decision.index is None or decision.rule is None or decision.service is None:
             redirects = isinstance(decision.outcome, Redirected)
-            return f"The Gateway {decision.gateway} takes HTTPS alone (httpsRedirect)." if redirects else ""
+            return f"The Gateway {decision.gateway} accepts only HTTPS (httpsRedirect)." if redirects else ""
         whose = f" of {decision.service}" if decision.service != self.service else ""
         place = self.places.words(decision.service, decision.index)
         if not place:
-            return f"No route is written{whose}, so all goes to the only version."
+            return f"No route is configured{whose}, so every request goes to the only version."
         head = f"Rule {decision.index + 1}{whose} decides ({place})"
         if not decision.rule.match:
-            return f"{head}: it takes every request that is left."
+            return f"{head}: it matches every other request."
         return f"{head}: {' or '.join(map(match_words, decision.rule.match))}."
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What else happens, a sentence each."""
+        """Further effects on the request and the response, one sentence each."""
         return tuple(self._details())
 
     @property
     def before(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The rules before, and for each of their matches why it did not hold."""
+        """The earlier rules, each with the reasons why its matches failed."""
         from traffic.words import miss_words
 
         service = self.decision.service or self.service
@@ -120,8 +120,8 @@ class Explanation:
         if decision.gateway is None:
             return f"at the gateway's port {decision.request.asked_port}"
         elsewhere = decision.service not in (None, self.service)
-        led = f" (its host leads to {decision.service}, not to {self.service})" if elsewhere else ""
-        return f"through the gateway {decision.gateway}{led}"
+        owner = f" (its host belongs to {decision.service}, not to {self.service})" if elsewhere else ""
+        return f"through the gateway {decision.gateway}{owner}"
 
     def _details(self) -> Iterator[str]:
         from traffic.simulate import Answered, Forwarded, Redirected, Unrouted
@@ -129,49 +129,50 @@ class Explanation:
         decision, outcome = self.decision, self.decision.outcome
         if decision.delay:
             seconds = f"{decision.delay.seconds:g} s"
-            yield f"Before that, {_percent(decision.delay.probability)} of the requests are held back for {seconds}."
+            yield f"Fault injection: {_percent(decision.delay.probability)} of the requests are delayed by {seconds}."
         if decision.abort:
             status = (
                 f"{decision.abort.status}{f' ({decision.abort.grpc_status})' if decision.abort.grpc_status else ''}"
             )
-            yield f"On purpose, {_percent(decision.abort.probability)} of the requests are answered {status} instead."
+            share = _percent(decision.abort.probability)
+            yield f"Fault injection: {share} of the requests are answered {status} instead."
         if isinstance(outcome, Forwarded):
-            yield from self._on_the_way(outcome)
+            yield from self._forwarding(outcome)
         elif isinstance(outcome, Redirected | Answered):
-            yield from _headers("The answer", outcome.response_headers)
+            yield from _headers("Response", outcome.response_headers)
         elif isinstance(outcome, Unrouted) and outcome.service is None:
-            yield self._past_all_routes()
+            yield self._without_route()
         if isinstance(outcome, Answered):
             for name, value in outcome.headers.items():
-                yield f"The answer has {name}: {value}."
+                yield f"The response has {name}: {value}."
 
-    def _on_the_way(self, outcome: Forwarded) -> Iterator[str]:
+    def _forwarding(self, outcome: Forwarded) -> Iterator[str]:
         decision = self.decision
         yield from _stays(decision, outcome)
         if (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):
             yield f"The version sees {decision.request.method} {outcome.path} at {outcome.authority}."
-        yield from _headers("The request", outcome.request_headers)
-        yield from _headers("The answer", outcome.response_headers)
+        yield from _headers("Request", outcome.request_headers)
+        yield from _headers("Response", outcome.response_headers)
         for name, value in decision.cors.items():
-            yield f"The answer has {name}: {value}."
+            yield f"The response has {name}: {value}."
         for mirror in outcome.mirrors:
-            yield f"A copy of {_percent(mirror.probability)} of the requests goes to {mirror.destination} as well."
-        yield _patience(outcome)
+            yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
+        yield _timeout_and_retries(outcome)
         guarded = [share.target.service for share in outcome.shares if self._is_guarded(share.target.service)]
         if guarded:
-            yield f"Who may call {_or(list(dict.fromkeys(guarded)))} is decided by its own pods, after that."
+            yield f"The pods of {_or(list(dict.fromkeys(guarded)))} then check whether the caller is allowed."
 
-    def _past_all_routes(self) -> str:
+    def _without_route(self) -> str:
         from traffic.model import OutboundTrafficPolicy
         from traffic.simulate import bare, intersection
 
         settings, host = self.places.settings, bare(self.decision.request.authority)
         for name, external in settings.egress.items():
             if intersection([host], external.hosts):
-                return f"It goes out of the mesh: {host} is a host of egress {name}."
+                return f"It leaves the mesh: {host} is a host of egress {name}."
         if settings.mesh.outbound_traffic_policy is OutboundTrafficPolicy.REGISTRY_ONLY:
-            return "The caller's sidecar answers 502, since the mesh does not know the host (REGISTRY_ONLY)."
-        return "It goes where its host leads, past all routes (mesh.outboundTrafficPolicy: ALLOW_ANY)."
+            return "The caller's sidecar answers 502, because the host is not in the mesh (REGISTRY_ONLY)."
+        return "It is sent to its host without any routing (mesh.outboundTrafficPolicy: ALLOW_ANY)."
 
     def _is_guarded(self, name: str) -> bool:
         settings = self.places.settings
@@ -184,7 +185,7 @@ class Explanation:
 
 
 def url(request: Request) -> str:
-    """Return the URL that the caller asks for."""
+    """Return the URL of the request."""
     port = "" if request.asked_port == {"http": 80, "https": 443}[request.scheme] else f":{request.asked_port}"
     host = request.authority if ":" in request.authority else f"{request.authority}{port}"
     return f"{request.scheme}://{host}{request.path}"
@@ -203,34 +204,34 @@ def _share(share: Share) -> str:
 def _stays(decision: Decision, outcome: Forwarded) -> Iterator[str]:
     sticky = decision.rule.sticky if decision.rule else None
     if sticky and decision.sticks:
-        yield f"The user's cookie {sticky.cookie} keeps them there."
+        yield f"The cookie {sticky.cookie} keeps the user on that version."
     elif sticky:
-        yield f"The answer sets the cookie {sticky.cookie}, which keeps the user on that version for {sticky.ttl}."
+        yield f"The response sets the cookie {sticky.cookie}, which keeps the user on that version for {sticky.ttl}."
 
 
 def _headers(whose: str, changes: HeaderOperations | None) -> Iterator[str]:
     if changes is None:
         return
     for name in changes.remove:
-        yield f"{whose} loses {name}."
+        yield f"{whose} header removed: {name}."
     for name, value in changes.set.items():
-        yield f"{whose} gets {name}: {value}."
+        yield f"{whose} header set: {name}: {value}."
     for name, value in changes.add.items():
-        yield f"{whose} gets {name}: {value} as well."
+        yield f"{whose} header added: {name}: {value}."
 
 
-def _patience(outcome: Forwarded) -> str:
+def _timeout_and_retries(outcome: Forwarded) -> str:
     from traffic.simulate.actions import ISTIOS_RETRIES
 
-    limit = "No timeout" if outcome.timeout is None else f"The answer may take {outcome.timeout:g} s in all"
+    limit = "No timeout" if outcome.timeout is None else f"Timeout {outcome.timeout:g} s"
     retries = outcome.retries
     if retries == ISTIOS_RETRIES:
-        return f"{limit}; Istio's own 2 retries."
+        return f"{limit}; Istio's default of 2 retries."
     if retries is None:
-        return f"{limit}, and Envoy tries only once."
-    each = f", each of at most {retries.per_try_timeout:g} s" if retries.per_try_timeout else ""
-    times = "once more" if retries.attempts == 1 else f"up to {retries.attempts} times more"
-    return f"{limit}; Envoy tries {times}{each}, on {retries.retry_on.replace(',', ', ')}."
+        return f"{limit}; no retries."
+    each = f" of at most {retries.per_try_timeout:g} s each" if retries.per_try_timeout else ""
+    times = "1 retry" if retries.attempts == 1 else f"up to {retries.attempts} retries"
+    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}."
 
 
 def _percent(probability: float) -> str:
@@ -242,7 +243,7 @@ def _or(words: list[str]) -> str:
 
 
 def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
-    """Return the document that `--json` prints."""
+    """Return the document printed by `--json`."""
     decision = explanation.decision
     request = decision.request
     rule = None
@@ -292,7 +293,7 @@ def _passed(explanation: Explanation, passed: Passed) -> dict[str, Any]:
         {
             "condition": miss.condition.kind.value,
             "name": miss.condition.name,
-            "wanted": _wanted(miss.condition.want),
+            "expected": _expected(miss.condition.want),
             "found": miss.found,
             "words": miss_words(miss),
         }
@@ -301,7 +302,7 @@ def _passed(explanation: Explanation, passed: Passed) -> dict[str, Any]:
     return {"rule": passed.index + 1, "place": place, "line": line, "misses": misses}
 
 
-def _wanted(want: Any) -> Any:
+def _expected(want: Any) -> Any:
     from traffic.model import StringMatch
 
     return want.model_dump(exclude_none=True) if isinstance(want, StringMatch) else want

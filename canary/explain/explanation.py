@@ -1,4 +1,4 @@
-"""What `canary explain` is asked, and the decision in words."""
+"""Turns the arguments of `canary explain` into a request to the simulator."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
 HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 ANY_HOST = "any-host.example"
-"""What a caller names where every host leads to the service."""
+"""The host of a request to a service that accepts any host."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a person asks: a request to `service` as curl's options give it.
+    """A request to `service`, as given on the command line.
 
-    `source` is the workload that calls, None for a caller outside; `host` and `port` are None where they follow from
-    the service.
+    `source` is the calling workload, None for a caller outside the mesh; `host` and `port` default to the service's.
     """
 
     service: str
@@ -40,7 +39,7 @@ class Question:
 
 
 def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
-    """Return the stack's name, its settings, and their file; raises CommandError with every problem."""
+    """Return the stack's name, its settings and their file; raises CommandError with all problems of the file."""
     from canary.engine.session import selected_stack
     from canary.project import choose_stack, find_project
     from stacks.settings.loading import load
@@ -57,7 +56,7 @@ def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
 
 
 def request_of(settings: Settings, question: Question) -> Request:
-    """Return the request that is asked about. Raises CommandError where there is no such service, caller or header."""
+    """Return the request to simulate; raises CommandError for an unknown service or caller, or an invalid header."""
     from traffic.simulate import Request
 
     _require_service(settings, question.service)
@@ -67,7 +66,7 @@ def request_of(settings: Settings, question: Question) -> Request:
         raise CommandError(
             f"{question.path!r} is not a path",
             ExitCode.CONFIG,
-            fix=f"write it with / first: {shlex.quote(f'/{question.path}')}",
+            fix=f"start it with /: {shlex.quote(f'/{question.path}')}",
         )
     asked = Request(
         headers=tuple((name, value) for name, value in pairs if name.lower() != "host"),
@@ -83,7 +82,7 @@ def request_of(settings: Settings, question: Question) -> Request:
 
 
 def caller_of(settings: Settings, workload: str) -> Caller:
-    """Return the pod of `<service>/<version>` or `<service>` of the stack, or of `<namespace>/<name>` of others."""
+    """Return the caller for `<service>/<version>` or `<service>` of the stack, or `<namespace>/<name>` outside it."""
     from traffic.model import version_label
     from traffic.simulate import Caller
 
@@ -94,7 +93,7 @@ def caller_of(settings: Settings, workload: str) -> Caller:
             f"the stack has no workload {workload!r}",
             ExitCode.CONFIG,
             fix=f"{_meant(first, settings.services)}write <service>/<version> or <service> of the stack "
-            f"({_listed(settings.services)}), or <namespace>/<name> for others",
+            f"({_listed(settings.services)}), or <namespace>/<name> for a workload outside it",
         )
     if service is None:
         return Caller(first, {"app": second})
@@ -117,31 +116,31 @@ def _from_inside(settings: Settings, name: str, asked: Request, caller: Caller) 
 
 
 def _from_outside(settings: Settings, name: str, asked: Request) -> Request:
-    """The request at the first of the service's ways in that fits what is given."""
+    """The request at the first entry of the service that fits the given host, port and scheme."""
     from traffic.simulate import entries
 
-    ways = list(entries(name, settings.services[name], settings.gateways))
-    if not ways:
+    known = list(entries(name, settings.services[name], settings.gateways))
+    if not known:
         raise CommandError(
-            f"{name} is at no gateway: its route holds for callers inside the mesh alone",
+            f"{name} is not bound to a gateway: its route applies only to callers inside the mesh",
             ExitCode.CONFIG,
-            fix=f"say who calls: canary explain {name} --from <service>/<version>",
+            fix=f"name the caller: canary explain {name} --from <service>/<version>",
         )
-    fitting = [way for way in ways if _fits(way, asked)]
-    way = min(fitting or ways, key=lambda way: way.server.redirects)
-    scheme = way.scheme if fitting else asked.scheme
-    host = ANY_HOST if way.domain == "*" else way.domain.replace("*", "any", 1)
-    port = way.server.port if fitting else asked.port
+    fitting = [entry for entry in known if _fits(entry, asked)]
+    chosen = min(fitting or known, key=lambda entry: entry.server.redirects)
+    scheme = chosen.scheme if fitting else asked.scheme
+    host = ANY_HOST if chosen.domain == "*" else chosen.domain.replace("*", "any", 1)
+    port = chosen.server.port if fitting else asked.port
     return replace(asked, authority=asked.authority or host, scheme=scheme, port=port)
 
 
-def _fits(way: Entry, asked: Request) -> bool:
+def _fits(entry: Entry, asked: Request) -> bool:
     from traffic.simulate import bare, intersection
 
     return (
-        asked.port in (None, way.server.port)
-        and (asked.scheme == "http" or way.scheme == "https")
-        and (not asked.authority or bool(intersection([bare(asked.authority)], [way.domain])))
+        asked.port in (None, entry.server.port)
+        and (asked.scheme == "http" or entry.scheme == "https")
+        and (not asked.authority or bool(intersection([bare(asked.authority)], [entry.domain])))
     )
 
 
@@ -159,7 +158,7 @@ def _header(text: str) -> tuple[str, str]:
     if colon and HEADER_NAME.fullmatch(name) and value.isprintable():
         return name, value.strip()
     raise CommandError(
-        f"{text!r} is not a header", ExitCode.CONFIG, fix="write -H 'name: value', such as -H 'qa: test'"
+        f"{text!r} is not a header", ExitCode.CONFIG, fix="write it as -H 'name: value', for example -H 'qa: test'"
     )
 
 

@@ -1,4 +1,4 @@
-"""`canary explain`: what a person asks, and what is told."""
+"""`canary explain`: the request, the decision and its explanation."""
 
 from __future__ import annotations
 
@@ -75,21 +75,21 @@ def explain(*arguments: str) -> Any:
 
 
 def line_of(text: str) -> int:
-    """The line of the stack's file that begins a rule with this text in it."""
+    """The line of the stack's file on which the rule with this text begins."""
     lines = STACK.splitlines()
     index = next(number for number, line in enumerate(lines) if text in line)
     return next(number + 1 for number in range(index, -1, -1) if lines[number].strip().startswith("- "))
 
 
-PATIENT = "No timeout; Istio's own 2 retries."
-TOLD: list[tuple[list[str], list[str]]] = [
+DEFAULTS = "No timeout; Istio's default of 2 retries."
+EXPLAINED: list[tuple[list[str], list[str]]] = [
     (
         ["shop", "-H", "qa: canary-test"],
         [
             "GET https://shop.example.com/, with qa: canary-test, through the gateway public",
             "goes to version-2.",
             f"Rule 1 decides (Pulumi.dev.yaml:{line_of('qa:')}): qa = canary-test or cookie beta is present.",
-            PATIENT,
+            DEFAULTS,
         ],
     ),
     (
@@ -106,7 +106,7 @@ TOLD: list[tuple[list[str], list[str]]] = [
             "GET https://shop.example.com/gone through the gateway public",
             "is answered 410 and 'gone' by Envoy itself.",
             f"Rule 3 decides (Pulumi.dev.yaml:{line_of('/gone')}): path begins with /gone.",
-            "The answer gets x-why: moved.",
+            "Response header set: x-why: moved.",
         ],
     ),
     (
@@ -115,8 +115,8 @@ TOLD: list[tuple[list[str], list[str]]] = [
             "GET http://shop.shop/ from inside the mesh (a pod with app=cart, version=cart-blue in cart)",
             "goes to cart/blue.",
             f"Rule 4 decides (Pulumi.dev.yaml:{line_of('sourceLabels')}): the caller's label app = cart.",
-            "The answer may take 5 s in all; Envoy tries once more, each of at most 2 s, on reset.",
-            "Who may call cart is decided by its own pods, after that.",
+            "Timeout 5 s; 1 retry of at most 2 s each, on reset.",
+            "The pods of cart then check whether the caller is allowed.",
         ],
     ),
     (
@@ -125,15 +125,15 @@ TOLD: list[tuple[list[str], list[str]]] = [
             "POST https://shop.example.com/api/./x, with Origin: https://ok.example, through the gateway public",
             "goes to version-1.",
             f"Rule 5 decides (Pulumi.dev.yaml:{line_of('/api')}): method = POST and path begins with /api.",
-            "Before that, 10 % of the requests are held back for 1 s.",
-            "On purpose, 0.5 % of the requests are answered 503 instead.",
+            "Fault injection: 10 % of the requests are delayed by 1 s.",
+            "Fault injection: 0.5 % of the requests are answered 503 instead.",
             "The version sees POST /v1/x at api.example.",
-            "The request loses x-b.",
-            "The request gets x-a: b.",
-            "The answer gets x-c: d as well.",
-            "The answer has access-control-allow-origin: https://ok.example.",
-            "A copy of 20 % of the requests goes to version-2 as well.",
-            "No timeout, and Envoy tries only once.",
+            "Request header removed: x-b.",
+            "Request header set: x-a: b.",
+            "Response header added: x-c: d.",
+            "The response has access-control-allow-origin: https://ok.example.",
+            "20 % of the requests are mirrored to version-2.",
+            "No timeout; no retries.",
         ],
     ),
     (
@@ -141,9 +141,9 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET http://shop.shop/ from inside the mesh (a pod with app=thing in other)",
             "goes to version-1 (90 %) or version-2 (10 %).",
-            f"Rule 6 decides (Pulumi.dev.yaml:{line_of('90')}): it takes every request that is left.",
-            "The answer sets the cookie shop-version, which keeps the user on that version for 1h.",
-            PATIENT,
+            f"Rule 6 decides (Pulumi.dev.yaml:{line_of('90')}): it matches every other request.",
+            "The response sets the cookie shop-version, which keeps the user on that version for 1h.",
+            DEFAULTS,
         ],
     ),
     (
@@ -151,9 +151,9 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET https://shop.example.com/, with cookie: shop-version=version-2, through the gateway public",
             "goes to version-2.",
-            f"Rule 6 decides (Pulumi.dev.yaml:{line_of('90')}): it takes every request that is left.",
-            "The user's cookie shop-version keeps them there.",
-            PATIENT,
+            f"Rule 6 decides (Pulumi.dev.yaml:{line_of('90')}): it matches every other request.",
+            "The cookie shop-version keeps the user on that version.",
+            DEFAULTS,
         ],
     ),
     (
@@ -161,8 +161,8 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET http://any-host.example/ through the gateway website-gateway",
             "goes to version-1.",
-            "Rule 2 decides (from sample website): it takes every request that is left.",
-            PATIENT,
+            "Rule 2 decides (from sample website): it matches every other request.",
+            DEFAULTS,
         ],
     ),
     (
@@ -170,9 +170,9 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET http://cart.cart:8080/ from inside the mesh (a pod with app=shop, version=shop-version-2 in shop)",
             "goes to blue.",
-            "No route is written, so all goes to the only version.",
-            PATIENT,
-            "Who may call cart is decided by its own pods, after that.",
+            "No route is configured, so every request goes to the only version.",
+            DEFAULTS,
+            "The pods of cart then check whether the caller is allowed.",
         ],
     ),
     (
@@ -180,7 +180,7 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET http://shop.example.com/ through the gateway public",
             "is redirected (301) to https://shop.example.com/",
-            "The Gateway public takes HTTPS alone (httpsRedirect).",
+            "The Gateway public accepts only HTTPS (httpsRedirect).",
         ],
     ),
     (
@@ -188,18 +188,18 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET http://www.other.org/ through the gateway website-gateway",
             "goes to version-1.",
-            "Rule 2 decides (from sample website): it takes every request that is left.",
-            PATIENT,
+            "Rule 2 decides (from sample website): it matches every other request.",
+            DEFAULTS,
         ],
     ),
     (
         ["website", "--host", "shop.example.com", "--https"],
         [
-            "GET https://shop.example.com/ through the gateway public (its host leads to shop, not to website)",
+            "GET https://shop.example.com/ through the gateway public (its host belongs to shop, not to website)",
             "goes to version-1 (90 %) or version-2 (10 %).",
-            f"Rule 6 of shop decides (Pulumi.dev.yaml:{line_of('90')}): it takes every request that is left.",
-            "The answer sets the cookie shop-version, which keeps the user on that version for 1h.",
-            PATIENT,
+            f"Rule 6 of shop decides (Pulumi.dev.yaml:{line_of('90')}): it matches every other request.",
+            "The response sets the cookie shop-version, which keeps the user on that version for 1h.",
+            DEFAULTS,
         ],
     ),
     (
@@ -207,7 +207,7 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET http://strict.example:9191/x through the gateway strict-gateway",
             "is answered 404 by Envoy itself.",
-            f"Rule 2 decides (Pulumi.dev.yaml:{len(STACK.splitlines())}): it takes every request that is left.",
+            f"Rule 2 decides (Pulumi.dev.yaml:{len(STACK.splitlines())}): it matches every other request.",
         ],
     ),
     (
@@ -222,23 +222,23 @@ TOLD: list[tuple[list[str], list[str]]] = [
         [
             "GET http://other.org/ from inside the mesh (a pod with app=cart, version=cart-blue in cart)",
             "is not routed: the stack has no service with the host 'other.org' and the port 80.",
-            "It goes where its host leads, past all routes (mesh.outboundTrafficPolicy: ALLOW_ANY).",
+            "It is sent to its host without any routing (mesh.outboundTrafficPolicy: ALLOW_ANY).",
         ],
     ),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "told"), TOLD, ids=[" ".join(arguments) for arguments, _ in TOLD])
-def test_the_decision_is_told_in_sentences(arguments: list[str], told: list[str]) -> None:
+@pytest.mark.parametrize(("arguments", "lines"), EXPLAINED, ids=[" ".join(arguments) for arguments, _ in EXPLAINED])
+def test_the_decision_is_explained_in_sentences(arguments: list[str], lines: list[str]) -> None:
     result = explain(*arguments)
     assert result.exit_code == ExitCode.OK, result.output
-    assert result.stdout.split("\n\n")[0].splitlines() == told
+    assert result.stdout.split("\n\n")[0].splitlines() == lines
 
 
-def test_the_rules_before_say_why_they_did_not_take_the_request() -> None:
+def test_the_earlier_rules_are_listed_with_the_reason_why_they_did_not_match() -> None:
     before = explain("shop", "/api").stdout.split("\n\n")[1].splitlines()
     assert before[:4] == [
-        "The rules before it did not take the request:",
+        "Earlier rules that did not match:",
         f"  rule 1 (Pulumi.dev.yaml:{line_of('qa:')})",
         "    it requires qa to be canary-test, but the request has no header qa",
         "    it requires the cookie beta to be present, but the request has no cookie beta",
@@ -253,21 +253,21 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["shop", "--from", "shop/version-3"], "did you mean version-"),
     (["shop", "--from", "a/b/c"], "the stack has no workload 'a/b/c'"),
     (["shop", "-H", "qa"], "'qa' is not a header"),
-    (["shop", "-H", "q a: b"], "write -H 'name: value'"),
-    (["shop", "old"], "write it with / first: /old"),
+    (["shop", "-H", "q a: b"], "write it as -H 'name: value'"),
+    (["shop", "old"], "start it with /: /old"),
     (["cart"], "canary explain cart --from <service>/<version>"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
-def test_a_mistake_is_told_with_its_fix(arguments: list[str], said: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_is_reported_with_its_fix(arguments: list[str], message: str) -> None:
     result = explain(*arguments)
     assert result.exit_code == ExitCode.CONFIG
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.output
 
 
-def test_the_decision_is_data_as_well() -> None:
+def test_the_decision_is_available_as_json() -> None:
     document = json.loads(explain("shop", "/api", "-X", "POST", "--json").stdout)
     assert (document["service"], document["gateway"], document["rule"]["number"]) == ("shop", "public", 5)
     assert document["rule"]["line"] == line_of("/api")
@@ -277,18 +277,18 @@ def test_the_decision_is_data_as_well() -> None:
     assert document["before"][0]["misses"][0] == {
         "condition": "headers",
         "name": "qa",
-        "wanted": {"exact": "canary-test"},
+        "expected": {"exact": "canary-test"},
         "found": None,
         "words": "it requires qa to be canary-test, but the request has no header qa",
     }
 
 
-def test_a_host_header_is_the_host_as_for_curl() -> None:
+def test_a_host_header_sets_the_host_as_with_curl() -> None:
     asked = explain("website", "-H", "Host: x.org").stdout.splitlines()[0]
     assert asked == "GET http://x.org/ through the gateway website-gateway"
 
 
-def test_hosts_that_the_mesh_does_not_know_follow_its_policy(tmp_path: Path) -> None:
+def test_hosts_outside_the_mesh_follow_the_outbound_traffic_policy(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     closed = STACK.replace("mesh: {gateway", "mesh: {outboundTrafficPolicy: REGISTRY_ONLY, gateway")
     file.write_text(closed, encoding="utf-8")
@@ -298,13 +298,13 @@ def test_hosts_that_the_mesh_does_not_know_follow_its_policy(tmp_path: Path) -> 
     assert "a host of egress pay" in explain("shop", "--from", "cart", "--host", "pay.example").stdout
 
 
-def test_what_a_person_writes_is_told_as_it_is_written() -> None:
-    told = explain("shop", "-H", "x-a: 1:b:2").output
-    assert "x-a: 1:b:2" in told, f"`:b:` is text, no picture: {told}"
+def test_a_header_is_printed_as_it_was_typed() -> None:
+    output = explain("shop", "-H", "x-a: 1:b:2").output
+    assert "x-a: 1:b:2" in output, f"`:b:` must not become an emoji: {output}"
 
 
-def test_a_rewrite_that_leaves_no_path_is_told(tmp_path: Path) -> None:
+def test_a_rewrite_to_an_invalid_path_is_explained(tmp_path: Path) -> None:
     rewrite = "rewrite: {uriRegexRewrite: {match: ^/only, rewrite: b}}"
     rewriting = STACK.replace("{exact: /only}}], to: one}", f"{{regex: /only/.*}}}}], to: one, {rewrite}}}")
     (tmp_path / "Pulumi.dev.yaml").write_text(rewriting, encoding="utf-8")
-    assert "goes to one, whose sidecar answers 400: 'b/x' is no path." in explain("strict", "/only/x").output
+    assert "goes to one, whose sidecar answers 400: 'b/x' is not a valid path." in explain("strict", "/only/x").output
