@@ -1,1 +1,1 @@
-"""The `canary` command: drives Pulumi for the stacks of this project, and measures what came of it."""
+"""The `canary` command: drives Pulumi for the stacks of this project, and measures the result at the gateway."""

@@ -1,4 +1,4 @@
-"""The `canary` command. Each command imports what it needs when it runs, so that `canary --help` is quick."""
+"""The `canary` command. Each command imports what it needs only when it runs, so that `canary --help` is fast."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from canary.commands.up import up
 from canary.commands.verify import verify
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 failed; 2 wrong settings or usage, nothing touched; 3 the measured split is not as wanted; "
-    "4 the stack is locked; 5 cluster or gateway do not answer; 6 this machine cannot run a sandbox; 130 stopped."
+    "Exit codes: 0 done; 1 failed; 2 invalid settings or usage, nothing changed; "
+    "3 the measured split is not as configured; 4 the stack is locked; 5 cluster or gateway unreachable; "
+    "6 this machine cannot run a sandbox; 130 interrupted."
 )
 
 app = typer.Typer(
     name="canary",
-    help="Ship new versions of services to a few requests first, and prove it.",
+    help="Canary releases with Istio and Pulumi: route a few requests to a new version, and measure the split.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -38,10 +39,7 @@ app.add_typer(sandbox)
 
 
 def main() -> None:
-    """Run the command line, and end the process as soon as it is done.
-
-    What the interpreter would do after that is give back memory, module by module: up to half a second.
-    """
+    """Run the command line, and exit without the interpreter's own shutdown, which takes up to half a second."""
     try:
         app()
     except SystemExit as end:

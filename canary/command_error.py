@@ -1,4 +1,4 @@
-"""A failure that a person can act on: what happened, how the command ends, and the fix."""
+"""A failure the user can act on: message, exit code and fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from canary.exit_codes import ExitCode
 
 @dataclass
 class CommandError(Exception):
-    """Ends a command with `code`. `fix` names the command or the change that helps; `details` are more lines."""
+    """Ends a command with exit code `code`. `fix` is the command or change that helps; `details` are further lines."""
 
     message: str
     code: ExitCode = ExitCode.FAILED
@@ -24,7 +24,7 @@ class CommandError(Exception):
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `--json` prints on stdout."""
+        """Return the document printed by `--json`."""
         error = {"code": int(self.code), "kind": self.code.name.lower(), "message": self.message}
         if self.details:
             error["details"] = list(self.details)

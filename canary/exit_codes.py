@@ -1,4 +1,4 @@
-"""How `canary` ends, for scripts. The numbers are part of the interface and never change."""
+"""The exit codes of `canary`, for scripts. The numbers are part of the interface and never change."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ class ExitCode(IntEnum):
     """Exit codes of every command."""
 
     OK = 0
-    """Done, and what was asked for holds."""
+    """Success."""
     FAILED = 1
-    """The engine or the cluster refused, or something broke on the way."""
+    """The engine or the cluster reported an error."""
     CONFIG = 2
-    """The stack's settings or the command line are wrong; nothing was touched."""
+    """The stack's settings or the command line are invalid; nothing was changed."""
     SPLIT = 3
-    """`verify`: the measured split is not, or not provably, what the config says."""
+    """`verify`: the measured split is not as configured, or could not be measured in full."""
     LOCKED = 4
     """Another run holds the stack's lock."""
     UNREACHABLE = 5
     """The cluster or its gateway does not answer."""
     MACHINE = 6
-    """This machine cannot run a sandbox as it is; nothing was changed."""
+    """This machine does not meet the sandbox's requirements; nothing was changed."""
     INTERRUPTED = 130
-    """Stopped by Ctrl-C or a signal; the stack is usable."""
+    """Interrupted by Ctrl-C or a signal; the stack is in a usable state."""

@@ -1,4 +1,4 @@
-"""Where the mesh's gateway is reached from here."""
+"""The address at which this machine reaches the mesh's gateway."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LOCAL_PORT = 8080
 
 
 def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "http") -> str:
-    """Return the URL of the gateway's `port`, from its Service: a load balancer's address, else a node's.
+    """Return the URL of the gateway's `port`: the address of its Service's load balancer, else of a node.
 
-    Raises CommandError where the Service is missing, or cannot be reached from outside the cluster.
+    Raises CommandError if the Service is missing or cannot be reached from outside the cluster.
     """
     from lightkube import ApiError
     from lightkube.resources.core_v1 import Service
@@ -33,7 +33,7 @@ def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "ht
         raise CommandError(
             f"the gateway's Service {gateway.namespace}/{gateway.name} is not in the cluster",
             ExitCode.UNREACHABLE,
-            fix="`canary up` makes it; with a mesh of your own, name it in istio-canary:mesh.gateway",
+            fix="run `canary up`, which creates it; for an existing mesh, set its name in istio-canary:mesh.gateway",
         ) from None
     entry = next((entry for entry in service.spec.ports or () if entry.port == port), None)
     if entry is None:
@@ -41,7 +41,7 @@ def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "ht
         raise CommandError(
             f"the gateway's Service has no port {port}, only {known}",
             ExitCode.UNREACHABLE,
-            fix=f"add {port} to istio-canary:mesh.gateway.ports, then `canary up`",
+            fix=f"add {port} to istio-canary:mesh.gateway.ports, then run `canary up`",
         )
     status = service.status.loadBalancer if service.status else None
     balancer = next(iter(status.ingress or ()), None) if status else None
@@ -52,15 +52,15 @@ def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "ht
         if address:
             return f"{scheme}://{host_of(address)}:{entry.nodePort}"
     raise CommandError(
-        f"the gateway's Service {gateway.namespace}/{gateway.name} ({service.spec.type}) has no address out here",
+        f"the gateway's Service {gateway.namespace}/{gateway.name} ({service.spec.type}) has no external address",
         ExitCode.UNREACHABLE,
-        fix=f"kubectl port-forward -n {gateway.namespace} service/{gateway.name} {LOCAL_PORT}:{port} &  "
+        fix=f"run kubectl port-forward -n {gateway.namespace} service/{gateway.name} {LOCAL_PORT}:{port} & "
         f"and add --gateway {scheme}://127.0.0.1:{LOCAL_PORT}",
     )
 
 
 def node_address(client: Client) -> str | None:
-    """Return the internal address of a node that is ready."""
+    """Return the internal IP address of a ready node, or None."""
     from lightkube.resources.core_v1 import Node
 
     nodes: Iterable[Any] = client.list(Node)
@@ -73,5 +73,5 @@ def node_address(client: Client) -> str | None:
 
 
 def host_of(address: str) -> str:
-    """Return an address as URLs want it."""
+    """Return an address as it is written in a URL."""
     return f"[{address}]" if ":" in address else address

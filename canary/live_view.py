@@ -1,4 +1,4 @@
-"""The live view of a run on a terminal: what is under way, and for how long."""
+"""The live view of a run on a terminal: the operations in progress and their duration."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.table import Table
 from canary.engine.events import Diagnostic, ResourceStep
 
 SLOW_SECONDS = 0.5
-"""What takes less is shown when it is done, if at all."""
+"""Operations are listed as in progress once they have taken this long."""
 
 
 class LiveView:
-    """Lines for what is done, and below them what is under way. `show` may be called from any thread."""
+    """Finished operations, and those in progress below them. `show` may be called from any thread."""
 
     def __init__(self, console: Console, title: str) -> None:
         self._console = console
@@ -37,7 +37,7 @@ class LiveView:
         self._live.__exit__(kind, error, trace)
 
     def show(self, entry: ResourceStep | Diagnostic) -> None:
-        """Take in what happened."""
+        """Show a step or a diagnostic."""
         if isinstance(entry, Diagnostic):
             if entry.is_shown:
                 self._console.print(f"warning: {entry.message}", style="yellow", markup=False)

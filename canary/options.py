@@ -1,4 +1,4 @@
-"""Options that the commands share."""
+"""Options shared by the commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import typer
 
 StackOption = Annotated[
     str | None,
-    typer.Option("--stack", "-s", help="The stack; left out: $PULUMI_STACK, or what `pulumi stack select` chose."),
+    typer.Option(
+        "--stack", "-s", help="The stack; default: $PULUMI_STACK, or the one selected with `pulumi stack select`."
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without a preview and without asking.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a single JSON document on stdout.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Skip the preview and the confirmation.")]

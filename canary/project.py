@@ -1,4 +1,4 @@
-"""The Pulumi project that a command works on, and which of its stacks."""
+"""The Pulumi project and the stack that a command works on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Project:
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """What `Pulumi.yaml` says."""
+        """The content of `Pulumi.yaml`."""
         import yaml
 
         try:
@@ -40,36 +40,36 @@ class Project:
 
     @property
     def stacks(self) -> tuple[str, ...]:
-        """The stacks that have a file here, by name."""
+        """The names of the stacks that have a file in the project, sorted."""
         files = self.root.glob("Pulumi.*.yaml")
         return tuple(sorted(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files))
 
     def stack_file(self, stack: str) -> Path:
-        """Return the file with the settings of `stack`, which may be given as organization/project/stack."""
+        """Return the settings file of `stack`, which may be given as organization/project/stack."""
         return self.root / f"Pulumi.{stack.split('/')[-1]}.yaml"
 
 
 def find_project(start: Path | None = None) -> Project:
-    """Return the project of the folder `start` (default: the current one) or of the nearest folder above it."""
+    """Return the project in `start` (default: the current folder) or in its nearest parent; raises CommandError."""
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / "Pulumi.yaml").is_file():
             return Project(folder)
     raise CommandError(
-        f"there is no Pulumi.yaml in {start} or above it",
+        f"no Pulumi.yaml in {start} or its parent folders",
         ExitCode.CONFIG,
-        fix="run canary inside the project's folder",
+        fix="run canary in the project folder",
     )
 
 
 def choose_stack(project: Project, given: str | None, selected: Callable[[], str | None]) -> str:
-    """Return the stack to work on: `given`, else $PULUMI_STACK, else the one that `pulumi stack select` chose."""
+    """Return the stack to work on: `given`, else $PULUMI_STACK, else what `selected` returns; raises CommandError."""
     stack = given or os.environ.get("PULUMI_STACK") or selected()
     if not stack:
         raise CommandError(
-            "which stack? None is given, and none is selected",
+            "no stack is given, and none is selected",
             ExitCode.CONFIG,
-            fix=f"add --stack with one of: {', '.join(project.stacks) or '(there is no Pulumi.<stack>.yaml here)'}",
+            fix=f"add --stack with one of: {', '.join(project.stacks) or '(the project has no Pulumi.<stack>.yaml)'}",
         )
     if not project.stack_file(stack).is_file():
         raise _no_such_stack(project, stack)
@@ -81,7 +81,7 @@ def _no_such_stack(project: Project, stack: str) -> CommandError:
     hint = f"did you mean --stack {near[0]}? " if near else ""
     known = ", ".join(project.stacks) or "none"
     return CommandError(
-        f"the stack {stack!r} has no file {project.stack_file(stack).name} in {project.root}",
+        f"stack {stack!r} has no file {project.stack_file(stack).name} in {project.root}",
         ExitCode.CONFIG,
-        fix=f"{hint}write that file, or choose one of: {known}",
+        fix=f"{hint}create that file, or choose one of: {known}",
     )

@@ -1,4 +1,4 @@
-"""What a run changed, or would change: for a person, and as JSON."""
+"""What a run changed, or would change, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ PAST = {"create": "created", "update": "updated", "delete": "deleted", "replace"
 
 
 def counts(outcome: Outcome) -> dict[str, int]:
-    """Return how many resources were met by each operation; a replacement counts once."""
-    told: dict[str, int] = {}
+    """Return the number of resources by operation; a replacement counts once."""
+    found: dict[str, int] = {}
     for step in outcome.record.steps.values():
         op = "same" if step.op in UNCHANGED else step.op
-        told[op] = told.get(op, 0) + 1
-    return told
+        found[op] = found.get(op, 0) + 1
+    return found
 
 
 def as_json(outcome: Outcome, stack: str) -> dict[str, Any]:
-    """Return the document that `--json` prints."""
+    """Return the document printed by `--json`."""
     return {
         "stack": stack,
         "operation": outcome.operation.value,
@@ -37,7 +37,7 @@ def as_json(outcome: Outcome, stack: str) -> dict[str, Any]:
 
 
 def show(console: Console, outcome: Outcome, stack: str) -> None:
-    """Print each resource that changes with its properties, and a line that sums up."""
+    """Print each changed resource with its properties, and a summary line."""
     for step in outcome.record.changed:
         sign, colour = SIGNS.get(step.op, ("?", "white"))
         console.print(Text(f" {sign} {step.kind} {step.name}", style=colour), Text(f"  {step.op}", style="dim"))
@@ -47,13 +47,13 @@ def show(console: Console, outcome: Outcome, stack: str) -> None:
 
 
 def summary(outcome: Outcome, stack: str) -> str:
-    """Return a line like `stack dev: 1 to update, 24 unchanged (1.9 s)`."""
+    """Return a summary such as `stack dev: 1 to update, 24 unchanged (1.9 s)`."""
     words = FUTURE if outcome.operation.is_preview else PAST
-    told = counts(outcome)
-    parts = [f"{count} {words.get(op, op)}" for op, count in told.items() if op != "same"] or ["nothing changes"]
-    if not outcome.operation.is_preview and len(told) <= 1 and "same" in told:
+    found = counts(outcome)
+    parts = [f"{count} {words.get(op, op)}" for op, count in found.items() if op != "same"] or ["no changes"]
+    if not outcome.operation.is_preview and len(found) <= 1 and "same" in found:
         parts = ["nothing changed"]
-    parts.append(f"{told.get('same', 0)} unchanged")
+    parts.append(f"{found.get('same', 0)} unchanged")
     if outcome.operation in (Operation.DESTROY, Operation.DESTROY_PREVIEW):
         parts.pop()
     return f"stack {stack}: {', '.join(parts)} ({outcome.seconds:.1f} s)"

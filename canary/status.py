@@ -1,4 +1,4 @@
-"""What runs in the cluster for a stack, beside what its config and its state say."""
+"""A stack's live state in the cluster, compared with its config and its Pulumi state."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ Spec = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class VersionState:
-    """One version: pods that are ready and wanted, and the image in the cluster; no image, not deployed."""
+    """One version: ready and desired pods, and the image in the cluster, empty if the version is not deployed."""
 
     name: str
     deployment: str
     ready: int
-    wanted: int
+    desired: int
     image: str
 
 
 @dataclass(frozen=True)
 class RuleState:
-    """One rule: percent by version in the cluster and in the config."""
+    """One rule: percent by version, live in the cluster and as configured."""
 
     name: str
     live: Mapping[str, int]
-    wanted: Mapping[str, int]
+    configured: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One service. `drift` is "" where the cluster routes as the config says, "edited" where the cluster is not what
-    the stack put there, "pending" where the config asks for something else than what the stack put there."""
+    """One service. `drift` is "edited" if the live routes differ from the stack's state, else "pending" if they differ
+    from the config, else empty."""
 
     name: str
     namespace: str
@@ -58,7 +58,7 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """All services, the gateway's address and the mesh's version, in words where there is none."""
+    """All services, the gateway's address and the mesh's version, or why there is none."""
 
     services: tuple[ServiceState, ...]
     gateway: str
@@ -71,7 +71,7 @@ class EnvironmentState:
 
 
 def look(session: Session) -> EnvironmentState:
-    """Return what the cluster holds; raises CommandError where it does not answer."""
+    """Return the live state of the stack; raises CommandError if the cluster does not answer."""
     from kube.client import asking
     from kube.kubeconfig import ClusterUnreachableError
 
@@ -88,7 +88,7 @@ def look(session: Session) -> EnvironmentState:
 
 
 def as_json(state: EnvironmentState, stack: str) -> dict[str, Any]:
-    """Return the document that `--json` prints."""
+    """Return the document printed by `--json`."""
     return {"stack": stack, "deployed": state.deployed, **asdict(state)}
 
 
@@ -110,10 +110,10 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
 
     service = settings.services[name]
     api_version = VIRTUAL_SERVICE.removeprefix("kubernetes:").rpartition(":")[0]
-    wanted = _wanted(settings, name)
+    configured = _configured(settings, name)
     found = {
         virtual_service: find_object(client, api_version, "VirtualService", service.namespace, virtual_service)
-        for virtual_service in wanted
+        for virtual_service in configured
     }
     live = {virtual_service: ((entry or {}).get("spec") or {}).get("http") for virtual_service, entry in found.items()}
     versions = tuple(_version(client, name, service, version) for version in service.versions)
@@ -129,17 +129,16 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
     )
     known = {
         virtual_service: (recorded.get(f"{service.namespace}/{virtual_service}") or {}).get("http")
-        for virtual_service in wanted
+        for virtual_service in configured
     }
-    is_there = any(found.values())
-    deployed = is_there or any(version.image for version in versions)
-    return ServiceState(
-        name, service.namespace, deployed, versions, rules, _drift(live, known, wanted) if is_there else ""
-    )
+    is_routed = any(found.values())
+    deployed = is_routed or any(version.image for version in versions)
+    drift = _drift(live, known, configured) if is_routed else ""
+    return ServiceState(name, service.namespace, deployed, versions, rules, drift)
 
 
 def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str) -> dict[str, int]:
-    """Percent by version of one rule in the cluster."""
+    """The live percent by version of one rule."""
     routes = live[place[0]] if place else None
     return weights_of(routes[place[1]], service) if place and routes and place[1] < len(routes) else {}
 
@@ -148,21 +147,21 @@ def _version(client: Client, name: str, service: ServiceSettings, version: str) 
     from lightkube import ApiError
     from lightkube.resources.apps_v1 import Deployment
 
-    wanted = service.versions[version]
-    deployment = wanted.name or f"{name}-{version}"
+    settings = service.versions[version]
+    deployment = settings.name or f"{name}-{version}"
     try:
         found: Any = client.get(Deployment, deployment, namespace=service.namespace)
     except ApiError as error:
         if error.status.code != 404:
             raise
-        return VersionState(version, deployment, 0, wanted.replicas, "")
+        return VersionState(version, deployment, 0, settings.replicas, "")
     ready = (found.status.readyReplicas or 0) if found.status else 0
     replicas = found.spec.replicas if found.spec.replicas is not None else 1
     return VersionState(version, deployment, ready, replicas, found.spec.template.spec.containers[0].image or "")
 
 
-def _wanted(settings: Settings, name: str) -> dict[str, Any]:
-    """The HTTP routes of each VirtualService as the config asks for them."""
+def _configured(settings: Settings, name: str) -> dict[str, Any]:
+    """The HTTP routes of each VirtualService as configured."""
     from traffic.render import virtual_services
 
     specs = virtual_services(
@@ -174,14 +173,14 @@ def _wanted(settings: Settings, name: str) -> dict[str, Any]:
     return {virtual_service: spec["http"] for virtual_service, spec in specs.items()}
 
 
-def _drift(live: Mapping[str, Any], recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    if any(recorded[name] is not None and live[name] != recorded[name] for name in wanted):
+def _drift(live: Mapping[str, Any], recorded: Mapping[str, Any], configured: Mapping[str, Any]) -> str:
+    if any(recorded[name] is not None and live[name] != recorded[name] for name in configured):
         return "edited"
-    return "" if live == wanted else "pending"
+    return "" if live == configured else "pending"
 
 
 def _recorded(session: Session) -> dict[str, Spec]:
-    """The spec of each VirtualService as the stack's state has it; nothing where there is no state to read."""
+    """The spec of each VirtualService in the stack's state; empty if there is no state to read."""
     exported = session.engine.call("stack", "export")
     if exported.returncode != 0:
         return {}

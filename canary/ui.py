@@ -1,4 +1,4 @@
-"""What a command says: results on stdout, as a table or as JSON; everything on the way on stderr."""
+"""A command's output: results on stdout, as text or JSON; progress, notes and errors on stderr."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Ui:
-    """Where a command's words go. With `json`, stdout gets one JSON document and nothing else."""
+    """A command's output. With `json`, stdout gets a single JSON document and nothing else."""
 
     json: bool = False
     _started: dict[str, float] = field(default_factory=dict)
@@ -41,22 +41,22 @@ class Ui:
 
     @property
     def can_ask(self) -> bool:
-        """Whether a person sits at the terminal."""
+        """Whether the user can be prompted: both stdin and stderr are terminals."""
         return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
 
     def note(self, text: str) -> None:
-        """Say something on the way."""
+        """Print a note on stderr."""
         self.stderr.print(text, style="dim", markup=False)
 
     def result(self, document: dict[str, Any], show: Callable[[Console], None]) -> None:
-        """Give the result: `document` under --json, else what `show` prints."""
+        """Print the result: `document` with --json, else what `show` prints."""
         if self.json:
             print(json.dumps(document, indent=2, default=str))
         else:
             show(self.stdout)
 
     def fail(self, failure: CommandError) -> None:
-        """Say why the command failed."""
+        """Print why the command failed."""
         if self.json:
             print(json.dumps(failure.as_json(), indent=2))
             return
@@ -69,12 +69,12 @@ class Ui:
             self.stderr.print(failure.fix, markup=False)
 
     def confirm(self, question: str) -> bool:
-        """Ask a person; Enter alone is no."""
+        """Prompt for confirmation; the default is no."""
         return typer.confirm(question, default=False, err=True)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[ResourceStep | Diagnostic], None]]:
-        """Show a run: a live view on a terminal, else a line for each resource that changed."""
+        """Show the progress of a run: a live view on a terminal, else a line for each changed resource."""
         if self.stderr.is_terminal and not self.json:
             from canary.live_view import LiveView
 
@@ -100,14 +100,14 @@ class Ui:
 def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    # Where no terminal says how wide it is, lines are for programs and logs: they are not broken.
-    # What people write is text: `:b:` in a header is no picture.
+    # Without a terminal, output goes to programs and logs, so lines are kept wide.
+    # `:b:` in a header must not become an emoji.
     return Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else 200)
 
 
 @contextmanager
 def command(json: bool) -> Iterator[Ui]:
-    """Run a command's body: a failure ends it with its words and its exit code, never with a traceback."""
+    """Run a command's body; CommandError and Ctrl-C end it with a message and an exit code instead of a traceback."""
     ui = Ui(json)
     try:
         yield ui
@@ -115,5 +115,5 @@ def command(json: bool) -> Iterator[Ui]:
         ui.fail(failure)
         raise typer.Exit(failure.code) from None
     except KeyboardInterrupt:
-        ui.fail(CommandError("stopped", ExitCode.INTERRUPTED))
+        ui.fail(CommandError("interrupted", ExitCode.INTERRUPTED))
         raise typer.Exit(ExitCode.INTERRUPTED) from None

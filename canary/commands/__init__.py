@@ -1,1 +1,1 @@
-"""One file a command: what it takes, what it prints, how it ends."""
+"""The commands of `canary`, one file each: options, output and exit code."""

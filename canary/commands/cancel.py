@@ -1,4 +1,4 @@
-"""`canary cancel`: free the lock of a run that is gone."""
+"""`canary cancel`: release the lock of a run that has ended."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from canary.ui import command
 
 
 def cancel(stack: StackOption = None, json: JsonOption = False) -> None:
-    """Free the lock of a run that is gone.
+    """Release the lock of a run that has ended.
 
-    A run that still works would be left without its lock: see first whether it does.
+    Check first that the run has really ended: one that is still running would go on without its lock.
     """
     with command(json) as ui:
         from canary.command_error import CommandError
@@ -23,5 +23,7 @@ def cancel(stack: StackOption = None, json: JsonOption = False) -> None:
         engine = Engine(project, name, find_toolchain(project), ui.note)
         done = engine.call("cancel", "--yes")
         if done.returncode != 0:
-            raise CommandError(f"the lock of stack {name} cannot be freed", details=tuple(done.stderr.split("\n")))
-        ui.result({"stack": name, "cancelled": True}, lambda console: console.print(f"the stack {name} is free"))
+            raise CommandError(f"the lock of stack {name} cannot be released", details=tuple(done.stderr.split("\n")))
+        ui.result(
+            {"stack": name, "cancelled": True}, lambda console: console.print(f"stack {name} is no longer locked")
+        )

@@ -1,4 +1,4 @@
-"""`canary destroy`: take away all that the stack made."""
+"""`canary destroy`: delete everything the stack created."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from canary.ui import command
 
 
 def destroy(stack: StackOption = None, json: JsonOption = False, yes: YesOption = False) -> None:
-    """Delete all that the stack made.
+    """Delete everything the stack created.
 
-    Shows it, asks, deletes it from the cluster. The stack's file stays as it is.
+    Shows what would be deleted, asks for confirmation, and deletes it from the cluster. The stack's file is kept.
     """
     with command(json) as ui:
         from canary.engine.driver import Operation

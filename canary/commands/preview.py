@@ -1,4 +1,4 @@
-"""`canary preview`: what an `up` would change."""
+"""`canary preview`: what `up` would change."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from canary.options import JsonOption, StackOption
 from canary.ui import command
 
 ExpectNoChanges = Annotated[
-    bool, typer.Option("--expect-no-changes", help="End with exit code 1 if `up` would change anything.")
+    bool, typer.Option("--expect-no-changes", help="Exit with 1 if `up` would change anything.")
 ]
 
 
 def preview(stack: StackOption = None, json: JsonOption = False, expect_no_changes: ExpectNoChanges = False) -> None:
-    """Show what an `up` would change.
+    """Show what `up` would change.
 
-    Names each resource, with its properties before and after. Changes nothing.
+    Lists each resource with the old and new values of its properties. Changes nothing.
     """
     with command(json) as ui:
         from canary.engine.driver import Operation

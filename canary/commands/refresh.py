@@ -1,4 +1,4 @@
-"""`canary refresh`: make the state what the cluster says."""
+"""`canary refresh`: update the stack's state from the cluster."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from canary.ui import command
 
 
 def refresh(stack: StackOption = None, json: JsonOption = False, yes: YesOption = False) -> None:
-    """Take the cluster into the stack's state.
+    """Update the stack's state from the cluster.
 
-    The next `up` then undoes what was edited by hand. Changes nothing in the cluster.
+    The next `up` then reverts manual edits. Changes nothing in the cluster.
     """
     with command(json) as ui:
         from canary.engine.driver import Operation
@@ -17,6 +17,6 @@ def refresh(stack: StackOption = None, json: JsonOption = False, yes: YesOption 
 
         session = open_session(ui, stack)
         session.require_cluster()
-        session.mend()
-        # Only the state is written: scripts need no --yes for that.
+        session.recover()
+        # Only the state is written, so scripts need no --yes.
         apply(session, Operation.REFRESH, Operation.REFRESH_PREVIEW, yes or not ui.can_ask)

@@ -22,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object instea
 
 
 @contextmanager
-def _errors_reported(as_json: bool) -> Iterator[None]:
+def _reporting_errors(as_json: bool) -> Iterator[None]:
     """Report an error of the sandbox as one message, and exit with its code."""
     from sandbox.build.commands import BuildError
     from sandbox.build.preflight import PreflightError
@@ -51,7 +51,7 @@ def _errors_reported(as_json: bool) -> Iterator[None]:
 @app.command()
 def up(name: Name = "sandbox", as_json: Json = False) -> None:
     """Build what is missing, start what does not run, and wait until the cluster is ready. Safe to repeat."""
-    with _errors_reported(as_json):
+    with _reporting_errors(as_json):
         from sandbox.cluster import lifecycle
         from sandbox.progress import progress
 
@@ -70,7 +70,7 @@ def down(
     as_json: Json = False,
 ) -> None:
     """Stop the sandbox: no process, mount, interface, iptables chain or cgroup is left. The next `up` resumes it."""
-    with _errors_reported(as_json):
+    with _reporting_errors(as_json):
         from sandbox.cluster import lifecycle
         from sandbox.progress import progress
 
@@ -84,7 +84,7 @@ def down(
 @app.command()
 def status(name: Name = "sandbox", as_json: Json = False) -> None:
     """Show what runs, in which versions, and where its logs are. Exit code 0 when the sandbox is up, 1 otherwise."""
-    with _errors_reported(as_json):
+    with _reporting_errors(as_json):
         from sandbox.cluster import lifecycle
 
         found = lifecycle.status(name)
@@ -107,7 +107,7 @@ def logs(
 
     from sandbox.layout import layout
 
-    with _errors_reported(False):
+    with _reporting_errors(False):
         folder = layout(name).logs
     known = sorted(file.stem for file in folder.glob("*.log"))
     if daemon is None:
@@ -138,7 +138,7 @@ def kubeconfig(name: Name = "sandbox") -> None:
     """Print the path of the kubeconfig: export KUBECONFIG=$(canary sandbox kubeconfig)."""
     from sandbox.layout import layout
 
-    with _errors_reported(False):
+    with _reporting_errors(False):
         path = layout(name).kubeconfig
     if not path.exists():
         typer.secho(

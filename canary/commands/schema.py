@@ -1,4 +1,4 @@
-"""`canary schema`: the JSON schema of a stack's settings."""
+"""`canary schema`: the JSON schema of a stack's file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 def schema() -> None:
     """Print the JSON schema of a stack's file.
 
-    Editors complete and check the file by it.
+    Editors use it to complete and check the file.
     """
     from stacks.settings.loading import json_schema
 

@@ -1,4 +1,4 @@
-"""`canary status`: what runs in the cluster, and whether it is what the config says."""
+"""`canary status`: what runs in the cluster, compared with the config."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def status(stack: StackOption = None, json: JsonOption = False) -> None:
     """Show what runs in the cluster.
 
-    Versions, replicas and weights of each service beside what the config says, and the gateway's address.
+    Lists versions, replicas and weights of each service, differences from the config, and the gateway's address.
     """
     with command(json) as ui:
         from canary.engine.session import open_session
@@ -31,7 +31,7 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
     from rich.table import Table
 
     if not state.deployed:
-        console.print(f"stack {stack}: nothing of it is in the cluster (`canary up --stack {stack}`)")
+        console.print(f"stack {stack} is not deployed (`canary up --stack {stack}`)")
         return
     for service in state.services:
         table = Table(title=f"{service.name} (namespace {service.namespace})", title_justify="left")
@@ -41,7 +41,7 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
             table.add_column(rule.name, justify="right")
         for version in service.versions:
             weights = [_weight(rule, version.name) for rule in service.rules]
-            ready = f"{version.ready} of {version.wanted}"
+            ready = f"{version.ready} of {version.desired}"
             table.add_row(version.name, ready, version.image or "(not deployed)", *weights)
         console.print(table)
         for line in remarks(service, stack):
@@ -51,15 +51,17 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
 
 
 def remarks(service: ServiceState, stack: str) -> list[str]:
-    """Return what differs between the cluster, the state and the config, and the command that mends it."""
+    """Return what differs between the cluster, the state and the config, each with the commands that fix it."""
     if service.drift == "edited":
-        undo = f"`canary refresh --stack {stack}`, then `canary up --stack {stack}`"
-        return [f"{service.name}: the routing was edited behind the stack's back; {undo} undo it"]
+        revert = f"`canary refresh --stack {stack}`, then `canary up --stack {stack}`"
+        return [f"{service.name}: the routing was edited outside the stack; to revert: {revert}"]
     if service.drift == "pending":
-        return [f"{service.name}: the config asks for another routing: `canary up --stack {stack}`"]
+        return [
+            f"{service.name}: routing changes in the config are not deployed; to deploy: `canary up --stack {stack}`"
+        ]
     return []
 
 
 def _weight(rule: RuleState, version: str) -> str:
-    live, wanted = rule.live.get(version, 0), rule.wanted.get(version, 0)
-    return f"{live} %" if live == wanted else f"{live} % (config: {wanted} %)"
+    live, configured = rule.live.get(version, 0), rule.configured.get(version, 0)
+    return f"{live} %" if live == configured else f"{live} % (config: {configured} %)"

@@ -1,4 +1,4 @@
-"""`canary up`: make the cluster what the stack's file says."""
+"""`canary up`: deploy the stack."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from canary.ui import command
 
 
 def up(stack: StackOption = None, json: JsonOption = False, yes: YesOption = False) -> None:
-    """Make the cluster what the config says.
+    """Deploy the stack.
 
-    Shows what would change, asks, does it, and waits until everything is ready.
+    Shows what would change, asks for confirmation, applies it, and waits until everything is ready.
     """
     with command(json) as ui:
         from canary.engine.driver import Operation

@@ -1,1 +1,1 @@
-"""Driving Pulumi's engine: runs, events, locks, state, and recovery after a killed run."""
+"""Drives Pulumi's engine: runs, events, locks, state, and recovery after an interrupted run."""

@@ -1,4 +1,4 @@
-"""Why pods did not become ready, in their own words: image, probe, crash output, events."""
+"""Why pods did not become ready: scheduling, image, probe, crash output, events."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from stacks.settings.model import Settings
 
 SECONDS = 8.0
-"""How long the cluster may be asked in all."""
+"""Time limit for all requests to the cluster."""
 MOST_PODS = 3
 LOG_LINES = 5
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 STARTING = ("ContainerCreating", "PodInitializing")
 
 
-def reasons(settings: Settings, outcome: Outcome, told: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return what the pods of the Deployments and releases that failed say of themselves, but not what is `told`."""
-    failing = [step for step in outcome.record.steps.values() if step.state == "failed"]
-    wanted = [step for step in failing if step.type in (DEPLOYMENT, RELEASE)]
-    if not wanted:
+def reasons(settings: Settings, outcome: Outcome, reported: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return why pods of the failed Deployments and releases are not ready, without what is already `reported`."""
+    failed = [step for step in outcome.record.steps.values() if step.state == "failed"]
+    with_pods = [step for step in failed if step.type in (DEPLOYMENT, RELEASE)]
+    if not with_pods:
         return ()
     from kube.client import asking
     from kube.kubeconfig import ClusterUnreachableError
 
     try:
         return tuple(
-            new_lines(asking(settings.cluster, lambda client: list(_all(client, wanted)), within=SECONDS), told)
+            new_lines(asking(settings.cluster, lambda client: list(_all(client, with_pods)), within=SECONDS), reported)
         )
     except ClusterUnreachableError as error:
-        return (f"(the pods could not be asked why: {error.reason})",)
+        return (f"(the state of the pods could not be read: {error.reason})",)
 
 
 def _all(client: Client, steps: Iterable[ResourceStep]) -> Iterator[str]:
@@ -49,17 +49,17 @@ def _all(client: Client, steps: Iterable[ResourceStep]) -> Iterator[str]:
         pods: list[Any] = list(client.list(Pod, namespace=namespace, labels=selector))
         unready = [pod for pod in pods if not is_ready(pod)]
         if not pods:
-            yield f"{step.kind} {step.name}: no pod was made"
+            yield f"{step.kind} {step.name}: no pod was created"
         for pod in unready[:MOST_PODS]:
             yield f"pod {pod.metadata.name}:"
             yield from (f"  {line}" for line in of_pod(client, pod))
         if len(unready) > MOST_PODS:
-            yield f"and {len(unready) - MOST_PODS} more pods that are not ready"
+            yield f"and {len(unready) - MOST_PODS} more pods are not ready"
 
 
-def new_lines(lines: Iterable[str], told: Iterable[str]) -> Iterator[str]:
-    """Yield the lines that say something new, and a pod's heading before the first of its own."""
-    known = _words("\n".join(told))
+def new_lines(lines: Iterable[str], reported: Iterable[str]) -> Iterator[str]:
+    """Yield the lines that are not `reported` yet, each pod's heading only if one of its lines is yielded."""
+    known = _words("\n".join(reported))
     heading = ""
     for line in lines:
         if line.startswith("pod ") and line.endswith(":"):
@@ -70,7 +70,7 @@ def new_lines(lines: Iterable[str], told: Iterable[str]) -> Iterator[str]:
 
 
 def _words(text: str) -> str:
-    """A text as it is compared: providers and this module set off names in different ways."""
+    """A text without quotes, brackets and colons, which the provider and this module use differently."""
     return " ".join(text.translate(str.maketrans("[]'\":", "     ")).split())
 
 
@@ -81,13 +81,13 @@ def _selector(step: ResourceStep, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_ready(pod: Any) -> bool:
-    """Whether a pod takes requests."""
+    """Whether a pod is ready."""
     conditions = (pod.status.conditions if pod.status else None) or ()
     return any(entry.type == "Ready" and entry.status == "True" for entry in conditions)
 
 
 def of_pod(client: Client, pod: Any) -> Iterator[str]:
-    """Yield why a pod is not ready, the most telling first."""
+    """Yield why a pod is not ready, the most specific reason first."""
     for condition in (pod.status.conditions if pod.status else None) or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             yield f"not scheduled: {condition.message}"
@@ -107,12 +107,12 @@ def _of_container(client: Client, pod: Any, status: Any) -> Iterator[str]:
         yield f"container {status.name}: {waiting.reason}" + (f": {waiting.message}" if waiting.message else "")
     ended = _ended(status)
     if ended is not None:
-        said = f": {ended.message.strip()}" if ended.message else ""
+        message = f": {ended.message.strip()}" if ended.message else ""
         restarts = f", {status.restartCount} restarts" if status.restartCount else ""
-        yield f"container {status.name}: ended with exit code {ended.exitCode} ({ended.reason}{restarts}){said}"
+        yield f"container {status.name}: exited with {ended.exitCode} ({ended.reason}{restarts}){message}"
         yield from (f"  | {line}" for line in _log(client, pod, status))
     elif status.state and status.state.running is not None and not status.ready:
-        yield f"container {status.name}: runs, but is not ready"
+        yield f"container {status.name}: running, but not ready"
 
 
 def _ended(status: Any) -> Any:
@@ -144,9 +144,9 @@ def _events(client: Client, pod: Any) -> Iterator[str]:
     from lightkube.resources.core_v1 import Event
 
     fields = {"involvedObject.uid": pod.metadata.uid, "type": "Warning"}
-    told = set()
+    seen = set()
     events: Iterable[Any] = client.list(Event, namespace=pod.metadata.namespace, fields=fields)
     for event in events:
-        if event.reason not in ("BackOff",) and event.message not in told:
-            told.add(event.message)
+        if event.reason not in ("BackOff",) and event.message not in seen:
+            seen.add(event.message)
             yield f"{event.reason}: {' '.join((event.message or '').split())}"

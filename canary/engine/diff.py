@@ -1,4 +1,4 @@
-"""What changes in a resource, in words: a path into its properties, the old value and the new one."""
+"""The differences between two versions of a resource's properties: path, old value and new value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST = 100
 
 @dataclass(frozen=True)
 class Difference:
-    """One property that changes; both values are None where the engine names the property alone."""
+    """One changed property; both values are None if the engine names only the property."""
 
     path: str
     old: Any
@@ -26,17 +26,17 @@ class Difference:
         if self.old is None and self.new is None:
             return self.path
         if self.old is None:
-            return f"{self.path}: {brief(self.new)} is added"
+            return f"{self.path}: {brief(self.new)} added"
         if self.new is None:
-            return f"{self.path}: {brief(self.old)} is removed"
+            return f"{self.path}: {brief(self.old)} removed"
         return f"{self.path}: {brief(self.old)} -> {brief(self.new)}"
 
 
 def differences(type_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Difference, ...]:
-    """Return what differs between the properties `old` and `new` of a resource of type `type_`.
+    """Return the differences between the properties `old` and `new` of a resource of type `type_`.
 
-    A VirtualService's weights are told by rule and version, as in the stack's config: a version at 0 percent stands in
-    no destination, and a sticky rule has a route of its own for each version.
+    Weights of a VirtualService are listed by rule and version, as in the stack's config: there, unlike in Istio's
+    routes, a version may have 0 percent, and a sticky rule is a single rule.
     """
     found = tuple(_walk("", old, new))
     if type_ != VIRTUAL_SERVICE:
@@ -55,7 +55,7 @@ def differences(type_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> t
 def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, int]:
     """Return percent by destination of one http route of a VirtualService of `service`.
 
-    One destination alone has no weight there. A version of another service is named as in the stack's config.
+    A single destination has no weight in Istio and gets 100. Versions of other services are `<service>/<version>`.
     """
     routes = rule.get("route") or []
     default = 100 if len(routes) == 1 else 0
@@ -63,12 +63,12 @@ def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, int]:
 
 
 def service_of(properties: Mapping[str, Any]) -> str:
-    """Return the service that a VirtualService routes to, by its label `app`."""
+    """Return the service of a VirtualService, from its label `app`; empty if it has none."""
     return str(((properties.get("metadata") or {}).get("labels") or {}).get("app", ""))
 
 
 def brief(value: Any) -> str:
-    """Return a value as a person reads it, on one line."""
+    """Return a value on one line, shortened to LONGEST characters."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, Mapping):
@@ -81,12 +81,12 @@ def brief(value: Any) -> str:
 
 
 def _rules(properties: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The http routes that stand for the rules of the config, in order: without the steps of sticky ones."""
+    """The http routes of the config's rules, in order, without the extra routes of sticky rules for returning users."""
     http = (properties.get("spec") or {}).get("http")
     if not isinstance(http, list) or not all(isinstance(rule, Mapping) for rule in http):
         return []
     cookies = {cookie for rule in http for cookie in _cookies_set(rule)}
-    return [rule for rule in http if not any(_brings_back(rule, cookie) for cookie in cookies)]
+    return [rule for rule in http if not any(_is_for_returning_users(rule, cookie) for cookie in cookies)]
 
 
 def _cookies_set(rule: Mapping[str, Any]) -> Iterator[str]:
@@ -96,8 +96,8 @@ def _cookies_set(rule: Mapping[str, Any]) -> Iterator[str]:
             yield str(added[SET_COOKIE]).partition("=")[0]
 
 
-def _brings_back(rule: Mapping[str, Any], cookie: str) -> bool:
-    """Whether the route is for users who bring the cookie back."""
+def _is_for_returning_users(rule: Mapping[str, Any], cookie: str) -> bool:
+    """Whether the route matches the cookie of a sticky rule."""
     patterns = [
         str(((match.get("headers") or {}).get("cookie") or {}).get("regex", "")) for match in rule.get("match") or ()
     ]
@@ -112,7 +112,7 @@ def _differ_in_weights_alone(old: Mapping[str, Any], new: Mapping[str, Any], ser
 
 
 def _by_destination(rule: Mapping[str, Any], service: str) -> dict[str, Mapping[str, Any]]:
-    """What is said of each destination beside its weight."""
+    """Each destination's properties without its weight."""
     return {
         _destination(route["destination"], service): {key: value for key, value in route.items() if key != "weight"}
         for route in rule.get("route") or ()

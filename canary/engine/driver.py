@@ -1,7 +1,7 @@
-"""Pulumi's engine, driven for one stack: runs of the project's program, and small commands.
+"""Runs Pulumi's engine for one stack.
 
-A run is one call of the CLI with the flags of Pulumi's Automation API: `--client` (where the program is served),
-`--exec-kind auto.inline` and `--event-log`. Nothing else is called before or after it.
+A run is a single call of the CLI with the flags that Pulumi's Automation API uses: `--client` (the address at which the
+program is served), `--exec-kind auto.inline` and `--event-log`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from canary.engine.events import Diagnostic, Record, ResourceStep
-from canary.engine.local_backend import own_state
+from canary.engine.local_backend import local_backend
 from canary.engine.toolchain import Toolchain
 from canary.project import Project
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.02
 OWNER = "ISTIO_CANARY_PID"
-"""Environment variable of the engine's process that names the `canary` it works for."""
+"""Environment variable of the engine's process: the process id of the `canary` that started it."""
 
 
 class Operation(StrEnum):
-    """What a run does."""
+    """The operation of a run."""
 
     PREVIEW = "preview"
     UP = "up"
@@ -49,12 +49,12 @@ class Operation(StrEnum):
 
     @property
     def runs_program(self) -> bool:
-        """Whether the project's program says what is wanted."""
+        """Whether the operation runs the project's program."""
         return self in (Operation.PREVIEW, Operation.UP)
 
     @property
     def is_preview(self) -> bool:
-        """Whether the run changes nothing."""
+        """Whether the operation only shows what would change."""
         return self in (Operation.PREVIEW, Operation.REFRESH_PREVIEW, Operation.DESTROY_PREVIEW)
 
 
@@ -70,7 +70,7 @@ ARGUMENTS: Mapping[Operation, tuple[str, ...]] = {
 
 @dataclass
 class Outcome:
-    """How a run ended. `code` is the CLI's exit status, negative where a signal killed it."""
+    """The result of a run. `code` is the CLI's exit status, negative if a signal killed it."""
 
     operation: Operation
     record: Record
@@ -82,39 +82,39 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the run did all of its work."""
+        """Whether the run succeeded."""
         return self.code == 0 and not self.interrupted
 
 
-Show = Callable[[ResourceStep | Diagnostic], None]
-Seen = Callable[[ResourceStep | Diagnostic | None], None]
-Say = Callable[[str], None]
+ShowEvent = Callable[[ResourceStep | Diagnostic], None]
+OnEvent = Callable[[ResourceStep | Diagnostic | None], None]
+Note = Callable[[str], None]
 
 
 class Engine:
-    """The engine for one stack of a project."""
+    """The engine for one stack of a project. `note` prints a line for the user."""
 
     def __init__(
-        self, project: Project, stack: str, toolchain: Toolchain, say: Say, loaded: StackSettings | None = None
+        self, project: Project, stack: str, toolchain: Toolchain, note: Note, loaded: StackSettings | None = None
     ) -> None:
         self.project = project
         self.stack = stack
         self._toolchain = toolchain
-        self._say = say
+        self._note = note
         self._loaded = loaded
-        self._own = own_state(project, stack, toolchain.home) if toolchain.home else None
+        self._backend = local_backend(project, stack, toolchain.home) if toolchain.home else None
         self._env = {
             **toolchain.env,
-            **(self._own.env if self._own else {}),
+            **(self._backend.env if self._backend else {}),
             "PULUMI_AUTOMATION_API": "true",
             "PULUMI_DEBUG_COMMANDS": "true",
             OWNER: str(os.getpid()),
         }
-        if self._own:
+        if self._backend:
             self._env.pop("PULUMI_CONFIG_PASSPHRASE", None)
 
-    def run(self, operation: Operation, show: Show) -> Outcome:
-        """Run `operation`; `show` gets what happens, from another thread, while it happens."""
+    def run(self, operation: Operation, show: ShowEvent) -> Outcome:
+        """Run `operation` and return its result; `show` is called with events during the run, from another thread."""
         from canary.engine.program import Program, served
 
         begin = time.monotonic()
@@ -127,9 +127,9 @@ class Engine:
             command = self._command(*ARGUMENTS[operation], "--event-log", str(folder / "events"))
             command += [f"--client={address}", "--exec-kind", "auto.inline", *self._config_file()]
             errors = stack.enter_context((folder / "stderr").open("w+", encoding="utf-8"))
-            # A group of its own: Ctrl-C at the terminal reaches this process alone, which passes it on.
+            # A separate process group: Ctrl-C reaches only this process, which cancels the engine.
             process = subprocess.Popen(
-                _bound_to_us(operation) + command,
+                _ends_with_this_process(operation) + command,
                 cwd=self.project.root,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -137,8 +137,8 @@ class Engine:
                 stderr=errors,
                 start_new_session=True,
             )
-            seen = _stopping_on_pending(process, record, show)
-            with _following(folder / "events", record, seen), self._cancelling(process) as cancelled:
+            on_event = _stopping_on_pending(process, record, show)
+            with _following(folder / "events", record, on_event), self._cancelling(process) as cancelled:
                 code = process.wait()
             errors.seek(0)
             stderr = errors.read()
@@ -146,16 +146,16 @@ class Engine:
         return Outcome(operation, record, code, stderr, seconds, cancelled.is_set(), program.failure)
 
     def _check(self, operation: Operation, record: Record) -> None:
-        """Called by the engine, which holds the stack's lock: refuse to go on from a state that is not in order.
+        """Fail if an earlier run left operations unfinished; called by the engine while it holds the stack's lock.
 
-        The engine warns of creations that an earlier run left unfinished, and forgets its deletions.
+        The engine itself only warns of unfinished creations, and drops unfinished deletions.
         """
         if operation is Operation.UP and unfinished(self.call("stack", "export").stdout):
             record.pending = True
             raise RuntimeError("an earlier run left operations unfinished")
 
     def call(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a small command of the CLI for the stack, with `text` on its stdin."""
+        """Run a CLI command that is not a run, with `text` on stdin; return its exit code and output."""
         return subprocess.run(
             self._command(*arguments),
             cwd=self.project.root,
@@ -167,8 +167,8 @@ class Engine:
         )
 
     def create_stack(self) -> subprocess.CompletedProcess[str]:
-        """Make the stack in the backend. Where the backend is ours, the stack's file is left as it is."""
-        folder = self._own.folder if self._own else self.project.root
+        """Create the stack in the backend. With a local backend, the stack's file is not changed."""
+        folder = self._backend.folder if self._backend else self.project.root
         return subprocess.run(
             self._command("stack", "init", "--no-select"),
             cwd=folder,
@@ -183,18 +183,18 @@ class Engine:
         return [str(self._toolchain.pulumi), *arguments, "--non-interactive", "--stack", self.stack]
 
     def _config_file(self) -> list[str]:
-        return ["--config-file", str(self._own.config_file)] if self._own else []
+        return ["--config-file", str(self._backend.config_file)] if self._backend else []
 
     @contextmanager
     def _cancelling(self, process: subprocess.Popen[bytes]) -> Iterator[Event]:
-        """While it lasts, a signal cancels the engine, which ends what it has begun; a second one ends it at once."""
+        """Let a first signal cancel the engine, which finishes running operations, and a second one terminate it."""
         cancelled = Event()
 
         def cancel(_number: int, _frame: FrameType | None) -> None:
             if not cancelled.is_set():
-                self._say("stopping: what has begun is brought to its end, nothing new begins (again Ctrl-C: at once)")
+                self._note("stopping: waiting for running operations to finish (press Ctrl-C again to stop at once)")
             else:
-                self._say("stopped at once: what was being made may exist without being recorded; `canary up` mends it")
+                self._note("stopped: some resources may exist without being recorded; `canary up` recovers them")
             cancelled.set()
             process.send_signal(signal.SIGINT)
 
@@ -207,29 +207,29 @@ class Engine:
 
 
 def unfinished(export: str) -> bool:
-    """Whether a state, as exported, has operations that were begun and not ended."""
+    """Whether an exported state has pending operations."""
     return bool(export) and bool((json.loads(export).get("deployment") or {}).get("pending_operations"))
 
 
-def _stopping_on_pending(process: subprocess.Popen[bytes], record: Record, show: Show) -> Seen:
-    """Show what happens; but where an earlier run left operations unfinished, stop at once: they are mended first."""
+def _stopping_on_pending(process: subprocess.Popen[bytes], record: Record, show: ShowEvent) -> OnEvent:
+    """Show events, but cancel the run if an earlier one left operations unfinished: those are recovered first."""
     stopped = Event()
 
-    def seen(entry: ResourceStep | Diagnostic | None) -> None:
+    def on_event(entry: ResourceStep | Diagnostic | None) -> None:
         if record.pending and not stopped.is_set():
             stopped.set()
             process.send_signal(signal.SIGINT)
         elif entry is not None and not record.pending:
             show(entry)
 
-    return seen
+    return on_event
 
 
 @contextmanager
-def _following(log: Path, record: Record, seen: Seen) -> Iterator[None]:
-    """While it lasts, read the event log as the engine writes it; at the end, read it to its end."""
+def _following(log: Path, record: Record, on_event: OnEvent) -> Iterator[None]:
+    """Read the event log while the engine writes it, and the rest when the block ends."""
     ended = Event()
-    thread = Thread(target=_follow, args=(log, record, seen, ended), name="events", daemon=True)
+    thread = Thread(target=_follow, args=(log, record, on_event, ended), name="events", daemon=True)
     thread.start()
     try:
         yield
@@ -238,7 +238,7 @@ def _following(log: Path, record: Record, seen: Seen) -> Iterator[None]:
         thread.join()
 
 
-def _follow(log: Path, record: Record, seen: Seen, ended: Event) -> None:
+def _follow(log: Path, record: Record, on_event: OnEvent, ended: Event) -> None:
     while not log.exists():
         if ended.wait(POLL_SECONDS):
             break
@@ -252,18 +252,18 @@ def _follow(log: Path, record: Record, seen: Seen, ended: Event) -> None:
                 part += line
                 if part.endswith("\n"):
                     if '"severity":"debug"' not in part:
-                        seen(record.take(part))
+                        on_event(record.take(part))
                     part = ""
             if last:
                 return
             ended.wait(POLL_SECONDS)
 
 
-def _bound_to_us(operation: Operation) -> list[str]:
-    """Prefix of a command that ends when this process is killed, where the system offers it (Linux).
+def _ends_with_this_process(operation: Operation) -> list[str]:
+    """Prefix of a command that is to end when this process is killed (Linux only).
 
-    It is cancelled; but a cancelled destroy keeps in the state what it had begun to delete, and does not say so there.
-    A killed one does.
+    The engine is cancelled, except in a destroy: a cancelled destroy keeps resources in the state whose deletion has
+    begun, without marking them as pending. A killed one marks them.
     """
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
     ending = "KILL" if operation is Operation.DESTROY else "INT"

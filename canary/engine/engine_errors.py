@@ -1,4 +1,4 @@
-"""The engine's failures in words for a person: what happened, how the command ends, and the fix."""
+"""Turns the engine's failures into errors with an exit code and a fix."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PYTHON_ERROR = re.compile(r"^python inline source runtime error: (.*?)\nTracebac
 
 @dataclass(frozen=True)
 class Known:
-    """A text of the engine's that has a better one."""
+    """A message of the engine that is replaced by a clearer one."""
 
     pattern: str
     message: str
@@ -31,69 +31,69 @@ class Known:
 KNOWN = (
     Known(
         r"incorrect passphrase",
-        "the passphrase does not open the secrets of stack {stack}",
-        "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to the one that the stack was made with",
+        "the passphrase does not decrypt the secrets of stack {stack}",
+        "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to the one that the stack was created with",
         ExitCode.CONFIG,
     ),
     Known(
         r"passphrase must be set with",
-        "the secrets of stack {stack} need a passphrase, and none is set",
-        "set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE to a file with it",
+        "the secrets of stack {stack} need a passphrase, but none is set",
+        "set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE to a file that contains it",
         ExitCode.CONFIG,
     ),
     Known(
         r"PULUMI_ACCESS_TOKEN must be set",
-        "Pulumi's backend asks for a login",
-        "`pulumi login`, or set PULUMI_BACKEND_URL (file://<folder> keeps the state on this machine)",
+        "Pulumi's backend requires a login",
+        "run `pulumi login`, or set PULUMI_BACKEND_URL (file://<folder> keeps the state on this machine)",
         ExitCode.CONFIG,
     ),
     Known(
         r"unable to open bucket ([^?\s]+?)(?:\?\S*)?: ",
         "the backend {0} cannot be opened",
-        "make the folder or bucket, or set PULUMI_BACKEND_URL to another",
+        "create the folder or bucket, or set PULUMI_BACKEND_URL to another backend",
         ExitCode.CONFIG,
     ),
     Known(
         r"getting user info from (\S+?):? ",
         "Pulumi's backend {0} does not answer",
-        "see whether it can be reached, or set PULUMI_BACKEND_URL to another",
+        "check that it is reachable, or set PULUMI_BACKEND_URL to another backend",
         ExitCode.UNREACHABLE,
     ),
     Known(
         r"invalid YAML file: (.*)",
-        "the stack's file is not YAML: {0}",
-        "mend the file at that line",
+        "the stack's file is not valid YAML: {0}",
+        "correct the file at that line",
         ExitCode.CONFIG,
     ),
     Known(
         r"no resource plugin '(pulumi-resource-[\w-]+)' found",
         "the provider {0} is not installed",
-        "`pulumi plugin install resource kubernetes`",
+        "run `pulumi plugin install resource kubernetes`",
     ),
 )
 
 
 def locked(stack: str, lock: Lock) -> CommandError:
-    """Return the failure for a stack whose lock somebody holds."""
+    """Return the error for a stack that is locked by another run."""
     return CommandError(
-        f"the stack {stack} is locked: {lock}",
+        f"stack {stack} is locked by {lock}",
         ExitCode.LOCKED,
-        fix=f"wait for that run to end; if you know that it ended, free the lock: canary cancel --stack {stack}",
+        fix=f"wait for that run to end; if it has ended, release the lock: canary cancel --stack {stack}",
     )
 
 
 def stack_is_missing(stderr: str) -> bool:
-    """Whether the engine said that the backend knows no such stack."""
+    """Whether the engine reported that the stack does not exist in the backend."""
     return NO_STACK.search(stderr) is not None
 
 
 def failure_of(outcome: Outcome, stack: str) -> CommandError:
-    """Return why a run failed."""
+    """Return the error for a failed run."""
     if outcome.interrupted:
         return CommandError(
-            f"{outcome.operation} was stopped; what had begun is recorded, and the stack is usable",
+            f"{outcome.operation} was interrupted; its finished operations are recorded in the stack's state",
             ExitCode.INTERRUPTED,
-            fix=f"`canary up --stack {stack}` goes on from here",
+            fix=f"run `canary up --stack {stack}` to continue",
         )
     locks = locks_in(outcome.stderr)
     if locks:
@@ -104,28 +104,30 @@ def failure_of(outcome: Outcome, stack: str) -> CommandError:
     errors = essential(outcome.record.errors)
     texts = [described(error) for error in errors] or [_bare(line) for line in outcome.stderr.splitlines() if line]
     if outcome.code < 0:
-        texts.append(f"the engine was killed by signal {-outcome.code}; the next `canary up` mends what it left")
+        texts.append(
+            f"the engine was killed by signal {-outcome.code}; the next `canary up` recovers its unfinished operations"
+        )
     known = _known("\n".join(texts), stack)
     if known is not None:
         return known
-    fix = "" if outcome.operation is Operation.PREVIEW else "mend the cause, then run the command again"
+    fix = "" if outcome.operation is Operation.PREVIEW else "fix the cause, then run the command again"
     return CommandError(f"{outcome.operation} of stack {stack} failed", details=tuple(texts), fix=fix)
 
 
 def essential(errors: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    """Return the errors without the engine's closing lines, which say again what was said."""
+    """Return the errors without the engine's closing lines, which repeat them."""
     return tuple(error for error in errors if not CLOSING.match(error.message)) or errors
 
 
 def described(error: Diagnostic) -> str:
-    """Return an error with the resource that it is about."""
+    """Return an error's message, prefixed with its resource."""
     crash = PYTHON_ERROR.match(error.message)
-    message = f"the project's program ended in an error: {crash[1]}" if crash else _bare(error.message)
+    message = f"the Pulumi program failed: {crash[1]}" if crash else _bare(error.message)
     return f"{error.urn.rsplit('::', 1)[-1]}: {message}" if error.urn else message
 
 
 def _cause(error: BaseException | None) -> CommandError | None:
-    """What the program found wrong before it built anything: bad settings, or a cluster that does not answer."""
+    """The program's own error, if it stopped before creating anything: invalid settings or an unreachable cluster."""
     if error is None:
         return None
     from kube.kubeconfig import ClusterUnreachableError

@@ -1,4 +1,4 @@
-"""The engine's event log, read into what a person and `--json` are told.
+"""Reads the engine's event log.
 
 Format: the engine events of Pulumi's Automation API (sdk/go/common/apitype/events.go), one JSON document a line.
 """
@@ -22,16 +22,16 @@ DOING = {
     "update": ("updating", "updated"),
     "delete": ("deleting", "deleted"),
     "replace": ("replacing", "replaced"),
-    "refresh": ("looking at", "looked at"),
+    "refresh": ("refreshing", "refreshed"),
 }
 QUIET = ("pulumi-resource-kubernetes from $PATH",)
-"""Warnings of the engine that are said better elsewhere."""
+"""Warnings of the engine that `canary` replaces by a note of its own."""
 Props = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class ResourceStep:
-    """One resource and what happens to it. `state` is "started", "done" or "failed"."""
+    """One operation on one resource. `state` is "started", "done" or "failed"."""
 
     urn: str
     type: str
@@ -42,7 +42,7 @@ class ResourceStep:
     planned: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """`created Deployment website-version-1`, as far as the step has come."""
+        """The operation and its progress, such as `created Deployment website-version-1`."""
         doing, done = DOING.get(self.op, (self.op, self.op))
         verb = {"started": doing, "done": done}.get(self.state, f"failed: {doing}")
         return f"{verb} {self.kind} {self.name}"
@@ -64,7 +64,7 @@ class ResourceStep:
 
     @property
     def is_shown(self) -> bool:
-        """Whether a person is told of it on the way."""
+        """Whether the step is shown during the run."""
         return self.type != STACK_TYPE and (self.changes or self.state == "failed")
 
     @property
@@ -87,23 +87,23 @@ class Diagnostic:
 
     @property
     def is_shown(self) -> bool:
-        """Whether a person is told of it on the way: errors stand at the end."""
+        """Whether the message is shown during the run: warnings are, errors are reported at its end."""
         return self.severity == "warning" and not any(text in self.message for text in QUIET)
 
 
 @dataclass
 class Record:
-    """All that a run's events said, in order of arrival."""
+    """The steps and diagnostics of a run, in order of arrival."""
 
     steps: dict[str, ResourceStep] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     pending: bool = False
-    """Whether the engine found operations that an earlier run had left unfinished."""
+    """Whether an earlier run left operations unfinished."""
 
     def take(self, line: str) -> ResourceStep | Diagnostic | None:
-        """Take in one line of the log; return what is worth showing, if anything."""
+        """Record one line of the log; return the step or diagnostic in it, None if there is nothing new to show."""
         event = json.loads(line)
         for key, state in STATES.items():
             if key in event:
@@ -121,7 +121,7 @@ class Record:
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
-        """The errors, without the engine's own closing line."""
+        """The errors, in order of arrival."""
         return tuple(entry for entry in self.diagnostics if entry.severity == "error")
 
     def _step(self, data: Mapping[str, Any], state: str) -> ResourceStep:
@@ -141,7 +141,7 @@ class Record:
             return step
         known = self.steps.get(step.urn)
         if known is not None and known.op == step.op:
-            # What it was before is told when it begins; at the end, the engine may have overwritten that.
+            # The old properties are those of the first event: in the last one, the engine may have overwritten them.
             step = replace(known, state=state)
         if known is None or known.op != "replace" or step.op == "replace":
             self.steps[step.urn] = step

@@ -1,4 +1,4 @@
-"""Which Kubernetes provider the engine uses: one on PATH comes first, else Pulumi's plugin cache has the SDK's version.
+"""The Kubernetes provider that the engine uses: the one on PATH, else the SDK's version from Pulumi's plugin cache.
 
 See Pulumi's documentation, "Pulumi plugins".
 """
@@ -15,29 +15,29 @@ from pathlib import Path
 PROGRAM = "pulumi-resource-kubernetes"
 ANSWER_SECONDS = 5.0
 NO_ENGINE = "127.0.0.1:1"
-"""A provider wants an engine's address, and connects only when it has something to say."""
+"""A placeholder for the engine's address: the provider requires one, but connects only to send log messages."""
 
 
 def provider_line(env: Mapping[str, str], pulumi_home: Path) -> str:
-    """Return one line that names the provider and its version, for a run of the engine with `env`."""
+    """Return a line that names the provider and its version, for runs of the engine with `env`."""
     on_path = shutil.which(PROGRAM, path=env.get("PATH"))
     if on_path is not None:
         return f"Kubernetes provider {_version_of(on_path)} from PATH ({on_path})"
     version = sdk_version()
     is_installed = (pulumi_home / "plugins" / f"resource-kubernetes-v{version}" / PROGRAM).exists()
-    return f"Kubernetes provider {version}" + ("" if is_installed else ", which Pulumi downloads first")
+    return f"Kubernetes provider {version}" + ("" if is_installed else ", to be downloaded by Pulumi")
 
 
 def sdk_version() -> str:
-    """Return the version of the provider that the Python SDK asks the engine for."""
+    """Return the provider version that the Python SDK requires."""
     found = find_spec("pulumi_kubernetes")
-    assert found is not None  # it is a dependency of this project
+    assert found is not None  # a dependency of this project
     plugin = json.loads((Path(str(found.origin)).parent / "pulumi-plugin.json").read_text(encoding="utf-8"))
     return str(plugin["version"])
 
 
 def _version_of(program: str) -> str:
-    """What the provider itself says, as the engine asks it (GetPluginInfo)."""
+    """The version that the provider itself reports (GetPluginInfo)."""
     import grpc
     from google.protobuf.empty_pb2 import Empty
     from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub

@@ -1,8 +1,8 @@
-"""The backend of our own: where Pulumi is logged in nowhere, the state is kept in a folder of this machine.
+"""The local backend: if Pulumi is not logged in, the state is kept in a folder on this machine.
 
-Its passphrase is made here, so the salt that goes with it must not go into the stack's file, which is shared: the
-engine gets a copy of the file that lies beside the state. A file that has a salt or a secrets provider already is
-its owner's business, and is left as it is.
+Its passphrase is generated here, so the matching salt must not be written to the stack's file, which is shared. The
+engine gets a copy of that file, stored beside the state. A file that already has a salt or a secrets provider is used
+as it is.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from pathlib import Path
 from canary.project import Project
 
 SALT = re.compile(r"^encryptionsalt:.*$", re.MULTILINE)
-SECRETS_ARE_SETTLED = re.compile(r"^(encryptionsalt|secretsprovider):", re.MULTILINE)
+HAS_SECRETS_PROVIDER = re.compile(r"^(encryptionsalt|secretsprovider):", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class OwnState:
-    """What the engine gets instead of the stack's own file: `config_file`, in `folder` with a copy of Pulumi.yaml."""
+class LocalBackend:
+    """The engine's copy of the stack's file, `config_file`, in `folder` beside a copy of Pulumi.yaml, and its `env`."""
 
     folder: Path
     config_file: Path
     env: Mapping[str, str]
 
 
-def own_state(project: Project, stack: str, home: Path) -> OwnState | None:
-    """Return the copies under `home` for `stack`, brought up to date; None where its file settles its secrets."""
+def local_backend(project: Project, stack: str, home: Path) -> LocalBackend | None:
+    """Update the copies for `stack` under `home` and return them; None if its file names a salt or secrets provider."""
     source = project.stack_file(stack)
     text = source.read_text(encoding="utf-8")
-    if SECRETS_ARE_SETTLED.search(text):
+    if HAS_SECRETS_PROVIDER.search(text):
         return None
     folder = home / "config" / project.name
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -47,11 +47,11 @@ def own_state(project: Project, stack: str, home: Path) -> OwnState | None:
     passphrase = home / "passphrase"
     if not passphrase.exists():
         _write(passphrase, secrets.token_urlsafe(32), replace=False)
-    return OwnState(folder, config_file, {"PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase)})
+    return LocalBackend(folder, config_file, {"PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase)})
 
 
 def _write(path: Path, text: str, replace: bool = True) -> None:
-    """Write whole or not at all, readable by the owner alone; two runs at once do not meet in the middle."""
+    """Write atomically, readable only by the owner; without `replace` an existing file is kept."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)

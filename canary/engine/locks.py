@@ -1,6 +1,6 @@
-"""The lock of a stack in a self-managed backend: who holds it, and whether the holder still lives.
+"""The lock of a stack in a self-managed backend: who holds it, and whether that process is still running.
 
-The engine writes a file for each run, and tells of them when it finds the stack locked (backend/diy/lock.go).
+The engine writes a lock file for each run and lists the files when the stack is locked (backend/diy/lock.go).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Lock:
-    """One run's lock. `url` is where its file lies; `since` is a time as RFC 3339 writes it."""
+    """The lock of one run. `url` is the location of its file; `since` is an RFC 3339 time."""
 
     url: str
     user: str
@@ -36,23 +36,23 @@ class Lock:
 
     @property
     def file(self) -> Path | None:
-        """The lock's file, where the backend is a folder of this machine."""
+        """The lock's file, or None if the backend is not a local folder."""
         parts = urlsplit(self.url)
         return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
     @property
     def is_here(self) -> bool:
-        """Whether the holder runs, or ran, on this machine."""
+        """Whether the holder was started on this machine."""
         return self.host == socket.gethostname()
 
     @property
     def is_dead(self) -> bool:
-        """Whether the holder ran on this machine, and runs no more."""
-        return self.is_here and not _lives(self.pid)
+        """Whether the holder was started on this machine and has ended."""
+        return self.is_here and not _is_running(self.pid)
 
     @property
     def is_orphan(self) -> bool:
-        """Whether the holder is an engine whose `canary` is gone: it was cancelled, and is about to end."""
+        """Whether the holder is an engine whose `canary` was killed: it has been cancelled and is about to end."""
         if not self.is_here:
             return False
         try:
@@ -63,8 +63,8 @@ class Lock:
         owner = next((text for text in variables if text.startswith(f"{OWNER}=".encode())), b"")
         return bool(owner) and owner.partition(b"=")[2].decode() != parent
 
-    def free(self) -> bool:
-        """Remove the lock's file and what the backend keeps beside it; False where that is not in our hands."""
+    def release(self) -> bool:
+        """Remove the lock's file and its attributes file; return False if the backend is not a local folder."""
         if self.file is None:
             return False
         for path in (self.file, self.file.with_name(f"{self.file.name}.attrs")):
@@ -74,23 +74,23 @@ class Lock:
 
 
 def locks_in(stderr: str) -> tuple[Lock, ...]:
-    """Return the locks that the engine's message names; none where it says nothing of locks."""
+    """Return the locks listed in the engine's message; empty if it is not about locks."""
     if LOCKED not in stderr:
         return ()
     return tuple(Lock(url, user, host, int(pid), since) for url, user, host, pid, since in HOLDER.findall(stderr))
 
 
 def wait_for_end(pid: int, seconds: float) -> bool:
-    """Wait until process `pid` of this machine has ended; whether it did within `seconds`."""
+    """Wait until process `pid` has ended; return whether it did within `seconds`."""
     deadline = time.monotonic() + seconds
-    while _lives(pid):
+    while _is_running(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_SECONDS)
     return True
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -98,7 +98,7 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         return True
     try:
-        # A zombie has ended: its parent has only not asked yet.
+        # A zombie has ended; its parent has not collected its status yet.
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
     except (OSError, IndexError):
         return True

@@ -1,8 +1,8 @@
-"""The project's `__main__.py` as an inline program: the engine calls back into this process to run it.
+"""Runs the project's `__main__.py` as an inline program: the engine calls back into this process.
 
 This is the protocol of Pulumi's Automation API (LanguageRuntime, https://www.pulumi.com/docs/iac/automation-api/).
-The SDK's own Stack class asks for the CLI's version, selects the stack, and reads outputs and history back after
-each run: about a second more on two cores. Here the engine starts at once, and the SDK is imported meanwhile.
+The SDK's Stack class also queries the CLI's version, selects the stack, and reads outputs and history after each run,
+which takes about a second on two cores. Here the engine starts at once, while the SDK is being imported.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
 
 @dataclass
 class Program:
-    """Runs `__main__.py` of the project in `root`, after `check`; `failure` is what they raised, if anything.
+    """Runs `check`, then `__main__.py` of the project in `root`; `failure` is the exception that they raised, if any.
 
-    With `settings` the program takes these instead of reading the stack's file a second time.
+    With `settings`, the program uses these instead of reading the stack's file again.
     """
 
     root: Path
@@ -43,9 +43,9 @@ class Program:
         try:
             self.check()
             self.loaded.wait()
-            _hand_over(self.settings)
+            _pass_on(self.settings)
             runpy.run_path(str(self.root / "__main__.py"), run_name="__main__")
-        except SystemExit as end:  # the program has said why
+        except SystemExit as end:  # the program has reported why
             self.failure = end.__context__
             raise RuntimeError(str(end.__context__)) from None
         except BaseException as error:
@@ -53,8 +53,8 @@ class Program:
             raise
 
 
-def _hand_over(settings: StackSettings | None) -> None:
-    """Spare the program reading and checking the stack's file again; with an ESC environment, Pulumi knows more."""
+def _pass_on(settings: StackSettings | None) -> None:
+    """Pass the loaded settings to the program, unless the file names an ESC environment, which only Pulumi resolves."""
     from stacks import program
 
     if settings is not None and settings.source is not None and not settings.source.has_environment:
@@ -63,9 +63,9 @@ def _hand_over(settings: StackSettings | None) -> None:
 
 @contextmanager
 def served(program: Program, runs: bool) -> Iterator[str]:
-    """Serve `program` to the engine; the value is the address for the engine's `--client`.
+    """Serve `program` to the engine; yields the address for the engine's `--client`.
 
-    With `runs`, what the program needs is loaded at once, else only the SDK is.
+    With `runs`, the modules that the program imports are loaded in advance, else only the SDK is.
     """
     if str(program.root) not in sys.path:
         sys.path.insert(0, str(program.root))
@@ -81,20 +81,20 @@ def served(program: Program, runs: bool) -> Iterator[str]:
 
 
 def _load(program: Program, language: Future[Handler], runs: bool) -> None:
-    """Import all in this one thread: imports of one package by several at once meet half-made modules."""
+    """Import everything in one thread: concurrent imports of a package can see partially initialized modules."""
     try:
         language.set_result(_language_server(program))
-    except Exception as error:  # noqa: BLE001 - it is raised where the result is wanted
+    except Exception as error:  # noqa: BLE001 - raised again where the result is used
         language.set_exception(error)
     if runs:
-        # Whatever is wrong with a module, the program meets it again and reports it.
+        # An import error is raised again in the program, and reported there.
         with suppress(Exception):
-            _what_the_program_imports()
+            _import_for_program()
     program.loaded.set()
 
 
-def _what_the_program_imports() -> tuple[object, ...]:
-    """It takes a good second, in which the engine starts."""
+def _import_for_program() -> tuple[object, ...]:
+    """The imports take more than a second, about as long as the engine takes to start."""
     from lightkube.resources.core_v1 import Namespace
     from pulumi_kubernetes.apiextensions import CustomResource
     from pulumi_kubernetes.apps.v1 import Deployment
@@ -115,8 +115,8 @@ def _language_server(program: Program) -> Handler:
     return collector.handlers[0]
 
 
-class _Deferred(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no class takes parameters when it runs
-    """A handler that is still being loaded: the engine's first call waits for it."""
+class _Deferred(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # not generic at run time
+    """A handler that may still be loading: the engine's first call waits for it."""
 
     def __init__(self, handler: Future[Handler]) -> None:
         self._handler = handler
@@ -126,7 +126,7 @@ class _Deferred(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no class t
 
 
 class _Collector:
-    """Takes the place of a server where generated code registers a servicer."""
+    """Stands in for a server, to collect the handlers that generated code registers."""
 
     def __init__(self) -> None:
         self.handlers: list[Handler] = []
@@ -135,4 +135,4 @@ class _Collector:
         self.handlers.extend(handlers)
 
     def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """Newer generated code registers twice; the generic handler is enough."""
+        """Newer generated code also calls this; the generic handler is enough."""

@@ -1,12 +1,12 @@
-"""The state of a stack after a run that was killed: what it had begun and not recorded is found in the cluster.
+"""Recovers a stack's state after an interrupted run.
 
-The engine keeps such operations as `pending_operations` of the state, warns of them in every run, and leaves it to a
-person to find out what became of each (https://www.pulumi.com/docs/support/troubleshooting/, "interrupted updates").
-Here the cluster is asked. What exists is recorded as a resource that did not become ready, so that the next `up`
-writes it again and waits for it; what does not exist is forgotten, so that the next `up` makes it.
+The engine keeps unfinished operations as `pending_operations` in the state, warns of them in every run, and leaves it
+to the user to find out how each one ended (https://www.pulumi.com/docs/support/troubleshooting/, "interrupted
+updates"). Here the cluster is queried. An object that exists is recorded as a resource that did not become ready, so
+that the next `up` writes it again and waits for it; one that does not exist is dropped, so that `up` creates it.
 
-A deletion that was begun goes on in the cluster, whoever waits for it: a run that is cancelled leaves the resource in
-the state, and the next `up` would take it for there. So its end is waited for, and the resource is forgotten.
+A deletion continues in the cluster after its run was cancelled, but the resource is still in the state, and the next
+`up` would assume that it exists. So recovery waits for the end of the deletion, and then drops the resource.
 """
 
 from __future__ import annotations
@@ -41,61 +41,62 @@ State = dict[str, Any]
 
 
 class Cluster(Protocol):
-    """What recovering asks of the cluster."""
+    """What recovery needs to know about the cluster."""
 
     def find(self, api_version: str, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """Return an object as the API server has it, or None."""
+        """Return the live object, or None."""
 
     def release_is_deployed(self, namespace: str, name: str) -> bool:
-        """Whether a Helm release is there and whole; what stands in the way of installing it again is cleared."""
+        """Return whether a Helm release is deployed, after removing revisions that block a new installation."""
 
 
 @dataclass(frozen=True)
 class LiveCluster:
-    """The cluster behind a client; raises lightkube's errors."""
+    """The cluster of a lightkube client, whose errors it raises."""
 
     client: Client
 
     def find(self, api_version: str, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """Return an object as the API server has it, or None where there is none, or no such kind."""
+        """Return the live object, or None if it or its kind does not exist."""
         return find_object(self.client, api_version, kind, namespace, name)
 
     def release_is_deployed(self, namespace: str, name: str) -> bool:
-        """Whether a Helm release is there and whole; what stands in the way of installing it again is cleared."""
+        """Return whether a Helm release is deployed, after removing revisions that block a new installation."""
         return helm_releases.is_deployed(self.client, namespace, name)
 
 
 @dataclass(frozen=True)
-class Mended:
-    """What recovering did: names of resources by what became of them."""
+class Recovered:
+    """The result of a recovery: the names of the resources, by what was done with them in the state."""
 
     recorded: tuple[str, ...] = ()
-    forgotten: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = (
-            (self.recorded, "made but not recorded, and are in the state now"),
-            (self.forgotten, "not made yet"),
-            (self.repeated, "being changed, and will be written again"),
-            (self.deleted, "being deleted, and are gone"),
+            ("created but not recorded, now in the state", self.recorded),
+            ("not created yet", self.dropped),
+            ("being updated, to be written again", self.repeated),
+            ("deleted", self.deleted),
         )
-        told = "; ".join(f"{', '.join(names)} {fate}" for names, fate in parts if names)
-        return f"a run was interrupted, its state is mended: {told}" if told else ""
+        found = "; ".join(f"{fate}: {', '.join(names)}" for fate, names in parts if names)
+        return f"recovered the state after an interrupted run ({found})" if found else ""
 
 
-Repair = tuple[State, Mended]
+Repair = tuple[State, Recovered]
 
 
-def mend(
+def recover(
     engine: Engine,
     with_cluster: Callable[[Callable[[Cluster], Repair]], Repair],
     deleting: AbstractSet[str] = frozenset(),
-) -> Mended | None:
-    """Bring the stack's state in order; None where nothing was left unfinished.
+) -> Recovered | None:
+    """Recover the stack's state and return what was done; None if no operation was left unfinished.
 
-    `deleting` names, by URN, resources whose deletion was begun and not waited for.
+    `deleting` are the URNs of resources whose deletion was started but not awaited. Raises CommandError if the state
+    cannot be read or written.
     """
     exported = engine.call("stack", "export", "--show-secrets")
     if stack_is_missing(exported.stderr):
@@ -105,28 +106,28 @@ def mend(
     if not deleting and not unfinished(exported.stdout):
         return None
     state: State = json.loads(exported.stdout)
-    mended_state, mended = with_cluster(lambda cluster: repaired(state, cluster, deleting))
-    imported = engine.call("stack", "import", text=json.dumps(mended_state))
+    repaired_state, recovered = with_cluster(lambda cluster: repaired(state, cluster, deleting))
+    imported = engine.call("stack", "import", text=json.dumps(repaired_state))
     if imported.returncode != 0:
         raise CommandError(
-            "the state that an interrupted run left cannot be mended",
+            "the state of an interrupted run cannot be recovered",
             ExitCode.FAILED,
-            fix=f"`pulumi refresh --stack {engine.stack}` asks about each of its resources",
+            fix=f"run `pulumi refresh --stack {engine.stack}`, which asks about each pending operation",
             details=tuple(imported.stderr.splitlines()),
         )
-    return mended
+    return recovered
 
 
 def repaired(state: State, cluster: Cluster, deleting: AbstractSet[str] = frozenset()) -> Repair:
-    """Return the state without pending operations and without what was being deleted, and what was done for it."""
+    """Return the state without pending operations and deleted resources, and what was done with each of them."""
     state = copy.deepcopy(state)
     deployment = state["deployment"]
     pending = deployment.pop("pending_operations", None) or []
     resources: list[State] = deployment.setdefault("resources", [])
     known = {resource["urn"]: resource for resource in resources if not resource.get("delete")}
     deleting = deleting | {operation["resource"]["urn"] for operation in pending if operation["type"] == "deleting"}
-    deleted = _forget_deleted(resources, deleting, cluster)
-    recorded, forgotten, repeated = [], [], []
+    deleted = _drop_deleted(resources, deleting, cluster)
+    recorded, dropped, repeated = [], [], []
     for operation in pending:
         resource, kind = operation["resource"], operation["type"]
         name = _name(resource)
@@ -135,18 +136,18 @@ def repaired(state: State, cluster: Cluster, deleting: AbstractSet[str] = frozen
         if resource["urn"] in known:
             _write_again(known[resource["urn"]], cluster)
             repeated.append(name)
-        elif kind == "creating" and _was_made(resource, cluster):
+        elif kind == "creating" and _was_created(resource, cluster):
             resources.append(resource)
             recorded.append(name)
         elif kind == "creating":
-            forgotten.append(name)
-    return state, Mended(*(tuple(dict.fromkeys(names)) for names in (recorded, forgotten, repeated, deleted)))
+            dropped.append(name)
+    return state, Recovered(*(tuple(dict.fromkeys(names)) for names in (recorded, dropped, repeated, deleted)))
 
 
-def _forget_deleted(resources: list[State], deleting: AbstractSet[str], cluster: Cluster) -> list[str]:
-    """Take from `resources` what is gone, when its deletion has come to its end; return the names.
+def _drop_deleted(resources: list[State], deleting: AbstractSet[str], cluster: Cluster) -> list[str]:
+    """Wait for the deletions to finish and remove the resources that no longer exist; return their names.
 
-    A Helm release is no one object: it is written again by the next `up`, and deleted again by the next `destroy`.
+    A Helm release is more than one object: the next `up` writes it again, and the next `destroy` deletes it again.
     """
     deadline = time.monotonic() + DELETION_SECONDS
     gone = []
@@ -156,12 +157,12 @@ def _forget_deleted(resources: list[State], deleting: AbstractSet[str], cluster:
         elif resource["type"].startswith(KUBERNETES) and _deletion_ended(resource, cluster, deadline):
             resources.remove(resource)
             gone.append(_name(resource))
-    _keep_to(resources, {resource["urn"] for resource in resources})
+    _drop_dependencies(resources, {resource["urn"] for resource in resources})
     return gone
 
 
-def _keep_to(resources: list[State], urns: AbstractSet[str]) -> None:
-    """The engine takes no state whose resources depend on one that is not in it."""
+def _drop_dependencies(resources: list[State], urns: AbstractSet[str]) -> None:
+    """Keep only dependencies on `urns`: the engine rejects a state with a dependency on a missing resource."""
     for resource in resources:
         if "dependencies" in resource:
             resource["dependencies"] = [urn for urn in resource["dependencies"] or [] if urn in urns]
@@ -170,7 +171,7 @@ def _keep_to(resources: list[State], urns: AbstractSet[str]) -> None:
 
 
 def _deletion_ended(resource: State, cluster: Cluster, deadline: float) -> bool:
-    """Whether the resource's object is gone; one that is on its way is waited for until `deadline`."""
+    """Whether the resource's object no longer exists, waiting until `deadline` if it is being deleted."""
     inputs = plain(resource.get("inputs") or {})
     metadata = inputs.get("metadata") or {}
     place = (inputs.get("apiVersion", ""), inputs.get("kind", ""), metadata.get("namespace") or "")
@@ -188,15 +189,15 @@ def _name(resource: State) -> str:
 
 
 def _write_again(resource: State, cluster: Cluster) -> None:
-    """A resource that failed to start is updated by the next run, also where nothing else about it changes."""
+    """Mark the resource as failed to start, so that the next run updates it even if its inputs do not change."""
     resource["initErrors"] = [INTERRUPTED]
     if resource["type"] == RELEASE:
         inputs = plain(resource.get("inputs") or {})
         cluster.release_is_deployed(inputs.get("namespace") or "default", inputs.get("name", ""))
 
 
-def _was_made(resource: State, cluster: Cluster) -> bool:
-    """Whether the resource's object exists; if so, `resource` is completed as the provider would have."""
+def _was_created(resource: State, cluster: Cluster) -> bool:
+    """Whether the resource's object exists; if so, `resource` gets the id and outputs that the provider returns."""
     if not resource["type"].startswith(KUBERNETES):
         return False
     inputs = plain(resource.get("inputs") or {})
@@ -225,13 +226,13 @@ def _was_made(resource: State, cluster: Cluster) -> bool:
 
 
 def _field_manager(live: Mapping[str, Any]) -> str:
-    """The name under which the provider made the object: it must go on under the same (server-side apply)."""
+    """The provider's field manager (server-side apply), which later updates must use again."""
     managers = [entry.get("manager", "") for entry in (live.get("metadata") or {}).get("managedFields") or []]
     return next((name for name in managers if name.startswith("pulumi-kubernetes")), "pulumi-kubernetes")
 
 
 def plain(value: Any) -> Any:
-    """Return a value of an export with `--show-secrets`, its secrets unwrapped."""
+    """Return a value of a state exported with `--show-secrets`, with secrets as plain values."""
     if isinstance(value, Mapping):
         if SECRET_SIGNATURE in value and "plaintext" in value:
             return json.loads(value["plaintext"])

@@ -1,4 +1,4 @@
-"""One command's work on one stack: settings, engine, and a run that gets past what an earlier run left behind."""
+"""A command's session on one stack: settings, engine, and runs that recover from an interrupted run first."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ORPHAN_SECONDS = 60.0
-"""How long an engine whose `canary` was killed may take to end what it had begun."""
+"""How long to wait for an engine whose `canary` was killed."""
 CLUSTER_SECONDS = 90.0
-"""For all questions of a recovery; it may wait for a deletion to end."""
+"""Time limit for a recovery, which may have to wait for a deletion."""
 ATTEMPTS = 4
-"""A run, after at most: freeing a lock, making the stack, mending the state."""
+"""One run, and one more after each of: releasing a lock, creating the stack, recovering the state."""
 
 
 @dataclass
 class Session:
-    """A command's project, stack and settings. Nothing was touched when it is made."""
+    """A command's project, stack and settings. Creating it changes nothing."""
 
     ui: Ui
     project: Project
@@ -49,17 +49,17 @@ class Session:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine for the stack; where its state lies and which provider it uses is said once."""
+        """The engine for the stack. First access prints where the state is kept and which provider is used."""
         toolchain = find_toolchain(self.project)
         for note in (*toolchain.notes, provider_line(toolchain.env, pulumi_home(toolchain.env))):
             self.ui.note(note)
         return Engine(self.project, self.stack, toolchain, self.ui.note, self.loaded)
 
     def run(self, operation: Operation) -> Outcome:
-        """Run `operation` and return how it ended, successfully or not.
+        """Run `operation` and return its outcome, successful or not.
 
-        What a killed run left is settled first: its lock is freed, an engine that still ends what it had begun is
-        waited for, and its unfinished operations are mended. Raises CommandError where another run holds the lock.
+        After an interrupted run, its lock is released first, an engine that is still finishing is awaited, and its
+        unfinished operations are recovered. Raises CommandError if another run holds the lock.
         """
         for _ in range(ATTEMPTS):
             with self.ui.progress(f"{operation} of stack {self.stack}") as show:
@@ -70,37 +70,37 @@ class Session:
                 return outcome
             locks = locks_in(outcome.stderr)
             if locks:
-                self._settle(locks)
-                self.mend()
+                self._resolve(locks)
+                self.recover()
             elif outcome.record.pending:
-                self.mend()
+                self.recover()
             elif stack_is_missing(outcome.stderr):
                 if not operation.runs_program:
-                    self.ui.note(f"the stack {self.stack} was never brought up: there is nothing of it")
+                    self.ui.note(f"stack {self.stack} does not exist in the backend: nothing to do")
                     return replace(outcome, code=0)
                 self._create()
             else:
                 return outcome
         return outcome
 
-    def mend(self, deleting: AbstractSet[str] = frozenset()) -> None:
-        """Bring the state in order that an interrupted run left, and say so; `deleting` as for `recover.mend`."""
-        from canary.engine.recovery import mend
+    def recover(self, deleting: AbstractSet[str] = frozenset()) -> None:
+        """Recover the state after an interrupted run, and print what was done; `deleting` as for `recovery.recover`."""
+        from canary.engine.recovery import recover
 
-        mended = mend(self.engine, self.with_cluster, deleting)
-        if mended is not None and str(mended):
-            self.ui.note(str(mended))
+        recovered = recover(self.engine, self.with_cluster, deleting)
+        if recovered is not None and str(recovered):
+            self.ui.note(str(recovered))
 
     def _await_deletions(self, outcome: Outcome) -> None:
-        """A cancelled run does not wait for what it had begun to delete, but the cluster deletes it."""
+        """Wait for deletions that a cancelled run started: the cluster completes them, but the run does not wait."""
         steps = outcome.record.steps.values()
         deleting = frozenset(step.urn for step in steps if step.op == "delete" and step.state == "failed")
         if deleting:
-            self.ui.note("waiting for what is being deleted")
-            self.mend(deleting)
+            self.ui.note("waiting for running deletions to finish")
+            self.recover(deleting)
 
     def with_cluster(self, ask: Callable[[Cluster], T]) -> T:
-        """Return what `ask` finds out from the stack's cluster; raises CommandError where it does not answer."""
+        """Return what `ask` returns for the stack's cluster; raises CommandError if it does not answer."""
         from canary.engine.recovery import LiveCluster
         from kube.client import asking
         from kube.kubeconfig import ClusterUnreachableError
@@ -111,7 +111,7 @@ class Session:
             raise CommandError(str(error), ExitCode.UNREACHABLE) from None
 
     def require_cluster(self) -> None:
-        """Raise CommandError unless the cluster answers; the engine itself says so late, and less clearly."""
+        """Raise CommandError unless the cluster answers; the engine would report it later and less clearly."""
         from kube.client import require
         from kube.kubeconfig import ClusterUnreachableError
 
@@ -121,14 +121,14 @@ class Session:
             raise CommandError(str(error), ExitCode.UNREACHABLE) from None
 
     def remove_leftovers(self) -> None:
-        """Delete what a mesh that is gone has left in the cluster, and say so; raises as `with_cluster` does."""
+        """Delete and print what an uninstalled mesh left in the cluster; raises CommandError if it does not answer."""
         from components.istio_leftovers import remove_leftovers
         from kube.kubeconfig import ClusterUnreachableError
 
         if not self.settings.mesh.install:
             return
         try:
-            with self.ui.progress(f"what the mesh of stack {self.stack} left"):
+            with self.ui.progress(f"removing what the mesh of stack {self.stack} left behind"):
                 left = remove_leftovers(self.settings.cluster, self.settings.mesh.namespace)
         except ClusterUnreachableError as error:
             raise CommandError(str(error), ExitCode.UNREACHABLE) from None
@@ -137,31 +137,31 @@ class Session:
                 f"removed {len(left.removed)} objects that Helm and istiod leave behind (Istio's CRDs and keys)"
             )
         if left.in_use:
-            self.ui.note(f"Istio's CRDs stay, for objects of others: {', '.join(left.in_use)}")
+            self.ui.note(f"Istio's CRDs are kept, because they are in use: {', '.join(left.in_use)}")
 
-    def _settle(self, locks: tuple[Lock, ...]) -> None:
+    def _resolve(self, locks: tuple[Lock, ...]) -> None:
         for lock in locks:
             if lock.is_orphan:
-                self.ui.note(f"an interrupted run still ends what it had begun (process {lock.pid}): waiting for it")
+                self.ui.note(f"waiting for an interrupted run to finish (process {lock.pid})")
                 wait_for_end(lock.pid, ORPHAN_SECONDS)
             if not lock.is_here:
                 raise locked(self.stack, lock)
-            if lock.is_dead and lock.free():
-                self.ui.note(f"freed the lock of a run that was killed ({lock})")
+            if lock.is_dead and lock.release():
+                self.ui.note(f"released the lock of a run that was killed ({lock})")
             elif not lock.is_dead:
                 raise locked(self.stack, lock)
 
     def _create(self) -> None:
-        made = self.engine.create_stack()
-        if made.returncode == 0:
-            self.ui.note(f"the stack {self.stack} is new: made it in the backend")
-        elif "already exists" not in made.stderr:
-            details = tuple(made.stderr.splitlines())
-            raise CommandError(f"the stack {self.stack} cannot be made", ExitCode.FAILED, details=details)
+        created = self.engine.create_stack()
+        if created.returncode == 0:
+            self.ui.note(f"created stack {self.stack} in the backend")
+        elif "already exists" not in created.stderr:
+            details = tuple(created.stderr.splitlines())
+            raise CommandError(f"stack {self.stack} cannot be created", ExitCode.FAILED, details=details)
 
 
 def open_session(ui: Ui, stack: str | None) -> Session:
-    """Return the session for `stack`; raises CommandError with every problem of its settings."""
+    """Return the session for `stack`; raises CommandError with all problems of its settings."""
     from stacks.settings.loading import load_stack
     from stacks.settings.problems import SettingsError
 
@@ -175,7 +175,7 @@ def open_session(ui: Ui, stack: str | None) -> Session:
 
 
 def selected_stack(project: Project) -> str | None:
-    """Return the stack that `pulumi stack select` chose for the project, if any."""
+    """Return the stack selected with `pulumi stack select`, or None."""
     import subprocess
 
     try:
@@ -196,16 +196,16 @@ def selected_stack(project: Project) -> str | None:
 
 
 def apply(session: Session, operation: Operation, preview: Operation, yes: bool) -> bool:
-    """Run `operation`; without `yes` a person at the terminal sees its preview first, and is asked.
+    """Run `operation`; without `yes`, show its preview and ask for confirmation first.
 
-    Returns False where the person said no. Raises CommandError where nobody can be asked, and where the run fails.
+    Returns False if the user declined. Raises CommandError if there is no terminal to ask at, and if the run fails.
     """
     if not yes:
         if not session.ui.can_ask:
             raise CommandError(
-                f"canary {operation} asks before it changes anything, and there is nobody to ask",
+                f"canary {operation} needs confirmation, but this is not a terminal",
                 ExitCode.CONFIG,
-                fix=f"run it at a terminal, or add --yes: canary {operation} --stack {session.stack} --yes",
+                fix=f"run it in a terminal, or add --yes: canary {operation} --stack {session.stack} --yes",
             )
         planned = report_of(session, preview)
         if not planned.record.changed:
@@ -217,7 +217,7 @@ def apply(session: Session, operation: Operation, preview: Operation, yes: bool)
 
 
 def report_of(session: Session, operation: Operation) -> Outcome:
-    """Run `operation`, print what it changed or would change, and return it; raises CommandError where it fails."""
+    """Run `operation`, print what it changed or would change, and return it; raises CommandError if it fails."""
     from canary import report
 
     outcome = session.run(operation)
@@ -229,7 +229,7 @@ def report_of(session: Session, operation: Operation) -> Outcome:
 
 
 def failed(session: Session, outcome: Outcome) -> CommandError:
-    """Return why a run failed, with what the cluster says of pods that did not become ready."""
+    """Return the error for a failed run, with the reasons of pods that did not become ready."""
     failure = failure_of(outcome, session.stack)
     if failure.code is ExitCode.FAILED:
         from canary.engine.diagnosis import reasons
@@ -239,7 +239,7 @@ def failed(session: Session, outcome: Outcome) -> CommandError:
 
 
 def diagnostics_to(show: Callable[[ResourceStep | Diagnostic], None]) -> Callable[[ResourceStep | Diagnostic], None]:
-    """A preview does nothing to show on the way, but may have something to say."""
+    """Return a callback that shows only diagnostics: the steps of a preview are not shown as progress."""
     from canary.engine.events import Diagnostic
 
     def only_diagnostics(entry: ResourceStep | Diagnostic) -> None:

@@ -1,4 +1,4 @@
-"""What the engine needs on this machine: the pulumi binary, and a backend for the state."""
+"""The pulumi binary and the state backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from canary.project import Project
 
 @dataclass(frozen=True)
 class Toolchain:
-    """How to call the engine. `home` is set where the state is kept in a backend of our own on this machine."""
+    """How to call the engine. `home` is the folder of the local backend, None if Pulumi has a backend already."""
 
     pulumi: Path
     env: Mapping[str, str]
@@ -25,10 +25,10 @@ class Toolchain:
 
 
 def find_toolchain(project: Project) -> Toolchain:
-    """Return the toolchain for `project`.
+    """Return the toolchain for `project`; raises CommandError if pulumi is not installed.
 
-    The state lives where Pulumi looks for it: $PULUMI_BACKEND_URL, else `backend` of Pulumi.yaml, else where
-    `pulumi login` went. Without any of them it lives in a folder of our own.
+    The state is kept in Pulumi's backend: $PULUMI_BACKEND_URL, else `backend` in Pulumi.yaml, else that of `pulumi
+    login`. Without any of them, it is kept in a local backend.
     """
     env = dict(os.environ)
     env["PULUMI_SKIP_UPDATE_CHECK"] = "true"
@@ -36,22 +36,22 @@ def find_toolchain(project: Project) -> Toolchain:
     pulumi = shutil.which("pulumi") or shutil.which("pulumi", path=home_of_pulumi)
     if pulumi is None:
         raise CommandError(
-            f"the pulumi command is neither on PATH nor in {home_of_pulumi}, where Pulumi's installer puts it",
+            f"pulumi is not installed (looked on PATH and in {home_of_pulumi})",
             ExitCode.CONFIG,
-            fix="install it (https://www.pulumi.com/docs/install/), or `canary sandbox up` builds it",
+            fix="install it (https://www.pulumi.com/docs/install/), or run `canary sandbox up`, which builds it",
         )
     notes: list[str] = []
     home = None
     if not _has_backend(project, env):
         home = state_home()
-        notes.append(f"Pulumi is logged in nowhere: the state is kept in {home}")
+        notes.append(f"Pulumi is not logged in to a backend: the state is kept in {home}")
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         env["PULUMI_BACKEND_URL"] = home.as_uri()
     return Toolchain(Path(pulumi), env, home, tuple(notes))
 
 
 def state_home() -> Path:
-    """The folder of our own backend, per the XDG base directory specification."""
+    """The folder of the local backend, per the XDG Base Directory Specification."""
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "istio-canary" / "pulumi"
 

@@ -1,4 +1,4 @@
-"""Runs of the real engine, with a program of components alone: no cluster and no provider are needed."""
+"""Runs of the real engine with a program of components only, which needs neither cluster nor provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from canary.app import app
 from canary.exit_codes import ExitCode
 from sandbox.cluster.pulumi_home import pulumi_home
 
-pytestmark = pytest.mark.usefixtures("cluster")  # it is the sandbox that builds the engine
+pytestmark = pytest.mark.usefixtures("cluster")  # the sandbox builds the engine
 
 PROGRAM = """
 import pulumi
@@ -30,7 +30,7 @@ class Thing(pulumi.ComponentResource):
 {body}
 """
 TWO_THINGS = 'Thing("one")\nThing("two")\npulumi.export("answer", 42)'
-STACK_FILE = "# a person's comment\nconfig:\n  other:number: 1\n"
+STACK_FILE = "# a comment\nconfig:\n  other:number: 1\n"
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_STACK", "PULUMI_CONFIG_PASSPHRASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", f"{pulumi_home() / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))  # without anybody's login
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))  # without a login
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "Pulumi.yaml").write_text("name: test\nruntime: python\n", encoding="utf-8")
     (tmp_path / "Pulumi.dev.yaml").write_text(STACK_FILE, encoding="utf-8")
@@ -61,18 +61,18 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(app, [*arguments, "--stack", "dev"])
 
 
-def test_a_new_stack_goes_up_and_its_file_stays_as_it_is(folder: Path) -> None:
+def test_a_new_stack_is_deployed_and_its_file_is_not_changed(folder: Path) -> None:
     first = run("up", "--yes", "--json")
     assert first.exit_code == ExitCode.OK, first.output
     document = json.loads(first.stdout)
     assert document["changes"] == {"create": 2}
     assert document["outputs"] == {"answer": 42}
-    assert (folder / "Pulumi.dev.yaml").read_text(encoding="utf-8") == STACK_FILE, "no salt, no other notation"
+    assert (folder / "Pulumi.dev.yaml").read_text(encoding="utf-8") == STACK_FILE, "no salt, no reformatting"
     second = run("up", "--yes")
     assert "nothing changed, 2 unchanged" in second.stdout
 
 
-def test_the_lock_of_a_killed_run_is_freed_with_one_line(folder: Path) -> None:
+def test_the_lock_of_a_killed_run_is_released_with_a_note(folder: Path) -> None:
     run("up", "--yes")
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
@@ -86,7 +86,8 @@ def test_the_lock_of_a_killed_run_is_freed_with_one_line(folder: Path) -> None:
     lock.write_text(json.dumps(holder), encoding="utf-8")
     result = run("up", "--yes")
     assert result.exit_code == ExitCode.OK, result.output
-    assert f"freed the lock of a run that was killed (me@{socket.gethostname()}, process {process.pid}" in result.stderr
+    note = f"released the lock of a run that was killed (me@{socket.gethostname()}, process {process.pid}"
+    assert note in result.stderr
     assert not lock.exists()
 
 
@@ -99,7 +100,7 @@ def test_the_lock_of_another_machine_is_respected_until_it_is_cancelled(folder: 
     assert "her@elsewhere.example, process 1, since 2026-01-01T00:00:00Z" in refused.stderr
     assert "canary cancel --stack dev" in refused.stderr
     assert run("cancel").exit_code == ExitCode.OK
-    assert run("up", "--yes").exit_code == ExitCode.OK, "the command that the message names frees the lock"
+    assert run("up", "--yes").exit_code == ExitCode.OK, "the command in the message releases the lock"
 
 
 def test_a_crash_of_the_program_is_one_error_without_traceback(folder: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_crash_of_the_program_is_one_error_without_traceback(folder: Path) -> 
     assert "Traceback" not in result.stderr
 
 
-def test_a_preview_names_what_would_change_and_can_refuse_it(folder: Path) -> None:
+def test_a_preview_lists_the_changes_and_can_fail_on_them(folder: Path) -> None:
     run("up", "--yes")
     write_program(folder, 'Thing("one")')
     result = run("preview", "--expect-no-changes")

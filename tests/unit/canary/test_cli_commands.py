@@ -1,4 +1,4 @@
-"""The command line as a person meets it: what it says, where, and how it ends."""
+"""The command line: output, streams and exit codes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WITH_STACK = ("preview", "up", "verify", "status", "refresh", "destroy", "cancel
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a good and a bad stack, on a machine whose pulumi notes that it was called."""
+    """A project with a valid and an invalid stack, and a pulumi that records its calls."""
     (tmp_path / "Pulumi.yaml").write_text("name: istio-canary\nruntime: python\n", encoding="utf-8")
     (tmp_path / "Pulumi.dev.yaml").write_text(GOOD, encoding="utf-8")
     (tmp_path / "Pulumi.bad.yaml").write_text(BAD, encoding="utf-8")
@@ -63,7 +63,7 @@ def test_the_exit_codes_never_change() -> None:
         "UNREACHABLE": 5,
         "MACHINE": 6,
         "INTERRUPTED": 130,
-    }, "scripts rely on them"
+    }, "scripts depend on them"
 
 
 def test_help_names_every_command_and_every_exit_code() -> None:
@@ -75,26 +75,26 @@ def test_help_names_every_command_and_every_exit_code() -> None:
         assert f" {int(code)} " in " ".join(result.stdout.split()), f"exit code {int(code)} is not explained"
 
 
-def test_help_imports_nothing_that_takes_long() -> None:
+def test_help_imports_no_slow_modules() -> None:
     heavy = ("pulumi", "scipy", "lightkube", "httpx", "ruamel", "pydantic", "grpc", "yaml")
     code = (
         "import sys; from canary.app import app; from typer.testing import CliRunner; "
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]", "each costs a part of the 0.3 s that help may take"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", "--help may take 0.3 s"
 
 
 @pytest.mark.parametrize("name", WITH_STACK)
-def test_every_command_asks_which_stack(name: str, folder: Path) -> None:
+def test_every_command_needs_a_stack(name: str, folder: Path) -> None:
     result = run(name)
     assert result.exit_code == ExitCode.CONFIG
-    assert "--stack with one of: bad, dev" in result.stderr, "the stacks that are there are listed"
+    assert "--stack with one of: bad, dev" in result.stderr, "the existing stacks are listed"
 
 
 @pytest.mark.parametrize("name", WITH_STACK)
-def test_every_command_knows_a_stack_that_is_not_there(name: str, folder: Path) -> None:
+def test_every_command_reports_an_unknown_stack(name: str, folder: Path) -> None:
     result = run(name, "--stack", "dve")
     assert result.exit_code == ExitCode.CONFIG
     assert "did you mean --stack dev?" in result.stderr
@@ -103,16 +103,16 @@ def test_every_command_knows_a_stack_that_is_not_there(name: str, folder: Path) 
 @pytest.mark.parametrize(
     "arguments", [("preview",), ("up", "--yes"), ("verify",), ("status",), ("destroy", "--yes"), ("explain", "shop")]
 )
-def test_bad_settings_are_told_at_once_and_nothing_is_touched(arguments: Sequence[str], folder: Path) -> None:
+def test_invalid_settings_are_reported_before_anything_is_changed(arguments: Sequence[str], folder: Path) -> None:
     result = run(*arguments, "--stack", "bad")
     assert result.exit_code == ExitCode.CONFIG
     assert "Pulumi.bad.yaml:5" in result.stderr, "the port is out of range"
     assert "two" in result.stderr, "the version is not defined"
-    assert not (folder / "called").exists(), "the engine was not even started"
+    assert not (folder / "called").exists(), "the engine was not started"
     assert "Traceback" not in result.stderr
 
 
-def test_errors_are_json_on_stdout_if_asked_for(folder: Path) -> None:
+def test_errors_are_json_on_stdout_with_the_option(folder: Path) -> None:
     result = run("preview", "--stack", "bad", "--json")
     error = json.loads(result.stdout)["error"]
     assert error["code"] == result.exit_code == ExitCode.CONFIG
@@ -121,7 +121,7 @@ def test_errors_are_json_on_stdout_if_asked_for(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["up", "destroy"])
-def test_without_a_terminal_nothing_is_changed_unless_yes_is_said(
+def test_without_a_terminal_nothing_is_changed_unless_yes_is_given(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kube.client.require", lambda cluster: None)  # the cluster answers: only then destroy asks
@@ -132,12 +132,12 @@ def test_without_a_terminal_nothing_is_changed_unless_yes_is_said(
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("verify",), ("refresh",), ("destroy", "--yes")])
-def test_a_cluster_that_is_not_there_ends_with_its_own_code(arguments: Sequence[str], folder: Path) -> None:
+def test_an_unreachable_cluster_has_its_own_exit_code(arguments: Sequence[str], folder: Path) -> None:
     with (folder / "Pulumi.dev.yaml").open("a", encoding="utf-8") as file:
         file.write("  istio-canary:versionHeader: x-served-version\n")
     result = run(*arguments, "--stack", "dev")
     assert result.exit_code == ExitCode.UNREACHABLE
-    assert "/nonexistent/kubeconfig" in result.stderr, "which cluster was meant"
+    assert "/nonexistent/kubeconfig" in result.stderr, "the kubeconfig is named"
 
 
 def test_verify_needs_the_header_that_names_the_version(folder: Path) -> None:

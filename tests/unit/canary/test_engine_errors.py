@@ -1,4 +1,4 @@
-"""The engine's failures, as it wrote them, and what a person is told instead."""
+"""Messages of the engine, and the errors that `canary` reports instead."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def outcome(stderr: str = "", errors: tuple[Diagnostic, ...] = (), code: int = 2
 
 
 SECRETS = "error: getting stack configuration: get stack secrets manager:"
-# stderr of pulumi 3.200, each provoked once; what the message must say; how the command ends
+# stderr of pulumi 3.200, recorded; text of the error; exit code
 WRITTEN = [
-    (f"{SECRETS} incorrect passphrase", "passphrase does not open", ExitCode.CONFIG),
+    (f"{SECRETS} incorrect passphrase", "passphrase does not decrypt", ExitCode.CONFIG),
     (
         f"{SECRETS} passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE "
         "environment variables",
@@ -28,7 +28,7 @@ WRITTEN = [
     ),
     (
         "error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions",
-        "asks for a login",
+        "requires a login",
         ExitCode.CONFIG,
     ),
     (
@@ -48,16 +48,16 @@ WRITTEN = [
         "line 1: did not find expected",
         ExitCode.CONFIG,
     ),
-    ("error: something that nobody has seen", "something that nobody has seen", ExitCode.FAILED),
+    ("error: some unknown failure", "some unknown failure", ExitCode.FAILED),
 ]
 
 
-@pytest.mark.parametrize(("stderr", "said", "code"), WRITTEN)
-def test_what_the_engine_writes(stderr: str, said: str, code: ExitCode) -> None:
+@pytest.mark.parametrize(("stderr", "message", "code"), WRITTEN)
+def test_messages_of_the_engine_become_errors_with_a_fix(stderr: str, message: str, code: ExitCode) -> None:
     failure = failure_of(outcome(stderr), "dev")
-    assert said in str(failure), f"{stderr!r} must be told in words"
+    assert message in str(failure)
     assert failure.code is code
-    assert failure.fix, "there is always something to do"
+    assert failure.fix, "every error has a fix"
 
 
 def test_a_missing_provider_is_named_with_the_command_that_installs_it() -> None:
@@ -79,7 +79,7 @@ def test_the_engines_closing_lines_are_left_out() -> None:
     assert failure.details == ('website-version-1: object "web-v1" already exists',), "once, with its resource"
 
 
-def test_a_crash_of_the_program_is_told_without_its_traceback() -> None:
+def test_a_crash_of_the_program_is_reported_without_its_traceback() -> None:
     crash = Diagnostic(
         "error", "python inline source runtime error: division by zero\nTraceback (most recent call last):\n"
     )
@@ -88,7 +88,7 @@ def test_a_crash_of_the_program_is_told_without_its_traceback() -> None:
     assert "Traceback" not in str(failure)
 
 
-def test_bad_settings_and_a_silent_cluster_end_with_their_own_codes() -> None:
+def test_invalid_settings_and_an_unreachable_cluster_have_their_own_exit_codes() -> None:
     problem = Problem(path="istio-canary:mesh.install", what="there is a mesh", given="true", allowed="", fix="")
     causes = (
         (SettingsError([problem], "Pulumi.dev.yaml"), ExitCode.CONFIG),
@@ -104,11 +104,11 @@ def test_bad_settings_and_a_silent_cluster_end_with_their_own_codes() -> None:
         assert str(cause) == failure.message
 
 
-def test_a_killed_engine_and_a_stopped_one() -> None:
+def test_a_killed_engine_and_an_interrupted_one() -> None:
     assert "killed by signal 9" in str(failure_of(outcome(code=-9), "dev"))
-    stopped = outcome()
-    stopped.interrupted = True
-    failure = failure_of(stopped, "dev")
+    interrupted = outcome()
+    interrupted.interrupted = True
+    failure = failure_of(interrupted, "dev")
     assert failure.code is ExitCode.INTERRUPTED
     assert "canary up --stack dev" in failure.fix
 

@@ -1,4 +1,4 @@
-"""What the engine's event log is read into; the recorded files are logs of pulumi 3.200, shortened."""
+"""Reading the engine's event log; the recorded files are shortened logs of pulumi 3.200."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ def outcome(taken: Record, operation: Operation = Operation.PREVIEW) -> Outcome:
 
 def test_a_change_of_weights_is_one_resource_with_old_and_new_weights() -> None:
     document = report.as_json(outcome(record("weight-change.jsonl")), "dev")
-    assert document["changes"] == {"same": 2, "update": 1}, "the stack itself is no resource of a person's"
+    assert document["changes"] == {"same": 2, "update": 1}, "the stack itself is not counted as a resource"
     (resource,) = document["resources"]
     assert (resource["type"], resource["op"]) == (VIRTUAL_SERVICE, "update")
     assert resource["diff"] == [
         {"path": "rule 2 (default), weight of version-1", "old": 50, "new": 90},
         {"path": "rule 2 (default), weight of version-2", "old": 50, "new": 10},
-    ], "in words, not as indices into a list"
+    ], "by rule and version, not by index"
 
 
-def test_the_json_document_has_all_that_scripts_need() -> None:
+def test_the_json_document_has_everything_that_scripts_need() -> None:
     document = report.as_json(outcome(record("weight-change.jsonl")), "dev")
     assert {"stack", "changes", "resources", "outputs", "duration_seconds"} <= set(document)
     assert json.loads(json.dumps(document)) == document, "it is plain JSON"
 
 
-def test_a_line_sums_up_what_would_change_and_what_did() -> None:
+def test_the_summary_counts_what_would_change_and_what_did() -> None:
     taken = record("weight-change.jsonl")
     assert report.summary(outcome(taken), "dev") == "stack dev: 1 to update, 2 unchanged (1.2 s)"
     assert report.summary(outcome(taken, Operation.UP), "dev") == "stack dev: 1 updated, 2 unchanged (1.2 s)"
-    assert "nothing changes" in report.summary(outcome(Record()), "dev")
+    assert "no changes" in report.summary(outcome(Record()), "dev")
 
 
-def test_a_failed_operation_is_told_with_its_error() -> None:
+def test_a_failed_operation_is_recorded_with_its_error() -> None:
     taken = record("failed-create.jsonl")
     failed = [step for step in taken.steps.values() if step.state == "failed"]
     assert [step.name for step in failed] == ["bad"]
@@ -66,14 +66,14 @@ def diagnostic(message: str, severity: str = "warning") -> str:
     return json.dumps({"sequence": 1, "diagnosticEvent": {"message": message, "severity": severity}})
 
 
-def test_what_an_earlier_run_left_unfinished_is_noticed() -> None:
+def test_pending_operations_of_an_earlier_run_are_detected() -> None:
     taken = Record()
     text = "Attempting to deploy or update resources with 1 pending operations from previous deployment.\n  * urn:…"
-    assert taken.take(diagnostic(text)) is None, "it is mended, so nobody has to read it"
+    assert taken.take(diagnostic(text)) is None, "the operations are recovered, so the warning is not shown"
     assert taken.pending
 
 
-def test_a_warning_is_told_once() -> None:
+def test_a_warning_is_shown_once() -> None:
     taken = Record()
     assert isinstance(taken.take(diagnostic("beware")), Diagnostic)
     assert taken.take(diagnostic("beware")) is None
@@ -85,7 +85,7 @@ def step(op: str, state: str, old: object, new: object) -> str:
     return json.dumps({"sequence": 1, key: {"metadata": metadata}})
 
 
-def test_a_replacement_is_one_change_with_its_difference() -> None:
+def test_a_replacement_is_one_change_with_its_differences() -> None:
     taken = Record()
     for op in ("create-replacement", "replace", "delete-replaced"):
         for state in ("started", "done"):
@@ -95,11 +95,13 @@ def test_a_replacement_is_one_change_with_its_difference() -> None:
     assert [str(entry) for entry in found.diff] == ["name: a -> b"]
 
 
-def test_the_difference_is_that_of_the_beginning() -> None:
+def test_differences_are_taken_from_the_first_event() -> None:
     taken = Record()
     taken.take(step("update", "started", {"image": "a"}, {"image": "b"}))
     taken.take(step("update", "done", {"image": "b"}, {"image": "b"}))
-    assert [str(entry) for entry in taken.changed[0].diff] == ["image: a -> b"], "at the end, old is already new"
+    assert [str(entry) for entry in taken.changed[0].diff] == ["image: a -> b"], (
+        "in the last event, the old value is already the new one"
+    )
 
 
 def test_a_refresh_that_found_a_change_is_an_update() -> None:
@@ -127,7 +129,7 @@ def http(*rules: dict[str, int], match: str = "canary-test") -> dict[str, Any]:
 
 
 def sticky(weights: dict[str, int]) -> dict[str, Any]:
-    """A header rule, and a sticky one, as they are rendered."""
+    """A header rule and a sticky rule, as rendered."""
     header = {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"}
     rule = {"to": weights, "sticky": {"cookie": "shop.v", "ttl": "1h"}}
     versions = {version: {"image": "website:1", "port": 8080} for version in weights}
@@ -138,7 +140,7 @@ def sticky(weights: dict[str, int]) -> dict[str, Any]:
 
 
 def with_header(properties: Any, value: str) -> Any:
-    """The same, with a header in the answers of the first destination."""
+    """The same with a response header at the first destination."""
     properties["spec"]["http"][0]["route"][0]["headers"] = {"response": {"set": {"x": value}}}
     return properties
 
@@ -192,33 +194,33 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "told"), CASES)
-def test_a_virtual_service_is_told_in_rules_and_versions(
-    old: dict[str, object], new: dict[str, object], told: set[str]
+@pytest.mark.parametrize(("old", "new", "lines"), CASES)
+def test_changes_of_a_virtual_service_are_listed_by_rule_and_version(
+    old: dict[str, object], new: dict[str, object], lines: set[str]
 ) -> None:
-    assert {str(entry) for entry in differences(VIRTUAL_SERVICE, old, new)} == told
+    assert {str(entry) for entry in differences(VIRTUAL_SERVICE, old, new)} == lines
 
 
 @pytest.mark.parametrize(
-    ("difference", "told"),
+    ("difference", "text"),
     [
         (Difference("spec.replicas", 1, 4), "spec.replicas: 1 -> 4"),
         (Difference("spec.replicas", 1.0, 4.0), "spec.replicas: 1 -> 4"),
-        (Difference("a.b", None, {"c": [1, "d"]}), "a.b: {c: [1, d]} is added"),
-        (Difference("a.b", "x", None), "a.b: x is removed"),
+        (Difference("a.b", None, {"c": [1, "d"]}), "a.b: {c: [1, d]} added"),
+        (Difference("a.b", "x", None), "a.b: x removed"),
         (Difference("a.b", None, None), "a.b"),
         (Difference("a.b", "", "x"), "a.b: (empty) -> x"),
     ],
 )
-def test_a_difference_in_words(difference: Difference, told: str) -> None:
-    assert str(difference) == told
+def test_the_text_of_a_difference(difference: Difference, text: str) -> None:
+    assert str(difference) == text
 
 
-def test_long_values_are_cut() -> None:
+def test_long_values_are_shortened() -> None:
     assert len(brief("x" * 1000)) == 100, "a ConfigMap's content would fill the screen"
 
 
-def test_what_the_provider_keeps_for_itself_is_no_difference() -> None:
+def test_the_providers_internal_properties_are_ignored() -> None:
     assert differences("t", {"__inputs": 1, "a": 1}, {"__inputs": 2, "a": 1}) == ()
 
 

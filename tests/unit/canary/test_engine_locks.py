@@ -1,4 +1,4 @@
-"""A stack's lock: who holds it, and whether that run still lives."""
+"""A stack's lock: who holds it, and whether that run is still running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from canary.engine.engine_errors import locked
 from canary.engine.locks import Lock, locks_in, wait_for_end
 from canary.exit_codes import ExitCode
 
-# As pulumi 3.200 wrote it.
+# Recorded from pulumi 3.200.
 MESSAGE = (
     "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
     "lock file with `pulumi cancel`.\n"
@@ -34,10 +34,10 @@ def ended_process() -> int:
     return process.pid
 
 
-def test_the_engines_message_tells_who_holds_the_lock() -> None:
+def test_the_holder_is_read_from_the_engines_message() -> None:
     (found,) = locks_in(MESSAGE)
     assert (found.user, found.host, found.pid, found.since) == ("root", "vm", 12285, "2026-11-21T07:49:06Z")
-    assert found.file == Path("/state/.pulumi/locks/organization/toy/dev/4a9678b9.json"), "the query is no part of it"
+    assert found.file == Path("/state/.pulumi/locks/organization/toy/dev/4a9678b9.json"), "without the query"
 
 
 @pytest.mark.parametrize("text", ["", "error: no stack named 'dev' found", "error: update failed"])
@@ -45,26 +45,26 @@ def test_other_messages_name_no_lock(text: str) -> None:
     assert locks_in(text) == ()
 
 
-def test_the_refusal_names_the_holder_and_the_command_that_frees_the_lock() -> None:
+def test_the_error_names_the_holder_and_the_command_that_releases_the_lock() -> None:
     failure = locked("dev", locks_in(MESSAGE)[0])
     assert failure.code is ExitCode.LOCKED
     assert "root@vm, process 12285, since 2026-11-21T07:49:06Z" in failure.message
     assert "canary cancel --stack dev" in failure.fix
 
 
-def test_a_holder_that_ended_on_this_machine_is_dead() -> None:
-    assert lock(ended_process()).is_dead, "nobody is left to free it"
-    assert not lock(os.getpid()).is_dead, "this process lives"
+def test_a_holder_that_has_ended_on_this_machine_is_dead() -> None:
+    assert lock(ended_process()).is_dead, "the process has ended"
+    assert not lock(os.getpid()).is_dead, "this process is running"
 
 
-def test_of_another_machine_nothing_is_known() -> None:
-    assert not lock(ended_process(), host="elsewhere.example").is_dead, "the same number means another process there"
+def test_a_holder_on_another_machine_is_never_dead() -> None:
+    assert not lock(ended_process(), host="elsewhere.example").is_dead, "a process id means nothing on another machine"
 
 
 def test_a_zombie_has_ended() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert lock(process.pid).is_dead, "only its parent has not asked for its end yet"
+    assert lock(process.pid).is_dead, "its parent has just not collected its status yet"
     process.wait()
 
 
@@ -75,22 +75,22 @@ def test_an_engine_without_its_canary_is_an_orphan(owner: int, orphan: bool) -> 
     process = subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={OWNER: str(owner)})
     try:
         assert process.stdout is not None
-        process.stdout.readline()  # only a program that runs has its environment in /proc
-        assert lock(process.pid).is_orphan is orphan, "the canary it works for is its parent, or is gone"
+        process.stdout.readline()  # /proc has the environment only once the program runs
+        assert lock(process.pid).is_orphan is orphan, "the canary that started it is its parent, or has ended"
     finally:
         process.communicate(b"\n")
 
 
-def test_freeing_a_lock_removes_its_file(tmp_path: Path) -> None:
+def test_releasing_a_lock_removes_its_file(tmp_path: Path) -> None:
     files = [tmp_path / "lock.json", tmp_path / "lock.json.attrs", tmp_path / "other.json"]
     for file in files:
         file.write_text("{}", encoding="utf-8")
-    assert lock(1, url=f"{files[0].as_uri()}?no_tmp_dir=true").free()
-    assert [file.name for file in tmp_path.iterdir()] == ["other.json"], "another run's lock stays"
+    assert lock(1, url=f"{files[0].as_uri()}?no_tmp_dir=true").release()
+    assert [file.name for file in tmp_path.iterdir()] == ["other.json"], "another run's lock is kept"
 
 
-def test_a_lock_in_a_bucket_is_not_ours_to_free() -> None:
-    assert not lock(1, url="s3://bucket/lock.json").free()
+def test_a_lock_in_a_bucket_is_not_released() -> None:
+    assert not lock(1, url="s3://bucket/lock.json").release()
 
 
 def test_waiting_for_a_process_ends_with_it_or_with_the_deadline() -> None:

@@ -1,4 +1,4 @@
-"""What becomes of the state that a killed run left: each unfinished operation, by what the cluster says of it."""
+"""Recovering the state after an interrupted run: each unfinished operation, by what the cluster holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from canary.engine.recovery import INTERRUPTED, SECRET_SIGNATURE, Mended, plain, repaired
+from canary.engine.recovery import INTERRUPTED, SECRET_SIGNATURE, Recovered, plain, repaired
 
 PROJECT = "urn:pulumi:dev::istio-canary"
 DEPLOYMENT = {
@@ -58,98 +58,98 @@ def state(pending: list[tuple[str, Mapping[str, Any]]], resources: tuple[Any, ..
     )
 
 
-def test_an_object_that_was_made_is_recorded_as_one_that_did_not_start() -> None:
+def test_an_object_that_was_created_is_recorded_as_not_ready() -> None:
     cluster = Cluster(objects={("Deployment", "website", "web-v1"): LIVE})
-    mended_state, mended = repaired(state([("creating", DEPLOYMENT)]), cluster)
-    deployment = mended_state["deployment"]
+    new_state, recovered = repaired(state([("creating", DEPLOYMENT)]), cluster)
+    deployment = new_state["deployment"]
     assert "pending_operations" not in deployment, "nothing is left unfinished"
     (resource,) = deployment["resources"]
     assert resource["id"] == "website/web-v1", "the provider's id is namespace/name"
     assert resource["initErrors"] == [INTERRUPTED], "the next up must write it again and wait for it"
-    assert resource["outputs"]["__fieldManager"] == "pulumi-kubernetes-1234", "fields keep their manager"
-    assert resource["outputs"]["__inputs"] == DEPLOYMENT["inputs"], "the next diff is against what was asked for"
-    assert mended == Mended(recorded=("website-version-1",)), "a person is told which"
+    assert resource["outputs"]["__fieldManager"] == "pulumi-kubernetes-1234", "the field manager is kept"
+    assert resource["outputs"]["__inputs"] == DEPLOYMENT["inputs"], "the next diff is against the inputs"
+    assert recovered == Recovered(recorded=("website-version-1",)), "the resources are named"
 
 
-def test_an_object_without_namespace_is_known_by_its_name() -> None:
+def test_the_id_of_a_cluster_wide_object_is_its_name() -> None:
     cluster = Cluster(objects={("Namespace", "", "website"): {"metadata": {}}})
-    mended_state, _ = repaired(state([("creating", NAMESPACE)]), cluster)
-    assert mended_state["deployment"]["resources"][0]["id"] == "website"
+    new_state, _ = repaired(state([("creating", NAMESPACE)]), cluster)
+    assert new_state["deployment"]["resources"][0]["id"] == "website"
 
 
-def test_an_object_that_was_not_made_is_forgotten() -> None:
-    mended_state, mended = repaired(state([("creating", DEPLOYMENT)]), Cluster())
-    assert mended_state["deployment"]["resources"] == [], "the next up makes it"
-    assert mended == Mended(forgotten=("website-version-1",))
+def test_an_object_that_was_not_created_is_dropped() -> None:
+    new_state, recovered = repaired(state([("creating", DEPLOYMENT)]), Cluster())
+    assert new_state["deployment"]["resources"] == [], "the next up creates it"
+    assert recovered == Recovered(dropped=("website-version-1",))
 
 
-def test_what_was_being_changed_is_written_again() -> None:
-    mended_state, mended = repaired(state([("updating", DEPLOYMENT)], (DEPLOYMENT,)), Cluster())
-    (resource,) = mended_state["deployment"]["resources"]
-    assert resource["initErrors"] == [INTERRUPTED], "the cluster may hold the new value and the state the old one"
-    assert mended == Mended(repeated=("website-version-1",))
+def test_an_unfinished_update_is_written_again() -> None:
+    new_state, recovered = repaired(state([("updating", DEPLOYMENT)], (DEPLOYMENT,)), Cluster())
+    (resource,) = new_state["deployment"]["resources"]
+    assert resource["initErrors"] == [INTERRUPTED], "the cluster may have the new value and the state the old one"
+    assert recovered == Recovered(repeated=("website-version-1",))
 
 
-def test_what_was_being_deleted_is_forgotten_once_it_is_gone_and_nothing_depends_on_it() -> None:
+def test_a_deleted_resource_is_dropped_together_with_the_dependencies_on_it() -> None:
     dependent = {**NAMESPACE, "dependencies": [DEPLOYMENT["urn"]], "propertyDependencies": {"a": [DEPLOYMENT["urn"]]}}
-    mended_state, mended = repaired(state([("deleting", DEPLOYMENT)], (DEPLOYMENT, dependent)), Cluster())
-    (resource,) = mended_state["deployment"]["resources"]
+    new_state, recovered = repaired(state([("deleting", DEPLOYMENT)], (DEPLOYMENT, dependent)), Cluster())
+    (resource,) = new_state["deployment"]["resources"]
     assert resource["urn"] == NAMESPACE["urn"]
     assert resource["dependencies"] == []
     assert resource["propertyDependencies"] == {"a": []}
-    assert mended == Mended(deleted=("website-version-1",))
+    assert recovered == Recovered(deleted=("website-version-1",))
 
 
-def test_the_end_of_a_deletion_that_a_cancelled_run_had_begun_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recovery_waits_for_a_deletion_that_a_cancelled_run_started(monkeypatch: pytest.MonkeyPatch) -> None:
     objects: dict[tuple[str, str, str], Any] = {
         ("Deployment", "website", "web-v1"): {"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z"}}
     }
     monkeypatch.setattr("time.sleep", lambda _: objects.clear())
-    mended_state, mended = repaired(state([], (DEPLOYMENT,)), Cluster(objects), frozenset({str(DEPLOYMENT["urn"])}))
-    assert mended_state["deployment"]["resources"] == []
-    assert mended == Mended(deleted=("website-version-1",))
+    new_state, recovered = repaired(state([], (DEPLOYMENT,)), Cluster(objects), frozenset({str(DEPLOYMENT["urn"])}))
+    assert new_state["deployment"]["resources"] == []
+    assert recovered == Recovered(deleted=("website-version-1",))
 
 
-def test_what_was_to_be_deleted_and_never_was_stays_as_it_is() -> None:
+def test_an_object_whose_deletion_never_started_is_kept() -> None:
     cluster = Cluster(objects={("Deployment", "website", "web-v1"): LIVE})
-    mended_state, mended = repaired(state([("deleting", DEPLOYMENT)], (DEPLOYMENT,)), cluster)
-    assert mended_state["deployment"]["resources"] == [DEPLOYMENT]
-    assert mended == Mended()
-    assert str(mended) == "", "there is nothing to tell"
+    new_state, recovered = repaired(state([("deleting", DEPLOYMENT)], (DEPLOYMENT,)), cluster)
+    assert new_state["deployment"]["resources"] == [DEPLOYMENT]
+    assert recovered == Recovered()
+    assert str(recovered) == "", "nothing was done"
 
 
 def test_a_release_that_was_being_uninstalled_is_written_again() -> None:
-    mended_state, _ = repaired(state([("deleting", RELEASE)], (RELEASE,)), Cluster())
-    assert mended_state["deployment"]["resources"][0]["initErrors"] == [INTERRUPTED]
+    new_state, _ = repaired(state([("deleting", RELEASE)], (RELEASE,)), Cluster())
+    assert new_state["deployment"]["resources"][0]["initErrors"] == [INTERRUPTED]
 
 
 @pytest.mark.parametrize("deployed", [True, False])
-def test_a_release_is_recorded_if_helm_had_finished_it(deployed: bool) -> None:
+def test_a_release_is_recorded_if_helm_had_deployed_it(deployed: bool) -> None:
     cluster = Cluster(releases=frozenset({("istio-system", "istiod")} if deployed else ()))
-    mended_state, mended = repaired(state([("creating", RELEASE)]), cluster)
-    assert [entry.get("id") for entry in mended_state["deployment"]["resources"]] == (
+    new_state, recovered = repaired(state([("creating", RELEASE)]), cluster)
+    assert [entry.get("id") for entry in new_state["deployment"]["resources"]] == (
         ["istio-system/istiod"] if deployed else []
-    ), "a name that is secret is read all the same"
-    assert bool(mended.recorded) is deployed
+    ), "a secret name is read, too"
+    assert bool(recovered.recorded) is deployed
 
 
-def test_a_release_that_was_being_upgraded_is_freed_of_its_unfinished_revision() -> None:
+def test_the_pending_revision_of_an_interrupted_upgrade_is_removed() -> None:
     cluster = Cluster()
     repaired(state([("updating", RELEASE)], (RELEASE,)), cluster)
-    assert cluster.asked == [("istio-system", "istiod")], "helm refuses to upgrade over a pending revision"
+    assert cluster.asked == [("istio-system", "istiod")], "Helm refuses to upgrade over a pending revision"
 
 
-def test_the_exported_state_is_left_as_it_was() -> None:
+def test_the_exported_state_is_not_modified() -> None:
     before = state([("creating", DEPLOYMENT)])
     repaired(before, Cluster())
-    assert before == state([("creating", DEPLOYMENT)]), "what is imported is a new document"
+    assert before == state([("creating", DEPLOYMENT)]), "the imported state is a new document"
 
 
-def test_the_message_says_what_was_mended() -> None:
-    told = str(Mended(recorded=("a", "b"), forgotten=("c",)))
-    assert "a, b made but not recorded" in told
-    assert "c not made yet" in told
-    assert "\n" not in told, "one line is enough"
+def test_the_message_says_what_was_recovered() -> None:
+    message = str(Recovered(recorded=("a", "b"), dropped=("c",)))
+    assert "created but not recorded, now in the state: a, b" in message
+    assert "not created yet: c" in message
+    assert "\n" not in message
 
 
 def test_secrets_are_unwrapped_at_any_depth() -> None:

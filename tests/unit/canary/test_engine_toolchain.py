@@ -1,4 +1,4 @@
-"""Where the state is kept, which provider is used, and which stack is meant."""
+"""Which state backend, which provider and which stack are used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from canary.command_error import CommandError
 from canary.engine.kubernetes_provider import PROGRAM, provider_line, sdk_version
-from canary.engine.local_backend import own_state
+from canary.engine.local_backend import local_backend
 from canary.engine.toolchain import find_toolchain
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
@@ -30,7 +30,7 @@ VARIABLES = (
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project on a machine with pulumi, without any login, and with no variables of the developer's."""
+    """A project on a machine with pulumi, without a login and without the developer's environment variables."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
@@ -51,11 +51,11 @@ def executable(path: Path) -> None:
     path.chmod(0o755)
 
 
-def test_without_a_login_the_state_is_kept_in_a_folder_of_our_own(project: Project, tmp_path: Path) -> None:
+def test_without_a_login_the_state_is_kept_in_a_local_backend(project: Project, tmp_path: Path) -> None:
     found = find_toolchain(project)
     assert found.home == tmp_path / "state" / "istio-canary" / "pulumi"
     assert found.env["PULUMI_BACKEND_URL"] == found.home.as_uri()
-    assert any(str(found.home) in note for note in found.notes), "a person must know where the state is"
+    assert any(str(found.home) in note for note in found.notes), "the user must know where the state is"
 
 
 def choose_variable(project: Project, patch: pytest.MonkeyPatch) -> None:
@@ -77,14 +77,14 @@ def choose_login(project: Project, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("choose", [choose_variable, choose_token, choose_project, choose_login])
-def test_a_persons_backend_is_left_to_pulumi(choose: Any, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_backend_is_used(choose: Any, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     choose(project, monkeypatch)
     found = find_toolchain(project)
     assert found.home is None, "the state must not be split over two backends"
     assert found.notes == ()
 
 
-def test_a_missing_pulumi_is_said_with_the_fix(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pulumi_is_reported_with_the_fix(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CommandError) as caught:
         find_toolchain(project)
@@ -92,67 +92,67 @@ def test_a_missing_pulumi_is_said_with_the_fix(project: Project, monkeypatch: py
     assert "canary sandbox up" in caught.value.fix
 
 
-def test_pulumi_is_found_where_its_installer_puts_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pulumi_is_found_in_the_folder_of_its_installer(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     installed = project.root.parent / "home" / "bin" / "pulumi"
     executable(installed)
     assert find_toolchain(project).pulumi == installed
 
 
-def test_the_provider_of_the_plugin_cache_is_named_with_the_sdks_version(tmp_path: Path) -> None:
+def test_the_provider_from_the_plugin_cache_has_the_sdks_version(tmp_path: Path) -> None:
     home = tmp_path / "home"
     env = {"PATH": str(tmp_path / "bin")}
-    assert provider_line(env, home) == f"Kubernetes provider {sdk_version()}, which Pulumi downloads first"
+    assert provider_line(env, home) == f"Kubernetes provider {sdk_version()}, to be downloaded by Pulumi"
     executable(home / "plugins" / f"resource-kubernetes-v{sdk_version()}" / PROGRAM)
     assert provider_line(env, home) == f"Kubernetes provider {sdk_version()}"
 
 
-def test_a_provider_on_path_is_named_with_its_place(tmp_path: Path) -> None:
+def test_a_provider_on_path_is_named_with_its_path(tmp_path: Path) -> None:
     executable(tmp_path / "bin" / PROGRAM)
     line = provider_line({"PATH": str(tmp_path / "bin")}, tmp_path)
     assert line == f"Kubernetes provider of unknown version from PATH ({tmp_path / 'bin' / PROGRAM})"
 
 
-def test_the_sdk_asks_for_the_provider_that_the_sandbox_builds() -> None:
-    assert sdk_version() == PROVIDER_VERSION, "what the tests run is what `pulumi install` fetches"
+def test_the_sdk_requires_the_provider_that_the_sandbox_builds() -> None:
+    assert sdk_version() == PROVIDER_VERSION, "the tests must run the provider that `pulumi install` fetches"
 
 
-def test_the_salt_goes_into_a_copy_and_not_into_the_stacks_file(project: Project, tmp_path: Path) -> None:
+def test_the_salt_is_written_to_a_copy_and_not_to_the_stacks_file(project: Project, tmp_path: Path) -> None:
     before = project.stack_file("dev").read_text(encoding="utf-8")
-    own = own_state(project, "dev", tmp_path / "own")
-    assert own is not None
-    assert own.config_file.read_text(encoding="utf-8") == before
-    with own.config_file.open("a", encoding="utf-8") as file:
+    backend = local_backend(project, "dev", tmp_path / "local")
+    assert backend is not None
+    assert backend.config_file.read_text(encoding="utf-8") == before
+    with backend.config_file.open("a", encoding="utf-8") as file:
         file.write("encryptionsalt: v1:abc\n")  # as the engine does
     project.stack_file("dev").write_text(before + "  shop:y: 2\n", encoding="utf-8")
-    again = own_state(project, "dev", tmp_path / "own")
-    assert again is not None
-    text = again.config_file.read_text(encoding="utf-8")
-    assert text == before + "  shop:y: 2\nencryptionsalt: v1:abc\n", "what the person wrote, with the salt of before"
+    updated = local_backend(project, "dev", tmp_path / "local")
+    assert updated is not None
+    text = updated.config_file.read_text(encoding="utf-8")
+    assert text == before + "  shop:y: 2\nencryptionsalt: v1:abc\n", "the changed file, with the earlier salt"
     assert "encryptionsalt" not in project.stack_file("dev").read_text(encoding="utf-8")
 
 
-def test_the_passphrase_is_made_once_and_is_the_owners_alone(project: Project, tmp_path: Path) -> None:
+def test_the_passphrase_is_generated_once_and_readable_only_by_its_owner(project: Project, tmp_path: Path) -> None:
     def passphrase() -> str:
-        own = own_state(project, "dev", tmp_path / "own")
-        assert own is not None
-        path = Path(own.env["PULUMI_CONFIG_PASSPHRASE_FILE"])
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, "it opens the stack's secrets"
+        backend = local_backend(project, "dev", tmp_path / "local")
+        assert backend is not None
+        path = Path(backend.env["PULUMI_CONFIG_PASSPHRASE_FILE"])
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, "it decrypts the stack's secrets"
         return path.read_text(encoding="utf-8")
 
     first = passphrase()
     assert len(first) >= 32
-    assert passphrase() == first, "another one would not open the state"
+    assert passphrase() == first, "another one would not decrypt the state"
 
 
 @pytest.mark.parametrize("line", ["encryptionsalt: v1:xyz", "secretsprovider: awskms://alias/x"])
-def test_a_file_that_settles_its_secrets_is_its_owners(line: str, project: Project, tmp_path: Path) -> None:
+def test_a_file_with_a_salt_or_secrets_provider_is_used_as_it_is(line: str, project: Project, tmp_path: Path) -> None:
     with project.stack_file("dev").open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
-    assert own_state(project, "dev", tmp_path / "own") is None
+    assert local_backend(project, "dev", tmp_path / "local") is None
 
 
-def test_the_project_is_found_from_a_folder_below_it(project: Project, tmp_path: Path) -> None:
+def test_the_project_is_found_from_a_subfolder(project: Project, tmp_path: Path) -> None:
     below = project.root / "docs" / "deep"
     below.mkdir(parents=True)
     assert find_project(below).root == project.root
@@ -160,17 +160,19 @@ def test_the_project_is_found_from_a_folder_below_it(project: Project, tmp_path:
         find_project(tmp_path)
 
 
-def test_which_stack_is_meant(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_stack(project, None, lambda: "prod") == "prod", "what `pulumi stack select` chose"
+def test_the_stack_is_the_option_else_the_variable_else_the_selected_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose_stack(project, None, lambda: "prod") == "prod", "selected with `pulumi stack select`"
     monkeypatch.setenv("PULUMI_STACK", "dev")
-    assert choose_stack(project, None, lambda: "prod") == "dev", "the variable goes before it"
-    assert choose_stack(project, "acme/shop/prod", lambda: None) == "acme/shop/prod", "the option goes before both"
+    assert choose_stack(project, None, lambda: "prod") == "dev", "the variable overrides the selection"
+    assert choose_stack(project, "acme/shop/prod", lambda: None) == "acme/shop/prod", "the option overrides both"
 
 
-def test_no_stack_and_an_unknown_one_are_answered_with_those_that_are_there(project: Project) -> None:
-    with pytest.raises(CommandError) as nothing:
+def test_a_missing_or_unknown_stack_is_reported_with_the_known_ones(project: Project) -> None:
+    with pytest.raises(CommandError) as missing:
         choose_stack(project, None, lambda: None)
-    assert "--stack with one of: dev, prod" in nothing.value.fix
+    assert "--stack with one of: dev, prod" in missing.value.fix
     with pytest.raises(CommandError) as unknown:
         choose_stack(project, "prd", lambda: None)
     assert "did you mean --stack prod?" in unknown.value.fix
