@@ -1,5 +1,5 @@
-"""Reusable Pulumi components: what a namespace, a mesh, a service in versions and its routing consist of.
+"""Reusable Pulumi components: namespace, mesh, service in several versions, routing, security and egress.
 
-Each component takes its arguments in a frozen dataclass and reads no configuration; `stacks.environment` hands the
-settings over.
+Each component takes its arguments as a frozen dataclass and reads no configuration; `stacks.environment` passes the
+settings in.
 """

@@ -1,4 +1,4 @@
-"""What all components of this project share."""
+"""The base class of the components."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pulumi
 
 
 class Component(pulumi.ComponentResource):
-    """Base of the components: the options that a component's children get, and the aliases of its token.
+    """Base of the components: sets the options of its children and the alias of a former type token.
 
-    A token is part of every child's URN, so a component whose token has changed names the former one, and nothing is
-    replaced. See "Component resources" and "Aliases" in Pulumi's documentation.
+    The type token is part of every child's URN. A component whose token has changed passes the old one as `formerly`,
+    so that nothing is replaced. See "Component resources" and "Aliases" in Pulumi's documentation.
     """
 
     def __init__(
@@ -21,8 +21,8 @@ class Component(pulumi.ComponentResource):
         super().__init__(token, name, None, pulumi.ResourceOptions.merge(opts, aliases))
 
     def _child(self, **options: Any) -> pulumi.ResourceOptions:
-        """Return the options of a child: this component as its parent, and what `options` add to that.
+        """Return the options of a child: this component as the parent, plus `options`.
 
-        The caller's own options belong to the component alone; the provider comes down from the parent.
+        The caller's options apply only to the component; children inherit the provider from their parent.
         """
         return pulumi.ResourceOptions(parent=self, **options)

@@ -1,4 +1,4 @@
-"""The routing between the versions of a service, from the mesh's gateway on."""
+"""The Istio routing of a service: which version gets which requests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ API_VERSION = "networking.istio.io/v1"
 
 @dataclass(frozen=True, kw_only=True)
 class CanaryRoutingArgs:
-    """Which requests reach the service, and how they are shared out, as `routes[service]` says.
+    """The routing of `service`, as defined in `routes[service]`.
 
-    `routes` has every service that the route sends requests to. Shared Gateways are in `gateway_namespace`; the
-    service's own is for the pods that `gateway_selector` names. With `version_header`, that response header names the
-    version that served.
+    `routes` contains every service that the route sends requests to. Shared Gateways are in `gateway_namespace`; the
+    service's own Gateway selects pods by `gateway_selector`. If `version_header` is set, that response header names the
+    version that served the request.
 
-    `until_unused` returns once no Envoy uses the subsets that go, `until_known` once every Envoy knows the versions
-    that come; None where nothing goes or comes.
+    `until_unused` returns once no Envoy uses the removed subsets, `until_known` once every Envoy knows the added
+    versions; each is None if there are none.
     """
 
     service: str
@@ -39,27 +39,27 @@ class CanaryRoutingArgs:
 
 
 class CanaryRouting(Component):
-    """VirtualService and DestinationRule `<service>`, and where it has one of its own, Gateway `<service>-gateway`.
+    """VirtualService and DestinationRule `<service>`, and Gateway `<service>-gateway` if the service has its own.
 
-    What they say is rendered by `traffic.render` from the same route that is simulated and measured, and the weights
-    stand in the VirtualService alone: a change of weights updates one resource. (A service with the host `*` that also
-    routes callers inside the mesh needs a second one, `<service>-mesh`.) The subsets of the DestinationRule are there
-    before a VirtualService names them (Istio: "Traffic Management Best Practices"), and every Envoy knows pods of them,
-    so that no request is answered with 503 for a subset that Envoy does not know yet.
+    Their specs are rendered by `traffic.render` from the same route that is simulated and measured. Weights are only in
+    the VirtualService, so a change of weights updates one resource. (A service with the host `*` that also routes
+    callers inside the mesh needs a second one, `<service>-mesh`.) A VirtualService is written only after the subsets it
+    names exist and every Envoy knows their pods; otherwise Envoy would answer 503 (Istio: "Traffic Management Best
+    Practices").
 
-    Raises (as an error of the engine) what `until_unused` and `until_known` raise.
+    An error that `until_unused` or `until_known` raises fails the run.
     """
 
     gateway: pulumi.Output[str | None]
-    """The service's own Gateway, as `<namespace>/<name>`; None where it shares others."""
+    """The service's own Gateway, as `<namespace>/<name>`; None if it only uses shared ones."""
     virtual_services: pulumi.Output[list[str]]
     """The VirtualServices, each as `<namespace>/<name>`."""
     destination_rule: pulumi.Output[str]
     """The DestinationRule, as `<namespace>/<name>`."""
     subsets: pulumi.Resource
-    """The DestinationRule: other services' routes to this one come after it."""
+    """The DestinationRule; other services' routes to this one depend on it."""
     routes: list[pulumi.Resource]
-    """The VirtualServices: what they no longer use may go after them."""
+    """The VirtualServices; pods that they no longer use may be removed after them."""
 
     def __init__(self, name: str, args: CanaryRoutingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -82,7 +82,7 @@ class CanaryRouting(Component):
         )
 
     def _gateways(self, name: str, args: CanaryRoutingArgs) -> list[k8s.apiextensions.CustomResource]:
-        """The service's own Gateway, where its settings name it."""
+        """The service's own Gateway, if the service is bound to it."""
         service = args.routes[args.service]
         if own_gateway(args.service) not in service.gateways:
             return []
@@ -91,7 +91,7 @@ class CanaryRouting(Component):
 
     def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> k8s.apiextensions.CustomResource:
         spec = render.destination_rule(args.service, args.routes[args.service])
-        hooks = after_wait(f"{name}: no Envoy uses the subsets that go", args.until_unused)
+        hooks = after_wait(f"{name}: no Envoy uses the removed subsets", args.until_unused)
         return self._object(f"{name}-destination-rule", args, "DestinationRule", args.service, spec, hooks=hooks)
 
     def _virtual_services(
@@ -100,7 +100,7 @@ class CanaryRouting(Component):
         specs = render.virtual_services(
             args.routes, args.service, gateway_namespace=args.gateway_namespace, version_header=args.version_header
         )
-        hooks = after_wait(f"{name}: every Envoy knows the versions that come", args.until_known)
+        hooks = after_wait(f"{name}: every Envoy knows the added versions", args.until_known)
         return [
             self._object(
                 f"{name}{object_name.removeprefix(args.service)}-virtual-service",

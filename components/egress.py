@@ -15,17 +15,16 @@ from traffic.model import ExternalService
 
 @dataclass(frozen=True, kw_only=True)
 class EgressArgs:
-    """The hosts by names of our own, and the namespace of their ServiceEntries."""
+    """The external services by name, and the namespace of their ServiceEntries."""
 
     namespace: pulumi.Input[str]
     external_services: Mapping[str, ExternalService]
 
 
 class Egress(Component):
-    """A ServiceEntry of networking.istio.io/v1 for each.
+    """A ServiceEntry (networking.istio.io/v1) for each external service.
 
-    Whatever namespace it is in, it is exported to all others, so that one holds for the whole mesh (Istio:
-    ServiceEntry, exportTo).
+    It is exported to all namespaces, so it applies to the whole mesh (Istio: ServiceEntry, exportTo).
     """
 
     service_entries: pulumi.Output[list[str]]

@@ -17,8 +17,8 @@ STATUS_PORT = 15021
 PROXY_STARTS_FIRST = {"defaultConfig": {"holdApplicationUntilProxyStarts": True}}
 
 DRAINS = {"proxy.istio.io/config": 'proxyMetadata: {EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"}'}
-"""Annotation of the gateway's pods: one that is replaced ends when its last request has been answered, or after its
-terminationGracePeriodSeconds. Without it Istio's agent ends it after five seconds, and longer requests with it.
+"""Annotation of the gateway's pods: a pod that is replaced terminates after its last request, or after its
+terminationGracePeriodSeconds. Without it, Istio's agent stops Envoy after five seconds, which breaks longer requests.
 """
 
 Values = Mapping[str, Any]
@@ -26,10 +26,10 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayArgs:
-    """The ingress gateway: release and Service `name`, listening for HTTP on `ports`.
+    """The ingress gateway: Helm release and Service `name`, listening for HTTP on `ports`.
 
-    `service_type` is a Service's type; `node_port` is the node's port for the first of `ports`, chosen by Kubernetes
-    where it is None.
+    `service_type` is the Service's type; `node_port` is the node port of the first of `ports`, chosen by Kubernetes if
+    it is None.
     """
 
     name: str
@@ -41,13 +41,13 @@ class GatewayArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class IstioMeshArgs:
-    """Which Istio, from where, and how.
+    """Istio's release, charts and settings.
 
-    `charts` is a chart repository's URL (https://, or oci://) or a folder with the charts base, istiod and gateway.
-    `hub` is where the images of istiod, of the gateway and of the sidecars come from, None for the charts' own.
-    `mtls` is PeerAuthentication's mode for the whole mesh; `outbound_traffic_policy` is MeshConfig's mode for calls to
-    hosts that the mesh does not know, None for Istio's own. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as
-    "10ms". `base_values`, `istiod_values` and `gateway_values` are laid over our own (deep merge, lists replaced).
+    `charts` is the URL of a chart repository (https:// or oci://) or a folder with the charts base, istiod and gateway.
+    `hub` is the registry of the images of istiod, gateway and sidecars, None for the charts' default. `mtls` is the
+    PeerAuthentication mode of the whole mesh; `outbound_traffic_policy` is MeshConfig's mode for hosts outside the
+    mesh, None for Istio's default. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as "10ms". `base_values`,
+    `istiod_values` and `gateway_values` override the component's values (deep merge, lists are replaced).
     `ready_within` is in seconds, for each chart.
     """
 
@@ -66,15 +66,14 @@ class IstioMeshArgs:
 
 
 class IstioMesh(Component):
-    """Istio's charts base, istiod and gateway, one after the other, and the mesh's PeerAuthentication.
+    """Istio's charts base, istiod and gateway, in this order, and the mesh's PeerAuthentication.
 
-    The order makes the first `up` succeed: the CRDs are there before istiod, and istiod with its webhooks answers
-    before the first pod is made that it has to inject, the gateway's own included (Istio: "Install with Helm").
-    istiod writes its certificate and failure policy into its webhooks; a release is compared by its inputs and its
-    rendered charts, so that never shows as a difference.
+    The order makes the first `up` succeed: CRDs exist before istiod, and istiod and its webhooks are ready before the
+    first pod that needs injection, including the gateway's (Istio: "Install with Helm"). istiod writes its certificate
+    and failure policy into its webhooks; a release is compared by its inputs and rendered charts, so this is no diff.
 
-    Raises (as errors of the engine) what Helm says: a chart that cannot be found, a release that is not ready within
-    `ready_within`, or CRDs that belong to another release.
+    Helm's errors fail the run: a chart that is not found, a release that is not ready within `ready_within`, or CRDs
+    that belong to another release.
     """
 
     gateway_service: pulumi.Output[str]
@@ -82,7 +81,7 @@ class IstioMesh(Component):
     gateway_namespace: pulumi.Output[str]
     """Namespace of the gateway's Service."""
     control_plane: pulumi.Resource
-    """istiod: what needs Istio's CRDs or its sidecar depends on it."""
+    """istiod; everything that needs Istio's CRDs or sidecars depends on it."""
 
     def __init__(self, name: str, args: IstioMeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("istio-canary:index:IstioMesh", name, opts, formerly="istio-canary:istio_mesh:IstioMesh")
@@ -107,7 +106,7 @@ class IstioMesh(Component):
             "meshConfig": PROXY_STARTS_FIRST,
         }
         if args.hub is not None:
-            values["global"]["hub"] = args.hub  # the gateway's image and the sidecars' come from istiod's injection
+            values["global"]["hub"] = args.hub  # istiod injects the images of the gateway and the sidecars
         if args.outbound_traffic_policy is not None:
             values["meshConfig"] = PROXY_STARTS_FIRST | {
                 "outboundTrafficPolicy": {"mode": args.outbound_traffic_policy}
@@ -136,7 +135,7 @@ class IstioMesh(Component):
         )
 
     def _peer_authentication(self, name: str, args: IstioMeshArgs) -> None:
-        """In the root namespace and named `default`, it holds for the whole mesh (Istio: PeerAuthentication)."""
+        """In the root namespace and named `default`, it applies to the whole mesh (Istio: PeerAuthentication)."""
         k8s.apiextensions.CustomResource(
             f"{name}-peer-authentication",
             api_version="security.istio.io/v1",
@@ -170,13 +169,13 @@ class IstioMesh(Component):
         )
 
 
-def merged(ours: Values, theirs: Values) -> dict[str, Any]:
-    """Return `theirs` laid over `ours`: mappings are merged key by key, everything else is replaced."""
-    result = dict(ours)
-    for key, value in theirs.items():
-        below = result.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            value = merged(below, value)
+def merged(base: Values, overrides: Values) -> dict[str, Any]:
+    """Return `base` with `overrides` applied: mappings are merged key by key, everything else is replaced."""
+    result = dict(base)
+    for key, value in overrides.items():
+        current = result.get(key)
+        if isinstance(current, Mapping) and isinstance(value, Mapping):
+            value = merged(current, value)
         result[key] = value
     return result
 

@@ -1,15 +1,15 @@
-"""Names that are written into the cluster and read there again. Importing this module imports no Pulumi."""
+"""Names that are written to the cluster and read back from it. This module does not import Pulumi."""
 
 from __future__ import annotations
 
 OWNER_ANNOTATION = "istio-canary/stack"
-"""Annotation of the namespaces that a stack created: `<project>/<stack>`. Those without it are not ours."""
+"""Annotation of a namespace created by a stack: `<project>/<stack>`."""
 
 INJECTION = {"istio-injection": "enabled"}
-"""Label of the namespaces whose pods get Istio's sidecar (Istio: "Installing the Sidecar")."""
+"""Label of namespaces whose pods get Istio's sidecar (Istio: "Installing the Sidecar")."""
 
 BASE_RELEASE = "istio-canary-base"
-"""Name of the base chart's release. Helm notes it on Istio's CRDs, which tells ours from those of another mesh."""
+"""Release name of the base chart. Helm annotates Istio's CRDs with it, which identifies the mesh of this project."""
 
 ISTIOD_RELEASE = "istiod"
-"""Name of the istiod chart's release."""
+"""Release name of the istiod chart."""

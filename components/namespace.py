@@ -1,4 +1,4 @@
-"""A namespace: created by us, or one that was there before and is lent to us."""
+"""A namespace that the stack creates, or an existing one that it adopts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from components.names import OWNER_ANNOTATION
 
 @dataclass(frozen=True, kw_only=True)
 class NamespaceArgs:
-    """What the namespace is called, who owns it and which labels it needs.
+    """The namespace's name, owner and labels.
 
-    `owner` is `<project>/<stack>`. With `adopt`, the namespace exists and belongs to somebody else.
+    `owner` is `<project>/<stack>`. With `adopt`, the namespace exists already and was not created by this stack.
     """
 
     name: str
@@ -26,16 +26,16 @@ class NamespaceArgs:
 
 
 class Namespace(Component):
-    """A Kubernetes namespace with the labels asked for.
+    """A Kubernetes namespace with the given labels.
 
-    One of our own is created with the owner's annotation, and is deleted with the stack. An adopted one gets the
-    labels by a NamespacePatch and nothing else; when the stack goes, the labels go and the namespace stays. Another
-    manager's label of the same name with another value is an error, not overwritten (Pulumi: "Managing resources
-    with server-side apply").
+    A new namespace gets the owner annotation and is deleted with the stack. An adopted one only gets the labels, by a
+    NamespacePatch; destroying the stack removes the labels and keeps the namespace. A label of the same name that
+    another field manager set to another value is an error and is not overwritten (Pulumi: "Managing resources with
+    server-side apply").
     """
 
     namespace_name: pulumi.Output[str]
-    """Name of the namespace, known once it exists."""
+    """Name of the namespace, resolved once it exists."""
 
     def __init__(self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("istio-canary:index:Namespace", name, opts, formerly="istio-canary:namespace:Namespace")

@@ -1,4 +1,4 @@
-"""Who may call the pods of a service, of a namespace or of the mesh, and how."""
+"""Access policies for the pods of a service, a namespace or the mesh."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ALLOW_ALL = "allow-all"
 
 @dataclass(frozen=True, kw_only=True)
 class SecurityPoliciesArgs:
-    """What holds for the pods of `service`, or without one for all pods of `namespace`.
+    """Policies for the pods of `service`, or for all pods of `namespace` if it is None.
 
-    In Istio's root namespace, what holds for a namespace holds for the whole mesh. `authorization` and `jwt` are a
-    service's. `deny_by_default` lets nothing through that no ALLOW names; `allow_all` are labels of the pods that
-    everything is let through to.
+    Policies of Istio's root namespace apply to the whole mesh. `authorization` and `jwt` require a `service`.
+    `deny_by_default` denies every request that no ALLOW policy matches; `allow_all` selects, by label, pods to which
+    every request is allowed.
     """
 
     namespace: pulumi.Input[str]
@@ -35,9 +35,9 @@ class SecurityPoliciesArgs:
 
 
 class SecurityPolicies(Component):
-    """PeerAuthentication, RequestAuthentication and AuthorizationPolicies of security.istio.io/v1, as many as are said.
+    """The configured PeerAuthentication, RequestAuthentication and AuthorizationPolicies (security.istio.io/v1).
 
-    Those of a service are named after it; the PeerAuthentication of a namespace is `default` (Istio's documentation of
+    Policies of a service are named after it; the PeerAuthentication of a namespace is named `default` (Istio:
     PeerAuthentication).
     """
 

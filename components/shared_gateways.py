@@ -1,4 +1,4 @@
-"""Gateways that services share."""
+"""Gateways shared by several services."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from traffic.model import SharedGateway
 
 @dataclass(frozen=True, kw_only=True)
 class SharedGatewaysArgs:
-    """The Gateways by name. `namespace` is that of the gateway's pods, which `selector` names by their labels."""
+    """The Gateways by name. `namespace` and `selector` are the namespace and the labels of the gateway's pods."""
 
     namespace: pulumi.Input[str]
     selector: Mapping[str, str]
@@ -23,10 +23,10 @@ class SharedGatewaysArgs:
 
 
 class SharedGateways(Component):
-    """A Gateway of networking.istio.io/v1 for each, beside the gateway's pods: their Secrets are looked for there
-    (Istio: "Secure Gateways").
+    """A Gateway (networking.istio.io/v1) for each, in the namespace of the gateway's pods, where Istio looks for the
+    Secrets with their certificates (Istio: "Secure Gateways").
 
-    A Secret that is missing is no error of the engine: its port answers no TLS until the Secret is there.
+    A missing Secret does not fail the run, but its port serves no TLS until the Secret exists.
     """
 
     gateways: pulumi.Output[list[str]]

@@ -1,4 +1,4 @@
-"""A service in several versions: a Deployment for each, and one Service in front of them."""
+"""A service in several versions: one Deployment per version, and one Service in front of them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from components.base import Component
 from components.waiting import after_wait
 
 PORT_NAME = "http"
-"""Name of the Service's and the containers' port: Istio reads the protocol from it (Istio: "Protocol Selection")."""
+"""Port name of the Service and the containers, from which Istio takes the protocol (Istio: "Protocol Selection")."""
 
 PROGRESS_DEADLINE = 600
-"""Kubernetes' own, in seconds: a Deployment that may take longer has to say so."""
+"""Kubernetes' default progressDeadlineSeconds, which is raised for Deployments that may take longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VersionArgs:
-    """One version: the Deployment `name` whose pods carry the label `version: <label>`.
+    """One version: the Deployment `name`, whose pods have the label `version: <label>`.
 
-    `config_files` are read-only files by folder and name; a change of one replaces the pods. Durations are in seconds.
+    `config_files` are read-only files by folder and name; changing one replaces the pods. Durations are in seconds.
     """
 
     name: str
@@ -51,8 +51,8 @@ class VersionArgs:
 class VersionedServiceArgs:
     """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
 
-    `speaks_tls` says that the pods end TLS by themselves, which their sidecars have to let through. `idle` names the
-    versions that no route sends requests to: `complete` builds these.
+    With `speaks_tls` the pods terminate TLS themselves, and their sidecars pass it through. `idle` are the versions
+    that no route sends requests to; `complete` builds them.
     """
 
     service: str
@@ -65,24 +65,24 @@ class VersionedServiceArgs:
 
 
 class VersionedService(Component):
-    """A ServiceAccount, a Service over all versions, and for each version a Deployment and its ConfigMaps.
+    """A ServiceAccount, a Service for all versions, and for each version a Deployment and its ConfigMaps.
 
-    The pods go on serving for `pre_stop_seconds` after they were told to end, until every proxy has heard of it
-    (Kubernetes: "Container Lifecycle Hooks", sleep). A ConfigMap is immutable and named by its content: a new content
-    is a new ConfigMap, the pods roll over to it, and the old one goes last, so that no pod starts without its files.
+    Pods continue to serve for `pre_stop_seconds` after they are told to terminate, until every proxy has removed them
+    (Kubernetes: "Container Lifecycle Hooks", sleep). ConfigMaps are immutable and named by their content: new content
+    is a new ConfigMap, the pods roll over to it, and the old one is deleted last, so no pod starts without its files.
 
-    A version that the routes no longer use may shrink only after the routes were changed: once the routing is there,
-    `complete` builds the idle versions, and the component is complete.
+    A version that the routes no longer use may lose pods only after the routes have changed, so the caller builds the
+    routing first and then calls `complete`, which builds the idle versions and registers the outputs.
 
-    Raises (as an error of the engine) when a Deployment is not ready within `ready_within`.
+    A Deployment that is not ready within `ready_within` fails the run.
     """
 
     service_name: pulumi.Output[str]
-    """Name of the Service, once all versions are ready."""
+    """Name of the Service."""
     deployment_names: pulumi.Output[dict[str, str]]
-    """Name of the Deployment of each version; set by `complete`."""
+    """Deployment names by version; set by `complete`."""
     serving: Sequence[pulumi.Resource]
-    """The Service and the Deployments that requests are sent to: routes come after these."""
+    """The Service and the Deployments that receive requests; routes depend on them."""
 
     def __init__(self, name: str, args: VersionedServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -102,10 +102,10 @@ class VersionedService(Component):
         self.service_name = service.metadata.name
 
     def complete(self, routes: Sequence[pulumi.Resource], until_unused: Callable[[], None] | None) -> None:
-        """Build what comes after `routes`, the Deployments of the idle versions, and register the outputs.
+        """Build the Deployments of the idle versions, which depend on `routes`, and register the outputs.
 
-        `until_unused` returns once no Envoy sends requests to the idle versions: before that, no pod of them is taken
-        away. None where none of them gets requests.
+        `until_unused` returns once no Envoy sends requests to the idle versions; only then may they lose pods. None if
+        none of them gets requests.
         """
         for version in self._args.versions:
             if version in self._args.idle:
@@ -124,10 +124,10 @@ class VersionedService(Component):
         )
 
     def _service(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.Service:
-        """The Deployments are waited for; waiting for endpoints too would hang where all have 0 replicas.
+        """Pulumi waits for the Deployments; waiting for endpoints as well would hang if all have 0 replicas.
 
-        A sidecar takes Istio's TLS and plain text at a port of HTTP, and resets all other TLS (measured); at a port of
-        HTTPS it lets TLS through to the container (Istio: "Protocol Selection").
+        On an HTTP port a sidecar accepts Istio's mTLS and plain text, and resets any other TLS (measured); on an HTTPS
+        port it passes TLS through to the container (Istio: "Protocol Selection").
         """
         port = k8s.core.v1.ServicePortArgs(
             name=PORT_NAME,
@@ -204,7 +204,7 @@ class VersionedService(Component):
 
 
 def content_hash(folder: str, files: Mapping[str, str]) -> str:
-    """Return ten hexadecimal digits that stand for the files of a folder."""
+    """Return a hash of a folder's files, ten hexadecimal digits."""
     text = json.dumps([folder, dict(files)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -226,7 +226,7 @@ def _metadata(
 def _container(
     service: str, version: VersionArgs, mounts: list[k8s.core.v1.VolumeMountArgs]
 ) -> k8s.core.v1.ContainerArgs:
-    """The security context is the container's, not the pod's: Istio's injected containers keep their own."""
+    """The security context is set on the container, not on the pod, which would affect Istio's injected containers."""
     return k8s.core.v1.ContainerArgs(
         name=service,
         image=version.image,
@@ -238,13 +238,13 @@ def _container(
         resources=version.resources,
         readiness_probe=version.readiness_probe,
         liveness_probe=version.liveness_probe,
-        lifecycle=_goes_on_serving(version.pre_stop_seconds),
+        lifecycle=_pre_stop_sleep(version.pre_stop_seconds),
         volume_mounts=mounts or None,
         security_context=version.security_context,
     )
 
 
-def _goes_on_serving(seconds: int) -> k8s.core.v1.LifecycleArgs | None:
+def _pre_stop_sleep(seconds: int) -> k8s.core.v1.LifecycleArgs | None:
     if seconds == 0:
         return None
     sleep = k8s.core.v1.SleepActionArgs(seconds=seconds)
@@ -252,5 +252,5 @@ def _goes_on_serving(seconds: int) -> k8s.core.v1.LifecycleArgs | None:
 
 
 def _variable(name: str, value: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
-    """Kubernetes drops an empty value from the object: it is not given, or an update would find it missing for ever."""
+    """An empty value is omitted: Kubernetes drops it, and every later update would show a diff."""
     return k8s.core.v1.EnvVarArgs(name=name, value=None if value == "" else value)

@@ -1,4 +1,4 @@
-"""Waiting for something outside Pulumi before a resource is written, as the engine's own resource hooks."""
+"""Resource hooks that wait for something outside Pulumi before a resource is written."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pulumi
 
 
 def after_wait(name: str, wait: Callable[[], None] | None) -> pulumi.ResourceHookBinding | None:
-    """Return hooks by which a resource is created or updated only after `wait` has returned; none without `wait`.
+    """Return hooks that call `wait` before a resource is created or updated; None without `wait`.
 
-    `name` is unique in the program. The engine waits only where it has something to create or to update, and never in
-    a preview; what `wait` raises fails the operation, and with it the run (Pulumi: "Resource hooks"). There is no such
-    hook for a deletion: a stack with one cannot be destroyed by plain `pulumi destroy`.
+    `name` must be unique in the program. The hook runs only if the resource is created or updated, and never in a
+    preview; an error raised by `wait` fails the operation and the run (Pulumi: "Resource hooks"). Deletions have no
+    hook: plain `pulumi destroy` cannot destroy a stack that has one.
     """
     if wait is None:
         return None

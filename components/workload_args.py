@@ -1,7 +1,7 @@
-"""Kubernetes' arguments of a workload from plain fields.
+"""Builds the Kubernetes arguments of a workload from plain fields.
 
-What is at Kubernetes' own default is left out: the API server drops empty and zero values from its objects, and every
-update would find a difference.
+Values equal to Kubernetes' default are omitted: the API server drops empty and zero values, so every update would show
+a diff.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ T = TypeVar("T")
 
 
 def args_of(args: Callable[..., T], fields: Mapping[str, Any]) -> T | None:
-    """Return `args` made of these fields, by the Python SDK's names; None where there are none."""
+    """Return `args(**fields)`, with field names as in the Python SDK; None if there are no fields."""
     return args(**fields) if fields else None
 
 
 def security_context(
     *, add: Sequence[str], drop: Sequence[str], seccomp_profile: str, **fields: Any
 ) -> k8s.core.v1.SecurityContextArgs:
-    """Return a container's security context with all fields given, since their defaults are not Kubernetes' own.
+    """Return a container's security context with all fields set, since the defaults here differ from Kubernetes'.
 
-    The API server keeps 0 and false of these fields, which are pointers there, and drops empty lists alone.
+    These fields are pointers in Kubernetes' API, so the API server keeps 0 and false, and drops only empty lists.
     """
     capabilities = k8s.core.v1.CapabilitiesArgs(add=list(add) or None, drop=list(drop) or None)
     return k8s.core.v1.SecurityContextArgs(
@@ -37,7 +37,7 @@ def security_context(
 def deployment_strategy(
     type_: str, max_surge: int | str | None = None, max_unavailable: int | str | None = None
 ) -> k8s.apps.v1.DeploymentStrategyArgs:
-    """Return a Deployment's strategy; the limits belong to the type RollingUpdate alone."""
+    """Return a Deployment's strategy; the limits apply only to the type RollingUpdate."""
     if type_ != "RollingUpdate":
         return k8s.apps.v1.DeploymentStrategyArgs(type=type_)
     rolling_update = k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=max_surge, max_unavailable=max_unavailable)

@@ -40,7 +40,7 @@ def _by_kind(run: Run) -> dict[str, dict[str, Any]]:
     return {resource.inputs["kind"]: resource.inputs for resource in run.custom()}
 
 
-def test_the_objects_are_those_of_the_website_sample(deploy: Deploy) -> None:
+def test_the_website_sample_has_gateway_virtual_service_and_destination_rule(deploy: Deploy) -> None:
     objects = _by_kind(deploy(_routing(TESTERS, ALL)))
 
     assert set(objects) == {"Gateway", "VirtualService", "DestinationRule"}
@@ -76,7 +76,7 @@ def test_a_change_of_weights_changes_the_virtual_service_alone(deploy: Deploy) -
     assert [urn.rpartition("::")[2] for urn in changed] == ["website-routing-virtual-service"]
 
 
-def test_subsets_are_there_before_a_route_names_them(deploy: Deploy) -> None:
+def test_subsets_exist_before_a_route_names_them(deploy: Deploy) -> None:
     run = deploy(_routing(ALL))
 
     needs = run.named("website-routing-virtual-service").depends_on
@@ -91,7 +91,7 @@ def test_the_version_header_names_the_version_that_served(deploy: Deploy) -> Non
     assert destination["headers"] == {"response": {"set": {"x-served-version": "version-1"}}}
 
 
-def test_the_routing_says_what_it_made(deploy: Deploy) -> None:
+def test_the_outputs_name_the_objects(deploy: Deploy) -> None:
     run = deploy(_routing(ALL))
 
     outputs = run.named("website-routing").outputs
@@ -102,7 +102,7 @@ def test_the_routing_says_what_it_made(deploy: Deploy) -> None:
         assert run.result == [f"{in_namespace}website-gateway", [f"{in_namespace}website"], f"{in_namespace}website"]
 
 
-def test_a_service_that_shares_gateways_has_none_of_its_own(deploy: Deploy) -> None:
+def test_a_service_with_shared_gateways_has_no_own_gateway(deploy: Deploy) -> None:
     run = deploy(_routing(ALL, gateways=["public"]))
 
     objects = _by_kind(run)
@@ -110,7 +110,7 @@ def test_a_service_that_shares_gateways_has_none_of_its_own(deploy: Deploy) -> N
     assert objects["VirtualService"]["spec"]["gateways"] == ["istio-ingress/public"]
 
 
-def test_every_host_at_the_gateway_beside_callers_inside_takes_two_virtual_services(deploy: Deploy) -> None:
+def test_a_wildcard_host_with_callers_inside_the_mesh_needs_two_virtual_services(deploy: Deploy) -> None:
     run = deploy(_routing(ALL, gateways=["website-gateway", "mesh"]))
 
     objects = {name: run.named(f"website-routing{name}-virtual-service") for name in ("", "-mesh")}

@@ -1,4 +1,4 @@
-"""The mesh: Istio's charts, pinned, in order, with the user's values over ours."""
+"""The mesh: Istio's charts, pinned, in order, with the user's values merged in."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_charts_are_base_istiod_and_gateway_all_of_the_pinned_version(deploy
         "mesh-gateway": "gateway",
     }
     for name, release in releases.items():
-        assert release["version"] == "1.31.0", f"{name} would follow whatever is newest"
+        assert release["version"] == "1.31.0", f"{name} would use the latest version"
         assert release["repositoryOpts"] == {"repo": OFFICIAL}
         assert release["timeout"] == 300
 
@@ -73,11 +73,11 @@ def test_charts_come_from_a_folder_or_an_oci_registry_without_a_repository(
     base = _releases(deploy(_mesh(charts=charts)))["mesh-base"]
 
     assert base["chart"] == chart
-    assert "repositoryOpts" not in base, "Helm looks a path up in no repository"
+    assert "repositoryOpts" not in base, "Helm does not look up a path in a repository"
     assert base["version"] == "1.31.0"
 
 
-def test_each_part_waits_for_what_it_needs(deploy: Deploy) -> None:
+def test_each_part_depends_on_what_it_needs(deploy: Deploy) -> None:
     run = deploy(_mesh())
 
     istiod = run.named("mesh-istiod")
@@ -86,7 +86,7 @@ def test_each_part_waits_for_what_it_needs(deploy: Deploy) -> None:
         assert istiod.urn in run.named(name).depends_on, f"{name} needs istiod's webhooks"
 
 
-def test_the_mtls_mode_holds_for_the_whole_mesh(deploy: Deploy) -> None:
+def test_the_mtls_mode_applies_to_the_whole_mesh(deploy: Deploy) -> None:
     policy = deploy(_mesh(mtls="PERMISSIVE", namespace="mesh-root")).named("mesh-peer-authentication")
 
     assert policy.inputs == {
@@ -97,14 +97,14 @@ def test_the_mtls_mode_holds_for_the_whole_mesh(deploy: Deploy) -> None:
     }
 
 
-def test_the_push_debounce_reaches_istiod_as_its_environment(deploy: Deploy) -> None:
+def test_the_push_debounce_is_set_in_istiods_environment(deploy: Deploy) -> None:
     assert _releases(deploy(_mesh(push_debounce="10ms")))["mesh-istiod"]["values"]["env"] == {
         "PILOT_DEBOUNCE_AFTER": "10ms"
     }
-    assert "env" not in _releases(deploy(_mesh()))["mesh-istiod"]["values"], "unset, istiod has its own default"
+    assert "env" not in _releases(deploy(_mesh()))["mesh-istiod"]["values"], "by default, it is not set"
 
 
-def test_the_hub_is_given_to_istiod_from_which_gateway_and_sidecars_have_it(deploy: Deploy) -> None:
+def test_the_hub_is_set_for_istiod_which_injects_it_into_gateway_and_sidecars(deploy: Deploy) -> None:
     releases = _releases(deploy(_mesh(hub="registry.example.com/istio")))
 
     assert releases["mesh-istiod"]["values"]["global"] == {
@@ -113,10 +113,12 @@ def test_the_hub_is_given_to_istiod_from_which_gateway_and_sidecars_have_it(depl
     }
     assert "hub" not in str(releases["mesh-base"]["values"]), "the chart has no images"
     assert "hub" not in str(releases["mesh-gateway"]["values"]), "istiod injects the gateway's image"
-    assert "hub" not in _releases(deploy(_mesh()))["mesh-istiod"]["values"]["global"], "unset, the chart has its own"
+    assert "hub" not in _releases(deploy(_mesh()))["mesh-istiod"]["values"]["global"], (
+        "by default, the chart's hub is used"
+    )
 
 
-def test_the_gateway_exposes_its_ports_and_the_node_port_leads_to_the_first(deploy: Deploy) -> None:
+def test_the_gateway_exposes_its_ports_and_the_node_port_is_that_of_the_first(deploy: Deploy) -> None:
     gateway = {"ports": [80, 9191], "node_port": 30080}
     values = _releases(deploy(_mesh(gateway=gateway)))["mesh-gateway"]["values"]
 
@@ -131,7 +133,7 @@ def test_the_gateway_exposes_its_ports_and_the_node_port_leads_to_the_first(depl
     assert values["labels"] == {"istio": "ingressgateway"}, "the samples' Gateways select this label"
 
 
-def test_the_users_values_lie_over_ours(deploy: Deploy) -> None:
+def test_the_users_values_override_the_components(deploy: Deploy) -> None:
     run = deploy(
         _mesh(
             push_debounce="10ms",
@@ -151,11 +153,11 @@ def test_the_users_values_lie_over_ours(deploy: Deploy) -> None:
     gateway = releases["mesh-gateway"]["values"]
     assert gateway["imagePullPolicy"] == "IfNotPresent"
     assert gateway["service"]["type"] == "ClusterIP"
-    assert gateway["service"]["ports"], "what the user does not name stays ours"
+    assert gateway["service"]["ports"], "values that the user does not set are kept"
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "result"),
+    ("base", "overrides", "result"),
     [
         ({"a": 1}, {}, {"a": 1}),
         ({"a": 1}, {"a": 2, "b": 3}, {"a": 2, "b": 3}),
@@ -165,20 +167,20 @@ def test_the_users_values_lie_over_ours(deploy: Deploy) -> None:
         ({"a": 0}, {"a": {"b": 1}}, {"a": {"b": 1}}),
     ],
 )
-def test_values_merge_key_by_key_and_all_else_is_replaced(
-    ours: dict[str, Any], theirs: dict[str, Any], result: dict[str, Any]
+def test_mappings_are_merged_and_everything_else_is_replaced(
+    base: dict[str, Any], overrides: dict[str, Any], result: dict[str, Any]
 ) -> None:
-    assert merged(ours, theirs) == result
+    assert merged(base, overrides) == result
 
 
 @pytest.mark.parametrize(
     ("release", "label"), [("istio-ingressgateway", "ingressgateway"), ("edge", "edge"), ("istio-a-b", "a-b")]
 )
-def test_the_selector_is_the_gateway_charts_own_label(release: str, label: str) -> None:
+def test_the_selector_is_the_label_set_by_the_gateway_chart(release: str, label: str) -> None:
     assert gateway_selector(release) == {"istio": label}
 
 
-def test_the_mesh_says_where_its_gateway_is(deploy: Deploy) -> None:
+def test_the_outputs_name_the_gateway(deploy: Deploy) -> None:
     run = deploy(_mesh())
 
     assert run.result == ["istio-ingressgateway", "istio-ingress"]

@@ -1,4 +1,4 @@
-"""Namespaces: created with our mark, or adopted with nothing but a label."""
+"""Namespaces: created with an owner annotation, or adopted with only a label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _namespace(args: NamespaceArgs) -> Callable[[], pulumi.Output[str]]:
     return lambda: Namespace("website-istio-ns", args, in_cluster()).namespace_name
 
 
-def test_a_new_namespace_carries_the_mark_of_its_stack(deploy: Deploy) -> None:
+def test_a_new_namespace_has_the_annotation_of_its_stack(deploy: Deploy) -> None:
     run = deploy(_namespace(NamespaceArgs(name="website-istio-ns", owner="istio-canary/dev", labels=INJECTION)))
 
     namespace = run.named("website-istio-ns-namespace", "kubernetes:core/v1:Namespace")
@@ -24,11 +24,11 @@ def test_a_new_namespace_carries_the_mark_of_its_stack(deploy: Deploy) -> None:
         "name": "website-istio-ns",
         "labels": {"istio-injection": "enabled"},
         "annotations": {OWNER_ANNOTATION: "istio-canary/dev"},
-    }, "the annotation tells our namespaces from those that were there before"
+    }, "the annotation distinguishes them from existing namespaces"
     assert run.result == "website-istio-ns"
 
 
-def test_an_adopted_namespace_gets_a_patch_with_the_label_and_nothing_else(deploy: Deploy) -> None:
+def test_an_adopted_namespace_gets_only_a_patch_with_the_label(deploy: Deploy) -> None:
     args = NamespaceArgs(name="website-istio-ns", owner="istio-canary/dev", labels=INJECTION, adopt=True)
     run = deploy(_namespace(args))
 
@@ -38,7 +38,7 @@ def test_an_adopted_namespace_gets_a_patch_with_the_label_and_nothing_else(deplo
     assert run.result == "website-istio-ns"
 
 
-def test_an_adopted_namespace_without_labels_is_left_alone(deploy: Deploy) -> None:
+def test_an_adopted_namespace_without_labels_is_not_changed(deploy: Deploy) -> None:
     run = deploy(_namespace(NamespaceArgs(name="istio-system", owner="istio-canary/dev", adopt=True)))
 
     assert run.custom() == []

@@ -1,4 +1,4 @@
-"""Policies of a service, of a namespace, and of the gateway's pods."""
+"""Policies of a service, a namespace, and the gateway's pods."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def test_a_services_policies_are_named_after_it(deploy: Deploy) -> None:
     }
     for resource in run.custom():
         assert resource.spec["selector"] == {"matchLabels": {"app": "shop"}}, (
-            f"{resource.name} holds for other pods too"
+            f"{resource.name} applies to other pods, too"
         )
 
 
-def test_only_what_is_said_is_made(deploy: Deploy) -> None:
+def test_only_configured_policies_are_created(deploy: Deploy) -> None:
     assert _objects(deploy(_policies(service="shop", mtls=MTLS))) == {("PeerAuthentication", "shop")}
 
 
-def test_a_namespaces_policies_hold_for_all_its_pods(deploy: Deploy) -> None:
+def test_a_namespaces_policies_apply_to_all_its_pods(deploy: Deploy) -> None:
     run = deploy(_policies(mtls=MTLS, deny_by_default=True))
 
     assert _objects(run) == {("PeerAuthentication", "default"), ("AuthorizationPolicy", "deny-by-default")}
     assert all("selector" not in resource.spec for resource in run.custom())
 
 
-def test_everything_may_be_let_through_to_some_pods(deploy: Deploy) -> None:
+def test_every_request_to_selected_pods_can_be_allowed(deploy: Deploy) -> None:
     run = deploy(_policies(allow_all={"istio": "ingressgateway"}))
 
     (policy,) = run.custom()

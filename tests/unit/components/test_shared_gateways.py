@@ -1,4 +1,4 @@
-"""Gateways that services share."""
+"""Gateways shared by several services."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from traffic.model import SharedGateway
 SELECTOR = {"istio": "ingressgateway"}
 
 
-def test_each_is_a_gateway_beside_the_gateways_pods(deploy: Deploy) -> None:
+def test_each_is_a_gateway_in_the_namespace_of_the_gateways_pods(deploy: Deploy) -> None:
     names = ("public", "partners")
     gateways = {
         name: SharedGateway.model_validate({"servers": [{"port": 80, "hosts": [f"{name}.example.com"]}]})

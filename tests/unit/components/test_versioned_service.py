@@ -1,4 +1,4 @@
-"""A service in versions: what its pods are, how they end, and what makes them roll over."""
+"""A service in several versions: its pods, how they terminate, and what makes them roll over."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _container(run: Run) -> dict[str, Any]:
     return container
 
 
-def test_each_version_is_a_deployment_told_apart_by_its_label(deploy: Deploy) -> None:
+def test_each_version_is_a_deployment_with_its_own_label(deploy: Deploy) -> None:
     run = deploy(_service())
 
     for version, name in (("version-1", "web-v1"), ("version-2", "web-v2")):
@@ -77,7 +77,7 @@ def test_each_version_is_a_deployment_told_apart_by_its_label(deploy: Deploy) ->
         assert deployment.spec["template"]["metadata"]["labels"] == labels
 
 
-def test_the_service_takes_all_versions_and_istio_can_read_its_protocol(deploy: Deploy) -> None:
+def test_the_service_selects_all_versions_and_names_its_protocol(deploy: Deploy) -> None:
     service = deploy(_service()).named("website-service", "kubernetes:core/v1:Service")
 
     assert service.spec == {
@@ -87,13 +87,13 @@ def test_the_service_takes_all_versions_and_istio_can_read_its_protocol(deploy: 
     }
 
 
-def test_sidecars_let_tls_through_to_pods_that_end_it_by_themselves(deploy: Deploy) -> None:
+def test_sidecars_pass_tls_through_to_pods_that_terminate_it(deploy: Deploy) -> None:
     service = deploy(_service(speaks_tls=True)).named("website-service", "kubernetes:core/v1:Service")
 
     assert [port["appProtocol"] for port in service.spec["ports"]] == ["https"]
 
 
-def test_the_container_is_what_the_version_says(deploy: Deploy) -> None:
+def test_the_container_is_built_from_the_version(deploy: Deploy) -> None:
     probe = k8s.core.v1.ProbeArgs(tcp_socket=k8s.core.v1.TCPSocketActionArgs(port=5678), period_seconds=2)
     run = deploy(
         _service(
@@ -119,7 +119,7 @@ def test_the_container_is_what_the_version_says(deploy: Deploy) -> None:
     )
 
 
-def test_the_security_context_is_the_containers_alone_and_no_token_is_mounted(deploy: Deploy) -> None:
+def test_the_security_context_is_only_on_the_container_and_no_token_is_mounted(deploy: Deploy) -> None:
     run = deploy(_service())
 
     assert _container(run)["securityContext"] == {"runAsUser": 1000}
@@ -130,17 +130,17 @@ def test_the_security_context_is_the_containers_alone_and_no_token_is_mounted(de
 
 
 @pytest.mark.parametrize(("seconds", "lifecycle"), [(5, {"preStop": {"sleep": {"seconds": 5}}}), (0, None)])
-def test_a_pod_goes_on_serving_before_it_ends(deploy: Deploy, seconds: int, lifecycle: Any) -> None:
+def test_a_pod_continues_to_serve_before_it_terminates(deploy: Deploy, seconds: int, lifecycle: Any) -> None:
     assert _container(deploy(_service(pre_stop_seconds=seconds))).get("lifecycle") == lifecycle
 
 
-def test_an_update_waits_as_long_as_the_settings_say(deploy: Deploy) -> None:
+def test_an_update_waits_for_the_configured_time(deploy: Deploy) -> None:
     deployment = deploy(_service(ready_within=45)).named("website-version-1", DEPLOYMENT)
 
     assert deployment.timeouts == ("45s", "45s")
     assert deployment.spec["progressDeadlineSeconds"] == 600
     patient = deploy(_service(ready_within=900)).named("website-version-1", DEPLOYMENT)
-    assert patient.spec["progressDeadlineSeconds"] == 900, "Kubernetes would give up before we do"
+    assert patient.spec["progressDeadlineSeconds"] == 900, "Kubernetes would give up before Pulumi does"
 
 
 def test_config_files_are_mounted_read_only_from_an_immutable_config_map(deploy: Deploy) -> None:
@@ -165,7 +165,7 @@ def test_a_changed_config_file_is_a_new_config_map_and_rolls_the_pods_of_its_ver
 
     names = [run.of_type(CONFIG_MAP)[0].metadata["name"] for run in (before, after)]
     assert names[0] != names[1], "the old ConfigMap must stay until the last pod that mounts it is gone"
-    assert _pod(before) != _pod(after), "the pods would go on with the old file"
+    assert _pod(before) != _pod(after), "the pods would keep the old file"
     assert _pod(before, "version-2") == _pod(after, "version-2")
 
 
@@ -173,7 +173,7 @@ def test_equal_config_files_give_equal_names_in_any_order(deploy: Deploy) -> Non
     files = [{"/a": {"x": "1", "y": "2"}, "/b": {"z": "3"}}, {"/b": {"z": "3"}, "/a": {"y": "2", "x": "1"}}]
     runs = [deploy(_service(config_files=order)) for order in files]
 
-    assert _pod(runs[0]) == _pod(runs[1]), "the order in a file is no reason to replace pods"
+    assert _pod(runs[0]) == _pod(runs[1]), "the order in a file must not replace pods"
 
 
 def test_the_service_registers_its_outputs(deploy: Deploy) -> None:
