@@ -1,4 +1,4 @@
-"""The Pulumi program: read the stack's settings, look at its cluster, build its environment."""
+"""The Pulumi program: reads the stack's settings and facts about its cluster, and builds its environment."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 import pulumi
 
 from kube.kubeconfig import ClusterUnreachableError
-from stacks.cluster_facts import look_at_cluster
+from stacks.cluster_facts import read_cluster_facts
 from stacks.environment import Environment
-from stacks.program import end_with, interruptions_are_quiet, owner_of_stack, settings_of_stack, warn
+from stacks.program import exit_quietly_on_interrupt, fail, owner_of_stack, settings_of_stack, warn
 from stacks.settings.problems import SettingsError
 
-interruptions_are_quiet()
+exit_quietly_on_interrupt()
 try:
     settings = settings_of_stack(Path(__file__).parent)
-    cluster = look_at_cluster(settings, owner_of_stack())
+    facts = read_cluster_facts(settings, owner_of_stack())
 except (SettingsError, ClusterUnreachableError) as error:
-    end_with(str(error))
-warn(cluster.warnings)
+    fail(str(error))
+warn(facts.warnings)
 
-for name, output in Environment(settings, cluster, owner_of_stack()).outputs.items():
+for name, output in Environment(settings, facts, owner_of_stack()).outputs.items():
     pulumi.export(name, output)

@@ -72,13 +72,13 @@ class EnvironmentState:
 
 def look(session: Session) -> EnvironmentState:
     """Return the live state of the stack; raises CommandError if the cluster does not answer."""
-    from kube.client import asking
+    from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
 
     with ThreadPoolExecutor(1) as pool:
         recorded = pool.submit(_recorded, session)
         try:
-            return asking(
+            return query(
                 session.settings.cluster,
                 lambda client: _look(client, session.settings, recorded.result()),
                 within=SECONDS,

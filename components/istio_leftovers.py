@@ -1,8 +1,8 @@
-"""What a mesh of ours leaves behind when it is uninstalled, and its removal.
+"""Removes what Istio leaves in the cluster after it is uninstalled.
 
-Helm keeps Istio's CRDs, by the charts' own `helm.sh/resource-policy: keep` (Istio: "Install with Helm", "Uninstall"),
-and istiod writes objects that no chart knows: a ConfigMap with its root certificate in every namespace, and its
-certificate authority's key and the locks of its controllers in its own namespace.
+Helm keeps Istio's CRDs because the charts set `helm.sh/resource-policy: keep` (Istio: "Install with Helm",
+"Uninstall"). istiod creates objects that are not part of a chart: a ConfigMap with its root certificate in every
+namespace, and the key of its certificate authority and the locks of its controllers in its own namespace.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.names import BASE_RELEASE
-from kube.client import asking
+from kube.client import query
 from kube.kubeconfig import ClusterAccess
 from kube.objects import ANY_NAMESPACE, custom_resource_definitions, kind_of
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 DEADLINE = 60.0
-"""Seconds for the whole clean-up; deleting a CRD waits for its objects."""
+"""Time limit in seconds for the whole cleanup; deleting a CRD waits for its objects."""
 
 POLL = 0.1
-OURS: dict[str, Any] = {"app.kubernetes.io/instance": BASE_RELEASE}
-"""Label that Istio's base chart gives to the CRDs of our release."""
+BASE_CRDS: dict[str, Any] = {"app.kubernetes.io/instance": BASE_RELEASE}
+"""Label of the CRDs that belong to this project's release of Istio's base chart."""
 
 ROOT_CERTIFICATES = ("istio-ca-root-cert", "istio-ca-crl")
 AUTHORITY = "istio-ca-secret"
@@ -46,20 +46,19 @@ LOCKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Leftovers:
-    """Objects that were deleted, and objects of others for whose sake Istio's CRDs stay; as `kind namespace/name`."""
+    """The deleted objects, and those because of which Istio's CRDs are kept, each as `kind namespace/name`."""
 
     removed: tuple[str, ...] = ()
     in_use: tuple[str, ...] = ()
 
 
 def remove_leftovers(cluster: ClusterAccess, namespace: str) -> Leftovers:
-    """Delete what a mesh of ours with its istiod in `namespace` left behind, after it was uninstalled.
+    """Delete what an uninstalled mesh with istiod in `namespace` left behind, and return the deleted objects.
 
-    Nothing is deleted while an istiod runs in the cluster, and no CRD of Istio while there are objects of its kinds:
-    they would be deleted with it, and are not the stack's. To be called again after an interruption.
-    Raises ClusterUnreachableError.
+    Deletes nothing while an istiod runs in the cluster, and no CRD while there are objects of its kind: they would be
+    deleted with it, and do not belong to the stack. Can be repeated. Raises ClusterUnreachableError.
     """
-    return asking(cluster, lambda client: _remove(client, namespace), within=DEADLINE)
+    return query(cluster, lambda client: _remove(client, namespace), within=DEADLINE)
 
 
 def _remove(client: Client, namespace: str) -> Leftovers:
@@ -70,20 +69,20 @@ def _remove(client: Client, namespace: str) -> Leftovers:
     istiod: dict[str, Any] = {"app": "istiod"}
     if any(client.list(Deployment, namespace=ANY_NAMESPACE, labels=istiod)):
         return Leftovers()
-    # An istiod that still ends would write its ConfigMaps anew.
+    # An istiod that is still terminating would create its ConfigMaps again.
     _wait_while(lambda: any(client.list(Pod, namespace=ANY_NAMESPACE, labels=istiod)))
-    crds = list(client.list(crd_kind, labels=OURS))
+    crds = list(client.list(crd_kind, labels=BASE_CRDS))
     in_use = tuple(_objects_of(client, crds))
     removed = [_delete(client, kind, resource) for kind, resource in _written_by_istiod(client, namespace)]
     if not in_use:
         removed += [_delete(client, crd_kind, crd) for crd in crds]
-        # The API server deletes a CRD once it has looked for objects of its kind.
-        _wait_while(lambda: any(client.list(crd_kind, labels=OURS)))
+        # The API server deletes a CRD only after it has checked for objects of its kind.
+        _wait_while(lambda: any(client.list(crd_kind, labels=BASE_CRDS)))
     return Leftovers(removed=tuple(removed), in_use=in_use)
 
 
 def _objects_of(client: Client, crds: Iterable[Any]) -> Iterator[str]:
-    """Every object of the CRDs' kinds."""
+    """All objects of the CRDs' kinds."""
     for crd in crds:
         names = crd["spec"]["names"]
         version = next(version["name"] for version in crd["spec"]["versions"] if version["storage"])
@@ -95,7 +94,7 @@ def _objects_of(client: Client, crds: Iterable[Any]) -> Iterator[str]:
 
 
 def _listed(client: Client, kind: Any, **where: Any) -> list[Any]:
-    """Of a kind that nobody has listed yet, the API server first reads all objects, and says 429 until it has."""
+    """List a kind, retrying while the API server answers 429: at the first list it has to load all objects."""
     import httpx2
 
     found: list[Any] = []
@@ -127,7 +126,7 @@ def _written_by_istiod(client: Client, namespace: str) -> Iterator[tuple[Any, An
 
 
 def _gateway_classes(client: Client) -> Iterator[tuple[Any, Any]]:
-    """istiod adds its own where the cluster has the Gateway API."""
+    """The GatewayClasses that istiod creates in a cluster with the Gateway API."""
     import httpx2
 
     kind = kind_of("gateway.networking.k8s.io/v1", "GatewayClass", namespaced=False)
@@ -149,17 +148,17 @@ def _delete(client: Client, kind: Any, resource: Any) -> str:
         else:
             client.delete(kind, resource.metadata.name)
     except httpx2.HTTPStatusError as error:
-        if error.response.status_code != 404:  # gone in the meantime, with its namespace
+        if error.response.status_code != 404:  # already deleted with its namespace
             raise
     return _shown(resource, kind.__name__)
 
 
 def _wait_while(holds: Callable[[], bool]) -> None:
-    """Return once it no longer holds. Raises TimeoutError when the caller has given up."""
+    """Return once `holds` is false; raises TimeoutError after DEADLINE."""
     deadline = time.monotonic() + DEADLINE
     while holds():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the clean-up took more than {DEADLINE:g} s")
+            raise TimeoutError(f"the cleanup took more than {DEADLINE:g} s")
         time.sleep(POLL)
 
 

@@ -1,1 +1,1 @@
-"""The one way to the API server: which cluster, a client, errors in words, objects, pods."""
+"""Access to the API server: kubeconfig, client, errors and objects."""

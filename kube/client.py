@@ -1,4 +1,4 @@
-"""Asking the API server, with a deadline and with errors that say what to do."""
+"""Queries to the API server with a deadline, and errors with a fix."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from lightkube import Client, SingleConfig
 
 DEADLINE = 5.0
-"""Seconds for a few quick questions, name resolution and credential plugins included."""
+"""Seconds for a few short requests, including name resolution and credential plugins."""
 
 T = TypeVar("T")
 
 
-def asking(cluster: ClusterAccess, ask: Callable[[Client], T], within: float | None = None) -> T:
-    """Return what `ask` returns for a client of the cluster, after `within` seconds at most.
+def query(cluster: ClusterAccess, ask: Callable[[Client], T], within: float | None = None) -> T:
+    """Call `ask` with a client of the cluster and return its result, within `within` seconds (default: DEADLINE).
 
-    `within` is DEADLINE where it is None. Raises ClusterUnreachableError, whatever keeps the cluster from answering.
+    Raises ClusterUnreachableError if the cluster does not answer or refuses.
     """
     within = DEADLINE if within is None else within
     config = kubeconfig.choose(cluster)
@@ -31,17 +31,17 @@ def asking(cluster: ClusterAccess, ask: Callable[[Client], T], within: float | N
         try:
             with kubeconfig.client(config) as client:
                 outcome["answer"] = ask(client)
-        except Exception as error:  # noqa: BLE001 - it is raised again below, in the caller's thread
+        except Exception as error:  # noqa: BLE001 - raised again below, in the caller's thread
             outcome["error"] = error
 
-    # A thread, since neither name resolution nor a credential plugin heeds the client's timeouts.
+    # In a thread, since name resolution and credential plugins ignore the client's timeouts.
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(within)
     if "error" in outcome:
-        raise _in_words(config, outcome["error"])
+        raise _explained(config, outcome["error"])
     if "answer" not in outcome:
-        raise _unreachable(config, f"it did not answer within {within:g} s")
+        raise _unreachable(config, f"no answer within {within:g} s")
     answer: T = outcome["answer"]
     return answer
 
@@ -50,10 +50,10 @@ def require(cluster: ClusterAccess) -> None:
     """Raise ClusterUnreachableError unless the cluster answers."""
     from lightkube.resources.core_v1 import Namespace
 
-    asking(cluster, lambda client: client.get(Namespace, "kube-system"))
+    query(cluster, lambda client: client.get(Namespace, "kube-system"))
 
 
-def _in_words(config: SingleConfig, error: Exception) -> Exception:
+def _explained(config: SingleConfig, error: Exception) -> Exception:
     import httpx2
     import msgspec
     from lightkube.core.exceptions import ConfigError
@@ -61,16 +61,16 @@ def _in_words(config: SingleConfig, error: Exception) -> Exception:
     if isinstance(error, httpx2.HTTPStatusError):
         return _refused(config, error)
     if isinstance(error, (httpx2.TimeoutException, TimeoutError)):
-        return _unreachable(config, "it did not answer in time")
+        return _unreachable(config, "no answer in time")
     if isinstance(error, httpx2.TransportError):
         return _no_connection(config, str(error))
     if isinstance(error, msgspec.MsgspecError):
-        return _unreachable(config, f"what answers there is no Kubernetes API server ({error})")
+        return _unreachable(config, f"the server is not a Kubernetes API server ({error})")
     if isinstance(error, (ConfigError, OSError)):
         return ClusterUnreachableError(
             kubeconfig.describe(config),
             f"no credentials: {error}",
-            "log in to the cluster as its provider's documentation says, until `kubectl get namespaces` works",
+            "log in to the cluster as described by its provider, until `kubectl get namespaces` works",
         )
     return error
 
@@ -78,20 +78,20 @@ def _in_words(config: SingleConfig, error: Exception) -> Exception:
 def _refused(config: SingleConfig, error: Any) -> ClusterUnreachableError:
     status = error.response.status_code
     fixes = {
-        401: "the credentials are wrong or have expired: log in again, or fetch a fresh kubeconfig",
-        403: "ask for the right to read namespaces, custom resource definitions, Deployments, VirtualServices and "
+        401: "the credentials are invalid or expired: log in again, or fetch a new kubeconfig",
+        403: "get permission to read namespaces, custom resource definitions, Deployments, VirtualServices and "
         "DestinationRules, or use another context",
     }
     return ClusterUnreachableError(
         kubeconfig.describe(config),
         f"HTTP {status}: {error}",
-        fixes.get(status, "see what the API server's log says"),
+        fixes.get(status, "check the API server's log"),
     )
 
 
 def _no_connection(config: SingleConfig, reason: str) -> ClusterUnreachableError:
     if "CERTIFICATE" in reason.upper():
-        fix = "the kubeconfig is not this server's: fetch a fresh one"
+        fix = "the kubeconfig does not match the server: fetch a new one"
         return ClusterUnreachableError(kubeconfig.describe(config), reason, fix)
     return _unreachable(config, reason)
 

@@ -1,4 +1,4 @@
-"""Helm's own record of a release: one Secret for each revision."""
+"""Helm's records of a release: one Secret per revision."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ UNFINISHED = ("pending-install", "pending-upgrade", "pending-rollback")
 
 
 def is_deployed(client: Client, namespace: str, name: str) -> bool:
-    """Return whether a release is there and whole, after removing the revisions that a killed helm left unfinished.
+    """Return whether a release is deployed, after removing revisions that a killed Helm left unfinished.
 
-    Helm refuses to install or upgrade a release whose last revision is pending ("another operation is in progress");
-    without that revision's Secret it takes what is in the cluster as its own and goes on.
+    Helm refuses to install or upgrade a release whose last revision is pending ("another operation is in progress").
+    Without the Secret of that revision, it adopts what is in the cluster and continues.
     """
     from lightkube.resources.core_v1 import Secret
 

@@ -1,4 +1,4 @@
-"""Which cluster a stack talks to: the kubeconfig, the context in it, and a client for that."""
+"""The cluster of a stack: kubeconfig, context, and a client for them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from lightkube import Client, KubeConfig, SingleConfig
 
 REQUEST_TIMEOUT = 4.0
-"""Seconds that the API server may take to answer one request."""
+"""Timeout of one request to the API server, in seconds."""
 
 DEFAULT = "~/.kube/config"
 
 
 class ClusterAccess(Protocol):
-    """Where a cluster is reached: path of a kubeconfig and a context in it, each None for kubectl's own choice."""
+    """Path of a kubeconfig and a context in it, each None for kubectl's default."""
 
     @property
     def kubeconfig(self) -> str | None: ...
@@ -26,7 +26,7 @@ class ClusterAccess(Protocol):
 
 
 class ClusterUnreachableError(Exception):
-    """The cluster cannot be asked anything. Says which one, why, and what to do; nothing was touched."""
+    """The cluster cannot be reached. Names the cluster, the reason and the fix; nothing was changed."""
 
     def __init__(self, cluster: str, reason: str, fix: str) -> None:
         self.cluster = cluster
@@ -36,11 +36,11 @@ class ClusterUnreachableError(Exception):
 
 
 def choose(cluster: ClusterAccess) -> SingleConfig:
-    """Return the context that the settings mean, by the rules of kubectl.
+    """Return the context of `cluster`, chosen by kubectl's rules.
 
-    The kubeconfig is the settings' one, or else $KUBECONFIG (of several files, the first that has the context), or
-    else ~/.kube/config, or else the service account of the pod that this runs in. Raises ClusterUnreachableError where
-    the file or the context is not there or cannot be read.
+    The kubeconfig is that of the settings, else $KUBECONFIG (of several files, the first with the context), else
+    ~/.kube/config, else the service account of the pod that this runs in. Raises ClusterUnreachableError if the file
+    or the context does not exist or cannot be read.
     """
     from lightkube import KubeConfig
 
@@ -51,8 +51,8 @@ def choose(cluster: ClusterAccess) -> SingleConfig:
     elif not files:
         raise ClusterUnreachableError(
             f"kubeconfig {', '.join(map(str, paths))}",
-            "there is no such file",
-            "start the cluster that writes it (the sandbox: `canary sandbox up`), or name another kubeconfig with "
+            "no such file",
+            "start the cluster that creates it (the sandbox: `canary sandbox up`), or name another kubeconfig with "
             "istio-canary:cluster.kubeconfig or $KUBECONFIG",
         )
     else:
@@ -61,7 +61,7 @@ def choose(cluster: ClusterAccess) -> SingleConfig:
 
 
 def client(config: SingleConfig) -> Client:
-    """Return a client for the context; raises ClusterUnreachableError where its certificates or keys cannot be read."""
+    """Return a client for the context; raises ClusterUnreachableError if its certificates or keys cannot be read."""
     import httpx2
     from lightkube import Client
 
@@ -71,7 +71,7 @@ def client(config: SingleConfig) -> Client:
         raise ClusterUnreachableError(
             describe(config),
             f"the credentials in the kubeconfig cannot be used: {error}",
-            "fetch a fresh kubeconfig for this cluster",
+            "fetch a new kubeconfig for this cluster",
         ) from None
 
 
@@ -98,24 +98,24 @@ def _read(path: Path) -> KubeConfig:
         reason = " ".join(str(error).split()) if isinstance(error, (OSError, yaml.YAMLError)) else repr(error)
         raise ClusterUnreachableError(
             f"kubeconfig {path}",
-            f"the file is no kubeconfig that can be read: {reason}",
-            "fetch a fresh kubeconfig, or name another with istio-canary:cluster.kubeconfig",
+            f"the file is not a valid kubeconfig: {reason}",
+            "fetch a new kubeconfig, or name another with istio-canary:cluster.kubeconfig",
         ) from None
 
 
-def _context(configs: list[KubeConfig], wanted: str | None, place: str) -> SingleConfig:
+def _context(configs: list[KubeConfig], given: str | None, place: str) -> SingleConfig:
     current = next((config.current_context for config in configs if config.current_context), None)
-    name = wanted or current
+    name = given or current
     names = sorted({context for config in configs for context in config.contexts})
-    there = f"one of those in it: {', '.join(names)}" if names else "a kubeconfig that has one"
-    fix = f"set istio-canary:cluster.context to {there}"
+    known = f"one of its contexts: {', '.join(names)}" if names else "a kubeconfig that has one"
+    fix = f"set istio-canary:cluster.context to {known}"
     if name is None:
         raise ClusterUnreachableError(
             f"kubeconfig {place}", "it has no current context, and the settings name none", fix
         )
     holder = next((config for config in configs if name in config.contexts), None)
     if holder is None:
-        raise ClusterUnreachableError(f"context {name} of {place}", "there is no such context", fix)
+        raise ClusterUnreachableError(f"context {name} of {place}", "no such context", fix)
     try:
         chosen = holder.get(name)
     except KeyError as missing:

@@ -1,4 +1,4 @@
-"""Objects of any kind, as the API server has them."""
+"""Reads objects of any kind from the API server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 FEW_NAMESPACES = 20
-"""Namespaces that are asked one by one, which needs no rights in others; of more, all are listed in one request."""
+"""Up to this many namespaces are read one by one, which needs no rights in others; more are read in one request."""
 ANY_NAMESPACE = "*"
 
 
@@ -41,30 +41,30 @@ def _generic(api_version: str, kind: str, namespaced: bool, plural: str) -> Any:
 
 
 def find(client: Client, resource: Any, name: str, namespace: str | None = None) -> Any:
-    """Return an object, or None where there is none, or no such kind."""
+    """Return an object, or None if it or its kind does not exist."""
     import httpx2
 
     try:
         return client.get(resource, name, **({"namespace": namespace} if namespace else {}))
-    except httpx2.HTTPStatusError as error:  # ApiError is one; an unknown kind's 404 has no status of Kubernetes'
+    except httpx2.HTTPStatusError as error:  # also ApiError; the 404 of an unknown kind has no Status object
         if error.response.status_code == 404:
             return None
         raise
 
 
 def find_object(client: Client, api_version: str, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
-    """Return an object of any kind as a mapping, or None; `namespace` is empty for cluster-wide kinds."""
+    """Return an object as a mapping, or None; `namespace` is empty for cluster-scoped kinds."""
     live = find(client, kind_of(api_version, kind, namespaced=bool(namespace)), name, namespace or None)
     return None if live is None else dict(live.to_dict())
 
 
 def list_in(client: Client, resource: Any, namespaces: Set[str]) -> list[Any]:
-    """Return the objects of a kind in `namespaces`; none where the API server does not know the kind."""
+    """Return the objects of a kind in `namespaces`; empty if the API server does not know the kind."""
     import httpx2
 
-    asked = sorted(namespaces) if len(namespaces) <= FEW_NAMESPACES else [ANY_NAMESPACE]
+    queried = sorted(namespaces) if len(namespaces) <= FEW_NAMESPACES else [ANY_NAMESPACE]
     try:
-        found = [item for namespace in asked for item in client.list(resource, namespace=namespace)]
+        found = [item for namespace in queried for item in client.list(resource, namespace=namespace)]
     except httpx2.HTTPStatusError as error:
         if error.response.status_code == 404:
             return []
@@ -73,7 +73,7 @@ def list_in(client: Client, resource: Any, namespaces: Set[str]) -> list[Any]:
 
 
 def plural_of(kind: str) -> str:
-    """Return the resource name of a kind, as Kubernetes and Istio form it: `virtualservices`, `gateways`."""
+    """Return the plural resource name of a kind, such as `virtualservices`."""
     word = kind.lower()
     if word.endswith(("s", "x")):
         return f"{word}es"

@@ -1,1 +1,1 @@
-"""A change of versions while it happens: the routes in the cluster, what to wait for, and the Envoys that follow."""
+"""Changes of versions without lost requests: current routes, what to wait for, and waiting for the Envoys."""

@@ -1,6 +1,4 @@
-"""What the cluster's routes say now: which versions have a subset, which of them get requests, and how many pods each
-has.
-"""
+"""Reads the current routes of the cluster: which versions have a subset, which get requests, and their replicas."""
 
 from __future__ import annotations
 
@@ -20,12 +18,12 @@ ISTIO_API = "networking.istio.io/v1"
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedRoutes:
-    """The VirtualServices, DestinationRules and Deployments in the namespaces of a stack's services.
+    """The routing of a stack's services, from the VirtualServices, DestinationRules and Deployments in its namespaces.
 
-    `subsets` are the versions that Envoys know by name, `shares` tells for each that gets requests who sends them and
-    how many: `10 % in VirtualService website-istio-ns/website, rule 2`. `routed` names the services that have a
-    VirtualService, `in_mesh` says whether one of these holds for callers inside the mesh. `replicas` are the pods that
-    the Deployments of each version ask for.
+    `subsets` are the versions with a subset. `shares` describes, for each version that gets requests, its first route:
+    `10 % in VirtualService website-istio-ns/website, rule 2`. `routed` are the services with a VirtualService;
+    `in_mesh` is set if one of these applies to callers inside the mesh. `replicas` is the desired number of pods of
+    each version.
     """
 
     subsets: frozenset[Target] = frozenset()
@@ -36,12 +34,12 @@ class ObservedRoutes:
 
     @property
     def used(self) -> frozenset[Target]:
-        """The versions that get requests, copies included."""
+        """The versions that get requests, including mirrored ones."""
         return frozenset(self.shares)
 
 
 def observe(client: Client, services: RouteTable) -> ObservedRoutes:
-    """Return what the cluster's routes say of `services`; nothing where Istio's kinds are not there yet."""
+    """Return the current routing of `services`; empty if Istio is not installed yet."""
     from lightkube.resources.apps_v1 import Deployment
 
     namespaces = {service.namespace for service in services.values()}
@@ -58,7 +56,7 @@ def observed_routes(
     destination_rules: Iterable[Mapping[str, Any]],
     deployments: Iterable[Mapping[str, Any]] = (),
 ) -> ObservedRoutes:
-    """Return what these objects, as the API server gives them, say of `services`."""
+    """Return the routing of `services` in these objects, given as the API server returns them."""
     by_host = {service_host(name, service.namespace): name for name, service in services.items()}
     shares: dict[Target, str] = {}
     routed: set[str] = set()
@@ -71,8 +69,8 @@ def observed_routes(
                 name = by_host.get(destination.get("host", ""))
                 if name is not None:
                     routed.add(name)
-                    said = f"{share} in VirtualService {place}, rule {index}"
-                    shares.setdefault(Target(name, destination.get("subset", "")), said)
+                    text = f"{share} in VirtualService {place}, rule {index}"
+                    shares.setdefault(Target(name, destination.get("subset", "")), text)
     return ObservedRoutes(
         subsets=frozenset(
             Target(by_host[item["spec"]["host"]], subset["name"])
@@ -88,7 +86,7 @@ def observed_routes(
 
 
 def _replicas(services: RouteTable, deployments: Iterable[Mapping[str, Any]]) -> dict[Target, int]:
-    """The pods of each version, by the labels that its subset selects."""
+    """The desired pods of each version: of all Deployments whose pods its subset selects."""
     by_labels = {
         (service.namespace, name, version_label(name, version)): Target(name, version)
         for name, service in services.items()
@@ -104,11 +102,11 @@ def _replicas(services: RouteTable, deployments: Iterable[Mapping[str, Any]]) ->
 
 
 def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Every destination of a rule that gets requests, with its share in words."""
+    """The destinations of a rule that get requests, each with its share as text."""
     routes = rule.get("route") or ()
     for route in routes:
         weight = route.get("weight") or (0 if len(routes) > 1 else 100)
         if weight:
             yield route.get("destination") or {}, f"{weight} %"
     for mirror in [*(rule.get("mirrors") or ()), *([{"destination": rule["mirror"]}] if "mirror" in rule else ())]:
-        yield mirror.get("destination") or {}, "copies"
+        yield mirror.get("destination") or {}, "mirrored requests"

@@ -1,8 +1,8 @@
-"""What a change of versions has to wait for, so that no request is sent to pods that are not there.
+"""Plans what a change of versions has to wait for, so that no request is sent to a missing pod.
 
-A version that comes is made known to every Envoy before a route names it; one that gets no more requests keeps its
-pods and its subset until every Envoy has let go of it (Istio: "Traffic Management Best Practices", "Avoid 503 errors
-while reconfiguring service routes").
+Every Envoy must know an added version before a route names it; a version that gets no more requests keeps its pods and
+its subset until no Envoy uses them (Istio: "Traffic Management Best Practices", "Avoid 503 errors while reconfiguring
+service routes").
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from traffic.model import RouteTable, Target
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What changes for the Envoys when a service's versions or routes do.
+    """What a change of a service's versions or routes has to wait for.
 
-    `entering` get requests from now on: every Envoy must know their pods before the route is written. `ceasing` get
-    none any more, or lose pods without getting any: their pods stay as they are until no Envoy sends them any.
-    `leaving` are no versions any more: their subsets go, once no Envoy uses them.
+    `activated` versions start to get requests: every Envoy must know their pods before the route is written. `draining`
+    versions stop getting requests, or are idle and lose pods: no Envoy may use them before their Deployment changes.
+    `removed` versions are deleted: no Envoy may use them before their subset is removed.
     """
 
-    entering: frozenset[Target] = frozenset()
-    ceasing: frozenset[Target] = frozenset()
-    leaving: frozenset[Target] = frozenset()
+    activated: frozenset[Target] = frozenset()
+    draining: frozenset[Target] = frozenset()
+    removed: frozenset[Target] = frozenset()
 
 
 def plans(routes: RouteTable, replicas: Mapping[Target, int], observed: ObservedRoutes) -> dict[str, Plan]:
-    """Return, by service, what the change from `observed` to `routes` means for the Envoys that call it.
+    """Return, by service, the plan for the change from `observed` to `routes`.
 
-    `replicas` are the pods that each version is to have.
+    `replicas` is the new number of pods of each version.
     """
     used = all_targets(routes)
     known: dict[str, set[Target]] = {name: set() for name in routes}
@@ -41,8 +41,8 @@ def plans(routes: RouteTable, replicas: Mapping[Target, int], observed: Observed
     return {name: _plan(name, routes, replicas, observed, used, known[name]) for name in routes}
 
 
-def lost_versions(routes: RouteTable, observed: ObservedRoutes) -> list[Target]:
-    """Return the versions that are not in `routes` any more, though the routes in the cluster send them requests."""
+def removed_in_use(routes: RouteTable, observed: ObservedRoutes) -> list[Target]:
+    """Return the versions that are missing in `routes` although the routes in the cluster still send them requests."""
     known = observed.subsets & observed.used
     return sorted(used for used in known if used.version not in routes[used.service].versions)
 
@@ -59,12 +59,12 @@ def _plan(
     versions = frozenset(Target(name, version) for version in service.versions)
     called = targets_of(name, service) if name in observed.routed else frozenset()
     return Plan(
-        entering=frozenset(target for target in called - observed.used if replicas[target] > 0),
-        ceasing=frozenset(
-            # An earlier run may have written the routes and ended before every Envoy had taken them.
+        activated=frozenset(target for target in called - observed.used if replicas[target] > 0),
+        draining=frozenset(
+            # An earlier run may have written the routes and ended before every Envoy had applied them.
             target
             for target in versions - used
             if target in observed.used or replicas[target] < observed.replicas.get(target, 0)
         ),
-        leaving=frozenset(known) - versions,
+        removed=frozenset(known) - versions,
     )

@@ -1,7 +1,7 @@
-"""Waits until every Envoy of the mesh follows the routes: asks the Envoys themselves, and says which one lags.
+"""Waits until every Envoy of the mesh has applied a change of routes, by querying the Envoys themselves.
 
-An Envoy is asked through `pilot-agent` in its own pod, as `istioctl proxy-config` does, so the right to exec into the
-gateway's pods is needed (with routes for callers inside the mesh, into all pods with a sidecar).
+An Envoy is queried through `pilot-agent` in its pod, as `istioctl proxy-config` does. This needs the right to exec into
+the gateway's pods and, if routes apply inside the mesh, into all pods with a sidecar.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 PROXY = "istio-proxy"
 SIDECAR: dict[str, Any] = {"security.istio.io/tlsMode": "istio"}
-"""Label that Istio's injection gives every pod with an Envoy."""
+"""Label that sidecar injection sets on every pod."""
 AT_ONCE = 8
-"""Envoys that are asked at a time."""
+"""Number of Envoys that are queried at once."""
 ANSWER_SECONDS = 5.0
 PAUSE = 0.05
 
 
 class ProxiesForbiddenError(Exception):
-    """The Envoys may not be asked: which right is missing, and how it is given."""
+    """The right to query the Envoys is missing. Names the right and how to grant it."""
 
 
 class ProxyUnreachableError(Exception):
-    """One Envoy does not answer, and why: it lags until it does."""
+    """An Envoy does not answer a query."""
 
 
-class ProxiesLagError(Exception):
-    """Some Envoys did not follow in time: which, how, and what to do. The next run goes on with what was done."""
+class ProxySyncTimeoutError(Exception):
+    """Some Envoys have not applied the change in time. Names them, the reason and the fix; the next run continues."""
 
 
 @dataclass(frozen=True, order=True)
 class Envoy:
-    """The pod that an Envoy runs in."""
+    """The pod of an Envoy."""
 
     namespace: str
     pod: str
@@ -58,9 +58,8 @@ class Envoy:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySync:
-    """Waits for the Envoys that hold the routes: those of the gateway's pods, and with `in_mesh` all sidecars.
-
-    The gateway's pods have the labels `gateway_selector`. An Envoy has `timeout_seconds` to follow.
+    """Waits for all Envoys that have the routes: the gateway's, selected by `gateway_selector`, and with `in_mesh` all
+    sidecars. They have `timeout_seconds` to apply a change.
     """
 
     cluster: ClusterAccess
@@ -71,75 +70,75 @@ class ProxySync:
     in_mesh: bool
 
     def until_known(self, targets: Iterable[Target], caller: str) -> None:
-        """Return once every Envoy that holds the route of the service `caller` knows a pod of each of `targets`.
+        """Return once every Envoy with the route of the service `caller` knows a healthy pod of each of `targets`.
 
-        Raises ProxiesLagError after `takenWithin` seconds, ProxiesForbiddenError and ClusterUnreachableError.
+        Raises ProxySyncTimeoutError, ProxiesForbiddenError and ClusterUnreachableError.
         """
         clusters = {self._cluster(target): target for target in targets}
         self._wait(lambda client, envoy: _unknown(client, envoy, clusters, self._cluster(Target(caller, ""))))
 
     def until_unused(self, targets: Iterable[Target]) -> None:
-        """Return once no Envoy sends requests to any of `targets`; raises as `until_known` does."""
+        """Return once no Envoy has a route to any of `targets`; raises the same errors as `until_known`."""
         clusters = {self._cluster(target): target for target in targets}
         self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
 
     def _cluster(self, target: Target) -> str:
-        """Envoy's name for a version, as istiod gives it; for the whole service where the version is empty."""
+        """Envoy's cluster name for a version, or for the whole service if the version is empty."""
         service = self.routes[target.service]
         return f"outbound|{service.port}|{target.version}|{service_host(target.service, service.namespace)}"
 
-    def _wait(self, lag_of: Callable[[Client, Envoy], str | None]) -> None:
-        """An Envoy that has followed is not asked again: of many, some answer is lost in every round."""
+    def _wait(self, status_of: Callable[[Client, Envoy], str | None]) -> None:
+        """Query each Envoy until it has once been in sync: with many Envoys, some query fails in every round."""
         deadline = time.monotonic() + self.timeout_seconds
         config = kubeconfig.choose(self.cluster)
-        followed: set[Envoy] = set()
+        in_sync: set[Envoy] = set()
 
         with ExitStack() as clients, ThreadPoolExecutor(AT_ONCE) as pool:
             client = clients.enter_context(kubeconfig.client(config))
             thread = threading.local()
 
-            def lag(envoy: Envoy) -> str | None:
-                # A client of its own for each thread: answers of one connection to two of them get mixed up (measured).
+            def status(envoy: Envoy) -> str | None:
+                # One client per thread: with a shared connection, threads received each other's answers (measured).
                 if not hasattr(thread, "client"):
                     thread.client = clients.enter_context(kubeconfig.client(config))
                 try:
-                    return lag_of(thread.client, envoy)
+                    return status_of(thread.client, envoy)
                 except ProxyUnreachableError as error:
-                    return f"cannot be asked: {error}"
+                    return f"cannot be queried: {error}"
 
             while True:
-                lagging = self._lagging(client, config, followed, lambda envoys: pool.map(lag, envoys))
-                if lagging is None:
+                problem = self._check(client, config, in_sync, lambda envoys: pool.map(status, envoys))
+                if problem is None:
                     return
                 if time.monotonic() > deadline:
-                    raise lagging
+                    raise problem
                 time.sleep(PAUSE)
 
-    def _lagging(
+    def _check(
         self,
         client: Client,
         config: SingleConfig,
-        followed: set[Envoy],
+        in_sync: set[Envoy],
         ask: Callable[[list[Envoy]], Iterable[str | None]],
     ) -> Exception | None:
-        """Ask all that are not in `followed`, add those to it that have, and return what is to be said of the others.
+        """Query all Envoys that are not `in_sync` yet, update `in_sync`, and return the error for the others, if any.
 
-        Raises ProxiesForbiddenError, which does not pass by itself.
+        Raises ProxiesForbiddenError, since retrying does not help.
         """
         import httpx2
 
         try:
-            envoys = sorted(self._envoys(client) - followed)
-            said = dict(zip(envoys, ask(envoys), strict=True))
+            envoys = sorted(self._envoys(client) - in_sync)
+            found = dict(zip(envoys, ask(envoys), strict=True))
         except httpx2.HTTPStatusError as error:
             if error.response.status_code == 403:
                 raise self._forbidden(config) from None
-            return _silent(config, error)
+            return _not_listed(config, error)
         except httpx2.HTTPError as error:
-            return _silent(config, error)
-        lags = {envoy: lag for envoy, lag in said.items() if lag is not None}
-        followed |= said.keys() - lags.keys()
-        return _lag(lags, self.timeout_seconds) if lags else None
+            return _not_listed(config, error)
+        out_of_sync = {envoy: status for envoy, status in found.items() if status is not None}
+        in_sync |= found.keys() - out_of_sync.keys()
+        return _timed_out(out_of_sync, self.timeout_seconds) if out_of_sync else None
 
     def _envoys(self, client: Client) -> set[Envoy]:
         from lightkube.resources.core_v1 import Pod
@@ -154,19 +153,19 @@ class ProxySync:
         namespace = self.gateway_namespace
         where, kind, scope = f"the namespace {namespace}", "role", f" --namespace={namespace}"
         if self.in_mesh:
-            where, kind, scope = "all namespaces (routes hold inside the mesh)", "clusterrole", ""
-        rights = f"kubectl create {kind} ask-envoys{scope} --verb=list,get,create --resource=pods,pods/exec"
+            where, kind, scope = "all namespaces (routes apply inside the mesh)", "clusterrole", ""
+        rights = f"kubectl create {kind} query-envoys{scope} --verb=list,get,create --resource=pods,pods/exec"
         return ProxiesForbiddenError(
-            "the mesh's Envoys may not be asked whether they follow the routes\n"
+            "no permission to query the mesh's Envoys, to check that they have applied the routes\n"
             f"    reason:  the rights to list `pods` and to get and create `pods/exec` in {where} are missing "
             f"({kubeconfig.describe(config)})\n"
             f"    fix:  have them granted: `{rights}`, bound to this user with `kubectl create {kind}binding`; or "
-            "use another context. The same command goes on where this one stopped"
+            "use another context. Then run the same command again, which continues from here"
         )
 
 
 def _runs(pod: Any) -> bool:
-    """Whether the pod's Envoy has started and does not end: one that starts gets the new routes with its first ones."""
+    """Whether the pod's Envoy is running and not terminating: one that starts later gets the new routes anyway."""
     if pod.metadata.deletionTimestamp is not None:
         return False
     states = [*(pod.status.containerStatuses or ()), *(pod.status.initContainerStatuses or ())]
@@ -174,14 +173,14 @@ def _runs(pod: Any) -> bool:
 
 
 def _unknown(client: Client, envoy: Envoy, clusters: Mapping[str, Target], caller: str) -> str | None:
-    """An Envoy that does not know the caller itself has no route of it: a Sidecar of Istio's keeps it from there."""
+    """An Envoy that does not know the caller has no route of it, because an Istio Sidecar resource excludes it."""
     names = "|".join(f"^{re.escape(name)}$" for name in (*clusters, caller))
     found = json.loads(_ask(client, envoy, f"clusters?format=json&filter={quote(names)}")).get("cluster_statuses") or ()
     if all(entry["name"] != caller for entry in found):
         return None
     ready = {entry["name"] for entry in found if any(map(_is_healthy, entry.get("host_statuses") or ()))}
     missing = [target for name, target in clusters.items() if name not in ready]
-    return f"knows no healthy pod of {_names(missing)}" if missing else None
+    return f"has no healthy endpoint of {_names(missing)}" if missing else None
 
 
 def _is_healthy(host: Mapping[str, Any]) -> bool:
@@ -191,11 +190,11 @@ def _is_healthy(host: Mapping[str, Any]) -> bool:
 def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) -> str | None:
     answer = _ask(client, envoy, "config_dump?resource=dynamic_route_configs")
     used = [target for name, target in clusters.items() if f'"{name}"' in answer]
-    return f"still sends requests to {_names(used)}" if used else None
+    return f"still routes requests to {_names(used)}" if used else None
 
 
 def _ask(client: Client, envoy: Envoy, path: str) -> str:
-    """Ask Envoy's admin interface; raises ProxyUnreachableError, and HTTPStatusError where that is forbidden."""
+    """Query Envoy's admin interface; raises ProxyUnreachableError, and HTTPStatusError if that is forbidden."""
     import httpx2
     from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError
 
@@ -213,7 +212,7 @@ def _ask(client: Client, envoy: Envoy, path: str) -> str:
         if error.response.status_code == 403:
             raise httpx2.HTTPStatusError(str(error), request=error.response.request, response=error.response) from None
         raise ProxyUnreachableError(f"HTTP {error.response.status_code}") from None
-    except HTTPXWSException as error:  # a pod that has just gone, or a container that is just ending
+    except HTTPXWSException as error:  # the pod was just deleted, or its container is terminating
         raise ProxyUnreachableError(f"{type(error).__name__} {error}") from None
     except (httpx2.HTTPError, OSError, TimeoutError) as error:
         raise ProxyUnreachableError(str(error) or type(error).__name__) from None
@@ -226,20 +225,21 @@ def _names(targets: Iterable[Target]) -> str:
     return ", ".join(f"{target.service}/{target.version}" for target in sorted(targets))
 
 
-def _silent(config: SingleConfig, error: Exception) -> ClusterUnreachableError:
+def _not_listed(config: SingleConfig, error: Exception) -> ClusterUnreachableError:
     return ClusterUnreachableError(
         kubeconfig.describe(config),
-        f"it did not say which pods hold Envoys: {error or type(error).__name__}",
-        "see that the API server answers (`kubectl get pods`); the same command goes on where this one stopped",
+        f"cannot list the pods with Envoys: {error or type(error).__name__}",
+        "check that the API server answers (`kubectl get pods`); then run the same command again, which continues",
     )
 
 
-def _lag(lags: Mapping[Envoy, str], seconds: float) -> ProxiesLagError:
-    first = next(iter(lags))
-    more = "\n".join(f"    {envoy} {lag}" for envoy, lag in lags.items())
-    return ProxiesLagError(
-        f"{len(lags)} of the mesh's Envoys did not follow the routes within {seconds:g} s (takenWithin):\n{more}\n"
-        f"    fix:  see why: kubectl logs --namespace={first.namespace} {first.pod} --container={PROXY}; restart "
-        f"it: kubectl delete pod --namespace={first.namespace} {first.pod}; or raise istio-canary:takenWithin. "
-        "The same command goes on where this one stopped"
+def _timed_out(out_of_sync: Mapping[Envoy, str], seconds: float) -> ProxySyncTimeoutError:
+    first = next(iter(out_of_sync))
+    lines = "\n".join(f"    {envoy} {status}" for envoy, status in out_of_sync.items())
+    return ProxySyncTimeoutError(
+        f"{len(out_of_sync)} of the mesh's Envoys did not apply the routes within {seconds:g} s (takenWithin):\n"
+        f"{lines}\n"
+        f"    fix:  check the log: kubectl logs --namespace={first.namespace} {first.pod} --container={PROXY}; restart "
+        f"the pod: kubectl delete pod --namespace={first.namespace} {first.pod}; or raise istio-canary:takenWithin. "
+        "Then run the same command again, which continues from here"
     )

@@ -1,1 +1,1 @@
-"""What a stack is: its settings, and the environment they ask for."""
+"""A stack: its settings, their checks, and the environment built from them."""

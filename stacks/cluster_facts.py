@@ -1,4 +1,4 @@
-"""What a stack has to know of its cluster before it builds anything there."""
+"""What a stack needs to know about its cluster before it creates anything."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.names import BASE_RELEASE, INJECTION, OWNER_ANNOTATION
-from kube.client import asking
+from kube.client import query
 from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe
-from rollout.plan import lost_versions
+from rollout.plan import removed_in_use
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 ISTIO_CRD = "peerauthentications.security.istio.io"
-"""The smallest of those that every Istio brings."""
+"""The smallest CRD of those that every Istio release has."""
 HELM_RELEASE = "meta.helm.sh/release-name"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterFacts:
-    """What was found: the cluster's identity, which of the stack's namespaces belong to somebody else, its routes.
+    """The cluster's identity and current routes, and those of the stack's namespaces that it did not create.
 
-    `uid` is that of the namespace kube-system, which lives as long as the cluster does. `warnings` stop nothing.
+    `uid` is the uid of the namespace kube-system, which exists as long as the cluster. `warnings` do not stop the run.
     """
 
     uid: str
@@ -37,7 +37,7 @@ class ClusterFacts:
 
 
 def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
-    """Return the namespaces that a stack needs, each with the labels it must have."""
+    """Return the namespaces that a stack needs, each with its required labels."""
     mesh = settings.mesh
     namespaces: dict[str, dict[str, str]] = {}
     if mesh.install:
@@ -45,21 +45,22 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
     return namespaces | {service.namespace: dict(INJECTION) for service in settings.services.values()}
 
 
-def look_at_cluster(settings: Settings, owner: str) -> ClusterFacts:
-    """Return what the cluster says of itself, of the stack's namespaces and routes; `owner` is `<project>/<stack>`.
+def read_cluster_facts(settings: Settings, owner: str) -> ClusterFacts:
+    """Return the facts about the cluster; `owner` is `<project>/<stack>`.
 
-    Takes some milliseconds, or at most DEADLINE seconds where the cluster does not answer. Raises
-    ClusterUnreachableError, and SettingsError where a mesh is to be installed beside one that is there already, or a
-    version is to be taken away that still gets requests.
+    Raises ClusterUnreachableError, after DEADLINE seconds at the latest. Raises SettingsError if the stack would
+    install a second mesh, or would remove a version that still gets requests.
     """
-    facts = asking(settings.cluster, lambda client: _look(client, settings, owner))
-    refuse_loss(settings, facts.routes, _stack_file(owner))
+    facts = query(settings.cluster, lambda client: _look(client, settings, owner))
+    refuse_removal_in_use(settings, facts.routes, _stack_file(owner))
     return facts
 
 
-def refuse_loss(settings: Settings, observed: ObservedRoutes, file: str) -> None:
-    """Raise SettingsError if a version is taken away that the routes in the cluster still send requests to."""
-    problems = [_lost(settings, lost, observed.shares[lost]) for lost in lost_versions(settings.services, observed)]
+def refuse_removal_in_use(settings: Settings, observed: ObservedRoutes, file: str) -> None:
+    """Raise SettingsError if a version is removed to which the routes in the cluster still send requests."""
+    problems = [
+        _in_use(settings, target, observed.shares[target]) for target in removed_in_use(settings.services, observed)
+    ]
     if problems:
         raise SettingsError(problems, file)
 
@@ -82,7 +83,7 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
 
 
 def _warnings(client: Client, settings: Settings, file: str) -> tuple[Problem, ...]:
-    """What a run goes on with; the release of somebody else's mesh is not known."""
+    """CRDs that istiod ignores; only checked for a mesh of this stack, whose Istio release is known."""
     if not (settings.mesh.install and has_minimums(settings.mesh.version)):
         return ()
     found = {name: find(client, custom_resource_definitions(), name) for name in MINIMUMS}
@@ -91,11 +92,11 @@ def _warnings(client: Client, settings: Settings, file: str) -> tuple[Problem, .
 
 
 def _namespaces(client: Client, kind: Any, names: list[str]) -> dict[str, Any]:
-    """The namespaces of these names, None for those that are not there; many are listed, since each is a request."""
+    """The namespaces by name, None for those that do not exist; many are read with a single list request."""
     if len(names) <= FEW_NAMESPACES:
         return {name: find(client, kind, name) for name in names}
-    there = {namespace.metadata.name: namespace for namespace in client.list(kind)}
-    return {name: there.get(name) for name in names}
+    existing = {namespace.metadata.name: namespace for namespace in client.list(kind)}
+    return {name: existing.get(name) for name in names}
 
 
 def _owned(namespace: Any, owner: str) -> bool:
@@ -107,30 +108,30 @@ def _annotations(resource: Any) -> dict[str, str]:
 
 
 def _refuse_second_mesh(crd: Any, owner: str) -> None:
-    """Helm would refuse it too, but only after the first namespaces were made."""
+    """Helm would refuse it, too, but only after the first namespaces were created."""
     if crd is None or _annotations(crd).get(HELM_RELEASE) == BASE_RELEASE:
         return
     release = _annotations(crd).get(HELM_RELEASE)
     problem = Problem(
         path="istio-canary:mesh.install",
-        what="the cluster has Istio's CRDs already" + (f", of the Helm release {release}" if release else ""),
+        what="the cluster already has Istio's CRDs" + (f", from the Helm release {release}" if release else ""),
         given="true",
-        allowed="true for a cluster without Istio, false to use the mesh that is there",
-        fix="set istio-canary:mesh.install to false; or, if that mesh is gone for good, delete what it left: "
+        allowed="true for a cluster without Istio, false to use the existing mesh",
+        fix="set istio-canary:mesh.install to false; or, if that mesh is uninstalled, delete what it left behind: "
         "kubectl get crd -o name | grep istio.io | xargs kubectl delete",
     )
     raise SettingsError([problem], _stack_file(owner))
 
 
-def _lost(settings: Settings, lost: Target, share: str) -> Problem:
-    versions = settings.services[lost.service].versions
+def _in_use(settings: Settings, target: Target, share: str) -> Problem:
+    version = target.version
     return Problem(
-        path=key_path(("services", lost.service, "versions", lost.version)),
-        what=f"{lost.version} is taken away while the cluster still sends it requests ({share})",
-        given=f"the versions {', '.join(versions)}",
-        allowed="a version is taken away once no route sends it anything",
-        fix=f"put {lost.version} back, send its share elsewhere (in weights: `{lost.version}: 0`; no mirror to it), "
-        "`canary up`, and take it away after that",
+        path=key_path(("services", target.service, "versions", version)),
+        what=f"{version} is removed while the cluster still routes requests to it ({share})",
+        given=f"the versions {', '.join(settings.services[target.service].versions)}",
+        allowed="removing a version that no route sends requests to",
+        fix=f"restore {version} and route its share elsewhere (weight `{version}: 0`, and no mirror to it), "
+        "run `canary up`, then remove it",
     )
 
 

@@ -1,4 +1,4 @@
-"""A stack's settings, turned into its environment: the cluster's provider, namespaces, mesh, services and routing."""
+"""Builds a stack's environment from its settings: provider, namespaces, mesh, services and routing."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from traffic.model import (
 
 
 class Environment:
-    """Everything that a stack consists of, built from its settings and from what the cluster holds already.
+    """All resources of a stack, built from its settings and the facts about its cluster.
 
     `outputs` are the stack's outputs: `gateway` (service, namespace) and `services` (namespace, hosts, versions with
-    their Deployments, and the weights of the rule that takes all other requests).
+    their Deployments, and the weights of the default rule).
     """
 
     outputs: dict[str, pulumi.Input[Any]]
@@ -69,7 +69,7 @@ class Environment:
         self.outputs = {"gateway": self._gateway(), "services": self._outputs_of_services()}
 
     def _provider(self) -> k8s.Provider:
-        """The kube-system namespace's uid says which cluster this is, wherever its kubeconfig lies."""
+        """Identifies the cluster by the uid of kube-system, so that another path of its kubeconfig replaces nothing."""
         return k8s.Provider(
             "cluster",
             kubeconfig=self._settings.cluster.kubeconfig,
@@ -129,9 +129,9 @@ class Environment:
         )
 
     def _build_policies(self) -> dict[str, SecurityPolicies]:
-        """By service, and by `<namespace>/` for what holds for a namespace.
+        """The policies by service, and by `<namespace>/` for those of a namespace.
 
-        Who is let through is said before a namespace, or the mesh, keeps all others out.
+        ALLOW policies are created before the deny-by-default policies of a namespace or the mesh.
         """
         policies = {
             name: SecurityPolicies(
@@ -155,9 +155,9 @@ class Environment:
         }
 
     def _build_open_gateway(self) -> list[SecurityPolicies]:
-        """A denial by default holds for the gateway's pods as well, and then nobody would get in from outside.
+        """Deny-by-default also applies to the gateway's pods, where it would block every request from outside.
 
-        What is let in there still needs an `authorization.allow` at the service that it asks.
+        So the gateway allows all; a request still needs an `authorization.allow` of the service it calls.
         """
         settings = self._settings
         gateway = settings.mesh.gateway
@@ -170,28 +170,28 @@ class Environment:
         return [SecurityPolicies(f"{gateway.namespace}/gateway-security", args, self._in_mesh())]
 
     def _policies_of_namespaces(self) -> dict[str, SecurityPoliciesArgs]:
-        """What is said of Istio's root namespace holds for the whole mesh."""
+        """Policies by namespace; those of Istio's root namespace apply to the whole mesh."""
         settings = self._settings
-        said = {
+        configured = {
             service.namespace: settings.namespaces[service.namespace]
             for service in settings.services.values()
             if service.namespace in settings.namespaces
         }
         if self._mesh is not None and settings.mesh.deny_by_default:
-            said[settings.mesh.namespace] = NamespaceSecurity(deny_by_default=True)
+            configured[settings.mesh.namespace] = NamespaceSecurity(deny_by_default=True)
         return {
             name: SecurityPoliciesArgs(
                 namespace=self._namespace(name),
                 mtls=MutualTls(mode=security.mtls) if security.mtls else None,
                 deny_by_default=security.deny_by_default,
             )
-            for name, security in said.items()
+            for name, security in configured.items()
         }
 
     def _build_egress(self) -> list[Egress]:
-        """Before the services, which may call these hosts as soon as they start.
+        """Created before the services, which may call these hosts as soon as they start.
 
-        Beside a mesh of somebody else, in a namespace of the stack's own: a ServiceEntry holds for all namespaces.
+        With an existing mesh, the ServiceEntries are in a namespace of the stack; they apply to all namespaces anyway.
         """
         settings = self._settings
         namespaces = [settings.mesh.namespace] if self._mesh is not None else sorted(self._namespaces)
@@ -230,8 +230,8 @@ class Environment:
         )
 
     def _build_routing(self, name: str, after: Sequence[SharedGateways]) -> CanaryRouting:
-        """After the services that it leads to: requests are routed to pods that are ready, and to subsets that are
-        there. Where two services lead to each other, one of them has to be the first.
+        """Created after the services it routes to, so that their pods are ready and their subsets exist. If two
+        services route to each other, one of them has to come first.
         """
         service = self._settings.services[name]
         mesh = self._settings.mesh
@@ -249,24 +249,24 @@ class Environment:
                 gateway_namespace=mesh.gateway.namespace,
                 gateway_selector=gateway_selector(mesh.gateway.name),
                 version_header=self._settings.version_header,
-                until_unused=until(self._proxies.until_unused, plan.leaving),
-                until_known=until(partial(self._proxies.until_known, caller=name), plan.entering),
+                until_unused=until(self._proxies.until_unused, plan.removed),
+                until_known=until(partial(self._proxies.until_known, caller=name), plan.activated),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
 
     def _complete_service(self, name: str, callers: Sequence[str]) -> None:
-        """After the routes: versions that get no requests any more keep their pods until no Envoy sends them any."""
+        """Build the idle versions after the routes: they keep their pods until no Envoy sends them requests."""
         routes = [route for caller in (name, *callers) for route in self._routings[caller].routes]
-        wait = until(self._proxies.until_unused, self._plans[name].ceasing)
+        wait = until(self._proxies.until_unused, self._plans[name].draining)
         self._services[name].complete(routes, wait)
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
-        """A namespace of the stack once it is there; one of somebody else's mesh is there already."""
+        """The namespace's name, an output if the stack manages it; that of an existing mesh already exists."""
         return self._namespaces[name].namespace_name if name in self._namespaces else name
 
     def _in_mesh(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Options of what needs Istio's sidecars or CRDs, once istiod serves them."""
+        """Options of resources that need Istio's sidecars or CRDs: they are created after istiod is ready."""
         istiod = [] if self._mesh is None else [self._mesh.control_plane]
         depends_on = pulumi.ResourceOptions(depends_on=[*istiod, *after])
         return pulumi.ResourceOptions.merge(self._in_cluster, depends_on)
@@ -290,13 +290,13 @@ class Environment:
 
 
 def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target]) -> Callable[[], None] | None:
-    """Return `wait` for `targets`, and None where there are none: then nobody has to be asked."""
+    """Return `wait` bound to `targets`, or None if there are none to wait for."""
 
     return partial(wait, targets) if targets else None
 
 
 def replicas_of(settings: Settings) -> dict[Target, int]:
-    """Return the pods that each version is to have."""
+    """Return the configured number of pods of each version."""
     return {
         Target(name, version): given.replicas
         for name, service in settings.services.items()
@@ -305,7 +305,7 @@ def replicas_of(settings: Settings) -> dict[Target, int]:
 
 
 def version_args(service: str, version: str, settings: VersionSettings) -> VersionArgs:
-    """Return what the component needs to know of one version."""
+    """Return the component's arguments for one version."""
     return VersionArgs(
         name=settings.name,
         label=version_label(service, version),

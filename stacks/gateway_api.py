@@ -1,4 +1,4 @@
-"""CRDs of the Gateway API that istiod passes over, which it says in its own log alone.
+"""Warns of Gateway API CRDs that istiod ignores, which it reports only in its own log.
 
 See Istio's analysis message IST0176 (GatewayAPICRDVersionBelowMinimum) and the Gateway API's "Versioning".
 """
@@ -14,26 +14,26 @@ BUNDLE_VERSION = "gateway.networking.k8s.io/bundle-version"
 CHANNEL = "gateway.networking.k8s.io/channel"
 
 SINCE = (1, 31)
-"""The release of Istio whose minimums these are (its pkg/config/schema/gatewayapi/minimumversions.go)."""
+"""The first Istio release with these minimums (pkg/config/schema/gatewayapi/minimumversions.go)."""
 MINIMUMS = {
     "grpcroutes.gateway.networking.k8s.io": (1, 1, 0),
     "backendtlspolicies.gateway.networking.k8s.io": (1, 4, 0),
     "tlsroutes.gateway.networking.k8s.io": (1, 5, 0),
     "tcproutes.gateway.networking.k8s.io": (1, 6, 0),
 }
-"""By CRD, the oldest bundle that istiod takes the CRD of. It takes all others of any bundle."""
+"""The oldest bundle version that istiod accepts, by CRD. Other CRDs are accepted from any bundle."""
 Annotations = Mapping[str, str]
 
 
 def has_minimums(istio: str) -> bool:
-    """Whether the minimums hold for this release of Istio."""
+    """Whether the minimums apply to this Istio release."""
     return tuple(map(int, istio.split(".")[:2])) >= SINCE
 
 
 def ignored_kinds(istio: str, crds: Mapping[str, Annotations], file: str) -> tuple[Problem, ...]:
-    """Return one warning for each CRD that this release of Istio passes over.
+    """Return a warning for each CRD that this Istio release ignores.
 
-    `crds` are the annotations of the cluster's CRDs by name, `file` the stack's file for the message.
+    `crds` are the annotations of the cluster's CRDs by name; `file` is the stack's file, for the message.
     """
     return tuple(
         _problem(istio, name, crds[name], file)
@@ -43,7 +43,7 @@ def ignored_kinds(istio: str, crds: Mapping[str, Annotations], file: str) -> tup
 
 
 def _bundle(annotations: Annotations) -> tuple[int, ...]:
-    """The bundle's version, empty where it is not known. A v1.5.0-rc.1 counts as v1.5.0, as for istiod."""
+    """The bundle version, empty if unknown. v1.5.0-rc.1 counts as v1.5.0, as in istiod."""
     found = re.match(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])", annotations.get(BUNDLE_VERSION, ""))
     return tuple(map(int, found.groups())) if found else ()
 
@@ -57,6 +57,6 @@ def _problem(istio: str, name: str, annotations: Annotations, file: str) -> Prob
         what=f"Istio {istio} ignores all objects of the CRD {name} in the cluster: the CRD is too old",
         given=f"Istio {istio}, and the Gateway API's bundle {annotations.get(BUNDLE_VERSION, 'with no version')}",
         allowed=f"bundle {minimum} or newer",
-        fix=f"if something uses them, upgrade the Gateway API: kubectl apply --server-side --filename {install}",
+        fix=f"if you use them, upgrade the Gateway API: kubectl apply --server-side --filename {install}",
         file=file,
     )

@@ -1,4 +1,4 @@
-"""The settings and the name of the stack that Pulumi runs the program for."""
+"""The Pulumi side of the program: the current stack's settings and owner, warnings and errors."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from stacks.settings.problems import Problem
 from stacks.settings.stack_file import read_stack_file
 
 MOST_WARNINGS = 20
-"""What a person reads beside a change."""
+"""Further warnings are only counted."""
 
 REPORTED = 32
-"""Exit code that tells Pulumi's language host that the error was reported: it adds no sentence of its own."""
+"""Exit code that tells Pulumi's language host that the error has been reported, so that it adds no message."""
 
 loaded: ContextVar[StackSettings | None] = ContextVar("loaded", default=None)
-"""The stack's settings, where `canary` has read and checked them in this process already."""
+"""The stack's settings, if `canary` has already read and checked them in this process."""
 
 
 def settings_of_stack(project: Path) -> Settings:
     """Return the checked settings of the stack.
 
-    They come from Pulumi's runtime; the stack's file in `project`, the folder of Pulumi.yaml, gives the messages their
-    lines. Raises SettingsError with all problems at once; what may only surprise is told to the engine as a warning.
+    The values come from Pulumi's runtime; the stack's file in `project`, the folder of Pulumi.yaml, supplies the line
+    numbers of messages. Raises SettingsError with all problems at once; warnings go to the engine.
     """
     found = loaded.get() or _from_runtime(project)
-    surprising = warnings(found.settings, found.source)
-    warn(surprising[:MOST_WARNINGS])
-    if len(surprising) > MOST_WARNINGS:
-        pulumi.log.warn(f"{len(surprising) - MOST_WARNINGS} more things in the settings may surprise")
+    problems = warnings(found.settings, found.source)
+    warn(problems[:MOST_WARNINGS])
+    if len(problems) > MOST_WARNINGS:
+        pulumi.log.warn(f"{len(problems) - MOST_WARNINGS} more warnings about the settings")
     return found.settings
 
 
@@ -50,27 +50,27 @@ def _from_runtime(project: Path) -> StackSettings:
     return StackSettings(load_runtime(given, source, secrets), source)
 
 
-def end_with(message: str) -> NoReturn:
-    """End the program with this message as the one error that a person sees."""
+def fail(message: str) -> NoReturn:
+    """End the program with this message as its only error."""
     pulumi.log.error(message)
     raise SystemExit(REPORTED)
 
 
-def interruptions_are_quiet() -> None:
-    """Let SIGINT end the program without a traceback.
+def exit_quietly_on_interrupt() -> None:
+    """Exit without a traceback on SIGINT.
 
-    The engine sends it when a hook has failed, and the terminal on Ctrl-C; the engine reports either by itself.
+    The engine sends it after a failed hook, and the terminal on Ctrl-C; the engine reports both itself.
     """
     if threading.current_thread() is threading.main_thread():  # `canary` runs the program in a thread of its own
         signal.signal(signal.SIGINT, lambda *_: os._exit(REPORTED))
 
 
 def warn(problems: Iterable[Problem]) -> None:
-    """Tell the engine of problems that do not stop the run."""
+    """Report problems as warnings, which do not stop the run."""
     for problem in problems:
         pulumi.log.warn(str(problem))
 
 
 def owner_of_stack() -> str:
-    """Return `<project>/<stack>`, by which the stack's namespaces are known."""
+    """Return `<project>/<stack>`, the owner in the annotation of the stack's namespaces."""
     return f"{pulumi.get_project()}/{pulumi.get_stack()}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def simulator_of(settings: Settings) -> Simulator:
-    """Return the simulator of the stack's services and Gateways; the gateway's pods have their chart's labels."""
+    """Return a simulator of the stack's services and Gateways, with the gateway's pods labelled as by their chart."""
     from traffic.model import gateway_labels
     from traffic.simulate import Caller, Simulator
 

@@ -67,7 +67,7 @@ def explain(
 
 
 def _show(console: Console, explanation: Explanation) -> None:
-    console.print(explanation.asked, markup=False, soft_wrap=True)
+    console.print(explanation.request, markup=False, soft_wrap=True)
     console.print(explanation.result, markup=False, style="bold", soft_wrap=True)
     for line in filter(None, (explanation.rule, *explanation.details)):
         console.print(line, markup=False)

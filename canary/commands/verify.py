@@ -76,7 +76,7 @@ def verify(
 def _plan(session: Session, gateway: str | None, count: int | None, seed: int) -> list[Planned]:
     from canary.gateway import gateway_url
     from canary.verify.verification import addressed, at_url, plan
-    from kube.client import asking
+    from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
 
     settings = session.settings
@@ -88,7 +88,7 @@ def _plan(session: Session, gateway: str | None, count: int | None, seed: int) -
         return at_url(planned, url)
     endpoints = sorted({entry.batch.endpoint for entry in planned if entry.batch})
     try:
-        urls = asking(
+        urls = query(
             settings.cluster,
             lambda client: {(scheme, port): gateway_url(client, settings, port, scheme) for scheme, port in endpoints},
         )

@@ -28,12 +28,12 @@ def reasons(settings: Settings, outcome: Outcome, reported: Iterable[str] = ()) 
     with_pods = [step for step in failed if step.type in (DEPLOYMENT, RELEASE)]
     if not with_pods:
         return ()
-    from kube.client import asking
+    from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
 
     try:
         return tuple(
-            new_lines(asking(settings.cluster, lambda client: list(_all(client, with_pods)), within=SECONDS), reported)
+            new_lines(query(settings.cluster, lambda client: list(_all(client, with_pods)), within=SECONDS), reported)
         )
     except ClusterUnreachableError as error:
         return (f"(the state of the pods could not be read: {error.reason})",)

@@ -102,11 +102,11 @@ class Session:
     def with_cluster(self, ask: Callable[[Cluster], T]) -> T:
         """Return what `ask` returns for the stack's cluster; raises CommandError if it does not answer."""
         from canary.engine.recovery import LiveCluster
-        from kube.client import asking
+        from kube.client import query
         from kube.kubeconfig import ClusterUnreachableError
 
         try:
-            return asking(self.settings.cluster, lambda client: ask(LiveCluster(client)), within=CLUSTER_SECONDS)
+            return query(self.settings.cluster, lambda client: ask(LiveCluster(client)), within=CLUSTER_SECONDS)
         except ClusterUnreachableError as error:
             raise CommandError(str(error), ExitCode.UNREACHABLE) from None
 
@@ -183,7 +183,7 @@ def selected_stack(project: Project) -> str | None:
     except CommandError:
         return None
     command = [str(toolchain.pulumi), "stack", "--show-name", "--non-interactive"]
-    asked = subprocess.run(
+    shown = subprocess.run(
         command,
         cwd=project.root,
         env=toolchain.env,
@@ -192,7 +192,7 @@ def selected_stack(project: Project) -> str | None:
         text=True,
         check=False,
     )
-    return asked.stdout.strip() or None if asked.returncode == 0 else None
+    return shown.stdout.strip() or None if shown.returncode == 0 else None
 
 
 def apply(session: Session, operation: Operation, preview: Operation, yes: bool) -> bool:

@@ -51,7 +51,7 @@ class Explanation:
     places: Places
 
     @property
-    def asked(self) -> str:
+    def request(self) -> str:
         """The request, in one line."""
         request = self.decision.request
         headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
@@ -265,7 +265,7 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "rule": rule,
         "sticks": decision.sticks,
         "result": _outcome(decision),
-        "words": [f"{explanation.asked} {explanation.result}", *explanation.details],
+        "words": [f"{explanation.request} {explanation.result}", *explanation.details],
         "before": [_passed(explanation, passed) for passed in decision.passed],
     }
 

@@ -68,7 +68,7 @@ def request_of(settings: Settings, question: Question) -> Request:
             ExitCode.CONFIG,
             fix=f"start it with /: {shlex.quote(f'/{question.path}')}",
         )
-    asked = Request(
+    given = Request(
         headers=tuple((name, value) for name, value in pairs if name.lower() != "host"),
         path=question.path,
         method=question.method.upper(),
@@ -77,8 +77,8 @@ def request_of(settings: Settings, question: Question) -> Request:
         port=question.port,
     )
     if question.source is not None:
-        return _from_inside(settings, question.service, asked, caller_of(settings, question.source))
-    return _from_outside(settings, question.service, asked)
+        return _from_inside(settings, question.service, given, caller_of(settings, question.source))
+    return _from_outside(settings, question.service, given)
 
 
 def caller_of(settings: Settings, workload: str) -> Caller:
@@ -108,14 +108,14 @@ def caller_of(settings: Settings, workload: str) -> Caller:
     return Caller(service.namespace, {"app": first, **labels})
 
 
-def _from_inside(settings: Settings, name: str, asked: Request, caller: Caller) -> Request:
+def _from_inside(settings: Settings, name: str, given: Request, caller: Caller) -> Request:
     service = settings.services[name]
-    port = asked.port or service.port
+    port = given.port or service.port
     host = f"{name}.{service.namespace}" + ("" if port == 80 else f":{port}")
-    return replace(asked, authority=asked.authority or host, port=port, caller=caller)
+    return replace(given, authority=given.authority or host, port=port, caller=caller)
 
 
-def _from_outside(settings: Settings, name: str, asked: Request) -> Request:
+def _from_outside(settings: Settings, name: str, given: Request) -> Request:
     """The request at the first entry of the service that fits the given host, port and scheme."""
     from traffic.simulate import entries
 
@@ -126,21 +126,21 @@ def _from_outside(settings: Settings, name: str, asked: Request) -> Request:
             ExitCode.CONFIG,
             fix=f"name the caller: canary explain {name} --from <service>/<version>",
         )
-    fitting = [entry for entry in known if _fits(entry, asked)]
+    fitting = [entry for entry in known if _fits(entry, given)]
     chosen = min(fitting or known, key=lambda entry: entry.server.redirects)
-    scheme = chosen.scheme if fitting else asked.scheme
+    scheme = chosen.scheme if fitting else given.scheme
     host = ANY_HOST if chosen.domain == "*" else chosen.domain.replace("*", "any", 1)
-    port = chosen.server.port if fitting else asked.port
-    return replace(asked, authority=asked.authority or host, scheme=scheme, port=port)
+    port = chosen.server.port if fitting else given.port
+    return replace(given, authority=given.authority or host, scheme=scheme, port=port)
 
 
-def _fits(entry: Entry, asked: Request) -> bool:
+def _fits(entry: Entry, given: Request) -> bool:
     from traffic.simulate import bare, intersection
 
     return (
-        asked.port in (None, entry.server.port)
-        and (asked.scheme == "http" or entry.scheme == "https")
-        and (not asked.authority or bool(intersection([bare(asked.authority)], [entry.domain])))
+        given.port in (None, entry.server.port)
+        and (given.scheme == "http" or entry.scheme == "https")
+        and (not given.authority or bool(intersection([bare(given.authority)], [entry.domain])))
     )
 
 

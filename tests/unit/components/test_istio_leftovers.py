@@ -1,4 +1,4 @@
-"""What a mesh leaves behind goes with the stack, unless it is, or serves, somebody else's."""
+"""Removing what a mesh leaves behind, and keeping what does not belong to the stack."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from stacks.settings.model import ClusterSettings
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CONFIG_MAPS, SECRETS = "/api/v1/namespaces/{}/configmaps", "/api/v1/namespaces/{}/secrets"
-OURS = {"app.kubernetes.io/instance": BASE_RELEASE}
+LABELS = {"app.kubernetes.io/instance": BASE_RELEASE}
 ROOT_CERTIFICATE = {"istio.io/config": "true"}
 
 
 class Cluster(httpx2.BaseTransport):
-    """An API server in memory: objects by their path; lists by namespace or of all, with label selectors; deletes."""
+    """An in-memory API server: objects by path, lists by namespace or of all with label selectors, and deletion."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
@@ -47,8 +47,8 @@ class Cluster(httpx2.BaseTransport):
             return httpx2.Response(429, json={"kind": "Status", "code": 429, "message": "storage is initializing"})
         if url.path.startswith("/apis/gateway.networking.k8s.io"):
             return httpx2.Response(404, text="404 page not found")
-        wanted = dict(pair.split("=") for pair in parse_qs(url.query).get("labelSelector", [""])[0].split(",") if pair)
-        items = [found for path, found in self.objects.items() if _is_in(path, url.path) and _has(found, wanted)]
+        labels = dict(pair.split("=") for pair in parse_qs(url.query).get("labelSelector", [""])[0].split(",") if pair)
+        items = [found for path, found in self.objects.items() if _is_in(path, url.path) and _has(found, labels)]
         return httpx2.Response(200, json={"metadata": {}, "items": items})
 
 
@@ -65,26 +65,26 @@ def _has(found: dict[str, Any], labels: dict[str, str]) -> bool:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """A cluster after a destroy: the CRDs of Istio's virtual services, ours, and istiod's own objects."""
+    """A cluster after a destroy: the CRD of VirtualService, from this project's release, and istiod's objects."""
     there = Cluster()
     names = {"kind": "VirtualService", "plural": "virtualservices"}
     spec = {"group": "networking.istio.io", "names": names, "scope": "Namespaced"}
     versions = [{"name": "v1beta1", "storage": False}, {"name": "v1", "storage": True}]
-    there.add(CRDS, "virtualservices.networking.istio.io", OURS, spec={**spec, "versions": versions})
+    there.add(CRDS, "virtualservices.networking.istio.io", LABELS, spec={**spec, "versions": versions})
     there.add(CONFIG_MAPS.format("default"), "istio-ca-root-cert", ROOT_CERTIFICATE)
     there.add(SECRETS.format("istio-system"), "istio-ca-secret")
     there.add(CONFIG_MAPS.format("istio-system"), "istio-leader")
 
-    def asking(cluster: ClusterSettings, ask: Callable[[Client], Any], within: float) -> Any:
+    def query(cluster: ClusterSettings, ask: Callable[[Client], Any], within: float) -> Any:
         config = KubeConfig.from_one(cluster=Server(server="http://cluster"), user=User())
         return ask(Client(config=config, transport=there))
 
-    monkeypatch.setattr(leftovers, "asking", asking)
+    monkeypatch.setattr(leftovers, "query", query)
     monkeypatch.setattr(leftovers, "POLL", 0)
     return there
 
 
-def test_everything_that_istio_left_is_removed_and_named(cluster: Cluster) -> None:
+def test_everything_that_istio_left_behind_is_removed_and_named(cluster: Cluster) -> None:
     assert set(remove_leftovers(ClusterSettings(), "istio-system").removed) == {
         "CustomResourceDefinition virtualservices.networking.istio.io",
         "ConfigMap default/istio-ca-root-cert",
@@ -94,7 +94,7 @@ def test_everything_that_istio_left_is_removed_and_named(cluster: Cluster) -> No
     assert cluster.objects == {}
 
 
-def test_a_second_clean_up_finds_nothing(cluster: Cluster) -> None:
+def test_a_second_cleanup_finds_nothing(cluster: Cluster) -> None:
     remove_leftovers(ClusterSettings(), "istio-system")
 
     assert remove_leftovers(ClusterSettings(), "istio-system") == Leftovers()
@@ -111,20 +111,20 @@ def test_a_second_clean_up_finds_nothing(cluster: Cluster) -> None:
         (CRDS, "gateways.networking.istio.io", {"app.kubernetes.io/instance": "istio-base"}),
     ],
 )
-def test_what_is_not_ours_stays(cluster: Cluster, collection: str, name: str, labels: dict[str, str]) -> None:
+def test_other_objects_are_kept(cluster: Cluster, collection: str, name: str, labels: dict[str, str]) -> None:
     path = cluster.add(collection, name, labels)
     remove_leftovers(ClusterSettings(), "istio-system")
 
     assert list(cluster.objects) == [path]
 
 
-def test_the_crds_stay_as_long_as_somebody_uses_them(cluster: Cluster) -> None:
+def test_the_crds_are_kept_while_they_are_in_use(cluster: Cluster) -> None:
     collection = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices"
     cluster.add(collection, "shop")
     cluster.starting["/apis/networking.istio.io/v1/virtualservices"] = 2
 
     left = remove_leftovers(ClusterSettings(), "istio-system")
-    assert left.in_use == ("VirtualService shop/shop",), "to delete a CRD deletes every object of its kind"
+    assert left.in_use == ("VirtualService shop/shop",), "deleting a CRD deletes every object of its kind"
     assert f"{CRDS}/virtualservices.networking.istio.io" in cluster.objects
 
 
@@ -138,7 +138,7 @@ def test_nothing_is_removed_while_an_istiod_runs(cluster: Cluster) -> None:
     assert cluster.objects == before, "another mesh needs its root certificates"
 
 
-def test_no_crd_is_removed_when_it_is_not_known_who_uses_it(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_crd_is_removed_if_its_objects_cannot_be_listed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "DEADLINE", 0)
     cluster.starting["/apis/networking.istio.io/v1/virtualservices"] = 1_000_000
     with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""What a change of versions has to wait for, and which change is refused, from what the cluster's routes say."""
+"""What a change of versions has to wait for, and which changes are refused, given the current routes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from rollout.observed_routes import ObservedRoutes, observed_routes
 from rollout.plan import Plan, plans
-from stacks.cluster_facts import refuse_loss
+from stacks.cluster_facts import refuse_removal_in_use
 from stacks.environment import replicas_of
 from stacks.settings.loading import load
 from stacks.settings.model import Settings
@@ -26,13 +26,13 @@ def settings(route: list[dict[str, Any]], *versions: str, replicas: int = 1) -> 
 
 
 def virtual_service(*rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    """A VirtualService as the API server gives it."""
+    """A VirtualService as the API server returns it."""
     metadata = {"namespace": "shop", "name": "shop"}
     return {"metadata": metadata, "spec": {"gateways": ["shop-gateway"], "http": list(rules), **spec}}
 
 
 def to(**weights: int) -> dict[str, Any]:
-    """A rule of Istio's that shares requests out."""
+    """An Istio rule with these weights."""
     routes = [
         {"destination": {"host": HOST, "subset": name.replace("_", "-")}, "weight": weight}
         for name, weight in weights.items()
@@ -41,12 +41,12 @@ def to(**weights: int) -> dict[str, Any]:
 
 
 def destination_rule(*versions: str) -> dict[str, Any]:
-    """A DestinationRule as the API server gives it."""
+    """A DestinationRule as the API server returns it."""
     return {"spec": {"host": HOST, "subsets": [{"name": version, "labels": {}} for version in versions]}}
 
 
 def deployment(version: str, replicas: int, namespace: str = "shop") -> dict[str, Any]:
-    """A Deployment as the API server gives it."""
+    """A Deployment as the API server returns it."""
     template = {"metadata": {"labels": {"app": "shop", "version": f"shop-{version}"}}}
     return {"metadata": {"namespace": namespace, "name": version}, "spec": {"replicas": replicas, "template": template}}
 
@@ -57,7 +57,7 @@ ONLY_1 = settings([{"to": "version-1"}], "version-1")
 
 
 def applied(*rules: dict[str, Any], subsets: tuple[str, ...], **spec: Any) -> ObservedRoutes:
-    """What a cluster with one VirtualService of these rules says."""
+    """The routes of a cluster with one VirtualService of these rules."""
     return observed_routes(TWO.services, [virtual_service(*rules, **spec)], [destination_rule(*subsets)])
 
 
@@ -65,30 +65,30 @@ SHARED = applied(to(version_1=90, version_2=10), subsets=("version-1", "version-
 
 
 @pytest.mark.parametrize(
-    ("wanted", "before", "plan"),
+    ("after", "before", "plan"),
     [
-        pytest.param(TWO, SHARED, Plan(), id="nothing changes"),
-        pytest.param(TWO, ObservedRoutes(), Plan(), id="nothing is there yet, so nobody calls"),
+        pytest.param(TWO, SHARED, Plan(), id="no change"),
+        pytest.param(TWO, ObservedRoutes(), Plan(), id="first deployment, no callers yet"),
         pytest.param(
             TWO,
             applied({"route": [{"destination": {"host": HOST, "subset": "version-1"}}]}, subsets=("version-1",)),
-            Plan(entering=frozenset({V2})),
-            id="a version that comes is made known first",
+            Plan(activated=frozenset({V2})),
+            id="an added version must be known first",
         ),
         pytest.param(
             settings([{"to": {"version-1": 90, "version-2": 10}}], "version-1", "version-2", replicas=1),
             applied(to(version_1=100, version_2=0), subsets=("version-1", "version-2")),
-            Plan(entering=frozenset({V2})),
-            id="a version at 0 gets no requests, so it enters too",
+            Plan(activated=frozenset({V2})),
+            id="a version at 0 gets no requests, so it must be known, too",
         ),
         pytest.param(
-            ALL_ON_1, SHARED, Plan(ceasing=frozenset({V2})), id="a version that is set to 0 keeps its pods a while"
+            ALL_ON_1, SHARED, Plan(draining=frozenset({V2})), id="a version set to 0 keeps its pods until unused"
         ),
         pytest.param(
             ONLY_1,
             applied(to(version_1=100), subsets=("version-1", "version-3")),
-            Plan(leaving=frozenset({V3})),
-            id="a subset that no version has any more goes",
+            Plan(removed=frozenset({V3})),
+            id="the subset of a removed version is removed",
         ),
         pytest.param(
             TWO,
@@ -97,31 +97,33 @@ SHARED = applied(to(version_1=90, version_2=10), subsets=("version-1", "version-
                 subsets=("version-1", "version-2"),
             ),
             Plan(),
-            id="a version that gets copies is known already",
+            id="a version that gets mirrored requests is known already",
         ),
     ],
 )
-def test_a_change_waits_for_what_it_must(wanted: Settings, before: ObservedRoutes, plan: Plan) -> None:
-    assert plans(wanted.services, replicas_of(wanted), before)["shop"] == plan
+def test_the_plan_of_a_change(after: Settings, before: ObservedRoutes, plan: Plan) -> None:
+    assert plans(after.services, replicas_of(after), before)["shop"] == plan
 
 
-def test_a_version_that_still_gets_requests_is_not_taken_away() -> None:
+def test_removing_a_version_that_still_gets_requests_is_refused() -> None:
     with pytest.raises(SettingsError) as error:
-        refuse_loss(ONLY_1, SHARED, "Pulumi.dev.yaml")
+        refuse_removal_in_use(ONLY_1, SHARED, "Pulumi.dev.yaml")
     (problem,) = error.value.problems
     assert problem.path == "istio-canary:services.shop.versions.version-2"
-    assert "still sends it requests (10 % in VirtualService shop/shop, rule 1)" in problem.what
+    assert "still routes requests to it (10 % in VirtualService shop/shop, rule 1)" in problem.what
     assert "`version-2: 0`" in problem.fix
 
 
-def test_a_version_that_only_a_header_rule_names_still_gets_requests() -> None:
+def test_a_version_that_is_named_only_by_a_header_rule_still_gets_requests() -> None:
     header = {"match": [{"headers": {"qa": {"exact": "yes"}}}], **to(version_2=100)}
     with pytest.raises(SettingsError, match="100 % in VirtualService shop/shop, rule 1"):
-        refuse_loss(ONLY_1, applied(header, to(version_1=100), subsets=("version-1", "version-2")), "Pulumi.dev.yaml")
+        refuse_removal_in_use(
+            ONLY_1, applied(header, to(version_1=100), subsets=("version-1", "version-2")), "Pulumi.dev.yaml"
+        )
 
 
 @pytest.mark.parametrize(
-    ("deployments", "ceasing"),
+    ("deployments", "draining"),
     [
         pytest.param([deployment("version-2", 2)], {V2}, id="it loses a pod"),
         pytest.param(
@@ -134,26 +136,26 @@ def test_a_version_that_only_a_header_rule_names_still_gets_requests() -> None:
         pytest.param([], set(), id="it has none"),
     ],
 )
-def test_an_idle_version_that_loses_pods_may_still_be_used_after_a_run_that_ended_early(
-    deployments: list[dict[str, Any]], ceasing: set[Target]
+def test_an_idle_version_that_loses_pods_is_waited_for_since_an_interrupted_run_may_have_left_it_in_use(
+    deployments: list[dict[str, Any]], draining: set[Target]
 ) -> None:
     routes = [virtual_service(to(version_1=100))]
     before = observed_routes(ALL_ON_1.services, routes, [destination_rule("version-1", "version-2")], deployments)
-    assert plans(ALL_ON_1.services, replicas_of(ALL_ON_1), before)["shop"] == Plan(ceasing=frozenset(ceasing))
+    assert plans(ALL_ON_1.services, replicas_of(ALL_ON_1), before)["shop"] == Plan(draining=frozenset(draining))
 
 
 @pytest.mark.parametrize(
     "before",
     [
-        pytest.param(ObservedRoutes(), id="nothing is there"),
+        pytest.param(ObservedRoutes(), id="nothing is deployed"),
         pytest.param(applied(to(version_1=100, version_2=0), subsets=("version-1", "version-2")), id="its weight is 0"),
         pytest.param(applied(to(version_1=100), subsets=("version-1", "version-2")), id="no rule names it"),
     ],
 )
-def test_a_version_without_requests_may_be_taken_away(before: ObservedRoutes) -> None:
-    refuse_loss(ONLY_1, before, "Pulumi.dev.yaml")
+def test_a_version_without_requests_may_be_removed(before: ObservedRoutes) -> None:
+    refuse_removal_in_use(ONLY_1, before, "Pulumi.dev.yaml")
 
 
 @pytest.mark.parametrize(("gateways", "in_mesh"), [(["shop-gateway"], False), (["a", "mesh"], True), (None, True)])
-def test_routes_hold_inside_the_mesh_where_their_gateways_say_so(gateways: list[str] | None, in_mesh: bool) -> None:
+def test_routes_apply_inside_the_mesh_if_their_gateways_include_it(gateways: list[str] | None, in_mesh: bool) -> None:
     assert applied(to(version_1=100), subsets=(), gateways=gateways).in_mesh is in_mesh

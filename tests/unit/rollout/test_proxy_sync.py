@@ -1,4 +1,4 @@
-"""Waiting for the mesh's Envoys, with Envoys that follow late, never, or cannot be asked."""
+"""Waiting for the mesh's Envoys: some are late, never in sync, or cannot be queried."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from httpx2.websockets import WebSocketUpgradeError
 
 from kube import kubeconfig
 from kube.kubeconfig import ClusterUnreachableError
-from rollout.proxy_sync import ProxiesForbiddenError, ProxiesLagError, ProxySync
+from rollout.proxy_sync import ProxiesForbiddenError, ProxySync, ProxySyncTimeoutError
 from stacks.settings.loading import load
 from stacks.settings.model import Settings
 from traffic.model import Target
@@ -44,7 +44,7 @@ def pod(name: str, *, running: bool = True, ends: bool = False) -> Any:
 
 
 class Envoys:
-    """Pods, and what each Envoy answers, one answer after the other; the last one stays."""
+    """Pods, and the successive answers of each Envoy; the last answer is repeated."""
 
     def __init__(self, pods: list[Any], answers: Answers) -> None:
         self.pods, self.answers = pods, answers
@@ -64,7 +64,7 @@ class Envoys:
 
 @pytest.fixture
 def settings() -> Settings:
-    """A stack with a service in two versions; its Envoys have longer than they need."""
+    """A stack with a service in two versions, and ample time for its Envoys."""
     versions = {name: {"image": "shop:1", "port": 8080} for name in ("version-1", "version-2")}
     route = [{"to": {"version-1": 90, "version-2": 10}}]
     return load({"services": {"shop": {"hosts": ["*"], "versions": versions, "route": route}}})
@@ -72,12 +72,12 @@ def settings() -> Settings:
 
 @pytest.fixture
 def hasty(settings: Settings) -> Settings:
-    """The same, whose Envoys have a fifth of a second."""
+    """The same, with 0.2 s for its Envoys."""
     return settings.model_copy(update={"taken_within": 0.2})
 
 
 def sync(settings: Settings, in_mesh: bool = False) -> ProxySync:
-    """Waiting for the Envoys of this stack."""
+    """The ProxySync of this stack."""
     return ProxySync(
         cluster=settings.cluster,
         routes=settings.services,
@@ -90,7 +90,7 @@ def sync(settings: Settings, in_mesh: bool = False) -> ProxySync:
 
 @pytest.fixture
 def mesh(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Envoys]:
-    """Put these Envoys where the waiting looks for them."""
+    """Replace the cluster by these Envoys."""
 
     def put(answers: Answers, pods: list[Any] | None = None) -> Envoys:
         envoys = Envoys(pods or [pod(name) for name in answers], answers)
@@ -107,30 +107,30 @@ def mesh(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Envoys]:
     return put
 
 
-def test_every_envoy_is_waited_for_until_no_route_of_it_names_the_version(
+def test_every_envoy_is_queried_until_none_of_its_routes_names_the_version(
     settings: Settings, mesh: Callable[..., Envoys]
 ) -> None:
     envoys = mesh({"a": [NOT_USING], "b": [USING, USING, NOT_USING]})
     sync(settings).until_unused([V2])
-    assert envoys.answers["b"] == [NOT_USING], "asked again until it had let go"
+    assert envoys.answers["b"] == [NOT_USING], "queried again until unused"
 
 
-def test_lost_answers_of_one_and_then_another_do_not_add_up(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+def test_failed_queries_of_different_envoys_do_not_add_up(settings: Settings, mesh: Callable[..., Envoys]) -> None:
     lost = OSError("wrong version number")
     envoys = mesh({"a": [NOT_USING, lost], "b": [lost, NOT_USING, lost], "c": [lost, lost, NOT_USING, lost]})
     sync(settings).until_unused([V2])
-    assert envoys.answers == {name: [lost] for name in "abc"}, "each is asked until it has followed, and no more"
+    assert envoys.answers == {name: [lost] for name in "abc"}, "each is queried until it is in sync, and not again"
 
 
 def test_an_envoy_that_keeps_a_route_is_named_with_the_fix(hasty: Settings, mesh: Callable[..., Envoys]) -> None:
     mesh({"a": [NOT_USING], "b": [USING]})
-    with pytest.raises(ProxiesLagError) as lag:
+    with pytest.raises(ProxySyncTimeoutError) as error:
         sync(hasty).until_unused([V2])
-    said = str(lag.value)
-    assert "1 of the mesh's Envoys did not follow the routes within 0.2 s" in said
-    assert "istio-ingress/b still sends requests to shop/version-2" in said
-    assert "kubectl delete pod --namespace=istio-ingress b" in said
-    assert "istio-ingress/a" not in said
+    message = str(error.value)
+    assert "1 of the mesh's Envoys did not apply the routes within 0.2 s" in message
+    assert "istio-ingress/b still routes requests to shop/version-2" in message
+    assert "kubectl delete pod --namespace=istio-ingress b" in message
+    assert "istio-ingress/a" not in message
 
 
 def test_a_version_is_known_once_every_envoy_has_a_healthy_pod_of_it(
@@ -138,10 +138,10 @@ def test_a_version_is_known_once_every_envoy_has_a_healthy_pod_of_it(
 ) -> None:
     envoys = mesh({"a": [json.dumps(NAMELESS), json.dumps(EMPTY), json.dumps(HEALTHY)]})
     sync(settings).until_known([V2], "shop")
-    assert envoys.answers["a"] == [json.dumps(HEALTHY)], "neither the name nor a cluster without pods is enough"
+    assert envoys.answers["a"] == [json.dumps(HEALTHY)], "a missing cluster or one without endpoints is not enough"
 
 
-def test_an_envoy_that_is_kept_from_the_calling_service_is_not_waited_for(
+def test_an_envoy_whose_sidecar_resource_excludes_the_caller_is_not_waited_for(
     settings: Settings, mesh: Callable[..., Envoys]
 ) -> None:
     mesh({"a": [json.dumps(HEALTHY)], "in-a-narrow-sidecar": [json.dumps({})]})
@@ -149,25 +149,25 @@ def test_an_envoy_that_is_kept_from_the_calling_service_is_not_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("in_mesh", "said"),
+    ("in_mesh", "message"),
     [
         (False, "in the namespace istio-ingress"),
-        (False, "kubectl create role ask-envoys --namespace=istio-ingress --verb=list,get,create"),
+        (False, "kubectl create role query-envoys --namespace=istio-ingress --verb=list,get,create"),
         (True, "in all namespaces"),
-        (True, "kubectl create clusterrole ask-envoys --verb=list,get,create --resource=pods,pods/exec"),
+        (True, "kubectl create clusterrole query-envoys --verb=list,get,create --resource=pods,pods/exec"),
     ],
 )
-def test_who_may_not_ask_the_envoys_is_told_at_once_which_right_is_missing(
-    settings: Settings, mesh: Callable[..., Envoys], in_mesh: bool, said: str
+def test_missing_rights_to_query_the_envoys_are_reported_at_once(
+    settings: Settings, mesh: Callable[..., Envoys], in_mesh: bool, message: str
 ) -> None:
     request = httpx2.Request("GET", "https://cluster/exec")
     mesh({"a": [WebSocketUpgradeError(httpx2.Response(403, request=request))]})
-    with pytest.raises(ProxiesForbiddenError, match=re.escape(said)) as error:
+    with pytest.raises(ProxiesForbiddenError, match=re.escape(message)) as error:
         sync(settings.model_copy(update={"taken_within": 600}), in_mesh).until_unused([V2])
     assert "to list `pods` and to get and create `pods/exec`" in str(error.value)
 
 
-def test_an_api_server_that_is_silent_for_a_moment_is_asked_again(
+def test_an_api_server_that_does_not_answer_is_queried_again(
     settings: Settings, hasty: Settings, mesh: Callable[..., Envoys]
 ) -> None:
     envoys = mesh({"a": [NOT_USING]})
@@ -182,11 +182,11 @@ def test_an_api_server_that_is_silent_for_a_moment_is_asked_again(
     envoys.list = listed  # type: ignore[method-assign]
     sync(settings).until_unused([V2])
     answers[:] = [httpx2.ConnectError("refused")]
-    with pytest.raises(ClusterUnreachableError, match="it did not say which pods hold Envoys: refused"):
+    with pytest.raises(ClusterUnreachableError, match="cannot list the pods with Envoys: refused"):
         sync(hasty).until_unused([V2])
 
 
-def test_a_pod_that_has_just_gone_is_asked_no_more(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+def test_a_deleted_pod_is_not_queried_again(settings: Settings, mesh: Callable[..., Envoys]) -> None:
     refused = WebSocketUpgradeError(httpx2.Response(500))
     envoys = mesh({"a": [NOT_USING], "gone": [refused]})
     listed = iter([envoys.pods, envoys.pods[:1]])
@@ -194,21 +194,23 @@ def test_a_pod_that_has_just_gone_is_asked_no_more(settings: Settings, mesh: Cal
     sync(settings).until_unused([V2])
 
 
-@pytest.mark.parametrize("trouble", [TimeoutError("no answer"), OSError("connection refused")])
-def test_an_envoy_that_cannot_be_asked_lags(hasty: Settings, mesh: Callable[..., Envoys], trouble: Exception) -> None:
-    mesh({"a": [trouble]})
-    with pytest.raises(ProxiesLagError, match=f"istio-ingress/a cannot be asked: {trouble}"):
+@pytest.mark.parametrize("failure", [TimeoutError("no answer"), OSError("connection refused")])
+def test_an_envoy_that_cannot_be_queried_is_not_in_sync(
+    hasty: Settings, mesh: Callable[..., Envoys], failure: Exception
+) -> None:
+    mesh({"a": [failure]})
+    with pytest.raises(ProxySyncTimeoutError, match=f"istio-ingress/a cannot be queried: {failure}"):
         sync(hasty).until_unused([V2])
 
 
-def test_pods_that_start_or_end_are_not_waited_for(settings: Settings, mesh: Callable[..., Envoys]) -> None:
+def test_starting_and_terminating_pods_are_not_waited_for(settings: Settings, mesh: Callable[..., Envoys]) -> None:
     pods = [pod("a"), pod("starts", running=False), pod("ends", ends=True)]
     mesh({"a": [NOT_USING], "starts": [OSError("no container")], "ends": [USING]}, pods)
     sync(settings).until_unused([V2])
 
 
 @pytest.mark.parametrize(("in_mesh", "namespaces"), [(False, ["istio-ingress"]), (True, ["istio-ingress", "*"])])
-def test_sidecars_are_asked_only_where_routes_hold_inside_the_mesh(
+def test_sidecars_are_queried_only_if_routes_apply_inside_the_mesh(
     settings: Settings, mesh: Callable[..., Envoys], in_mesh: bool, namespaces: list[str]
 ) -> None:
     envoys = mesh({"a": [NOT_USING]})

@@ -1,4 +1,4 @@
-"""From a stack's settings to everything that is registered for it."""
+"""The resources that are registered for a stack's settings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _changed(before: Run, after: Run) -> list[str]:
 
 
 def _objects(run: Run) -> set[tuple[str, str, str]]:
-    """Kind, namespace and name of every plain object."""
+    """Kind, namespace and name of every object."""
     return {
         (r.inputs["kind"], r.metadata.get("namespace", ""), r.metadata["name"])
         for r in run.custom()
@@ -54,7 +54,7 @@ def _objects(run: Run) -> set[tuple[str, str, str]]:
     }
 
 
-def test_a_stack_with_the_website_is_these_objects(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_the_objects_of_a_stack_with_the_website(deploy: Deploy, website: dict[str, Any]) -> None:
     run = deploy(_environment(website))
 
     assert _objects(run) == {
@@ -89,13 +89,15 @@ def test_every_object_has_a_component_as_its_parent_and_the_clusters_provider(
     components = {r.urn for r in run.resources if r.type.startswith("istio-canary:")}
     provider = run.named("cluster", "pulumi:providers:kubernetes")
     for resource in run.custom():
-        assert resource.parent in components, f"{resource.name} hangs in the stack, outside of any component"
+        assert resource.parent in components, f"{resource.name} is not a child of a component"
         assert resource.provider.startswith(provider.urn), (
-            f"{resource.name} would go wherever kubectl happens to point at the moment"
+            f"{resource.name} would be created in kubectl's current context"
         )
 
 
-def test_the_provider_is_the_settings_cluster_known_by_its_uid(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_the_provider_is_for_the_settings_cluster_identified_by_its_uid(
+    deploy: Deploy, website: dict[str, Any]
+) -> None:
     website["cluster"] = {"kubeconfig": "/etc/cluster/kubeconfig", "context": "staging"}
     run = deploy(_environment(website))
 
@@ -113,7 +115,7 @@ def test_all_outputs_of_all_components_are_registered(deploy: Deploy, website: d
     assert silent == [], "Pulumi shows a component that registers no outputs as unfinished"
 
 
-def test_a_change_of_weights_touches_exactly_one_resource(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_a_change_of_weights_changes_exactly_one_resource(deploy: Deploy, website: dict[str, Any]) -> None:
     changed = copy.deepcopy(website)
     changed["services"]["website"]["route"][1]["to"] = {"version-1": 50, "version-2": 50}
 
@@ -122,7 +124,7 @@ def test_a_change_of_weights_touches_exactly_one_resource(deploy: Deploy, websit
 
 
 @pytest.mark.parametrize(
-    ("change", "touched"),
+    ("change", "changed_resources"),
     [
         pytest.param({"replicas": 2}, ["website-version-1"], id="replicas"),
         pytest.param({"image": "hashicorp/http-echo:1.0.1"}, ["website-version-1"], id="image"),
@@ -131,17 +133,17 @@ def test_a_change_of_weights_touches_exactly_one_resource(deploy: Deploy, websit
         ),
     ],
 )
-def test_a_change_of_one_version_touches_that_version_alone(
-    deploy: Deploy, website: dict[str, Any], change: dict[str, Any], touched: list[str]
+def test_a_change_of_one_version_changes_only_that_version(
+    deploy: Deploy, website: dict[str, Any], change: dict[str, Any], changed_resources: list[str]
 ) -> None:
     website["services"]["website"]["versions"]["version-1"]["configFiles"] = {"/config": {"a.txt": "old"}}
     changed = copy.deepcopy(website)
     changed["services"]["website"]["versions"]["version-1"] |= change
 
-    assert _changed(deploy(_environment(website)), deploy(_environment(changed))) == touched
+    assert _changed(deploy(_environment(website)), deploy(_environment(changed))) == changed_resources
 
 
-def test_nothing_that_needs_the_mesh_is_made_before_istiod_serves(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_nothing_that_needs_the_mesh_is_created_before_istiod_is_ready(deploy: Deploy, website: dict[str, Any]) -> None:
     run = deploy(_environment(website))
 
     istiod = run.named("mesh-istiod").urn
@@ -152,14 +154,14 @@ def test_nothing_that_needs_the_mesh_is_made_before_istiod_serves(deploy: Deploy
     assert deployments <= set(routing.depends_on), "requests would be routed to pods that are not ready"
 
 
-def test_a_namespace_of_somebody_else_is_adopted_not_created(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_an_existing_namespace_is_adopted_not_created(deploy: Deploy, website: dict[str, Any]) -> None:
     facts = ClusterFacts(uid="7b1f", foreign_namespaces=frozenset({"website-istio-ns", "istio-system"}))
     run = deploy(_environment(website, facts))
 
     created = {r.metadata["name"] for r in run.of_type("core/v1:Namespace")}
     patched = {r.metadata["name"] for r in run.of_type("core/v1:NamespacePatch")}
     assert created == {"istio-ingress"}
-    assert patched == {"website-istio-ns"}, "istio-system needs no label of ours, so it is left alone"
+    assert patched == {"website-istio-ns"}, "istio-system needs no label, so it is not changed"
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_istios_images_come_from_the_hub_of_the_settings(
     assert deploy(_environment(website)).named("mesh-istiod").inputs["values"]["global"]["hub"] == hub
 
 
-def test_an_existing_mesh_is_used_and_not_touched(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_an_existing_mesh_is_used_and_not_changed(deploy: Deploy, website: dict[str, Any]) -> None:
     website["mesh"] = {"install": False}
     run = deploy(_environment(website))
 
@@ -210,11 +212,11 @@ def test_the_pods_meet_the_restricted_pod_security_standard(deploy: Deploy, webs
     run = deploy(_environment(website))
 
     for version in ("version-1", "version-2"):
-        assert _security_context(run, version) == RESTRICTED, "a stack that says nothing gets the strictest"
+        assert _security_context(run, version) == RESTRICTED, "the default is the strictest"
 
 
 @pytest.mark.parametrize(
-    ("said", "differs"),
+    ("given", "differs"),
     [
         pytest.param(
             {"runAsUser": 0, "runAsNonRoot": False, "readOnlyRootFilesystem": False},
@@ -234,15 +236,15 @@ def test_the_pods_meet_the_restricted_pod_security_standard(deploy: Deploy, webs
         ),
     ],
 )
-def test_a_version_says_only_what_differs_from_the_strictest(
-    deploy: Deploy, website: dict[str, Any], said: dict[str, Any], differs: dict[str, Any]
+def test_a_version_sets_only_what_differs_from_the_strictest(
+    deploy: Deploy, website: dict[str, Any], given: dict[str, Any], differs: dict[str, Any]
 ) -> None:
-    website["services"]["website"]["versions"]["version-1"]["securityContext"] = said
+    website["services"]["website"]["versions"]["version-1"]["securityContext"] = given
     run = deploy(_environment(website))
 
     expected = {key: value for key, value in (RESTRICTED | differs).items() if value is not None}
-    assert _security_context(run, "version-1") == expected, "0 and false must be said: left out they mean otherwise"
-    assert _security_context(run, "version-2") == RESTRICTED, "the other version said nothing"
+    assert _security_context(run, "version-1") == expected, "0 and false must be set: omitted, they mean something else"
+    assert _security_context(run, "version-2") == RESTRICTED, "the other version sets nothing"
 
 
 @pytest.mark.parametrize("security", [{}, LOOSEST], ids=["strictest", "loosest"])
@@ -255,7 +257,7 @@ def test_objects_hold_no_empty_or_zero_values_which_kubernetes_would_drop(
     for resource in run.custom():
         if "kind" in resource.inputs:
             dropped = _dropped(resource.inputs)
-            assert dropped == [], f"{resource.name} would differ from its live object for ever: {dropped}"
+            assert dropped == [], f"{resource.name} would always differ from its live object: {dropped}"
 
 
 def test_the_recreate_strategy_has_no_rolling_update(deploy: Deploy, website: dict[str, Any]) -> None:
@@ -280,7 +282,7 @@ def test_the_gateway_exposes_the_ports_of_the_settings(deploy: Deploy, website: 
     assert gateway.spec["servers"][0]["port"]["number"] == 9191
 
 
-def test_the_outputs_say_where_to_send_requests_and_who_answers(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_the_outputs_describe_the_gateway_and_the_services(deploy: Deploy, website: dict[str, Any]) -> None:
     assert deploy(_environment(website)).result == {
         "gateway": {"service": "istio-ingressgateway", "namespace": "istio-ingress"},
         "services": {
@@ -299,11 +301,11 @@ POINTERS = {
     *("maxUnavailable", "maxSurge", "replicas", "automountServiceAccountToken", "allowPrivilegeEscalation"),
     *("runAsUser", "runAsGroup", "runAsNonRoot", "readOnlyRootFilesystem"),
 }
-"""Fields that Kubernetes keeps at zero and false, since not to be set means something else."""
+"""Fields that Kubernetes keeps at zero and false, since unset means something else."""
 
 
 def _dropped(value: Any, path: str = "") -> list[str]:
-    """Paths of the values that the API server leaves out of an object."""
+    """Paths of the values that the API server drops from an object."""
     if isinstance(value, dict):
         below = [_dropped(item, f"{path}.{key}") for key, item in value.items() if key not in POINTERS]
         return ([] if value else [path]) + [found for paths in below for found in paths]

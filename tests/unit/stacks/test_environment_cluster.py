@@ -1,4 +1,4 @@
-"""Looking at the cluster first: what is found, and what is said when it cannot be reached."""
+"""The facts about the cluster, and the errors if it cannot be reached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from components.names import BASE_RELEASE, OWNER_ANNOTATION
 from kube.client import DEADLINE
 from kube.kubeconfig import REQUEST_TIMEOUT, ClusterUnreachableError
 from kube.objects import FEW_NAMESPACES
-from stacks.cluster_facts import ClusterFacts, look_at_cluster
+from stacks.cluster_facts import ClusterFacts, read_cluster_facts
 from stacks.settings.loading import load
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError
@@ -57,7 +57,7 @@ def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubeconfig:
 
 @pytest.fixture
 def requests() -> list[str]:
-    """The paths that the API server was asked for, in order."""
+    """The paths requested from the API server, in order."""
     return []
 
 
@@ -79,7 +79,7 @@ def api_server(requests: list[str]) -> Iterator[Callable[[Objects], str]]:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing: the tests' output is for people."""
+                """Do not log requests."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         servers.append(server)
@@ -104,7 +104,7 @@ def _namespace(name: str, **annotations: str) -> Objects:
     return {f"{NAMESPACES}/{name}": {"kind": "Namespace", "metadata": metadata}}
 
 
-def test_the_cluster_is_known_by_the_uid_of_kube_system_and_foreign_namespaces_by_their_mark(
+def test_the_facts_are_the_uid_of_kube_system_and_the_namespaces_of_other_owners(
     website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
 ) -> None:
     server = api_server(
@@ -114,20 +114,20 @@ def test_the_cluster_is_known_by_the_uid_of_kube_system_and_foreign_namespaces_b
         | _namespace("website-istio-ns")
     )
 
-    assert look_at_cluster(_settings(website, kubeconfig(server)), OWNER) == ClusterFacts(
+    assert read_cluster_facts(_settings(website, kubeconfig(server)), OWNER) == ClusterFacts(
         uid="uid-of-kube-system", foreign_namespaces=frozenset({"istio-ingress", "website-istio-ns"})
-    ), "another stack's namespace is as foreign as one without a mark"
+    ), "a namespace of another stack is as foreign as one without an owner"
 
 
-def test_namespaces_that_are_not_there_are_not_foreign(
+def test_missing_namespaces_are_not_foreign(
     website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
 ) -> None:
-    facts = look_at_cluster(_settings(website, kubeconfig(api_server(_namespace("kube-system")))), OWNER)
+    facts = read_cluster_facts(_settings(website, kubeconfig(api_server(_namespace("kube-system")))), OWNER)
 
     assert facts.foreign_namespaces == frozenset()
 
 
-def test_a_version_that_the_cluster_still_sends_requests_to_is_not_taken_away(
+def test_removing_a_version_that_still_gets_requests_is_refused(
     website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
 ) -> None:
     metadata = {"name": "website", "namespace": "website-istio-ns"}
@@ -144,11 +144,11 @@ def test_a_version_that_the_cluster_still_sends_requests_to_is_not_taken_away(
     }
     settings = _settings(website, kubeconfig(api_server(_namespace("kube-system") | objects)))
 
-    with pytest.raises(SettingsError, match="version-3 is taken away while the cluster still sends it requests"):
-        look_at_cluster(settings, OWNER)
+    with pytest.raises(SettingsError, match="version-3 is removed while the cluster still routes requests to it"):
+        read_cluster_facts(settings, OWNER)
 
 
-def test_many_namespaces_are_looked_at_with_few_requests(
+def test_many_namespaces_are_read_with_few_requests(
     website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
 ) -> None:
     names = [f"shop-{number}" for number in range(FEW_NAMESPACES)]
@@ -159,16 +159,16 @@ def test_many_namespaces_are_looked_at_with_few_requests(
     there = [found for name in names[:3] for found in _namespace(name).values()]
     objects = {**_namespace("kube-system"), NAMESPACES: {"items": there}}
 
-    facts = look_at_cluster(_settings(website, kubeconfig(api_server(objects))), OWNER)
+    facts = read_cluster_facts(_settings(website, kubeconfig(api_server(objects))), OWNER)
 
-    assert facts.foreign_namespaces == frozenset(names[:3]), "none of them answers by its own path"
+    assert facts.foreign_namespaces == frozenset(names[:3]), "they are listed, not read one by one"
 
 
 @pytest.mark.parametrize(
     ("install", "release", "refused"),
     [(True, "istio-base", True), (True, BASE_RELEASE, False), (True, None, True), (False, "istio-base", False)],
 )
-def test_a_second_mesh_is_refused_before_anything_is_made(
+def test_a_second_mesh_is_refused_before_anything_is_created(
     website: dict[str, Any],
     kubeconfig: Kubeconfig,
     api_server: Callable[[Objects], str],
@@ -181,30 +181,30 @@ def test_a_second_mesh_is_refused_before_anything_is_made(
     settings = _settings(website, kubeconfig(api_server(_namespace("kube-system") | crd)), install=install)
 
     if not refused:
-        assert look_at_cluster(settings, OWNER).uid == "uid-of-kube-system"
+        assert read_cluster_facts(settings, OWNER).uid == "uid-of-kube-system"
         return
-    with pytest.raises(SettingsError, match=r"mesh\.install.* the cluster has Istio's CRDs") as error:
-        look_at_cluster(settings, OWNER)
+    with pytest.raises(SettingsError, match=r"mesh\.install.* the cluster already has Istio's CRDs") as error:
+        read_cluster_facts(settings, OWNER)
     assert "Pulumi.dev.yaml" in str(error.value)
     assert "set istio-canary:mesh.install to false" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("code", "says"), [(401, "log in again"), (403, "right to read namespaces"), (500, "API server's log")]
+    ("code", "fix"), [(401, "log in again"), (403, "permission to read namespaces"), (500, "API server's log")]
 )
-def test_a_refusal_of_the_api_server_is_passed_on_with_the_fix(
-    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str], code: int, says: str
+def test_an_error_of_the_api_server_is_reported_with_the_fix(
+    website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str], code: int, fix: str
 ) -> None:
     refusal: Objects = {f"{NAMESPACES}/kube-system": {"kind": "Status", "code": code, "message": "no such luck"}}
     with pytest.raises(ClusterUnreachableError) as error:
-        look_at_cluster(_settings(website, kubeconfig(api_server(refusal))), OWNER)
+        read_cluster_facts(_settings(website, kubeconfig(api_server(refusal))), OWNER)
 
     assert f"HTTP {code}: no such luck" in str(error.value)
-    assert says in str(error.value)
+    assert fix in str(error.value)
 
 
 def _crds(bundles: dict[str, str | None], channel: str = "standard") -> Objects:
-    """CRDs of the Gateway API by the first word of their names, each of its bundle."""
+    """CRDs of the Gateway API by the first part of their names, each with its bundle version."""
     group = "gateway.networking.k8s.io"
     return {
         f"{CRDS}/{name}.{group}": {
@@ -232,7 +232,7 @@ def _crds(bundles: dict[str, str | None], channel: str = "standard") -> Objects:
         ({"tcproutes": None, "tlsroutes": "main"}, ["tlsroutes", "tcproutes"]),
     ],
 )
-def test_crds_of_the_gateway_api_that_istio_passes_over_are_warned_of(
+def test_crds_of_the_gateway_api_that_istio_ignores_are_warned_about(
     website: dict[str, Any],
     kubeconfig: Kubeconfig,
     api_server: Callable[[Objects], str],
@@ -241,7 +241,7 @@ def test_crds_of_the_gateway_api_that_istio_passes_over_are_warned_of(
 ) -> None:
     server = api_server(_namespace("kube-system") | _crds(bundles))
 
-    warnings = look_at_cluster(_settings(website, kubeconfig(server), version="1.31.4"), OWNER).warnings
+    warnings = read_cluster_facts(_settings(website, kubeconfig(server), version="1.31.4"), OWNER).warnings
 
     named = [str(warning).partition("the CRD ")[2].partition(".")[0] for warning in warnings]
     assert named == ignored
@@ -252,7 +252,7 @@ def test_the_warning_names_crd_bundle_minimum_and_fix(
 ) -> None:
     server = api_server(_namespace("kube-system") | _crds({"tlsroutes": "v1.4.1"}, channel="experimental"))
 
-    (warning,) = look_at_cluster(_settings(website, kubeconfig(server), version="1.31.4"), OWNER).warnings
+    (warning,) = read_cluster_facts(_settings(website, kubeconfig(server), version="1.31.4"), OWNER).warnings
 
     for words in (
         "Pulumi.dev.yaml: istio-canary:mesh.version: Istio 1.31.4 ignores",
@@ -262,7 +262,7 @@ def test_the_warning_names_crd_bundle_minimum_and_fix(
         "kubectl apply --server-side --filename "
         "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.5.0/experimental-install.yaml",
     ):
-        assert words in str(warning), f"{words!r} is not said in:\n{warning}"
+        assert words in str(warning), f"{words!r} is missing in:\n{warning}"
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_the_warning_names_crd_bundle_minimum_and_fix(
         ({"version": "1.31.4", "install": False}, 0),
     ],
 )
-def test_the_crds_are_asked_for_where_the_minimums_are_known(
+def test_the_crds_are_read_only_if_the_minimums_are_known(
     website: dict[str, Any],
     kubeconfig: Kubeconfig,
     api_server: Callable[[Objects], str],
@@ -284,8 +284,8 @@ def test_the_crds_are_asked_for_where_the_minimums_are_known(
 ) -> None:
     server = api_server(_namespace("kube-system") | _crds({"tlsroutes": "v1.4.1"}))
 
-    assert len(look_at_cluster(_settings(website, kubeconfig(server), **mesh), OWNER).warnings) == warned
-    assert any("tlsroutes" in path for path in requests) is bool(warned), "no request is made in vain"
+    assert len(read_cluster_facts(_settings(website, kubeconfig(server), **mesh), OWNER).warnings) == warned
+    assert any("tlsroutes" in path for path in requests) is bool(warned), "no unnecessary request"
 
 
 def _refused_port() -> str:
@@ -294,59 +294,59 @@ def _refused_port() -> str:
         return f"https://127.0.0.1:{probe.getsockname()[1]}"
 
 
-def test_a_cluster_that_is_down_is_named_at_once(website: dict[str, Any], kubeconfig: Kubeconfig) -> None:
+def test_a_cluster_that_is_down_is_reported_at_once(website: dict[str, Any], kubeconfig: Kubeconfig) -> None:
     server = _refused_port()
     path = kubeconfig(server)
     with pytest.raises(ClusterUnreachableError) as error:
-        look_at_cluster(_settings(website, path, context="there"), OWNER)
+        read_cluster_facts(_settings(website, path, context="there"), OWNER)
 
     for part in ("context there", str(path), server, "refused", "canary sandbox up"):
-        assert part in str(error.value), f"{part!r} is missing, by which a person would find the mistake"
+        assert part in str(error.value), f"{part!r} is missing, which helps to find the mistake"
 
 
-def test_a_server_that_never_answers_is_given_up(
+def test_a_server_that_never_answers_times_out(
     website: dict[str, Any], kubeconfig: Kubeconfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert REQUEST_TIMEOUT < DEADLINE <= 5, "an error is promised within 5 s"
+    assert REQUEST_TIMEOUT < DEADLINE <= 5, "the error must come within 5 s"
     monkeypatch.setattr("kube.kubeconfig.REQUEST_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = _settings(website, kubeconfig(f"http://127.0.0.1:{silent.getsockname()[1]}"))
-        with pytest.raises(ClusterUnreachableError, match="did not answer in time"):
-            look_at_cluster(settings, OWNER)
+        with pytest.raises(ClusterUnreachableError, match="no answer in time"):
+            read_cluster_facts(settings, OWNER)
 
 
-def test_something_else_that_answers_is_not_taken_for_a_cluster(
+def test_a_server_that_is_not_an_api_server_is_reported(
     website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str]
 ) -> None:
     page: Objects = {f"{NAMESPACES}/kube-system": {"metadata": "a page of some other server"}}
-    with pytest.raises(ClusterUnreachableError, match="no Kubernetes API server"):
-        look_at_cluster(_settings(website, kubeconfig(api_server(page))), OWNER)
+    with pytest.raises(ClusterUnreachableError, match="not a Kubernetes API server"):
+        read_cluster_facts(_settings(website, kubeconfig(api_server(page))), OWNER)
 
 
-def test_the_whole_look_has_a_deadline_whatever_hangs(
+def test_all_requests_together_have_a_deadline(
     website: dict[str, Any], kubeconfig: Kubeconfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A credential plugin heeds no HTTP timeout."""
+    """A credential plugin ignores HTTP timeouts."""
     monkeypatch.setattr("kube.client.DEADLINE", 0.2)
     plugin = {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "sleep", "args": ["1"]}}
-    with pytest.raises(ClusterUnreachableError, match=r"did not answer within 0\.2 s"):
-        look_at_cluster(_settings(website, kubeconfig(_refused_port(), user=plugin)), OWNER)
+    with pytest.raises(ClusterUnreachableError, match=r"no answer within 0\.2 s"):
+        read_cluster_facts(_settings(website, kubeconfig(_refused_port(), user=plugin)), OWNER)
 
 
 @pytest.mark.parametrize(
     ("user", "cluster"),
     [
-        pytest.param({"token": "t"}, {"certificate-authority-data": "no base64!"}, id="CA is no base64"),
+        pytest.param({"token": "t"}, {"certificate-authority-data": "no base64!"}, id="CA is not base64"),
         pytest.param(
             {"token": "t"},
             {"certificate-authority-data": base64.b64encode(b"no certificate").decode()},
-            id="CA is no certificate",
+            id="CA is not a certificate",
         ),
-        pytest.param({"token": "t"}, {"certificate-authority": "/no/such/ca.crt"}, id="CA is not there"),
+        pytest.param({"token": "t"}, {"certificate-authority": "/no/such/ca.crt"}, id="CA is missing"),
         pytest.param(
-            {"client-certificate": "/no/such/tls.crt", "client-key": "/no/such/tls.key"}, {}, id="key is not there"
+            {"client-certificate": "/no/such/tls.crt", "client-key": "/no/such/tls.key"}, {}, id="key is missing"
         ),
-        pytest.param({"auth-provider": {"name": "gcp"}}, {}, id="old kind of login"),
+        pytest.param({"auth-provider": {"name": "gcp"}}, {}, id="legacy auth provider"),
         pytest.param(
             {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "no-such-command"}},
             {},
@@ -354,20 +354,20 @@ def test_the_whole_look_has_a_deadline_whatever_hangs(
         ),
     ],
 )
-def test_credentials_that_cannot_be_used_are_the_kubeconfigs_mistake(
+def test_unusable_credentials_are_reported_with_the_context(
     website: dict[str, Any], kubeconfig: Kubeconfig, user: dict[str, Any], cluster: dict[str, Any]
 ) -> None:
     with pytest.raises(ClusterUnreachableError) as error:
-        look_at_cluster(_settings(website, kubeconfig(_refused_port(), user, cluster)), OWNER)
+        read_cluster_facts(_settings(website, kubeconfig(_refused_port(), user, cluster)), OWNER)
 
     assert "credentials" in error.value.reason
     assert "context here" in str(error.value)
 
 
-def test_an_unknown_context_lists_those_there_are(website: dict[str, Any], kubeconfig: Kubeconfig) -> None:
+def test_an_unknown_context_is_reported_with_the_known_ones(website: dict[str, Any], kubeconfig: Kubeconfig) -> None:
     path = kubeconfig(_refused_port())
     with pytest.raises(ClusterUnreachableError, match="no such context") as error:
-        look_at_cluster(_settings(website, path, context="production"), OWNER)
+        read_cluster_facts(_settings(website, path, context="production"), OWNER)
 
     assert "context production" in str(error.value)
     assert "here, there" in error.value.fix
@@ -386,28 +386,28 @@ def test_an_unknown_context_lists_those_there_are(website: dict[str, Any], kubec
         "\0",
     ],
 )
-def test_a_file_that_is_no_kubeconfig_is_named(
+def test_an_invalid_kubeconfig_is_named(
     website: dict[str, Any], tmp_path: Path, kubeconfig: Kubeconfig, text: str
 ) -> None:
     path = tmp_path / "broken"
     path.write_text(text)
     with pytest.raises(ClusterUnreachableError) as error:
-        look_at_cluster(_settings(website, path), OWNER)
+        read_cluster_facts(_settings(website, path), OWNER)
 
     assert str(path) in str(error.value)
 
 
-def test_a_kubeconfig_that_is_not_there_is_named_with_what_would_write_it(
+def test_a_missing_kubeconfig_is_named_with_the_command_that_creates_it(
     website: dict[str, Any], tmp_path: Path, kubeconfig: Kubeconfig
 ) -> None:
     with pytest.raises(ClusterUnreachableError, match="no such file") as error:
-        look_at_cluster(_settings(website, tmp_path / "absent"), OWNER)
+        read_cluster_facts(_settings(website, tmp_path / "absent"), OWNER)
 
     assert str(tmp_path / "absent") in str(error.value)
     assert "canary sandbox up" in error.value.fix
 
 
-def test_without_a_setting_the_files_of_the_environment_are_searched_for_the_context(
+def test_without_a_setting_the_files_in_kubeconfig_are_searched_for_the_context(
     website: dict[str, Any],
     tmp_path: Path,
     kubeconfig: Kubeconfig,
@@ -419,4 +419,4 @@ def test_without_a_setting_the_files_of_the_environment_are_searched_for_the_con
     path = kubeconfig(api_server(_namespace("kube-system")))
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'other'}:{tmp_path / 'absent'}:{path}")
 
-    assert look_at_cluster(_settings(website), OWNER).uid == "uid-of-kube-system"
+    assert read_cluster_facts(_settings(website), OWNER).uid == "uid-of-kube-system"

@@ -1,4 +1,4 @@
-"""In which order an update changes subsets, routes and pods, and what it waits for between them."""
+"""The order in which an update changes subsets, routes and pods, and what it waits for in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rollout.observed_routes import ObservedRoutes
-from rollout.proxy_sync import ProxiesLagError, ProxySync
+from rollout.proxy_sync import ProxySync, ProxySyncTimeoutError
 from stacks.cluster_facts import ClusterFacts
 from stacks.environment import Environment
 from stacks.settings.loading import load
@@ -54,33 +54,33 @@ def run(values: dict[str, Any], applied: ObservedRoutes, preview: bool = False) 
 
 
 def applied(used: Iterable[Target], subsets: Iterable[Target]) -> ObservedRoutes:
-    """A cluster whose routes use these versions and know these subsets."""
+    """A cluster with routes to these versions, and with these subsets."""
     return ObservedRoutes(subsets=frozenset(subsets), shares=dict.fromkeys(used, "some"), routed=frozenset({"website"}))
 
 
 @pytest.mark.parametrize(
     ("values", "before", "waits"),
     [
-        pytest.param(stack({"version-1": 50, "version-2": 50}), applied([V1, V2], [V1, V2]), [], id="weights alone"),
-        pytest.param(stack({"version-1": 90, "version-2": 10}), ObservedRoutes(), [], id="from nothing"),
+        pytest.param(stack({"version-1": 50, "version-2": 50}), applied([V1, V2], [V1, V2]), [], id="only weights"),
+        pytest.param(stack({"version-1": 90, "version-2": 10}), ObservedRoutes(), [], id="first deployment"),
         pytest.param(
-            stack({"version-1": 90, "version-2": 10}), applied([V1], [V1]), ["known version-2"], id="a version comes"
+            stack({"version-1": 90, "version-2": 10}), applied([V1], [V1]), ["known version-2"], id="a version is added"
         ),
         pytest.param(
             stack({"version-1": 90, "version-2": 10}),
             applied([V1, V2], [V1, V2, GONE]),
             ["unused version-0"],
-            id="a subset goes",
+            id="a version is removed",
         ),
         pytest.param(
             stack({"version-1": 100, "version-2": 0}, replicas=0),
             applied([V1, V2], [V1, V2]),
             ["unused version-2"],
-            id="a version is put to rest",
+            id="a version becomes idle",
         ),
     ],
 )
-def test_an_update_waits_for_the_envoys_where_a_version_comes_or_goes(
+def test_an_update_waits_for_the_envoys_if_versions_are_added_or_removed(
     waited: list[str], values: dict[str, Any], before: ObservedRoutes, waits: list[str]
 ) -> None:
     run(values, before)
@@ -139,21 +139,21 @@ def test_pods_that_get_requests_come_before_the_routes_and_idle_ones_after(previ
         ),
     ],
 )
-def test_nothing_after_a_wait_is_touched_when_an_envoy_lags(
+def test_nothing_after_a_wait_is_changed_if_an_envoy_is_not_in_sync(
     monkeypatch: pytest.MonkeyPatch,
     values: dict[str, Any],
     before: ObservedRoutes,
     method: str,
     untouched: set[str],
 ) -> None:
-    def lag(self: ProxySync, targets: Iterable[Target], **_: str) -> None:
-        raise ProxiesLagError("istio-ingress/a lags")
+    def time_out(self: ProxySync, targets: Iterable[Target], **_: str) -> None:
+        raise ProxySyncTimeoutError("istio-ingress/a is not in sync")
 
-    monkeypatch.setattr(ProxySync, method, lag)
+    monkeypatch.setattr(ProxySync, method, time_out)
     begun = Run()
     facts = ClusterFacts(uid="7b1f", routes=before)
-    with pytest.raises(HookError, match="istio-ingress/a lags"):
+    with pytest.raises(HookError, match="istio-ingress/a is not in sync"):
         run_program(lambda: Environment(load(values), facts, "istio-canary/test").outputs, False, begun)
     registered = {resource.name for resource in begun.resources}
-    assert "website-version-1" in registered, "what comes before the wait was done"
+    assert "website-version-1" in registered, "everything before the wait was done"
     assert not untouched & registered

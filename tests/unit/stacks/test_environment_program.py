@@ -1,4 +1,4 @@
-"""The Pulumi program itself, run as Pulumi runs it: what it registers, exports, and says when it cannot."""
+"""The Pulumi program, run as Pulumi runs it: resources, outputs and errors."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def no_cluster(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Answer for the cluster; return the owners on whose behalf it was asked."""
-    asked: list[str] = []
+    """Replace the cluster; return the owners for which it was queried."""
+    queried: list[str] = []
 
     def look(settings: Any, owner: str) -> ClusterFacts:
-        asked.append(owner)
+        queried.append(owner)
         return ClusterFacts(uid="7b1f")
 
-    monkeypatch.setattr(cluster, "look_at_cluster", look)
-    return asked
+    monkeypatch.setattr(cluster, "read_cluster_facts", look)
+    return queried
 
 
 def _main(values: dict[str, Any], secrets: list[str] | None = None) -> Callable[[], None]:
-    """The program, with the config that Pulumi's runtime would hand over: everything as text."""
+    """The program, with the config as Pulumi's runtime passes it: all values as text."""
     texts = {
         f"istio-canary:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
     }
@@ -52,7 +52,7 @@ def _main(values: dict[str, Any], secrets: list[str] | None = None) -> Callable[
 
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the program reported as errors."""
+    """The errors that the program reported."""
     messages: list[str] = []
     monkeypatch.setattr(pulumi.log, "error", messages.append)
     return messages
@@ -69,7 +69,7 @@ def test_the_program_builds_the_environment_of_the_stacks_settings(
     assert annotations == {"istio-canary/stack": f"{PROJECT}/{STACK}"}
 
 
-def test_mistakes_in_the_settings_are_one_error_in_the_words_of_the_command(
+def test_invalid_settings_are_one_error_with_the_same_text_as_in_the_command(
     website: dict[str, Any], no_cluster: list[str], reported: list[str]
 ) -> None:
     website["services"]["website"]["route"][1]["to"] = {"version-1": 90, "version-2": 11}
@@ -81,24 +81,24 @@ def test_mistakes_in_the_settings_are_one_error_in_the_words_of_the_command(
 
     assert reported == [str(expected.value)]
     assert "2 problems" in reported[0]
-    assert end.value.code == 32, "Pulumi's language host adds neither a traceback nor a sentence of its own"
-    assert no_cluster == [], "nothing is asked of a cluster before the settings are right"
+    assert end.value.code == 32, "Pulumi's language host adds neither a traceback nor a message"
+    assert no_cluster == [], "the cluster is not queried before the settings are valid"
 
 
-def test_a_cluster_that_is_down_is_one_error_in_the_same_words(
+def test_an_unreachable_cluster_is_one_error_with_the_same_text(
     website: dict[str, Any], monkeypatch: pytest.MonkeyPatch, reported: list[str]
 ) -> None:
     def look(settings: Any, owner: str) -> ClusterFacts:
         raise ClusterUnreachableError("context dev", "connection refused", "start it")
 
-    monkeypatch.setattr(cluster, "look_at_cluster", look)
+    monkeypatch.setattr(cluster, "read_cluster_facts", look)
     with pytest.raises(SystemExit):
         run_program(_main(website), preview=False)
     (message,) = reported
     assert re.search(r"context dev[\s\S]*connection refused[\s\S]*start it", message)
 
 
-def test_a_secret_among_the_settings_is_refused_and_not_shown(
+def test_a_secret_in_the_settings_is_rejected_and_not_shown(
     website: dict[str, Any], no_cluster: list[str], reported: list[str]
 ) -> None:
     website["versionHeader"] = "x-very-hidden"
@@ -109,7 +109,7 @@ def test_a_secret_among_the_settings_is_refused_and_not_shown(
     assert "x-very-hidden" not in reported[0]
 
 
-def test_settings_that_the_command_has_checked_are_not_read_again(
+def test_settings_that_the_command_has_loaded_are_not_read_again(
     website: dict[str, Any], no_cluster: list[str], deploy: Deploy
 ) -> None:
     settings = StackSettings(load(website), None)
@@ -126,16 +126,16 @@ def test_settings_that_the_command_has_checked_are_not_read_again(
         loaded.reset(token)
 
 
-def test_warnings_of_the_cluster_are_told_to_the_engine_and_stop_nothing(
+def test_warnings_about_the_cluster_are_reported_and_do_not_stop_the_run(
     deploy: Deploy, website: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     warning = Problem(path="istio-canary:mesh.version", what="a CRD is ignored", given="", allowed="", fix="")
     facts = ClusterFacts(uid="7b1f", warnings=(warning,))
-    monkeypatch.setattr(cluster, "look_at_cluster", lambda settings, owner: facts)
-    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    monkeypatch.setattr(cluster, "read_cluster_facts", lambda settings, owner: facts)
+    monkeypatch.setattr(pulumi.log, "warn", reported.append)
 
     run = deploy(_main(website))
 
-    assert told == [str(warning)]
+    assert reported == [str(warning)]
     assert run.of_type(":Deployment")

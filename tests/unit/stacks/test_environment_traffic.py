@@ -1,4 +1,4 @@
-"""Gateways, routes between services, security and egress: from a stack's settings to what is registered for it."""
+"""Gateways, routes between services, security and egress: the resources registered for a stack's settings."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def _named(run: Run, kind: str, name: str) -> Any:
 
 
 def _shop(**more: Any) -> dict[str, Any]:
-    """A second service, which the website may send requests to."""
+    """A second service, to which the website may route requests."""
     return {"hosts": ["shop.example.com"], "versions": {"version-1": ECHO}, **more}
 
 
-def test_shared_gateways_are_made_beside_the_gateway_before_the_routes_that_name_them(
+def test_shared_gateways_are_in_the_gateways_namespace_and_created_before_the_routes_that_name_them(
     deploy: Deploy, website: dict[str, Any]
 ) -> None:
     website["gateways"] = {"public": PUBLIC}
@@ -63,7 +63,7 @@ def test_shared_gateways_are_made_beside_the_gateway_before_the_routes_that_name
     assert run.named("website-routing-virtual-service").spec["gateways"] == ["istio-ingress/public"]
 
 
-def test_beside_a_mesh_of_somebody_else_shared_gateways_go_to_its_namespace(
+def test_with_an_existing_mesh_shared_gateways_are_in_its_gateways_namespace(
     deploy: Deploy, website: dict[str, Any]
 ) -> None:
     website["mesh"] = {"install": False, "gateway": {"namespace": "edge", "name": "istio-edge"}}
@@ -74,7 +74,7 @@ def test_beside_a_mesh_of_somebody_else_shared_gateways_go_to_its_namespace(
     assert (gateway.metadata["namespace"], gateway.spec["selector"]) == ("edge", {"istio": "edge"})
 
 
-def test_a_route_to_another_service_comes_after_its_pods_and_its_subsets(
+def test_a_route_to_another_service_is_created_after_its_pods_and_subsets(
     deploy: Deploy, website: dict[str, Any]
 ) -> None:
     website["services"]["website"] |= {
@@ -96,7 +96,7 @@ def test_a_route_to_another_service_comes_after_its_pods_and_its_subsets(
 
 
 @pytest.mark.parametrize(("mode", "protocol"), [("SIMPLE", "https"), ("ISTIO_MUTUAL", None)])
-def test_pods_that_end_tls_by_themselves_get_it_through_their_sidecars(
+def test_sidecars_pass_tls_through_to_pods_that_terminate_it(
     deploy: Deploy, website: dict[str, Any], mode: str, protocol: str | None
 ) -> None:
     website["services"]["website"] |= {"mtls": {"mode": "PERMISSIVE"}, "trafficPolicy": {"tls": {"mode": mode}}}
@@ -105,7 +105,7 @@ def test_pods_that_end_tls_by_themselves_get_it_through_their_sidecars(
     assert [port.get("appProtocol") for port in service.spec["ports"]] == [protocol]
 
 
-def test_a_service_calls_those_that_get_its_requests_or_copies_of_them() -> None:
+def test_a_service_calls_those_that_get_its_requests_or_mirrored_ones() -> None:
     mirrors = [{"to": "log/version-1"}, {"to": "shop/version-1"}]
     shared = {"version-1": 50, "shop/version-1": 50, "cart/version-2": 0}
     website = ServiceSettings.model_validate(_shop(route=[{"to": shared, "mirrors": mirrors}]))
@@ -133,7 +133,7 @@ def test_services_that_others_call_come_first(calls: dict[str, list[str]], order
 
 
 def _copies(called: list[str]) -> list[dict[str, Any]]:
-    """A rule that sends copies of its requests to these services."""
+    """A rule that mirrors its requests to these services."""
     mirrors = [{"to": f"{name}/version-1"} for name in called]
     return [{"match": [{"uri": {"prefix": "/copied"}}], "to": "version-1", "mirrors": mirrors}] if called else []
 
@@ -154,11 +154,11 @@ def test_a_service_says_who_may_call_it(deploy: Deploy, website: dict[str, Any])
         ("RequestAuthentication", "website-istio-ns", "website"),
     }
     assert _named(run, "AuthorizationPolicy", "website-allow").urn in run.named("website-routing").depends_on, (
-        "requests would come in before anybody asks who may call"
+        "requests would be accepted before the policy exists"
     )
 
 
-def test_a_denial_by_default_of_a_namespace_leaves_the_gateway_open(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_deny_by_default_of_a_namespace_leaves_the_gateway_open(deploy: Deploy, website: dict[str, Any]) -> None:
     website["namespaces"] = {"website-istio-ns": {"mtls": "STRICT", **DENY}}
     website["services"]["website"]["authorization"] = {"allow": [{}]}
     run = deploy(_environment(website))
@@ -170,12 +170,10 @@ def test_a_denial_by_default_of_a_namespace_leaves_the_gateway_open(deploy: Depl
     }
     allowed = _named(run, "AuthorizationPolicy", "website-allow").urn
     denied = run.named("website-istio-ns/security")
-    assert allowed in denied.depends_on, "who is let through is said before all others are kept out"
+    assert allowed in denied.depends_on, "ALLOW policies are created before the denial"
 
 
-def test_a_denial_by_default_of_the_mesh_lets_callers_come_as_far_as_the_gateway(
-    deploy: Deploy, website: dict[str, Any]
-) -> None:
+def test_deny_by_default_of_the_mesh_leaves_the_gateway_open(deploy: Deploy, website: dict[str, Any]) -> None:
     website["mesh"] = {**website["mesh"], **DENY}
     run = deploy(_environment(website))
 
@@ -185,10 +183,12 @@ def test_a_denial_by_default_of_the_mesh_lets_callers_come_as_far_as_the_gateway
     }
     gateway = _named(run, "AuthorizationPolicy", "allow-all")
     assert gateway.spec["selector"] == {"matchLabels": {"istio": "ingressgateway"}}
-    assert gateway.urn in run.named("istio-system/security").depends_on, "the gateway would refuse everybody meanwhile"
+    assert gateway.urn in run.named("istio-system/security").depends_on, (
+        "the gateway would deny all requests in between"
+    )
 
 
-def test_outside_hosts_are_known_to_the_whole_mesh_before_services_call_them(
+def test_external_hosts_are_registered_for_the_whole_mesh_before_services_call_them(
     deploy: Deploy, website: dict[str, Any]
 ) -> None:
     website["mesh"] = {**website["mesh"], "outboundTrafficPolicy": "REGISTRY_ONLY"}
@@ -201,7 +201,7 @@ def test_outside_hosts_are_known_to_the_whole_mesh_before_services_call_them(
     assert config["outboundTrafficPolicy"] == {"mode": "REGISTRY_ONLY"}
 
 
-def test_beside_a_mesh_of_somebody_else_outside_hosts_are_in_a_namespace_of_the_stack(
+def test_with_an_existing_mesh_external_hosts_are_in_a_namespace_of_the_stack(
     deploy: Deploy, website: dict[str, Any]
 ) -> None:
     website["mesh"] = {"install": False}
@@ -211,7 +211,7 @@ def test_beside_a_mesh_of_somebody_else_outside_hosts_are_in_a_namespace_of_the_
     assert _found(run, "ServiceEntry") == {("ServiceEntry", "website-istio-ns", "payments")}
 
 
-def test_a_stack_that_says_nothing_of_all_this_is_as_it_was(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_a_stack_without_these_settings_has_none_of_these_resources(deploy: Deploy, website: dict[str, Any]) -> None:
     changed = copy.deepcopy(website)
     changed |= {"gateways": {}, "namespaces": {}, "egress": {}}
     changed["mesh"] = {**changed["mesh"], "denyByDefault": False, "outboundTrafficPolicy": "ALLOW_ANY"}
@@ -219,7 +219,7 @@ def test_a_stack_that_says_nothing_of_all_this_is_as_it_was(deploy: Deploy, webs
     before, after = deploy(_environment(website)), deploy(_environment(changed))
     assert before.inputs() == after.inputs()
     istiod = before.named("mesh-istiod").inputs["values"]["meshConfig"]
-    assert istiod == {"defaultConfig": {"holdApplicationUntilProxyStarts": True}}, "istiod would restart for nothing"
+    assert istiod == {"defaultConfig": {"holdApplicationUntilProxyStarts": True}}, "istiod would restart needlessly"
 
 
 SERVICE = "istio-canary:index:VersionedService"
