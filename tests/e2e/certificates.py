@@ -1,4 +1,4 @@
-"""An authority that makes certificates for tests, for an hour."""
+"""A certificate authority for tests; certificates are valid for an hour."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pair = dict[str, bytes]
 
 
 class Authority:
-    """Signs certificates; `pem` is its own."""
+    """Signs certificates; `pem` is its own certificate."""
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -45,9 +45,9 @@ class Authority:
         }
 
     def client_context(self, pair: Pair | None = None, folder: Path | None = None) -> ssl.SSLContext:
-        """TLS of a caller that trusts this authority alone, and shows `pair` where it is given (kept in `folder`)."""
+        """TLS of a client that trusts only this authority, and presents `pair` if given (stored in `folder`)."""
         context = ssl.create_default_context(cadata=self.pem.decode())
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # asks for key identifiers, which are of no use here
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # would require key identifiers, which are not needed here
         if pair and folder:
             for name, content in pair.items():
                 (folder / name).write_bytes(content)
@@ -68,7 +68,7 @@ class Authority:
 
 
 def bring_secret(cluster: Cluster, name: str, content: Pair) -> None:
-    """Put a Secret beside the gateway."""
+    """Create a Secret in the gateway's namespace."""
     data = {key: base64.b64encode(value).decode() for key, value in content.items()}
     metadata = {"name": name, "namespace": "istio-ingress"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}

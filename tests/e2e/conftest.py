@@ -30,7 +30,7 @@ LONGEST_FIRST = (
 )
 """The files that take longest, so that no worker begins one when the others have nothing left."""
 BEGUN = pytest.StashKey[bool]()
-"""Whether this run has started the sandbox: another run's is left alone."""
+"""Whether this run has started the sandbox; one of another run is not deleted."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def root() -> None:
-    """Why the end-to-end tests cannot run here, if they cannot."""
+    """Skip the tests without root; in CI, fail."""
     if os.geteuid() == 0:
         return
     reason = "the sandbox needs root: sudo make test"
@@ -69,13 +69,13 @@ def cluster(root: None, pytestconfig: pytest.Config) -> Iterator[Cluster]:
 
 @pytest.fixture
 def project(cluster: Cluster, tmp_path: Path) -> Project:
-    """A project folder with a backend of its own and no stack yet."""
+    """A project folder with its own backend and no stack yet."""
     return Project.create(tmp_path, cluster)
 
 
 @pytest.fixture(scope="module")
 def mesh(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The mesh, put into the sandbox by a stack of its own, for stacks that use an existing one."""
+    """A mesh in the sandbox, for stacks that use an existing one."""
     project = Project.create(tmp_path_factory.mktemp("mesh"), cluster)
     project.write_stack("mesh", project.mesh_config())
     up = project.canary("up", "--stack", "mesh", "--yes")
@@ -86,7 +86,7 @@ def mesh(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The sandbox's own network is gone with it; nothing of a test run stays on the machine."""
+    """Delete the sandbox also after an interrupted test run."""
     if session.config.stash.get(BEGUN, False) and os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") != "1":
         subprocess.run(
             [str(CHECKOUT / ".venv/bin/canary"), "sandbox", "down", "--delete", "--name", SANDBOX],

@@ -1,6 +1,6 @@
-"""A real load generator, at the gateway or inside the mesh: vegeta, at a constant rate, until it is told to end.
+"""A load generator, at the gateway or inside the mesh: vegeta at a constant rate.
 
-It keeps its rate whatever the answers are (an open model), so a pause shows as failed or late requests, not as fewer.
+The rate does not depend on the answers (open model), so a pause shows as failed or late requests, not as fewer.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from sandbox.progress import progress
 VEGETA = GoModule(name="vegeta", programs=("vegeta",), disk_megabytes=300, main="github.com/tsenart/vegeta/v12")
 VERSION_HEADER = "X-Served-Version"
 LONGEST_SECONDS = 600
-"""No load goes on for longer, whatever becomes of the test."""
+"""Upper limit for the duration of a load."""
 
 
 @dataclass
 class Load:
-    """What became of the requests: answers by status (0: no answer) and by version, and what was no 2xx."""
+    """The answers by status (0: no answer) and by version, and those other than 2xx."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
@@ -39,12 +39,12 @@ class Load:
 
     @property
     def requests(self) -> int:
-        """How many were sent."""
+        """Number of requests sent."""
         return self.statuses.total()
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Requests per second."""
         return self.requests / self.seconds if self.seconds else 0.0
 
 
@@ -73,9 +73,9 @@ def load(
     keepalive: bool = True,
     inside: int | None = None,
 ) -> Iterator[Load]:
-    """Send `rate` requests a second to `url` as long as the block runs; what became of them is complete after it.
+    """Send `rate` requests per second to `url` while the block runs; the result is complete after it.
 
-    With `inside`, a process of a pod, they start in that pod's network, and its sidecar routes them.
+    With `inside`, the process id of a pod, they are sent from that pod's network, and its sidecar routes them.
     """
     results, program, result = folder / f"{uuid.uuid4()}.bin", vegeta(), Load()
     given = [f"-header={name}: {value}" for name, value in (headers or {}).items()]
@@ -91,9 +91,9 @@ def load(
     attack.stdin.close()
     try:
         yield result
-        assert attack.poll() is None, f"the load ended before the change did, after {LONGEST_SECONDS} s at the latest"
+        assert attack.poll() is None, f"the load ended before the changes did (limit: {LONGEST_SECONDS} s)"
     finally:
-        attack.send_signal(signal.SIGINT)  # sends no more, and waits for the answers that are due
+        attack.send_signal(signal.SIGINT)  # stops sending, and waits for outstanding answers
         try:
             attack.wait(30)
         except subprocess.TimeoutExpired:
@@ -114,6 +114,6 @@ def _read(program: Path, results: Path, result: Load) -> None:
         result.statuses[one["code"]] += 1
         result.versions.update((one["headers"] or {}).get(VERSION_HEADER, ()))
         if not 200 <= one["code"] < 300:
-            body = base64.b64decode(one["body"] or "")[:200].decode(errors="replace")  # Envoy says there why
+            body = base64.b64decode(one["body"] or "")[:200].decode(errors="replace")  # Envoy's reason
             result.failures.append(f"{one['timestamp']}: {one['code']} {one['error']} {body}")
     result.seconds = (max(sent) - min(sent)).total_seconds() if sent else 0.0

@@ -1,7 +1,7 @@
-"""A place to try the examples of docs/routing.md: one stack whose routes and policies change, and whose pods stay.
+"""A test environment for the examples of docs/routing.md: one stack, whose routes and policies change while pods stay.
 
-Requests to the gateway are sent from this machine, and those of the mesh's own callers by their pods, which are told so
-through `kubectl port-forward`: it reaches a pod from inside, past its sidecar, whatever the policies are.
+Requests to the gateway are sent from this machine. Those of callers inside the mesh are sent by their pods, which are
+instructed through `kubectl port-forward`: it bypasses the pod's sidecar and all policies.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ SERVICES: dict[str, dict[str, Any]] = {
     "client": {"gateways": ["mesh"], "versions": {"version-1": {}}},
     "stranger": {"gateways": ["mesh"], "versions": {"version-1": {}}},
 }
-"""What is there beside an example: versions that it does not speak of, and callers inside the mesh."""
+"""Deployed with every example: versions that it does not define, and callers inside the mesh."""
 OUTSIDE = "outside"
-"""The caller that is this machine itself, and speaks plain text to pods."""
+"""This machine as a caller, which sends plain text to pods."""
 THREADS = 8
 MARK = "x-mark"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What became of one request: who answered (`version-1` is the shop's), or the status, or `no connection`."""
+    """The answer to a request: the version (`version-1` is the shop's), the status, or `no connection`."""
 
     outcome: str
     status: int
@@ -59,7 +59,7 @@ class Seen:
 
 @dataclass
 class Lab:
-    """The stack, and what is in the way of its callers."""
+    """The stack and its callers."""
 
     project: Project
     certificates: ssl.SSLContext | None = None
@@ -79,7 +79,7 @@ class Lab:
     @classmethod
     @contextmanager
     def opened(cls, project: Project) -> Iterator[Lab]:
-        """The lab of a project; its stack is destroyed, and what leads to its pods ended, whatever happened."""
+        """The lab of a project; at the end, port-forwards are terminated and the stack is destroyed."""
         lab = cls(project)
         try:
             yield lab
@@ -91,7 +91,7 @@ class Lab:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def apply(self, config: Mapping[str, Any]) -> None:
-        """Bring the stack to `config`, a stack's config as an example has it, and wait until its routes are taken."""
+        """Deploy `config`, the config of an example, and wait until its routes are in effect."""
         self._marks += 1
         self._node_ports.clear()
         mark = f"mark {self._marks}"
@@ -101,10 +101,10 @@ class Lab:
         callers = ["client", "stranger"] if in_mesh else []
         at_gateway = config["istio-canary:services"]["shop"].get("gateways") != ["mesh"]
         for caller in [*([None] if at_gateway else []), *callers]:
-            self._until_taken(caller, config, mark)
+            self._until_applied(caller, config, mark)
 
     def _completed(self, config: Mapping[str, Any], mark: str) -> dict[str, Any]:
-        """The example's config on this sandbox, with all services, and a rule that tells when it is taken."""
+        """The example's config for this sandbox, with all services and a rule that shows when it is in effect."""
         own = copy.deepcopy(dict(config))
         services = laid_over(SERVICES, own["istio-canary:services"])
         for service in services.values():
@@ -120,33 +120,33 @@ class Lab:
         own["istio-canary:mesh"] = mesh if mesh.get("install") is False else laid_over(base["istio-canary:mesh"], mesh)
         return {"istio-canary:cluster": base["istio-canary:cluster"], **own, "istio-canary:services": services}
 
-    def _until_taken(self, caller: str | None, config: Mapping[str, Any], mark: str) -> None:
+    def _until_applied(self, caller: str | None, config: Mapping[str, Any], mark: str) -> None:
         shop = config["istio-canary:services"]["shop"]
         inside = f"http://shop.shop:{shop.get('port', 80)}/"
         url = inside if caller else f"{self.scheme_of(config)}://{shop['hosts'][0]}/"
 
-        def taken() -> bool:
+        def applied() -> bool:
             asked = Request("GET", url, ((MARK, mark),), caller, False)
             return all(seen.body == mark for seen in self.send_all(asked, 16))
 
-        wait_until(taken, f"the routes at {caller or 'the gateway'}")
+        wait_until(applied, f"the routes at {caller or 'the gateway'}")
 
     @staticmethod
     def scheme_of(config: Mapping[str, Any]) -> str:
-        """https where the shop's gateway redirects to it."""
+        """https if the shop's gateway redirects to it."""
         return "https" if "istio-canary:gateways" in config else "http"
 
     def send_all(self, request: Request, count: int, at_once: int = THREADS) -> list[Seen]:
-        """Send a request `count` times, several at once."""
+        """Send a request `count` times, `at_once` in parallel."""
         with self._client(request) as client, ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(lambda _: self._send(client, request), range(count)))
 
     def send(self, request: Request) -> Seen:
-        """Send a request once, over a connection of its own."""
+        """Send a request once, on a new connection."""
         return self.send_on_one_connection(request, 1)[0]
 
     def send_on_one_connection(self, request: Request, count: int) -> list[Seen]:
-        """Send a request `count` times, one after the other on the same connection: to the same thread of Envoy."""
+        """Send a request `count` times in sequence on one connection, which is handled by one thread of Envoy."""
         with self._client(request) as client:
             return [self._send(client, request) for _ in range(count)]
 
@@ -183,7 +183,7 @@ class Lab:
         return answer.status_code, dict(answer.headers), answer.text
 
     def _call(self, client: httpx.Client, request: Request) -> tuple[int, Mapping[str, str], str]:
-        """Have the caller's pod send it; names that no DNS knows lead to this machine, where the sidecar decides."""
+        """Let the caller's pod send it; names unknown to DNS resolve to this machine, and the sidecar routes them."""
         url = urlsplit(request.url)
         known = f"{url.hostname}:{url.port or 80}"
         call = {
@@ -197,18 +197,18 @@ class Lab:
         if answer.status_code == 502 and "EOF" in answer.text:
             raise httpx.ReadError(answer.text)
         assert answer.status_code == 200, f"{request.caller} could not call: {answer.text}"
-        said = answer.json()
-        return said["status"], dict(said["headers"]), said["body"]
+        body = answer.json()
+        return body["status"], dict(body["headers"]), body["body"]
 
     def _gateway(self, port: int) -> str:
-        """Address and port of the node at which the gateway's Service has `port`."""
+        """Address and node port of `port` of the gateway's Service."""
         if port not in self._node_ports:
             service = self.cluster.get("service", "istio-ingressgateway", "--namespace=istio-ingress")
             self._node_ports = {one["port"]: one["nodePort"] for one in service["spec"]["ports"]}
         return f"{self.cluster.layout.node_ip}:{self._node_ports[port]}"
 
     def caller(self, service: str) -> str:
-        """Address of this machine that leads to a pod of a caller inside the mesh."""
+        """Local address that is forwarded to a pod of a caller inside the mesh."""
         with self._lock:
             if service not in self._callers:
                 self._callers[service] = f"127.0.0.1:{self._port_of(self.pods(service)[0])}"
@@ -222,12 +222,12 @@ class Lab:
         return [f"{namespace or service}/{name}" for name in names if name.startswith(f"{deployment}-")]
 
     def address(self, pod: str) -> str:
-        """IP address of a pod, which is given as namespace/name."""
+        """IP address of a pod, given as namespace/name."""
         namespace, name = pod.split("/")
         return str(self.cluster.get("pod", name, f"--namespace={namespace}")["status"]["podIP"])
 
     def copies(self, deployment: str, prefix: str) -> list[Mapping[str, Any]]:
-        """What the version's pods have received under keys that begin with `prefix`."""
+        """The requests that the version's pods received with keys that begin with `prefix`."""
         found: list[Mapping[str, Any]] = []
         for pod in self.pods(deployment):
             url = f"http://127.0.0.1:{self._port_of(pod)}/_seen?prefix={prefix}"
@@ -236,7 +236,7 @@ class Lab:
 
     @staticmethod
     def settled(condition: Callable[[], bool]) -> bool:
-        """Whether the condition comes to hold within some seconds."""
+        """Whether the condition becomes true within a few seconds."""
         deadline = time.monotonic() + 3
         while not condition():
             if time.monotonic() > deadline:
@@ -245,19 +245,19 @@ class Lab:
         return True
 
     def _port_of(self, pod: str) -> int:
-        """Port of this machine that leads to a pod's own 8080."""
+        """Local port that is forwarded to port 8080 of a pod."""
         if pod not in self._ports:
             namespace, name = pod.split("/")
-            said = self.project.folder / f"{name}.log"
-            with said.open("w") as log:  # a line for every connection: nobody would empty a pipe
+            output = self.project.folder / f"{name}.log"
+            with output.open("w") as log:  # one line per connection, which would fill a pipe
                 command = self.cluster.command("port-forward", f"--namespace={namespace}", name, ":8080")
                 self._forwards[pod] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-            wait_until(lambda: "127.0.0.1:" in said.read_text(), f"a way to {pod}", 20)
-            self._ports[pod] = int(re.findall(r"127\.0\.0\.1:(\d+)", said.read_text())[0])
+            wait_until(lambda: "127.0.0.1:" in output.read_text(), f"a way to {pod}", 20)
+            self._ports[pod] = int(re.findall(r"127\.0\.0\.1:(\d+)", output.read_text())[0])
         return self._ports[pod]
 
     def envoy(self, pod: str, question: str) -> Any:
-        """What the Envoy of a pod (namespace/name) answers to a question of its admin interface, such as clusters."""
+        """The answer of a pod's Envoy (namespace/name) to a query of its admin interface, such as clusters."""
         namespace, name = pod.split("/")
         words = ("exec", name, f"--namespace={namespace}", "--container=istio-proxy", "--")
         return json.loads(self.cluster.kubectl(*words, "pilot-agent", "request", "GET", question).stdout)
@@ -270,12 +270,12 @@ def config_of(file: Path) -> dict[str, Any]:
 
 
 def installs_mesh(file: Path) -> bool:
-    """Whether the example says something of the mesh itself, and so cannot be beside another one."""
+    """Whether the example configures the mesh, and so cannot use an existing one."""
     return config_of(file)["istio-canary:mesh"].get("install") is not False
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` with what only `below` has; mappings key by key."""
+    """`below` with the values of `above`; mappings are merged key by key."""
     result = copy.deepcopy(dict(below))
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -284,7 +284,7 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 
 def unique(request: Request) -> Request:
-    """The request with keys of its own: pods remember keys for as long as they live."""
+    """The request with unique keys, since pods remember keys."""
     mark = uuid.uuid4().hex
     headers = tuple((name, re.sub(r"\bkey=(\w+)", rf"key=\1-{mark}", value)) for name, value in request.headers)
     return Request(request.method, request.url, headers, request.caller, request.has_certificate)

@@ -1,7 +1,7 @@
-"""Whether what became of requests is what docs/routing.md says.
+"""Checks that requests are answered as docs/routing.md says.
 
-Shares are judged by exact binomial tests at a significance at which a right share is called wrong never in practice,
-and one that is off by a few percent is found out.
+Shares are judged by exact binomial tests at a significance at which a correct share practically never fails, while one
+that is off by a few percent does.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from tests.routing_doc import Answer, Request, parse
 
 ALPHA = 1e-9
 MANY = 1000
-"""Requests for shares."""
+"""Number of requests to measure shares."""
 STEADY = 8
-"""How often an answer must be as wanted, one time after the other."""
+"""How many times in a row an answer must be as expected."""
 SLOWER = 2.5
-"""Seconds that an answer may take longer than it must, on a machine that is busy."""
+"""Additional seconds that an answer may take on a busy machine."""
 DEADLINE = 20
 
 
 def check(lab: Lab, line: str, placeholders: Mapping[str, str] | None = None) -> None:
-    """Send the request of a line of the page, and fail unless that becomes of it which stands there.
+    """Send the request of a line of the page, and fail unless the answer is the one given there.
 
-    Policies reach each Envoy in its own time, so what is wrong is asked again until a deadline.
+    Policies reach the Envoys at different times, so a wrong answer is retried until a deadline.
     """
     for name, value in (placeholders or {}).items():
         line = line.replace(f"<{name}>", value)
     request, answer = parse(line)
     deadline = time.monotonic() + DEADLINE
-    while wrong := _trouble(lab, request, answer):
+    while wrong := _mismatch(lab, request, answer):
         assert time.monotonic() < deadline, f"{line}\n  {wrong}"
 
 
-def _trouble(lab: Lab, request: Request, answer: Answer) -> str | None:
-    """What is not as wanted, if anything."""
+def _mismatch(lab: Lab, request: Request, answer: Answer) -> str | None:
+    """How the answer differs from the expected one, if it does."""
     if any(share < 100 for share in (*answer.outcomes.values(), *answer.copies.values())):
-        return _trouble_with_shares(lab, request, answer)
+        return _mismatch_of_shares(lab, request, answer)
     for _ in range(STEADY if answer.after is None else 1):
         asked = unique(request)
-        wrong = _trouble_with_one(answer, lab.send(asked))
+        wrong = _mismatch_of_one(answer, lab.send(asked))
         if wrong:
             return wrong
-    return _trouble_with_copies(lab, request, answer, STEADY)
+    return _mismatch_of_mirrors(lab, request, answer, STEADY)
 
 
-def _trouble_with_one(answer: Answer, seen: Seen) -> str | None:
+def _mismatch_of_one(answer: Answer, seen: Seen) -> str | None:
     (outcome,) = answer.outcomes
     if seen.outcome != outcome:
         return f"answered by {seen.outcome} ({seen.status} {seen.body[:200]!r})"
@@ -71,19 +71,19 @@ def _trouble_with_one(answer: Answer, seen: Seen) -> str | None:
     return None
 
 
-def _trouble_with_shares(lab: Lab, request: Request, answer: Answer) -> str | None:
+def _mismatch_of_shares(lab: Lab, request: Request, answer: Answer) -> str | None:
     asked = unique(request)
     counts = Counter(seen.outcome for seen in lab.send_all(asked, MANY))
     if not counts.keys() <= answer.outcomes.keys():
         return f"answered by {dict(counts)}"
     for outcome, share in answer.outcomes.items():
-        if not as_wanted(counts[outcome], counts.total(), share):
+        if not is_plausible(counts[outcome], counts.total(), share):
             return f"answered by {dict(counts)}"
-    return _trouble_with_copies(lab, request, answer, MANY)
+    return _mismatch_of_mirrors(lab, request, answer, MANY)
 
 
-def _trouble_with_copies(lab: Lab, request: Request, answer: Answer, count: int) -> str | None:
-    """Ask anew with keys of one's own, and have the versions tell what they got; copies arrive after the answer."""
+def _mismatch_of_mirrors(lab: Lab, request: Request, answer: Answer, count: int) -> str | None:
+    """Send keyed requests and count those that the versions received; mirrored ones arrive after the answer."""
     if not answer.copies:
         return None
     keyed = unique(
@@ -95,15 +95,15 @@ def _trouble_with_copies(lab: Lab, request: Request, answer: Answer, count: int)
         deployment = version.replace("/", "-") if "/" in version else f"shop-{version}"
 
         def arrived(got: str = deployment, share: float = share) -> bool:
-            return as_wanted(len(lab.copies(got, prefix)), count, share)
+            return is_plausible(len(lab.copies(got, prefix)), count, share)
 
         if not lab.settled(arrived):
             return f"{version} got {len(lab.copies(deployment, prefix))} of {count}"
     return None
 
 
-def as_wanted(count: int, total: int, percent: float) -> bool:
-    """Whether a count is what a share in percent may give; without chance at 0 and 100."""
+def is_plausible(count: int, total: int, percent: float) -> bool:
+    """Whether a count is plausible for a share in percent; at 0 and 100 it must be exact."""
     if percent in (0, 100):
         return count == total * percent / 100
     return p_value(count, total, percent / 100) >= ALPHA

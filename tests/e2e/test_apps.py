@@ -1,4 +1,4 @@
-"""The services of our own in apps/: their own tests."""
+"""The sample services in apps/: runs their tests."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ APPS = [module for module in MODULES if module.app]
 @pytest.mark.parametrize("folder", [app.folder for app in APPS], ids=[app.name for app in APPS])
 def test_the_tests_of_each_service_pass(folder: Path) -> None:
     go = find_go()
-    assert go is not None, "the sandbox needs Go too"
+    assert go is not None, "the sandbox needs Go, too"
     environment = environment_for(go, Path())
-    del environment["GOCACHE"]  # Go's own: the second run takes a second
+    del environment["GOCACHE"]  # Go's default cache makes the second run fast
     done = subprocess.run(
         [str(go.program), "test", "./..."],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""The simulator held against the real Envoy: the same tables and requests, and every answer compared.
+"""Differential test of the simulator and Envoy: the same routes and requests, and every answer compared.
 
 A longer run with other seeds: python -m tests.differential --pairs 20000 --seed 7
 """
@@ -26,19 +26,19 @@ LEAST = {
     "Forwarded": 400, "Redirected": 50, "Answered": 50, "Refused": 50, "inside the mesh": 100, "aborted": 5, "late": 1,
     "several requests": 20, "sticks": 2, "CORS": 10,
 }  # fmt: skip
-"""How many of the requests must come to that, so that agreement says something."""
+"""Minimum number of requests of each kind, so that the comparison is meaningful."""
 
 
 @pytest.fixture(scope="module")
 def place(mesh: Project) -> Iterator[Cluster]:
-    """Services, callers and a gateway that all tables share."""
+    """Services, callers and a gateway shared by all route tables."""
     with Cluster.prepared(mesh.cluster.layout.kubeconfig) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
-    """Tables with requests; always the same."""
+    """Route tables with requests, from a fixed seed."""
     return generate(TABLES, REQUESTS, SEED)
 
 
@@ -51,11 +51,11 @@ def test_simulator_and_envoy_agree_on_at_least_2000_requests(place: Cluster, cas
             pytest.fail(f"simulator and Envoy differ on {len(found)} requests, such as:\n\n{smallest}")
     assert differential.pairs >= 2000
     for kind, least in LEAST.items():
-        assert differential.kinds[kind] >= least, f"{kind} is too rare to say anything: {differential.kinds}"
+        assert differential.kinds[kind] >= least, f"too few requests of kind {kind}: {differential.kinds}"
 
 
-def in_any_case(route: Route) -> Route:
-    """A mistake: paths are compared without regard to case."""
+def ignoring_case(route: Route) -> Route:
+    """A mistake: paths are matched case-insensitively."""
     return tuple(
         rule.model_copy(
             update={"match": tuple(match.model_copy(update={"ignore_uri_case": True}) for match in rule.match)}
@@ -64,18 +64,18 @@ def in_any_case(route: Route) -> Route:
     )
 
 
-def backwards(route: Route) -> Route:
-    """A mistake: the last rule comes first."""
+def reversed_rules(route: Route) -> Route:
+    """A mistake: the rules are in reverse order."""
     return route[::-1]
 
 
-def without_regard_to_weights(route: Route) -> Route:
-    """A mistake: all goes to the destination that is named first."""
+def ignoring_weights(route: Route) -> Route:
+    """A mistake: every request goes to the first destination."""
     return tuple(rule.model_copy(update={"to": next(iter(rule.weights))}) if rule.weights else rule for rule in route)
 
 
 def with_mistake(mistake: Callable[[Route], Route]) -> Expect:
-    """A simulator that reads every route with the mistake."""
+    """A simulator with the mistake."""
 
     def expect(table: RouteTable, request: WireRequest) -> Expected:
         wrong = {name: one.model_copy(update={"route": mistake(one.route)}) for name, one in table.items()}
@@ -84,16 +84,16 @@ def with_mistake(mistake: Callable[[Route], Route]) -> Expect:
     return expect
 
 
-@pytest.mark.parametrize("mistake", [in_any_case, backwards, without_regard_to_weights])
-def test_a_simulator_with_a_mistake_is_caught(
+@pytest.mark.parametrize("mistake", [ignoring_case, reversed_rules, ignoring_weights])
+def test_a_simulator_with_a_mistake_is_detected(
     place: Cluster, cases: list[Case], mistake: Callable[[Route], Route]
 ) -> None:
     differential = Differential(place, with_mistake(mistake), patience=0.5)
     assert differential.check(cases[: TABLES // 2]), "the comparison cannot fail"
 
 
-def test_a_counterexample_is_made_small(place: Cluster, cases: list[Case]) -> None:
-    differential = Differential(place, with_mistake(in_any_case), patience=0.5)
+def test_a_counterexample_is_minimized(place: Cluster, cases: list[Case]) -> None:
+    differential = Differential(place, with_mistake(ignoring_case), patience=0.5)
     found = next(one for one in differential.check(cases[: TABLES // 2]) if not one.case.requests[0].by_dns_name)
     smallest = differential.shrink(found)
     report = smallest.report(place.client.gateway)

@@ -1,4 +1,4 @@
-"""What goes wrong, and how the next run ends right: kills, locks, a silent API server, pods that never get ready."""
+"""Failures and recovery from them: killed runs, locks, an unresponsive API server, pods that never become ready."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sandbox.cluster import namespaces
 from sandbox.cluster.supervision import Supervisor
 from tests.e2e.tools import Cluster, Project, bodies, service, wait_until
 
-STACK = "trouble"
+STACK = "failures"
 ROUTE: list[dict[str, Any]] = [{"to": {"version-1": 50, "version-2": 50}}]
 
 
 @pytest.fixture
 def shop(mesh: Project, tmp_path: Path) -> Iterator[Project]:
-    """A project with one service in the mesh that is there; what is left of it is destroyed at the end."""
+    """A project with one service in the existing mesh, destroyed at the end."""
     project = Project.create(tmp_path, mesh.cluster)
     project.write_stack(STACK, project.service_config(the_shop()))
     yield project
@@ -42,7 +42,7 @@ def answers(project: Project) -> set[str]:
 
 
 def running_pulumi(folder: Path) -> list[int]:
-    """Process numbers of the engine and the providers that work for this project."""
+    """Process ids of the engine and the providers of this project."""
     found = []
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
@@ -58,14 +58,14 @@ def running_pulumi(folder: Path) -> list[int]:
 
 
 def kill_all(project: Project, command: subprocess.Popen[str]) -> None:
-    """The command, the engine and its providers, at once, as a machine that is switched off does it."""
+    """Kill the command, the engine and its providers at once, as in a power failure."""
     for pid in [command.pid, *running_pulumi(project.folder)]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def kill_half_way(project: Project, command: subprocess.Popen[str], whom: str, moment: float) -> None:
-    """Kill the command alone, or all its processes, some seconds into it; return when none of them runs any more."""
+    """Kill only the command, or all its processes, after `moment` seconds; return when none is running."""
     try:
         command.wait(moment)
     except subprocess.TimeoutExpired:
@@ -79,10 +79,10 @@ def kill_half_way(project: Project, command: subprocess.Popen[str], whom: str, m
 
 @pytest.mark.parametrize("moment", [0.8, 2.0, 4.0])
 @pytest.mark.parametrize("whom", ["the command", "all its processes"])
-def test_an_up_killed_half_way_is_put_right_by_the_next_one(shop: Project, whom: str, moment: float) -> None:
+def test_a_killed_up_is_recovered_by_the_next_one(shop: Project, whom: str, moment: float) -> None:
     kill_half_way(shop, shop.popen("up", "--stack", STACK, "--yes"), whom, moment)
     again = shop.canary("up", "--stack", STACK, "--yes")
-    if again.returncode:  # at most one clear fix
+    if again.returncode:  # at most one fix is needed
         assert "canary cancel" in again.stdout + again.stderr, again.stdout + again.stderr
         assert shop.canary("cancel", "--stack", STACK).returncode == 0
         again = shop.canary("up", "--stack", STACK, "--yes")
@@ -92,7 +92,7 @@ def test_an_up_killed_half_way_is_put_right_by_the_next_one(shop: Project, whom:
     assert set(shop.up(STACK)["changes"]) == {"same"}
 
 
-def test_of_two_ups_at_once_the_second_is_refused_with_the_holder_and_the_fix(shop: Project) -> None:
+def test_the_second_of_two_concurrent_ups_is_refused_with_the_holder_and_the_fix(shop: Project) -> None:
     first = shop.popen("up", "--stack", STACK, "--yes")
     locks = shop.folder / "backend" / ".pulumi" / "locks"
     wait_until(lambda: bool(list(locks.rglob("*.json"))), "the first one's lock", 30)
@@ -107,8 +107,8 @@ def test_of_two_ups_at_once_the_second_is_refused_with_the_holder_and_the_fix(sh
 @pytest.mark.parametrize(
     ("whom", "moment"), [("the command", 1.3), ("all its processes", 1.0), ("all its processes", 1.8)]
 )
-def test_an_up_after_a_killed_destroy_ends_right(shop: Project, whom: str, moment: float) -> None:
-    """What was being deleted goes on being deleted, and must not be taken for there."""
+def test_an_up_after_a_killed_destroy_succeeds(shop: Project, whom: str, moment: float) -> None:
+    """Running deletions continue, and the up must not assume that the objects exist."""
     shop.up(STACK)
     kill_half_way(shop, shop.popen("destroy", "--stack", STACK, "--yes"), whom, moment)
     again = shop.canary("up", "--stack", STACK, "--yes")
@@ -123,7 +123,7 @@ def test_ctrl_c_leaves_the_stack_usable(shop: Project, command: str) -> None:
     run = shop.popen(command, "--stack", STACK, "--yes")
     locks = shop.folder / "backend" / ".pulumi" / "locks"
     wait_until(lambda: bool(list(locks.rglob("*.json"))), "the lock", 30)
-    time.sleep(0.8)  # some way into it; any moment must do
+    time.sleep(0.8)  # any moment during the run must work
     os.killpg(run.pid, signal.SIGINT)
     output, _ = run.communicate(timeout=120)
     assert run.returncode in (0, 130), output
@@ -133,7 +133,7 @@ def test_ctrl_c_leaves_the_stack_usable(shop: Project, command: str) -> None:
     assert answers(shop) == {"version-1", "version-2"}
 
 
-def test_a_pod_that_never_becomes_ready_is_reported_with_its_own_reason(shop: Project) -> None:
+def test_a_pod_that_never_becomes_ready_is_reported_with_the_reason(shop: Project) -> None:
     broken: dict[str, tuple[dict[str, Any], list[str]]] = {
         "version-1": ({"image": "hashicorp/http-echo:no-such-tag"}, ["no-such-tag", "pull"]),
         "version-2": ({"args": ["-no-such-flag"]}, ["no-such-flag"]),
@@ -148,16 +148,16 @@ def test_a_pod_that_never_becomes_ready_is_reported_with_its_own_reason(shop: Pr
     done = shop.canary("up", "--stack", STACK, "--yes")
     assert done.returncode == 1, done.stdout + done.stderr
     assert time.monotonic() - began < 45, "the time limit holds"
-    said = (done.stdout + done.stderr).lower()
+    output = (done.stdout + done.stderr).lower()
     for version, (_, words) in broken.items():
         for word in words:
-            assert word in said, f"{version}: {word!r} is missing in\n{said}"
+            assert word in output, f"{version}: {word!r} is missing in\n{output}"
     shop.write_stack(STACK, shop.service_config(the_shop()))
-    assert shop.up(STACK)["changes"].get("create", 0) < 8, "what was already made is in the state"
+    assert shop.up(STACK)["changes"].get("create", 0) < 8, "what was already created is in the state"
     assert answers(shop) == {"version-1", "version-2"}
 
 
-def test_a_silent_api_server_is_an_error_within_10_seconds_that_names_the_context(
+def test_an_unresponsive_api_server_is_an_error_within_10_seconds_that_names_the_context(
     shop: Project, cluster: Cluster
 ) -> None:
     shop.up(STACK)
@@ -180,7 +180,7 @@ def test_a_silent_api_server_is_an_error_within_10_seconds_that_names_the_contex
     wait_until(lambda: cluster.kubectl("get", "--raw=/readyz", check=False).returncode == 0, "the API server", 60)
 
 
-def test_bad_settings_touch_nothing(project: Project, cluster: Cluster) -> None:
+def test_invalid_settings_change_nothing(project: Project, cluster: Cluster) -> None:
     before = cluster.kubectl("get", "namespaces", "--output=name").stdout
     services = the_shop()
     services["shop"]["route"] = [{"to": {"version-1": 90, "version-3": 11}}]
@@ -191,11 +191,11 @@ def test_bad_settings_touch_nothing(project: Project, cluster: Cluster) -> None:
     assert "version-3" in done.stderr
     assert "replicaz" in done.stderr
     assert "101" in done.stderr
-    assert not list((project.folder / "backend").rglob("*.json")), "no stack was registered"
+    assert not list((project.folder / "backend").rglob("*.json")), "no stack was created"
     assert cluster.kubectl("get", "namespaces", "--output=name").stdout == before
 
 
-def test_a_namespace_of_somebody_else_is_adopted_and_given_back(shop: Project, cluster: Cluster) -> None:
+def test_an_existing_namespace_is_adopted_and_restored(shop: Project, cluster: Cluster) -> None:
     cluster.kubectl("create", "namespace", "adopted")
     services = the_shop()
     services["shop"]["namespace"] = "adopted"
@@ -205,6 +205,6 @@ def test_a_namespace_of_somebody_else_is_adopted_and_given_back(shop: Project, c
     assert set(shop.up(STACK)["changes"]) == {"same"}
     assert shop.canary("destroy", "--stack", STACK, "--yes").returncode == 0
     labels = cluster.get("namespace", "adopted")["metadata"]["labels"]
-    assert "istio-injection" not in labels, "what was lent is given back as it was"
+    assert "istio-injection" not in labels, "the namespace is as it was before"
     assert json.loads(cluster.kubectl("get", "pods", "--namespace=adopted", "--output=json").stdout)["items"] == []
     cluster.kubectl("delete", "namespace", "adopted")

@@ -1,7 +1,7 @@
 """Changes of versions and routes under load: not one request may fail.
 
-The load is a constant 250 requests a second from the first change of a test to the last, so that a gap of a few
-milliseconds shows.
+The load is a constant 250 requests per second from the first change of a test to the last, so that a gap of a few
+milliseconds is detected.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Services = dict[str, Any]
 
 
 class Shop:
-    """A stack with one service, and load on it."""
+    """A stack with one service under load."""
 
     def __init__(self, project: Project, folder: Path) -> None:
         self.project, self.folder = project, folder
 
     def services(self, *versions: str, to: Any, **changes: Any) -> Services:
-        """The service in these versions, with one rule; `changes` are laid over every version."""
+        """The service in these versions, with one rule; `changes` apply to every version."""
         each = {
             version: {
                 "image": "istio-canary/echo:1.0.0",
@@ -55,7 +55,7 @@ class Shop:
         return {"shop": {"namespace": NAMESPACE, "hosts": [HOST], "versions": each, "route": [{"to": to}]}}
 
     def up(self, services: Services) -> dict[str, int]:
-        """Bring the stack there; the number of resources by what became of them."""
+        """Deploy the services; return the number of resources by operation."""
         config = self.project.service_config(services)
         config["istio-canary:versionHeader"] = "x-served-version"
         self.project.write_stack(STACK, config)
@@ -63,17 +63,17 @@ class Shop:
         return changes
 
     def under_load(self) -> Any:
-        """Load on the service for as long as the block runs."""
+        """Load on the service while the block runs."""
         return load(self.project.cluster.layout.gateway_url, self.folder, rate=RATE, headers={"Host": HOST})
 
     def under_slow_load(self) -> Any:
-        """Requests that last longer than a pod's `preStopSeconds`, each on a connection of its own."""
+        """Requests that take longer than a pod's `preStopSeconds`, each on a new connection."""
         headers = {"Host": HOST, "x-echo-delay": "3s"}
         url = self.project.cluster.layout.gateway_url
         return load(url, self.folder, rate=SLOW_RATE, headers=headers, keepalive=False)
 
     def under_load_from_inside(self) -> Any:
-        """Load from a pod of the mesh, whose sidecar routes it."""
+        """Load from a pod in the mesh, routed by its sidecar."""
         cluster, service = self.project.cluster, f"shop.{NAMESPACE}.svc.cluster.local"
         cluster.kubectl("apply", "--filename=-", stdin=CALLER)
         cluster.kubectl("wait", "--for=condition=Ready", f"--namespace={NAMESPACE}", "pod/caller", "--timeout=60s")
@@ -85,7 +85,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The service in two versions, of which the first gets most."""
+    """The project of the service, and load on it."""
     project = Project.create(tmp_path_factory.mktemp("shop"), mesh.cluster)
     yield Shop(project, tmp_path_factory.mktemp("load"))
     project.canary("destroy", "--stack", STACK, "--yes")
@@ -93,20 +93,20 @@ def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sh
 
 @pytest.fixture
 def settled(shop: Shop) -> Shop:
-    """The service as every test finds it."""
+    """The service in two versions at 90/10, the start of every test."""
     shop.up(shop.services("version-1", "version-2", to={"version-1": 90, "version-2": 10}))
     return shop
 
 
 def assert_nothing_lost(done: Load, *versions: str, rate: int = RATE) -> None:
-    """Every request was answered with 2xx, at (nearly) the asked rate, by these versions."""
+    """Every request was answered with 2xx by these versions, at (nearly) the configured rate."""
     assert not done.failures, f"{len(done.failures)} of {done.requests} failed, the first: {done.failures[:5]}"
-    assert done.rate >= rate * 0.8, f"only {done.rate:.0f} requests a second were sent"
+    assert done.rate >= rate * 0.8, f"only {done.rate:.0f} requests per second were sent"
     assert set(done.versions) == set(versions), dict(done.versions)
 
 
-def test_versions_are_added_renamed_and_taken_away(settled: Shop) -> None:
-    """For callers from outside and from inside the mesh, whose sidecars hold the same routes."""
+def test_versions_are_added_renamed_and_removed(settled: Shop) -> None:
+    """With callers outside the mesh and inside, whose sidecars have the same routes."""
 
     def up(*versions: str, to: Any) -> None:
         services = settled.services(*versions, to=to)
@@ -126,8 +126,8 @@ def test_versions_are_added_renamed_and_taken_away(settled: Shop) -> None:
     assert_nothing_lost(inside, *everything, rate=INSIDE_RATE)
 
 
-def test_a_version_is_promoted_the_old_one_put_to_rest_and_everything_goes_back(settled: Shop) -> None:
-    """Under short requests, and under some that outlive the `preStopSeconds` of the pods that serve them."""
+def test_a_version_is_promoted_the_old_one_scaled_to_zero_and_both_are_reverted(settled: Shop) -> None:
+    """With short requests, and with some that take longer than the `preStopSeconds` of the pods that serve them."""
     both = ("version-1", "version-2")
     with settled.under_load() as done, settled.under_slow_load() as slow:
         for _ in range(ROUNDS):
@@ -139,7 +139,7 @@ def test_a_version_is_promoted_the_old_one_put_to_rest_and_everything_goes_back(
     assert_nothing_lost(slow, *both, rate=SLOW_RATE)
 
 
-def test_a_version_is_rolled_over_and_replaced_by_a_deployment_of_another_name(settled: Shop) -> None:
+def test_a_version_is_rolled_out_and_replaced_by_a_deployment_of_another_name(settled: Shop) -> None:
     both, weights = ("version-1", "version-2"), {"version-1": 50, "version-2": 50}
     with settled.under_load() as done:
         for number in range(ROUNDS):
@@ -178,24 +178,22 @@ def test_the_gateway_is_restarted(settled: Shop) -> None:
     assert_nothing_lost(done, "version-1", "version-2")
 
 
-def test_to_take_away_a_version_that_still_has_weight_is_refused_and_touches_nothing(settled: Shop) -> None:
+def test_removing_a_version_that_still_has_weight_is_refused_and_changes_nothing(settled: Shop) -> None:
     services = settled.services("version-1", to="version-1")
     config = settled.project.service_config(services)
     settled.project.write_stack(STACK, config)
     for command in (("preview",), ("up", "--yes")):
         done = settled.project.canary(*command, "--stack", STACK)
         assert done.returncode == 2, done.stdout + done.stderr
-        assert (
-            "version-2 is taken away while the cluster still sends it requests (10 % in VirtualService" in done.stderr
-        )
+        assert "version-2 is removed while the cluster still routes requests to it (10 % in Virtual" in done.stderr
         assert "`version-2: 0`" in done.stderr
     subsets = settled.project.cluster.get("destinationrule", "shop", f"--namespace={NAMESPACE}")["spec"]["subsets"]
     assert [subset["name"] for subset in subsets] == ["version-1", "version-2"]
     assert settled.project.cluster.exists("deployment", "shop-version-2", f"--namespace={NAMESPACE}")
 
 
-def test_an_envoy_that_does_not_follow_is_named_and_its_pods_stay_until_it_does(settled: Shop) -> None:
-    """The gateway's Envoy is stopped as a hung one would be; the up after that goes on where they ended."""
+def test_an_envoy_that_does_not_apply_the_routes_is_named_and_the_pods_are_kept_until_it_does(settled: Shop) -> None:
+    """The gateway's Envoy is stopped, as if it hung; the last up continues where the failed ones stopped."""
     services = settled.services("version-1", "version-2", to={"version-1": 100, "version-2": 0}, replicas=1)
     services["shop"]["versions"]["version-2"]["replicas"] = 0
     config = {**settled.project.service_config(services), "istio-canary:takenWithin": 3}
@@ -204,13 +202,13 @@ def test_an_envoy_that_does_not_follow_is_named_and_its_pods_stay_until_it_does(
     envoy = envoy_of(gateway)
     os.kill(envoy, signal.SIGSTOP)
     try:
-        for run in ("first", "next, which finds the routes written"):
+        for run in ("first run", "next run, which finds the routes written"):
             done = settled.project.canary("up", "--stack", STACK, "--yes")
             assert done.returncode == 1, f"the {run}: {done.stdout}{done.stderr}"
-            assert "did not follow the routes within 3 s" in done.stderr
+            assert "did not apply the routes within 3 s" in done.stderr
             assert f"istio-ingress/{gateway}" in done.stderr
             assert "Traceback" not in done.stderr
-            assert replicas_of_version_2(settled) == 2, "its pods serve the Envoy that may still send requests"
+            assert replicas_of_version_2(settled) == 2, "the Envoy may still send requests to these pods"
     finally:
         os.kill(envoy, signal.SIGCONT)
     settled.project.up(STACK)
@@ -218,25 +216,25 @@ def test_an_envoy_that_does_not_follow_is_named_and_its_pods_stay_until_it_does(
 
 
 def gateway_pod(shop: Shop) -> str:
-    """The gateway's pod, apart from those that are ending."""
+    """The gateway's pod that is not terminating."""
     pods = shop.project.cluster.get("pods", "--namespace=istio-ingress", "--selector=istio=ingressgateway")["items"]
     (name,) = (pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
     return str(name)
 
 
 def replicas_of_version_2(shop: Shop) -> int:
-    """How many pods the Deployment asks for."""
+    """The desired replicas of its Deployment."""
     deployment = shop.project.cluster.get("deployment", "shop-version-2", f"--namespace={NAMESPACE}")
     return int(deployment["spec"].get("replicas", 0))
 
 
 def envoy_of(pod: str) -> int:
-    """The process of a pod's Envoy: the sandbox's processes are this machine's."""
+    """The process id of a pod's Envoy, which runs on this machine."""
     for folder in Path("/proc").iterdir():
         try:
             environ = (folder / "environ").read_bytes().split(b"\0")
             name = (folder / "comm").read_text().strip()
-        except OSError:  # no process, or one that has just ended
+        except OSError:  # not a process, or one that has just ended
             continue
         if name == "envoy" and f"HOSTNAME={pod}".encode() in environ:
             return int(folder.name)

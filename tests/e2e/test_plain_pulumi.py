@@ -1,4 +1,4 @@
-"""A stack's life by Pulumi's own CLI, language host and provider, as a user without `canary` has it; told in order."""
+"""A stack's lifecycle with Pulumi's CLI, language host and provider, without `canary`; tests build on each other."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.e2e.tools import CHECKOUT, Cluster, Completed, Project, bodies, wait_
 STACK = "plain"
 HEADER = {"qa": "canary-test"}
 NOISE = ("Traceback", "unhandled error", "from $PATH", "plugin is expected")
-"""What a person must not have to read, whatever happens."""
+"""Text that must not be in the output of any run."""
 
 
 @dataclass(frozen=True)
 class PlainProject:
-    """A project that is worked on with the CLI alone."""
+    """A project that is used only with the Pulumi CLI."""
 
     project: Project
 
@@ -49,7 +49,7 @@ class PlainProject:
             timeout=300,
             check=False,
         )
-        shown = f"pulumi {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        shown = f"pulumi {' '.join(words)} exited with {done.returncode}:\n{done.stdout}{done.stderr}"
         assert (done.returncode == 0) is succeeds, shown
         assert not any(noise in shown for noise in NOISE), shown
         return done
@@ -71,14 +71,14 @@ class PlainProject:
 
 @pytest.fixture(scope="module")
 def plain(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainProject]:
-    """A checkout's project with its virtual environment, which the language host finds by Pulumi.yaml."""
+    """A project with a virtual environment, which the language host finds through Pulumi.yaml."""
     project = Project.create(tmp_path_factory.mktemp("plain"), cluster)
     (project.folder / ".venv").symlink_to(CHECKOUT / ".venv")
     yield PlainProject(project)
     project.canary("destroy", "--stack", STACK, "--yes")
 
 
-def test_stack_init_makes_the_stack(plain: PlainProject) -> None:
+def test_stack_init_creates_the_stack(plain: PlainProject) -> None:
     plain.write(100)
     done = subprocess.run(
         [*plain.command("stack", "init")[:3], STACK],
@@ -97,7 +97,7 @@ def test_preview_shows_everything_to_create(plain: PlainProject) -> None:
     assert "website-routing-virtual-service" in shown
 
 
-def test_up_from_nothing_serves_the_website(plain: PlainProject) -> None:
+def test_the_first_up_serves_the_website(plain: PlainProject) -> None:
     plain.pulumi("up", "--yes", "--skip-preview")
     assert bodies(plain.url, 50) == {"echo-v1": 50}
     assert bodies(plain.url, 50, headers=HEADER) == {"echo-v2": 50}
@@ -117,7 +117,7 @@ def test_a_changed_header_rule_sends_the_other_testers_to_the_canary(plain: Plai
     assert set(bodies(plain.url, 100, headers=HEADER)) == {"echo-v1", "echo-v2"}
 
 
-def test_refresh_finds_a_weight_that_was_edited_and_up_undoes_it(plain: PlainProject) -> None:
+def test_refresh_detects_an_edited_weight_and_up_reverts_it(plain: PlainProject) -> None:
     edit = (
         '[{"op": "replace", "path": "/spec/http/1/route/0/weight", "value": 0},'
         ' {"op": "replace", "path": "/spec/http/1/route/1/weight", "value": 100}]'
@@ -135,20 +135,20 @@ def test_refresh_finds_a_weight_that_was_edited_and_up_undoes_it(plain: PlainPro
 def test_every_mistake_of_the_config_is_reported_in_one_error(plain: PlainProject) -> None:
     plain.write(100, replicaz=2, port=70000)
     done = plain.pulumi("preview", succeeds=False)
-    said = done.stdout + done.stderr
-    assert "2 problems in Pulumi.plain.yaml (nothing was touched)" in said
-    assert "istio-canary:services.website.replicaz: " in said
-    assert "istio-canary:services.website.port: " in said
-    assert said.partition("Diagnostics:")[2].count("error: ") == 1, said
+    output = done.stdout + done.stderr
+    assert "2 problems in Pulumi.plain.yaml (nothing was touched)" in output
+    assert "istio-canary:services.website.replicaz: " in output
+    assert "istio-canary:services.website.port: " in output
+    assert output.partition("Diagnostics:")[2].count("error: ") == 1, output
 
 
-def test_a_version_that_still_gets_requests_is_not_taken_away(plain: PlainProject) -> None:
+def test_removing_a_version_that_still_gets_requests_is_refused(plain: PlainProject) -> None:
     plain.write(100, versions={"version-2": None}, route=[{"to": "version-1"}])
-    said = plain.pulumi("preview", succeeds=False).stdout
-    assert "version-2 is taken away while the cluster still sends it requests" in said
+    output = plain.pulumi("preview", succeeds=False).stdout
+    assert "version-2 is removed while the cluster still routes requests to it" in output
 
 
-def test_a_killed_up_is_continued_the_way_that_the_readme_says(plain: PlainProject) -> None:
+def test_a_killed_up_is_continued_as_described_in_the_readme(plain: PlainProject) -> None:
     plain.write(50, namespace="another-istio-ns")
     running = subprocess.Popen(
         plain.command("up", "--yes", "--skip-preview"),
@@ -183,7 +183,7 @@ def kill_what_is_left(folder: Path) -> None:
             os.kill(int(process.name), signal.SIGKILL)
 
 
-def test_destroy_deletes_what_the_stack_made(plain: PlainProject) -> None:
+def test_destroy_deletes_what_the_stack_created(plain: PlainProject) -> None:
     plain.pulumi("destroy", "--yes", "--skip-preview")
     names = {item["metadata"]["name"] for item in plain.project.cluster.get("namespaces")["items"]}
     assert not {name for name in names if "istio" in name}, names

@@ -1,6 +1,6 @@
-"""Every command of the README and the docs is run, in the order in which a person meets it.
+"""Runs every command of the README and the docs, in their order.
 
-It happens in a copy of the checkout, on a sandbox of its own: the last commands delete it.
+They run in a copy of the checkout and on a separate sandbox, which the last commands delete.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tests.e2e.tools import CHECKOUT, Completed, run_canary
 SANDBOX = "e2e-readme"
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 
-# What a command must end with, where it is not 0 and silent: exit code and words of its output.
+# Exit code and expected output of commands; the default is exit code 0 and any output.
 EXPECTED: dict[str, tuple[int, tuple[str, ...]]] = {
-    "make demo": (0, ("as wanted", "by hand")),
+    "make demo": (0, ("all pass", "by hand")),
     "curl http://10.244.0.1:30080/": (0, ("echo-v1",)),
     "curl --header 'qa: canary-test' http://10.244.0.1:30080/": (0, ("echo-v2",)),
     "canary preview --stack dev": (0, ("VirtualService", "90")),
-    "canary verify --stack dev": (0, ("as wanted",)),
+    "canary verify --stack dev": (0, ("all pass",)),
     "canary status --stack dev": (0, ("90 %", "4 of 4")),
     "canary schema": (0, ("$schema",)),
-    "canary up --stack minikube --yes": (5, ("minikube",)),  # no minikube here: the message must name it
+    "canary up --stack minikube --yes": (5, ("minikube",)),  # there is no minikube: the message must name it
     "canary sandbox logs kubelet --lines 5": (0, ()),
     "canary sandbox kubeconfig": (0, ("kubeconfig",)),
 }
@@ -52,7 +52,7 @@ def commands(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The checkout's files, with this test's sandbox in the dev stack's file."""
+    """A copy of the checkout, with this test's sandbox in the dev stack's file."""
     folder = tmp_path_factory.mktemp("readme")
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -74,7 +74,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(command: str, folder: Path, here: Layout) -> Completed:
-    """As typed by a person who has activated the environment, but for set-up, which has happened."""
+    """Run a command as typed in the activated environment; `make setup` is skipped, since it has been run."""
     typed = command.replace("10.244.0.1", here.node_ip)
     if typed == "make demo":
         typed += " --assume-old=.venv/.ready --assume-old=.venv/.python"
@@ -98,12 +98,12 @@ def run(command: str, folder: Path, here: Layout) -> Completed:
     )
 
 
-def test_every_command_of_the_readme_does_what_it_says(copy: Path) -> None:
+def test_every_command_of_the_readme_works(copy: Path) -> None:
     readme = PAGES[0].read_text()
     before, after = readme.split(CHANGE)
     ran = set()
     for part in (before, after):
-        if part is after:  # the person has edited the file as the section says
+        if part is after:  # the section tells the reader to edit the file
             snippet = re.findall(r"^```yaml\n(.*?)^```", part, re.MULTILINE | re.DOTALL)[0]
             with (copy / "Pulumi.dev.yaml").open("a") as file:
                 file.write(snippet)
@@ -112,13 +112,13 @@ def test_every_command_of_the_readme_does_what_it_says(copy: Path) -> None:
                 continue
             done = run(command, copy, layout(SANDBOX))
             code, words = EXPECTED.get(command, (0, ()))
-            said = done.stdout + done.stderr
-            assert done.returncode == code, f"`{command}` ended with {done.returncode}:\n{said}"
+            output = done.stdout + done.stderr
+            assert done.returncode == code, f"`{command}` exited with {done.returncode}:\n{output}"
             for word in words:
-                assert word in said, f"`{command}` does not say {word!r}:\n{said}"
-            assert "Traceback" not in said, said
+                assert word in output, f"`{command}` does not print {word!r}:\n{output}"
+            assert "Traceback" not in output, output
             ran.add(command)
-    assert set(EXPECTED) <= ran, "what is expected is in the README"
+    assert set(EXPECTED) <= ran, "every expected command is in the README"
 
 
 def test_every_config_shown_in_the_readme_loads(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_every_config_shown_in_the_readme_loads(tmp_path: Path) -> None:
         assert load_stack_file(file).services
 
 
-def test_other_pages_have_no_commands_that_nobody_runs() -> None:
+def test_other_pages_have_no_commands_that_are_not_tested() -> None:
     for page in PAGES[1:]:
         unknown = set(commands(page.read_text())) - set(commands(PAGES[0].read_text()))
         assert not unknown, f"{page.name}: {unknown}"

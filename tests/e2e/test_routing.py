@@ -1,8 +1,8 @@
-"""What docs/routing.md says becomes of requests is what the real Envoy does with them.
+"""Envoy routes requests as docs/routing.md says.
 
-Each example is brought onto the sandbox by `canary up` in the place of the one before it; the pods stay. The page's
-requests are sent as they stand there; what it tells in words has a test of its own. Here are the examples that need no
-mesh of their own.
+Each example is deployed by `canary up` in place of the previous one, while the pods stay. The page's requests are sent
+as shown there; behaviour that it describes in words has its own tests. These are the examples that use an existing
+mesh.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tests.e2e.tools import Project, wait_until
 from tests.routing_doc import FOLDER, HOST, Example, Request, examples
 
 PODS = 3
-"""Of version-2."""
+"""Number of pods of version-2."""
 IN_WORDS = {
     "load-balancer", "passthrough", "consistent-hash", "warmup", "locality", "connection-pool", "outlier-detection",
 }  # fmt: skip
-"""The examples that the page tells in words alone."""
+"""The examples that the page describes only in words."""
 TLS_TO_PODS = next(example for example in examples() if example.file.stem == "tls-to-pods")
-"""Has other pods than the rest, and so a test of its own."""
+"""Has other pods than the rest, and so its own test."""
 EXAMPLES = [
     example for example in examples() if example.lines and not installs_mesh(example.file) and example != TLS_TO_PODS
 ]
@@ -42,12 +42,12 @@ def lab(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
         yield lab
 
 
-def test_what_the_page_tells_in_words_alone_is_tested_here() -> None:
+def test_every_example_described_only_in_words_is_tested_here() -> None:
     assert {example.file.stem for example in examples() if not example.lines} == IN_WORDS
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file.stem)
-def test_requests_meet_with_what_the_page_says(lab: Lab, example: Example) -> None:
+def test_requests_are_answered_as_the_page_says(lab: Lab, example: Example) -> None:
     config = config_of(example.file)
     placeholders = {}
     if "jwt" in config["istio-canary:services"]["shop"]:
@@ -66,13 +66,13 @@ def get(path: str = "/", **headers: str) -> Request:
 
 
 def bring(lab: Lab, config: dict[str, Any]) -> None:
-    """Apply an example that lets everybody in, and wait until no policy of one before it keeps requests out."""
+    """Deploy an example without access policies, and wait until those of the previous one are gone."""
     lab.apply(config)
     wait_until(lambda: {seen.status for seen in lab.send_all(get(), 30)} == {200}, "all requests are answered", 20)
 
 
 class User:
-    """Somebody with a browser, which keeps the cookie."""
+    """A user whose browser keeps the cookie."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -97,23 +97,23 @@ def test_a_sticky_user_stays_while_weights_change_and_leaves_a_version_without_w
     bring(lab, sticky(50))
     users = [User(lab) for _ in range(40)]
     first = [user.visit() for user in users]
-    assert set(first) == {"version-1", "version-2"}, "of 40 users some get each version"
+    assert set(first) == {"version-1", "version-2"}, "each version gets some of 40 users"
     bring(lab, sticky(99))
     for _ in range(3):
-        assert [user.visit() for user in users] == first, "a new weight moves new users alone"
+        assert [user.visit() for user in users] == first, "a new weight affects only new users"
     bring(lab, sticky(100))
-    assert {user.visit() for user in users} == {"version-1"}, "a weight of 0 is going back"
+    assert {user.visit() for user in users} == {"version-1"}, "a weight of 0 is a rollback"
     bring(lab, sticky(50))
-    assert {user.visit() for user in users} == {"version-1"}, "and now that is where they stay"
+    assert {user.visit() for user in users} == {"version-1"}, "and they stay there"
 
 
-def test_the_cookie_of_a_sticky_rule_is_the_one_that_the_page_shows(lab: Lab) -> None:
+def test_the_cookie_of_a_sticky_rule_is_as_shown_on_the_page(lab: Lab) -> None:
     bring(lab, config_of(FOLDER / "sticky.yaml"))
     seen = lab.send(get())
     version = seen.outcome
     assert seen.headers["set-cookie"] == f"shop-version={version}; Max-Age=3600; Path=/; HttpOnly; SameSite=Lax"
     kept = lab.send(get(cookie=f"shop-version={version}"))
-    assert "set-cookie" not in kept.headers, "who has it gets none"
+    assert "set-cookie" not in kept.headers, "a user who has it gets no new one"
 
 
 def with_balancer(name: str, balancer: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def test_random_balancers_use_every_pod_in_no_fixed_turn(lab: Lab, simple: str) 
     wait_until(out_of_turn, f"{simple} uses every pod, and not in turn", 20)
 
 
-def test_passthrough_goes_to_the_pod_that_the_caller_asked(lab: Lab) -> None:
+def test_passthrough_routes_to_the_pod_that_the_caller_addressed(lab: Lab) -> None:
     lab.apply(config_of(FOLDER / "passthrough.yaml"))
     for pod in lab.pods("shop"):
         address = lab.address(pod)
@@ -200,7 +200,7 @@ def test_a_hash_of_the_source_address_keeps_a_caller_on_one_pod(lab: Lab) -> Non
     wait_until(lambda: len(set(pods_of(lab.send_all(get(), 30)))) == 1, "one pod for one address", 20)
 
 
-def test_what_a_connection_pool_does_not_take_is_answered_at_once(lab: Lab) -> None:
+def test_requests_beyond_the_connection_pool_are_rejected_at_once(lab: Lab) -> None:
     lab.apply(config_of(FOLDER / "connection-pool.yaml"))
     one_by_one = partial(lab.send_on_one_connection, get(), 20)
     wait_until(
@@ -217,7 +217,7 @@ def test_what_a_connection_pool_does_not_take_is_answered_at_once(lab: Lab) -> N
     assert {seen.outcome for seen in one_by_one()} == {"version-2"}
 
 
-def test_a_pod_that_fails_is_ejected_for_a_time(lab: Lab) -> None:
+def test_a_failing_pod_is_ejected_temporarily(lab: Lab) -> None:
     bring(lab, config_of(FOLDER / "outlier-detection.yaml"))
     anna = get(x_user="anna")
     wait_until(lambda: len(set(pods_of(lab.send_all(anna, 10)))) == 1, "anna has a pod of her own", 20)
@@ -231,25 +231,25 @@ def test_a_pod_that_fails_is_ejected_for_a_time(lab: Lab) -> None:
 
 
 def clusters(lab: Lab, version: str) -> Any:
-    """What the gateway's Envoy has for a version of the shop."""
+    """The Envoy cluster of a version of the shop at the gateway."""
     (gateway,) = lab.cluster.get("pods", "--namespace=istio-ingress", "--selector=istio=ingressgateway")["items"]
     dump = lab.envoy(f"istio-ingress/{gateway['metadata']['name']}", "config_dump?resource=dynamic_active_clusters")
     name = f"outbound|80|{version}|shop.shop.svc.cluster.local"
     return next(entry["cluster"] for entry in dump["configs"] if entry["cluster"]["name"] == name)
 
 
-def test_envoy_is_told_to_warm_new_pods_up(lab: Lab) -> None:
+def test_envoy_is_configured_to_warm_up_new_pods(lab: Lab) -> None:
     bring(lab, config_of(FOLDER / "warmup.yaml"))
 
-    def told() -> bool:
+    def configured() -> bool:
         start = clusters(lab, "version-2").get("round_robin_lb_config", {}).get("slow_start_config", {})
         return bool(start.get("slow_start_window") == "300s" and start.get("min_weight_percent") == {"value": 1})
 
-    wait_until(told, "slow_start_config in Envoy", 20)
+    wait_until(configured, "slow_start_config in Envoy", 20)
     assert "round_robin_lb_config" not in clusters(lab, "version-1"), "the policy is the version's own"
 
 
-def test_envoy_is_told_to_weigh_localities(lab: Lab) -> None:
+def test_envoy_is_configured_with_locality_weights(lab: Lab) -> None:
     bring(lab, config_of(FOLDER / "locality.yaml"))
     wait_until(
         lambda: "locality_weighted_lb_config" in clusters(lab, "version-1")["common_lb_config"],
@@ -258,8 +258,8 @@ def test_envoy_is_told_to_weigh_localities(lab: Lab) -> None:
     )
 
 
-def test_the_gateway_begins_tls_with_pods_that_end_it_by_themselves(lab: Lab) -> None:
-    """Last, since the pods are others: they have certificates, which the gateway checks as it is told."""
+def test_the_gateway_originates_tls_to_pods_that_terminate_it(lab: Lab) -> None:
+    """Last, since it replaces the pods: these have certificates, which the gateway verifies as configured."""
     authority = Authority("internal")
     bring_secret(lab.cluster, "shop-authority", {"ca.crt": authority.pem})
     bring_secret(lab.cluster, "shop-client", {**authority.certificate("gateway.internal"), "ca.crt": authority.pem})

@@ -1,4 +1,4 @@
-"""What docs/routing.md says of gateways, egress and the mesh itself, on a mesh that the example installs."""
+"""The examples of docs/routing.md for gateways, egress and the mesh, which install their own mesh."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTSIDE = "outside-the-mesh"
 
 @pytest.fixture(scope="module")
 def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The stack of the examples, with its mesh, certificates, and a host outside of it."""
+    """The stack of the examples, with a mesh, certificates and a host outside the mesh."""
     folder = tmp_path_factory.mktemp("certificates")
     with Lab.opened(Project.create(tmp_path_factory.mktemp("routing-mesh"), cluster)) as lab:
         lab.apply(config_of(FOLDER / "mesh-mtls.yaml"))
@@ -32,7 +32,7 @@ def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def bring_certificates(lab: Lab, folder: Path) -> None:
-    """Secrets for the gateway, and the same authority's certificate for callers."""
+    """Secrets for the gateway, and a client certificate of the same authority."""
     authority = Authority("example.com")
     server = authority.certificate("*.example.com")
     bring_secret(lab.cluster, "example-com", server)
@@ -42,7 +42,7 @@ def bring_certificates(lab: Lab, folder: Path) -> None:
 
 
 def billing() -> dict[str, Any]:
-    """A pod without a sidecar: somebody else's host."""
+    """A pod without a sidecar, as an external host."""
     container = {"name": "echo", "image": ECHO["image"], "imagePullPolicy": "IfNotPresent"}
     metadata = {"name": "billing", "namespace": OUTSIDE}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
@@ -55,14 +55,14 @@ def apply(cluster: Cluster, *objects: dict[str, Any]) -> None:
 
 
 def address_of_billing(cluster: Cluster) -> str:
-    """The pod's address, once it has one."""
+    """The pod's address, once it is running."""
     place = ("pod", "billing", f"--namespace={OUTSIDE}")
     wait_until(lambda: cluster.get(*place)["status"].get("phase") == "Running", "billing runs")
     return str(cluster.get(*place)["status"]["podIP"])
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file.stem)
-def test_requests_meet_with_what_the_page_says(lab: Lab, example: Example) -> None:
+def test_requests_are_answered_as_the_page_says(lab: Lab, example: Example) -> None:
     config = config_of(example.file)
     if "istio-canary:egress" in config:
         config["istio-canary:egress"]["billing"]["endpoints"] = [address_of_billing(lab.cluster)]

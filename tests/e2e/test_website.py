@@ -1,6 +1,6 @@
-"""The website canary, from nothing to a measured split and back to nothing: one stack's life, told in order.
+"""The website canary, from the first `up` to a measured split and `destroy`: the lifecycle of one stack.
 
-Each test goes on where the one before ended, since what is shown is a stack's way through its changes.
+The tests build on each other: each continues where the previous one ended.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ ISTIO_KINDS = ("gateways", "virtualservices", "destinationrules", "peerauthentic
 
 @pytest.fixture(scope="module")
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The dev stack's project, in a sandbox that holds something of somebody else's already."""
+    """The dev stack's project, in a cluster with objects that do not belong to it."""
     project = Project.create(tmp_path_factory.mktemp("website"), cluster)
-    cluster.kubectl("create", "namespace", "of-somebody-else")
-    cluster.kubectl("create", "configmap", "theirs", "--namespace=of-somebody-else", "--from-literal=key=value")
+    cluster.kubectl("create", "namespace", "other-team")
+    cluster.kubectl("create", "configmap", "other", "--namespace=other-team", "--from-literal=key=value")
     yield project
     project.canary("destroy", "--stack", STACK, "--yes")
-    cluster.kubectl("delete", "namespace", "of-somebody-else", "--ignore-not-found")
+    cluster.kubectl("delete", "namespace", "other-team", "--ignore-not-found")
 
 
 def with_weights(project: Project, stable: int) -> dict[str, Any]:
-    """dev's config with the header rule and weights."""
+    """The dev stack's config with the header rule and weights."""
     config = project.dev_config()
     route = [
         {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"},
@@ -46,7 +46,7 @@ def verify(project: Project, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_the_first_up_from_nothing_succeeds_at_the_first_try(stack: Project) -> None:
+def test_the_first_up_succeeds(stack: Project) -> None:
     stack.write_stack(STACK, stack.dev_config())
     done = stack.canary("up", "--stack", STACK, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -54,16 +54,14 @@ def test_the_first_up_from_nothing_succeeds_at_the_first_try(stack: Project) -> 
 
 def test_a_second_up_changes_nothing(stack: Project) -> None:
     changes = stack.up(STACK)["changes"]
-    assert set(changes) == {"same"}, f"istiod rewrites its webhooks, and no diff may come of that: {changes}"
+    assert set(changes) == {"same"}, f"istiod rewrites its webhooks, which must not cause a diff: {changes}"
 
 
 @pytest.mark.parametrize(
     ("headers", "body"),
     [({}, "echo-v1"), (HEADER, "echo-v2"), ({"qa": "another"}, "echo-v1"), ({"qa": "canary-test-2"}, "echo-v1")],
 )
-def test_the_header_rule_alone_sends_each_request_where_the_config_says(
-    stack: Project, headers: dict[str, str], body: str
-) -> None:
+def test_the_header_rule_routes_each_request_as_configured(stack: Project, headers: dict[str, str], body: str) -> None:
     assert bodies(stack.cluster.layout.gateway_url, 100, headers=headers) == {body: 100}
 
 
@@ -80,7 +78,7 @@ def test_every_pod_of_the_website_has_a_sidecar(stack: Project) -> None:
         assert "istio-proxy" in {container["name"] for container in containers}, pod["metadata"]["name"]
 
 
-def test_a_plain_call_to_a_pod_fails_while_the_gateways_succeeds(stack: Project) -> None:
+def test_a_plain_text_call_to_a_pod_fails_while_the_gateway_works(stack: Project) -> None:
     pod = stack.cluster.get("pods", "--namespace=website-istio-ns")["items"][0]
     address = f"http://{pod['status']['podIP']}:5678/"
     with pytest.raises(Exception, match=r"reset|disconnected"):
@@ -88,7 +86,7 @@ def test_a_plain_call_to_a_pod_fails_while_the_gateways_succeeds(stack: Project)
     assert bodies(stack.cluster.layout.gateway_url, 1) == {"echo-v1": 1}
 
 
-def test_the_committed_objects_are_those_of_the_article_as_mended(stack: Project) -> None:
+def test_the_deployed_objects_are_those_of_the_sample(stack: Project) -> None:
     namespace = "--namespace=website-istio-ns"
     deployments = {item["metadata"]["name"]: item for item in stack.cluster.get("deployments", namespace)["items"]}
     assert {name: item["spec"]["replicas"] for name, item in deployments.items()} == {"web-v1": 4, "web-v2": 1}
@@ -111,11 +109,11 @@ def test_at_90_to_10_verify_passes_over_2000_requests(stack: Project) -> None:
     assert code == 0, result
 
 
-def test_the_header_rule_still_holds_beside_the_weights(stack: Project) -> None:
+def test_the_header_rule_still_applies_beside_the_weights(stack: Project) -> None:
     assert bodies(stack.cluster.layout.gateway_url, 100, headers=HEADER) == {"echo-v2": 100}
 
 
-def test_verify_fails_when_a_weight_is_edited_behind_its_back_and_up_puts_it_right(stack: Project) -> None:
+def test_verify_fails_after_a_manual_edit_of_a_weight_and_up_reverts_it(stack: Project) -> None:
     edited = [{"op": "replace", "path": "/spec/http/1/route/0/weight", "value": 70}]
     edited.append({"op": "replace", "path": "/spec/http/1/route/1/weight", "value": 30})
     stack.cluster.kubectl(
@@ -128,16 +126,16 @@ def test_verify_fails_when_a_weight_is_edited_behind_its_back_and_up_puts_it_rig
 
     wait_until(lambda: share_of_version_2() > 0.2, "the edited weight at the gateway", 20)
     code, _ = verify(stack, "--count", "2000")
-    assert code == 3, "the split is not what the config says"
+    assert code == 3, "the split is not as configured"
     status = stack.canary("status", "--stack", STACK)
-    assert "70" in status.stdout, f"status shows what the cluster has:\n{status.stdout}"
+    assert "70" in status.stdout, f"status shows the live weights:\n{status.stdout}"
     assert stack.canary("refresh", "--stack", STACK, "--yes").returncode == 0
     assert stack.up(STACK)["changes"].get("update") == 1
     code, result = verify(stack, "--count", "2000")
     assert code == 0, result
 
 
-def test_a_weight_change_is_previewed_as_one_resource_done_and_followed(stack: Project) -> None:
+def test_a_weight_change_is_previewed_as_one_resource_and_deployed(stack: Project) -> None:
     stack.write_stack(STACK, with_weights(stack, 50))
     preview = json.loads(stack.canary("preview", "--stack", STACK, "--json").stdout)
     changed = [resource for resource in preview["resources"] if resource["op"] != "same"]
@@ -160,12 +158,12 @@ def test_status_names_versions_replicas_weights_and_gateway(stack: Project) -> N
         assert expected in status.stdout, f"{expected} is missing in\n{status.stdout}"
 
 
-def test_destroy_leaves_nothing_of_ours_and_all_of_others(stack: Project) -> None:
+def test_destroy_deletes_everything_of_the_stack_and_nothing_else(stack: Project) -> None:
     done = stack.canary("destroy", "--stack", STACK, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     cluster = stack.cluster
     namespaces = {item["metadata"]["name"] for item in cluster.get("namespaces")["items"]}
-    assert namespaces == {"default", "kube-system", "kube-public", "kube-node-lease", "of-somebody-else"}
+    assert namespaces == {"default", "kube-system", "kube-public", "kube-node-lease", "other-team"}
     assert cluster.kubectl("get", "crds", "--output=name").stdout == ""
     for kind in (
         "validatingwebhookconfigurations",
@@ -176,4 +174,4 @@ def test_destroy_leaves_nothing_of_ours_and_all_of_others(stack: Project) -> Non
         assert "istio" not in cluster.kubectl("get", kind, "--output=name").stdout.replace("istio-canary-sandbox:", "")
     config_maps = cluster.kubectl("get", "configmaps", "--all-namespaces", "--output=name").stdout
     assert "istio" not in config_maps, config_maps
-    assert cluster.get("configmap", "theirs", "--namespace=of-somebody-else")["data"] == {"key": "value"}
+    assert cluster.get("configmap", "other", "--namespace=other-team")["data"] == {"key": "value"}

@@ -1,4 +1,4 @@
-"""An issuer of tokens, with a key of its own (RFC 7515, RFC 7517, RFC 7519)."""
+"""An issuer of JWTs with its own key (RFC 7515, RFC 7517, RFC 7519)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Issuer:
 
     @property
     def jwks(self) -> str:
-        """Its public key, as the issuer's `jwks_uri` would serve it."""
+        """The public key as a JWKS."""
         numbers = self._key.public_key().public_numbers()
         key = {"kty": "EC", "crv": "P-256", "x": _number(numbers.x), "y": _number(numbers.y)}
         return json.dumps({"keys": [key]})
@@ -35,7 +35,7 @@ class Issuer:
         return f"{signed}.{_base64(_bytes(*decode_dss_signature(signature)))}"
 
     def placeholders(self, rule: Mapping[str, Any]) -> dict[str, str]:
-        """The tokens that docs/routing.md names, for a rule of `jwt`."""
+        """The tokens named in docs/routing.md, for a `jwt` rule."""
         now = int(time.time())
         good = {"iss": rule["issuer"], "sub": "anna", "aud": rule["audiences"][0], "exp": now + HOUR}
         return {

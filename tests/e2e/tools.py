@@ -1,4 +1,4 @@
-"""How the end-to-end tests drive the command, the cluster and the gateway."""
+"""Helpers of the end-to-end tests for the command, the cluster and the gateway."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Completed = subprocess.CompletedProcess[str]
 def run_canary(
     *words: str, cwd: Path = CHECKOUT, env: Mapping[str, str] | None = None, timeout: float = 300
 ) -> Completed:
-    """Run the installed command as a person does; its output is text, and no terminal is there."""
+    """Run the installed command without a terminal, and capture its output."""
     return subprocess.run(
         [str(CANARY), *words],
         cwd=cwd,
@@ -42,7 +42,7 @@ def run_canary(
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait for a condition, with a deadline that fails the test."""
+    """Wait for a condition; fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
@@ -80,7 +80,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder: the checkout's program with stacks and a backend of its own."""
+    """A project folder with the checkout's program, and its own stacks and backend."""
 
     folder: Path
     cluster: Cluster
@@ -103,7 +103,7 @@ class Project:
         return run_canary(*words, cwd=self.folder, env=self.env, timeout=timeout)
 
     def popen(self, *words: str) -> subprocess.Popen[str]:
-        """The command in a process group of its own, to be interrupted or killed."""
+        """Start the command in its own process group, to be interrupted or killed."""
         return subprocess.Popen(
             [str(CANARY), *words],
             cwd=self.folder,
@@ -116,7 +116,7 @@ class Project:
         )
 
     def dev_config(self) -> dict[str, Any]:
-        """The committed dev stack's config, with this sandbox in the place of a person's."""
+        """The dev stack's config, for this sandbox."""
         config: dict[str, Any] = yaml.safe_load((CHECKOUT / "Pulumi.dev.yaml").read_text())["config"]
         layout = self.cluster.layout
         config["istio-canary:cluster"] = {"kubeconfig": str(layout.kubeconfig), "context": layout.context}
@@ -124,14 +124,14 @@ class Project:
         return config
 
     def mesh_config(self) -> dict[str, Any]:
-        """The mesh alone."""
+        """The config of a stack with only the mesh."""
         config = self.dev_config()
         config["istio-canary:samples"] = []
         config.pop("istio-canary:services", None)
         return config
 
     def service_config(self, services: Mapping[str, Any]) -> dict[str, Any]:
-        """Services in the mesh that is there already."""
+        """The config of a stack with services in an existing mesh."""
         config = self.mesh_config()
         config["istio-canary:mesh"] = {"install": False}
         config["istio-canary:services"] = dict(services)
@@ -145,7 +145,7 @@ class Project:
         return path
 
     def up(self, stack: str) -> dict[str, Any]:
-        """`canary up`, which must succeed; its JSON."""
+        """Run `canary up`, which must succeed, and return its JSON."""
         done = self.canary("up", "--stack", stack, "--yes", "--json")
         assert done.returncode == 0, f"up of {stack} failed ({done.returncode}):\n{done.stdout}\n{done.stderr}"
         result: dict[str, Any] = json.loads(done.stdout)
@@ -161,7 +161,7 @@ def service(
     versions: tuple[str, ...] = ("version-1", "version-2"),
     **rest: Any,
 ) -> dict[str, Any]:
-    """A service whose versions are http-echo with the version's name as text."""
+    """A service whose versions are http-echo, answering with the version's name."""
     return {
         name: {
             "namespace": namespace,
@@ -172,7 +172,7 @@ def service(
                     "args": ["-listen=:5678", f"-text={version}"],
                     "port": 5678,
                     "preStopSeconds": 0,
-                    "terminationGracePeriodSeconds": 1,  # a test that destroys does not wait for connections to end
+                    "terminationGracePeriodSeconds": 1,  # destroy must not wait for connections to close
                 }
                 for version in versions
             },
@@ -183,7 +183,7 @@ def service(
 
 
 def bodies(url: str, count: int, *, host: str | None = None, headers: Mapping[str, str] | None = None) -> Counter[str]:
-    """What `count` requests were answered, by body; an answer that is no 200 counts as `HTTP <status>`."""
+    """Send `count` requests and count the answers by body; other than 200 counts as `HTTP <status>`."""
     sent = {**(headers or {}), **({"host": host} if host else {})}
 
     def one(client: httpx.Client) -> str:
