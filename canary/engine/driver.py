@@ -137,7 +137,7 @@ class Engine:
                 stderr=errors,
                 start_new_session=True,
             )
-            on_event = _stopping_on_pending(process, record, show)
+            on_event = _stopping_on_pending(process, operation, record, show)
             with _following(folder / "events", record, on_event), self._cancelling(process) as cancelled:
                 code = process.wait()
             errors.seek(0)
@@ -211,12 +211,17 @@ def unfinished(export: str) -> bool:
     return bool(export) and bool((json.loads(export).get("deployment") or {}).get("pending_operations"))
 
 
-def _stopping_on_pending(process: subprocess.Popen[bytes], record: Record, show: ShowEvent) -> OnEvent:
-    """Show events, but cancel the run if an earlier one left operations unfinished: those are recovered first."""
+def _stopping_on_pending(
+    process: subprocess.Popen[bytes], operation: Operation, record: Record, show: ShowEvent
+) -> OnEvent:
+    """Show events, but end the run if an earlier one left operations unfinished: those are recovered first.
+
+    A run of the program ends by itself, since the program refuses to start.
+    """
     stopped = Event()
 
     def on_event(entry: ResourceStep | Diagnostic | None) -> None:
-        if record.pending and not stopped.is_set():
+        if record.pending and not operation.runs_program and not stopped.is_set():
             stopped.set()
             process.send_signal(signal.SIGINT)
         elif entry is not None and not record.pending:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import time
 from contextlib import suppress
@@ -19,6 +20,8 @@ from canary.engine.driver import OWNER
 HOLDER = re.compile(r"^\s*(\S+): created by (.+)@(\S+) \(pid (\d+)\) at (\S+)\s*$", re.MULTILINE)
 LOCKED = "the stack is currently locked by"
 POLL_SECONDS = 0.1
+SESSION = 3
+"""Place of the session among the fields behind the name in /proc/<pid>/stat (man 5 proc)."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,18 @@ def locks_in(stderr: str) -> tuple[Lock, ...]:
     if LOCKED not in stderr:
         return ()
     return tuple(Lock(url, user, host, int(pid), since) for url, user, host, pid, since in HOLDER.findall(stderr))
+
+
+def end_session(leader: int) -> None:
+    """Kill what is left of a dead engine's session on this machine: its providers, which may still be working.
+
+    The engine is the leader of its own session, and a provider notices only after minutes that its engine is gone.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            fields = (process / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+            if int(fields[SESSION]) == leader:
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def wait_for_end(pid: int, seconds: float) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from canary.command_error import CommandError
 from canary.engine.driver import unfinished
 from canary.engine.engine_errors import stack_is_missing
+from canary.engine.locks import Lock, locks_in
 from canary.exit_codes import ExitCode
 from kube import helm_releases
 from kube.objects import find_object
@@ -91,11 +92,13 @@ Repair = tuple[State, Recovered]
 def recover(
     engine: Engine,
     with_cluster: Callable[[Callable[[Cluster], Repair]], Repair],
+    resolve: Callable[[tuple[Lock, ...]], None],
     deleting: AbstractSet[str] = frozenset(),
 ) -> Recovered | None:
     """Recover the stack's state and return what was done; None if no operation was left unfinished.
 
-    `deleting` are the URNs of resources whose deletion was started but not awaited. Raises CommandError if the state
+    `resolve` releases the locks of dead runs. `deleting` are the URNs of resources whose deletion was started but not
+    awaited. Raises CommandError if the state
     cannot be read or written.
     """
     exported = engine.call("stack", "export", "--show-secrets")
@@ -108,6 +111,9 @@ def recover(
     state: State = json.loads(exported.stdout)
     repaired_state, recovered = with_cluster(lambda cluster: repaired(state, cluster, deleting))
     imported = engine.call("stack", "import", text=json.dumps(repaired_state))
+    if locks := locks_in(imported.stderr):
+        resolve(locks)
+        imported = engine.call("stack", "import", text=json.dumps(repaired_state))
     if imported.returncode != 0:
         raise CommandError(
             "the state of an interrupted run cannot be recovered",

@@ -12,7 +12,7 @@ from canary.command_error import CommandError
 from canary.engine.driver import Engine, Operation, Outcome
 from canary.engine.engine_errors import failure_of, locked, stack_is_missing
 from canary.engine.kubernetes_provider import provider_line
-from canary.engine.locks import Lock, locks_in, wait_for_end
+from canary.engine.locks import Lock, end_session, locks_in, wait_for_end
 from canary.engine.toolchain import find_toolchain, pulumi_home
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
@@ -87,7 +87,7 @@ class Session:
         """Recover the state after an interrupted run, and print what was done; `deleting` as for `recovery.recover`."""
         from canary.engine.recovery import recover
 
-        recovered = recover(self.engine, self.with_cluster, deleting)
+        recovered = recover(self.engine, self.with_cluster, self._resolve, deleting)
         if recovered is not None and str(recovered):
             self.ui.note(str(recovered))
 
@@ -146,6 +146,8 @@ class Session:
                 wait_for_end(lock.pid, ORPHAN_SECONDS)
             if not lock.is_here:
                 raise locked(self.stack, lock)
+            if lock.is_dead:
+                end_session(lock.pid)
             if lock.is_dead and lock.release():
                 self.ui.note(f"released the lock of a run that was killed ({lock})")
             elif not lock.is_dead:

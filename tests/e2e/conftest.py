@@ -1,8 +1,8 @@
 """The sandbox that the end-to-end tests share, and their projects in it.
 
 It is not the user's own (`--name e2e`), so that `make test` leaves a demo alone. It is new at the start and deleted at
-the end; ISTIO_CANARY_KEEP_SANDBOX=1 keeps it for the next run. pytest-xdist runs the files side by side, since they wait
-more than they compute: each of its workers has a sandbox of its own, and takes the longest files first.
+the end; ISTIO_CANARY_KEEP_SANDBOX=1 keeps it for the next run. pytest-xdist runs the files side by side, since they
+wait more than they compute: each of its workers has its own sandbox, and takes the longest files first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.layout import layout
+from tests.e2e.runs import STACK, the_shop
 from tests.e2e.tools import CHECKOUT, Cluster, Project, run_canary
 
 SANDBOX = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
@@ -26,7 +27,7 @@ LONGEST_FIRST = (
     "test_differential",
     "test_website",
     "test_plain_pulumi",
-    "test_trouble",
+    "test_failures",
 )
 """The files that take longest, so that no worker begins one when the others have nothing left."""
 BEGUN = pytest.StashKey[bool]()
@@ -83,6 +84,17 @@ def mesh(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     yield project
     destroyed = project.canary("destroy", "--stack", "mesh", "--yes")
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+
+
+@pytest.fixture
+def shop(mesh: Project, tmp_path: Path) -> Iterator[Project]:
+    """A project with one service in the existing mesh, destroyed at the end."""
+    project = Project.create(tmp_path, mesh.cluster)
+    project.write_stack(STACK, project.service_config(the_shop()))
+    yield project
+    destroyed = project.canary("destroy", "--stack", STACK, "--yes")
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+    assert not mesh.cluster.exists("namespace", "shop")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

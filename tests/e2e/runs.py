@@ -1,0 +1,61 @@
+"""A small stack whose runs are killed and interrupted, and its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.tools import Project, bodies, service, wait_until
+
+STACK = "failures"
+ROUTE: list[dict[str, Any]] = [{"to": {"version-1": 50, "version-2": 50}}]
+
+
+def the_shop(**rest: Any) -> dict[str, Any]:
+    return service("shop", host="shop.example", namespace="shop", route=ROUTE, **rest)
+
+
+def answers(project: Project) -> set[str]:
+    return set(bodies(project.cluster.layout.gateway_url, 60, host="shop.example"))
+
+
+def running_pulumi(folder: Path, engines_only: bool = False) -> list[int]:
+    """Process ids of the engine and the providers of this project; a provider outlives a killed engine for minutes."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            words = (process / "cmdline").read_bytes()
+            environment = (process / "environ").read_bytes()
+        except OSError:
+            continue
+        program = Path(words.split(b"\0")[0].decode()).name
+        is_meant = program == "pulumi" if engines_only else b"pulumi" in words
+        if is_meant and str(folder).encode() in environment:
+            found.append(int(process.name))
+    return found
+
+
+def kill_all(project: Project, command: subprocess.Popen[str]) -> None:
+    """Kill the command, the engine and its providers at once, as in a power failure."""
+    for pid in [command.pid, *running_pulumi(project.folder)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def kill_half_way(project: Project, command: subprocess.Popen[str], whom: str, moment: float) -> None:
+    """Kill only the command, or all its processes, after `moment` seconds; return when none is running."""
+    try:
+        command.wait(moment)
+    except subprocess.TimeoutExpired:
+        if whom == "the command":
+            command.kill()
+        else:
+            kill_all(project, command)
+    command.wait()
+    wait_until(lambda: not running_pulumi(project.folder, engines_only=True), "the end of the orphaned engine", 30)

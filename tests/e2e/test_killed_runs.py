@@ -1,0 +1,80 @@
+"""Runs that are killed, interrupted or started twice, and what the next run makes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.e2e.runs import STACK, answers, kill_half_way, running_pulumi
+from tests.e2e.tools import Project, wait_until
+
+
+@pytest.mark.parametrize("moment", [0.8, 2.0, 4.0])
+@pytest.mark.parametrize("whom", ["the command", "all its processes"])
+def test_a_killed_up_is_recovered_by_the_next_one(shop: Project, whom: str, moment: float) -> None:
+    kill_half_way(shop, shop.popen("up", "--stack", STACK, "--yes"), whom, moment)
+    again = shop.canary("up", "--stack", STACK, "--yes")
+    if again.returncode:  # at most one fix is needed
+        assert "canary cancel" in again.stdout + again.stderr, again.stdout + again.stderr
+        assert shop.canary("cancel", "--stack", STACK).returncode == 0
+        again = shop.canary("up", "--stack", STACK, "--yes")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Traceback" not in again.stdout + again.stderr
+    assert answers(shop) == {"version-1", "version-2"}
+    assert set(shop.up(STACK)["changes"]) == {"same"}
+
+
+def test_recovery_works_where_creating_an_object_that_exists_is_an_error(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the provider from 4.29 on; the one that is built here does so without server-side apply."""
+    monkeypatch.setenv("PULUMI_K8S_ENABLE_SERVER_SIDE_APPLY", "false")
+    for moment in (1.2, 2.0, 3.0):
+        kill_half_way(shop, shop.popen("up", "--stack", STACK, "--yes"), "all its processes", moment)
+    assert shop.up(STACK)["stack"] == STACK
+    assert answers(shop) == {"version-1", "version-2"}
+
+
+def test_the_second_of_two_concurrent_ups_is_refused_with_the_holder_and_the_fix(shop: Project) -> None:
+    first = shop.popen("up", "--stack", STACK, "--yes")
+    locks = shop.folder / "backend" / ".pulumi" / "locks"
+    wait_until(lambda: bool(list(locks.rglob("*.json"))), "the first one's lock", 30)
+    second = shop.canary("up", "--stack", STACK, "--yes")
+    assert second.returncode == 4, second.stdout + second.stderr
+    assert f"canary cancel --stack {STACK}" in second.stderr
+    assert "process" in second.stderr or "pid" in second.stderr, second.stderr
+    output, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, output
+
+
+@pytest.mark.parametrize(
+    ("whom", "moment"), [("the command", 1.3), ("all its processes", 1.0), ("all its processes", 1.8)]
+)
+def test_an_up_after_a_killed_destroy_succeeds(shop: Project, whom: str, moment: float) -> None:
+    """Running deletions continue, and the up must not assume that the objects exist."""
+    shop.up(STACK)
+    kill_half_way(shop, shop.popen("destroy", "--stack", STACK, "--yes"), whom, moment)
+    again = shop.canary("up", "--stack", STACK, "--yes")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert not running_pulumi(shop.folder), "providers of the killed run were ended, too"
+    assert answers(shop) == {"version-1", "version-2"}
+
+
+@pytest.mark.parametrize("command", ["up", "destroy"])
+def test_ctrl_c_leaves_the_stack_usable(shop: Project, command: str) -> None:
+    if command == "destroy":
+        shop.up(STACK)
+    run = shop.popen(command, "--stack", STACK, "--yes")
+    locks = shop.folder / "backend" / ".pulumi" / "locks"
+    wait_until(lambda: bool(list(locks.rglob("*.json"))), "the lock", 30)
+    time.sleep(0.8)  # any moment during the run must work
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=120)
+    assert run.returncode in (0, 130), output
+    assert "Traceback" not in output
+    assert not running_pulumi(shop.folder)
+    assert shop.up(STACK)["stack"] == STACK
+    assert answers(shop) == {"version-1", "version-2"}
