@@ -115,7 +115,7 @@ def _language_server(program: Program) -> Handler:
     return collector.handlers[0]
 
 
-class _Deferred(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # not generic at run time
+class _Deferred(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """A handler that may still be loading: the engine's first call waits for it."""
 
     def __init__(self, handler: Future[Handler]) -> None:

@@ -69,7 +69,9 @@ def test_a_zombie_has_ended() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(("owner", "orphan"), [(os.getpid(), False), (1_000_000_000, True)])
+@pytest.mark.parametrize(
+    ("owner", "orphan"), [(os.getpid(), False), (1_000_000_000, True)], ids=["its canary lives", "its canary is gone"]
+)
 def test_an_engine_without_its_canary_is_an_orphan(owner: int, orphan: bool) -> None:
     waits = [sys.executable, "-c", "print(flush=True); input()"]
     process = subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={OWNER: str(owner)})
