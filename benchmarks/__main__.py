@@ -8,6 +8,7 @@ program from scratch, with an empty cache.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -25,21 +26,31 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from sandbox.cluster.pulumi_home import pulumi_home
 from sandbox.layout import layout
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CANARY = Path(sys.executable).parent / "canary"
 SANDBOX = "benchmark"
+AUTOMATION = """
+import runpy
+from pulumi import automation
+run = lambda: runpy.run_path("__main__.py", run_name="__main__")
+workspace = automation.LocalWorkspace(work_dir=".", program=run)
+automation.Stack.select("dev", workspace).preview(on_event=lambda event: None)
+"""
 
 # name: (description, limit in seconds on 2 cores or in MiB, number of runs)
 FIGURES: Mapping[str, tuple[str, float, int]] = {
     "help": ("canary --help", 0.3, 10),
     "start": ("canary sandbox up, everything built", 40, 3),
-    "up": ("canary up of dev, from nothing", 60, 3),
-    "preview": ("canary preview, nothing to change", 2.5, 7),
+    "up": ("canary up of dev, from nothing", 15, 3),
+    "preview": ("canary preview, nothing to change", 1.2, 7),
     "unchanged": ("canary up, nothing to change", 2.5, 7),
-    "weights": ("weight change, from the command's start to the first answer by the new weights", 2.5, 7),
-    "unit": ("unit tests", 30, 3),
+    "weights": ("canary up of a weight, from the command's start to the first answer by the new weights", 1.2, 7),
+    "plain-weights": ("plain pulumi up of a weight, to the command's end", 2.5, 7),
+    "automation": ("preview by the SDK's Automation API, nothing to change, beside `canary preview`", 1.2, 7),
+    "unit": ("unit tests", 20, 3),
     "limits": ("1,000 services with 10 rules: check, render, 10,000 requests, on one core", 10, 3),
     "memory": ("the same, peak memory in MiB", 500, 3),
     "cold-build": ("cold build of the sandbox", 1200, 1),
@@ -72,7 +83,7 @@ def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
         yield from ((name, measured) for name, measured in _limits() if name in names)
     if "cold-build" in names:
         yield "cold-build", _repeat("cold-build", _cold_build)
-    if set(names) & {"start", "up", "preview", "unchanged", "weights"}:
+    if set(names) & {"start", "up", "preview", "unchanged", "weights", "plain-weights", "automation"}:
         yield from ((name, seconds) for name, seconds in _on_a_sandbox() if name in names)
 
 
@@ -103,8 +114,13 @@ def _on_a_sandbox() -> Iterator[tuple[str, list[float]]]:
             project.canary("up", "--yes")
             yield "preview", _repeat("preview", lambda: project.canary("preview"))
             yield "unchanged", _repeat("unchanged", lambda: project.canary("up", "--yes"))
-            weights = iter([0, 100] * FIGURES["weights"][2])
+            yield "automation", _repeat("automation", project.preview_by_automation_api)
+            weights = itertools.cycle([0, 100])
             yield "weights", [project.change_weight(next(weights)) for _ in range(FIGURES["weights"][2])]
+            yield (
+                "plain-weights",
+                _repeat("plain-weights", project.plain_up, before=lambda: project.write(next(weights))),
+            )
             project.canary("destroy", "--yes")
     finally:
         _canary("sandbox", "down", "--delete", "--name", SANDBOX)
@@ -118,6 +134,7 @@ class _Project:
         self.sandbox = layout(SANDBOX)
         for name in ("Pulumi.yaml", "__main__.py"):
             (folder / name).write_bytes((CHECKOUT / name).read_bytes())
+        (folder / ".venv").symlink_to(CHECKOUT / ".venv")  # where plain pulumi looks for Python
         (folder / "backend").mkdir()
         self.config: dict[str, Any] = yaml.safe_load((CHECKOUT / "Pulumi.dev.yaml").read_text())["config"]
         self.config["istio-canary:cluster"] = {
@@ -134,22 +151,31 @@ class _Project:
         kept = {key: value for key, value in before.items() if key != "config"}
         path.write_text(yaml.safe_dump({**kept, "config": self.config}, sort_keys=False))
 
-    def canary(self, command: str, *words: str) -> None:
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
             "PULUMI_CONFIG_PASSPHRASE": "only for benchmarks",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PATH": f"{pulumi_home() / 'bin'}{os.pathsep}{os.environ['PATH']}",
         }
-        _command(str(CANARY), command, "--stack", "dev", *words, cwd=self.folder, environment=environment)
+
+    def canary(self, command: str, *words: str) -> None:
+        _command(str(CANARY), command, "--stack", "dev", *words, cwd=self.folder, environment=self.environment)
+
+    def plain_up(self) -> None:
+        words = ("up", "--stack", "dev", "--yes", "--skip-preview", "--non-interactive")
+        _command("pulumi", *words, cwd=self.folder, environment=self.environment)
+
+    def preview_by_automation_api(self) -> None:
+        """The same program, inline, by the SDK's own Stack class: a process as `canary preview` is one."""
+        _command(sys.executable, "-c", AUTOMATION, cwd=self.folder, environment=self.environment)
 
     def change_weight(self, stable: int) -> float:
         """Seconds from the start of `canary up` to the first answer from the version that now gets all requests."""
         expected = "echo-v1" if stable == 100 else "echo-v2"
         self.write(stable)
-        environment = {
-            **os.environ,
-            "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
-            "PULUMI_CONFIG_PASSPHRASE": "only for benchmarks",
-        }
+        environment = {**os.environ, **self.environment}
         began = time.monotonic()
         words, quiet = [str(CANARY), "up", "--stack", "dev", "--yes"], subprocess.DEVNULL
         with (
@@ -184,10 +210,21 @@ def _temporary_folder() -> Iterator[Path]:
         subprocess.run(["chmod", "--recursive", "u+w", name], check=False)
 
 
-def _repeat(name: str, run: Callable[[], object], after: Callable[[], object] = lambda: None) -> list[float]:
+def _nothing() -> None:
+    pass
+
+
+def _repeat(
+    name: str,
+    run: Callable[[], object],
+    *,
+    before: Callable[[], object] = _nothing,
+    after: Callable[[], object] = _nothing,
+) -> list[float]:
     seconds = []
     print(f"measuring: {FIGURES[name][0]}", file=sys.stderr, flush=True)
     for _ in range(FIGURES[name][2]):
+        before()
         began = time.monotonic()
         run()
         seconds.append(time.monotonic() - began)
