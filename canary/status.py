@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
-from canary.engine.diff import VIRTUAL_SERVICE, weights_of
+from canary.engine.diff import VIRTUAL_SERVICE
 from canary.engine.recovery import plain
 from canary.exit_codes import ExitCode
+from rollout.observed_routes import weights_of
 
 if TYPE_CHECKING:
     from lightkube import Client

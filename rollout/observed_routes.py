@@ -103,10 +103,27 @@ def _replicas(services: RouteTable, deployments: Iterable[Mapping[str, Any]]) ->
 
 def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
     """The destinations of a rule that get requests, each with its share as text."""
-    routes = rule.get("route") or ()
-    for route in routes:
-        weight = route.get("weight") or (0 if len(routes) > 1 else 100)
+    for route, weight in _weighted(rule):
         if weight:
             yield route.get("destination") or {}, f"{weight} %"
     for mirror in [*(rule.get("mirrors") or ()), *([{"destination": rule["mirror"]}] if "mirror" in rule else ())]:
         yield mirror.get("destination") or {}, "mirrored requests"
+
+
+def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, int]:
+    """Return percent by destination of one http route of a VirtualService of `service`."""
+    return {destination_of(route, service): weight for route, weight in _weighted(rule)}
+
+
+def destination_of(route: Mapping[str, Any], service: str) -> str:
+    """Return a route's destination as the config of `service` names it: a version, or `<other service>/<version>`."""
+    destination = route.get("destination") or {}
+    subset, called = str(destination.get("subset", "")), str(destination.get("host", "")).partition(".")[0]
+    return subset if called == service else f"{called}/{subset}"
+
+
+def _weighted(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Each destination of a rule with its percent: a single one has no weight in Istio, and gets all."""
+    routes = rule.get("route") or ()
+    for route in routes:
+        yield route, 100 if len(routes) == 1 else int(route.get("weight") or 0)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rollout.observed_routes import destination_of, weights_of
+
 VIRTUAL_SERVICE = "kubernetes:networking.istio.io/v1:VirtualService"
 RULES = re.compile(r"spec\.http\[\d+\]")
 SET_COOKIE = "set-cookie"
@@ -50,16 +52,6 @@ def differences(type_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> t
         *(entry for entry in found if not RULES.match(entry.path)),
         *_weight_changes(before, after, service),
     )
-
-
-def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, int]:
-    """Return percent by destination of one http route of a VirtualService of `service`.
-
-    A single destination has no weight in Istio and gets 100. Versions of other services are `<service>/<version>`.
-    """
-    routes = rule.get("route") or []
-    default = 100 if len(routes) == 1 else 0
-    return {_destination(route["destination"], service): int(route.get("weight", default)) for route in routes}
 
 
 def service_of(properties: Mapping[str, Any]) -> str:
@@ -114,14 +106,9 @@ def _differ_in_weights_alone(old: Mapping[str, Any], new: Mapping[str, Any], ser
 def _by_destination(rule: Mapping[str, Any], service: str) -> dict[str, Mapping[str, Any]]:
     """Each destination's properties without its weight."""
     return {
-        _destination(route["destination"], service): {key: value for key, value in route.items() if key != "weight"}
+        destination_of(route, service): {key: value for key, value in route.items() if key != "weight"}
         for route in rule.get("route") or ()
     }
-
-
-def _destination(destination: Mapping[str, Any], service: str) -> str:
-    subset, called = str(destination.get("subset", "")), str(destination.get("host", "")).partition(".")[0]
-    return subset if called == service else f"{called}/{subset}"
 
 
 def _weight_changes(old: list[Mapping[str, Any]], new: list[Mapping[str, Any]], service: str) -> Iterator[Difference]:
