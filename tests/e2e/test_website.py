@@ -57,6 +57,27 @@ def test_a_second_up_changes_nothing(stack: Project) -> None:
     assert set(changes) == {"same"}, f"istiod rewrites its webhooks, which must not cause a diff: {changes}"
 
 
+FORMER_TOKENS = {
+    "istio-canary:index:CanaryRouting": "istio-canary:canary_routing:CanaryRouting",
+    "istio-canary:index:IstioMesh": "istio-canary:istio_mesh:IstioMesh",
+    "istio-canary:index:Namespace": "istio-canary:namespace:Namespace",
+    "istio-canary:index:VersionedService": "istio-canary:versioned_service:VersionedService",
+}
+
+
+def test_a_state_with_the_former_tokens_shows_no_change(stack: Project) -> None:
+    state = stack.pulumi("stack", "export", "--stack", STACK).stdout
+    former = state
+    for token, before in FORMER_TOKENS.items():
+        assert token in former
+        former = former.replace(token, before)
+    stack.pulumi("stack", "import", "--stack", STACK, stdin=former)
+    preview = json.loads(stack.canary("preview", "--stack", STACK, "--json").stdout)
+    assert set(preview["changes"]) == {"same"}, preview
+    assert set(stack.up(STACK)["changes"]) == {"same"}
+    assert "canary_routing:" not in stack.pulumi("stack", "export", "--stack", STACK).stdout, "the state is migrated"
+
+
 @pytest.mark.parametrize(
     ("headers", "body"),
     [({}, "echo-v1"), (HEADER, "echo-v2"), ({"qa": "another"}, "echo-v1"), ({"qa": "canary-test-2"}, "echo-v1")],

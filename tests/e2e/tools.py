@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import yaml
 
+from sandbox.cluster.pulumi_home import pulumi_home
 from sandbox.layout import TOOLS, Layout
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -101,6 +102,22 @@ class Project:
 
     def canary(self, *words: str, timeout: float = 300) -> Completed:
         return run_canary(*words, cwd=self.folder, env=self.env, timeout=timeout)
+
+    def pulumi(self, *words: str, stdin: str = "") -> Completed:
+        """Run Pulumi's own CLI, which must succeed."""
+        env = {**os.environ, **self.env, "PATH": f"{pulumi_home() / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["pulumi", *words, "--non-interactive"],
+            cwd=self.folder,
+            env=env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"pulumi {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done
 
     def popen(self, *words: str) -> subprocess.Popen[str]:
         """Start the command in its own process group, to be interrupted or killed."""
