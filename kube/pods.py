@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightkube import Client
 
-LOG_LINES = 5
+LOG_LINES = 12
+"""Of a container that exited: enough for the usage text that follows a wrong flag."""
 STARTING = ("ContainerCreating", "PodInitializing")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.e2e.tools import Project, bodies, service, wait_until
 
@@ -20,7 +22,15 @@ def the_shop(**rest: Any) -> dict[str, Any]:
 
 
 def answers(project: Project) -> set[str]:
+    """The versions that answer, once the gateway has opened its port: an `up` does not wait for that."""
+    wait_until(lambda: is_open(project.cluster.layout.gateway_url), "the gateway's port", 20)
     return set(bodies(project.cluster.layout.gateway_url, 60, host="shop.example"))
+
+
+def is_open(url: str) -> bool:
+    parts = urlsplit(url)
+    with socket.socket() as connection:
+        return connection.connect_ex((parts.hostname, parts.port)) == 0
 
 
 def running_pulumi(folder: Path, engines_only: bool = False) -> list[int]:

@@ -76,7 +76,7 @@ def create_pod(cluster: Cluster, name: str, probed_port: int) -> None:
 
 def test_a_pod_that_is_not_ready_does_not_make_its_version_known(shop: Project, cluster: Cluster) -> None:
     create_pod(cluster, "not-ready", probed_port=9)
-    with pytest.raises(ProxySyncTimeoutError, match="knows no healthy pod of shop/version-2"):
+    with pytest.raises(ProxySyncTimeoutError, match="has no healthy endpoint of shop/version-2"):
         sync(shop, timeout_seconds=5).until_known([V2], "shop")
     create_pod(cluster, "ready", probed_port=5678)
     sync(shop, timeout_seconds=60).until_known([V2], "shop")
