@@ -44,7 +44,7 @@ lint: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/unit
 
 e2e: setup
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/e2e

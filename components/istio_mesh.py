@@ -95,9 +95,16 @@ class IstioMesh(Component):
         self.register_outputs({"gateway_service": self.gateway_service, "gateway_namespace": self.gateway_namespace})
 
     def _base(self, name: str, args: IstioMeshArgs) -> k8s.helm.v3.Release:
+        """Not awaited: Helm looks only every two seconds, and CRDs are served long before istiod is ready."""
         values = {"global": {"istioNamespace": args.namespace}}
         return self._release(
-            f"{name}-base", args, "base", BASE_RELEASE, args.namespace, merged(values, args.base_values)
+            f"{name}-base",
+            args,
+            "base",
+            BASE_RELEASE,
+            args.namespace,
+            merged(values, args.base_values),
+            skip_await=True,
         )
 
     def _istiod(self, name: str, args: IstioMeshArgs, after: pulumi.Resource) -> k8s.helm.v3.Release:
@@ -153,6 +160,7 @@ class IstioMesh(Component):
         release: str,
         namespace: pulumi.Input[str],
         values: Values,
+        skip_await: bool | None = None,
         **options: Any,
     ) -> k8s.helm.v3.Release:
         is_repository = args.charts.startswith(("https://", "http://"))
@@ -165,6 +173,7 @@ class IstioMesh(Component):
             version=args.version,
             values=dict(values),
             timeout=args.ready_within,
+            skip_await=skip_await,
             opts=self._child(**options),
         )
 
