@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.envoys import envoy_of, gateway_pod
 from tests.e2e.load import Load, load
 from tests.e2e.tools import Project
 
@@ -198,7 +199,7 @@ def test_an_envoy_that_does_not_apply_the_routes_is_named_and_the_pods_are_kept_
     services["shop"]["versions"]["version-2"]["replicas"] = 0
     config = {**settled.project.service_config(services), "istio-canary:takenWithin": 3}
     settled.project.write_stack(STACK, config)
-    gateway = gateway_pod(settled)
+    gateway = gateway_pod(settled.project.cluster)
     envoy = envoy_of(gateway)
     os.kill(envoy, signal.SIGSTOP)
     try:
@@ -215,27 +216,7 @@ def test_an_envoy_that_does_not_apply_the_routes_is_named_and_the_pods_are_kept_
     assert replicas_of_version_2(settled) == 0
 
 
-def gateway_pod(shop: Shop) -> str:
-    """The gateway's pod that is not terminating."""
-    pods = shop.project.cluster.get("pods", "--namespace=istio-ingress", "--selector=istio=ingressgateway")["items"]
-    (name,) = (pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
-    return str(name)
-
-
 def replicas_of_version_2(shop: Shop) -> int:
     """The desired replicas of its Deployment."""
     deployment = shop.project.cluster.get("deployment", "shop-version-2", f"--namespace={NAMESPACE}")
     return int(deployment["spec"].get("replicas", 0))
-
-
-def envoy_of(pod: str) -> int:
-    """The process id of a pod's Envoy, which runs on this machine."""
-    for folder in Path("/proc").iterdir():
-        try:
-            environ = (folder / "environ").read_bytes().split(b"\0")
-            name = (folder / "comm").read_text().strip()
-        except OSError:  # not a process, or one that has just ended
-            continue
-        if name == "envoy" and f"HOSTNAME={pod}".encode() in environ:
-            return int(folder.name)
-    raise AssertionError(f"no Envoy runs in {pod}")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sandbox.cluster.pulumi_home import pulumi_home
+from tests.e2e.envoys import envoy_of, gateway_pod
 from tests.e2e.tools import CHECKOUT, Cluster, Completed, Project, bodies, wait_until
 
 STACK = "plain"
@@ -54,8 +55,12 @@ class PlainProject:
         assert not any(noise in shown for noise in NOISE), shown
         return done
 
-    def write(self, stable: int, header: Mapping[str, str] = HEADER, **services: Any) -> None:
+    def write(
+        self, stable: int, header: Mapping[str, str] = HEADER, within: int | None = None, **services: Any
+    ) -> None:
         config = self.project.dev_config()
+        if within is not None:
+            config["istio-canary:takenWithin"] = within
         ((name, value),) = header.items()
         route = [
             {"match": [{"headers": {name: {"exact": value}}}], "to": "version-2"},
@@ -115,6 +120,22 @@ def test_a_changed_header_rule_sends_the_other_testers_to_the_canary(plain: Plai
     plain.pulumi("up", "--yes", "--skip-preview")
     assert bodies(plain.url, 50, headers={"x-tester": "yes"}) == {"echo-v2": 50}
     assert set(bodies(plain.url, 100, headers=HEADER)) == {"echo-v1", "echo-v2"}
+
+
+def test_an_envoy_that_does_not_apply_the_routes_fails_the_run_by_name(plain: PlainProject) -> None:
+    plain.write(0)
+    plain.pulumi("up", "--yes", "--skip-preview")
+    gateway = gateway_pod(plain.project.cluster)
+    os.kill(envoy_of(gateway), signal.SIGSTOP)
+    try:
+        plain.write(50, within=3)  # version-1 gets requests again, and every Envoy has to know its pods
+        done = plain.pulumi("up", "--yes", "--skip-preview", succeeds=False)
+        assert "did not apply the routes within 3 s" in done.stdout
+        assert gateway in done.stdout
+    finally:
+        os.kill(envoy_of(gateway), signal.SIGCONT)
+    plain.pulumi("up", "--yes", "--skip-preview")
+    assert set(bodies(plain.url, 100)) == {"echo-v1", "echo-v2"}
 
 
 def test_refresh_detects_an_edited_weight_and_up_reverts_it(plain: PlainProject) -> None:
