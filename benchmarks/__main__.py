@@ -205,7 +205,7 @@ def _start() -> None:
 def _cold_build() -> None:
     with _temporary_folder() as folder:
         environment = {"XDG_CACHE_HOME": str(folder / "cache"), "GOMODCACHE": str(folder / "modules")}
-        _command(sys.executable, "-m", "sandbox.build", environment=environment)
+        _command(sys.executable, "-m", "sandbox.builder", environment=environment)
 
 
 @contextmanager

@@ -24,8 +24,8 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object instea
 @contextmanager
 def _reporting_errors(as_json: bool) -> Iterator[None]:
     """Report an error of the sandbox as one message, and exit with its code."""
-    from sandbox.build.commands import BuildError
-    from sandbox.build.preflight import PreflightError
+    from sandbox.builder.commands import BuildError
+    from sandbox.builder.preflight import PreflightError
     from sandbox.cluster.lifecycle import SandboxError
     from sandbox.cluster.namespaces import NamespaceError
     from sandbox.layout import LayoutError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.build.images import coredns_image
+from sandbox.builder.images import coredns_image
 from sandbox.layout import Layout
 
 _LABELS = {"k8s-app": "kube-dns", "app.kubernetes.io/managed-by": "istio-canary-sandbox"}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from sandbox.build.images import PAUSE_IMAGE, Binary
-from sandbox.build.packages import CNI_PLUGINS
+from sandbox.builder.images import PAUSE_IMAGE, Binary
+from sandbox.builder.packages import CNI_PLUGINS
 from sandbox.layout import Layout
 
 

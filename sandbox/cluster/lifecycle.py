@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox.build.artifacts import Built, ensure_built, versions
+from sandbox.builder.artifacts import Built, ensure_built, versions
 from sandbox.cluster import addons, namespaces, pulumi_home
 from sandbox.cluster.certificates import ensure_certificates
 from sandbox.cluster.daemons import Daemon, daemons

@@ -10,9 +10,9 @@ import os
 import shutil
 from pathlib import Path
 
-from sandbox.build.artifacts import Built
-from sandbox.build.cache import default_root
-from sandbox.build.go_modules import PROVIDER_VERSION
+from sandbox.builder.artifacts import Built
+from sandbox.builder.cache import default_root
+from sandbox.builder.go_modules import PROVIDER_VERSION
 
 PROVIDER = "pulumi-resource-kubernetes"
 

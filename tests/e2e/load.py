@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from sandbox.build import go_modules
-from sandbox.build.cache import Cache, default_root
-from sandbox.build.go_modules import GoModule
+from sandbox.builder import go_modules
+from sandbox.builder.cache import Cache, default_root
+from sandbox.builder.go_modules import GoModule
 from sandbox.progress import progress
 
 VEGETA = GoModule(name="vegeta", programs=("vegeta",), disk_megabytes=300, main="github.com/tsenart/vegeta/v12")

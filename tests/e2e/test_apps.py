@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.build.go_modules import MODULES, environment_for, find_go
+from sandbox.builder.go_modules import MODULES, environment_for, find_go
 
 APPS = [module for module in MODULES if module.app]
 

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from sandbox.build.go_modules import FOLDER, find_go
+from sandbox.builder.go_modules import FOLDER, find_go
 
 MODULE = "istio.io/istio"
 CRDS = "manifests/charts/base/files/crd-all.gen.yaml"

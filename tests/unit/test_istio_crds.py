@@ -10,7 +10,7 @@ from typing import Any
 import pulumi_kubernetes as k8s
 import pytest
 
-from sandbox.build.go_modules import Go
+from sandbox.builder.go_modules import Go
 from tests.unit import istio_crds, rendered
 from tests.unit.mocks import run_program
 from tests.unit.route_tables import service

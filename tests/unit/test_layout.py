@@ -129,7 +129,7 @@ def test_no_component_reads_configuration_or_the_environment(path: Path) -> None
         ("sandbox", "stacks"),
         ("sandbox", "components"),
         ("sandbox", "canary"),
-        ("sandbox/build", "sandbox.cluster"),
+        ("sandbox/builder", "sandbox.cluster"),
     ],
 )
 def test_imports_point_one_way(folder: str, forbidden: str) -> None:

@@ -15,7 +15,7 @@ from canary.engine.local_backend import local_backend
 from canary.engine.toolchain import find_toolchain
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
-from sandbox.build.go_modules import PROVIDER_VERSION
+from sandbox.builder.go_modules import PROVIDER_VERSION
 
 VARIABLES = (
     "KUBECONFIG",

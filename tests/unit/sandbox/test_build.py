@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.build import artifacts, charts, envoy, go_modules, images, machine, packages, preflight
-from sandbox.build.cache import Cache, default_root
-from sandbox.build.commands import BuildError, run_logged
-from sandbox.build.go_modules import MODULES, Go, GoModule
+from sandbox.builder import artifacts, charts, envoy, go_modules, images, machine, packages, preflight
+from sandbox.builder.cache import Cache, default_root
+from sandbox.builder.commands import BuildError, run_logged
+from sandbox.builder.go_modules import MODULES, Go, GoModule
 from sandbox.progress import BuildStep
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -94,8 +94,8 @@ def test_a_second_clone_builds_nothing(cache: Cache, built_modules: list[str]) -
 def test_the_build_can_be_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[object] = []
     monkeypatch.setattr(artifacts, "ensure_built", runs.append)
-    runpy.run_module("sandbox.build", run_name="__main__")
-    assert len(runs) == 1, "python -m sandbox.build must build: the cold-build benchmark times it"
+    runpy.run_module("sandbox.builder", run_name="__main__")
+    assert len(runs) == 1, "python -m sandbox.builder must build: the cold-build benchmark times it"
 
 
 def test_every_program_that_a_sandbox_runs_is_built(cache: Cache, built_modules: list[str]) -> None:
@@ -258,7 +258,7 @@ def test_an_entry_is_complete_or_absent(cache: Cache) -> None:
 _HOLDER = """
     import sys, time
     from pathlib import Path
-    from sandbox.build.cache import Cache
+    from sandbox.builder.cache import Cache
     from sandbox.progress import PlainProgress
     cache = Cache(Path(sys.argv[1]))
     with cache.locked(PlainProgress(sys.stderr)), cache.fill("bin/tool-1") as folder:

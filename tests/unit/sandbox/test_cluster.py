@@ -17,9 +17,9 @@ import yaml
 from cryptography import x509
 
 from canary.commands.sandbox import _print_status
-from sandbox.build import images
-from sandbox.build.artifacts import versions
-from sandbox.build.go_modules import ISTIO_VERSION
+from sandbox.builder import images
+from sandbox.builder.artifacts import versions
+from sandbox.builder.go_modules import ISTIO_VERSION
 from sandbox.cluster import addons, certificates, daemons, init, lifecycle, supervision
 from sandbox.layout import MAX_SANDBOXES, Layout, LayoutError, claim, layout
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.build import images, oci
-from sandbox.build.cache import Cache
-from sandbox.build.oci import File, Folder, Link, Recipe
+from sandbox.builder import images, oci
+from sandbox.builder.cache import Cache
+from sandbox.builder.oci import File, Folder, Link, Recipe
 
 
 def _recipe(program: Path, **changed: Any) -> Recipe:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.build import machine, packages
-from sandbox.build.preflight import STATE_BYTES, Disk, Facts, Feature, PreflightError, Registry, problems
+from sandbox.builder import machine, packages
+from sandbox.builder.preflight import STATE_BYTES, Disk, Facts, Feature, PreflightError, Registry, problems
 
 GB = 10**9
 FINE = Facts(

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox.build import envoy, go_modules, images, packages
-from sandbox.build.go_modules import Go, GoModule
-from sandbox.build.packages import TOOL_PATH
-from sandbox.build.preflight import STATE_BYTES, Disk, Facts, Feature, Registry
+from sandbox.builder import envoy, go_modules, images, packages
+from sandbox.builder.go_modules import Go, GoModule
+from sandbox.builder.packages import TOOL_PATH
+from sandbox.builder.preflight import STATE_BYTES, Disk, Facts, Feature, Registry
 from sandbox.layout import STATE_ROOT
 
 _MEGABYTE = 10**6

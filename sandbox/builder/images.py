@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.build import oci
-from sandbox.build.cache import Cache
-from sandbox.build.charts import HUB
-from sandbox.build.commands import BuildError
-from sandbox.build.go_modules import ISTIO_VERSION, MODULES
-from sandbox.build.oci import File, Folder, Link, Recipe
-from sandbox.build.packages import TOOL_PATH
+from sandbox.builder import oci
+from sandbox.builder.cache import Cache
+from sandbox.builder.charts import HUB
+from sandbox.builder.commands import BuildError
+from sandbox.builder.go_modules import ISTIO_VERSION, MODULES
+from sandbox.builder.oci import File, Folder, Link, Recipe
+from sandbox.builder.packages import TOOL_PATH
 
 DISK_MEGABYTES = 400
 APPS_VERSION = "1.0.0"  # of the services in apps/

@@ -19,7 +19,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.build.commands import BuildError, run_logged
+from sandbox.builder.commands import BuildError, run_logged
 from sandbox.progress import BuildStep
 
 _CHECKOUT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.build.go_modules import ARCHITECTURES
-from sandbox.build.packages import install_command
+from sandbox.builder.go_modules import ARCHITECTURES
+from sandbox.builder.packages import install_command
 
 MEMORY_NEEDED = 4 * 10**9
 STATE_BYTES = 2 * 10**9  # images unpacked, etcd and logs of a running sandbox

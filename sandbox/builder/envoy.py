@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sandbox.build.commands import BuildError, run_logged
-from sandbox.build.go_modules import FOLDER
+from sandbox.builder.commands import BuildError, run_logged
+from sandbox.builder.go_modules import FOLDER
 
 REQUIREMENTS = FOLDER / "envoy" / "requirements.txt"
 DISK_MEGABYTES = 300

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.build import charts, envoy, go_modules, images, machine, oci, packages, preflight
-from sandbox.build.cache import Cache, default_root
-from sandbox.build.go_modules import ISTIO_VERSION, MODULES, PROVIDER_VERSION, Go, GoModule
-from sandbox.build.images import Image
+from sandbox.builder import charts, envoy, go_modules, images, machine, oci, packages, preflight
+from sandbox.builder.cache import Cache, default_root
+from sandbox.builder.go_modules import ISTIO_VERSION, MODULES, PROVIDER_VERSION, Go, GoModule
+from sandbox.builder.images import Image
 from sandbox.progress import Progress
 
 _BOOTSTRAP = "tools/packaging/common/envoy_bootstrap.json"  # in Istio's source

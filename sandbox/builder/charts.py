@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from sandbox.build.commands import BuildError
+from sandbox.builder.commands import BuildError
 
 HUB = "docker.io/istio"  # the registry of Istio's release images
 _SOURCES = {"base": "base", "istiod": "istio-control/istio-discovery", "gateway": "gateway"}
@@ -45,7 +45,7 @@ def _replace(file: Path, replacements: dict[str, str]) -> None:
         if text.count(old) != 1:
             raise BuildError(
                 f"the chart file {file.parent.name}/{file.name} in Istio's source has the line {old.strip()!r}"
-                f" {text.count(old)} times, not once\n    fix: adapt sandbox/build/charts.py to this version of Istio"
+                f" {text.count(old)} times, not once\n    fix: adapt sandbox/builder/charts.py to this version of Istio"
             )
         text = text.replace(old, new)
     file.write_text(text, encoding="utf-8")

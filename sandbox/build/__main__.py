@@ -1,9 +1,0 @@
-"""`python -m sandbox.build`: build what the cache does not hold, and start nothing."""
-
-from __future__ import annotations
-
-from sandbox.build.artifacts import ensure_built
-from sandbox.progress import progress
-
-if __name__ == "__main__":
-    ensure_built(progress())
