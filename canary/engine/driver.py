@@ -216,12 +216,12 @@ def _stopping_on_pending(
 ) -> OnEvent:
     """Show events, but end the run if an earlier one left operations unfinished: those are recovered first.
 
-    A run of the program ends by itself, since the program refuses to start.
+    An `up` ends by itself, since its program refuses to start.
     """
     stopped = Event()
 
     def on_event(entry: ResourceStep | Diagnostic | None) -> None:
-        if record.pending and not operation.runs_program and not stopped.is_set():
+        if record.pending and operation is not Operation.UP and not stopped.is_set():
             stopped.set()
             process.send_signal(signal.SIGINT)
         elif entry is not None and not record.pending:
