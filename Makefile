@@ -1,5 +1,5 @@
-# The entry points for people and CI. Each target sets up what it needs. Nothing is installed outside .venv, except the
-# Debian packages that the sandbox needs (it names them).
+# The entry points for people and CI. Each target sets up what it needs. Outside .venv only the sandbox
+# installs anything: Debian packages, which it names, and its builds in ~/.cache/istio-canary and ~/.pulumi.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
