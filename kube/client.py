@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DEADLINE = 5.0
 """Seconds for a few short requests, including name resolution and credential plugins."""
 
+MORE_INFORMATION = "For more information check:"
+"""httpx ends its messages with a link to an explanation of the HTTP status."""
+
 T = TypeVar("T")
 
 
@@ -84,8 +87,9 @@ def _refused(config: SingleConfig, error: Any) -> ClusterUnreachableError:
     }
     return ClusterUnreachableError(
         kubeconfig.describe(config),
-        f"HTTP {status}: {error}",
+        f"HTTP {status}: {str(error).partition(MORE_INFORMATION)[0].strip()}",
         fixes.get(status, "check the API server's log"),
+        "the cluster refused the request" if status in fixes else "cannot reach the cluster",
     )
 
 
@@ -100,6 +104,6 @@ def _unreachable(config: SingleConfig, reason: str) -> ClusterUnreachableError:
     return ClusterUnreachableError(
         kubeconfig.describe(config),
         reason,
-        "start the cluster (the sandbox: `canary sandbox up`; minikube: `minikube start`), or name another context "
-        "with istio-canary:cluster.context",
+        "start the cluster (the sandbox: `canary sandbox up`; minikube: `minikube start`), or name another "
+        "context with istio-canary:cluster.context",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,8 @@ REQUEST_TIMEOUT = 4.0
 """Timeout of one request to the API server, in seconds."""
 
 DEFAULT = "~/.kube/config"
+NEW_KUBECONFIG = "fetch a new kubeconfig for this cluster"
+OTHER_KUBECONFIG = "name another kubeconfig with istio-canary:cluster.kubeconfig or $KUBECONFIG"
 
 
 class ClusterAccess(Protocol):
@@ -26,13 +29,13 @@ class ClusterAccess(Protocol):
 
 
 class ClusterUnreachableError(Exception):
-    """The cluster cannot be reached. Names the cluster, the reason and the fix; nothing was changed."""
+    """The cluster cannot be reached, or refuses. Names the cluster, the reason and the fix; nothing was changed."""
 
-    def __init__(self, cluster: str, reason: str, fix: str) -> None:
+    def __init__(self, cluster: str, reason: str, fix: str, what: str = "cannot reach the cluster") -> None:
         self.cluster = cluster
         self.reason = reason
         self.fix = fix
-        super().__init__(f"cannot reach the cluster ({cluster})\n    reason:  {reason}\n    fix:     {fix}")
+        super().__init__(f"{what} ({cluster})\n    reason:  {reason}\n    fix:     {fix}")
 
 
 def choose(cluster: ClusterAccess) -> SingleConfig:
@@ -42,18 +45,15 @@ def choose(cluster: ClusterAccess) -> SingleConfig:
     ~/.kube/config, else the service account of the pod that this runs in. Raises ClusterUnreachableError if the file
     or the context does not exist or cannot be read.
     """
-    from lightkube import KubeConfig
-
     paths = _paths(cluster)
-    files = [path for path in paths if path.is_file()]
+    files = [path for path in paths if _is_file(path)]
     if not files and cluster.kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-        files_read = [KubeConfig.from_service_account()]
+        files_read = [_service_account()]
     elif not files:
         raise ClusterUnreachableError(
             f"kubeconfig {', '.join(map(str, paths))}",
             "no such file",
-            "start the cluster that creates it (the sandbox: `canary sandbox up`), or name another kubeconfig with "
-            "istio-canary:cluster.kubeconfig or $KUBECONFIG",
+            f"start the cluster that creates it (the sandbox: `canary sandbox up`), or {OTHER_KUBECONFIG}",
         )
     else:
         files_read = [_read(path) for path in files]
@@ -66,12 +66,11 @@ def client(config: SingleConfig) -> Client:
     from lightkube import Client
 
     try:
+        _require_certificates(config)
         return Client(config=config, timeout=httpx2.Timeout(REQUEST_TIMEOUT))
     except (OSError, ValueError, AssertionError) as error:  # ssl.SSLError is an OSError, bad base64 a ValueError
         raise ClusterUnreachableError(
-            describe(config),
-            f"the credentials in the kubeconfig cannot be used: {error}",
-            "fetch a new kubeconfig for this cluster",
+            describe(config), f"the credentials in the kubeconfig cannot be used: {error}", NEW_KUBECONFIG
         ) from None
 
 
@@ -87,39 +86,109 @@ def _paths(cluster: ClusterAccess) -> list[Path]:
     return [Path(part).expanduser() for part in parts if part]
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if stat.S_ISDIR(mode):
+        raise ClusterUnreachableError(f"kubeconfig {path}", "it is a folder, not a file", "name a file in it")
+    return stat.S_ISREG(mode)
+
+
 def _read(path: Path) -> KubeConfig:
     import msgspec
     import yaml
     from lightkube import KubeConfig
 
     try:
-        return KubeConfig.from_file(path)
-    except (OSError, yaml.YAMLError, msgspec.MsgspecError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-        reason = " ".join(str(error).split()) if isinstance(error, (OSError, yaml.YAMLError)) else repr(error)
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if content is None:
+            raise ValueError("it is empty")
+        if not isinstance(content, dict):
+            raise ValueError("it is not a mapping")
+        lists = {key: content.get(key) or [] for key in ("clusters", "contexts", "users")}  # kubectl writes null
+        return KubeConfig.from_dict({**content, **lists}, fname=path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except KeyError as missing:
+        raise _invalid(path, f"an entry has no {missing}") from None
+    except (yaml.YAMLError, msgspec.MsgspecError, TypeError, AttributeError, ValueError) as error:
+        raise _invalid(path, " ".join(str(error).split())) from None
+
+
+def _service_account() -> KubeConfig:
+    from lightkube import KubeConfig
+    from lightkube.core.exceptions import ConfigError
+
+    try:
+        return KubeConfig.from_service_account()
+    except (ConfigError, OSError) as error:
         raise ClusterUnreachableError(
-            f"kubeconfig {path}",
-            f"the file is not a valid kubeconfig: {reason}",
-            "fetch a new kubeconfig, or name another with istio-canary:cluster.kubeconfig",
+            "service account of this pod",
+            f"its token cannot be read: {error}",
+            f"mount the token (automountServiceAccountToken), or {OTHER_KUBECONFIG}",
         ) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ClusterUnreachableError:
+    fix = (
+        "make it readable for this user (the sandbox's kubeconfig belongs to root: run the command as root)"
+        if isinstance(error, PermissionError)
+        else "make it readable"
+    )
+    reason = f"the file cannot be read: {error.strerror}"
+    return ClusterUnreachableError(f"kubeconfig {path}", reason, f"{fix}, or {OTHER_KUBECONFIG}")
+
+
+def _invalid(path: Path, reason: str) -> ClusterUnreachableError:
+    reason = f"the file is not a valid kubeconfig: {reason}"
+    return ClusterUnreachableError(f"kubeconfig {path}", reason, f"{NEW_KUBECONFIG}, or {OTHER_KUBECONFIG}")
+
+
+def _require_certificates(config: SingleConfig) -> None:
+    """Raise OSError with the name of a certificate or key that cannot be read, which ssl's errors leave out.
+
+    Raises ValueError for a certificate without a key.
+    """
+    user = config.user
+    files = [config.cluster.certificate_auth]
+    if user is not None:
+        if (user.client_cert or user.client_cert_data) and not (user.client_key or user.client_key_data):
+            raise ValueError("the user has a client-certificate, but no client-key")
+        files.append(None if user.client_cert_data else user.client_cert)
+        files.append(None if user.client_key_data else user.client_key)
+    for file in filter(None, files):
+        with Path(config.abs_file(file)).open("rb"):
+            pass
 
 
 def _context(configs: list[KubeConfig], given: str | None, place: str) -> SingleConfig:
     current = next((config.current_context for config in configs if config.current_context), None)
     name = given or current
-    names = sorted({context for config in configs for context in config.contexts})
-    known = f"one of its contexts: {', '.join(names)}" if names else "a kubeconfig that has one"
-    fix = f"set istio-canary:cluster.context to {known}"
+    names = {context for config in configs for context in config.contexts}
+    if not names:
+        fix = f"{NEW_KUBECONFIG}, or {OTHER_KUBECONFIG}"
+        raise ClusterUnreachableError(f"kubeconfig {place}", "it has no contexts", fix)
     if name is None:
         raise ClusterUnreachableError(
-            f"kubeconfig {place}", "it has no current context, and the settings name none", fix
+            f"kubeconfig {place}", "it has no current context, and the settings name none", _choose_of(names)
         )
     holder = next((config for config in configs if name in config.contexts), None)
     if holder is None:
-        raise ClusterUnreachableError(f"context {name} of {place}", "no such context", fix)
+        raise ClusterUnreachableError(f"context {name} of {place}", "no such context", _choose_of(names))
     try:
         chosen = holder.get(name)
     except KeyError as missing:
         reason = f"the context names the cluster or user {missing}, which is not in the file"
-        raise ClusterUnreachableError(f"context {name} of {place}", reason, fix) from None
+        raise ClusterUnreachableError(f"context {name} of {place}", reason, _choose_of(names - {name})) from None
     assert chosen is not None  # `get` returns None only for a missing name with a default
     return chosen
+
+
+def _choose_of(names: set[str]) -> str:
+    if not names:
+        return f"{NEW_KUBECONFIG}, or {OTHER_KUBECONFIG}"
+    return f"set istio-canary:cluster.context to one of its contexts: {', '.join(sorted(names))}"
