@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kube import kubeconfig
+from kube import credential_plugin, kubeconfig
 from kube.kubeconfig import ClusterAccess, ClusterUnreachableError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def query(cluster: ClusterAccess, ask: Callable[[Client], T], within: float | No
     if "error" in outcome:
         raise _explained(config, outcome["error"])
     if "answer" not in outcome:
-        raise _unreachable(config, f"no answer within {within:g} s")
+        raise _too_late(config, within)
     answer: T = outcome["answer"]
     return answer
 
@@ -61,6 +61,9 @@ def _explained(config: SingleConfig, error: Exception) -> Exception:
     import msgspec
     from lightkube.core.exceptions import ConfigError
 
+    of_plugin = credential_plugin.failure(config, error)
+    if of_plugin is not None:
+        return ClusterUnreachableError(kubeconfig.describe(config), *of_plugin)
     if isinstance(error, httpx2.HTTPStatusError):
         return _refused(config, error)
     if isinstance(error, (httpx2.TimeoutException, TimeoutError)):
@@ -100,10 +103,22 @@ def _no_connection(config: SingleConfig, reason: str) -> ClusterUnreachableError
     return _unreachable(config, reason)
 
 
-def _unreachable(config: SingleConfig, reason: str) -> ClusterUnreachableError:
+def _too_late(config: SingleConfig, within: float) -> ClusterUnreachableError:
+    reason = f"no answer within {within:g} s"
+    plugin = credential_plugin.name(config)
+    if plugin is None:
+        return _unreachable(config, reason)
+    return _unreachable(
+        config,
+        f"{reason}; perhaps the credential plugin `{plugin}` waits for a login",
+        "log in first (run the plugin, or `kubectl get namespaces`); or ",
+    )
+
+
+def _unreachable(config: SingleConfig, reason: str, first: str = "") -> ClusterUnreachableError:
     return ClusterUnreachableError(
         kubeconfig.describe(config),
         reason,
-        "start the cluster (the sandbox: `canary sandbox up`; minikube: `minikube start`), or name another "
+        f"{first}start the cluster (the sandbox: `canary sandbox up`; minikube: `minikube start`), or name another "
         "context with istio-canary:cluster.context",
     )

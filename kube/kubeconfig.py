@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from kube import credential_plugin
+
 if TYPE_CHECKING:
     from lightkube import Client, KubeConfig, SingleConfig
 
@@ -67,7 +69,7 @@ def client(config: SingleConfig) -> Client:
 
     try:
         _require_certificates(config)
-        return Client(config=config, timeout=httpx2.Timeout(REQUEST_TIMEOUT))
+        return Client(config=credential_plugin.supported(config), timeout=httpx2.Timeout(REQUEST_TIMEOUT))
     except (OSError, ValueError, AssertionError) as error:  # ssl.SSLError is an OSError, bad base64 a ValueError
         raise ClusterUnreachableError(
             describe(config), f"the credentials in the kubeconfig cannot be used: {error}", NEW_KUBECONFIG
