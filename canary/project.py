@@ -22,15 +22,21 @@ class Project:
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """The content of `Pulumi.yaml`."""
+        """The content of `Pulumi.yaml`; raises CommandError if it cannot be read or names no project."""
         import yaml
 
+        path = self.root / "Pulumi.yaml"
         try:
-            definition = yaml.safe_load((self.root / "Pulumi.yaml").read_text(encoding="utf-8"))
+            definition = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            fix = "make it readable for this user"
+            raise CommandError(f"{path} cannot be read: {error.strerror}", ExitCode.CONFIG, fix) from None
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{path} is not UTF-8: {error}", ExitCode.CONFIG, fix="save it as UTF-8") from None
         except yaml.YAMLError as error:
-            raise CommandError(f"{self.root / 'Pulumi.yaml'} is not YAML: {error}", ExitCode.CONFIG) from error
+            raise CommandError(f"{path} is not YAML: {error}", ExitCode.CONFIG) from error
         if not isinstance(definition, dict) or not isinstance(definition.get("name"), str):
-            raise CommandError(f"{self.root / 'Pulumi.yaml'} names no project", ExitCode.CONFIG, fix="add `name: ...`")
+            raise CommandError(f"{path} names no project", ExitCode.CONFIG, fix="add `name: ...`")
         return definition
 
     @property

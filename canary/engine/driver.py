@@ -22,17 +22,20 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from canary.command_error import CommandError
 from canary.engine.events import Diagnostic, Record, ResourceStep
 from canary.engine.local_backend import local_backend
-from canary.engine.toolchain import Toolchain
+from canary.engine.toolchain import INSTALL, OLDEST, Toolchain
 from canary.project import Project
 
 if TYPE_CHECKING:
     from stacks.settings.loading import StackSettings
 
 POLL_SECONDS = 0.02
+NOT_EXECUTED = (2, 126, 127)
+"""Exit codes of setpriv and the shell for a program that cannot be executed; setpriv runs it as a shell script then."""
 OWNER = "ISTIO_CANARY_PID"
 """Environment variable of the engine's process: the process id of the `canary` that started it."""
 
@@ -114,7 +117,10 @@ class Engine:
             self._env.pop("PULUMI_CONFIG_PASSPHRASE", None)
 
     def run(self, operation: Operation, show: ShowEvent) -> Outcome:
-        """Run `operation` and return its result; `show` is called with events during the run, from another thread."""
+        """Run `operation` and return its result; `show` is called with events during the run, from another thread.
+
+        Raises CommandError if pulumi cannot be executed, or ends with exit code 0 without having reported anything.
+        """
         from canary.engine.program import Program, served
 
         begin = time.monotonic()
@@ -127,9 +133,22 @@ class Engine:
             command = self._command(*ARGUMENTS[operation], "--event-log", str(folder / "events"))
             command += [f"--client={address}", "--exec-kind", "auto.inline", *self._config_file()]
             errors = stack.enter_context((folder / "stderr").open("w+", encoding="utf-8"))
+            process = self._start(_ends_with_this_process(operation) + command, errors)
+            on_event = _stopping_on_pending(process, operation, record, show)
+            with _following(folder / "events", record, on_event), self._cancelling(process) as cancelled:
+                code = process.wait()
+            errors.seek(0)
+            stderr = errors.read()
+        seconds = time.monotonic() - begin
+        if not record.has_events and not cancelled.is_set():
+            self._explain_silence(operation, code)
+        return Outcome(operation, record, code, stderr, seconds, cancelled.is_set(), program.failure)
+
+    def _start(self, command: list[str], errors: TextIO) -> subprocess.Popen[bytes]:
+        try:
             # A separate process group: Ctrl-C reaches only this process, which cancels the engine.
-            process = subprocess.Popen(
-                _ends_with_this_process(operation) + command,
+            return subprocess.Popen(
+                command,
                 cwd=self.project.root,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -137,13 +156,21 @@ class Engine:
                 stderr=errors,
                 start_new_session=True,
             )
-            on_event = _stopping_on_pending(process, operation, record, show)
-            with _following(folder / "events", record, on_event), self._cancelling(process) as cancelled:
-                code = process.wait()
-            errors.seek(0)
-            stderr = errors.read()
-        seconds = time.monotonic() - begin
-        return Outcome(operation, record, code, stderr, seconds, cancelled.is_set(), program.failure)
+        except OSError as error:
+            raise self._toolchain.not_executable(error) from None
+
+    def _explain_silence(self, operation: Operation, code: int) -> None:
+        """Raise CommandError for a run without any event that ended like a success, or like a failure to execute."""
+        if code not in (0, *NOT_EXECUTED):
+            return
+        version = self._toolchain.call("version", cwd=self.project.root)  # raises if it cannot be executed
+        if code == 0:
+            named = version.stdout.strip() or "of unknown version"
+            raise CommandError(
+                f"the engine reported nothing: whether the {operation} of stack {self.stack} was done is unknown",
+                fix=f"install Pulumi {OLDEST} or newer ({INSTALL})",
+                details=(f"{self._toolchain.pulumi} ({named}) ended with exit code 0, but without any event",),
+            )
 
     def _check(self, operation: Operation, record: Record) -> None:
         """Fail if an earlier run left operations unfinished; called by the engine while it holds the stack's lock.
@@ -156,28 +183,15 @@ class Engine:
 
     def call(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a CLI command that is not a run, with `text` on stdin; return its exit code and output."""
-        return subprocess.run(
-            self._command(*arguments),
-            cwd=self.project.root,
-            env=self._env,
-            input=text or "",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return self._call(*arguments, cwd=self.project.root, text=text or "")
 
     def create_stack(self) -> subprocess.CompletedProcess[str]:
         """Create the stack in the backend. With a local backend, the stack's file is not changed."""
         folder = self._backend.folder if self._backend else self.project.root
-        return subprocess.run(
-            self._command("stack", "init", "--no-select"),
-            cwd=folder,
-            env=self._env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return self._call("stack", "init", "--no-select", cwd=folder)
+
+    def _call(self, *arguments: str, cwd: Path, text: str = "") -> subprocess.CompletedProcess[str]:
+        return self._toolchain.call(*arguments, "--stack", self.stack, cwd=cwd, env=self._env, text=text)
 
     def _command(self, *arguments: str) -> list[str]:
         return [str(self._toolchain.pulumi), *arguments, "--non-interactive", "--stack", self.stack]

@@ -101,10 +101,13 @@ class Record:
     counts: dict[str, int] = field(default_factory=dict)
     pending: bool = False
     """Whether an earlier run left operations unfinished."""
+    has_events: bool = False
+    """Whether the engine has reported anything."""
 
     def take(self, line: str) -> ResourceStep | Diagnostic | None:
         """Record one line of the log; return the step or diagnostic in it, None if there is nothing new to show."""
         event = json.loads(line)
+        self.has_events = True
         for key, state in STATES.items():
             if key in event:
                 return self._step(event[key]["metadata"], state)

@@ -178,22 +178,11 @@ def open_session(ui: Ui, stack: str | None) -> Session:
 
 def selected_stack(project: Project) -> str | None:
     """Return the stack selected with `pulumi stack select`, or None."""
-    import subprocess
-
     try:
         toolchain = find_toolchain(project)
     except CommandError:
         return None
-    command = [str(toolchain.pulumi), "stack", "--show-name", "--non-interactive"]
-    shown = subprocess.run(
-        command,
-        cwd=project.root,
-        env=toolchain.env,
-        input="",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = toolchain.call("stack", "--show-name", cwd=project.root)
     return shown.stdout.strip() or None if shown.returncode == 0 else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,10 @@ from pathlib import Path
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.project import Project
+
+INSTALL = "https://www.pulumi.com/docs/install/"
+OLDEST = "3.200"
+"""The oldest Pulumi CLI that works."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,34 @@ class Toolchain:
     env: Mapping[str, str]
     home: Path | None = None
     notes: tuple[str, ...] = field(default=())
+
+    def call(
+        self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, text: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a CLI command with `text` on stdin, in `env` (default: the toolchain's); return exit code and output.
+
+        Raises CommandError if pulumi cannot be executed.
+        """
+        try:
+            return subprocess.run(
+                [str(self.pulumi), *arguments, "--non-interactive"],
+                cwd=cwd,
+                env=env or self.env,
+                input=text,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise self.not_executable(error) from None
+
+    def not_executable(self, error: OSError) -> CommandError:
+        """Return the error for a pulumi that cannot be executed."""
+        return CommandError(
+            f"{self.pulumi} cannot be executed: {error.strerror}",
+            ExitCode.CONFIG,
+            fix=f"install Pulumi for this machine ({INSTALL}), or put another one first on PATH",
+        )
 
 
 def find_toolchain(project: Project) -> Toolchain:
@@ -38,7 +71,7 @@ def find_toolchain(project: Project) -> Toolchain:
         raise CommandError(
             f"pulumi is not installed (looked on PATH and in {home_of_pulumi})",
             ExitCode.CONFIG,
-            fix="install it (https://www.pulumi.com/docs/install/), or run `canary sandbox up`, which builds it",
+            fix=f"install it ({INSTALL}), or run `canary sandbox up`, which builds it",
         )
     notes: list[str] = []
     home = None

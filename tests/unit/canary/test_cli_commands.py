@@ -140,6 +140,30 @@ def test_an_unreachable_cluster_has_its_own_exit_code(arguments: Sequence[str], 
     assert "/nonexistent/kubeconfig" in result.stderr, "the kubeconfig is named"
 
 
+@pytest.mark.parametrize("arguments", [("preview", "--stack", "dev"), ("cancel", "--stack", "dev"), ("preview",)])
+@pytest.mark.parametrize("content", [b"\x7fELF of another machine (", b"#!/no/such/interpreter\n"])
+@pytest.mark.parametrize("with_setpriv", [True, False])
+def test_a_pulumi_that_cannot_be_executed_is_named(
+    arguments: Sequence[str], content: bytes, with_setpriv: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "bin" / "pulumi").write_bytes(content)
+    if not with_setpriv:
+        monkeypatch.setattr("canary.engine.driver._ends_with_this_process", lambda operation: [])
+    result = run(*arguments)
+    assert result.exit_code == ExitCode.CONFIG, result.output
+    assert f"{folder}/bin/pulumi cannot be executed" in result.stderr
+    assert "install Pulumi for this machine" in result.stderr
+
+
+def test_an_engine_that_reports_nothing_has_not_succeeded(folder: Path) -> None:
+    script = '#!/bin/sh\n[ "$1" = version ] && echo v3.99.0\nexit 0\n'
+    (folder / "bin" / "pulumi").write_text(script, encoding="utf-8")
+    result = run("preview", "--stack", "dev")
+    assert result.exit_code == ExitCode.FAILED
+    for words in ("the engine reported nothing", "v3.99.0", "Pulumi 3.200 or newer"):
+        assert words in result.stderr
+
+
 def test_verify_needs_the_header_that_names_the_version(folder: Path) -> None:
     result = run("verify", "--stack", "dev", "--gateway", "http://127.0.0.1:1")
     assert result.exit_code == ExitCode.CONFIG

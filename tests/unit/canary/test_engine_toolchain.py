@@ -160,6 +160,28 @@ def test_the_project_is_found_from_a_subfolder(project: Project, tmp_path: Path)
         find_project(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"name: caf\xe9\n", "is not UTF-8"),
+        (b"name: [", "is not YAML"),
+        (b"runtime: python\n", "names no project"),
+        (None, "cannot be read: Is a directory"),
+    ],
+)
+def test_an_unusable_pulumi_yaml_is_reported_with_its_path(content: bytes | None, words: str, project: Project) -> None:
+    path = project.root / "Pulumi.yaml"
+    path.unlink()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(CommandError, match=words) as caught:
+        find_toolchain(project)
+    assert caught.value.code is ExitCode.CONFIG
+    assert str(path) in caught.value.message
+
+
 def test_the_stack_is_the_option_else_the_variable_else_the_selected_one(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
