@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from canary.engine.events import Diagnostic, ResourceStep
 
+UNLIMITED = 1_000_000
+"""A width in columns at which no line is wrapped."""
+
 
 @dataclass
 class Ui:
@@ -100,9 +103,9 @@ class Ui:
 def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    # Without a terminal, output goes to programs and logs, so lines are kept wide.
+    # Without a terminal, output goes to programs and logs, which need whole lines.
     # `:b:` in a header must not become an emoji.
-    return Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else 200)
+    return Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else UNLIMITED)
 
 
 @contextmanager

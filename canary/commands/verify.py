@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -32,6 +33,7 @@ Significance = Annotated[
     float,
     typer.Option(min=1e-9, max=0.5, help="Probability that a correct split fails, over all rules together."),
 ]
+SCHEMES = ("http", "https")
 Seed = Annotated[int, typer.Option(help="Seed for the parts of a request that its rule leaves open.")]
 
 
@@ -56,6 +58,7 @@ def verify(
         from canary.engine.session import open_session
         from canary.verify.verification import all_pass, as_json, conclude
 
+        url = None if gateway is None else _url(gateway)
         session = open_session(ui, stack)
         header = session.settings.version_header
         if header is None:
@@ -65,7 +68,7 @@ def verify(
                 fix=f"set istio-canary:versionHeader: x-served-version in "
                 f"{session.project.stack_file(session.stack).name}, then `canary up --stack {session.stack}`",
             )
-        planned = _plan(session, gateway, count, seed)
+        planned = _plan(session, url, count, seed)
         answers = _send(ui, planned, header, concurrency, timeout)
         results = conclude(planned, answers, significance)
         ui.result(as_json(results, session.stack, significance), lambda console: _show(console, results, significance))
@@ -73,7 +76,25 @@ def verify(
             raise typer.Exit(ExitCode.SPLIT)
 
 
-def _plan(session: Session, gateway: str | None, count: int | None, seed: int) -> list[Planned]:
+def _url(given: str) -> str:
+    """Return the URL in --gateway, where `http://` may be left out; raises CommandError if it is not one of HTTP."""
+    url = given.rstrip("/") if "://" in given else f"http://{given.rstrip('/')}"
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is not a number, or a bracket without its pair
+        valid = False
+    if not valid:
+        raise CommandError(
+            "--gateway is not the URL of an HTTP server",
+            ExitCode.CONFIG,
+            fix="write it as http://<host>:<port>, for example",
+            details=(f"given:   {given}", f"allowed: the schemes {' and '.join(SCHEMES)}, with a host"),
+        )
+    return url
+
+
+def _plan(session: Session, url: str | None, count: int | None, seed: int) -> list[Planned]:
     from canary.gateway import gateway_url
     from canary.verify.verification import addressed, at_url, plan
     from kube.client import query
@@ -83,8 +104,7 @@ def _plan(session: Session, gateway: str | None, count: int | None, seed: int) -
     if not settings.services:
         raise CommandError(f"the stack {session.stack} has no services to measure", ExitCode.CONFIG)
     planned = list(plan(settings, count, seed))
-    if gateway is not None:
-        url = gateway.rstrip("/") if "://" in gateway else f"http://{gateway.rstrip('/')}"
+    if url is not None:
         return at_url(planned, url)
     endpoints = sorted({entry.batch.endpoint for entry in planned if entry.batch})
     try:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from canary.app import app
 from canary.exit_codes import ExitCode
+from canary.ui import Ui
 
 GOOD = """config:
   istio-canary:cluster: {kubeconfig: /nonexistent/kubeconfig}
@@ -162,6 +163,23 @@ def test_an_engine_that_reports_nothing_has_not_succeeded(folder: Path) -> None:
     assert result.exit_code == ExitCode.FAILED
     for words in ("the engine reported nothing", "v3.99.0", "Pulumi 3.200 or newer"):
         assert words in result.stderr
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_lines_to_a_pipe_are_never_wrapped(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.table import Table
+
+    line = "word " * 1000
+    table = Table("path", "value")
+    table.add_row("a " * 500, "b " * 500)
+    console = getattr(Ui(), name)
+    console.print(line)
+    console.print(table)
+    captured = capsys.readouterr()
+    first, *rows = (captured.out if name == "stdout" else captured.err).splitlines()
+    assert first.rstrip() == line.rstrip()
+    assert len(rows) == 5, "the table's row is a single line between its borders"
+    assert max(map(len, rows)) < 2100, "the table is as wide as its content"
 
 
 def test_verify_needs_the_header_that_names_the_version(folder: Path) -> None:

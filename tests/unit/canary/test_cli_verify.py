@@ -184,6 +184,14 @@ def test_a_gateway_that_is_not_there_is_unreachable() -> None:
     assert "does not answer" in result.stderr
 
 
+@pytest.mark.parametrize("given", ["ftp://x", "://x", "http://", "http://x:port", "http://[::1"])
+def test_a_gateway_that_is_no_url_of_http_is_a_usage_error(given: str) -> None:
+    result = verify(given)
+    assert result.exit_code == ExitCode.CONFIG
+    for words in (f"given:   {given}", "allowed: the schemes http and https", "fix: write it as http://<host>:<port>"):
+        assert words in result.stderr
+
+
 def test_a_measurement_cut_short_by_the_time_limit_does_not_pass() -> None:
     with gateway(split(10), delay=0.05) as url:
         result = verify(url, "--timeout", "1", "--json")
