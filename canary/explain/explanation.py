@@ -66,7 +66,7 @@ def request_of(settings: Settings, question: Question) -> Request:
         raise CommandError(
             f"{question.path!r} is not a path",
             ExitCode.CONFIG,
-            fix=f"start it with /: {shlex.quote(f'/{question.path}')}",
+            fix=_of_url(question.path) or f"start it with /: {shlex.quote(f'/{question.path}')}",
         )
     given = Request(
         headers=tuple((name, value) for name, value in pairs if name.lower() != "host"),
@@ -79,6 +79,17 @@ def request_of(settings: Settings, question: Question) -> Request:
     if question.source is not None:
         return _from_inside(settings, question.service, given, caller_of(settings, question.source))
     return _from_outside(settings, question.service, given)
+
+
+def _of_url(text: str) -> str | None:
+    """The arguments for a URL that was given as path; None if it is not a URL."""
+    if not re.match(r"https?://[^/?#]", text, re.IGNORECASE):
+        return None
+    scheme, _, rest = text.partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path = f"/{rest[len(host) :].removeprefix('/').partition('#')[0]}"
+    options = [*(["--https"] if scheme.lower() == "https" else []), "--host", host, path]
+    return f"give the parts of the URL: {shlex.join(options)}"
 
 
 def caller_of(settings: Settings, workload: str) -> Caller:

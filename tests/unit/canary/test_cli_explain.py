@@ -255,6 +255,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["shop", "-H", "qa"], "'qa' is not a header"),
     (["shop", "-H", "q a: b"], "write it as -H 'name: value'"),
     (["shop", "old"], "start it with /: /old"),
+    (["shop", "https://website.example.com/x"], "--https --host website.example.com /x"),
+    (["shop", "http://shop.example.com:8080?a=b"], "--host shop.example.com:8080 '/?a=b'"),
     (["cart"], "canary explain cart --from <service>/<version>"),
 ]
 
