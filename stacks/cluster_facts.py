@@ -117,8 +117,9 @@ def _refuse_second_mesh(crd: Any, owner: str) -> None:
         what="the cluster already has Istio's CRDs" + (f", from the Helm release {release}" if release else ""),
         given="true",
         allowed="true for a cluster without Istio, false to use the existing mesh",
-        fix="set istio-canary:mesh.install to false; or, if that mesh is uninstalled, delete what it left behind: "
-        "kubectl get crd -o name | grep istio.io | xargs kubectl delete",
+        fix="set istio-canary:mesh.install to false; or, if that mesh is uninstalled, delete what it left behind. "
+        "Deleting a CRD deletes all objects of its kind, so list them first: kubectl get istio-io --all-namespaces; "
+        r"then kubectl get crd -o name | grep '\.istio\.io$' | xargs kubectl delete",
     )
     raise SettingsError([problem], _stack_file(owner))
 
