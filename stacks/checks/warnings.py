@@ -22,6 +22,7 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         location = ("services", name)
         yield from _overlapping(service, location)
         yield from _denied(settings, service, location)
+        yield from _plain_keys(service, location)
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)
@@ -141,6 +142,18 @@ def _denied(settings: Settings, service: ServiceSettings, location: Location) ->
             "authorization.allow with the requests that are allowed",
             f"add {key_path((*location, 'authorization', 'allow'))}: [{{}}] for all of them, for example",
         )
+
+
+def _plain_keys(service: ServiceSettings, location: Location) -> Iterator[Finding]:
+    for index, rule in enumerate(service.jwt):
+        if rule.jwks_uri is not None and rule.jwks_uri.lower().startswith("http://"):
+            yield Finding(
+                (*location, "jwt", index, "jwksUri"),
+                "istiod fetches the keys over plain HTTP: whoever can change the answer can issue tokens",
+                "an https:// URL, or the keys themselves in jwks",
+                f"write https://{rule.jwks_uri[len('http://') :]}, if the issuer serves it",
+                shown(rule.jwks_uri),
+            )
 
 
 def _redirected(settings: Settings) -> Iterator[Finding]:

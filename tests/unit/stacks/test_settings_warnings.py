@@ -49,6 +49,9 @@ CASES = [
          service(f"{HOSTS}{ONE}").replace("shop:\n", f"shop: {HERE}\n", 1)
          + "  istio-canary:namespaces: {shop: {denyByDefault: true}}\n", SHOP,
          ("because of istio-canary:namespaces.shop.denyByDefault",)),
+    Case("keys over plain HTTP",
+         service(f"{HOSTS}{ONE}jwt:\n  - issuer: a\n    jwksUri: http://login.example.com/keys {HERE}\n"),
+         f"{SHOP}.jwt[0].jwksUri", ("over plain HTTP", "write https://login.example.com/keys")),
     Case("a redirect to HTTPS without an HTTPS port",
          config(f"gateways:\n  public:\n    servers: [{REDIRECTS}] {HERE}"),
          "istio-canary:gateways.public.servers[0].tls.httpsRedirect", ("no server speaks HTTPS at port 443",)),
