@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,18 @@ from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_OCI_CHARTS, RETIRE
 from stacks.settings.problems import Finding, Location, key_path, shown
 
 CHARTS: Location = ("mesh", "charts")
+VERSION: Location = ("mesh", "version")
 HUB: Location = ("mesh", "hub")
-HUB_OF_CHART: Location = ("mesh", "values", "istiod", "global", "hub")
+VALUES: Location = ("mesh", "values")
+TAG_OF_CHART: Location = (*VALUES, "istiod", "global", "tag")
+
+OVERRIDDEN: Mapping[Location, Location] = {
+    HUB: (*VALUES, "istiod", "global", "hub"),
+    ("mesh", "outboundTrafficPolicy"): (*VALUES, "istiod", "meshConfig", "outboundTrafficPolicy", "mode"),
+    ("mesh", "pushDebounce"): (*VALUES, "istiod", "env", "PILOT_DEBOUNCE_AFTER"),
+    ("mesh", "gateway", "serviceType"): (*VALUES, "gateway", "service", "type"),
+}
+"""Settings, and the chart values that are merged over them."""
 
 RETIRED_HOST = re.compile(
     # At the beginning of a reference alone: mirrors have the host that they mirror in their path.
@@ -25,12 +35,14 @@ RETIRED_HOST = re.compile(
 
 
 def check(view: View) -> Iterator[Finding]:
-    """Yield what names a host that Istio has left, two hubs at once, and a release that the charts are not of."""
+    """Yield what names a host that Istio has left, values that override settings, and charts of another release."""
     for location, text in _references(view):
         found = RETIRED_HOST.search(text)
         if found:
             yield _retired(location, text, found[0])
-    yield from _check_hub(view)
+    if view.mesh.get("install") is not False:
+        yield from _check_overridden(view)
+        yield from _check_tag(view)
     if view.installs_mesh and view.charts_folder is not None:
         yield from _check_release(view, view.charts_folder)
 
@@ -70,16 +82,43 @@ def _retired(location: Location, text: str, host: str) -> Finding:
     )
 
 
-def _check_hub(view: View) -> Iterator[Finding]:
-    in_values = block(block(block(view.mesh.get("values")).get("istiod")).get("global"))
-    if "hub" in view.mesh and "hub" in in_values:
+def _check_overridden(view: View) -> Iterator[Finding]:
+    for setting, value in OVERRIDDEN.items():
+        given, around = _at(view.values, setting), block(_at(view.values, value[:-1]))
+        if given is None or value[-1] not in around:
+            continue
+        over = around[str(value[-1])]
+        if given == over and setting != HUB:
+            continue
         yield Finding(
-            HUB,
-            f"{key_path(HUB_OF_CHART)} gives the hub too ({shown(in_values['hub'])})",
-            f"one of {key_path(HUB)} and {key_path(HUB_OF_CHART)}",
-            f"take {key_path(HUB_OF_CHART)} out",
-            shown(view.mesh["hub"]),
+            setting,
+            f"{key_path(value)} overrides it, with {shown(over)}",
+            f"one of {key_path(setting)} and {key_path(value)}",
+            f"keep one of the two: remove {key_path(setting)} ({shown(given)}) or {key_path(value)} ({shown(over)})",
+            shown(given),
         )
+
+
+def _check_tag(view: View) -> Iterator[Finding]:
+    """The tag may name a variant of the release, such as 1.31.4-distroless."""
+    version, tag = view.of_mesh("version"), _at(view.values, TAG_OF_CHART)
+    if tag is None or not isinstance(version, str) or str(tag) == version or str(tag).startswith(f"{version}-"):
+        return
+    yield Finding(
+        VERSION,
+        f"{key_path(TAG_OF_CHART)} overrides it, with {shown(tag)}: the images would not be of the charts' release",
+        f"the same release in {key_path(VERSION)} and {key_path(TAG_OF_CHART)}",
+        f"keep one of the two: remove {key_path(TAG_OF_CHART)} ({shown(tag)}), "
+        f"or write its release instead of {shown(version)} in {key_path(VERSION)}",
+        shown(version),
+    )
+
+
+def _at(values: Any, location: Location) -> Any:
+    """The value at a location, None where there is none."""
+    for part in location:
+        values = block(values).get(str(part))
+    return values
 
 
 def _check_release(view: View, folder: Path) -> Iterator[Finding]:
@@ -89,7 +128,7 @@ def _check_release(view: View, folder: Path) -> Iterator[Finding]:
     releases = sorted({release for release in charts.values() if release is not None})
     if any(release != asked for release in releases):
         yield Finding(
-            ("mesh", "version"),
+            VERSION,
             f"the charts in {folder} are not of this release, and Helm installs what is there: "
             + ", ".join(f"{chart} is {release}" for chart, release in charts.items() if release is not None),
             "the release of the charts in the folder, the same for all of them",

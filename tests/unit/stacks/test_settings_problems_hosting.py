@@ -1,4 +1,4 @@
-"""Retired hosts, two hubs at once and charts of another release are mistakes; mirrors are not."""
+"""Retired hosts, values that override settings and charts of another release are mistakes; mirrors are not."""
 
 from __future__ import annotations
 
@@ -56,8 +56,27 @@ CASES = [
          "istio-canary:services.shop.versions.v1.image", ("write docker.io/istio instead of",)),
     Case("two hubs", mesh("hub: a.example.com, values: {istiod: {global: {hub: b.example.com}}}"),
          "istio-canary:mesh.hub",
-         (f'{VALUES}.istiod.global.hub gives the hub too ("b.example.com")',
-          f"one of istio-canary:mesh.hub and {VALUES}.istiod.global.hub", f"take {VALUES}.istiod.global.hub out")),
+         (f'{VALUES}.istiod.global.hub overrides it, with "b.example.com"',
+          f"one of istio-canary:mesh.hub and {VALUES}.istiod.global.hub",
+          'keep one of the two: remove istio-canary:mesh.hub ("a.example.com") or '
+          f'{VALUES}.istiod.global.hub ("b.example.com")')),
+    Case("two outbound policies",
+         mesh("outboundTrafficPolicy: REGISTRY_ONLY, "
+              "values: {istiod: {meshConfig: {outboundTrafficPolicy: {mode: ALLOW_ANY}}}}"),
+         "istio-canary:mesh.outboundTrafficPolicy",
+         (f'{VALUES}.istiod.meshConfig.outboundTrafficPolicy.mode overrides it, with "ALLOW_ANY"',
+          'keep one of the two: remove istio-canary:mesh.outboundTrafficPolicy ("REGISTRY_ONLY")')),
+    Case("two debounce times", mesh("pushDebounce: 10ms, values: {istiod: {env: {PILOT_DEBOUNCE_AFTER: 1s}}}"),
+         "istio-canary:mesh.pushDebounce",
+         (f'{VALUES}.istiod.env.PILOT_DEBOUNCE_AFTER overrides it, with "1s"', "keep one of the two", '"10ms"')),
+    Case("two Service types", mesh("gateway: {serviceType: NodePort}, values: {gateway: {service: {type: ClusterIP}}}"),
+         "istio-canary:mesh.gateway.serviceType",
+         (f'{VALUES}.gateway.service.type overrides it, with "ClusterIP"', "keep one of the two", '"NodePort"')),
+    Case("a tag of another release", mesh("version: 1.31.4, values: {istiod: {global: {tag: 1.31.0}}}"),
+         "istio-canary:mesh.version",
+         (f'{VALUES}.istiod.global.tag overrides it, with "1.31.0"', "keep one of the two", 'instead of "1.31.4"')),
+    Case("a tag of another release than the default", mesh("values: {istiod: {global: {tag: 1.31.0}}}"),
+         "istio-canary:mesh.version", (f"keep one of the two: remove {VALUES}.istiod.global.tag",)),
     Case("a hub with scheme", mesh("hub: 'https://registry.example.com/istio/'"), "istio-canary:mesh.hub",
          ("is not a hub", "write registry.example.com/istio")),
     Case("a hub with tag", mesh("hub: 'registry.example.com/istio:1.31.4'"), "istio-canary:mesh.hub",
@@ -88,9 +107,12 @@ def test_one_mistake_is_not_told_many_times(case: Case, tmp_path: Path) -> None:
         "hub: my-registry.istio.io.example.com/istio",
         "hub: registry.example.com/istio, values: {istiod: {global: {tag: 1.31.4}}}",
         "values: {istiod: {global: {hub: registry.example.com/istio}}}",
+        "version: 1.31.0, values: {istiod: {global: {tag: 1.31.0-distroless}}}",
+        "pushDebounce: 10ms, values: {istiod: {env: {PILOT_DEBOUNCE_AFTER: 10ms}}}",
+        "values: {gateway: {service: {type: NodePort}}}",
     ],
 )
-def test_the_new_hosts_and_mirrors_are_taken(keys: str, tmp_path: Path) -> None:
+def test_what_overrides_no_setting_and_names_no_retired_host_is_valid(keys: str, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(mesh(keys))
 
@@ -155,12 +177,11 @@ def test_a_malformed_version_beside_a_folder_of_charts_is_said_as_such(tmp_path:
     ("keys", "chart"),
     [
         ("version: 1.31.0", "version: 1.31.0"),
-        ("version: 1.31.4, install: false", "version: 1.31.0"),
         ("version: 1.31.4", "version: {"),
         ("version: 1.31.4", "- no chart"),
     ],
 )
-def test_charts_that_are_right_unused_or_unreadable_are_left_to_helm(keys: str, chart: str, tmp_path: Path) -> None:
+def test_charts_that_are_right_or_unreadable_are_left_to_helm(keys: str, chart: str, tmp_path: Path) -> None:
     folder = _charts(tmp_path / "charts", istiod=chart)
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(mesh(f"{keys}, charts: {folder}"))
