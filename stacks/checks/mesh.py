@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from stacks.checks.view import View
+from stacks.checks.view import View, block
 from stacks.settings.problems import Finding, key_path, nearest, shown
 
-OF_THE_OWNER = {
-    "mtls": (
+OF_THE_OWNER: Mapping[tuple[str, ...], tuple[str, str]] = {
+    ("mtls",): (
         "on mutual TLS",
         "remove it; `kubectl get peerauthentication --all-namespaces` shows what is configured",
     ),
-    "denyByDefault": ("who may call", "remove it, or set it per namespace in `namespaces`"),
-    "outboundTrafficPolicy": (
+    ("denyByDefault",): ("who may call", "remove it, or set it per namespace in `namespaces`"),
+    ("outboundTrafficPolicy",): (
         "on calls to the outside",
         "remove it; `kubectl get configmap istio --namespace istio-system` shows what is configured",
     ),
+    ("version",): ("on its release", "remove it; `istioctl version` shows the release of the mesh"),
+    ("charts",): ("on the charts", "remove it"),
+    ("hub",): ("on the images", "remove it"),
+    ("values",): ("on the values of the charts", "remove it"),
+    ("pushDebounce",): ("how long istiod collects changes", "remove it"),
+    ("gateway", "serviceType"): ("on the gateway's Service", "remove it"),
+    ("gateway", "nodePort"): ("on the gateway's Service", "remove it"),
 }
 """Settings that only apply to a mesh that this stack installs: what they decide, and the fix."""
+
+
+SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
+"""Namespaces that every cluster has for itself."""
 
 
 def check(view: View) -> Iterator[Finding]:
     """Yield what is wrong with the mesh, its namespaces and the hosts outside it."""
     yield from _check_owner(view)
+    yield from _check_services(view)
     yield from _check_namespaces(view)
     yield from _check_egress(view)
 
 
 def _check_owner(view: View) -> Iterator[Finding]:
-    for key, (decides, fix) in OF_THE_OWNER.items():
-        if view.mesh.get("install") is False and key in view.mesh:
+    if view.mesh.get("install") is not False:
+        return
+    for (*blocks, key), (decides, fix) in OF_THE_OWNER.items():
+        given = block(view.mesh.get(blocks[0])) if blocks else view.mesh
+        if key in given:
             yield Finding(
-                ("mesh", key),
+                ("mesh", *blocks, key),
                 f"no effect when mesh.install is false: the installer of the mesh decides {decides}",
                 f"{key} with mesh.install: true",
                 fix,
-                shown(view.mesh[key]),
+                shown(given[key]),
             )
+
+
+def _check_services(view: View) -> Iterator[Finding]:
+    """A service's namespace gets the label for sidecar injection, which applies to all pods in it."""
+    reserved = dict.fromkeys(SYSTEM, "Kubernetes'")
+    if view.installs_mesh:
+        reserved |= {
+            one: "Istio's" for one in (view.of_mesh("namespace"), view.of_gateway("namespace")) if isinstance(one, str)
+        }
+    for service in view.services.values():
+        namespace = service.routing.namespace
+        if namespace not in reserved:
+            continue
+        yield Finding(
+            (*service.location, "namespace"),
+            f"the stack would turn on sidecar injection in {namespace}, which is {reserved[namespace]} own",
+            f"a namespace of the stack's services, not one of {', '.join(reserved)}",
+            f"write namespace: {service.name}{'-apps' if service.name in reserved else ''}, for example",
+            shown(namespace),
+        )
 
 
 def _check_namespaces(view: View) -> Iterator[Finding]:

@@ -39,11 +39,15 @@ def check(view: View) -> Iterator[Finding]:
 def _check_route(service: Service) -> Iterator[Finding]:
     location, versions = (*service.location, "route"), service.versions
     if service.given.get("route") is None and len(versions) > 1:
+        # One that has pods: a weight above 0 for a version without any would be the next mistake.
+        running = next((name for name, given in versions.items() if block(given).get("replicas") != 0), None)
+        first = running or next(iter(versions))
+        weights = {version: 100 if version == first else 0 for version in versions}
         yield Finding(
             location,
             f"there is no route between the {len(versions)} versions",
             "a list of rules that ends with one without `match`",
-            f"add `route: [{{to: {next(iter(versions))}}}]`",
+            f"add `route: [{{to: {_flow(weights)}}}]`, for example",
         )
     for index, rule in enumerate(entries(service.given.get("route"))):
         to, place = block(rule).get("to"), (*location, index, "to")

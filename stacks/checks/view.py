@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -187,7 +187,9 @@ def _read(adapter: TypeAdapter[T], value: Any, strict: bool | None = None) -> T 
 
 
 def _whole(name: str, given: Mapping[str, Any], service: ServiceRouting) -> Service:
-    return Service(name, given, service.placed(name), service.route, service.route, is_placed=True)
+    routing = service.placed(name)
+    routing = routing.model_copy(update={"hosts": _each_once(routing.hosts)})
+    return Service(name, given, routing, service.route, service.route, is_placed=True)
 
 
 def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
@@ -206,7 +208,7 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
     fields = {key: _read(adapter, given[key]) for key, adapter in FIELDS.items() if key in given}
     routing = ServiceRouting.model_construct(
         namespace=namespace or name,
-        hosts=tuple(well_formed),
+        hosts=_each_once(well_formed),
         port=port,
         gateway_port=gateway_port,
         gateways=tuple(gateways),
@@ -220,6 +222,11 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
     is_placed = port_fits and gateway_port_fits and gateways_fit and len(hosts) == len(well_formed)
     is_placed &= isinstance(given.get("hosts", []), list)
     return Service(name, given, routing, rules, matching, is_placed)
+
+
+def _each_once(hosts: Iterable[str]) -> tuple[str, ...]:
+    """The hosts without those given twice: `hosts.check` reports them, and a Gateway's server cannot have them."""
+    return tuple(dict.fromkeys(hosts))
 
 
 def _version(given: Any) -> VersionRouting:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -9,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from stacks.settings.model import Settings
-from stacks.settings.problems import Finding, Location, nearest, shown
-from traffic.fields import DURATION, WRONG
+from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
+from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
 from traffic.model import ONE_VERSION, WEIGHTS
 
 Schema = dict[str, Any]
@@ -41,7 +43,8 @@ def _finding(error: Any, location: Location) -> Finding:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     schema = schema_of(location)
     if kind == WRONG:
-        return Finding(location, context["what"], context["allowed"], context["fix"], shown(value))
+        fix = _meant(location, value, schema) or context["fix"]
+        return Finding(location, context["what"], context["allowed"], fix, shown(value))
     if kind == "missing":
         return Finding(location, "this key is missing", _allowed(schema), _add(location, schema))
     if kind == "extra_forbidden":
@@ -55,9 +58,11 @@ def _finding(error: Any, location: Location) -> Finding:
         what = f"{shown(value)} is {'less' if 'ge' in context else 'more'} than {bound}"
         return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
     if value in ("", [], {}):
-        fix = _example(schema) if value == "" else "add an entry, or remove the key"
+        fix = _example(schema) if value == "" else f"add an entry{_or_remove(location, schema)}"
         return Finding(location, "the value is empty", _allowed(schema), fix, shown(value))
-    return Finding(location, _wrong_kind(value, schema), _allowed(schema), _convert(value, schema), shown(value))
+    return Finding(
+        location, _wrong_kind(value, schema), _allowed(schema), _convert(value, location, schema), shown(value)
+    )
 
 
 def _no_port(location: Location, key: Any) -> Finding:
@@ -79,10 +84,56 @@ def _unknown_key(location: Location, value: Any) -> Finding:
             location, what, _allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
         )
     known = list(_options(schema_of(location[:-1]))[0].get("properties", {}))
+    dotted = _dotted(location, value, known)
+    if dotted is not None:
+        return dotted
     near = nearest(str(location[-1]), known)
     what = f"there is no such key{f'; the nearest is `{near}`' if near else ''}"
     fix = f"rename it to `{near}`" if near else "remove it"
     return Finding(location, what, f"the keys {', '.join(known)}", fix, shown(value))
+
+
+def _dotted(location: Location, value: Any, known: Sequence[str]) -> Finding | None:
+    """A path as a top-level key, which `pulumi config set` writes without --path."""
+    first, *rest = str(location[0]).split(".")
+    if len(location) != 1 or not rest or first not in known or not all(re.fullmatch(r"[\w-]+", part) for part in rest):
+        return None
+    # Pulumi has quoted what the command line gave it.
+    text = value if isinstance(value, str) and re.fullmatch(r"[\w./-]+", value) else shown(value)
+    nested = text
+    for part in reversed(rest):
+        nested = f"{{{part}: {nested}}}"
+    by_command = f", or run pulumi config set --path '{key_path(location)}' {shlex.quote(text)}"
+    return Finding(
+        location,
+        "there is no such key: a dot does not separate keys here",
+        f"the keys {', '.join(known)}",
+        f"remove it, and write {NAMESPACE}:{first}: {nested}{'' if isinstance(value, (dict, list)) else by_command}",
+        shown(value),
+    )
+
+
+def _or_remove(location: Location, schema: Schema) -> str:
+    """The rest of the fix for a key without a value: an example if the key is required, else to remove it."""
+    if not any(location[-1] in option.get("required", ()) for option in _options(schema_of(location[:-1]))):
+        return ", or remove the key"
+    examples = schema.get("examples")
+    return f", for example {shown(examples[0])}" if examples else ""
+
+
+def _meant(location: Location, value: Any, schema: Schema) -> str | None:
+    """What was probably meant, where the key says more about that than the type of its value; else None."""
+    if location[-1:] == ("uri",) and isinstance(value, dict):
+        texts = [(key, text) for key, text in value.items() if key in ("exact", "prefix") and isinstance(text, str)]
+        if len(value) == len(texts) == 1 and re.fullmatch(r"[^/?#\s][^?#\s]*", texts[0][1]):
+            return f"write {{{texts[0][0]}: /{texts[0][1]}}}"
+    if isinstance(value, str) and schema.get("pattern") == f"^({HOST})$":
+        name = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
+        if re.fullmatch(DNS_LABEL, name):
+            return f"write {name}.example.com, for example: {name!r} with its domain"
+        if name == value or not re.fullmatch(HOST, name):
+            return "write shop.example.com, for example"
+    return None
 
 
 def _not_one_of(location: Location, value: Any, schema: Schema) -> Finding:
@@ -98,11 +149,11 @@ def _wrong_kind(value: Any, schema: Schema) -> str:
     return f"this is {_kind(value)}, but must be {_shape(schema, short=True)}"
 
 
-def _convert(value: Any, schema: Schema) -> str:
+def _convert(value: Any, location: Location, schema: Schema) -> str:
     """The fix for a value of the wrong kind: the same value in the right kind, if possible."""
     kinds = {option.get("type") for option in _options(schema)}
     if value is None:
-        return "give it a value, or remove the key"
+        return f"give it a value{_or_remove(location, schema)}"
     if isinstance(value, (int, float)) and any(
         option.get("pattern") == f"^({DURATION})$" for option in _options(schema)
     ):

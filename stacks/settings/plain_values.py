@@ -56,7 +56,8 @@ def secret_finding(location: Location) -> Finding:
         location,
         "the value is encrypted, and settings are read without a passphrase",
         "plain values; secrets belong in a Kubernetes Secret, not in a stack's settings",
-        f"pulumi config set --plaintext --path '{path}' <value>, or write the plain value in the file",
+        "move a secret to a Kubernetes Secret, and remove it here; only a value that is not secret may be in plain "
+        f"text: pulumi config set --plaintext --path '{path}' <value>",
     )
 
 
