@@ -42,7 +42,7 @@ def _plugin_folder() -> Path:
 
 
 def _install(link: Path, program: Path) -> None:
-    if (link.exists() or link.is_symlink()) and not _is_link_to_cache(link):
+    if link.exists() and not _is_link_to_cache(link):
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     replace_link(link, program)
