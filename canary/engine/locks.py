@@ -20,8 +20,8 @@ from canary.engine.driver import OWNER
 HOLDER = re.compile(r"^\s*(\S+): created by (.+)@(\S+) \(pid (\d+)\) at (\S+)\s*$", re.MULTILINE)
 LOCKED = "the stack is currently locked by"
 POLL_SECONDS = 0.1
-SESSION = 3
-"""Place of the session among the fields behind the name in /proc/<pid>/stat (man 5 proc)."""
+STATE, PARENT, SESSION = 0, 1, 3
+"""Places among the fields behind the name in /proc/<pid>/stat (man 5 proc)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Lock:
             return False
         try:
             variables = Path(f"/proc/{self.pid}/environ").read_bytes().split(b"\0")
-            parent = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1]
+            parent = _stat(self.pid)[PARENT]
         except (OSError, IndexError):
             return False
         owner = next((text for text in variables if text.startswith(f"{OWNER}=".encode())), b"")
@@ -90,8 +90,7 @@ def end_session(leader: int) -> None:
     """
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
-            fields = (process / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-            if int(fields[SESSION]) == leader:
+            if _stat(int(process.name))[SESSION] == str(leader):
                 os.kill(int(process.name), signal.SIGKILL)
 
 
@@ -114,6 +113,11 @@ def _is_running(pid: int) -> bool:
         return True
     try:
         # A zombie has ended; its parent has not collected its status yet.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+        return _stat(pid)[STATE] != "Z"
     except (OSError, IndexError):
         return True
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields behind the process's name; raises OSError or IndexError if it has gone."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()

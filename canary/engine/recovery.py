@@ -98,8 +98,7 @@ def recover(
     """Recover the stack's state and return what was done; None if no operation was left unfinished.
 
     `resolve` releases the locks of dead runs. `deleting` are the URNs of resources whose deletion was started but not
-    awaited. Raises CommandError if the state
-    cannot be read or written.
+    awaited. Raises CommandError if the state cannot be read or written.
     """
     exported = engine.call("stack", "export", "--show-secrets")
     if stack_is_missing(exported.stderr):

@@ -164,16 +164,20 @@ class Session:
 
 def open_session(ui: Ui, stack: str | None) -> Session:
     """Return the session for `stack`; raises CommandError with all problems of its settings."""
+    return Session(ui, *chosen_stack(stack))
+
+
+def chosen_stack(stack: str | None) -> tuple[Project, str, StackSettings]:
+    """Return the project, the chosen stack's name and its settings; raises as `open_session` does."""
     from stacks.settings.loading import load_stack
     from stacks.settings.problems import SettingsError
 
     project = find_project()
     name = choose_stack(project, stack, lambda: selected_stack(project))
     try:
-        loaded = load_stack(project.stack_file(name))
+        return project, name, load_stack(project.stack_file(name))
     except SettingsError as error:
         raise CommandError(str(error), ExitCode.CONFIG) from None
-    return Session(ui, project, name, loaded)
 
 
 def selected_stack(project: Project) -> str | None:

@@ -40,19 +40,11 @@ class Question:
 
 def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
     """Return the stack's name, its settings and their file; raises CommandError with all problems of the file."""
-    from canary.engine.session import selected_stack
-    from canary.project import choose_stack, find_project
-    from stacks.settings.loading import load
-    from stacks.settings.problems import SettingsError
-    from stacks.settings.stack_file import read_stack_file
+    from canary.engine.session import chosen_stack
 
-    project = find_project()
-    name = choose_stack(project, stack, lambda: selected_stack(project))
-    try:
-        source = read_stack_file(project.stack_file(name))
-        return name, load(source.values, source), source
-    except SettingsError as error:
-        raise CommandError(str(error), ExitCode.CONFIG) from None
+    _, name, loaded = chosen_stack(stack)
+    assert loaded.source is not None  # it was read from the stack's file
+    return name, loaded.settings, loaded.source
 
 
 def request_of(settings: Settings, question: Question) -> Request:

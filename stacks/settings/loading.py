@@ -79,11 +79,6 @@ def load_stack(path: Path) -> StackSettings:
     return StackSettings(load(source.values, source), source)
 
 
-def load_stack_file(path: Path) -> Settings:
-    """Return the settings of `Pulumi.<stack>.yaml`; raises as `load_stack` does."""
-    return load_stack(path).settings
-
-
 def load_runtime(
     config: Mapping[str, str], source: StackFile | None = None, secrets: AbstractSet[str] = frozenset()
 ) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rollout.proxy_sync import ProxySync, ProxySyncTimeoutError
-from stacks.settings.loading import load_stack_file
+from stacks.settings.loading import load_stack
 from tests.e2e.tools import Cluster, Project, wait_until
 from traffic.model import Target, gateway_selector
 
@@ -41,7 +41,7 @@ def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
 
 
 def sync(project: Project, timeout_seconds: float) -> ProxySync:
-    settings = load_stack_file(project.folder / f"Pulumi.{STACK}.yaml")
+    settings = load_stack(project.folder / f"Pulumi.{STACK}.yaml").settings
     gateway = settings.mesh.gateway
     return ProxySync(
         cluster=settings.cluster,

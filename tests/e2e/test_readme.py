@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.layout import Layout, layout
-from stacks.settings.loading import load_stack_file
+from stacks.settings.loading import load_stack
 from tests.e2e.tools import CHECKOUT, Completed, run_canary
 
 SANDBOX = "e2e-readme"
@@ -134,7 +134,7 @@ def test_every_config_shown_in_the_readme_loads(tmp_path: Path) -> None:
         file = tmp_path / f"Pulumi.shown{number}.yaml"
         start = "" if block.startswith("config:") else "config:\n  istio-canary:samples: [website]\n"
         file.write_text(start + block)
-        assert load_stack_file(file).services
+        assert load_stack(file).settings.services
 
 
 def test_other_pages_have_no_commands_that_are_not_tested() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack_file
+from stacks.settings.loading import load_stack
 from stacks.settings.problems import SettingsError
 
 HERE = "# HERE"
@@ -80,7 +80,7 @@ def problems_of(folder: Path, text: str) -> SettingsError:
     file = folder / "Pulumi.dev.yaml"
     file.write_text(text)
     with pytest.raises(SettingsError) as caught:
-        load_stack_file(file)
+        load_stack(file)
     return caught.value
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack_file
+from stacks.settings.loading import load_stack
 from stacks.settings.problems import SettingsError
 
 README = Path(__file__).parent.parent.parent / "README.md"
@@ -26,6 +26,6 @@ def test_the_mistakes_that_the_readme_shows_are_told_in_these_words(tmp_path: Pa
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(MISTAKEN)
     with pytest.raises(SettingsError) as caught:
-        load_stack_file(file)
+        load_stack(file)
     shown = re.findall(r"^```text\nerror: (.*?)\n```", README.read_text(), re.MULTILINE | re.DOTALL)
     assert shown == [str(caught.value)]

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from canary.app import app
 from stacks.cluster_facts import ClusterFacts
 from stacks.environment import Environment
-from stacks.settings.loading import json_schema, load_stack_file
+from stacks.settings.loading import json_schema, load_stack
 from stacks.settings.problems import SettingsError
 from stacks.simulator import simulator_of
 from tests.routing_doc import DOCS, FOLDER, PAGE, Answer, Example, Mistake, Request, commands, examples, mistakes, parse
@@ -44,13 +44,13 @@ def is_part_of(snippet: str, file: Path) -> bool:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_file_of_the_page_is_a_stack_without_problems(file: Path) -> None:
-    assert load_stack_file(file).services
+    assert load_stack(file).settings.services
     assert [error.message for error in VALIDATOR.iter_errors(yaml.safe_load(file.read_text()))] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_file_is_a_stack_whose_objects_istios_crds_accept(file: Path) -> None:
-    settings, facts = load_stack_file(file), ClusterFacts(uid="7b1f")
+    settings, facts = load_stack(file).settings, ClusterFacts(uid="7b1f")
     run = run_program(lambda: Environment(settings, facts, "istio-canary/docs").outputs, preview=False)
     kinds = {resource.inputs.get("kind") for resource in run.custom()}
     assert kinds >= {"DestinationRule", "VirtualService"}, "the mock engine checked them"
@@ -76,7 +76,7 @@ def test_links_on_the_page_exist() -> None:
 @pytest.mark.parametrize("mistake", mistakes(), ids=lambda mistake: mistake.file.stem)
 def test_mistakes_are_reported_as_on_the_page(mistake: Mistake) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_stack_file(mistake.file)
+        load_stack(mistake.file)
     assert str(caught.value).split("\n\n", 1)[1] == mistake.message
 
 
@@ -120,7 +120,7 @@ def _is_of_the_pods(line: str) -> bool:
 @pytest.mark.parametrize(("example", "line"), routed(), ids=str)
 def test_the_simulator_agrees_with_the_page(example: Example, line: str) -> None:
     request, answer = parse(line)
-    decision = simulator_of(load_stack_file(example.file)).decide(_simulated(request))
+    decision = simulator_of(load_stack(example.file).settings).decide(_simulated(request))
     assert _outcomes(decision) == pytest.approx(answer.outcomes)
     _compare_rest(decision, answer)
 

@@ -15,7 +15,7 @@ import traffic.model.locality
 import traffic.model.policy
 from stacks.settings import model as settings_model
 from stacks.settings import security as settings_security
-from stacks.settings.loading import load, load_runtime, load_stack_file
+from stacks.settings.loading import load, load_runtime, load_stack
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Problem, SettingsError
 from stacks.settings.stack_file import read_stack_file
@@ -33,7 +33,7 @@ def shop(**keys: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_committed_stack_loads(stack: str) -> None:
-    loaded = load_stack_file(PROJECT / f"Pulumi.{stack}.yaml")
+    loaded = load_stack(PROJECT / f"Pulumi.{stack}.yaml").settings
 
     assert loaded.version_header == "x-served-version"
     assert list(loaded.services) == ["website"]
@@ -62,7 +62,7 @@ def test_the_website_is_the_sample_as_specified() -> None:
 
 
 def test_staging_sends_one_request_in_ten_to_the_canary() -> None:
-    route = load_stack_file(PROJECT / "Pulumi.staging.yaml").services["website"].route
+    route = load_stack(PROJECT / "Pulumi.staging.yaml").settings.services["website"].route
 
     assert [rule.weights for rule in route] == [{"version-2": 100}, {"version-1": 90, "version-2": 10}]
 
@@ -198,7 +198,7 @@ def test_a_merged_key_is_not_a_duplicate(tmp_path: Path) -> None:
         "    b:\n      <<: *a\n      hosts: [b.b]\n"
     )
 
-    assert load_stack_file(file).services["b"].hosts == ("b.b",)
+    assert load_stack(file).settings.services["b"].hosts == ("b.b",)
     assert read_stack_file(file).line(("services", "b", "hosts")) == 8
 
 

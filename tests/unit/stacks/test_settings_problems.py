@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack_file
+from stacks.settings.loading import load_stack
 from stacks.settings.problems import SettingsError
 from tests.unit.problems import (
     HERE,
@@ -345,7 +345,7 @@ def test_the_error_for_an_unknown_stack_names_the_nearest_and_how_to_create_one(
         (tmp_path / f"Pulumi.{stack}.yaml").write_text("config: {}\n")
 
     with pytest.raises(SettingsError) as caught:
-        load_stack_file(tmp_path / "Pulumi.stagin.yaml")
+        load_stack(tmp_path / "Pulumi.stagin.yaml")
 
     message = str(caught.value)
     assert "did you mean 'staging'?" in message

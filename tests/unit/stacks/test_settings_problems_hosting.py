@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load, load_stack_file
+from stacks.settings.loading import load, load_stack
 from tests.unit.problems import HERE, Case, assert_is_reported, assert_is_reported_once, config, only, problems_of
 
 CHARTS = "istio-canary:mesh.charts"
@@ -116,7 +116,7 @@ def test_what_overrides_no_setting_and_names_no_retired_host_is_valid(keys: str,
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(mesh(keys))
 
-    load_stack_file(file)
+    load_stack(file)
 
 
 def test_by_default_istio_comes_from_its_own_hosts() -> None:
@@ -186,4 +186,4 @@ def test_charts_that_are_right_or_unreadable_are_left_to_helm(keys: str, chart: 
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(mesh(f"{keys}, charts: {folder}"))
 
-    assert load_stack_file(file).mesh.charts_folder == folder
+    assert load_stack(file).settings.mesh.charts_folder == folder

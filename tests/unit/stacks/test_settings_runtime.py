@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load, load_runtime, load_stack_file
+from stacks.settings.loading import load, load_runtime, load_stack
 from stacks.settings.problems import SettingsError
 from stacks.settings.stack_file import read_stack_file
 
@@ -56,7 +56,7 @@ def test_pulumis_runtime_gives_the_same_messages_as_the_file(tmp_path: Path) -> 
         "kubernetes:context": "other",
     }
     with pytest.raises(SettingsError) as from_file:
-        load_stack_file(file)
+        load_stack(file)
     with pytest.raises(SettingsError) as from_runtime:
         load_runtime(as_text, read_stack_file(file))
 

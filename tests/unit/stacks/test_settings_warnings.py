@@ -10,7 +10,7 @@ import pytest
 from pulumi.runtime import set_all_config
 
 from stacks.program import settings_of_stack
-from stacks.settings.loading import load_stack_file, warnings
+from stacks.settings.loading import load_stack, warnings
 from stacks.settings.stack_file import read_stack_file
 from tests.unit.problems import HERE, HOSTS, ONE, ROUTE, SHOP, Case, config, doing, routed, service
 
@@ -83,7 +83,7 @@ def test_a_warning_is_reported_with_its_line_and_path(case: Case, tmp_path: Path
     file.write_text(case.text)
     line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
 
-    (warning,) = warnings(load_stack_file(file), read_stack_file(file))
+    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
 
     assert (warning.file, warning.line, warning.path) == ("Pulumi.dev.yaml", line, case.path)
     for words in case.words:
@@ -97,14 +97,14 @@ def test_what_is_clearly_intended_is_not_a_warning(name: str, tmp_path: Path) ->
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(INTENDED[name])
 
-    assert warnings(load_stack_file(file), read_stack_file(file)) == ()
+    assert warnings(load_stack(file).settings, read_stack_file(file)) == ()
 
 
 def test_a_warning_about_a_sample_names_the_sample(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text("config:\n  istio-canary:samples: [website]\n  istio-canary:mesh: {denyByDefault: true}\n")
 
-    (warning,) = warnings(load_stack_file(file), read_stack_file(file))
+    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
 
     assert warning.place == "from sample website"
 
