@@ -66,6 +66,11 @@ KNOWN = (
         ExitCode.CONFIG,
     ),
     Known(
+        r"failed to load checkpoint: (?:unexpected )?EOF",
+        "the state of stack {stack} cannot be read: its file, or the .attrs file beside it, is empty or cut short",
+        "an .attrs file holds no state and can be deleted; the state's last version is in the .bak file beside it",
+    ),
+    Known(
         r"no resource plugin '(pulumi-resource-[\w-]+)' found",
         "the provider {0} is not installed",
         "run `pulumi plugin install resource kubernetes`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from canary.engine.driver import Engine, Operation, Outcome
 from canary.engine.engine_errors import failure_of, locked, stack_is_missing
 from canary.engine.kubernetes_provider import provider_line
 from canary.engine.locks import Lock, end_session, locks_in, wait_for_end
-from canary.engine.toolchain import find_toolchain, pulumi_home
+from canary.engine.toolchain import READ_ATTEMPTS, READ_PAUSE, find_toolchain, pulumi_home, read_while_written
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
 from canary.ui import Ui
@@ -62,8 +63,7 @@ class Session:
         unfinished operations are recovered. Raises CommandError if another run holds the lock.
         """
         for _ in range(ATTEMPTS):
-            with self.ui.progress(f"{operation} of stack {self.stack}") as show:
-                outcome = self.engine.run(operation, show if not operation.is_preview else diagnostics_to(show))
+            outcome = self._run(operation)
             if outcome.interrupted:
                 self._await_deletions(outcome)
             if outcome.ok or outcome.interrupted:
@@ -81,6 +81,15 @@ class Session:
                 self._create()
             else:
                 return outcome
+        return outcome
+
+    def _run(self, operation: Operation) -> Outcome:
+        for _ in range(READ_ATTEMPTS):
+            with self.ui.progress(f"{operation} of stack {self.stack}") as show:
+                outcome = self.engine.run(operation, show if not operation.is_preview else diagnostics_to(show))
+            if outcome.ok or outcome.interrupted or not read_while_written(outcome.stderr):
+                break
+            time.sleep(READ_PAUSE)
         return outcome
 
     def recover(self, deleting: AbstractSet[str] = frozenset()) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,10 @@ from canary.project import Project
 INSTALL = "https://www.pulumi.com/docs/install/"
 OLDEST = "3.200"
 """The oldest Pulumi CLI that works."""
+READ_ATTEMPTS = 10
+READ_PAUSE = 0.1
+"""Seconds before a state that another run was writing is read again."""
+END_OF_FILE = re.compile(r"(^|: )(unexpected )?EOF$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,21 @@ class Toolchain:
 
         Raises CommandError if pulumi cannot be executed.
         """
+        for _ in range(READ_ATTEMPTS):
+            done = self._call(arguments, cwd, env or self.env, text)
+            if done.returncode == 0 or not read_while_written(done.stderr):
+                break
+            time.sleep(READ_PAUSE)
+        return done
+
+    def _call(
+        self, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str], text: str
+    ) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 [str(self.pulumi), *arguments, "--non-interactive"],
                 cwd=cwd,
-                env=env or self.env,
+                env=env,
                 input=text,
                 capture_output=True,
                 text=True,
@@ -55,6 +71,15 @@ class Toolchain:
             ExitCode.CONFIG,
             fix=f"install Pulumi for this machine ({INSTALL}), or put another one first on PATH",
         )
+
+
+def read_while_written(stderr: str) -> bool:
+    """Whether the CLI failed because another run was writing a file of the backend.
+
+    With a folder as backend, each file has an `.attrs` file that is not written atomically (gocloud.dev/blob/fileblob,
+    attrs.go). Reading does not wait for the stack's lock.
+    """
+    return END_OF_FILE.search(stderr.strip()) is not None
 
 
 def find_toolchain(project: Project) -> Toolchain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from threading import Timer
 
 import pytest
 
@@ -48,6 +49,21 @@ def test_the_second_of_two_concurrent_ups_is_refused_with_the_holder_and_the_fix
     assert "process" in second.stderr or "pid" in second.stderr, second.stderr
     output, _ = first.communicate(timeout=120)
     assert first.returncode == 0, output
+
+
+def test_a_state_that_another_run_is_writing_is_read_again(shop: Project) -> None:
+    """Pulumi writes the attributes of the state's file in place: a reader may find them empty for a moment."""
+    shop.up(STACK)
+    attributes = next((shop.folder / "backend" / ".pulumi" / "stacks").rglob(f"{STACK}.json.attrs"))
+    content = attributes.read_bytes()
+    attributes.write_bytes(b"")
+    unreadable = shop.canary("preview", "--stack", STACK)
+    assert unreadable.returncode == 1
+    assert ".attrs file holds no state and can be deleted" in unreadable.stderr, unreadable.stderr
+    run = shop.popen("preview", "--stack", STACK)
+    Timer(1.0, attributes.write_bytes, [content]).start()
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, output
 
 
 @pytest.mark.parametrize(
