@@ -1,0 +1,1 @@
+"""Prometheus, Grafana, Jaeger and Kiali, and what the mesh reports to them."""
