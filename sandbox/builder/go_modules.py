@@ -27,6 +27,8 @@ FOLDER = _CHECKOUT / "sandbox" / "modules"
 APPS = _CHECKOUT / "apps"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # platform.machine() -> Go's and the images' name
 ISTIO_VERSION = "1.31.0"  # the release at the commit of istio.io/istio in go.mod
+PROMETHEUS_VERSION = "3.14.0"  # the release of github.com/prometheus/prometheus v0.314.0, in go.mod
+JAEGER_VERSION = "2.13.0"  # the release of Jaeger's v2 binary in github.com/jaegertracing/jaeger v1.76.0, in go.mod
 PROVIDER_VERSION = "4.25.0"  # the release at the commit of Pulumi's Kubernetes provider in go.mod
 _GO_OUTSIDE_PATH = Path("/usr/local/go/bin/go")  # go.dev's install location, which sudo's PATH lacks
 
@@ -165,6 +167,19 @@ MODULES = (
     ),
     GoModule(name="http-echo", programs=("http-echo",), disk_megabytes=100, main="github.com/hashicorp/http-echo"),
     GoModule(name="coredns", programs=("coredns",), disk_megabytes=2300, main="github.com/coredns/coredns"),
+    GoModule(
+        name="prometheus",
+        programs=("prometheus", "promtool"),
+        disk_megabytes=2600,
+        stamps=(f"github.com/prometheus/common/version.Version={PROMETHEUS_VERSION}",),
+        tags="remove_all_sd,enable_kubernetes_sd",  # of the service discoveries, only Kubernetes'
+    ),
+    GoModule(
+        name="jaeger",
+        programs=("jaeger",),
+        disk_megabytes=2600,
+        stamps=(f"github.com/jaegertracing/jaeger/internal/version.latestVersion=v{JAEGER_VERSION}",),
+    ),
     GoModule(name="pause", programs=("pause",), disk_megabytes=20, package="."),
     GoModule(name="echo", programs=("echo",), disk_megabytes=100, package=".", app=True),
 )

@@ -1,7 +1,8 @@
 """The images that the sandbox's cluster runs: their contents and their cache entries.
 
 They replace the official images under the official names: the same programs at the same paths, run by the same users
-(see Istio's Dockerfiles for pilot and proxyv2, and those of CoreDNS, http-echo and Kubernetes' pause).
+(see Istio's Dockerfiles for pilot and proxyv2, and those of CoreDNS, http-echo, Prometheus, Jaeger and Kubernetes'
+pause).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sandbox.builder import oci
 from sandbox.builder.cache import Cache
 from sandbox.builder.charts import HUB
 from sandbox.builder.commands import BuildError
-from sandbox.builder.go_modules import ISTIO_VERSION, MODULES
+from sandbox.builder.go_modules import ISTIO_VERSION, JAEGER_VERSION, MODULES, PROMETHEUS_VERSION
 from sandbox.builder.oci import File, Folder, Link, Recipe
 from sandbox.builder.packages import TOOL_PATH
 
@@ -54,6 +55,8 @@ def recipes(binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe,
         _one_program(coredns_image(), architecture, binary("coredns"), user="65532:65532"),
         _one_program(http_echo, architecture, binary("http-echo"), user="65532:65532"),
         _one_program(f"docker.io/istio-canary/echo:{APPS_VERSION}", architecture, binary("echo"), user="65532:65532"),
+        _prometheus(binary, architecture),
+        _jaeger(binary, architecture),
         _pilot(binary, architecture),
         _proxy(binary, architecture, bootstrap),
     )
@@ -77,6 +80,29 @@ def _one_program(reference: str, architecture: str, program: Path, user: str) ->
         entrypoint=(path,),
         user=user,
         environment={"PATH": _PATH},
+    )
+
+
+def _prometheus(binary: Binary, architecture: str) -> Recipe:
+    return Recipe(
+        reference=f"docker.io/prom/prometheus:v{PROMETHEUS_VERSION}",
+        architecture=architecture,
+        contents=[File("/bin/prometheus", binary("prometheus"), 0o755), Folder("/prometheus", owner=65534)],
+        entrypoint=("/bin/prometheus",),
+        user="65534:65534",
+        environment={"PATH": _PATH},
+    )
+
+
+def _jaeger(binary: Binary, architecture: str) -> Recipe:
+    path = "/cmd/jaeger/jaeger-linux"
+    return Recipe(
+        reference=f"docker.io/jaegertracing/jaeger:{JAEGER_VERSION}",
+        architecture=architecture,
+        contents=[File(path, binary("jaeger"), 0o755), Folder("/tmp", 0o1777)],  # noqa: S108  in the image
+        entrypoint=(path,),
+        user="10001:10001",
+        environment={"PATH": _PATH, "JAEGER_LISTEN_HOST": "0.0.0.0"},  # noqa: S104  in its pod
     )
 
 

@@ -35,12 +35,26 @@ class Load:
     statuses: Counter[int] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    answered: list[datetime] = field(default_factory=list)
+    """When the requests were sent that were answered with 2xx."""
+    failed: list[datetime] = field(default_factory=list)
+    """When the others were sent."""
     seconds: float = 0.0
 
     @property
     def requests(self) -> int:
         """Number of requests sent."""
         return self.statuses.total()
+
+    @property
+    def what_failed(self) -> str:
+        """The failures, and what was answered while they were sent: for the message of a failed test."""
+        first, last = min(self.failed), max(self.failed)
+        between = sum(first <= sent <= last for sent in self.answered)
+        return (
+            f"{len(self.failures)} of {self.requests} failed, sent from {first:%H:%M:%S.%f} to {last:%H:%M:%S.%f}; "
+            f"{between} sent in between were answered; the first and last: {self.failures[:3]} … {self.failures[-2:]}"
+        )
 
     @property
     def rate(self) -> float:
@@ -107,13 +121,16 @@ def _read(program: Path, results: Path, result: Load) -> None:
     encoded = subprocess.run(
         [str(program), "encode", "--to=json", str(results)], check=True, capture_output=True, text=True
     )
-    sent: list[datetime] = []
     for line in encoded.stdout.splitlines():
         one = json.loads(line)
-        sent.append(datetime.fromisoformat(one["timestamp"]))
+        sent = datetime.fromisoformat(one["timestamp"])
         result.statuses[one["code"]] += 1
         result.versions.update((one["headers"] or {}).get(VERSION_HEADER, ()))
-        if not 200 <= one["code"] < 300:
+        if 200 <= one["code"] < 300:
+            result.answered.append(sent)
+        else:
+            result.failed.append(sent)
             body = base64.b64decode(one["body"] or "")[:200].decode(errors="replace")  # Envoy's reason
             result.failures.append(f"{one['timestamp']}: {one['code']} {one['error']} {body}")
-    result.seconds = (max(sent) - min(sent)).total_seconds() if sent else 0.0
+    sent_at = (*result.answered, *result.failed)
+    result.seconds = (max(sent_at) - min(sent_at)).total_seconds() if sent_at else 0.0

@@ -101,7 +101,7 @@ def settled(shop: Shop) -> Shop:
 
 def assert_nothing_lost(done: Load, *versions: str, rate: int = RATE) -> None:
     """Every request was answered with 2xx by these versions, at (nearly) the configured rate."""
-    assert not done.failures, f"{len(done.failures)} of {done.requests} failed, the first: {done.failures[:5]}"
+    assert not done.failures, done.what_failed
     assert done.rate >= rate * 0.8, f"only {done.rate:.0f} requests per second were sent"
     assert set(done.versions) == set(versions), dict(done.versions)
 

@@ -141,6 +141,8 @@ def test_the_images_have_the_references_that_charts_and_stacks_use(recipes: dict
         "registry.k8s.io/coredns/coredns:v1.14.5",
         "docker.io/hashicorp/http-echo:1.0.0",
         "docker.io/istio-canary/echo:1.0.0",
+        "docker.io/prom/prometheus:v3.14.0",
+        "docker.io/jaegertracing/jaeger:2.13.0",
         "docker.io/istio/pilot:1.31.0",
         "docker.io/istio/proxyv2:1.31.0",
     }
