@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +17,17 @@ from traffic.model import gateway_selector
 STATUS_PORT = 15021
 PROXY_STARTS_FIRST = {"defaultConfig": {"holdApplicationUntilProxyStarts": True}}
 
-DRAINS = {"proxy.istio.io/config": 'proxyMetadata: {EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"}'}
-"""Annotation of the gateway's pods: a pod that is replaced terminates after its last request, or after its
+DRAINS = 'proxyMetadata: {EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"}'
+"""ProxyConfig of the gateway's pods: a pod that is replaced terminates after its last request, or after its
 terminationGracePeriodSeconds. Without it, Istio's agent stops Envoy after five seconds, which breaks longer requests.
 """
 
 Values = Mapping[str, Any]
+
+
+def proxy_config_annotation(proxy_config: str) -> dict[str, str]:
+    """Return the annotation of a pod that overrides the mesh's ProxyConfig, given as YAML."""
+    return {"proxy.istio.io/config": proxy_config}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +35,7 @@ class GatewayArgs:
     """The ingress gateway: Helm release and Service `name`, listening for HTTP on `ports`.
 
     `service_type` is the Service's type; `node_port` is the node port of the first of `ports`, chosen by Kubernetes if
-    it is None.
+    it is None. `proxy_config` is added to the ProxyConfig of its pods (Istio: MeshConfig, "ProxyConfig").
     """
 
     name: str
@@ -37,6 +43,7 @@ class GatewayArgs:
     service_type: str
     ports: Sequence[int]
     node_port: int | None = None
+    proxy_config: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,8 @@ class IstioMeshArgs:
     `charts` is the URL of a chart repository (https:// or oci://) or a folder with the charts base, istiod and gateway.
     `hub` is the registry of the images of istiod, gateway and sidecars, None for the charts' default. `mtls` is the
     PeerAuthentication mode of the whole mesh; `outbound_traffic_policy` is MeshConfig's mode for hosts outside the
-    mesh, None for Istio's default. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as "10ms". `base_values`,
+    mesh, None for Istio's default. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as "10ms". `mesh_config` is
+    more of MeshConfig, `istiod_env` more environment variables of istiod. `base_values`,
     `istiod_values` and `gateway_values` override the component's values (deep merge, lists are replaced).
     `ready_within` is in seconds, for each chart.
     """
@@ -59,6 +67,8 @@ class IstioMeshArgs:
     hub: str | None = None
     outbound_traffic_policy: str | None = None
     push_debounce: str | None = None
+    mesh_config: Values = field(default_factory=dict)
+    istiod_env: Mapping[str, str] = field(default_factory=dict)
     base_values: Values = field(default_factory=dict)
     istiod_values: Values = field(default_factory=dict)
     gateway_values: Values = field(default_factory=dict)
@@ -110,16 +120,17 @@ class IstioMesh(Component):
     def _istiod(self, name: str, args: IstioMeshArgs, after: pulumi.Resource) -> k8s.helm.v3.Release:
         values: dict[str, Any] = {
             "global": {"istioNamespace": args.namespace},
-            "meshConfig": PROXY_STARTS_FIRST,
+            "meshConfig": merged(PROXY_STARTS_FIRST, args.mesh_config),
         }
         if args.hub is not None:
             values["global"]["hub"] = args.hub  # istiod injects the images of the gateway and the sidecars
         if args.outbound_traffic_policy is not None:
-            values["meshConfig"] = PROXY_STARTS_FIRST | {
-                "outboundTrafficPolicy": {"mode": args.outbound_traffic_policy}
-            }
+            values["meshConfig"]["outboundTrafficPolicy"] = {"mode": args.outbound_traffic_policy}
+        env = dict(args.istiod_env)
         if args.push_debounce is not None:
-            values["env"] = {"PILOT_DEBOUNCE_AFTER": args.push_debounce}
+            env["PILOT_DEBOUNCE_AFTER"] = args.push_debounce
+        if env:
+            values["env"] = env
         values = merged(values, args.istiod_values)
         return self._release(
             f"{name}-istiod", args, "istiod", ISTIOD_RELEASE, args.namespace, values, depends_on=[after]
@@ -128,7 +139,7 @@ class IstioMesh(Component):
     def _gateway(self, name: str, args: IstioMeshArgs) -> k8s.helm.v3.Release:
         values: dict[str, Any] = {
             "labels": gateway_selector(args.gateway.name),
-            "podAnnotations": DRAINS,
+            "podAnnotations": proxy_config_annotation("\n".join([DRAINS, *_as_yaml(args.gateway.proxy_config)])),
             "service": {"type": args.gateway.service_type, "ports": _service_ports(args.gateway)},
         }
         return self._release(
@@ -187,6 +198,11 @@ def merged(base: Values, overrides: Values) -> dict[str, Any]:
             value = merged(current, value)
         result[key] = value
     return result
+
+
+def _as_yaml(proxy_config: Values) -> list[str]:
+    """The lines of a mapping as YAML: JSON is YAML."""
+    return [f"{key}: {json.dumps(value)}" for key, value in proxy_config.items()]
 
 
 def _service_ports(gateway: GatewayArgs) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ class VersionedServiceArgs:
     """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
 
     With `speaks_tls` the pods terminate TLS themselves, and their sidecars pass it through. `idle` are the versions
-    that no route sends requests to; `complete` builds them.
+    that no route sends requests to; `complete` builds them. `pod_annotations` are those of every version's pods.
     """
 
     service: str
@@ -61,6 +61,7 @@ class VersionedServiceArgs:
     versions: Mapping[str, VersionArgs]
     speaks_tls: bool = False
     idle: frozenset[str] = frozenset()
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
     ready_within: int = 300
 
 
@@ -164,7 +165,7 @@ class VersionedService(Component):
                 strategy=version.strategy,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
                 template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
+                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels, annotations=dict(args.pod_annotations) or None),
                     spec=k8s.core.v1.PodSpecArgs(
                         service_account_name=self._account.metadata.name,
                         automount_service_account_token=False,
