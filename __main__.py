@@ -9,14 +9,23 @@ import pulumi
 from kube.kubeconfig import ClusterUnreachableError
 from stacks.cluster_facts import read_cluster_facts
 from stacks.environment import Environment
-from stacks.program import exit_quietly_on_interrupt, fail, owner_of_stack, settings_of_stack, warn
+from stacks.program import (
+    OtherClusterError,
+    exit_quietly_on_interrupt,
+    fail,
+    owner_of_stack,
+    require_same_cluster,
+    settings_of_stack,
+    warn,
+)
 from stacks.settings.problems import SettingsError
 
 exit_quietly_on_interrupt()
 try:
     settings = settings_of_stack(Path(__file__).parent)
     facts = read_cluster_facts(settings, owner_of_stack())
-except (SettingsError, ClusterUnreachableError) as error:
+    require_same_cluster(facts, settings)
+except (SettingsError, ClusterUnreachableError, OtherClusterError) as error:
     fail(str(error))
 warn(facts.warnings)
 

@@ -37,8 +37,8 @@ from traffic.model import (
 class Environment:
     """All resources of a stack, built from its settings and the facts about its cluster.
 
-    `outputs` are the stack's outputs: `gateway` (service, namespace) and `services` (namespace, hosts, versions with
-    their Deployments, and the weights of the default rule).
+    `outputs` are the stack's outputs: `cluster` (the uid of its namespace kube-system), `gateway` (service, namespace)
+    and `services` (namespace, hosts, versions with their Deployments, and the weights of the default rule).
     """
 
     outputs: dict[str, pulumi.Input[Any]]
@@ -66,15 +66,20 @@ class Environment:
         for name, callers in callers_of(settings.services).items():
             self._complete_service(name, callers)
 
-        self.outputs = {"gateway": self._gateway(), "services": self._outputs_of_services()}
+        self.outputs = {"cluster": cluster.uid, "gateway": self._gateway(), "services": self._outputs_of_services()}
 
     def _provider(self) -> k8s.Provider:
-        """Identifies the cluster by the uid of kube-system, so that another path of its kubeconfig replaces nothing."""
+        """The cluster's identifier is never updated: the provider would be replaced, with every resource of the stack.
+
+        If the same kubeconfig leads to another cluster, the engine would create all of them there, and then delete them
+        there as those of the old provider.
+        """
         return k8s.Provider(
             "cluster",
             kubeconfig=self._settings.cluster.kubeconfig,
             context=self._settings.cluster.context,
             cluster_identifier=self._cluster.uid,
+            opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),
         )
 
     def _proxy_sync(self) -> ProxySync:

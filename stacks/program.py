@@ -13,6 +13,7 @@ from typing import NoReturn
 import pulumi
 from pulumi.runtime import config
 
+from stacks.cluster_facts import ClusterFacts
 from stacks.settings.loading import StackSettings, load_runtime, warnings
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem
@@ -26,6 +27,31 @@ REPORTED = 32
 
 loaded: ContextVar[StackSettings | None] = ContextVar("loaded", default=None)
 """The stack's settings, if `canary` has already read and checked them in this process."""
+
+deployed_to: ContextVar[str | None] = ContextVar("deployed_to", default=None)
+"""The uid of the cluster that the stack was last deployed to, if `canary` has read it from the state."""
+
+
+class OtherClusterError(Exception):
+    """The stack was deployed to another cluster than the one that its settings lead to now. Nothing was changed."""
+
+
+def require_same_cluster(facts: ClusterFacts, settings: Settings) -> None:
+    """Raise OtherClusterError if the stack is deployed to another cluster than that of `facts`.
+
+    Its resources would be taken for those of this cluster. Plain `pulumi` does not tell the program what is deployed.
+    """
+    known, stack = deployed_to.get(), pulumi.get_stack()
+    if known in (None, facts.uid):
+        return
+    context = settings.cluster.context or "the kubeconfig's current context"
+    raise OtherClusterError(
+        f"stack {stack} is deployed to another cluster than the one that {context} leads to\n"
+        f"    given:   a cluster whose namespace kube-system has the uid {facts.uid}\n"
+        f"    allowed: the cluster with the uid {known}\n"
+        f"    fix:     name its context in istio-canary:cluster.context; if that cluster no longer exists, run "
+        f"`canary refresh --stack {stack}`, which drops what is not in this one from the state, then `canary up` again"
+    )
 
 
 def settings_of_stack(project: Path) -> Settings:

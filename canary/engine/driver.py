@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.02
 NOT_EXECUTED = (2, 126, 127)
 """Exit codes of setpriv and the shell for a program that cannot be executed; setpriv runs it as a shell script then."""
+STACK = "pulumi:pulumi:Stack"
+CLUSTER_OUTPUT = "cluster"
+"""The output of a stack with the uid of its cluster."""
 OWNER = "ISTIO_CANARY_PID"
 """Environment variable of the engine's process: the process id of the `canary` that started it."""
 
@@ -172,14 +175,17 @@ class Engine:
                 details=(f"{self._toolchain.pulumi} ({named}) ended with exit code 0, but without any event",),
             )
 
-    def _check(self, operation: Operation, record: Record) -> None:
-        """Fail if an earlier run left operations unfinished; called by the engine while it holds the stack's lock.
+    def _check(self, operation: Operation, record: Record) -> str | None:
+        """Return the uid of the stack's cluster; called by the engine, in an `up` while it holds the stack's lock.
 
-        The engine itself only warns of unfinished creations, and drops unfinished deletions.
+        Fails if an `up` finds operations that an earlier run left unfinished: the engine itself only warns of
+        unfinished creations, and drops unfinished deletions.
         """
-        if operation is Operation.UP and unfinished(self.call("stack", "export").stdout):
+        state = self.call("stack", "export").stdout
+        if operation is Operation.UP and unfinished(state):
             record.pending = True
             raise RuntimeError("an earlier run left operations unfinished")
+        return cluster_of(state)
 
     def call(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a CLI command that is not a run, with `text` on stdin; return its exit code and output."""
@@ -223,6 +229,15 @@ class Engine:
 def unfinished(export: str) -> bool:
     """Whether an exported state has pending operations."""
     return bool(export) and bool((json.loads(export).get("deployment") or {}).get("pending_operations"))
+
+
+def cluster_of(export: str) -> str | None:
+    """The uid of the cluster that an exported state was last deployed to; None if nothing is deployed, or unknown."""
+    resources = (json.loads(export).get("deployment") or {}).get("resources") or [] if export else []
+    if not any(resource["type"].startswith("kubernetes:") for resource in resources):
+        return None
+    outputs: dict[str, str] = next((one.get("outputs") or {} for one in resources if one["type"] == STACK), {})
+    return outputs.get(CLUSTER_OUTPUT)
 
 
 def _stopping_on_pending(

@@ -136,10 +136,11 @@ def _cause(error: BaseException | None) -> CommandError | None:
     if error is None:
         return None
     from kube.kubeconfig import ClusterUnreachableError
+    from stacks.program import OtherClusterError
     from stacks.settings.problems import SettingsError
 
     for cause in (error, error.__cause__, error.__context__):
-        if isinstance(cause, SettingsError):
+        if isinstance(cause, (SettingsError, OtherClusterError)):
             return CommandError(str(cause), ExitCode.CONFIG)
         if isinstance(cause, ClusterUnreachableError):
             return CommandError(str(cause), ExitCode.UNREACHABLE)

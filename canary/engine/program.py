@@ -29,11 +29,12 @@ Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
 class Program:
     """Runs `check`, then `__main__.py` of the project in `root`; `failure` is the exception that they raised, if any.
 
-    With `settings`, the program uses these instead of reading the stack's file again.
+    `check` returns the uid of the cluster that the stack was last deployed to, None if it is not deployed. With
+    `settings`, the program uses these instead of reading the stack's file again.
     """
 
     root: Path
-    check: Callable[[], None] = lambda: None
+    check: Callable[[], str | None] = lambda: None
     settings: StackSettings | None = None
     failure: BaseException | None = field(default=None)
     loaded: Event = field(default_factory=Event)
@@ -41,9 +42,9 @@ class Program:
     def __call__(self) -> None:
         """Run the program, as the engine's language host does."""
         try:
-            self.check()
+            cluster = self.check()
             self.loaded.wait()
-            _pass_on(self.settings)
+            _pass_on(self.settings, cluster)
             runpy.run_path(str(self.root / "__main__.py"), run_name="__main__")
         except SystemExit as end:  # the program has reported why
             self.failure = end.__context__
@@ -53,10 +54,14 @@ class Program:
             raise
 
 
-def _pass_on(settings: StackSettings | None) -> None:
-    """Pass the loaded settings to the program, unless the file names an ESC environment, which only Pulumi resolves."""
+def _pass_on(settings: StackSettings | None, cluster: str | None) -> None:
+    """Pass on the stack's cluster and the loaded settings.
+
+    The program loads settings itself if the file names an ESC environment, which only Pulumi resolves.
+    """
     from stacks import program
 
+    program.deployed_to.set(cluster)
     if settings is not None and settings.source is not None and not settings.source.has_environment:
         program.loaded.set(settings)
 

@@ -60,6 +60,28 @@ def test_an_unresponsive_api_server_is_an_error_within_10_seconds_that_names_the
     wait_until(lambda: cluster.kubectl("get", "--raw=/readyz", check=False).returncode == 0, "the API server", 60)
 
 
+def test_a_cluster_that_was_made_anew_gets_everything_after_a_refresh(shop: Project, cluster: Cluster) -> None:
+    """The cluster's identity cannot be changed, so the state is made to name another one."""
+    shop.up(STACK)
+    uid = cluster.get("namespace", "kube-system")["metadata"]["uid"]
+    state = shop.pulumi("stack", "export", "--stack", STACK).stdout
+    shop.pulumi("stack", "import", "--stack", STACK, stdin=state.replace(uid, "00000000-0000-0000-0000-000000000000"))
+    cluster.kubectl("delete", "namespace", "shop")
+
+    for command in (["preview"], ["up", "--yes"]):
+        refused = shop.canary(command[0], "--stack", STACK, *command[1:])
+        assert refused.returncode == 2, refused.stdout + refused.stderr
+        assert "is deployed to another cluster" in refused.stderr
+        assert f"`canary refresh --stack {STACK}`" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert not cluster.exists("namespace", "shop"), "nothing was touched"
+
+    assert shop.canary("refresh", "--stack", STACK, "--yes").returncode == 0
+    assert "create" in shop.up(STACK)["changes"]
+    assert answers(shop) == {"version-1", "version-2"}
+    assert set(shop.up(STACK)["changes"]) == {"same"}
+
+
 def test_invalid_settings_change_nothing(project: Project, cluster: Cluster) -> None:
     before = cluster.kubectl("get", "namespaces", "--output=name").stdout
     services = the_shop()

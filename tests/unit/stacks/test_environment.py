@@ -282,8 +282,9 @@ def test_the_gateway_exposes_the_ports_of_the_settings(deploy: Deploy, website: 
     assert gateway.spec["servers"][0]["port"]["number"] == 9191
 
 
-def test_the_outputs_describe_the_gateway_and_the_services(deploy: Deploy, website: dict[str, Any]) -> None:
+def test_the_outputs_describe_the_cluster_the_gateway_and_the_services(deploy: Deploy, website: dict[str, Any]) -> None:
     assert deploy(_environment(website)).result == {
+        "cluster": "7b1f",
         "gateway": {"service": "istio-ingressgateway", "namespace": "istio-ingress"},
         "services": {
             "website": {

@@ -16,7 +16,7 @@ from pulumi.runtime import set_all_config
 from kube.kubeconfig import ClusterUnreachableError
 from stacks import cluster_facts as cluster
 from stacks.cluster_facts import ClusterFacts
-from stacks.program import loaded
+from stacks.program import deployed_to, loaded
 from stacks.settings.loading import StackSettings, load
 from stacks.settings.problems import Problem, SettingsError
 from tests.unit.mocks import PROJECT, STACK, Deploy, run_program
@@ -48,6 +48,28 @@ def _main(values: dict[str, Any], secrets: list[str] | None = None) -> Callable[
         runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
     return program
+
+
+@pytest.mark.parametrize(("deployed", "is_refused"), [(None, False), ("7b1f", False), ("c0de", True)])
+def test_a_stack_that_is_deployed_to_another_cluster_is_refused(
+    no_cluster: list[str], reported: list[str], website: dict[str, Any], deployed: str | None, is_refused: bool
+) -> None:
+    program = _main({**website, "cluster": {"context": "staging"}})
+    token = deployed_to.set(deployed)
+    try:
+        if is_refused:
+            with pytest.raises(SystemExit):
+                run_program(program, preview=False)
+        else:
+            run_program(program, preview=False)
+    finally:
+        deployed_to.reset(token)
+    if is_refused:
+        assert "another cluster than the one that staging leads to" in reported[0]
+        assert "uid 7b1f" in reported[0]
+        assert f"`canary refresh --stack {STACK}`" in reported[0]
+    else:
+        assert not reported
 
 
 @pytest.fixture
