@@ -49,7 +49,7 @@ def _validator(api_version: str, kind: str) -> Draft202012Validator:
 def _schemas() -> dict[tuple[str, str], Schema]:
     """The schemas by apiVersion and kind, as Istio writes them, with the fields that every Kubernetes object has."""
     schemas = {}
-    with (_module_folder() / CRDS).open(encoding="utf-8") as file:
+    with (module_folder() / CRDS).open(encoding="utf-8") as file:
         for crd in filter(None, yaml.load_all(file, yaml.CSafeLoader)):
             spec = crd["spec"]
             for version in spec["versions"]:
@@ -75,7 +75,7 @@ def _strict(schema: Schema) -> Schema:
     return strict
 
 
-def _module_folder() -> Path:
+def module_folder() -> Path:
     """The folder of Istio's Go module, downloaded if it is missing; Go checks it against go.sum."""
     folder = FOLDER / "istio"
     fix = f"run `go mod download {MODULE}` in sandbox/modules/istio"

@@ -29,7 +29,7 @@ pulumi_resource._get_stack_trace = proto.source_pb2.StackTrace
 
 @dataclass
 class Resource:
-    """One registered resource as the engine saw it. `depends_on` and `parent` are URNs."""
+    """One registered resource as the engine saw it. `depends_on` and `parent` are URNs; `ignores` is ignoreChanges."""
 
     urn: str
     type: str
@@ -40,6 +40,7 @@ class Resource:
     depends_on: tuple[str, ...]
     custom: bool
     timeouts: tuple[str, str]
+    ignores: tuple[str, ...] = ()
     outputs: dict[str, Any] | None = None
 
     @property
@@ -135,6 +136,7 @@ class _Monitor(mocks.MockMonitor):
                     depends_on=tuple(request.dependencies),
                     custom=request.custom,
                     timeouts=(request.customTimeouts.create, request.customTimeouts.update),
+                    ignores=tuple(request.ignoreChanges),
                 )
             )
         return answer

@@ -136,5 +136,5 @@ def test_missing_crds_are_an_error_that_says_what_to_run(monkeypatch: pytest.Mon
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
 
     with pytest.raises(AssertionError, match=r"run `go mod download \S+` in sandbox/modules/istio") as missing:
-        istio_crds._module_folder()
+        istio_crds.module_folder()
     assert ("no such host" if has_go else "Go was not found") in str(missing.value)

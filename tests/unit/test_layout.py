@@ -25,7 +25,10 @@ TOKENS = {
         "CanaryRouting",
         "Egress",
         "IstioMesh",
+        "Jaeger",
+        "MeshTelemetry",
         "Namespace",
+        "Prometheus",
         "SecurityPolicies",
         "SharedGateways",
         "VersionedService",
@@ -45,7 +48,8 @@ FORMER_TOKENS = {
 
 def _components() -> list[type[Component]]:
     modules = [
-        importlib.import_module(f"components.{module.name}") for module in pkgutil.iter_modules(components.__path__)
+        importlib.import_module(module.name)
+        for module in pkgutil.walk_packages(components.__path__, f"{components.__name__}.")
     ]
     found = {
         value

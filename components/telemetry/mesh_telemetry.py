@@ -1,0 +1,181 @@
+"""What the mesh reports: Istio's Telemetry resource of the whole mesh, and the providers in istiod's MeshConfig."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.base import Component
+from components.telemetry.jaeger import OTLP_GRPC, collector_host
+
+NAME = "mesh-default"
+TRACING_PROVIDER = "jaeger"
+ACCESS_LOG_PROVIDER = "access-log"
+METRICS_PROVIDER = "prometheus"
+"""Provider that istiod knows without an entry in MeshConfig."""
+
+CLUSTER_STATISTICS = (
+    "upstream_rq_completed",
+    "upstream_rq_[1-5]([0-9][0-9]|xx)",
+    "upstream_rq_total",
+    "upstream_rq_active",
+    "upstream_rq_time",
+    "upstream_rq_timeout",
+    "upstream_rq_retry",
+    r"retry\.upstream_rq_completed",
+    "upstream_rq_pending_overflow",
+    "upstream_cx_none_healthy",
+    "upstream_cx_connect_fail",
+    "membership_healthy",
+    r"outlier_detection\.ejections_active",
+)
+"""RE2 patterns of a cluster's statistics that metrics/queries.py reads (Envoy: "Cluster manager", "Statistics")."""
+
+JSON_LOG = {
+    "start_time": "%START_TIME%",
+    "method": "%REQ(:METHOD)%",
+    "authority": "%REQ(:AUTHORITY)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "response_code_details": "%RESPONSE_CODE_DETAILS%",
+    "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "duration": "%DURATION%",
+    "upstream_service_time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "route_name": "%ROUTE_NAME%",
+    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "upstream_host": "%UPSTREAM_HOST%",
+    "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%",
+    "user_agent": "%REQ(USER-AGENT)%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "trace_id": "%TRACE_ID%",
+}
+"""Keys as in Istio's default JSON format, and the trace's id; `upstream_cluster` names the version."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracingArgs:
+    """Traces: `sampling` is the percentage of requests, 0 to 100; `custom_tags` are Telemetry's customTags by name."""
+
+    sampling: float
+    custom_tags: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessLogArgs:
+    """Access logs of the requests that the CEL expression `filter` selects, or of all if it is None."""
+
+    filter: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshTelemetryArgs:
+    """What all proxies report. `namespace` is the mesh's root namespace.
+
+    `metric_tags` are further tags of Istio's metrics and their CEL expressions. Without `tracing` or `access_logs`,
+    MeshConfig's defaults hold for them.
+    """
+
+    namespace: pulumi.Input[str]
+    tracing: TracingArgs | None = None
+    access_logs: AccessLogArgs | None = None
+    metric_tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class MeshTelemetry(Component):
+    """The Telemetry resource of the whole mesh, `mesh-default` (telemetry.istio.io/v1).
+
+    Istio uses one Telemetry without a selector in the root namespace: if there are several, the oldest (Istio:
+    "Telemetry"). The providers that it names are defined by `mesh_config`.
+    """
+
+    telemetry: pulumi.Output[str]
+    """The Telemetry, as `<namespace>/<name>`."""
+
+    def __init__(self, name: str, args: MeshTelemetryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("istio-canary:index:MeshTelemetry", name, opts)
+        telemetry = k8s.apiextensions.CustomResource(
+            f"{name}-telemetry",
+            api_version="telemetry.istio.io/v1",
+            kind="Telemetry",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=NAME, namespace=args.namespace),
+            spec=telemetry_spec(args),
+            opts=self._child(),
+        )
+
+        self.telemetry = telemetry.id
+        self.register_outputs({"telemetry": self.telemetry})
+
+
+def telemetry_spec(args: MeshTelemetryArgs) -> dict[str, Any]:
+    """Return the Telemetry's spec."""
+    spec: dict[str, Any] = {"metrics": [_provider(METRICS_PROVIDER) | _overrides(args.metric_tags)]}
+    if args.tracing is not None:
+        tracing = _provider(TRACING_PROVIDER) | {"randomSamplingPercentage": args.tracing.sampling}
+        if args.tracing.custom_tags:
+            tracing["customTags"] = dict(args.tracing.custom_tags)
+        spec["tracing"] = [tracing]
+    if args.access_logs is not None:
+        expression = args.access_logs.filter
+        selects = {} if expression is None else {"filter": {"expression": expression}}
+        spec["accessLogging"] = [_provider(ACCESS_LOG_PROVIDER) | selects]
+    return spec
+
+
+def mesh_config(
+    *, jaeger_namespace: str | None = None, access_log_format: str | None = None, namespaces: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the part of `meshConfig`, a value of the istiod chart, that the telemetry needs.
+
+    `jaeger_namespace` is where Jaeger runs, None for no tracing. `access_log_format` is "TEXT" (Istio's default format,
+    which Kiali reads), "JSON", or None for no access logs of this project. In `namespaces`, proxies keep the statistics
+    of versions' clusters. A proxy reads `defaultConfig` when its pod starts (Istio: "MeshConfig").
+    """
+    providers: list[dict[str, Any]] = []
+    config: dict[str, Any] = {"enablePrometheusMerge": True}
+    if jaeger_namespace is not None:
+        config["enableTracing"] = True
+        collector = {"service": collector_host(jaeger_namespace), "port": OTLP_GRPC}
+        providers.append({"name": TRACING_PROVIDER, "opentelemetry": collector})
+    if access_log_format is not None:
+        providers.append({"name": ACCESS_LOG_PROVIDER, "envoyFileAccessLog": _file_log(access_log_format)})
+    if providers:
+        config["extensionProviders"] = providers
+    if namespaces:
+        config["defaultConfig"] = {"proxyStatsMatcher": {"inclusionRegexps": [versions_statistics(namespaces)]}}
+    return config
+
+
+def versions_statistics(namespaces: Sequence[str]) -> str:
+    """Return the RE2 pattern of the full names of statistics that the proxies keep, in addition to Istio's own.
+
+    An example is `cluster.outbound|80|version-1|website.shop.svc.cluster.local;.upstream_rq_total`. Only services with
+    subsets have a cluster with the version in its name, so other services cost nothing.
+    """
+    statistics = "|".join(CLUSTER_STATISTICS)
+    hosts = rf"[^|]+\.({'|'.join(sorted(set(namespaces)))})\.svc\.cluster\.local"
+    return rf"cluster\.outbound\|[0-9]+\|[^|]+\|{hosts};?\.({statistics})"
+
+
+def _file_log(format_: str) -> dict[str, Any]:
+    formats: dict[str, dict[str, Any]] = {"TEXT": {}, "JSON": {"logFormat": {"labels": dict(JSON_LOG)}}}
+    return {"path": "/dev/stdout", **formats[format_]}
+
+
+def _provider(name: str) -> dict[str, Any]:
+    return {"providers": [{"name": name}]}
+
+
+def _overrides(metric_tags: Mapping[str, str]) -> dict[str, Any]:
+    if not metric_tags:
+        return {}
+    tags = {name: {"operation": "UPSERT", "value": expression} for name, expression in metric_tags.items()}
+    return {"overrides": [{"match": {"metric": "ALL_METRICS"}, "tagOverrides": tags}]}
