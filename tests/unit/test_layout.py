@@ -24,9 +24,12 @@ TOKENS = {
     for name in (
         "CanaryRouting",
         "Egress",
+        "Grafana",
+        "GrafanaProvisioning",
         "IstioMesh",
         "Jaeger",
         "MeshTelemetry",
+        "Kiali",
         "Namespace",
         "Prometheus",
         "SecurityPolicies",
