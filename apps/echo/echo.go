@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,15 +24,20 @@ type received struct {
 	Protocol  string              `json:"protocol"`
 	Headers   map[string][]string `json:"headers"`
 	BodyBytes int64               `json:"bodyBytes"`
-	Status    int                 `json:"status"` // of the answer
+	Status    int                 `json:"status"` // of the answer; of a chain, unless the next service fails
 }
 
 type echo struct {
-	version string
-	pod     string
-	memory  *memory
+	service     string
+	version     string
+	pod         string
+	next        string        // address that a request to /chain leads to; empty: none
+	delay       time.Duration // before each answer, unless the request asks for another
+	failPercent uint64        // share of the requests without x-echo-status that fail
+	memory      *memory
 
 	mutex    sync.Mutex
+	counted  uint64         // requests without x-echo-status so far
 	failures map[string]int // failures answered so far, by key
 }
 
@@ -59,7 +66,7 @@ func (e *echo) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 }
 
 func (e *echo) answer(answer http.ResponseWriter, request *http.Request) {
-	order, err := parseOrder(request.Header)
+	order, err := parseOrder(request.Header, e.delay)
 	if err != nil {
 		http.Error(answer, err.Error(), http.StatusBadRequest)
 		return
@@ -80,6 +87,10 @@ func (e *echo) answer(answer http.ResponseWriter, request *http.Request) {
 	for _, header := range order.headers {
 		answer.Header().Add(header[0], header[1])
 	}
+	if request.URL.Path == "/chain" {
+		e.answerChain(answer, request, seen)
+		return
+	}
 	writeJSON(answer, seen.Status, seen)
 }
 
@@ -97,16 +108,38 @@ func (e *echo) received(request *http.Request, size int64) received {
 
 // status returns the status to answer with, and counts the failures of a key that fails a limited number of times.
 func (e *echo) status(order order) int {
-	if order.key == "" {
-		return order.status
-	}
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	if e.failures[order.key] >= order.times {
+	switch {
+	case order.status == 0:
+		return e.ownStatus()
+	case order.key == "":
+		return order.status
+	case e.failures[order.key] >= order.times:
 		return http.StatusOK
 	}
 	e.failures[order.key]++
 	return order.status
+}
+
+// ownStatus spreads the failures evenly: of the first n requests, n*failPercent/100 fail, rounded down.
+func (e *echo) ownStatus() int {
+	before := e.counted * e.failPercent / 100
+	e.counted++
+	if e.counted*e.failPercent/100 > before {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
+}
+
+// setFailPercent reads a whole number from 0 to 100.
+func (e *echo) setFailPercent(text string) error {
+	percent, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || percent > 100 {
+		return errors.New("it is not a whole number from 0 to 100")
+	}
+	e.failPercent = percent
+	return nil
 }
 
 func writeJSON(answer http.ResponseWriter, status int, content any) {

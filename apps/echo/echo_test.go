@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +24,22 @@ func ask(t *testing.T, handler http.Handler, method, uri string, headers ...stri
 	answer := httptest.NewRecorder()
 	handler.ServeHTTP(answer, request)
 	return answer
+}
+
+func parse(server *echo, words ...string) error {
+	flags := flag.NewFlagSet("echo", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	server.addFlags(flags)
+	return flags.Parse(words)
+}
+
+func configured(t *testing.T, words ...string) *echo {
+	t.Helper()
+	server := newEcho("")
+	if err := parse(server, words...); err != nil {
+		t.Fatal(err)
+	}
+	return server
 }
 
 func body[T any](t *testing.T, answer *httptest.ResponseRecorder) T {
@@ -81,6 +99,86 @@ func TestWaitsAndAddsHeadersOnRequest(t *testing.T) {
 	}
 	if got := fmt.Sprint(answer.Header().Values("x-color")); got != "[blue red]" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestWaitsAsItsFlagSaysUnlessTheRequestSaysOtherwise(t *testing.T) {
+	server := configured(t, "-delay=30ms")
+	for header, want := range map[string]bool{"x-other: a": true, "x-echo-delay: 0s": false} {
+		began := time.Now()
+		ask(t, server, "GET", "/", header)
+		if waited := time.Since(began) >= 30*time.Millisecond; waited != want {
+			t.Errorf("%s: waited: %t", header, waited)
+		}
+	}
+}
+
+func TestWaitsUntilTheCallerGivesUp(t *testing.T) {
+	for name, server := range map[string]*echo{"flag": configured(t, "-delay=1h"), "header": newEcho("")} {
+		ctx, giveUp := context.WithCancel(context.Background())
+		request := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+		request.Header.Set("x-echo-key", "waiting")
+		if name == "header" {
+			request.Header.Set("x-echo-delay", "1h")
+		}
+		answer, ended := httptest.NewRecorder(), make(chan struct{})
+		go func() {
+			server.ServeHTTP(answer, request)
+			close(ended)
+		}()
+		for len(server.memory.seen("waiting")) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		giveUp()
+		soon(t, ended, "the end of the request")
+		if answer.Body.Len() != 0 {
+			t.Errorf("%s: answered %s", name, answer.Body)
+		}
+	}
+}
+
+func TestFailsTheShareOfRequestsThatItsFlagSays(t *testing.T) {
+	for _, percent := range []int{0, 1, 20, 33, 50, 99, 100} {
+		server := configured(t, fmt.Sprintf("-fail-percent=%d", percent))
+		failed := 0
+		for number := 1; number <= 200; number++ {
+			if ask(t, server, "GET", "/").Code == http.StatusServiceUnavailable {
+				failed++
+			}
+			if want := number * percent / 100; failed != want {
+				t.Fatalf("%d of the first %d requests failed with %d %%, not %d", failed, number, percent, want)
+			}
+		}
+	}
+}
+
+func TestARequestsStatusComesBeforeTheShareThatFails(t *testing.T) {
+	server := configured(t, "-fail-percent=50")
+	for number, want := range []int{200, 418, 503, 200, 418, 503} {
+		var headers []string
+		if want == 418 {
+			headers = []string{"x-echo-status: 418"}
+		}
+		if got := ask(t, server, "GET", "/", headers...).Code; got != want {
+			t.Errorf("request %d was answered %d, not %d", number+1, got, want)
+		}
+	}
+}
+
+func TestAProbeNeverFailsOrWaits(t *testing.T) {
+	if got := ask(t, configured(t, "-fail-percent=100", "-delay=1h"), "GET", "/_health").Code; got != http.StatusOK {
+		t.Errorf("answered %d", got)
+	}
+}
+
+func TestRefusesInvalidFlags(t *testing.T) {
+	for _, word := range []string{
+		"-fail-percent=101", "-fail-percent=-1", "-fail-percent=20%", "-delay=soon", "-next=b.shop", "-next=b.shop:8080",
+		"-next=https://b.shop", "-next=/chain", "-next=http://b shop",
+	} {
+		if err := parse(newEcho(""), word); err == nil {
+			t.Errorf("%s was accepted", word)
+		}
 	}
 }
 

@@ -4,12 +4,21 @@
 //
 //	x-echo-status: 503                     answer with that status
 //	x-echo-status: 503 times=2 key=abc     only to the first two requests of the key abc, then with 200
-//	x-echo-delay: 300ms                    wait before the answer
+//	x-echo-delay: 300ms                    wait before the answer; with 1h, until the caller gives up
 //	x-echo-header: x-color: blue           add a header to the answer; may be repeated
 //	x-echo-key: abc                        remember the request under the key abc
 //
 // Special paths: GET /_seen?key=abc lists the requests of a key, GET /_seen?prefix=a those of all keys with the prefix,
 // by key; POST /_call sends a request from this pod (see call.go); GET /_health is for probes.
+//
+// /chain calls the service at -next, which may call a further one, and answers with the list of these hops:
+//
+//	[{"service": "a", "version": "v1", "pod": "a-1", "path": "/chain"}, {"service": "b", …}]
+//
+// Of the request's headers, only those of tracing are passed on (see chain.go). The status is that of the next service;
+// it is 502 if that cannot be reached, does not answer within 30 s, or answers 200 with something else. A hop whose next
+// one failed has the reason in "failure". A service that itself is to fail does not call the next one. A chain must not
+// lead back to one of its services: it would only end after the 30 s.
 package main
 
 import (
@@ -29,8 +38,9 @@ import (
 )
 
 func main() {
+	server := newEcho("")
+	server.addFlags(flag.CommandLine)
 	listen := flag.String("listen", ":8080", "addresses to listen on, with ',' between them")
-	version := flag.String("version", os.Getenv("ECHO_VERSION"), "version to report in answers (default: ECHO_VERSION)")
 	grace := flag.Duration("grace", 20*time.Second, "how long running requests may take after SIGTERM")
 	certificate := flag.String("certificate", "", "file of a TLS certificate; with it, only TLS is served")
 	key := flag.String("key", "", "file of the certificate's key")
@@ -43,9 +53,21 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := serve(ctx, strings.Split(*listen, ","), security, newEcho(*version), *grace); err != nil {
+	if err := serve(ctx, strings.Split(*listen, ","), security, server, *grace); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// addFlags adds the flags for what the service answers.
+func (e *echo) addFlags(flags *flag.FlagSet) {
+	version, service := os.Getenv("ECHO_VERSION"), os.Getenv("ECHO_SERVICE")
+	flags.StringVar(&e.version, "version", version, "version to report in answers (default: ECHO_VERSION)")
+	flags.StringVar(&e.service, "service", service, "service to report in hops (default: ECHO_SERVICE)")
+	flags.Func("next", "address that a request to /chain leads to, such as http://b.shop:8080/chain", e.setNext)
+	flags.DurationVar(&e.delay, "delay", 0, "wait before each answer; with 1h, until the caller gives up")
+	flags.Func(
+		"fail-percent", "share of the requests to answer with 503, evenly spread: with 20, every fifth", e.setFailPercent,
+	)
 }
 
 // serve answers on all addresses until ctx ends, then waits up to grace for running requests. It serves TLS if security

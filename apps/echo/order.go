@@ -10,15 +10,16 @@ import (
 
 // order is the answer that a request's headers ask for. With a key, only the first `times` answers have `status`.
 type order struct {
-	status  int
+	status  int // 0: not asked for
 	times   int
 	key     string
 	delay   time.Duration
 	headers [][2]string
 }
 
-func parseOrder(header http.Header) (order, error) {
-	asked := order{status: http.StatusOK}
+// parseOrder reads the headers; delay is that of a request that asks for none.
+func parseOrder(header http.Header, delay time.Duration) (order, error) {
+	asked := order{delay: delay}
 	if text := header.Get("x-echo-status"); text != "" {
 		if err := asked.parseStatus(text); err != nil {
 			return asked, err
