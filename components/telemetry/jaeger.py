@@ -149,11 +149,6 @@ class Jaeger(Component):
         )
 
 
-def collector_host(namespace: str) -> str:
-    """Return the host name of the Service that receives spans, fully qualified."""
-    return _host((COLLECTOR, namespace))
-
-
 def configuration(retention: str, base_path: str, data: str = DATA, host: str = "0.0.0.0") -> dict[str, Any]:  # noqa: S104
     """Return Jaeger's configuration file as plain data (Jaeger: "Configuration"; OpenTelemetry: "Collector")."""
     storage = {

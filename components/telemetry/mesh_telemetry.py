@@ -10,7 +10,6 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.base import Component
-from components.telemetry.jaeger import OTLP_GRPC, collector_host
 
 NAME = "mesh-default"
 TRACING_PROVIDER = "jaeger"
@@ -130,28 +129,31 @@ def telemetry_spec(args: MeshTelemetryArgs) -> dict[str, Any]:
     return spec
 
 
-def mesh_config(
-    *, jaeger_namespace: str | None = None, access_log_format: str | None = None, namespaces: Sequence[str] = ()
-) -> dict[str, Any]:
+def mesh_config(*, collector: str | None = None, access_log_format: str | None = None) -> dict[str, Any]:
     """Return the part of `meshConfig`, a value of the istiod chart, that the telemetry needs.
 
-    `jaeger_namespace` is where Jaeger runs, None for no tracing. `access_log_format` is "TEXT" (Istio's default format,
-    which Kiali reads), "JSON", or None for no access logs of this project. In `namespaces`, proxies keep the statistics
-    of versions' clusters. A proxy reads `defaultConfig` when its pod starts (Istio: "MeshConfig").
+    `collector` is the host and port that gets the spans by OTLP over gRPC, None for no tracing. `access_log_format` is
+    "TEXT" (Istio's default format, which Kiali reads), "JSON", or None for no access logs of this project.
     """
     providers: list[dict[str, Any]] = []
-    config: dict[str, Any] = {"enablePrometheusMerge": True}
-    if jaeger_namespace is not None:
+    config: dict[str, Any] = {}
+    if collector is not None:
         config["enableTracing"] = True
-        collector = {"service": collector_host(jaeger_namespace), "port": OTLP_GRPC}
-        providers.append({"name": TRACING_PROVIDER, "opentelemetry": collector})
+        service, _, port = collector.rpartition(":")
+        providers.append({"name": TRACING_PROVIDER, "opentelemetry": {"service": service, "port": int(port)}})
     if access_log_format is not None:
         providers.append({"name": ACCESS_LOG_PROVIDER, "envoyFileAccessLog": _file_log(access_log_format)})
     if providers:
         config["extensionProviders"] = providers
-    if namespaces:
-        config["defaultConfig"] = {"proxyStatsMatcher": {"inclusionRegexps": [versions_statistics(namespaces)]}}
     return config
+
+
+def proxy_config(namespaces: Sequence[str]) -> dict[str, Any]:
+    """Return the ProxyConfig of a pod whose proxy keeps the statistics of versions' clusters in `namespaces`.
+
+    A proxy reads it when its pod starts (Istio: "MeshConfig", ProxyConfig).
+    """
+    return {"proxyStatsMatcher": {"inclusionRegexps": [versions_statistics(namespaces)]}}
 
 
 def versions_statistics(namespaces: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from components.telemetry.jaeger import Jaeger, JaegerArgs, collector_host
+from components.telemetry.jaeger import Jaeger, JaegerArgs
 from components.telemetry.workload import StorageArgs
 from tests.unit.components.telemetry import addons
 from tests.unit.mocks import Deploy, Run, in_cluster, run_program
@@ -70,10 +70,6 @@ def test_the_services_lead_to_the_pod_by_the_hosts_that_are_returned(deploy: Dep
     labels = run.named("jaeger-server").spec["template"]["metadata"]["labels"]
     for service in run.of_type(SERVICE):
         assert service.spec["selector"].items() <= labels.items()
-
-
-def test_the_collectors_host_is_known_before_jaeger_is_built(deploy: Deploy) -> None:
-    assert collector_host("istio-system") == deploy(_jaeger()).result["collector_host"]
 
 
 def test_every_port_of_a_service_is_one_of_the_container(deploy: Deploy) -> None:

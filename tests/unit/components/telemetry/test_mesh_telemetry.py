@@ -10,13 +10,13 @@ import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.istio_mesh import PROXY_STARTS_FIRST, merged
 from components.telemetry.mesh_telemetry import (
     AccessLogArgs,
     MeshTelemetry,
     MeshTelemetryArgs,
     TracingArgs,
     mesh_config,
+    proxy_config,
     versions_statistics,
 )
 from tests.unit.mocks import Deploy, Run, in_cluster
@@ -111,14 +111,14 @@ def test_further_tags_are_added_to_all_metrics(deploy: Deploy) -> None:
 def test_every_provider_that_the_telemetry_names_is_defined(deploy: Deploy) -> None:
     spec = _spec(deploy, tracing=TracingArgs(sampling=1), access_logs=AccessLogArgs())
     named = {provider["name"] for section in spec.values() for item in section for provider in item["providers"]}
-    config = mesh_config(jaeger_namespace="istio-system", access_log_format="TEXT")
+    config = mesh_config(collector="jaeger-collector.istio-system.svc.cluster.local:4317", access_log_format="TEXT")
     defined = {provider["name"] for provider in config["extensionProviders"]}
 
     assert named == defined | {"prometheus"}, "istiod knows only the provider prometheus by itself"
 
 
 def test_spans_are_sent_to_jaegers_collector_by_otlp() -> None:
-    config = mesh_config(jaeger_namespace="observability")
+    config = mesh_config(collector="jaeger-collector.observability.svc.cluster.local:4317")
 
     assert config["enableTracing"] is True
     assert config["extensionProviders"] == [
@@ -144,17 +144,12 @@ def test_a_json_log_names_the_version_the_flags_and_the_trace() -> None:
     assert labels["trace_id"] == "%TRACE_ID%"
 
 
-def test_without_telemetry_only_the_merging_of_metrics_is_set() -> None:
-    assert mesh_config() == {"enablePrometheusMerge": True}
+def test_without_telemetry_nothing_is_configured() -> None:
+    assert mesh_config() == {}
 
 
-def test_the_proxies_still_start_before_the_containers() -> None:
-    config = merged(PROXY_STARTS_FIRST, mesh_config(namespaces=["shop"]))
-
-    assert config["defaultConfig"] == {
-        "holdApplicationUntilProxyStarts": True,
-        "proxyStatsMatcher": {"inclusionRegexps": [versions_statistics(["shop"])]},
-    }
+def test_a_pod_keeps_the_statistics_of_versions() -> None:
+    assert proxy_config(["shop"]) == {"proxyStatsMatcher": {"inclusionRegexps": [versions_statistics(["shop"])]}}
 
 
 @pytest.mark.parametrize("end", [";", ""])
