@@ -10,6 +10,7 @@ import typer
 from canary.commands.cancel import cancel
 from canary.commands.destroy import destroy
 from canary.commands.explain import explain
+from canary.commands.open import open_name
 from canary.commands.preview import preview
 from canary.commands.refresh import refresh
 from canary.commands.sandbox import app as sandbox
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for function in (preview, up, verify, explain, status, refresh, destroy, cancel, schema):
     app.command()(function)
+app.command("open")(open_name)
 app.add_typer(sandbox)
 
 

@@ -1,0 +1,111 @@
+"""The consoles of a stack's telemetry: their Services and ports, and whether a stack has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class ConsoleSettings(Protocol):
+    """Settings of a console. `url` is one that exists already; `note` says why there is none."""
+
+    @property
+    def enabled(self) -> bool: ...
+
+    @property
+    def url(self) -> str | None: ...
+
+    @property
+    def note(self) -> str: ...
+
+
+class KialiSettings(ConsoleSettings, Protocol):
+    """Settings of Kiali: `authentication` is token or anonymous."""
+
+    @property
+    def authentication(self) -> str: ...
+
+
+class TelemetrySettings(Protocol):
+    """Settings of the consoles, whose Services are all in `namespace`."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def kiali(self) -> KialiSettings: ...
+
+    @property
+    def grafana(self) -> ConsoleSettings: ...
+
+    @property
+    def prometheus(self) -> ConsoleSettings: ...
+
+    @property
+    def jaeger(self) -> ConsoleSettings: ...
+
+
+class Availability(StrEnum):
+    """Whether a stack has a console: its own, one that exists elsewhere, or none."""
+
+    ON = "on"
+    ELSEWHERE = "elsewhere"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class Console:
+    """A console: its Service and port, the local port for it, and the path of its pages.
+
+    Services and ports are those of Istio's addons; the local ports are those of `istioctl dashboard`.
+    """
+
+    name: str
+    service: str
+    port: int
+    local_port: int
+    path: str = ""
+
+    def settings(self, telemetry: TelemetrySettings) -> ConsoleSettings:
+        """Return the console's own settings."""
+        settings: ConsoleSettings = getattr(telemetry, self.name)
+        return settings
+
+    def availability(self, telemetry: TelemetrySettings) -> Availability:
+        """Return whether the stack has the console."""
+        settings = self.settings(telemetry)
+        if settings.url:
+            return Availability.ELSEWHERE
+        return Availability.ON if settings.enabled else Availability.OFF
+
+    def summary(self, telemetry: TelemetrySettings) -> str:
+        """Return `on`, the URL of one that exists, or `off` with the settings' note."""
+        settings = self.settings(telemetry)
+        note = f": {settings.note}" if settings.note else ""
+        states = {Availability.ON: "on", Availability.ELSEWHERE: str(settings.url), Availability.OFF: f"off{note}"}
+        return states[self.availability(telemetry)]
+
+    def how_to_turn_on(self, stack: str, stack_file: str) -> str:
+        """Return what to set and to run, so that the stack has the console."""
+        key = f"istio-canary:telemetry.{self.name}"
+        return f"set {key}.enabled: true in {stack_file}, then run `canary up --stack {stack}`"
+
+    def how_to_sign_in(self, telemetry: TelemetrySettings) -> str:
+        """Return what to sign in with, and the command that shows it; empty if nothing is needed."""
+        namespace = telemetry.namespace
+        if self is GRAFANA:
+            secret = f"kubectl get secret {self.service} --namespace={namespace}"
+            return f"user: admin; password: {secret} --output=jsonpath='{{.data.admin-password}}' | base64 --decode"
+        if self is KIALI and telemetry.kiali.authentication == "token":
+            return f"token: kubectl create token {self.service} --namespace={namespace}"
+        return ""
+
+
+KIALI = Console("kiali", "kiali", 20001, 20001, "/kiali")
+GRAFANA = Console("grafana", "grafana", 3000, 3000)
+PROMETHEUS = Console("prometheus", "prometheus", 9090, 9090)
+JAEGER = Console("jaeger", "tracing", 80, 16686, "/jaeger")
+
+CONSOLES = {console.name: console for console in (KIALI, GRAFANA, PROMETHEUS, JAEGER)}
+"""All consoles, by name."""

@@ -1,0 +1,66 @@
+"""The consoles: their names in the cluster, and what is said of one that is on, elsewhere or off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from canary.consoles import CONSOLES, GRAFANA, JAEGER, KIALI, PROMETHEUS, Availability
+from tests.unit.canary.telemetry_settings import ConsoleOf, TelemetryOf
+
+
+def test_services_and_ports_are_those_of_istios_addons_and_istioctl_dashboard() -> None:
+    assert {
+        console.name: (console.service, console.port, console.local_port, console.path) for console in CONSOLES.values()
+    } == {
+        "kiali": ("kiali", 20001, 20001, "/kiali"),
+        "grafana": ("grafana", 3000, 3000, ""),
+        "prometheus": ("prometheus", 9090, 9090, ""),
+        "jaeger": ("tracing", 80, 16686, "/jaeger"),
+    }
+
+
+@pytest.mark.parametrize("name", CONSOLES)
+def test_a_console_has_settings_of_its_own(name: str) -> None:
+    changed: dict[str, Any] = {name: ConsoleOf(note="this one")}
+    telemetry = replace(TelemetryOf(), **changed)
+    assert [console.name for console in CONSOLES.values() if console.settings(telemetry).note] == [name]
+
+
+@pytest.mark.parametrize(
+    ("settings", "availability", "summary"),
+    [
+        (ConsoleOf(), Availability.ON, "on"),
+        (ConsoleOf(enabled=False), Availability.OFF, "off"),
+        (ConsoleOf(enabled=False, note="no images here"), Availability.OFF, "off: no images here"),
+        (ConsoleOf(enabled=False, url="https://g.example"), Availability.ELSEWHERE, "https://g.example"),
+        (ConsoleOf(url="https://g.example"), Availability.ELSEWHERE, "https://g.example"),
+    ],
+)
+def test_a_console_is_on_elsewhere_or_off(settings: ConsoleOf, availability: Availability, summary: str) -> None:
+    telemetry = TelemetryOf(grafana=settings)
+    assert GRAFANA.availability(telemetry) is availability
+    assert GRAFANA.summary(telemetry) == summary
+
+
+def test_how_to_turn_a_console_on_names_key_file_and_command() -> None:
+    assert KIALI.how_to_turn_on("dev", "Pulumi.dev.yaml") == (
+        "set istio-canary:telemetry.kiali.enabled: true in Pulumi.dev.yaml, then run `canary up --stack dev`"
+    )
+
+
+def test_how_to_sign_in_is_a_command_that_shows_the_password_or_the_token() -> None:
+    telemetry = TelemetryOf(namespace="monitoring")
+    assert GRAFANA.how_to_sign_in(telemetry) == (
+        "user: admin; password: kubectl get secret grafana --namespace=monitoring "
+        "--output=jsonpath='{.data.admin-password}' | base64 --decode"
+    )
+    assert KIALI.how_to_sign_in(telemetry) == "token: kubectl create token kiali --namespace=monitoring"
+
+
+def test_consoles_without_a_login_need_nothing_to_sign_in() -> None:
+    telemetry = TelemetryOf(kiali=ConsoleOf(authentication="anonymous"))
+    for console in (KIALI, PROMETHEUS, JAEGER):
+        assert console.how_to_sign_in(telemetry) == ""
