@@ -1,0 +1,352 @@
+"""PromQL: what Prometheus is asked about the versions of a service. No other module writes PromQL.
+
+All numbers come from the callers' Envoys, of gateways and sidecars, which also know of requests that no pod ever saw.
+Envoy keeps statistics by cluster; Istio's cluster `outbound|<port>|<subset>|<service>.<namespace>.svc.<domain>` is a
+version. See Envoy's "Cluster manager, Statistics", Istio's "Istio Standard Metrics" and "Envoy Statistics", and
+Prometheus' "Query functions".
+
+**Callers that gave up.** Envoy counts a try, a request for a pod, when it has a connection (`rq_total`), is cancelled
+while it waits for one (`rq_cancelled`), cannot have one (`rq_pending_failure_eject`), may not have one
+(`rq_pending_overflow`), or finds no healthy pod (`cx_none_healthy`). A try ends in an answer (`rq_completed`), is
+repeated (`rq_retry`), or is still running (`rq_active`); if its caller gave up, no counter says so. So
+
+    gave up = total + cancelled + eject + overflow + none healthy - completed - retried - growth of active
+
+and never more than the tries that Envoy ended itself: cancelled, reset (HTTP/2: `rq_tx_reset`) or closed (HTTP/1.1:
+`cx_destroy_local_with_active_rq`). The bound removes what else makes a difference: a broken HTTP/2 connection counts
+its tries as `eject` too, answers that are being streamed are active, and rate() extrapolates. Measured on Envoy 1.40.
+
+**Counters that begin.** Envoy creates a counter with its first event, so it appears with a value that rate() takes for
+history. The value is added if the Envoy was scraped before without the counter (`up` tells): first failures are seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+WEIGHT = "istio_canary:weight"
+REQUESTS = "istio_canary:requests:rate5m"
+FAILURES = "istio_canary:failures:rate5m"
+"""Recorded series, with the labels service, namespace and version (metrics.rules)."""
+
+RECORDED_OVER = "5m"
+RECORDED_SECONDS = 300
+
+CONNECTED, CANCELLED, REFUSED = "upstream_rq_total", "upstream_rq_cancelled", "upstream_rq_pending_failure_eject"
+OVERFLOW, NO_HEALTHY_POD = "upstream_rq_pending_overflow", "upstream_cx_none_healthy"
+COMPLETED, RETRIED, ACTIVE = "upstream_rq_completed", "upstream_rq_retry", "upstream_rq_active"
+RESET, CLOSED = "upstream_rq_tx_reset", "upstream_cx_destroy_local_with_active_rq"
+RETRIED_ANSWERS, BY_CODE, TIME = "retry_upstream_rq_completed", "upstream_rq", "upstream_rq_time_bucket"
+EJECTED, HEALTHY = "outlier_detection_ejections_active", "membership_healthy"
+
+CLUSTER_STATISTICS = (
+    r"cluster\.outbound\|[0-9]+\|[^|]+\|.+;\.("
+    r"upstream_rq_(total|cancelled|pending_failure_eject|pending_overflow|completed|retry|active|tx_reset|time|[0-9].+)"
+    r"|upstream_cx_(none_healthy|destroy_local_with_active_rq)"
+    r"|retry\.upstream_rq_completed|outlier_detection\.ejections_active|membership_healthy)"
+)
+"""A regular expression for the statistics that the queries read, as Envoy names them before it takes out labels.
+
+For Istio's ProxyConfig.proxyStatsMatcher.inclusionRegexps: without it, Istio's Envoys keep none of them.
+"""
+
+UNKNOWN_VERSION = "unknown"
+"""Istio's destination_version of a request for which no pod was chosen."""
+
+
+class Source(StrEnum):
+    """Whose counters tell of requests; retries, ejections and healthy pods are Envoy's in both."""
+
+    ISTIO = "istio"
+    """Istio's metrics, with reporter="source". Requests that found no healthy pod are added from Envoy's counters."""
+
+    ENVOY = "envoy"
+    """Statistics of the clusters, for an Envoy without Istio's filters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """One service. A field with a `$` is a variable of Grafana, which stands for a name or for a regular expression."""
+
+    service: str
+    namespace: str
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Queries by version. Each method returns PromQL for an instant vector with the label `version`, others dropped.
+
+    `over` is a range such as `1m`, or a variable of Grafana such as `$__rate_interval`. A version of which nothing is
+    known is absent from every result.
+    """
+
+    source: Source
+
+    def requests(self, scope: Scope, over: str) -> str:
+        """Requests a second, as callers saw them: answered ones, and those whose caller gave up."""
+        if self.source is Source.ISTIO:
+            return _total(_istio(scope, over), _no_healthy_pod(scope, over))
+        return _total(_answers(scope, over), _gave_up(scope, over))
+
+    def responses(self, scope: Scope, over: str) -> str:
+        """The same by version, response_code and response_flags; code 0 is a caller that gave up.
+
+        Envoy's own statistics have no flags: with source envoy, only those of a caller that gave up (DC).
+        """
+        if self.source is Source.ISTIO:
+            unreached = _labelled(_no_healthy_pod(scope, over), response_code="503", response_flags="UH")
+            return f"{_istio(scope, over, by=('version', 'response_code', 'response_flags'))} or {unreached}"
+        codes = _counted(scope, BY_CODE, over, 'response_code!=""', by=("version", "response_code"))
+        return f"{codes} or {_labelled(_gave_up(scope, over), response_code='0', response_flags='DC')}"
+
+    def failures(self, scope: Scope, over: str) -> str:
+        """Failed requests a second: status 5xx, no pod reached, or given up. 0 where all requests succeeded.
+
+        A request whose cluster does not exist (NC) is in no version's counters.
+        """
+        if self.source is Source.ISTIO:
+            failed = _istio(scope, over, 'response_code=~"0|5.."')
+            return _total(failed, _no_healthy_pod(scope, over), f"0 * {_istio(scope, over)}")
+        failed = _counted(scope, BY_CODE, over, 'response_code_class="5xx"')
+        return _total(failed, _gave_up(scope, over))
+
+    def success_rate(self, scope: Scope, over: str) -> str:
+        """Share of the requests that did not fail, 0..1; absent where there were no requests."""
+        return f"1 - {self.failures(scope, over)} / ({self.requests(scope, over)} > 0)"
+
+    def share(self, scope: Scope, over: str) -> str:
+        """Share of the service's requests, 0..1; absent while the service has none."""
+        requests = self.requests(scope, over)
+        return f"{requests} / on () group_left () (sum ({requests}) > 0)"
+
+    def duration(self, scope: Scope, quantile: float, over: str) -> str:
+        """A quantile of the durations, in milliseconds; absent where there were no requests."""
+        if self.source is Source.ISTIO:
+            buckets = _istio_version(
+                scope, f"rate({_istio_selector('istio_request_duration_milliseconds_bucket', scope)}[{over}])"
+            )
+        else:
+            buckets = _cluster_version(f"rate({_cluster(scope, TIME)}[{over}])")
+        return f"histogram_quantile({quantile:g}, {_sum(buckets, by=('version', 'le'))}) >= 0"  # drops NaN
+
+    def retries(self, scope: Scope, over: str) -> str:
+        """Retried tries a second."""
+        return _rate(scope, over, RETRIED)
+
+    def connection_failures(self, scope: Scope, over: str) -> str:
+        """Requests a second that reached no pod: none was healthy (UH), refused (UF), over a limit (UO).
+
+        With source envoy, a broken HTTP/2 connection counts too, and a retried reset hides a refused connection.
+        """
+        if self.source is Source.ISTIO:
+            unreached = _istio(scope, over, 'response_flags=~"(.+,)?(UF|UO)(,.+)?"')
+            return _total(unreached, _no_healthy_pod(scope, over), f"0 * {_istio(scope, over)}")
+        refused = _rate(scope, over, REFUSED, RETRIED_ANSWERS, minus=(RETRIED,))
+        return _total(f"clamp_min({refused}, 0)", _rate(scope, over, OVERFLOW), _no_healthy_pod(scope, over))
+
+    def ejections(self, scope: Scope) -> str:
+        """Endpoints that outlier detection has ejected now: the most that any caller's Envoy has."""
+        return f"max by (version) ({_cluster_version(_cluster(scope, EJECTED))})"
+
+    def pods_ready(self, scope: Scope) -> str:
+        """Healthy endpoints: the most that any caller's Envoy has."""
+        return f"max by (version) ({_cluster_version(_cluster(scope, HEALTHY))})"
+
+    def weight(self, scope: Scope) -> str:
+        """Wanted share by the default rule, 0..1, from the recorded series."""
+        return f"max by (version) ({_recorded(WEIGHT, scope)})"
+
+
+def weight_changes(scope: Scope, over: str) -> str:
+    """Return PromQL for the versions whose weight changed within `over`, with the number of changes."""
+    return f"max by (version) (changes({_recorded(WEIGHT, scope)}[{over}]) > 0)"
+
+
+def label_values(label: str, namespace: str | None = None) -> str:
+    """Return the query of a variable of Grafana: the values of a label of the recorded weights, in one namespace."""
+    weights = WEIGHT if namespace is None else _selector(WEIGHT, _equals("namespace", namespace))
+    return f"label_values({weights}, {label})"
+
+
+def constant(value: float) -> str:
+    """Return PromQL for a number as an instant vector without labels."""
+    return f"vector({value:g})"
+
+
+def worse_than_stable(scope: Scope, stable: str, points: float, minimum_requests: int) -> str:
+    """Return PromQL for the versions that fail more often than `stable` by more than `points`, and by how much.
+
+    In percentage points, of the recorded 5 minutes; only versions with at least `minimum_requests` in them.
+    """
+    failed = f"100 * {_recorded(FAILURES, scope)} / ({_recorded(REQUESTS, scope)} > 0)"
+    of_stable = _quoted(stable)
+    failed_of_stable = (
+        f"100 * {_recorded(FAILURES, scope, version=of_stable)} / ({_recorded(REQUESTS, scope, version=of_stable)} > 0)"
+    )
+    enough = f"{_recorded(REQUESTS, scope)} * {RECORDED_SECONDS} >= {minimum_requests}"
+    return (
+        f"({failed}) - ignoring (version) group_left () ({failed_of_stable}) > {points:g}\nand on (version) ({enough})"
+    )
+
+
+def share_off(scope: Scope, points: float, minimum_requests: int) -> str:
+    """Return PromQL for the versions whose share is more than `points` away from their weight, with the share in %.
+
+    Of the recorded 5 minutes, if the service had `minimum_requests` in them and the weight did not change in them. A
+    version with a weight and without any request has the share 0.
+    """
+    weight, requests = _recorded(WEIGHT, scope), _recorded(REQUESTS, scope)
+    of_service = f"sum without (version) ({requests}) * {RECORDED_SECONDS} >= {minimum_requests}"
+    share = f"100 * {RECORDED_SECONDS} * ({requests} or 0 * {weight}) / ignoring (version) group_left () ({of_service})"
+    return (
+        f"({share})\nand abs(({share}) - 100 * {weight}) > {points:g}\n"
+        f"and changes({weight}[{RECORDED_OVER}]) == 0 and {weight} offset {RECORDED_OVER}"
+    )
+
+
+# Requests that are counted, by version
+
+
+def _istio(scope: Scope, over: str, *matchers: str, by: Sequence[str] = ("version",)) -> str:
+    """Requests a second by Istio's counters, except those that found no healthy pod: of these no version is known."""
+    selector = _istio_selector("istio_requests_total", scope, 'response_flags!~"(.+,)?UH(,.+)?"', *matchers)
+    return _sum(_istio_version(scope, _growth(selector, over)), by=by)
+
+
+def _no_healthy_pod(scope: Scope, over: str) -> str:
+    """Requests a second that found no healthy pod (UH)."""
+    return _counted(scope, NO_HEALTHY_POD, over)
+
+
+def _answers(scope: Scope, over: str) -> str:
+    """Answers a second that callers got, from a pod or from Envoy itself."""
+    return _counted(scope, COMPLETED, over)
+
+
+def _gave_up(scope: Scope, over: str) -> str:
+    """Requests a second whose caller gave up; 0 wherever the version's cluster is known."""
+    tries = (CONNECTED, CANCELLED, REFUSED, OVERFLOW, NO_HEALTHY_POD)
+    growth_of_active = f"delta({_cluster(scope, ACTIVE)}[{over}]) / {_seconds(over)}"
+    unanswered = _rate(scope, over, *tries, minus=(COMPLETED, RETRIED), minus_vectors=(growth_of_active,))
+    ended_by_envoy = _rate(scope, over, CANCELLED, RESET, CLOSED)
+    return f"clamp_min(min by (version) ({_union(unanswered, ended_by_envoy)}), 0)"
+
+
+def _counted(scope: Scope, statistic: str, over: str, *matchers: str, by: Sequence[str] = ("version",)) -> str:
+    """Growth of a cluster's counter a second, including the value with which it began."""
+    return _sum(_cluster_version(_growth(_cluster(scope, statistic, *matchers), over)), by=by)
+
+
+def _rate(scope: Scope, over: str, *plus: str, minus: Sequence[str] = (), minus_vectors: Sequence[str] = ()) -> str:
+    """Sum of clusters' counters a second, those of `minus` subtracted; missing ones count as 0."""
+    added = [f"rate({_cluster(scope, statistic)}[{over}])" for statistic in plus]
+    subtracted = [f"-rate({_cluster(scope, statistic)}[{over}])" for statistic in minus]
+    return _sum(_cluster_version(_union(*added, *subtracted, *(f"-({vector})" for vector in minus_vectors))))
+
+
+def _growth(counter: str, over: str) -> str:
+    """Growth of a counter a second, as two vectors in one: the rate, and the value with which the counter began."""
+    scraped = f"max by (job, instance) (sum_over_time(up[{over}]))"
+    began = f"count_over_time({counter}[{over}]) < on (job, instance) group_left () {scraped}"
+    return _union(f"rate({counter}[{over}])", f"(min_over_time({counter}[{over}]) and {began}) / {_seconds(over)}")
+
+
+def _seconds(over: str) -> str:
+    """The length of a range in seconds, also where Grafana fills it in."""
+    return f"scalar(count_over_time(vector(1)[{over}:1s]))"
+
+
+# Vectors
+
+
+def _sum(vector: str, by: Sequence[str] = ("version",)) -> str:
+    return f"sum by ({', '.join(by)}) ({vector})"
+
+
+def _total(*vectors: str) -> str:
+    """The sum of vectors by version; a version that one of them lacks counts as 0 in it."""
+    return _sum(_union(*vectors))
+
+
+def _union(*vectors: str) -> str:
+    """All elements of the vectors, kept apart by the label `part`: `or` drops elements whose labels it has already."""
+    if len(vectors) == 1:
+        return vectors[0]
+    return " or ".join(_labelled(vector, part=str(number)) for number, vector in enumerate(vectors, 1))
+
+
+def _labelled(vector: str, **labels: str) -> str:
+    for label, value in labels.items():
+        vector = f'label_replace({vector}, "{label}", "{value}", "", "")'
+    return vector
+
+
+# Names
+
+
+def _cluster(scope: Scope, statistic: str, *matchers: str) -> str:
+    """The selector of a statistic of the clusters of the service's versions."""
+    return _selector(f"envoy_cluster_{statistic}", f"cluster_name=~{_quoted(_cluster_pattern(scope))}", *matchers)
+
+
+def _cluster_pattern(scope: Scope) -> str:
+    """A regular expression (RE2) for the names of the clusters of the service's versions, in any local domain."""
+    return rf"outbound\|[0-9]+\|[^|]+\|{_pattern(scope.service)}\.{_pattern(scope.namespace)}\.svc\..*"
+
+
+def _cluster_version(vector: str) -> str:
+    """The vector with the label `version` from its cluster's name."""
+    return _version_from(vector, "cluster_name", r"outbound\|[0-9]+\|(?P<name>[^|]+)\|.*")
+
+
+def _istio_selector(metric: str, scope: Scope, *matchers: str) -> str:
+    """The selector of one of Istio's metrics, of requests to a known version."""
+    return _selector(
+        metric,
+        'reporter="source"',
+        _equals("destination_service_name", scope.service),
+        _equals("destination_service_namespace", scope.namespace),
+        f'destination_version!~"{UNKNOWN_VERSION}|"',
+        *matchers,
+    )
+
+
+def _istio_version(scope: Scope, vector: str) -> str:
+    """The vector with the label `version` from the pods' label, which begins with the service's name."""
+    return _version_from(vector, "destination_version", rf"(?:{_pattern(scope.service)}-)?(?P<name>.+)")
+
+
+def _version_from(vector: str, label: str, pattern: str) -> str:
+    # A named group: the service's name may be a variable that brings groups of its own.
+    return f'label_replace({vector}, "version", "${{name}}", "{label}", {_quoted(pattern)})'
+
+
+def _recorded(series: str, scope: Scope, version: str | None = None) -> str:
+    matchers = [_equals("service", scope.service), _equals("namespace", scope.namespace)]
+    return _selector(series, *matchers, *([f"version={version}"] if version else []))
+
+
+def _selector(metric: str, *matchers: str) -> str:
+    return f"{metric}{{{','.join(matchers)}}}"
+
+
+def _equals(label: str, name: str) -> str:
+    return f"{label}{'=~' if _is_variable(name) else '='}{_quoted(name)}"
+
+
+def _pattern(name: str) -> str:
+    """A regular expression for a name; a variable stays as it is, in a group since it may stand for alternatives."""
+    return f"({name})" if _is_variable(name) else re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", name)
+
+
+def _is_variable(name: str) -> bool:
+    return "$" in name
+
+
+def _quoted(text: str) -> str:
+    """A string literal of PromQL."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
