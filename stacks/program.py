@@ -16,7 +16,7 @@ from pulumi.runtime import config
 from stacks.cluster_facts import ClusterFacts
 from stacks.settings.loading import StackSettings, load_runtime, warnings
 from stacks.settings.model import Settings
-from stacks.settings.problems import Problem
+from stacks.settings.problems import NAMESPACE, Problem
 from stacks.settings.stack_file import read_stack_file
 
 MOST_WARNINGS = 20
@@ -73,7 +73,13 @@ def _from_runtime(project: Path) -> StackSettings:
     source = read_stack_file(file) if file.is_file() else None
     given = config.CONFIG.get()
     secrets = frozenset(key for key in given if config.is_config_secret(key))
-    return StackSettings(load_runtime(given, source, secrets), source)
+    return StackSettings(load_runtime(given, source, secrets, pulumi.get_stack()), source)
+
+
+def grafana_admin_password() -> pulumi.Output[str] | None:
+    """Return the password of Grafana's user admin as a secret, None if the stack has none."""
+    settings, key = pulumi.Config(NAMESPACE), "grafanaAdminPassword"
+    return settings.get_secret(key) if settings.get(key) else None  # Pulumi.yaml's default is empty
 
 
 def fail(message: str) -> NoReturn:

@@ -22,6 +22,7 @@ from stacks.checks import (
     security,
     sticky,
     targets,
+    telemetry,
 )
 from stacks.checks.view import View
 from stacks.settings.model import Settings
@@ -40,14 +41,15 @@ CHECKS = (
     hosts.check,
     names.check,
     security.check,
+    telemetry.check,
 )
 
 
-def check(values: Mapping[str, Any], settings: Settings | None) -> Iterator[Finding]:
+def check(values: Mapping[str, Any], settings: Settings | None, stack: str | None = None) -> Iterator[Finding]:
     """Yield the mistakes across keys of a stack's values, after samples were merged into `services`.
 
-    `settings` are the same values if they are valid as a whole.
+    `settings` are the same values if they are valid as a whole; `stack` is the stack's name, None if it is not known.
     """
-    view = View(values, settings)
+    view = View(values, settings, stack)
     for one in CHECKS:
         yield from one(view)

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from stacks.checks.view import View, block
+from stacks.checks.view import View, at, block
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_OCI_CHARTS, RETIRED
 from stacks.settings.problems import Finding, Location, key_path, shown
 
@@ -84,7 +84,7 @@ def _retired(location: Location, text: str, host: str) -> Finding:
 
 def _check_overridden(view: View) -> Iterator[Finding]:
     for setting, value in OVERRIDDEN.items():
-        given, around = _at(view.values, setting), block(_at(view.values, value[:-1]))
+        given, around = at(view.values, setting), block(at(view.values, value[:-1]))
         if given is None or value[-1] not in around:
             continue
         over = around[str(value[-1])]
@@ -101,7 +101,7 @@ def _check_overridden(view: View) -> Iterator[Finding]:
 
 def _check_tag(view: View) -> Iterator[Finding]:
     """The tag may name a variant of the release, such as 1.31.4-distroless."""
-    version, tag = view.of_mesh("version"), _at(view.values, TAG_OF_CHART)
+    version, tag = view.of_mesh("version"), at(view.values, TAG_OF_CHART)
     if tag is None or not isinstance(version, str) or str(tag) == version or str(tag).startswith(f"{version}-"):
         return
     yield Finding(
@@ -112,13 +112,6 @@ def _check_tag(view: View) -> Iterator[Finding]:
         f"or write its release instead of {shown(version)} in {key_path(VERSION)}",
         shown(version),
     )
-
-
-def _at(values: Any, location: Location) -> Any:
-    """The value at a location, None where there is none."""
-    for part in location:
-        values = block(values).get(str(part))
-    return values
 
 
 def _check_release(view: View, folder: Path) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stacks.checks.view import Service, View, block
@@ -11,6 +11,14 @@ from traffic.model import MESH, own_gateway
 
 LONGEST_GATEWAY = 63
 """Istio requires a DNS label for the name of a Gateway."""
+
+SERVERS: Mapping[str, tuple[str, ...]] = {
+    "prometheus": ("prometheus",),
+    "jaeger": ("jaeger", "tracing", "zipkin", "jaeger-collector"),
+    "grafana": ("grafana",),
+    "kiali": ("kiali",),
+}
+"""Names of the telemetry's workloads and Services, by which `istioctl dashboard` and Kiali find them."""
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -27,9 +35,10 @@ class _Names:
 
     def __init__(self, view: View) -> None:
         self._taken: dict[tuple[str, str, str], str] = {}
-        for namespace, name in _of_mesh(view):
-            for kind in ("Deployment", "Service"):
-                self._taken[kind, namespace, name] = key_path(("mesh",))
+        for owner, namespace, name in (*_of_mesh(view), *_of_telemetry(view)):
+            if isinstance(namespace, str) and isinstance(name, str):
+                for kind in ("Deployment", "Service"):
+                    self._taken[kind, namespace, name] = key_path(owner)
 
     def of_service(self, service: Service) -> Iterator[Finding]:
         """Claim the names of a service's objects, and yield those that are already in use."""
@@ -57,15 +66,17 @@ class _Names:
             )
 
 
-def _of_mesh(view: View) -> Iterator[tuple[str, str]]:
-    if not view.installs_mesh:
-        return
-    for namespace, name in (
-        (view.of_gateway("namespace"), view.of_gateway("name")),
-        (view.of_mesh("namespace"), "istiod"),
-    ):
-        if isinstance(namespace, str) and isinstance(name, str):
-            yield namespace, name
+def _of_mesh(view: View) -> Iterator[tuple[Location, Any, Any]]:
+    if view.installs_mesh:
+        yield ("mesh",), view.of_gateway("namespace"), view.of_gateway("name")
+        yield ("mesh",), view.of_mesh("namespace"), "istiod"
+
+
+def _of_telemetry(view: View) -> Iterator[tuple[Location, Any, Any]]:
+    namespace = view.telemetry.get("namespace", view.of_mesh("namespace"))
+    for server, names in SERVERS.items():
+        if block(view.telemetry.get(server)).get("enabled") is True:
+            yield from ((("telemetry", server), namespace, name) for name in names)
 
 
 def _check_own_gateway(service: Service) -> Iterator[Finding]:

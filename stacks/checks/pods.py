@@ -21,7 +21,7 @@ def check(view: View) -> Iterator[Finding]:
         for version, given in service.versions.items():
             place = (*service.location, "versions", version)
             yield from _check_label(service, version, place)
-            yield from _check_resources(block(block(given).get("resources")), (*place, "resources"))
+            yield from check_resources(block(block(given).get("resources")), (*place, "resources"))
             yield from _check_ready(block(given).get("minReadySeconds"), ready_within, (*place, "minReadySeconds"))
 
 
@@ -36,7 +36,8 @@ def _check_label(service: Service, version: str, place: Location) -> Iterator[Fi
         )
 
 
-def _check_resources(resources: Mapping[str, Any], location: Location) -> Iterator[Finding]:
+def check_resources(resources: Mapping[str, Any], location: Location) -> Iterator[Finding]:
+    """Yield requests above their limits; `location` is that of `resources`."""
     limits = block(resources.get("limits"))
     for name, request in block(resources.get("requests")).items():
         limit = limits.get(name)

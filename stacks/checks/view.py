@@ -81,10 +81,14 @@ class Service:
 
 
 class View:
-    """All values of a stack; `settings` are given if they are valid as a whole."""
+    """All values of a stack; `settings` are given if they are valid as a whole.
 
-    def __init__(self, values: Mapping[str, Any], settings: Settings | None) -> None:
+    `stack` is the stack's name, None if it is not known.
+    """
+
+    def __init__(self, values: Mapping[str, Any], settings: Settings | None, stack: str | None = None) -> None:
         self.values = values
+        self.stack = stack
         self._settings = settings
 
     @cached_property
@@ -105,6 +109,11 @@ class View:
     def well_formed_gateways(self) -> dict[str, SharedGateway]:
         """The shared Gateways that are well-formed."""
         return {name: gateway for name, gateway in self.gateways.items() if gateway is not None}
+
+    @property
+    def telemetry(self) -> dict[str, Any]:
+        """The values of the telemetry."""
+        return block(self.values.get("telemetry"))
 
     @property
     def mesh(self) -> dict[str, Any]:
@@ -162,6 +171,13 @@ class View:
 def block(value: Any) -> dict[str, Any]:
     """Return `value` if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def at(values: Any, location: Location) -> Any:
+    """Return the value at a location, None where there is none."""
+    for part in location:
+        values = block(values).get(str(part))
+    return values
 
 
 def entries(value: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stacks.checks import telemetry
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
@@ -28,6 +29,7 @@ def warnings(settings: Settings) -> Iterator[Finding]:
             yield from _faults(rule, place)
             yield from _glued(rule, place)
     yield from _redirected(settings)
+    yield from telemetry.warnings(settings)
 
 
 def _overlapping(service: ServiceSettings, location: Location) -> Iterator[Finding]:

@@ -16,7 +16,14 @@ from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
 from stacks.settings.messages import findings
 from stacks.settings.model import ServiceSettings, Settings
-from stacks.settings.plain_values import SECRET, encrypted, plain, secret_finding
+from stacks.settings.plain_values import (
+    SECRET,
+    SECRET_KEYS,
+    encrypted,
+    plain,
+    plain_text_finding,
+    secret_finding,
+)
 from stacks.settings.problems import NAMESPACE, Finding, Location, Problem, SettingsError, key_path
 from stacks.settings.stack_file import StackFile, read_stack_file
 from traffic.model import Rule
@@ -37,24 +44,29 @@ class StackSettings:
 
 
 def load(
-    values: Mapping[str, Any], source: StackFile | None = None, secrets: AbstractSet[str] = frozenset()
+    values: Mapping[str, Any],
+    source: StackFile | None = None,
+    secrets: AbstractSet[str] = frozenset(),
+    stack: str | None = None,
 ) -> Settings:
     """Return the settings in `values`, with samples merged into `services` and names filled in.
 
     `values` are the keys of `config:`, with our namespace or none; keys of other namespaces are ignored. `source` has
     the line numbers, and the mistakes of the file itself. `secrets` are the keys that Pulumi marks as secret; their
-    values are never shown. Raises SettingsError with all problems at once.
+    values are never shown. `stack` is the stack's name, by default that of `source`. Raises SettingsError with all
+    problems at once.
     """
-    found: list[Finding] = []
-    given = plain(_sealed(_unquoted(_ours(values)), source, secrets), (), found)
-    sealed = encrypted(given)
+    ours = _sealed(_unquoted(_ours(values)), source, secrets)
+    found = [plain_text_finding((key,)) for key in _hide_secrets(ours)]
+    given = plain(ours, (), found)
+    sealed = [place for place in encrypted(given) if place not in [(key,) for key in SECRET_KEYS]]
     merged = _with_samples(given)
     settings = None
     try:
-        settings = Settings.model_validate(merged, by_name=False, by_alias=True)
+        settings = Settings.model_validate(_without_secrets(merged), by_name=False, by_alias=True)
     except ValidationError as error:
         found += findings(error)
-    found += check(merged, settings)
+    found += check(merged, settings, stack or (source.stack if source else None))
     # Of an encrypted value, only report that it is encrypted.
     found = [finding for finding in found if not any(_is_within(finding.location, place) for place in sealed)]
     found += map(secret_finding, sealed)
@@ -80,13 +92,16 @@ def load_stack(path: Path) -> StackSettings:
 
 
 def load_runtime(
-    config: Mapping[str, str], source: StackFile | None = None, secrets: AbstractSet[str] = frozenset()
+    config: Mapping[str, str],
+    source: StackFile | None = None,
+    secrets: AbstractSet[str] = frozenset(),
+    stack: str | None = None,
 ) -> Settings:
     """Return the settings in Pulumi's runtime, whose `config` has every value as text.
 
     Mappings and lists are JSON there. Raises SettingsError as `load` does.
     """
-    return load({key: _from_text(key, text, source) for key, text in _ours(config).items()}, source, secrets)
+    return load({key: _from_text(key, text, source) for key, text in _ours(config).items()}, source, secrets, stack)
 
 
 def json_schema() -> dict[str, Any]:
@@ -142,6 +157,21 @@ def _sealed(values: dict[str, Any], source: StackFile | None, secrets: Iterable[
     return values
 
 
+def _hide_secrets(values: dict[str, Any]) -> list[str]:
+    """Mark what is given for the secret keys as encrypted, and return those keys that were in plain text.
+
+    Pulumi.yaml has an empty default for them.
+    """
+    given = [key for key in SECRET_KEYS if values.get(key) not in (None, "")]
+    in_plain_text = [key for key in given if encrypted(values[key]) != [()]]
+    values.update({key: {SECRET: ""} for key in SECRET_KEYS if key in values})
+    return in_plain_text
+
+
+def _without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in SECRET_KEYS}
+
+
 def _is_within(location: Location, place: Location) -> bool:
     return location[: len(place)] == place
 
@@ -193,7 +223,9 @@ def _in_order(problem: Problem) -> tuple[bool, int, str]:
 def _filled(settings: Settings) -> Settings:
     """The settings with the names, namespaces and routes that default to others."""
     services = {name: _filled_service(name, service) for name, service in settings.services.items()}
-    return settings.model_copy(update={"services": services})
+    telemetry = settings.telemetry
+    telemetry = telemetry.model_copy(update={"namespace": telemetry.namespace or settings.mesh.namespace})
+    return settings.model_copy(update={"services": services, "telemetry": telemetry})
 
 
 def _filled_service(name: str, service: ServiceSettings) -> ServiceSettings:

@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from stacks.settings.model import Settings
+from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
+from stacks.settings.telemetry_fields import DURATION as PROMETHEUS_DURATION
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
 from traffic.model import ONE_VERSION, WEIGHTS
 
@@ -87,10 +89,12 @@ def _unknown_key(location: Location, value: Any) -> Finding:
     dotted = _dotted(location, value, known)
     if dotted is not None:
         return dotted
+    known += SECRET_KEYS if len(location) == 1 else ()
     near = nearest(str(location[-1]), known)
     what = f"there is no such key{f'; the nearest is `{near}`' if near else ''}"
     fix = f"rename it to `{near}`" if near else "remove it"
-    return Finding(location, what, f"the keys {', '.join(known)}", fix, shown(value))
+    given = "" if near in SECRET_KEYS else shown(value)
+    return Finding(location, what, f"the keys {', '.join(known)}", fix, given)
 
 
 def _dotted(location: Location, value: Any, known: Sequence[str]) -> Finding | None:
@@ -155,7 +159,7 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
     if value is None:
         return f"give it a value{_or_remove(location, schema)}"
     if isinstance(value, (int, float)) and any(
-        option.get("pattern") == f"^({DURATION})$" for option in _options(schema)
+        option.get("pattern") in (f"^({DURATION})$", f"^({PROMETHEUS_DURATION})$") for option in _options(schema)
     ):
         return f"write {shown(value)}s for seconds, or use ms, m or h"
     if "string" in kinds and isinstance(value, (bool, int, float)):

@@ -22,12 +22,12 @@ from stacks.settings.fields import (
     Image,
     IstioVersion,
     MountPath,
-    Quantity,
-    ResourceName,
     VariableName,
 )
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
+from stacks.settings.resources import Resources
 from stacks.settings.security import SecurityContext
+from stacks.settings.telemetry import TelemetrySettings
 from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, each_once, wrong
 from traffic.model import (
     ExternalService,
@@ -165,17 +165,6 @@ class MeshSettings(Model):
     def charts_folder(self) -> Path | None:
         """The folder of the charts, or None if `charts` is the URL of a repository."""
         return None if "://" in self.charts else Path(self.charts)
-
-
-class Resources(Model):
-    """Requests and limits of a container (Kubernetes' ResourceRequirements)."""
-
-    requests: dict[ResourceName, Quantity] = Field(
-        default_factory=dict, description="Resources reserved for the container."
-    )
-    limits: dict[ResourceName, Quantity] = Field(
-        default_factory=dict, description="Maximum resources of the container."
-    )
 
 
 class HttpGet(Model):
@@ -370,4 +359,7 @@ class Settings(Model):
     )
     egress: dict[DnsLabel, ExternalService] = Field(
         default_factory=dict, description="Hosts outside the mesh that its services may call, by a name of your choice."
+    )
+    telemetry: TelemetrySettings = Field(
+        default_factory=TelemetrySettings, description="Metrics, traces and access logs, and the servers for them."
     )

@@ -8,6 +8,11 @@ from typing import Any
 from stacks.settings.problems import Finding, Location, key_path
 
 SECRET = "secure"  # noqa: S105  (Pulumi's mark of an encrypted value, not a secret)
+SECRET_KEYS: Mapping[str, str] = {
+    "grafanaAdminPassword": "Password of Grafana's user admin, encrypted; if unset, one is generated."
+}
+"""The keys whose value must be encrypted, with their descriptions. They are no settings: the program reads them from
+Pulumi, which decrypts them."""
 DEEPEST = 50
 NUMBERED = "portLevelMtls"
 """The mapping whose keys are numbers."""
@@ -50,15 +55,30 @@ def encrypted(value: Any, location: Location = ()) -> list[Location]:
 
 
 def secret_finding(location: Location) -> Finding:
-    """Return the finding for an encrypted value."""
+    """Return the finding for an encrypted value of a setting."""
     path = key_path(location)
     return Finding(
         location,
         "the value is encrypted, and settings are read without a passphrase",
-        "plain values; secrets belong in a Kubernetes Secret, not in a stack's settings",
+        f"plain values; of this file's keys only {_secret_keys()} may be encrypted, and other secrets belong in a "
+        "Kubernetes Secret",
         "move a secret to a Kubernetes Secret, and remove it here; only a value that is not secret may be in plain "
         f"text: pulumi config set --plaintext --path '{path}' <value>",
     )
+
+
+def plain_text_finding(location: Location) -> Finding:
+    """Return the finding for a value of a secret key that is not encrypted; it never shows the value."""
+    return Finding(
+        location,
+        "the value is not encrypted, so everyone who reads the file knows it",
+        "a value that Pulumi has encrypted (secure: …)",
+        f"choose another one, and run pulumi config set --secret {key_path(location)}, which asks for it",
+    )
+
+
+def _secret_keys() -> str:
+    return ", ".join(key_path((key,)) for key in SECRET_KEYS)
 
 
 def _text(key: Any) -> str:

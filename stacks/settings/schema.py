@@ -7,6 +7,7 @@ from typing import Any
 
 from stacks.samples import SERVICES
 from stacks.settings.model import Settings
+from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE
 from stacks.settings.stack_file import TOP_LEVEL
 
@@ -24,6 +25,7 @@ def stack_file_schema() -> Schema:
         definitions[overlay] = _overlay(definitions[name])
     _lay_over_samples(settings["properties"]["services"])
     keys = {f"{NAMESPACE}:{name}": schema for name, schema in settings["properties"].items()}
+    keys |= {f"{NAMESPACE}:{name}": _encrypted(description) for name, description in SECRET_KEYS.items()}
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A stack of {NAMESPACE}: Pulumi.<stack>.yaml",
@@ -35,6 +37,17 @@ def stack_file_schema() -> Schema:
     }
     cleaned: Schema = _clean(schema)
     return cleaned
+
+
+def _encrypted(description: str) -> Schema:
+    """A value that `pulumi config set --secret` has written."""
+    return {
+        "description": description,
+        "type": "object",
+        "properties": {SECRET: {"type": "string"}},
+        "required": [SECRET],
+        "additionalProperties": False,
+    }
 
 
 def _config(keys: Schema) -> Schema:

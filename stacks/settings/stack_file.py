@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Location, Problem, SettingsError, key_path, nearest
 from stacks.settings.yaml_tree import Key, NotYamlError, compose, line_of, merged_pairs, pairs, value_of
 
@@ -41,6 +42,11 @@ class StackFile:
     def name(self) -> str:
         """The file's name, as in messages."""
         return self.path.name
+
+    @property
+    def stack(self) -> str:
+        """The stack's name."""
+        return _stack_of(self.path)
 
     def line(self, location: Location) -> int | None:
         """Return the line (from 1) of a key, or of the nearest enclosing key that is in the file."""
@@ -151,7 +157,8 @@ def _mistakes(path: Path, root: Any) -> Iterator[Problem]:
                 fix = "remove one of the two"
                 yield _mistake(path, (*location, key), line_of(mark), what, "each key once", fix)
             first.setdefault(key, line_of(mark))
-            if isinstance(value, yaml.ScalarNode) and not value.style and OCTAL.fullmatch(value.value):
+            is_secret = location == ("config",) and str(key).removeprefix(f"{NAMESPACE}:") in SECRET_KEYS
+            if isinstance(value, yaml.ScalarNode) and not (value.style or is_secret) and OCTAL.fullmatch(value.value):
                 what = f"some YAML parsers read {value.value} as octal, others as decimal"
                 fix = f'remove the leading 0, or put it in quotes: "{value.value}"'
                 yield _mistake(path, (*location, key), line_of(mark), what, "numbers without a leading 0", fix)
@@ -203,11 +210,13 @@ def _stray_keys(path: Path, config: Any) -> Iterator[Problem]:
         )
 
 
+def _stack_of(path: Path) -> str:
+    return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
 def _no_such_stack(path: Path) -> SettingsError:
-    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
-    others = sorted(
-        other.name.removeprefix("Pulumi.").removesuffix(".yaml") for other in path.parent.glob("Pulumi.*.yaml")
-    )
+    stack = _stack_of(path)
+    others = sorted(map(_stack_of, path.parent.glob("Pulumi.*.yaml")))
     model = nearest(stack, others) or ("dev" if "dev" in others else others[0] if others else None)
     create = f"cp Pulumi.{model}.yaml {path.name} && pulumi stack init {stack}" if model else ""
     near = nearest(stack, others)

@@ -22,6 +22,10 @@ V1 = f"{SHOP}.versions.v1"
 SECURITY = f"{V1}.securityContext"
 LONG = "a" * 40
 
+TELEMETRY = "istio-canary:telemetry"
+PROMETHEUS = f"{TELEMETRY}.prometheus"
+ALL_SERVERS = ", ".join(f"{name}: {{enabled: true}}" for name in ("prometheus", "jaeger", "grafana", "kiali"))
+
 HOSTS = "hosts: [shop.example.com]\n"
 ONE = "versions: {v1: {image: shop:1, port: 8080}}\n"
 TWO = "versions:\n  v1: {image: shop:1, port: 8080}\n  v2: {image: shop:2, port: 8080}\n"
@@ -123,3 +127,18 @@ def ending(keys: str) -> str:
 def calling(policy: str) -> str:
     """A service with this trafficPolicy."""
     return only(f"trafficPolicy: {{{policy}}}")
+
+
+def telemetry(key: str, before: str = "") -> str:
+    """A telemetry in which only `key` is wrong; `before` are lines of its other keys."""
+    return config(f"telemetry:\n{before}  {key} {HERE}\n")
+
+
+def created(server: str) -> str:
+    """A line of the telemetry that creates a server."""
+    return f"  {server}: {{enabled: true}}\n"
+
+
+def told(what: str, given: str, allowed: str, fix: str) -> tuple[str, ...]:
+    """The words of a message."""
+    return (what, f"given:   {given}", f"allowed: {allowed}", f"fix:     {fix}")

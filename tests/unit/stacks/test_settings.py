@@ -14,9 +14,12 @@ from pydantic import BaseModel
 import traffic.model.locality
 import traffic.model.policy
 from stacks.settings import model as settings_model
+from stacks.settings import resources as settings_resources
 from stacks.settings import security as settings_security
+from stacks.settings import telemetry as settings_telemetry
 from stacks.settings.loading import load, load_runtime, load_stack
 from stacks.settings.model import ServiceSettings, Settings
+from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import Problem, SettingsError
 from stacks.settings.stack_file import read_stack_file
 
@@ -161,7 +164,8 @@ def test_pulumis_defaults_are_those_of_the_settings() -> None:
     project = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())
     declared = {key.removeprefix("istio-canary:"): entry["default"] for key, entry in project["config"].items()}
 
-    assert list(declared) == list(Settings.model_json_schema()["properties"]), "every key must be declared"
+    keys = [*Settings.model_json_schema()["properties"], *SECRET_KEYS]
+    assert list(declared) == keys, "every key must be declared"
     assert load(declared) == load({}), "Pulumi's defaults must not change what a stack means"
     assert not [key for key, entry in project["config"].items() if "type" in entry], "Pulumi would check it first"
     as_text = {f"istio-canary:{key}": value if value == "" else str(value) for key, value in declared.items()}
@@ -169,9 +173,18 @@ def test_pulumis_defaults_are_those_of_the_settings() -> None:
 
 
 def test_every_setting_has_a_description() -> None:
+    modules = (
+        settings_model,
+        settings_resources,
+        settings_security,
+        settings_telemetry,
+        traffic.model,
+        traffic.model.policy,
+        traffic.model.locality,
+    )
     models = [
         model
-        for module in (settings_model, settings_security, traffic.model, traffic.model.policy, traffic.model.locality)
+        for module in modules
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, BaseModel)
     ]
@@ -248,6 +261,8 @@ WORDS = st.sampled_from(
         *("namespace", "values", "istiod", "gateway", "withoutHeaders", "env", "port", "image", "gatewayPort", "1e3"),
         *("securityContext", "capabilities", "add", "minReadySeconds", "readyWithin", "install", "mtls"),
         *("gateways", "servers", "tls", "namespaces", "egress", "authorization", "allow", "jwt", "trafficPolicy"),
+        *("telemetry", "prometheus", "jaeger", "grafana", "kiali", "enabled", "url", "collector", "tracing", "alerts"),
+        *("grafanaAdminPassword", "authentication", "anonymous", "accessLogs", "metricTags", "meshConfig", "metrics"),
         *("redirect", "retries", "timeout", "fault", "mirrors", "sticky", "portLevelMtls", "mesh", "port", "website"),
     ]
 )
