@@ -13,6 +13,7 @@ from stacks.program import (
     OtherClusterError,
     exit_quietly_on_interrupt,
     fail,
+    grafana_admin_password,
     owner_of_stack,
     require_same_cluster,
     settings_of_stack,
@@ -29,5 +30,6 @@ except (SettingsError, ClusterUnreachableError, OtherClusterError) as error:
     fail(str(error))
 warn(facts.warnings)
 
-for name, output in Environment(settings, facts, owner_of_stack()).outputs.items():
+environment = Environment(settings, facts, owner_of_stack(), grafana_admin_password())
+for name, output in environment.outputs.items():
     pulumi.export(name, output)

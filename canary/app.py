@@ -13,6 +13,7 @@ from canary.commands.explain import explain
 from canary.commands.open import open_name
 from canary.commands.preview import preview
 from canary.commands.refresh import refresh
+from canary.commands.report import report
 from canary.commands.sandbox import app as sandbox
 from canary.commands.schema import schema
 from canary.commands.status import status
@@ -21,7 +22,7 @@ from canary.commands.verify import verify
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 invalid settings or usage, nothing changed; "
-    "3 the measured split is not as configured; 4 the stack is locked; 5 cluster or gateway unreachable; "
+    "3 the measured split is not as configured; 4 the stack is locked; 5 cluster, gateway or Prometheus unreachable; "
     "6 this machine cannot run a sandbox; 130 interrupted."
 )
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for function in (preview, up, verify, explain, status, refresh, destroy, cancel, schema):
+for function in (preview, up, verify, explain, status, report, refresh, destroy, cancel, schema):
     app.command()(function)
 app.command("open")(open_name)
 app.add_typer(sandbox)

@@ -4,46 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-
-class ConsoleSettings(Protocol):
-    """Settings of a console. `url` is one that exists already; `note` says why there is none."""
-
-    @property
-    def enabled(self) -> bool: ...
-
-    @property
-    def url(self) -> str | None: ...
-
-    @property
-    def note(self) -> str: ...
-
-
-class KialiSettings(ConsoleSettings, Protocol):
-    """Settings of Kiali: `authentication` is token or anonymous."""
-
-    @property
-    def authentication(self) -> str: ...
-
-
-class TelemetrySettings(Protocol):
-    """Settings of the consoles, whose Services are all in `namespace`."""
-
-    @property
-    def namespace(self) -> str: ...
-
-    @property
-    def kiali(self) -> KialiSettings: ...
-
-    @property
-    def grafana(self) -> ConsoleSettings: ...
-
-    @property
-    def prometheus(self) -> ConsoleSettings: ...
-
-    @property
-    def jaeger(self) -> ConsoleSettings: ...
+if TYPE_CHECKING:
+    from stacks.settings.telemetry import Server, TelemetrySettings
 
 
 class Availability(StrEnum):
@@ -67,10 +31,10 @@ class Console:
     local_port: int
     path: str = ""
 
-    def settings(self, telemetry: TelemetrySettings) -> ConsoleSettings:
+    def settings(self, telemetry: TelemetrySettings) -> Server:
         """Return the console's own settings."""
-        settings: ConsoleSettings = getattr(telemetry, self.name)
-        return settings
+        server: Server = getattr(telemetry, self.name)
+        return server
 
     def availability(self, telemetry: TelemetrySettings) -> Availability:
         """Return whether the stack has the console."""

@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
     LOCKED = 4
     """Another run holds the stack's lock."""
     UNREACHABLE = 5
-    """The cluster or its gateway does not answer."""
+    """The cluster, its gateway or its Prometheus does not answer."""
     MACHINE = 6
     """This machine does not meet the sandbox's requirements; nothing was changed."""
     INTERRUPTED = 130

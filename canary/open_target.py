@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from canary.command_error import CommandError
-from canary.consoles import CONSOLES, Availability, Console, TelemetrySettings
+from canary.consoles import CONSOLES, Availability, Console
 from canary.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
+    from stacks.settings.telemetry import TelemetrySettings
 
 LOCAL_PORT = 8080
 """The local port for services."""
@@ -47,7 +48,7 @@ def target_of(settings: Settings, name: str, stack: str, stack_file: str) -> Tar
     Raises CommandError if there is neither, and for a console that is off.
     """
     if name in CONSOLES:
-        return _console(CONSOLES[name], cast(Any, settings).telemetry, stack, stack_file)
+        return _console(CONSOLES[name], settings.telemetry, stack, stack_file)
     if name in settings.services:
         return _service(settings, name, stack)
     raise _unknown(name, tuple(settings.services))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from canary.command_error import CommandError
+from canary.consoles import CONSOLES
 from canary.engine.diff import VIRTUAL_SERVICE
 from canary.engine.recovery import plain
 from canary.exit_codes import ExitCode
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from stacks.settings.model import ServiceSettings, Settings
 
 SECONDS = 10.0
+T = TypeVar("T")
 Spec = Mapping[str, Any]
 
 
@@ -59,11 +61,12 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """All services, the gateway's address and the mesh's version, or why there is none."""
+    """All services, the gateway's address and the mesh's version, or why there is none, and the consoles by name."""
 
     services: tuple[ServiceState, ...]
     gateway: str
     mesh: str
+    consoles: Mapping[str, str]
 
     @property
     def deployed(self) -> bool:
@@ -73,24 +76,32 @@ class EnvironmentState:
 
 def look(session: Session) -> EnvironmentState:
     """Return the live state of the stack; raises CommandError if the cluster does not answer."""
-    from kube.client import query
-    from kube.kubeconfig import ClusterUnreachableError
-
     with ThreadPoolExecutor(1) as pool:
         recorded = pool.submit(_recorded, session)
-        try:
-            return query(
-                session.settings.cluster,
-                lambda client: _look(client, session.settings, recorded.result()),
-                within=SECONDS,
-            )
-        except ClusterUnreachableError as error:
-            raise CommandError(str(error), ExitCode.UNREACHABLE) from None
+        return _ask(session.settings, lambda client: _look(client, session.settings, recorded.result()))
+
+
+def look_at_services(settings: Settings) -> tuple[ServiceState, ...]:
+    """Return the live state of the services alone, compared with the config but not with the stack's state.
+
+    Needs no engine run and so is quick enough to be repeated. Raises CommandError if the cluster does not answer.
+    """
+    return _ask(settings, lambda client: tuple(_service(client, settings, name, {}) for name in settings.services))
 
 
 def as_json(state: EnvironmentState, stack: str) -> dict[str, Any]:
     """Return the document printed by `--json`."""
     return {"stack": stack, "deployed": state.deployed, **asdict(state)}
+
+
+def _ask(settings: Settings, ask: Callable[[Client], T]) -> T:
+    from kube.client import query
+    from kube.kubeconfig import ClusterUnreachableError
+
+    try:
+        return query(settings.cluster, ask, within=SECONDS)
+    except ClusterUnreachableError as error:
+        raise CommandError(str(error), ExitCode.UNREACHABLE) from None
 
 
 def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> EnvironmentState:
@@ -102,7 +113,8 @@ def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> E
         gateway = gateway_url(client, settings, port)
     except CommandError as failure:
         gateway = f"{failure.message}; fix: {failure.fix}"
-    return EnvironmentState(services, gateway, _mesh(client, settings))
+    consoles = {name: console.summary(settings.telemetry) for name, console in CONSOLES.items()}
+    return EnvironmentState(services, gateway, _mesh(client, settings), consoles)
 
 
 def _service(client: Client, settings: Settings, name: str, recorded: Mapping[str, Spec]) -> ServiceState:

@@ -42,6 +42,8 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
     namespaces: dict[str, dict[str, str]] = {}
     if mesh.install:
         namespaces |= {mesh.namespace: {}, mesh.gateway.namespace: {}}
+    if settings.telemetry.creates_objects and settings.telemetry.namespace != mesh.namespace:
+        namespaces[settings.telemetry.namespace] = {}
     return namespaces | {service.namespace: dict(INJECTION) for service in settings.services.values()}
 
 

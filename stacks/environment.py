@@ -22,6 +22,13 @@ from rollout.proxy_sync import ProxySync
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
+from stacks.telemetry import (
+    TelemetryServers,
+    build_mesh_telemetry,
+    istiod_settings,
+    pod_annotations_of,
+    proxy_config_of,
+)
 from traffic.fields import Model
 from traffic.graph import all_targets, called_by, called_first, callers_of
 from traffic.model import (
@@ -43,7 +50,13 @@ class Environment:
 
     outputs: dict[str, pulumi.Input[Any]]
 
-    def __init__(self, settings: Settings, cluster: ClusterFacts, owner: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: ClusterFacts,
+        owner: str,
+        grafana_admin_password: pulumi.Input[str] | None = None,
+    ) -> None:
         self._settings = settings
         self._cluster = cluster
         self._owner = owner
@@ -53,7 +66,11 @@ class Environment:
         self._plans = plans(settings.services, replicas_of(settings), cluster.routes)
 
         self._namespaces = self._build_namespaces()
+        TelemetryServers(
+            settings, self._namespace(settings.telemetry.namespace), grafana_admin_password, self._in_cluster
+        )
         self._mesh = self._build_mesh() if settings.mesh.install else None
+        build_mesh_telemetry(settings, self._namespace, self._in_mesh())
         self._policies = self._build_policies()
         egress = self._build_egress()
         gateways = self._build_gateways()
@@ -108,6 +125,7 @@ class Environment:
     def _build_mesh(self) -> IstioMesh:
         mesh = self._settings.mesh
         policy = mesh.outbound_traffic_policy
+        mesh_config, istiod_env = istiod_settings(self._settings)
         return IstioMesh(
             "mesh",
             IstioMeshArgs(
@@ -122,9 +140,12 @@ class Environment:
                     service_type=mesh.gateway.service_type.value,
                     ports=mesh.gateway.ports,
                     node_port=mesh.gateway.node_port,
+                    proxy_config=proxy_config_of(self._settings),
                 ),
                 outbound_traffic_policy=None if policy is OutboundTrafficPolicy.ALLOW_ANY else policy.value,
                 push_debounce=mesh.push_debounce,
+                mesh_config=mesh_config,
+                istiod_env=istiod_env,
                 base_values=mesh.values.base,
                 istiod_values=mesh.values.istiod,
                 gateway_values=mesh.values.gateway,
@@ -229,6 +250,7 @@ class Environment:
                 },
                 speaks_tls=service.speaks_tls,
                 idle=frozenset(version for version in service.versions if Target(name, version) not in self._used),
+                pod_annotations=pod_annotations_of(self._settings),
                 ready_within=self._settings.ready_within,
             ),
             self._in_mesh(*after),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from canary.command_error import CommandError
+from canary.consoles import Availability
+from canary.exit_codes import ExitCode
 from canary.options import JsonOption, StackOption
 from canary.ui import command
 
@@ -13,13 +18,52 @@ if TYPE_CHECKING:
     from canary.status import EnvironmentState, RuleState, ServiceState
 
 
-def status(stack: StackOption = None, json: JsonOption = False) -> None:
+Watch = Annotated[
+    bool, typer.Option("--watch", "-w", help="Show weights, traffic and pods of each version until Ctrl-C.")
+]
+Interval = Annotated[
+    float | None, typer.Option(min=0.2, max=3600, help="With --watch: seconds between refreshes; default: 1.")
+]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="With --watch: how much traffic each refresh covers, such as 30s; default: two scrape intervals and 1 s.",
+    ),
+]
+
+
+def status(
+    stack: StackOption = None,
+    json: JsonOption = False,
+    watch: Watch = False,
+    interval: Interval = None,
+    window: Window = None,
+) -> None:
     """Show what runs in the cluster.
 
-    Lists versions, replicas and weights of each service, differences from the config, and the gateway's address.
+    Lists versions, replicas and weights of each service, differences from the config, the gateway's address, and which
+    consoles there are.
+    With --watch, shows live weights, the share of requests, their rate, success and p95, and pods of each version, as
+    Prometheus and the cluster know them; with --json, one JSON document on each line.
     """
     with command(json) as ui:
         from canary.engine.session import open_session
+
+        if not watch and (interval, window) != (None, None):
+            raise CommandError(
+                "--interval and --window have no effect without --watch",
+                ExitCode.CONFIG,
+                fix="add --watch, or leave them out",
+            )
+        if watch:
+            from canary.time_options import duration
+            from canary.watch.loop import watch as watch_stack
+
+            seconds = None if window is None else duration("--window", window)
+            watch_stack(ui, open_session(ui, stack), 1.0 if interval is None else interval, seconds)
+            return
+
         from canary.status import as_json, look
 
         session = open_session(ui, stack)
@@ -48,6 +92,9 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
             console.print(line, style="yellow", markup=False)
     console.print(f"gateway: {state.gateway}", markup=False)
     console.print(f"mesh: {state.mesh}", markup=False)
+    for name, summary in state.consoles.items():
+        how = f" (`canary open {name} --stack {stack}`)" if summary == Availability.ON else ""
+        console.print(f"{name}: {summary}{how}", markup=False)
 
 
 def remarks(service: ServiceState, stack: str) -> list[str]:

@@ -79,8 +79,8 @@ class AccessLogArgs:
 class MeshTelemetryArgs:
     """What all proxies report. `namespace` is the mesh's root namespace.
 
-    `metric_tags` are further tags of Istio's metrics and their CEL expressions. Without `tracing` or `access_logs`,
-    MeshConfig's defaults hold for them.
+    `metric_tags` are further tags of Istio's metrics and their CEL expressions. Without one of the three, MeshConfig's
+    defaults hold for it.
     """
 
     namespace: pulumi.Input[str]
@@ -116,7 +116,9 @@ class MeshTelemetry(Component):
 
 def telemetry_spec(args: MeshTelemetryArgs) -> dict[str, Any]:
     """Return the Telemetry's spec."""
-    spec: dict[str, Any] = {"metrics": [_provider(METRICS_PROVIDER) | _overrides(args.metric_tags)]}
+    spec: dict[str, Any] = {}
+    if args.metric_tags:
+        spec["metrics"] = [_provider(METRICS_PROVIDER) | _overrides(args.metric_tags)]
     if args.tracing is not None:
         tracing = _provider(TRACING_PROVIDER) | {"randomSamplingPercentage": args.tracing.sampling}
         if args.tracing.custom_tags:
@@ -177,7 +179,5 @@ def _provider(name: str) -> dict[str, Any]:
 
 
 def _overrides(metric_tags: Mapping[str, str]) -> dict[str, Any]:
-    if not metric_tags:
-        return {}
     tags = {name: {"operation": "UPSERT", "value": expression} for name, expression in metric_tags.items()}
     return {"overrides": [{"match": {"metric": "ALL_METRICS"}, "tagOverrides": tags}]}

@@ -222,15 +222,34 @@ class TelemetrySettings(Model):
     alerts: Alerts = Field(default_factory=Alerts, description="When Prometheus raises an alert about a version.")
 
     @property
+    def creates_objects(self) -> bool:
+        """Whether the stack creates objects in `namespace`: a server, or the files for a Grafana that exists."""
+        servers = (self.prometheus, self.jaeger, self.grafana, self.kiali)
+        return any(server.enabled for server in servers) or self.grafana.url is not None
+
+    @property
     def prometheus_url(self) -> str | None:
         """URL of Prometheus inside the cluster, None if there is none."""
         in_cluster = f"http://prometheus.{self.namespace}:9090" if self.prometheus.enabled else None
         return self.prometheus.url or in_cluster
 
     @property
+    def jaeger_url(self) -> str | None:
+        """URL of Jaeger's query service inside the cluster, None if there is none."""
+        in_cluster = f"http://tracing.{self.namespace}/jaeger" if self.jaeger.enabled else None
+        return self.jaeger.url or in_cluster
+
+    @property
     def traces_requests(self) -> bool:
         """Whether the mesh's Envoys send spans to a Jaeger."""
         return self.jaeger.gets_spans and self.tracing.sampling > 0
+
+    @property
+    def span_collector(self) -> str | None:
+        """Host and port to which the mesh's Envoys send spans by OTLP over gRPC, None if they send none."""
+        if not self.traces_requests:
+            return None
+        return self.jaeger.collector or f"jaeger-collector.{self.namespace}.svc.cluster.local:4317"
 
     @property
     def evaluates_alerts(self) -> bool:

@@ -144,6 +144,7 @@ class Project:
         """The config of a stack with only the mesh."""
         config = self.dev_config()
         config["istio-canary:samples"] = []
+        config.pop("istio-canary:telemetry")
         config.pop("istio-canary:services", None)
         return config
 

@@ -1,26 +1,13 @@
-"""Settings of the telemetry's consoles, for tests."""
+"""Settings of the telemetry, for tests."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Any
+
+from stacks.settings.telemetry import TelemetrySettings
 
 
-@dataclass(frozen=True)
-class ConsoleOf:
-    """Settings of one console."""
-
-    enabled: bool = True
-    url: str | None = None
-    note: str = ""
-    authentication: str = "token"
-
-
-@dataclass(frozen=True)
-class TelemetryOf:
-    """Settings of all consoles."""
-
-    namespace: str = "istio-system"
-    kiali: ConsoleOf = field(default_factory=ConsoleOf)
-    grafana: ConsoleOf = field(default_factory=ConsoleOf)
-    prometheus: ConsoleOf = field(default_factory=ConsoleOf)
-    jaeger: ConsoleOf = field(default_factory=ConsoleOf)
+def telemetry_with(*, namespace: str = "istio-system", **consoles: Any) -> TelemetrySettings:
+    """Settings with every console on, except for the settings of `consoles`."""
+    on: dict[str, Any] = {name: {"enabled": True} for name in ("kiali", "grafana", "prometheus", "jaeger")}
+    return TelemetrySettings.model_validate({"namespace": namespace, **on, **consoles})

@@ -30,7 +30,7 @@ BAD = """config:
       versions: {one: {image: "shop:1", port: 808080}}
       route: [{to: {one: 90, two: 20}}]
 """
-WITH_STACK = ("preview", "up", "verify", "status", "refresh", "destroy", "cancel")
+WITH_STACK = ("preview", "up", "verify", "status", "report", "refresh", "destroy", "cancel")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_help_names_every_command_and_every_exit_code() -> None:
 
 
 def test_help_imports_no_slow_modules() -> None:
-    heavy = ("pulumi", "scipy", "lightkube", "httpx", "ruamel", "pydantic", "grpc", "yaml")
+    heavy = ("pulumi", "scipy", "lightkube", "httpx", "ruamel", "pydantic", "grpc", "yaml", "plotly")
     code = (
         "import sys; from canary.app import app; from typer.testing import CliRunner; "
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "

@@ -21,7 +21,7 @@ from canary.app import app
 from canary.exit_codes import ExitCode
 from canary.ui import Ui
 from kube.port_forward import PortForward
-from tests.unit.canary.telemetry_settings import ConsoleOf, TelemetryOf
+from tests.unit.canary.telemetry_settings import telemetry_with
 from tests.unit.kube.clusters import Access
 from tests.unit.kube.port_forwards import FakeCluster, cluster_with, pod
 
@@ -58,8 +58,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
 
 def use(monkeypatch: pytest.MonkeyPatch, access: Access) -> None:
     """Let the stack have Prometheus, a Grafana elsewhere, and nothing else."""
-    off = ConsoleOf(enabled=False)
-    telemetry = TelemetryOf(kiali=off, jaeger=off, grafana=ConsoleOf(url="https://grafana.example"))
+    telemetry = telemetry_with(kiali={}, jaeger={}, grafana={"url": "https://grafana.example"})
     settings = SimpleNamespace(cluster=access, services={}, telemetry=telemetry)
     project = SimpleNamespace(stack_file=lambda stack: Path(f"Pulumi.{stack}.yaml"))
 

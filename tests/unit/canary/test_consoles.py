@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from canary.consoles import CONSOLES, GRAFANA, JAEGER, KIALI, PROMETHEUS, Availability
-from tests.unit.canary.telemetry_settings import ConsoleOf, TelemetryOf
+from tests.unit.canary.telemetry_settings import telemetry_with
 
 
 def test_services_and_ports_are_those_of_istios_addons_and_istioctl_dashboard() -> None:
@@ -24,23 +23,21 @@ def test_services_and_ports_are_those_of_istios_addons_and_istioctl_dashboard() 
 
 @pytest.mark.parametrize("name", CONSOLES)
 def test_a_console_has_settings_of_its_own(name: str) -> None:
-    changed: dict[str, Any] = {name: ConsoleOf(note="this one")}
-    telemetry = replace(TelemetryOf(), **changed)
+    telemetry = telemetry_with(**{name: {"note": "this one"}})
     assert [console.name for console in CONSOLES.values() if console.settings(telemetry).note] == [name]
 
 
 @pytest.mark.parametrize(
     ("settings", "availability", "summary"),
     [
-        (ConsoleOf(), Availability.ON, "on"),
-        (ConsoleOf(enabled=False), Availability.OFF, "off"),
-        (ConsoleOf(enabled=False, note="no images here"), Availability.OFF, "off: no images here"),
-        (ConsoleOf(enabled=False, url="https://g.example"), Availability.ELSEWHERE, "https://g.example"),
-        (ConsoleOf(url="https://g.example"), Availability.ELSEWHERE, "https://g.example"),
+        ({"enabled": True}, Availability.ON, "on"),
+        ({}, Availability.OFF, "off"),
+        ({"note": "no images here"}, Availability.OFF, "off: no images here"),
+        ({"url": "https://g.example"}, Availability.ELSEWHERE, "https://g.example"),
     ],
 )
-def test_a_console_is_on_elsewhere_or_off(settings: ConsoleOf, availability: Availability, summary: str) -> None:
-    telemetry = TelemetryOf(grafana=settings)
+def test_a_console_is_on_elsewhere_or_off(settings: dict[str, Any], availability: Availability, summary: str) -> None:
+    telemetry = telemetry_with(grafana=settings)
     assert GRAFANA.availability(telemetry) is availability
     assert GRAFANA.summary(telemetry) == summary
 
@@ -52,7 +49,7 @@ def test_how_to_turn_a_console_on_names_key_file_and_command() -> None:
 
 
 def test_how_to_sign_in_is_a_command_that_shows_the_password_or_the_token() -> None:
-    telemetry = TelemetryOf(namespace="monitoring")
+    telemetry = telemetry_with(namespace="monitoring")
     assert GRAFANA.how_to_sign_in(telemetry) == (
         "user: admin; password: kubectl get secret grafana --namespace=monitoring "
         "--output=jsonpath='{.data.admin-password}' | base64 --decode"
@@ -61,6 +58,6 @@ def test_how_to_sign_in_is_a_command_that_shows_the_password_or_the_token() -> N
 
 
 def test_consoles_without_a_login_need_nothing_to_sign_in() -> None:
-    telemetry = TelemetryOf(kiali=ConsoleOf(authentication="anonymous"))
+    telemetry = telemetry_with(kiali={"enabled": True, "authentication": "anonymous"})
     for console in (KIALI, PROMETHEUS, JAEGER):
         assert console.how_to_sign_in(telemetry) == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -11,7 +11,8 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.open_target import Target, target_of
 from stacks.settings.loading import load
-from tests.unit.canary.telemetry_settings import ConsoleOf, TelemetryOf
+from stacks.settings.telemetry import TelemetrySettings
+from tests.unit.canary.telemetry_settings import telemetry_with
 
 TLS = {"mode": "SIMPLE", "credentialName": "shop-cert"}
 GATEWAYS: dict[str, Any] = {
@@ -24,26 +25,18 @@ GATEWAYS: dict[str, Any] = {
 }
 
 
-def opened(name: str, telemetry: TelemetryOf | None = None, services: dict[str, Any] | None = None) -> Target | str:
+def opened(
+    name: str, telemetry: TelemetrySettings | None = None, services: dict[str, Any] | None = None
+) -> Target | str:
     """The target in a stack with these services, with the local port that it has by default."""
     versions = {"one": {"image": "shop:1", "port": 8080}}
     filled = {service: {"versions": versions, **settings} for service, settings in (services or {}).items()}
     shares = any("public" in service.get("gateways", ()) for service in filled.values())
     mesh = {"gateway": {"ports": [80, 443, 8443]}}
     settings = load({"mesh": mesh, "gateways": GATEWAYS if shares else {}, "services": filled})
-    both = _Both(settings, telemetry or TelemetryOf())
-    target = target_of(cast(Any, both), name, "dev", "Pulumi.dev.yaml")
+    settings = settings.model_copy(update={"telemetry": telemetry or telemetry_with()})
+    target = target_of(settings, name, "dev", "Pulumi.dev.yaml")
     return target if isinstance(target, str) else target.at_port(target.local_port)
-
-
-class _Both:
-    """A stack's settings with those of its telemetry."""
-
-    def __init__(self, settings: object, telemetry: TelemetryOf) -> None:
-        self._settings, self.telemetry = settings, telemetry
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._settings, name)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +49,7 @@ class _Both:
     ],
 )
 def test_a_console_is_opened_at_its_service(name: str, service: str, port: int, url: str, note: str) -> None:
-    target = opened(name, TelemetryOf(namespace="monitoring"))
+    target = opened(name, telemetry_with(namespace="monitoring"))
     assert isinstance(target, Target)
     assert (target.namespace, target.service, target.port, target.url) == ("monitoring", service, port, url)
     assert target.for_browser
@@ -64,13 +57,13 @@ def test_a_console_is_opened_at_its_service(name: str, service: str, port: int, 
 
 
 def test_a_console_that_exists_elsewhere_is_its_url() -> None:
-    assert opened("grafana", TelemetryOf(grafana=ConsoleOf(url="https://g.example"))) == "https://g.example"
+    assert opened("grafana", telemetry_with(grafana={"url": "https://g.example"})) == "https://g.example"
 
 
 @pytest.mark.parametrize(("note", "details"), [("", ()), ("no images here", ("note: no images here",))])
 def test_a_console_that_is_off_is_an_error_that_says_how_to_turn_it_on(note: str, details: tuple[str, ...]) -> None:
     with pytest.raises(CommandError) as error:
-        opened("kiali", TelemetryOf(kiali=ConsoleOf(enabled=False, note=note)))
+        opened("kiali", telemetry_with(kiali={"note": note}))
     assert error.value == CommandError(
         "kiali is off in the stack dev",
         ExitCode.CONFIG,

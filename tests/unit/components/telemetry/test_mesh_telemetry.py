@@ -22,6 +22,7 @@ from components.telemetry.mesh_telemetry import (
 from tests.unit.mocks import Deploy, Run, in_cluster
 
 METRICS = {"providers": [{"name": "prometheus"}]}
+TAGS = {"request_host": "request.host"}
 STATISTICS = (
     "upstream_rq_completed",
     "upstream_rq_200",
@@ -54,12 +55,12 @@ def _spec(deploy: Deploy, **changes: Any) -> dict[str, Any]:
 
 
 def test_one_telemetry_without_a_selector_is_for_the_whole_mesh(deploy: Deploy) -> None:
-    run = _run(deploy)
+    run = _run(deploy, tracing=TracingArgs(sampling=1))
     telemetry = run.named("mesh-telemetry-telemetry")
 
     assert telemetry.type == "kubernetes:telemetry.istio.io/v1:Telemetry"
     assert telemetry.metadata == {"name": "mesh-default", "namespace": "istio-system"}
-    assert telemetry.spec == {"metrics": [METRICS]}
+    assert list(telemetry.spec) == ["tracing"], "for the rest, MeshConfig's defaults hold"
     assert list(run.named("mesh-telemetry").outputs or {}) == ["telemetry"]
 
 
@@ -93,7 +94,7 @@ def test_requests_that_the_filter_selects_are_logged(
 
 
 def test_further_tags_are_added_to_all_metrics(deploy: Deploy) -> None:
-    spec = _spec(deploy, metric_tags={"request_host": "request.host"})
+    spec = _spec(deploy, metric_tags=TAGS)
 
     assert spec["metrics"] == [
         {
@@ -109,7 +110,7 @@ def test_further_tags_are_added_to_all_metrics(deploy: Deploy) -> None:
 
 
 def test_every_provider_that_the_telemetry_names_is_defined(deploy: Deploy) -> None:
-    spec = _spec(deploy, tracing=TracingArgs(sampling=1), access_logs=AccessLogArgs())
+    spec = _spec(deploy, tracing=TracingArgs(sampling=1), access_logs=AccessLogArgs(), metric_tags=TAGS)
     named = {provider["name"] for section in spec.values() for item in section for provider in item["providers"]}
     config = mesh_config(collector="jaeger-collector.istio-system.svc.cluster.local:4317", access_log_format="TEXT")
     defined = {provider["name"] for provider in config["extensionProviders"]}

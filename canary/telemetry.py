@@ -1,0 +1,141 @@
+"""The Prometheus of a stack: how this machine reaches it, and what its answers say of the stack's versions."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from canary.command_error import CommandError
+from canary.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from canary.engine.session import Session
+    from metrics.prometheus import Prometheus, PrometheusError
+    from metrics.queries import Queries
+    from stacks.settings.model import Settings
+
+SERVICE, PORT = "prometheus", 9090
+"""The Service that the stack creates, named as in Istio's addon."""
+
+TIMEOUT = 5.0
+
+SCRAPES = 2
+"""rate() needs this many scrapes of a counter; with fewer in its window it returns nothing."""
+
+
+@contextmanager
+def open_prometheus(session: Session, timeout: float = TIMEOUT) -> Iterator[Prometheus]:
+    """Open a client of the stack's Prometheus, through a forwarded port where it has no address outside the cluster.
+
+    `timeout`, in seconds, is for each query. Raises CommandError if Prometheus is off or its pod cannot be reached.
+    Nothing is asked yet: a Prometheus that does not answer, or too late, raises PrometheusError at the first query.
+    """
+    from metrics.prometheus import Prometheus
+
+    with ExitStack() as opened:
+        url = _url(session, opened)
+        yield opened.enter_context(Prometheus(url, timeout))
+
+
+def no_answer(error: PrometheusError) -> CommandError:
+    """Return the error for a Prometheus that gives no answer, in time or at all."""
+    return CommandError(f"Prometheus cannot be queried: {error.reason}", ExitCode.UNREACHABLE, fix=error.fix)
+
+
+def queries_of(settings: Settings) -> Queries:
+    """Return the queries for the metrics that the stack is measured by."""
+    from metrics.queries import Queries, Source
+
+    return Queries(Source(settings.telemetry.metrics))
+
+
+def scrape_interval(settings: Settings) -> float:
+    """Return the seconds between two scrapes of a proxy."""
+    from stacks.settings.telemetry_fields import prometheus_seconds
+
+    return prometheus_seconds(settings.telemetry.scrape_interval)
+
+
+def shortest_window(interval: float) -> float:
+    """Return the seconds that surely hold the last two scrapes of each proxy; `interval` is the scrape interval."""
+    return SCRAPES * interval + 1
+
+
+def promql_duration(seconds: float) -> str:
+    """Return a duration as PromQL writes it: `31s`, or `10500ms` where it is not whole seconds."""
+    milliseconds = round(seconds * 1000)
+    return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"
+
+
+def finite(value: float) -> float | None:
+    """Return `value`, or None for NaN and infinities: Prometheus' answer to a division by zero is not a number."""
+    return value if math.isfinite(value) else None
+
+
+def success_text(rate: float) -> str:
+    """Return a success rate as text, never rounded up to 100 %: one failed request in a million is not none."""
+    shown = f"{100 * rate:.2f}"
+    return f"{'99.99' if shown == '100.00' and rate < 1 else shown} %"
+
+
+def _url(session: Session, opened: ExitStack) -> str:
+    """The URL at which Prometheus is reached from here; a forwarded port stays open as long as `opened`."""
+    telemetry = session.settings.telemetry
+    given = telemetry.prometheus.url
+    if given is None:
+        if not telemetry.prometheus.enabled:
+            raise _off(session)
+        return _forward(session, opened, telemetry.namespace or session.settings.mesh.namespace, SERVICE, PORT)
+    parts = urlsplit(given)
+    inside = _in_cluster(parts.hostname or "")
+    if inside is None:
+        return given
+    service, namespace = inside
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    forwarded = urlsplit(_forward(session, opened, namespace, service, port))
+    return parts._replace(netloc=forwarded.netloc).geturl()
+
+
+def _forward(session: Session, opened: ExitStack, namespace: str, service: str, port: int) -> str:
+    from kube.kubeconfig import ClusterUnreachableError
+    from kube.port_forward import PortForward
+    from kube.service_pods import PortForwardError
+
+    try:
+        forward = PortForward(session.settings.cluster, namespace=namespace, service=service, port=port)
+        return opened.enter_context(forward).url
+    except PortForwardError as error:
+        what = f"Prometheus cannot be reached: {error.message}"
+        raise CommandError(what, ExitCode.UNREACHABLE, fix=error.fix, details=error.details) from None
+    except ClusterUnreachableError as error:
+        raise CommandError(str(error), ExitCode.UNREACHABLE) from None
+
+
+def _in_cluster(host: str) -> tuple[str, str] | None:
+    """The Service and the namespace that an in-cluster name stands for; None if `host` has an address here."""
+    labels = host.split(".")
+    is_service = labels[2:3] == ["svc"] or (len(labels) == 2 and not _resolves(host))
+    return (labels[0], labels[1]) if is_service else None
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except (OSError, UnicodeError):
+        return False
+
+
+def _off(session: Session) -> CommandError:
+    note = session.settings.telemetry.prometheus.note
+    return CommandError(
+        f"Prometheus is off for stack {session.stack}",
+        ExitCode.CONFIG,
+        fix=f"set istio-canary:telemetry.prometheus.enabled to true in "
+        f"{session.project.stack_file(session.stack).name}, then `canary up --stack {session.stack}`; for a Prometheus "
+        "that exists, set istio-canary:telemetry.prometheus.url instead",
+        details=(f"note: {note}",) if note else (),
+    )

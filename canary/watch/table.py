@@ -1,0 +1,60 @@
+"""The table of `canary status --watch`."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from canary.telemetry import success_text
+from canary.time_options import utc, words
+from canary.watch.reading import ServiceRows, VersionRow, WatchState
+
+NO_DATA = Text("no data", style="yellow")
+NOTHING = Text("-", style="dim")
+"""For a value that does not exist, such as the success rate of no requests."""
+
+
+def render(state: WatchState) -> RenderableType:
+    """Return the table of all services and versions, and below it why data is missing."""
+    title = f"stack {state.stack} at {utc(state.time)}, traffic of the last {words(state.window)}"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("service", "version"):
+        table.add_column(name, overflow="fold")  # long names wrap, so that no number is cut at 80 columns
+    for name in ("weight", "share", "requests/s", "success", "p95", "ready"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for service in state.services:
+        for index, row in enumerate(service.versions):
+            is_last = row is service.versions[-1]
+            table.add_row(Text("" if index else service.name), Text(row.name), *_cells(row), end_section=is_last)
+    return Group(
+        Text(title, style="bold"),
+        table,
+        *_notes(state.services),
+        *(Text(f"no data: {text}", "yellow") for text in state.problems),
+    )
+
+
+def _cells(row: VersionRow) -> tuple[Text, ...]:
+    nothing = NOTHING if row.idle else NO_DATA
+    return (
+        NO_DATA if row.weight is None else Text(f"{row.weight} %"),
+        nothing if row.share is None else Text(f"{100 * row.share:.1f} %"),
+        NO_DATA if row.requests is None else Text(f"{row.requests:.1f}"),
+        nothing if row.success_rate is None else Text(success_text(row.success_rate)),
+        nothing if row.p95 is None else Text(f"{row.p95:.0f} ms" if row.p95 >= 10 else f"{row.p95:.1f} ms"),
+        _pods(row),
+    )
+
+
+def _pods(row: VersionRow) -> Text:
+    if row.pods_ready is None or row.pods_desired is None:
+        return NO_DATA
+    text = f"{row.pods_ready} of {row.pods_desired}"
+    return Text(text, style="" if row.pods_ready == row.pods_desired else "yellow")
+
+
+def _notes(services: tuple[ServiceRows, ...]) -> list[Text]:
+    notes = [f"{service.name}: {text}" for service in services for text in service.other_rules]
+    return [Text(f"{note} (its requests are part of the share)", style="dim") for note in notes]
