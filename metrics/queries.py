@@ -43,14 +43,13 @@ RETRIED_ANSWERS, BY_CODE, TIME = "retry_upstream_rq_completed", "upstream_rq", "
 EJECTED, HEALTHY = "outlier_detection_ejections_active", "membership_healthy"
 
 CLUSTER_STATISTICS = (
-    r"cluster\.outbound\|[0-9]+\|[^|]+\|.+;\.("
     r"upstream_rq_(total|cancelled|pending_failure_eject|pending_overflow|completed|retry|active|tx_reset|time|[0-9].+)"
     r"|upstream_cx_(none_healthy|destroy_local_with_active_rq)"
-    r"|retry\.upstream_rq_completed|outlier_detection\.ejections_active|membership_healthy)"
+    r"|retry\.upstream_rq_completed|outlier_detection\.ejections_active|membership_healthy"
 )
-"""A regular expression for the statistics that the queries read, as Envoy names them before it takes out labels.
+"""A regular expression (RE2) for the statistics of a cluster that the queries read, as Envoy itself names them.
 
-For Istio's ProxyConfig.proxyStatsMatcher.inclusionRegexps: without it, Istio's Envoys keep none of them.
+Istio's Envoys keep none of them unless ProxyConfig.proxyStatsMatcher names them.
 """
 
 UNKNOWN_VERSION = "unknown"

@@ -10,29 +10,13 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.base import Component
+from metrics.queries import CLUSTER_STATISTICS
 
 NAME = "mesh-default"
 TRACING_PROVIDER = "jaeger"
 ACCESS_LOG_PROVIDER = "access-log"
 METRICS_PROVIDER = "prometheus"
 """Provider that istiod knows without an entry in MeshConfig."""
-
-CLUSTER_STATISTICS = (
-    "upstream_rq_completed",
-    "upstream_rq_[1-5]([0-9][0-9]|xx)",
-    "upstream_rq_total",
-    "upstream_rq_active",
-    "upstream_rq_time",
-    "upstream_rq_timeout",
-    "upstream_rq_retry",
-    r"retry\.upstream_rq_completed",
-    "upstream_rq_pending_overflow",
-    "upstream_cx_none_healthy",
-    "upstream_cx_connect_fail",
-    "membership_healthy",
-    r"outlier_detection\.ejections_active",
-)
-"""RE2 patterns of a cluster's statistics that metrics/queries.py reads (Envoy: "Cluster manager", "Statistics")."""
 
 JSON_LOG = {
     "start_time": "%START_TIME%",
@@ -164,9 +148,8 @@ def versions_statistics(namespaces: Sequence[str]) -> str:
     An example is `cluster.outbound|80|version-1|website.shop.svc.cluster.local;.upstream_rq_total`. Only services with
     subsets have a cluster with the version in its name, so other services cost nothing.
     """
-    statistics = "|".join(CLUSTER_STATISTICS)
-    hosts = rf"[^|]+\.({'|'.join(sorted(set(namespaces)))})\.svc\.cluster\.local"
-    return rf"cluster\.outbound\|[0-9]+\|[^|]+\|{hosts};?\.({statistics})"
+    hosts = rf"[^|]+\.({'|'.join(sorted(set(namespaces)))})\.svc\.[^;]+"
+    return rf"cluster\.outbound\|[0-9]+\|[^|]+\|{hosts};?\.({CLUSTER_STATISTICS})"
 
 
 def _file_log(format_: str) -> dict[str, Any]:

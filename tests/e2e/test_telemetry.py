@@ -285,16 +285,9 @@ def tracing_proxies(cluster: Cluster) -> list[str]:
     for namespace in (CHAIN, "istio-ingress"):
         for pod in cluster.get("pods", f"--namespace={namespace}")["items"]:
             name = pod["metadata"]["name"]
-            words = (
-                "exec",
-                name,
-                f"--namespace={namespace}",
-                "--container=istio-proxy",
-                "--",
-                "pilot-agent",
-                "request",
-            )
-            answer = cluster.kubectl(*words, "request", "GET", "config_dump?resource=dynamic_listeners")
+            inside = ["exec", name, f"--namespace={namespace}", "--container=istio-proxy", "--"]
+            listeners = "config_dump?resource=dynamic_listeners"
+            answer = cluster.kubectl(*inside, "pilot-agent", "request", "GET", listeners)
             if "envoy.tracers.opentelemetry" in answer.stdout:
                 found.append(name)
     return found

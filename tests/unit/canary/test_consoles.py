@@ -23,7 +23,8 @@ def test_services_and_ports_are_those_of_istios_addons_and_istioctl_dashboard() 
 
 @pytest.mark.parametrize("name", CONSOLES)
 def test_a_console_has_settings_of_its_own(name: str) -> None:
-    telemetry = telemetry_with(**{name: {"note": "this one"}})
+    consoles: dict[str, Any] = {name: {"note": "this one"}}
+    telemetry = telemetry_with(**consoles)
     assert [console.name for console in CONSOLES.values() if console.settings(telemetry).note] == [name]
 
 

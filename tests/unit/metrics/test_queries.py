@@ -602,9 +602,8 @@ def test_the_mesh_is_told_to_keep_every_statistic_that_is_read() -> None:
     assert len(read) > 10
     for metric in read:
         for name in names_of_envoy.get(metric, (metric.removeprefix("envoy_cluster_"),)):
-            assert kept.fullmatch(f"cluster.outbound|80|version-1|website.shop.svc.cluster.local;.{name}"), name
-    assert not kept.fullmatch("cluster.outbound|80||website.shop.svc.cluster.local;.upstream_rq_total")
-    assert not kept.fullmatch("cluster.outbound|80|version-1|website.shop.svc.cluster.local;.upstream_cx_total")
+            assert kept.fullmatch(name), name
+    assert not kept.fullmatch("upstream_cx_total")
 
 
 def texts(source: Source) -> list[str]:
