@@ -122,7 +122,7 @@ class Prometheus:
         return answer
 
 
-_QUERY = "check the query, and that this Prometheus is not older than 2.40"
+_QUERY = "check the query; a Prometheus older than 3 may lack some of its functions"
 _LOG_IN = "give the headers that it asks for, such as Authorization"
 _FIXES = {
     400: _QUERY,

@@ -7,8 +7,8 @@ Prometheus' "Query functions".
 
 **Callers that gave up.** Envoy counts a try, a request for a pod, when it has a connection (`rq_total`), is cancelled
 while it waits for one (`rq_cancelled`), cannot have one (`rq_pending_failure_eject`), may not have one
-(`rq_pending_overflow`), or finds no healthy pod (`cx_none_healthy`). A try ends in an answer (`rq_completed`), is
-repeated (`rq_retry`), or is still running (`rq_active`); if its caller gave up, no counter says so. So
+(`rq_pending_overflow`, `rq_active_overflow`), or finds no healthy pod (`cx_none_healthy`). A try ends in an answer
+(`rq_completed`), is repeated (`rq_retry`), or is still running (`rq_active`); if its caller gave up, nothing says so:
 
     gave up = total + cancelled + eject + overflow + none healthy - completed - retried - growth of active
 
@@ -17,7 +17,7 @@ and never more than the tries that Envoy ended itself: cancelled, reset (HTTP/2:
 its tries as `eject` too, answers that are being streamed are active, and rate() extrapolates. Measured on Envoy 1.40.
 
 **Counters that begin.** Envoy creates a counter with its first event, so it appears with a value that rate() takes for
-history. The value is added if the Envoy was scraped before without the counter (`up` tells): first failures are seen.
+history. If the Envoy was scraped before without the counter (`up` tells), it is counted: first failures are seen.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ RECORDED_OVER = "5m"
 RECORDED_SECONDS = 300
 
 CONNECTED, CANCELLED, REFUSED = "upstream_rq_total", "upstream_rq_cancelled", "upstream_rq_pending_failure_eject"
-OVERFLOW, NO_HEALTHY_POD = "upstream_rq_pending_overflow", "upstream_cx_none_healthy"
+LIMITS = ("upstream_rq_pending_overflow", "upstream_rq_active_overflow")  # the latter with HTTP/2
+NO_HEALTHY_POD = "upstream_cx_none_healthy"
 COMPLETED, RETRIED, ACTIVE = "upstream_rq_completed", "upstream_rq_retry", "upstream_rq_active"
 RESET, CLOSED = "upstream_rq_tx_reset", "upstream_cx_destroy_local_with_active_rq"
 RETRIED_ANSWERS, BY_CODE, TIME = "retry_upstream_rq_completed", "upstream_rq", "upstream_rq_time_bucket"
 EJECTED, HEALTHY = "outlier_detection_ejections_active", "membership_healthy"
 
 CLUSTER_STATISTICS = (
-    r"upstream_rq_(total|cancelled|pending_failure_eject|pending_overflow|completed|retry|active|tx_reset|time|[0-9].+)"
-    r"|upstream_cx_(none_healthy|destroy_local_with_active_rq)"
+    r"upstream_rq_(total|cancelled|pending_failure_eject|(pending|active)_overflow|completed|retry|active|tx_reset|time)"
+    r"|upstream_rq_([0-9]{3}|[0-9]xx)|upstream_cx_(none_healthy|destroy_local_with_active_rq)"
     r"|retry\.upstream_rq_completed|outlier_detection\.ejections_active|membership_healthy"
 )
 """A regular expression (RE2) for the statistics of a cluster that the queries read, as Envoy itself names them.
@@ -52,15 +53,18 @@ CLUSTER_STATISTICS = (
 Istio's Envoys keep none of them unless ProxyConfig.proxyStatsMatcher names them.
 """
 
-UNKNOWN_VERSION = "unknown"
-"""Istio's destination_version of a request for which no pod was chosen."""
+REVISION, UNKNOWN_REVISION = "destination_canonical_revision", "latest"
+"""Istio's label with the version of the pod that was chosen, and its value if none was.
+
+Its other label, `destination_version`, comes with the pod's answer: it is "unknown" for all that have none.
+"""
 
 
 class Source(StrEnum):
     """Whose counters tell of requests; retries, ejections and healthy pods are Envoy's in both."""
 
     ISTIO = "istio"
-    """Istio's metrics, with reporter="source". Requests that found no healthy pod are added from Envoy's counters."""
+    """Istio's metrics, with reporter="source". Requests that were sent to no pod are added from Envoy's statistics."""
 
     ENVOY = "envoy"
     """Statistics of the clusters, for an Envoy without Istio's filters."""
@@ -87,7 +91,7 @@ class Queries:
     def requests(self, scope: Scope, over: str) -> str:
         """Requests a second, as callers saw them: answered ones, and those whose caller gave up."""
         if self.source is Source.ISTIO:
-            return _total(_istio(scope, over), _no_healthy_pod(scope, over))
+            return _total(_istio(scope, over), _unsent(scope, over))
         return _total(_answers(scope, over), _gave_up(scope, over))
 
     def responses(self, scope: Scope, over: str) -> str:
@@ -96,10 +100,16 @@ class Queries:
         Envoy's own statistics have no flags: with source envoy, only those of a caller that gave up (DC).
         """
         if self.source is Source.ISTIO:
-            unreached = _labelled(_no_healthy_pod(scope, over), response_code="503", response_flags="UH")
-            return f"{_istio(scope, over, by=('version', 'response_code', 'response_flags'))} or {unreached}"
-        codes = _counted(scope, BY_CODE, over, 'response_code!=""', by=("version", "response_code"))
-        return f"{codes} or {_labelled(_gave_up(scope, over), response_code='0', response_flags='DC')}"
+            unsent = [
+                _labelled(
+                    f"{_clusters(_counters(scope, over, *statistics))} > 0", response_code="503", response_flags=flag
+                )
+                for flag, statistics in (("UH", (NO_HEALTHY_POD,)), ("UO", LIMITS))
+            ]
+            return " or ".join([_istio(scope, over, by=("version", "response_code", "response_flags")), *unsent])
+        codes = _by_code(scope, over, 'response_code!=""', by=("version", "response_code"))
+        gave_up = _labelled(f"{_gave_up(scope, over)} > 0", response_code="0", response_flags="DC")
+        return f"{codes} or {gave_up}"
 
     def failures(self, scope: Scope, over: str) -> str:
         """Failed requests a second: status 5xx, no pod reached, or given up. 0 where all requests succeeded.
@@ -108,13 +118,15 @@ class Queries:
         """
         if self.source is Source.ISTIO:
             failed = _istio(scope, over, 'response_code=~"0|5.."')
-            return _total(failed, _no_healthy_pod(scope, over), f"0 * {_istio(scope, over)}")
-        failed = _counted(scope, BY_CODE, over, 'response_code_class="5xx"')
-        return _total(failed, _gave_up(scope, over))
+            return _total(failed, _unsent(scope, over), f"0 * {_istio(scope, over)}")
+        return _total(_by_code(scope, over, 'response_code_class="5xx"'), _gave_up(scope, over))
 
     def success_rate(self, scope: Scope, over: str) -> str:
-        """Share of the requests that did not fail, 0..1; absent where there were no requests."""
-        return f"1 - {self.failures(scope, over)} / ({self.requests(scope, over)} > 0)"
+        """Share of the requests that did not fail, 0..1; absent where there were no requests.
+
+        Not below 0: the counter of failures may begin later than that of requests, which rate() extrapolates.
+        """
+        return f"clamp_min(1 - {self.failures(scope, over)} / ({self.requests(scope, over)} > 0), 0)"
 
     def share(self, scope: Scope, over: str) -> str:
         """Share of the service's requests, 0..1; absent while the service has none."""
@@ -133,7 +145,7 @@ class Queries:
 
     def retries(self, scope: Scope, over: str) -> str:
         """Retried tries a second."""
-        return _rate(scope, over, RETRIED)
+        return _clusters(_counters(scope, over, RETRIED))
 
     def connection_failures(self, scope: Scope, over: str) -> str:
         """Requests a second that reached no pod: none was healthy (UH), refused (UF), over a limit (UO).
@@ -141,10 +153,10 @@ class Queries:
         With source envoy, a broken HTTP/2 connection counts too, and a retried reset hides a refused connection.
         """
         if self.source is Source.ISTIO:
-            unreached = _istio(scope, over, 'response_flags=~"(.+,)?(UF|UO)(,.+)?"')
-            return _total(unreached, _no_healthy_pod(scope, over), f"0 * {_istio(scope, over)}")
-        refused = _rate(scope, over, REFUSED, RETRIED_ANSWERS, minus=(RETRIED,))
-        return _total(f"clamp_min({refused}, 0)", _rate(scope, over, OVERFLOW), _no_healthy_pod(scope, over))
+            refused = _istio(scope, over, 'response_flags=~"(.+,)?UF(,.+)?"')
+            return _total(refused, _unsent(scope, over), f"0 * {_istio(scope, over)}")
+        refused = _clusters(_counters(scope, over, REFUSED, RETRIED_ANSWERS), minus=_counters(scope, over, RETRIED))
+        return _total(f"clamp_min({refused}, 0)", _unsent(scope, over))
 
     def ejections(self, scope: Scope) -> str:
         """Endpoints that outlier detection has ejected now: the most that any caller's Envoy has."""
@@ -210,47 +222,55 @@ def share_off(scope: Scope, points: float, minimum_requests: int) -> str:
 
 
 def _istio(scope: Scope, over: str, *matchers: str, by: Sequence[str] = ("version",)) -> str:
-    """Requests a second by Istio's counters, except those that found no healthy pod: of these no version is known."""
+    """Requests a second by Istio's counters, without those of `_unsent`, of which Istio does not know the version."""
     selector = _istio_selector("istio_requests_total", scope, 'response_flags!~"(.+,)?UH(,.+)?"', *matchers)
     return _sum(_istio_version(scope, _growth(selector, over)), by=by)
 
 
-def _no_healthy_pod(scope: Scope, over: str) -> str:
-    """Requests a second that found no healthy pod (UH)."""
-    return _counted(scope, NO_HEALTHY_POD, over)
+def _unsent(scope: Scope, over: str) -> str:
+    """Requests a second for which Envoy chose no pod: none was healthy (UH), or a limit was reached (UO)."""
+    return _clusters(_counters(scope, over, NO_HEALTHY_POD, *LIMITS))
 
 
 def _answers(scope: Scope, over: str) -> str:
     """Answers a second that callers got, from a pod or from Envoy itself."""
-    return _counted(scope, COMPLETED, over)
+    return _clusters(_counters(scope, over, COMPLETED))
+
+
+def _by_code(scope: Scope, over: str, matcher: str, by: Sequence[str] = ("version",)) -> str:
+    """The same by their status, or its class."""
+    return _clusters([_growth(_cluster(scope, BY_CODE, matcher), over)], by=by)
 
 
 def _gave_up(scope: Scope, over: str) -> str:
     """Requests a second whose caller gave up; 0 wherever the version's cluster is known."""
-    tries = (CONNECTED, CANCELLED, REFUSED, OVERFLOW, NO_HEALTHY_POD)
-    growth_of_active = f"delta({_cluster(scope, ACTIVE)}[{over}]) / {_seconds(over)}"
-    unanswered = _rate(scope, over, *tries, minus=(COMPLETED, RETRIED), minus_vectors=(growth_of_active,))
-    ended_by_envoy = _rate(scope, over, CANCELLED, RESET, CLOSED)
-    return f"clamp_min(min by (version) ({_union(unanswered, ended_by_envoy)}), 0)"
+    tries = _counters(scope, over, CONNECTED, CANCELLED, REFUSED, *LIMITS, NO_HEALTHY_POD)
+    ended = [*_counters(scope, over, COMPLETED, RETRIED), _growth(_cluster(scope, ACTIVE), over, gauge=True)]
+    ended_by_envoy = _counters(scope, over, CANCELLED, RESET, CLOSED)
+    return f"clamp_min(min by (version) ({_union(_clusters(tries, ended), _clusters(ended_by_envoy))}), 0)"
 
 
-def _counted(scope: Scope, statistic: str, over: str, *matchers: str, by: Sequence[str] = ("version",)) -> str:
-    """Growth of a cluster's counter a second, including the value with which it began."""
-    return _sum(_cluster_version(_growth(_cluster(scope, statistic, *matchers), over)), by=by)
+def _clusters(plus: Sequence[str], minus: Sequence[str] = (), by: Sequence[str] = ("version",)) -> str:
+    """The sum of vectors of clusters by version, those of `minus` subtracted; a missing one counts as 0."""
+    return _sum(_cluster_version(_union(*plus, *(f"-({vector})" for vector in minus))), by=by)
 
 
-def _rate(scope: Scope, over: str, *plus: str, minus: Sequence[str] = (), minus_vectors: Sequence[str] = ()) -> str:
-    """Sum of clusters' counters a second, those of `minus` subtracted; missing ones count as 0."""
-    added = [f"rate({_cluster(scope, statistic)}[{over}])" for statistic in plus]
-    subtracted = [f"-rate({_cluster(scope, statistic)}[{over}])" for statistic in minus]
-    return _sum(_cluster_version(_union(*added, *subtracted, *(f"-({vector})" for vector in minus_vectors))))
+def _counters(scope: Scope, over: str, *statistics: str) -> list[str]:
+    """The growth of several counters of clusters a second."""
+    return [_growth(_cluster(scope, statistic), over) for statistic in statistics]
 
 
-def _growth(counter: str, over: str) -> str:
-    """Growth of a counter a second, as two vectors in one: the rate, and the value with which the counter began."""
+def _growth(series: str, over: str, gauge: bool = False) -> str:
+    """The growth of series a second; a series that began within the range has grown from 0 to its value.
+
+    It began if it was not there before the range, and within it was seen less often than its pod was scraped.
+    """
+    rate = f"delta({series}[{over}]) / {_seconds(over)}" if gauge else f"rate({series}[{over}])"
     scraped = f"max by (job, instance) (sum_over_time(up[{over}]))"
-    began = f"count_over_time({counter}[{over}]) < on (job, instance) group_left () {scraped}"
-    return _union(f"rate({counter}[{over}])", f"(min_over_time({counter}[{over}]) and {began}) / {_seconds(over)}")
+    began = (
+        f"count_over_time({series}[{over}]) < on (job, instance) group_left () {scraped} unless {series} offset {over}"
+    )
+    return f"last_over_time({series}[{over}]) / {_seconds(over)} and {began} or {rate}"
 
 
 def _seconds(over: str) -> str:
@@ -292,8 +312,11 @@ def _cluster(scope: Scope, statistic: str, *matchers: str) -> str:
 
 
 def _cluster_pattern(scope: Scope) -> str:
-    """A regular expression (RE2) for the names of the clusters of the service's versions, in any local domain."""
-    return rf"outbound\|[0-9]+\|[^|]+\|{_pattern(scope.service)}\.{_pattern(scope.namespace)}\.svc\..*"
+    """A regular expression for the names of the clusters of the service's versions, in any local domain.
+
+    `.+` for the subset, since Prometheus takes ten times as long with `[^|]+`.
+    """
+    return rf"outbound\|[0-9]+\|.+\|{_pattern(scope.service)}\.{_pattern(scope.namespace)}\.svc\..*"
 
 
 def _cluster_version(vector: str) -> str:
@@ -308,14 +331,14 @@ def _istio_selector(metric: str, scope: Scope, *matchers: str) -> str:
         'reporter="source"',
         _equals("destination_service_name", scope.service),
         _equals("destination_service_namespace", scope.namespace),
-        f'destination_version!~"{UNKNOWN_VERSION}|"',
+        f'{REVISION}!="{UNKNOWN_REVISION}"',
         *matchers,
     )
 
 
 def _istio_version(scope: Scope, vector: str) -> str:
     """The vector with the label `version` from the pods' label, which begins with the service's name."""
-    return _version_from(vector, "destination_version", rf"(?:{_pattern(scope.service)}-)?(?P<name>.+)")
+    return _version_from(vector, REVISION, rf"(?:{_pattern(scope.service)}-)?(?P<name>.+)")
 
 
 def _version_from(vector: str, label: str, pattern: str) -> str:

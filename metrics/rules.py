@@ -83,8 +83,8 @@ def _recording_rules(
             "labels": {**labels, "version": version},
         }
     asked, scope = Queries(source), _scope(name, service)
-    yield {"record": queries.REQUESTS, "expr": asked.requests(scope, queries.RECORDED_OVER), "labels": labels}
-    yield {"record": queries.FAILURES, "expr": asked.failures(scope, queries.RECORDED_OVER), "labels": labels}
+    yield {"record": queries.REQUESTS, "expr": asked.requests(scope, queries.RECORDED_OVER), "labels": dict(labels)}
+    yield {"record": queries.FAILURES, "expr": asked.failures(scope, queries.RECORDED_OVER), "labels": dict(labels)}
 
 
 def _worse_than_stable(

@@ -90,12 +90,17 @@ class Environment:
 
         If the same kubeconfig leads to another cluster, the engine would create all of them there, and then delete them
         there as those of the old provider.
+
+        ConfigMaps and Secrets are updated in place: by default the provider replaces them, and with them whatever
+        mounts them, such as Prometheus with its data.
         """
         return k8s.Provider(
             "cluster",
             kubeconfig=self._settings.cluster.kubeconfig,
             context=self._settings.cluster.context,
             cluster_identifier=self._cluster.uid,
+            enable_config_map_mutable=True,
+            enable_secret_mutable=True,
             opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),
         )
 

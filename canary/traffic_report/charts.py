@@ -100,7 +100,7 @@ class _Drawing:
         """An axis up to 100 %, from the nearest floor below all values, which its title names."""
         values = [value for _, line in self._lines(Measure.SUCCESS_RATE) for value in line if value is not None]
         lowest = min(values, default=0.0)
-        floor = 100 * next(floor for floor in FLOORS if lowest >= floor)
+        floor = 100 * next((floor for floor in FLOORS if lowest >= floor), 0.0)
         margin = (100 - floor) / 30
         title = "success rate (%)" if floor == 0 else f"success rate (%), from {floor:g}"
         return {"title": title, "range": [floor - margin, 100 + margin]}

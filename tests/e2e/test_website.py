@@ -156,7 +156,7 @@ def test_verify_fails_after_a_manual_edit_of_a_weight_and_up_reverts_it(stack: P
     assert code == 0, result
 
 
-def test_a_weight_change_is_previewed_as_one_resource_and_deployed(stack: Project) -> None:
+def test_a_weight_change_is_previewed_as_the_route_and_the_wanted_share_and_deployed(stack: Project) -> None:
     stack.write_stack(STACK, with_weights(stack, 50))
     preview = json.loads(stack.canary("preview", "--stack", STACK, "--json").stdout)
     changed = [resource for resource in preview["resources"] if resource["op"] != "same"]

@@ -31,12 +31,17 @@ class Kind:
     reached_a_pod: bool = True
     retries: int = 0
 
+    @property
+    def pod_answered(self) -> bool:
+        return self.flags == "-" or self.code == "200"
+
 
 TOTAL, EJECT, CANCELLED = "upstream_rq_total", "upstream_rq_pending_failure_eject", "upstream_rq_cancelled"
 RESET, CLOSED, RETRY = "upstream_rq_tx_reset", "upstream_cx_destroy_local_with_active_rq", "upstream_rq_retry"
-OVERFLOW, UNHEALTHY = "upstream_rq_pending_overflow", "upstream_cx_none_healthy"
+PENDING_OVERFLOW, ACTIVE_OVERFLOW = "upstream_rq_pending_overflow", "upstream_rq_active_overflow"
+UNHEALTHY = "upstream_cx_none_healthy"
 RETRIED_ANSWER = "retry_upstream_rq_completed"
-STATISTICS = (TOTAL, EJECT, CANCELLED, RESET, CLOSED, RETRY, OVERFLOW, UNHEALTHY)
+STATISTICS = (TOTAL, EJECT, CANCELLED, RESET, CLOSED, RETRY, PENDING_OVERFLOW, ACTIVE_OVERFLOW, UNHEALTHY)
 """Statistics that exist as soon as a cluster has been used; the others begin with their first event."""
 
 KINDS = {
@@ -45,7 +50,12 @@ KINDS = {
     "error": Kind(statistics=(TOTAL,), code="500", failed=True),
     "no healthy pod": Kind(statistics=(UNHEALTHY,), code="503", flags="UH", failed=True, reached_a_pod=False),
     "refused": Kind(statistics=(EJECT,), code="503", flags="UF", failed=True, reached_a_pod=False),
-    "over the limit": Kind(statistics=(OVERFLOW,), code="503", flags="UO", failed=True, reached_a_pod=False),
+    "over the limit, HTTP/1.1": Kind(
+        statistics=(PENDING_OVERFLOW,), code="503", flags="UO", failed=True, reached_a_pod=False
+    ),
+    "over the limit, HTTP/2": Kind(
+        statistics=(ACTIVE_OVERFLOW,), code="503", flags="UO", failed=True, reached_a_pod=False
+    ),
     "timeout, HTTP/1.1": Kind(statistics=(TOTAL, CLOSED), code="504", flags="UT", failed=True),
     "timeout, HTTP/2": Kind(statistics=(TOTAL, RESET), code="504", flags="UT", failed=True),
     "timeout while connecting": Kind(statistics=(CANCELLED,), code="504", flags="UT", failed=True),
@@ -109,16 +119,18 @@ class Traffic:
 
     def of_istio(self) -> Iterator[Recorded]:
         """Series of Istio's metrics, as its callers report them."""
-        requests: Counter[tuple[str, str, str]] = Counter()
+        pod = f"{self.service}-{self.version}"
+        requests: Counter[tuple[str, str, str, str]] = Counter()
         for kind, count in self.counts():
-            version = "unknown" if kind.flags == "UH" else f"{self.service}-{self.version}"
-            requests[version, kind.code or "0", kind.flags] += count
-        for (version, code, flags), count in requests.items():
+            revision = "latest" if kind.flags in ("UH", "UO") else pod
+            requests[revision, pod if kind.pod_answered else "unknown", kind.code or "0", kind.flags] += count
+        for (revision, version, code, flags), count in requests.items():
             labels = {
                 **target(self.caller),
                 "reporter": "source",
                 "destination_service_name": self.service,
                 "destination_service_namespace": self.namespace,
+                "destination_canonical_revision": revision,
                 "destination_version": version,
                 "response_code": code,
                 "response_flags": flags,
@@ -169,4 +181,25 @@ def _noise() -> Iterator[Recorded]:
         yield Recorded(one.name, {**one.labels, "reporter": "destination"}, one.values)
     for one in Traffic(version="version-1", kinds=kinds, caller="other").of_envoy():
         yield Recorded(one.name, {**one.labels, "cluster_name": "inbound|80||"}, one.values)
+    yield istio_series("503", steady(7), flags="FI", revision="latest")  # a fault on purpose
     yield scrapes("other")
+
+
+def envoy_series(statistic: str, values: str, caller: str = "gateway", **labels: str) -> Recorded:
+    """Return a series of a statistic of the cluster of version-2 of the website."""
+    cluster = "outbound|80|version-2|website.shop.svc.cluster.local"
+    return Recorded(f"envoy_cluster_{statistic}", {**target(caller), "cluster_name": cluster, **labels}, values)
+
+
+def istio_series(code: str, values: str, flags: str = "-", revision: str = "website-version-2") -> Recorded:
+    """Return a series of Istio's counter of requests to a version of the website."""
+    labels = {
+        **target("gateway"),
+        "reporter": "source",
+        "destination_service_name": "website",
+        "destination_service_namespace": "shop",
+        "destination_canonical_revision": revision,
+        "response_code": code,
+        "response_flags": flags,
+    }
+    return Recorded("istio_requests_total", labels, values)

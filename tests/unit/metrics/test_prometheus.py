@@ -20,7 +20,7 @@ from metrics.prometheus import Prometheus, PrometheusError, Sample, Series
 
 @dataclass
 class Answers:
-    """A server that gives one answer to everything, and keeps what it was asked."""
+    """A server that gives one answer to everything, or none until `release` is set, and keeps what it was asked."""
 
     status: int = 200
     body: str = ""
@@ -37,6 +37,7 @@ def serving(answers: Answers) -> Iterator[Answers]:
             answers.asked.append((self.path, dict(parse_qsl(form)), dict(self.headers)))
             if answers.release is not None:
                 answers.release.wait()
+                return
             self.send_response(answers.status)
             self.end_headers()
             self.wfile.write(answers.body.encode())

@@ -105,6 +105,8 @@ def test_the_provider_is_for_the_settings_cluster_identified_by_its_uid(
         "kubeconfig": "/etc/cluster/kubeconfig",
         "context": "staging",
         "clusterIdentifier": "7b1f",
+        "enableConfigMapMutable": "true",
+        "enableSecretMutable": "true",
     }
 
 
