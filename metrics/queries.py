@@ -176,6 +176,12 @@ def weight_changes(scope: Scope, over: str) -> str:
     return f"max by (version) (changes({_recorded(WEIGHT, scope)}[{over}]) > 0)"
 
 
+def weight_in_alert(scope: Scope) -> str:
+    """Return the template of the weight, in percent, of the version that an alert is about (Prometheus: "Template")."""
+    weight = _recorded(WEIGHT, scope, version='"%s"')
+    return f"{{{{ with printf `100 * {weight}` $labels.version | query }}}}{{{{ . | first | value }}}}{{{{ end }}}}"
+
+
 def label_values(label: str, namespace: str | None = None) -> str:
     """Return the query of a variable of Grafana: the values of a label of the recorded weights, in one namespace."""
     weights = WEIGHT if namespace is None else _selector(WEIGHT, _equals("namespace", namespace))

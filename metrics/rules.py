@@ -32,13 +32,26 @@ class AlertThresholds:
     minimum_requests: int = 50
 
 
+def weight_groups(services: Mapping[str, ServiceRouting]) -> dict[str, Any]:
+    """Return a rule file with the wanted shares; `services` have their namespaces and routes filled in.
+
+    Recorded for each version is `istio_canary:weight`, its share by the default rule (0..1; 0 if that rule does not
+    name it). A file of its own, so that a change of a weight is a small one.
+    """
+    groups = (
+        {"name": f"istio-canary weights of {name}", "rules": list(_weight_rules(name, service))}
+        for name, service in services.items()
+    )
+    return {"groups": list(groups)}
+
+
 def rule_groups(
     services: Mapping[str, ServiceRouting], alerts: AlertThresholds | None, source: Source
 ) -> dict[str, Any]:
     """Return a rule file with a group for each service; `services` have their namespaces and routes filled in.
 
-    Recorded for each version are `istio_canary:weight`, its share by the default rule (0..1; 0 if that rule does not
-    name it), and `istio_canary:requests:rate5m` and `istio_canary:failures:rate5m`, in requests a second.
+    Recorded for each version are `istio_canary:requests:rate5m` and `istio_canary:failures:rate5m`, in requests a
+    second.
 
     Alerts, unless `alerts` is None, are for services with several versions:
 
@@ -56,11 +69,11 @@ def _group(
 ) -> dict[str, Any]:
     service = services[name]
     weights = _weights(name, service)
-    rules = list(_recording_rules(name, service, weights, source))
+    rules = list(_recording_rules(name, service, source))
     if alerts is not None and len(service.versions) > 1 and any(weights.values()):
         rules.append(_worse_than_stable(name, service, weights, alerts))
         if _share_is_weight(name, services):
-            rules.append(_share_off(name, service, weights, alerts))
+            rules.append(_share_off(name, service, alerts))
     return {"name": f"istio-canary {name}", "rules": rules}
 
 
@@ -72,16 +85,14 @@ def _weights(name: str, service: ServiceRouting) -> dict[str, int]:
     return {version: own.get(version, 0) for version in service.versions}
 
 
-def _recording_rules(
-    name: str, service: ServiceRouting, weights: Mapping[str, int], source: Source
-) -> Iterator[dict[str, Any]]:
+def _weight_rules(name: str, service: ServiceRouting) -> Iterator[dict[str, Any]]:
+    for version, weight in _weights(name, service).items():
+        labels = {**_labels(name, service), "version": version}
+        yield {"record": queries.WEIGHT, "expr": queries.constant(weight / 100), "labels": labels}
+
+
+def _recording_rules(name: str, service: ServiceRouting, source: Source) -> Iterator[dict[str, Any]]:
     labels = _labels(name, service)
-    for version, weight in weights.items():
-        yield {
-            "record": queries.WEIGHT,
-            "expr": queries.constant(weight / 100),
-            "labels": {**labels, "version": version},
-        }
     asked, scope = Queries(source), _scope(name, service)
     yield {"record": queries.REQUESTS, "expr": asked.requests(scope, queries.RECORDED_OVER), "labels": dict(labels)}
     yield {"record": queries.FAILURES, "expr": asked.failures(scope, queries.RECORDED_OVER), "labels": dict(labels)}
@@ -106,19 +117,18 @@ def _worse_than_stable(
     }
 
 
-def _share_off(
-    name: str, service: ServiceRouting, weights: Mapping[str, int], alerts: AlertThresholds
-) -> dict[str, Any]:
-    wanted = ", ".join(f"{version}: {weight}" for version, weight in weights.items())
+def _share_off(name: str, service: ServiceRouting, alerts: AlertThresholds) -> dict[str, Any]:
+    scope = _scope(name, service)
     return {
         "alert": "CanaryShareOff",
-        "expr": queries.share_off(_scope(name, service), alerts.share, alerts.minimum_requests),
+        "expr": queries.share_off(scope, alerts.share, alerts.minimum_requests),
         "for": alerts.for_,
         "labels": {"severity": "warning", **_labels(name, service)},
         "annotations": {
             "summary": f"the share of {VERSION} of {name} is not its weight",
             "description": f"{VERSION} of {name} in namespace {service.namespace} got {VALUE} % of the requests in the "
-            f"last 5 minutes; the weights are {wanted}; allowed: {alerts.share:g} percentage points more or less. "
+            f"last 5 minutes; its weight is {queries.weight_in_alert(scope)} %; allowed: {alerts.share:g} percentage "
+            "points more or less. "
             "To see whether the cluster has the route of the stack's file: `canary status`. "
             f"To see which rule decides: `canary explain {name}`. "
             "Callers inside the mesh follow the route only if `gateways` has mesh.",

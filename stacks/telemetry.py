@@ -27,12 +27,12 @@ from components.telemetry.prometheus import Prometheus, PrometheusArgs
 from components.telemetry.workload import StorageArgs
 from components.workload_args import args_of
 from metrics.dashboard import canary_dashboard
-from metrics.rules import AlertThresholds, rule_groups
+from metrics.rules import AlertThresholds, rule_groups, weight_groups
 from stacks.settings.model import Settings
 from stacks.settings.resources import Resources
 from stacks.settings.telemetry import CustomTag, Storage
 
-RULES = "canary-rules.yml"
+WEIGHTS, RULES = "canary-weights.yml", "canary-rules.yml"
 DASHBOARD = "canary.json"
 EXISTING_PROMETHEUS_UID = "istio-canary-prometheus"
 """Uid of the data source in a Grafana that exists, which may have one of its own with a simpler uid."""
@@ -72,7 +72,7 @@ class TelemetryServers:
                 image=given.image,
                 scrape_interval=self._telemetry.scrape_interval,
                 retention=given.retention,
-                rules={RULES: self._rules()},
+                rules=self._rules(),
                 alertmanagers=given.alertmanagers,
                 storage=_storage(given.storage),
                 resources=_resources(given.resources),
@@ -81,11 +81,16 @@ class TelemetryServers:
             self._opts,
         )
 
-    def _rules(self) -> str:
+    def _rules(self) -> dict[str, str]:
+        """The rule files by name."""
         telemetry = self._telemetry
         thresholds = AlertThresholds(**telemetry.alerts.model_dump(by_alias=False, exclude={"enabled"}))
         alerts = thresholds if telemetry.evaluates_alerts else None
-        return yaml.safe_dump(rule_groups(self._settings.services, alerts, telemetry.metrics), sort_keys=False)
+        files = {
+            WEIGHTS: weight_groups(self._settings.services),
+            RULES: rule_groups(self._settings.services, alerts, telemetry.metrics),
+        }
+        return {name: yaml.safe_dump(content, sort_keys=False) for name, content in files.items()}
 
     def _build_jaeger(self) -> None:
         given = self._telemetry.jaeger

@@ -108,10 +108,10 @@ def test_the_first_up_serves_the_website(plain: PlainProject) -> None:
     assert bodies(plain.url, 50, headers=HEADER) == {"echo-v2": 50}
 
 
-def test_a_changed_weight_is_one_update(plain: PlainProject) -> None:
+def test_a_changed_weight_updates_the_route_and_the_wanted_share(plain: PlainProject) -> None:
     plain.write(50)
-    assert "1 to update" in plain.pulumi("preview").stdout
-    assert "1 updated" in plain.pulumi("up", "--yes", "--skip-preview").stdout
+    assert "2 to update" in plain.pulumi("preview").stdout
+    assert "2 updated" in plain.pulumi("up", "--yes", "--skip-preview").stdout
     assert set(bodies(plain.url, 100)) == {"echo-v1", "echo-v2"}
 
 

@@ -160,13 +160,14 @@ def test_a_weight_change_is_previewed_as_the_route_and_the_wanted_share_and_depl
     stack.write_stack(STACK, with_weights(stack, 50))
     preview = json.loads(stack.canary("preview", "--stack", STACK, "--json").stdout)
     changed = [resource for resource in preview["resources"] if resource["op"] != "same"]
-    assert [(resource["op"], resource["type"]) for resource in changed] == [
-        ("update", "kubernetes:networking.istio.io/v1:VirtualService")
+    assert sorted((resource["op"], resource["type"]) for resource in changed) == [
+        ("update", "kubernetes:core/v1:ConfigMap"),
+        ("update", "kubernetes:networking.istio.io/v1:VirtualService"),
     ], changed
     shown = stack.canary("preview", "--stack", STACK).stdout
     assert "90" in shown, f"the old weight is shown:\n{shown}"
     assert "50" in shown, f"the new weight is shown:\n{shown}"
-    assert stack.up(STACK)["changes"]["update"] == 1
+    assert stack.up(STACK)["changes"]["update"] == 2
     code, result = verify(stack, "--count", "2000")
     assert code == 0, result
     assert set(stack.up(STACK)["changes"]) == {"same"}

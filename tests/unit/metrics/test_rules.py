@@ -10,7 +10,7 @@ import pytest
 
 from metrics import queries
 from metrics.queries import Scope, Source
-from metrics.rules import AlertThresholds, rule_groups
+from metrics.rules import AlertThresholds, rule_groups, weight_groups
 from tests.unit.metrics.promtool import Recorded, check_rules, evaluate, run_tests
 from tests.unit.metrics.recorded import Traffic, record
 from traffic.model import ServiceRouting
@@ -28,7 +28,14 @@ def service(*route: dict[str, Any], versions: Any = (V1, V2), **more: Any) -> Se
 
 
 def rules_of(services: Mapping[str, ServiceRouting], alerts: AlertThresholds | None = ALERTS) -> list[dict[str, Any]]:
-    return [rule for group in rule_groups(services, alerts, Source.ISTIO)["groups"] for rule in group["rules"]]
+    return [rule for group in all_groups(services, alerts)["groups"] for rule in group["rules"]]
+
+
+def all_groups(
+    services: Mapping[str, ServiceRouting], alerts: AlertThresholds | None = ALERTS, source: Source = Source.ISTIO
+) -> dict[str, Any]:
+    """Both rule files in one."""
+    return {"groups": weight_groups(services)["groups"] + rule_groups(services, alerts, source)["groups"]}
 
 
 def alerts_of(services: Mapping[str, ServiceRouting], alerts: AlertThresholds | None = ALERTS) -> list[str]:
@@ -72,7 +79,7 @@ def test_every_version_has_its_share_of_the_default_rule() -> None:
 def test_prometheus_accepts_the_rules_and_finds_nothing_to_criticize(source: Source, tmp_path: Path) -> None:
     services = {"website": service(NINETY_TEN), "shop": service({"match": HEADER, "to": V2}, {"to": V1})}
 
-    check_rules(rule_groups(services, ALERTS, source), tmp_path)
+    check_rules(all_groups(services, ALERTS, source), tmp_path)
 
 
 def test_an_alert_says_what_happened_where_and_what_to_do() -> None:
@@ -153,9 +160,9 @@ def fire(
     source: Source = Source.ISTIO,
 ) -> None:
     """Raise AssertionError unless exactly these alerts fire: their values by alert and version."""
-    rules = rule_groups({"website": service(NINETY_TEN)}, ALERTS, source)
+    rules = all_groups({"website": service(NINETY_TEN)}, ALERTS, source)
     severity = {}
-    for rule in rules["groups"][0]["rules"]:
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
         if "alert" in rule:
             rule["annotations"] = {"value": '{{ $value | printf "%.2f" }}'}
             severity[rule["alert"]] = rule["labels"]["severity"]
@@ -261,3 +268,29 @@ def test_the_share_is_not_judged_within_five_minutes_of_a_change_of_its_weight(
     query = queries.share_off(WEBSITE, 5, 50)
 
     evaluate(series, {query: [(labels(version), value) for version, value in expected.items()]}, tmp_path, at="10m")
+
+
+def test_an_alert_about_a_share_tells_the_share_and_the_weight(tmp_path: Path) -> None:
+    rules = all_groups({"website": service(NINETY_TEN)})
+    (rule,) = (rule for group in rules["groups"] for rule in group["rules"] if rule.get("alert") == "CanaryShareOff")
+    rule["annotations"] = {"told": rule["annotations"]["description"].partition("; allowed")[0]}
+    told = "{} of website in namespace shop got {} % of the requests in the last 5 minutes; its weight is {} %"
+    traffic = record([to(V1, answered=70), to(V2, answered=30)], noise=False)
+    test = {
+        "interval": "15s",
+        "input_series": [{"series": one.selector, "values": one.values} for one in traffic],
+        "alert_rule_test": [
+            {
+                "eval_time": "12m",
+                "alertname": "CanaryShareOff",
+                "exp_alerts": [
+                    {
+                        "exp_labels": {**labels(version), "severity": "warning"},
+                        "exp_annotations": {"told": told.format(version, share, weight)},
+                    }
+                    for version, share, weight in ((V1, "70.0", 90), (V2, "30.0", 10))
+                ],
+            }
+        ],
+    }
+    run_tests([test], tmp_path, rules)
