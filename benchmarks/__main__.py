@@ -26,6 +26,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import telemetry
 from sandbox.cluster.pulumi_home import pulumi_home
 from sandbox.layout import layout
 
@@ -45,17 +46,22 @@ automation.Stack.select("dev", workspace).preview(on_event=lambda event: None)
 FIGURES: Mapping[str, tuple[str, float, int]] = {
     "help": ("canary --help", 0.3, 10),
     "start": ("canary sandbox up, everything built", 40, 3),
-    "up": ("canary up of dev, from nothing", 15, 5),
+    "up": ("canary up of dev with Prometheus and Jaeger, from nothing", 30, 5),
     "preview": ("canary preview, nothing to change", 1.2, 7),
     "unchanged": ("canary up, nothing to change", 2.5, 7),
     "weights": ("canary up of a weight, from the command's start to the first answer by the new weights", 1.2, 7),
     "plain-weights": ("plain pulumi up of a weight, to the command's end", 2.5, 7),
+    "watch": ("status --watch, from the new weight to the observed share half way there, scraped every 5 s", 10, 6),
+    "telemetry-memory": ("Prometheus and Jaeger after these, in MiB", 1024, 1),
     "automation": ("preview by the SDK's Automation API, nothing to change, beside `canary preview`", 1.2, 7),
     "unit": ("unit tests", 20, 3),
     "limits": ("1,000 services with 10 rules: check, render, 10,000 requests, on one core", 10, 3),
     "memory": ("the same, peak memory in MiB", 500, 3),
     "cold-build": ("cold build of the sandbox", 1200, 1),
 }
+
+
+ON_A_SANDBOX = FIGURES.keys() - {"help", "unit", "limits", "memory", "cold-build"}
 
 
 def main() -> int:
@@ -84,7 +90,7 @@ def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
         yield from ((name, measured) for name, measured in _limits() if name in names)
     if "cold-build" in names:
         yield "cold-build", _repeat("cold-build", _cold_build)
-    if set(names) & {"start", "up", "preview", "unchanged", "weights", "plain-weights", "automation"}:
+    if set(names) & ON_A_SANDBOX:
         yield from ((name, seconds) for name, seconds in _on_a_sandbox() if name in names)
 
 
@@ -122,6 +128,9 @@ def _on_a_sandbox() -> Iterator[tuple[str, list[float]]]:
                 "plain-weights",
                 _repeat("plain-weights", project.plain_up, before=lambda: project.write(next(weights))),
             )
+            with telemetry.requests(project.sandbox.gateway_url):
+                yield "watch", [project.watch_weight(percent) for percent in (90, 10) * (FIGURES["watch"][2] // 2)]
+                yield "telemetry-memory", [telemetry.memory_mib()]
             project.canary("destroy", "--yes")
     finally:
         _canary("sandbox", "down", "--delete", "--name", SANDBOX)
@@ -176,6 +185,17 @@ class _Project:
     def preview_by_automation_api(self) -> None:
         """The same program, inline, by the SDK's own Stack class: a process as `canary preview` is one."""
         _command(sys.executable, "-c", AUTOMATION, cwd=self.folder, environment=self.environment)
+
+    def watch_weight(self, canary: int) -> float:
+        """Seconds until `canary status --watch` shows that version-2 gets `canary` percent of the requests."""
+        self.write(100 - canary)
+        words, quiet = [str(CANARY), "up", "--stack", "dev", "--yes"], subprocess.DEVNULL
+        environment = {**os.environ, **self.environment}
+
+        def change() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=quiet, stderr=quiet)
+
+        return telemetry.seconds_until_seen(self.folder, self.environment, canary, change)
 
     def change_weight(self, stable: int) -> float:
         """Seconds from the start of `canary up` to the first answer from the version that now gets all requests."""
