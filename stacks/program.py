@@ -35,23 +35,25 @@ deployed_to: ContextVar[str | None] = ContextVar("deployed_to", default=None)
 class OtherClusterError(Exception):
     """The stack was deployed to another cluster than the one that its settings lead to now. Nothing was changed."""
 
+    def __init__(self, stack: str, settings: Settings, deployed: str | None, given: str) -> None:
+        context = settings.cluster.context or "the kubeconfig's current context"
+        super().__init__(
+            f"stack {stack} is deployed to another cluster than the one that {context} leads to\n"
+            f"    given:   a cluster whose namespace kube-system has the uid {given}\n"
+            f"    allowed: the cluster with the uid {deployed}\n"
+            f"    fix:     name its context in istio-canary:cluster.context; if that cluster no longer exists, run "
+            f"`canary refresh --stack {stack}`, which drops what is not in this one from the state, then `canary up`"
+        )
+
 
 def require_same_cluster(facts: ClusterFacts, settings: Settings) -> None:
     """Raise OtherClusterError if the stack is deployed to another cluster than that of `facts`.
 
     Its resources would be taken for those of this cluster. Plain `pulumi` does not tell the program what is deployed.
     """
-    known, stack = deployed_to.get(), pulumi.get_stack()
-    if known in (None, facts.uid):
-        return
-    context = settings.cluster.context or "the kubeconfig's current context"
-    raise OtherClusterError(
-        f"stack {stack} is deployed to another cluster than the one that {context} leads to\n"
-        f"    given:   a cluster whose namespace kube-system has the uid {facts.uid}\n"
-        f"    allowed: the cluster with the uid {known}\n"
-        f"    fix:     name its context in istio-canary:cluster.context; if that cluster no longer exists, run "
-        f"`canary refresh --stack {stack}`, which drops what is not in this one from the state, then `canary up` again"
-    )
+    known = deployed_to.get()
+    if known not in (None, facts.uid):
+        raise OtherClusterError(pulumi.get_stack(), settings, known, facts.uid)
 
 
 def settings_of_stack(project: Path) -> Settings:

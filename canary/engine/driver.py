@@ -25,7 +25,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from canary.command_error import CommandError
-from canary.engine.events import Diagnostic, Record, ResourceStep
+from canary.engine.events import CLUSTER_OUTPUT, STACK_TYPE, Diagnostic, Record, ResourceStep
 from canary.engine.local_backend import local_backend
 from canary.engine.toolchain import INSTALL, OLDEST, Toolchain
 from canary.project import Project
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.02
 NOT_EXECUTED = (2, 126, 127)
 """Exit codes of setpriv and the shell for a program that cannot be executed; setpriv runs it as a shell script then."""
-STACK = "pulumi:pulumi:Stack"
-CLUSTER_OUTPUT = "cluster"
-"""The output of a stack with the uid of its cluster."""
 OWNER = "ISTIO_CANARY_PID"
 """Environment variable of the engine's process: the process id of the `canary` that started it."""
 
@@ -176,13 +173,15 @@ class Engine:
             )
 
     def _check(self, operation: Operation, record: Record) -> str | None:
-        """Return the uid of the stack's cluster; called by the engine, in an `up` while it holds the stack's lock.
+        """Return the uid of the stack's cluster before an `up`; called by the engine while it holds the stack's lock.
 
-        Fails if an `up` finds operations that an earlier run left unfinished: the engine itself only warns of
-        unfinished creations, and drops unfinished deletions.
+        Fails if an earlier run left operations unfinished: the engine itself only warns of unfinished creations, and
+        drops unfinished deletions. A preview reads no state, which would take it a fifth of a second.
         """
+        if operation is not Operation.UP:
+            return None
         state = self.call("stack", "export").stdout
-        if operation is Operation.UP and unfinished(state):
+        if unfinished(state):
             record.pending = True
             raise RuntimeError("an earlier run left operations unfinished")
         return cluster_of(state)
@@ -236,7 +235,7 @@ def cluster_of(export: str) -> str | None:
     resources = (json.loads(export).get("deployment") or {}).get("resources") or [] if export else []
     if not any(resource["type"].startswith("kubernetes:") for resource in resources):
         return None
-    outputs: dict[str, str] = next((one.get("outputs") or {} for one in resources if one["type"] == STACK), {})
+    outputs: dict[str, str] = next((one.get("outputs") or {} for one in resources if one["type"] == STACK_TYPE), {})
     return outputs.get(CLUSTER_OUTPUT)
 
 

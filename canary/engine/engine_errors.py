@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from canary.command_error import CommandError
 from canary.engine.driver import Operation, Outcome
-from canary.engine.events import Diagnostic
+from canary.engine.events import CLUSTER_OUTPUT, Diagnostic
 from canary.engine.locks import Lock, locks_in
 from canary.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from stacks.settings.model import Settings
 
 NO_STACK = re.compile(r"no stack named '.*' found")
 CLOSING = re.compile(
@@ -85,6 +89,15 @@ def locked(stack: str, lock: Lock) -> CommandError:
         ExitCode.LOCKED,
         fix=f"wait for that run to end; if it has ended, release the lock: canary cancel --stack {stack}",
     )
+
+
+def other_cluster(outcome: Outcome, stack: str, settings: Settings) -> CommandError:
+    """Return the error for a preview of a stack that is deployed to another cluster; an `up` refuses to start."""
+    from stacks.program import OtherClusterError
+
+    record = outcome.record
+    error = OtherClusterError(stack, settings, record.deployed_to, record.outputs[CLUSTER_OUTPUT])
+    return CommandError(str(error), ExitCode.CONFIG)
 
 
 def stack_is_missing(stderr: str) -> bool:

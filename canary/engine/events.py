@@ -13,6 +13,8 @@ from typing import Any
 from canary.engine.diff import Difference, differences
 
 STACK_TYPE = "pulumi:pulumi:Stack"
+CLUSTER_OUTPUT = "cluster"
+"""The output of a stack with the uid of its cluster."""
 PENDING = "pending operations from previous deployment"
 UNCHANGED = frozenset({"same", "read", "read-discard", "discard", "refresh"})
 STATES = {"resourcePreEvent": "started", "resOutputsEvent": "done", "resOpFailedEvent": "failed"}
@@ -99,6 +101,8 @@ class Record:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    deployed_to: str | None = None
+    """The uid of the cluster that the stack was deployed to before."""
     pending: bool = False
     """Whether an earlier run left operations unfinished."""
     has_events: bool = False
@@ -116,6 +120,12 @@ class Record:
         if "summaryEvent" in event:
             self.counts = {op: count for op, count in event["summaryEvent"]["resourceChanges"].items() if count}
         return None
+
+    @property
+    def is_of_another_cluster(self) -> bool:
+        """Whether what is deployed is in another cluster than the one that this run is for."""
+        is_deployed = any(step.type.startswith("kubernetes:") and step.old for step in self.steps.values())
+        return is_deployed and self.deployed_to not in (None, self.outputs.get(CLUSTER_OUTPUT))
 
     @property
     def changed(self) -> tuple[ResourceStep, ...]:
@@ -141,6 +151,7 @@ class Record:
         )
         if step.type == STACK_TYPE:
             self.outputs = dict(new.get("outputs") or {})
+            self.deployed_to = (old.get("outputs") or {}).get(CLUSTER_OUTPUT)
             return step
         known = self.steps.get(step.urn)
         if known is not None and known.op == step.op:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from canary.command_error import CommandError
 from canary.engine.driver import Engine, Operation, Outcome
-from canary.engine.engine_errors import failure_of, locked, stack_is_missing
+from canary.engine.engine_errors import failure_of, locked, other_cluster, stack_is_missing
 from canary.engine.kubernetes_provider import provider_line
 from canary.engine.locks import Lock, end_session, locks_in, wait_for_end
 from canary.engine.toolchain import READ_ATTEMPTS, READ_PAUSE, find_toolchain, pulumi_home, read_while_written
@@ -66,6 +66,8 @@ class Session:
             outcome = self._run(operation)
             if outcome.interrupted:
                 self._await_deletions(outcome)
+            if operation is Operation.PREVIEW and outcome.ok and outcome.record.is_of_another_cluster:
+                raise other_cluster(outcome, self.stack, self.settings)
             if outcome.ok or outcome.interrupted:
                 return outcome
             locks = locks_in(outcome.stderr)

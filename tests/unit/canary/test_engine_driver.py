@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from canary.engine.driver import cluster_of
+from canary.engine.events import Record
 
 NAMESPACE = {"type": "kubernetes:core/v1:Namespace"}
 PROVIDER = {"type": "pulumi:providers:kubernetes"}
@@ -42,3 +43,25 @@ def test_the_cluster_of_a_state_is_the_output_of_the_stack_if_anything_is_deploy
 
 def test_a_stack_that_does_not_exist_has_no_cluster() -> None:
     assert cluster_of("") is None
+
+
+def stack_event(before: str | None, after: str) -> str:
+    old = {} if before is None else {"outputs": {"cluster": before}}
+    step = {"urn": "urn:stack", "type": "pulumi:pulumi:Stack", "op": "same", "old": old}
+    return json.dumps({"resOutputsEvent": {"metadata": {**step, "new": {"outputs": {"cluster": after}}}}})
+
+
+@pytest.mark.parametrize(
+    ("before", "is_deployed", "is_of_another"),
+    [("7b1f", True, False), ("c0de", True, True), ("c0de", False, False), (None, True, False)],
+    ids=["the same cluster", "another cluster", "nothing is deployed", "unknown"],
+)
+def test_a_preview_tells_whether_the_stack_is_in_another_cluster(
+    before: str | None, is_deployed: bool, is_of_another: bool
+) -> None:
+    record = Record()
+    record.take(stack_event(before, "7b1f"))
+    namespace = {"urn": "urn:namespace", "type": "kubernetes:core/v1:Namespace", "op": "same"}
+    old = {"inputs": {"kind": "Namespace"}} if is_deployed else None
+    record.take(json.dumps({"resOutputsEvent": {"metadata": {**namespace, "old": old, "new": {}}}}))
+    assert record.is_of_another_cluster is is_of_another
