@@ -5,7 +5,7 @@ The files are those of Grafana's "Provision Grafana" and "Configure Grafana" pag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,8 @@ class GrafanaArgs:
     takes effect in the next pod, and with `storage` never (Grafana: "Configure Grafana", admin_password). With
     `anonymous`, everyone who reaches the port may view the dashboards without login, with no other right.
     `scrape_interval` is Prometheus' own, as Prometheus writes durations: the smallest step of a graph. Without
-    `storage`, what users change is lost with the pod. `ready_within` is in seconds.
+    `storage`, what users change is lost with the pod. Pods of `allowed_namespaces` may reach the port.
+    `ready_within` is in seconds.
     """
 
     namespace: pulumi.Input[str]
@@ -69,6 +70,7 @@ class GrafanaArgs:
     anonymous: bool = False
     storage: workload.StorageArgs | None = None
     resources: pulumi.Input[k8s.core.v1.ResourceRequirementsArgs] | None = None
+    allowed_namespaces: Sequence[str] = ()
     ready_within: int = 300
 
 
@@ -103,9 +105,8 @@ class Grafana(Component):
             self._child(),
         )
         self._deployment(name, args, account.metadata.name, secret.metadata.name)
-        workload.network_policy(
-            f"{name}-policy", NAME, args.namespace, [workload.allow([PORT], ["kiali"])], self._child()
-        )
+        rules = workload.allow([PORT], ["kiali"], args.allowed_namespaces)
+        workload.network_policy(f"{name}-policy", NAME, args.namespace, rules, self._child())
 
         self.url = pulumi.Output.concat("http://", service.metadata.name, ".", args.namespace, f":{PORT}")
         self.admin_secret = secret.metadata.name

@@ -44,7 +44,8 @@ NO_TRACES_OF_QUERIES = k8s.core.v1.EnvVarArgs(name="OTEL_TRACES_SAMPLER", value=
 class JaegerArgs:
     """Jaeger 2. `retention` is a duration as Go writes it; `base_path` is the path of the web pages and the API.
 
-    Without `storage` the traces are lost with the pod. `ready_within` is in seconds.
+    Without `storage` the traces are lost with the pod. Pods of `allowed_namespaces` may query it, as Grafana's and
+    Kiali's do. `ready_within` is in seconds.
     """
 
     namespace: pulumi.Input[str]
@@ -53,6 +54,7 @@ class JaegerArgs:
     base_path: str = "/jaeger"
     storage: workload.StorageArgs | None = None
     resources: pulumi.Input[k8s.core.v1.ResourceRequirementsArgs] | None = None
+    allowed_namespaces: Sequence[str] = ()
     ready_within: int = 300
 
 
@@ -81,9 +83,9 @@ class Jaeger(Component):
             NAME,
             args.namespace,
             [
-                workload.allow(sorted(COLLECTOR_PORTS.values()), None),
-                workload.allow([QUERY_HTTP, QUERY_GRPC], ["grafana", "kiali"]),
-                workload.allow([METRICS], ["prometheus"]),
+                *workload.allow_all(sorted(COLLECTOR_PORTS.values())),
+                *workload.allow([QUERY_HTTP, QUERY_GRPC], ["grafana", "kiali"], args.allowed_namespaces),
+                *workload.allow([METRICS], ["prometheus"]),
             ],
             self._child(),
         )

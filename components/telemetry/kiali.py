@@ -108,8 +108,8 @@ class KialiArgs:
 
     With the authentication `token`, users log in with the token of a ServiceAccount; they see the namespaces that it
     may get. With `anonymous`, everyone who reaches the port sees what Kiali sees. In `view_only_mode` Kiali changes
-    nothing, whoever asks: the mesh's objects belong to the stack, and its next run would undo the change.
-    `ready_within` is in seconds.
+    nothing, whoever asks: the mesh's objects belong to the stack, and its next run would undo the change. Pods of
+    `allowed_namespaces` may reach the port. `ready_within` is in seconds.
     """
 
     namespace: pulumi.Input[str]
@@ -122,6 +122,7 @@ class KialiArgs:
     grafana: KialiGrafana | None = None
     web_root: str = "/kiali"
     resources: pulumi.Input[k8s.core.v1.ResourceRequirementsArgs] | None = None
+    allowed_namespaces: Sequence[str] = ()
     ready_within: int = 300
 
 
@@ -151,9 +152,8 @@ class Kiali(Component):
         ]
         service = workload.cluster_ip_service(f"{name}-service", NAME, NAME, args.namespace, ports, self._child())
         self._deployment(name, args, account.metadata.name)
-        workload.network_policy(
-            f"{name}-policy", NAME, args.namespace, [workload.allow([METRICS], ["prometheus"])], self._child()
-        )
+        rules = [*workload.allow([PORT], [], args.allowed_namespaces), *workload.allow([METRICS], ["prometheus"])]
+        workload.network_policy(f"{name}-policy", NAME, args.namespace, rules, self._child())
 
         self.url = pulumi.Output.concat(
             "http://", service.metadata.name, ".", args.namespace, f":{PORT}{args.web_root.rstrip('/')}"

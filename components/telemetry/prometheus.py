@@ -32,7 +32,8 @@ class PrometheusArgs:
 
     `scrape_interval` and `retention` are durations as Prometheus writes them; rules are evaluated at the scrape
     interval. `rules` are rule files by name (with the suffix .yml or .yaml). `alertmanagers` are URLs, which may have a
-    path. Without `storage` the data is lost with the pod. `ready_within` is in seconds.
+    path. Without `storage` the data is lost with the pod. Pods of `allowed_namespaces` may query it, as Grafana's and
+    Kiali's do. `ready_within` is in seconds.
     """
 
     namespace: pulumi.Input[str]
@@ -43,6 +44,7 @@ class PrometheusArgs:
     alertmanagers: Sequence[str] = ()
     storage: workload.StorageArgs | None = None
     resources: pulumi.Input[k8s.core.v1.ResourceRequirementsArgs] | None = None
+    allowed_namespaces: Sequence[str] = ()
     ready_within: int = 300
 
 
@@ -70,9 +72,8 @@ class Prometheus(Component):
             f"{name}-service", NAME, NAME, args.namespace, [workload.service_port("http", PORT)], self._child()
         )
         self._deployment(name, args, account)
-        workload.network_policy(
-            f"{name}-policy", NAME, args.namespace, [workload.allow([PORT], CLIENTS)], self._child()
-        )
+        rules = workload.allow([PORT], CLIENTS, args.allowed_namespaces)
+        workload.network_policy(f"{name}-policy", NAME, args.namespace, rules, self._child())
 
         self.url = pulumi.Output.concat("http://", service.metadata.name, ".", args.namespace, f":{PORT}")
         self.register_outputs({"url": self.url})

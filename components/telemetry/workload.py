@@ -247,18 +247,35 @@ def generated_secret(
     )
 
 
-def allow(ports: Sequence[int], servers: Sequence[str] | None) -> k8s.networking.v1.NetworkPolicyIngressRuleArgs:
-    """Return a rule that allows TCP `ports` from these servers in the same namespace, or from anywhere if None."""
+def allow(
+    ports: Sequence[int], servers: Sequence[str], namespaces: Sequence[str] = ()
+) -> list[k8s.networking.v1.NetworkPolicyIngressRuleArgs]:
+    """Return the rule that allows TCP `ports` from these servers in the same namespace, and from other `namespaces`.
+
+    None if it would allow nobody: a rule without a source allows everyone.
+    """
     sources = [
         k8s.networking.v1.NetworkPolicyPeerArgs(
             pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels={"app.kubernetes.io/name": server})
         )
-        for server in servers or ()
+        for server in servers
     ]
-    return k8s.networking.v1.NetworkPolicyIngressRuleArgs(
-        from_=sources or None,
-        ports=[k8s.networking.v1.NetworkPolicyPortArgs(protocol="TCP", port=port) for port in ports],
-    )
+    sources += [
+        k8s.networking.v1.NetworkPolicyPeerArgs(
+            namespace_selector=k8s.meta.v1.LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": namespace})
+        )
+        for namespace in namespaces
+    ]
+    return [k8s.networking.v1.NetworkPolicyIngressRuleArgs(from_=sources, ports=_tcp(ports))] if sources else []
+
+
+def allow_all(ports: Sequence[int]) -> list[k8s.networking.v1.NetworkPolicyIngressRuleArgs]:
+    """Return the rule that allows TCP `ports` from anywhere."""
+    return [k8s.networking.v1.NetworkPolicyIngressRuleArgs(ports=_tcp(ports))]
+
+
+def _tcp(ports: Sequence[int]) -> list[k8s.networking.v1.NetworkPolicyPortArgs]:
+    return [k8s.networking.v1.NetworkPolicyPortArgs(protocol="TCP", port=port) for port in ports]
 
 
 def network_policy(

@@ -247,8 +247,25 @@ def warnings(settings: Settings) -> Iterator[Finding]:
             f"alerts with {key_path((*TELEMETRY, 'prometheus', 'enabled'))}: true",
             "remove alerts, and add rules to the Prometheus that exists",
         )
+    yield from _of_closed_servers(telemetry)
     if not settings.mesh.install:
         yield from _of_existing_mesh(telemetry)
+
+
+def _of_closed_servers(telemetry: TelemetrySettings) -> Iterator[Finding]:
+    """The NetworkPolicies of the stack's servers keep out a Grafana or Kiali that exists in another namespace."""
+    created = [NAMES[name] for name in ("prometheus", "jaeger") if getattr(telemetry, name).enabled]
+    for name in ("grafana", "kiali"):
+        url = getattr(telemetry, name).url
+        if url is not None and created and not telemetry.allowed_namespaces:
+            yield Finding(
+                (*TELEMETRY, name, "url"),
+                f"a {NAMES[name]} in another namespace of the cluster cannot reach the stack's {' and '.join(created)}",
+                f"its namespace in {key_path((*TELEMETRY, 'allowedNamespaces'))}",
+                f"write {key_path((*TELEMETRY, 'allowedNamespaces'))}: [monitoring], for example; not needed if it is "
+                "outside the cluster",
+                url,
+            )
 
 
 def _of_existing_mesh(telemetry: TelemetrySettings) -> Iterator[Finding]:

@@ -199,6 +199,11 @@ class TelemetrySettings(Model):
     """Metrics, traces and access logs of the mesh, and the servers for them."""
 
     namespace: DnsLabel = Field(default="", description="Namespace of the servers; defaults to the mesh's.")
+    allowed_namespaces: Annotated[tuple[DnsLabel, ...], Strict(False), AfterValidator(each_once)] = Field(
+        default=(),
+        examples=[["monitoring"]],
+        description="Further namespaces whose pods may reach the servers, such as that of a Grafana that exists.",
+    )
     metrics: Annotated[Source, Strict(False)] = Field(
         default=Source.ISTIO,
         description="Istio's own metrics, or Envoy's, for Envoys without Istio's filters.",

@@ -167,3 +167,12 @@ def test_a_change_of_weights_changes_the_route_and_the_wanted_share_alone(
     before, after = run(90), run(50)
     changed = {urn.rpartition("::")[2] for urn in before if before[urn] != after.get(urn)}
     assert changed == {"website-routing-virtual-service", "prometheus-config"}
+
+
+def test_pods_of_allowed_namespaces_may_reach_every_server(deploy: Deploy, website: dict[str, Any]) -> None:
+    def sources(telemetry: dict[str, Any], server: str) -> str:
+        return json.dumps(deploy(environment(website, telemetry)).named(f"{server}-policy").spec["ingress"])
+
+    for server in SERVERS:
+        assert "namespaceSelector" not in sources(ALL_ON, server)
+        assert "monitoring" in sources({**ALL_ON, "allowedNamespaces": ["monitoring"]}, server)

@@ -128,6 +128,11 @@ WARNINGS = [
          f"{KEY}.accessLogs", ("{path: /dev/stdout, logFormat: {labels: {…}}}",)),
     Case("Envoy's metrics in a mesh that exists", telemetry("metrics: envoy", created("prometheus")), f"{KEY}.metrics",
          (r"meshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps: ['cluster\.outbound.*']",)),
+    Case("a Grafana that exists, and a Prometheus that only the stack's servers reach",
+         telemetry("grafana: {url: 'http://grafana.monitoring:3000'}", created("prometheus")), f"{KEY}.grafana.url",
+         ("a Grafana in another namespace of the cluster cannot reach the stack's Prometheus",
+          f"allowed: its namespace in {KEY}.allowedNamespaces",
+          f"fix:     write {KEY}.allowedNamespaces: [monitoring], for example")),
 ]  # fmt: skip
 
 

@@ -198,9 +198,13 @@ def test_a_secrets_value_reaches_the_engine_as_a_secret(deploy: Deploy, value: s
     assert rpc.is_rpc_secret(deploy(_secret(value)).named("server-secret", SECRET).inputs["data"])
 
 
-def test_a_network_policy_names_the_servers_that_may_connect_or_none_for_all(deploy: Deploy) -> None:
+def test_a_rule_that_would_allow_nobody_is_left_out() -> None:
+    assert workload.allow([80], []) == [], "without a source it would allow everyone"
+
+
+def test_a_network_policy_names_the_servers_and_namespaces_that_may_connect(deploy: Deploy) -> None:
     def program() -> None:
-        rules = [workload.allow([80, 81], ["grafana", "kiali"]), workload.allow([4317], None)]
+        rules = [*workload.allow([80, 81], ["grafana"], ["monitoring"]), *workload.allow_all([4317])]
         workload.network_policy("server-policy", "server", "istio-system", rules, in_cluster())
 
     policy = deploy(program).named("server-policy")
@@ -212,7 +216,7 @@ def test_a_network_policy_names_the_servers_that_may_connect_or_none_for_all(dep
             {
                 "from": [
                     {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "grafana"}}},
-                    {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "kiali"}}},
+                    {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
                 ],
                 "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "TCP", "port": 81}],
             },
