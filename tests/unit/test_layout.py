@@ -130,6 +130,11 @@ def test_no_component_reads_configuration_or_the_environment(path: Path) -> None
         ("traffic", "components"),
         ("traffic", "stacks"),
         ("traffic", "canary"),
+        ("metrics", "pulumi"),
+        ("metrics", "kube"),
+        ("metrics", "components"),
+        ("metrics", "stacks"),
+        ("metrics", "canary"),
         ("components", "stacks"),
         ("components", "canary"),
         ("stacks", "canary"),
@@ -148,3 +153,12 @@ def test_only_the_sandbox_commands_and_tests_import_the_sandbox() -> None:
     importers = _importers([*others, ROOT / "__main__.py"], "sandbox")
 
     assert [path for path in importers if not path.startswith("canary/commands/sandbox")] == []
+
+
+@pytest.mark.parametrize("folder", ["canary", "components", "metrics", "rollout", "stacks"])
+def test_promql_is_written_in_one_module(folder: str) -> None:
+    promql = re.compile(
+        r"\b(rate|increase|histogram_quantile|label_replace)\((?!\))|\bsum by\b|istio_requests_total|envoy_cluster_"
+    )
+    written = {path for path in _sources(folder) if promql.search(path.read_text(encoding="utf-8"))}
+    assert written <= {ROOT / "metrics" / "queries.py"}
