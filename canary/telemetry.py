@@ -55,7 +55,7 @@ def queries_of(settings: Settings) -> Queries:
 
 def scrape_interval(settings: Settings) -> float:
     """Return the seconds between two scrapes of a proxy."""
-    from stacks.settings.telemetry_fields import prometheus_seconds
+    from metrics.durations import prometheus_seconds
 
     return prometheus_seconds(settings.telemetry.scrape_interval)
 

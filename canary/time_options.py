@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
-from stacks.settings.telemetry_fields import DURATION, prometheus_seconds
+from metrics.durations import DURATION, prometheus_seconds
 
 LONGEST = "10y"
 

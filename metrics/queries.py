@@ -27,6 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from metrics.durations import prometheus_seconds
+
 WEIGHT = "istio_canary:weight"
 REQUESTS = "istio_canary:requests:rate5m"
 FAILURES = "istio_canary:failures:rate5m"
@@ -280,8 +282,10 @@ def _growth(series: str, over: str, gauge: bool = False) -> str:
 
 
 def _seconds(over: str) -> str:
-    """The length of a range in seconds, also where Grafana fills it in."""
-    return f"scalar(count_over_time(vector(1)[{over}:1s]))"
+    """The length of a range in seconds. Prometheus has to count those of a variable, one by one: only of short ones."""
+    if _is_variable(over):
+        return f"scalar(count_over_time(vector(1)[{over}:1s]))"
+    return f"{prometheus_seconds(over):g}"
 
 
 # Vectors

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from metrics.durations import DURATION as PROMETHEUS_DURATION
 from stacks.settings.model import Settings
 from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
-from stacks.settings.telemetry_fields import DURATION as PROMETHEUS_DURATION
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
 from traffic.model import ONE_VERSION, WEIGHTS
 

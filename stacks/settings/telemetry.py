@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
+from metrics.durations import prometheus_seconds
 from metrics.queries import Source
 from stacks.settings.fields import Image, VariableName
 from stacks.settings.resources import Resources
@@ -23,7 +24,6 @@ from stacks.settings.telemetry_fields import (
     ScrapeInterval,
     Url,
     VolumeSize,
-    prometheus_seconds,
 )
 from traffic.fields import DnsLabel, HeaderName, Model, Percentage, Text, each_once, wrong
 

@@ -7,15 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from metrics.durations import DURATION, prometheus_seconds
 from stacks.settings.fields import Quantity, amount
 from traffic.fields import DNS_LABEL, wrong
 
 URL = r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?"
 ENDPOINT = rf"{DNS_LABEL}(\.{DNS_LABEL})+:[0-9]{{1,5}}"
 LABEL = r"[a-zA-Z_][a-zA-Z0-9_]*"
-DURATION = r"([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?"
-"""Prometheus' pattern of a duration (Prometheus: "Configuration"); the empty text is none."""
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
 STEPS_OF_SAMPLING = 100
 """Istio counts in hundredths of a percent (Istio: "Telemetry", `randomSamplingPercentage`)."""
 
@@ -30,11 +28,6 @@ ISTIOS_LABELS = (
     "response_flags", "grpc_response_status", "connection_security_policy", "le",
 )  # fmt: skip
 """Labels of Istio's standard metrics (Istio: "Istio Standard Metrics"), and that of a histogram's buckets."""
-
-
-def prometheus_seconds(text: str) -> float:
-    """Return a duration of Prometheus in seconds: 5400.0 for `1h30m`; a year has 365 days there."""
-    return float(sum(int(number) * UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|[ywdhms])", text)))
 
 
 def between(low: str, high: str, example: str) -> AfterValidator:

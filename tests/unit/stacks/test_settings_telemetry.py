@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metrics.durations import prometheus_seconds
 from metrics.queries import Source
 from stacks.settings.loading import load, load_stack, warnings
 from stacks.settings.problems import Problem, SettingsError
 from stacks.settings.stack_file import read_stack_file
-from stacks.settings.telemetry_fields import prometheus_seconds
 from tests.unit.problems import (
     ALL_SERVERS,
     HERE,

@@ -1,0 +1,14 @@
+"""Prometheus' durations (Prometheus: "Querying basics", float literals and time durations)."""
+
+from __future__ import annotations
+
+import re
+
+DURATION = r"([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?"
+"""The pattern of a duration; the empty text is none."""
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
+
+
+def prometheus_seconds(text: str) -> float:
+    """Return a duration in seconds: 5400.0 for `1h30m`; a year has 365 days there."""
+    return float(sum(int(number) * UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|[ywdhms])", text)))
