@@ -59,11 +59,13 @@ def _forward(ui: Ui, session: Session, name: str, target: Target, port: int | No
             cluster, target.namespace, target.service, target.port, local_port=local_port, note=ui.note
         ) as forward:
             opened = target.at_port(forward.local_port)
-            ui.note(f"forwarding local port {opened.local_port} to pod {opened.namespace}/{forward.pod}; Ctrl-C stops")
-            for note in opened.notes:
-                ui.note(note)
-            _print(ui, opened.url, with_browser and opened.for_browser)
             try:
+                ui.note(
+                    f"forwarding local port {opened.local_port} to pod {opened.namespace}/{forward.pod}; Ctrl-C stops"
+                )
+                for note in opened.notes:
+                    ui.note(note)
+                _print(ui, opened.url, with_browser and opened.for_browser)
                 forward.wait()
             except KeyboardInterrupt:
                 ui.note("stopped")

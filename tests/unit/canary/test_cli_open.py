@@ -93,6 +93,18 @@ def test_the_url_is_printed_and_shown_and_ctrl_c_is_success(cluster: FakeCluster
     assert result.stderr.endswith("stopped\n")
 
 
+def test_ctrl_c_while_the_browser_is_opened_is_success(
+    cluster: FakeCluster, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(url: str) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webbrowser.open", interrupt)
+    result = run("prometheus")
+    assert result.exit_code == ExitCode.OK, result.output
+    assert result.stderr.endswith("stopped\n")
+
+
 def test_no_browser_is_opened_with_the_option(cluster: FakeCluster, shown: list[str]) -> None:
     assert run("prometheus", "--no-browser").exit_code == ExitCode.OK
     assert shown == []
