@@ -29,12 +29,15 @@ def require_chromium() -> str:
     return "" if CHROMIUM.is_installed() else "there is no chromium; apt-get install chromium, or CI=true"
 
 
-def screenshot(html: Path, png: Path, size: tuple[int, int]) -> list[str]:
+def screenshot(html: Path, png: Path, size: tuple[int, int], scale: float = 1.0) -> list[str]:
     """Write a picture of the top of a page, `size` wide and high, and return the messages of the page's console.
+
+    `scale` is the picture's pixels for each pixel of the page.
 
     Errors of scripts and refusals of the Content-Security-Policy are such messages.
     """
-    return _run(html, f"--screenshot={png}", f"--window-size={size[0]},{size[1]}", "--hide-scrollbars")
+    window = (f"--window-size={size[0]},{size[1]}", "--hide-scrollbars")
+    return _run(html, f"--screenshot={png}", *window, f"--force-device-scale-factor={scale:g}")
 
 
 def print_pdf(html: Path, pdf: Path) -> list[str]:

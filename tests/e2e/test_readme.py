@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,22 @@ EXPECTED: dict[str, tuple[int, tuple[str, ...]]] = {
     "canary preview --stack dev": (0, ("VirtualService", "90")),
     "canary verify --stack dev": (0, ("all pass",)),
     "canary status --stack dev": (0, ("90 %", "4 of 4")),
+    "canary open kiali --stack dev": (2, ("kiali is off", "the sandbox cannot build its image", "enabled: true")),
+    "canary open grafana --stack dev": (2, ("grafana is off", "the sandbox cannot build its image")),
+    "canary report --stack dev --last 15m": (0, ("report-dev.html",)),
     "canary schema": (0, ("$schema",)),
     "canary up --stack minikube --yes": (5, ("minikube",)),  # there is no minikube: the message must name it
     "canary sandbox logs kubelet --lines 5": (0, ()),
     "canary sandbox kubeconfig": (0, ("kubeconfig",)),
 }
+# What commands print that run until Ctrl-C, which the test sends after this.
+UNTIL_CTRL_C: dict[str, tuple[str, ...]] = {
+    "canary open prometheus --stack dev": ("pod istio-system/prometheus-", "http://localhost:"),
+    "canary open jaeger --stack dev": ("pod istio-system/jaeger-", "/jaeger"),
+    "canary open website --stack dev": ("pod istio-ingress/", "http://localhost:"),
+    "canary status --stack dev --watch": ("website", "90 %", "version-2", "10 %"),
+}
+CTRL_C_SECONDS = 60
 BY_THIS_RUN = {"make test"}  # and `make test-long` is its longer form
 CHANGE = "## A change of traffic"
 
@@ -79,29 +92,63 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
 
 
-def run(command: str, folder: Path, here: Layout) -> Completed:
-    """Run a command as typed in the activated environment; `make setup` is skipped, since it has been run."""
-    typed = command.replace("10.244.0.1", here.node_ip)
-    if typed in ("make setup", "make demo"):
-        typed += " --assume-old=.venv/.ready --assume-old=.venv/.python"
+def environment(folder: Path) -> Mapping[str, str]:
+    """The activated environment, with this test's sandbox and a state of its own; no browser is opened."""
     own = {
         "PATH": f"{folder / '.venv/bin'}:{os.environ['PATH']}",
         "XDG_STATE_HOME": str(folder / ".state"),
         "PULUMI_HOME": str(folder / ".pulumi-home"),
         "KUBECONFIG": str(folder / "no-kubeconfig"),
         "ISTIO_CANARY_SANDBOX": SANDBOX,
+        "CI": "true",
     }
     theirs = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "MAKE", "MFLAGS"))}
+    return {**theirs, **own}
+
+
+def run(command: str, folder: Path, here: Layout) -> Completed:
+    """Run a command as typed in the activated environment; `make setup` is skipped, since it has been run."""
+    typed = command.replace("10.244.0.1", here.node_ip)
+    if typed in ("make setup", "make demo"):
+        typed += " --assume-old=.venv/.ready --assume-old=.venv/.python"
     return subprocess.run(
         ["bash", "-c", typed],
         cwd=folder,
-        env={**theirs, **own},
+        env=environment(folder),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=1800,
         check=False,
     )
+
+
+def run_until_ctrl_c(command: str, folder: Path, words: tuple[str, ...]) -> Completed:
+    """Run a command until it has printed all of `words`, then press Ctrl-C."""
+    with subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        limit = threading.Timer(CTRL_C_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+        limit.start()
+        try:
+            printed = ""
+            for line in process.stdout:
+                printed += line
+                if all(word in printed for word in words):
+                    os.killpg(process.pid, signal.SIGINT)
+                    break
+            printed += process.stdout.read()
+            return Completed(command, process.wait(), printed, "")
+        finally:
+            limit.cancel()
 
 
 def test_every_command_of_the_readme_works(copy: Path) -> None:
@@ -116,15 +163,19 @@ def test_every_command_of_the_readme_works(copy: Path) -> None:
         for command in commands(part):
             if command in BY_THIS_RUN:
                 continue
-            done = run(command, copy, layout(SANDBOX))
-            code, words = EXPECTED.get(command, (0, ()))
+            if command in UNTIL_CTRL_C:
+                code, words = 0, UNTIL_CTRL_C[command]
+                done = run_until_ctrl_c(command, copy, words)
+            else:
+                code, words = EXPECTED.get(command, (0, ()))
+                done = run(command, copy, layout(SANDBOX))
             output = done.stdout + done.stderr
             assert done.returncode == code, f"`{command}` exited with {done.returncode}:\n{output}"
             for word in words:
                 assert word in output, f"`{command}` does not print {word!r}:\n{output}"
             assert "Traceback" not in output, output
             ran.add(command)
-    assert set(EXPECTED) <= ran, "every expected command is in the README"
+    assert EXPECTED.keys() | UNTIL_CTRL_C.keys() <= ran, "every expected command is in the README"
 
 
 def test_every_config_shown_in_the_readme_loads(tmp_path: Path) -> None:

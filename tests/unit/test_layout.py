@@ -149,7 +149,7 @@ def test_imports_point_one_way(folder: str, forbidden: str) -> None:
 
 
 def test_only_the_sandbox_commands_and_tests_import_the_sandbox() -> None:
-    others = [path for folder in ("traffic", "components", "stacks", "canary") for path in _sources(folder)]
+    others = [path for folder in ("traffic", "metrics", "components", "stacks", "canary") for path in _sources(folder)]
     importers = _importers([*others, ROOT / "__main__.py"], "sandbox")
 
     assert [path for path in importers if not path.startswith("canary/commands/sandbox")] == []
