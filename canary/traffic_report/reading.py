@@ -174,8 +174,8 @@ class _Service:
         if not has_weights and (OVER_TIME, Measure.WEIGHT) not in self._unanswered:
             self._problems.append(
                 f"{self._name}: Prometheus has no weights (istio_canary:weight) in the range, so the wanted split and "
-                "its changes are not shown; fix: `canary up` writes the recording rules, which a Prometheus that "
-                "existed has to load"
+                "its changes are not shown; fix: `canary up` writes the rules of the stack's own Prometheus; into one "
+                "that exists, load them as docs/telemetry.md describes"
             )
 
 
