@@ -30,7 +30,7 @@ from metrics.dashboard import canary_dashboard
 from metrics.rules import AlertThresholds, rule_groups, weight_groups
 from stacks.settings.model import Settings
 from stacks.settings.resources import Resources
-from stacks.settings.telemetry import CustomTag, Storage
+from stacks.settings.telemetry import CustomTag, Server, Storage
 
 WEIGHTS, RULES = "canary-weights.yml", "canary-rules.yml"
 DASHBOARD = "canary.json"
@@ -63,21 +63,27 @@ class TelemetryServers:
         if self._telemetry.grafana.url is not None:
             self._build_provisioning()
 
+    def _common(self, given: Server) -> dict[str, Any]:
+        """The arguments that every server has."""
+        return {
+            "namespace": self._namespace,
+            "image": given.image,
+            "resources": _resources(given.resources),
+            "allowed_namespaces": self._telemetry.allowed_namespaces,
+            "ready_within": self._settings.ready_within,
+        }
+
     def _build_prometheus(self) -> None:
         given = self._telemetry.prometheus
         Prometheus(
             "prometheus",
             PrometheusArgs(
-                namespace=self._namespace,
-                image=given.image,
+                **self._common(given),
                 scrape_interval=self._telemetry.scrape_interval,
                 retention=given.retention,
                 rules=self._rules(),
                 alertmanagers=given.alertmanagers,
                 storage=_storage(given.storage),
-                resources=_resources(given.resources),
-                allowed_namespaces=self._telemetry.allowed_namespaces,
-                ready_within=self._settings.ready_within,
             ),
             self._opts,
         )
@@ -98,13 +104,9 @@ class TelemetryServers:
         Jaeger(
             "jaeger",
             JaegerArgs(
-                namespace=self._namespace,
-                image=given.image,
+                **self._common(given),
                 retention=f"{given.retention_seconds}s",
                 storage=_storage(given.storage),
-                resources=_resources(given.resources),
-                allowed_namespaces=self._telemetry.allowed_namespaces,
-                ready_within=self._settings.ready_within,
             ),
             self._opts,
         )
@@ -114,8 +116,7 @@ class TelemetryServers:
         grafana = Grafana(
             "grafana",
             GrafanaArgs(
-                namespace=self._namespace,
-                image=given.image,
+                **self._common(given),
                 prometheus_url=telemetry.prometheus_url or "",
                 jaeger_url=telemetry.jaeger_url,
                 dashboards={DASHBOARD: canary_dashboard(telemetry.metrics)},
@@ -123,9 +124,6 @@ class TelemetryServers:
                 admin_password=self._admin_password,
                 anonymous=given.anonymous,
                 storage=_storage(given.storage),
-                resources=_resources(given.resources),
-                allowed_namespaces=self._telemetry.allowed_namespaces,
-                ready_within=self._settings.ready_within,
             ),
             self._opts,
         )
@@ -151,16 +149,12 @@ class TelemetryServers:
         Kiali(
             "kiali",
             KialiArgs(
-                namespace=self._namespace,
-                image=given.image,
+                **self._common(given),
                 prometheus_url=telemetry.prometheus_url or "",
                 istio_namespace=self._settings.mesh.namespace,
                 authentication=given.authentication.value,
                 tracing=self._kiali_tracing(),
                 grafana=self._kiali_grafana(),
-                resources=_resources(given.resources),
-                allowed_namespaces=self._telemetry.allowed_namespaces,
-                ready_within=self._settings.ready_within,
             ),
             self._opts,
         )

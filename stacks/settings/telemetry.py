@@ -61,6 +61,8 @@ class Server(Model):
         description="URL of one that exists, to use instead of creating one.",
     )
     note: str = Field(default="", description="Why there is none; `canary status` shows it.")
+    image: Image
+    resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
 
     @property
     def in_use(self) -> bool:
@@ -76,7 +78,6 @@ class PrometheusSettings(Server):
     storage: Storage | None = Field(
         default_factory=Storage, description="Volume for the metrics; null keeps them as long as the pod."
     )
-    resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
     alertmanagers: Annotated[tuple[Url, ...], Strict(False), AfterValidator(each_once)] = Field(
         default=(),
         examples=[["http://alertmanager.monitoring:9093"]],
@@ -92,7 +93,6 @@ class JaegerSettings(Server):
     storage: Storage | None = Field(
         default_factory=Storage, description="Volume for the traces; null keeps them as long as the pod."
     )
-    resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
     collector: Endpoint | None = Field(
         default=None,
         examples=["jaeger-collector.observability.svc.cluster.local:4317"],
@@ -117,7 +117,6 @@ class GrafanaSettings(Server):
     storage: Storage | None = Field(
         default=None, description="Volume for Grafana's own data; null keeps it as long as the pod."
     )
-    resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
     anonymous: bool = Field(
         default=False, description="Show the dashboards without a login; only in stacks named dev or dev-…."
     )
@@ -127,7 +126,6 @@ class KialiSettings(Server):
     """Kiali, which shows the mesh."""
 
     image: Image = Field(default="quay.io/kiali/kiali:v2.31", description="Image of Kiali.")
-    resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
     authentication: Annotated[Authentication, Strict(False)] = Field(
         default=Authentication.TOKEN,
         description="Login with a token of Kubernetes, or none; anonymous only in stacks named dev or dev-….",
