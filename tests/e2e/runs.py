@@ -22,9 +22,11 @@ def the_shop(**rest: Any) -> dict[str, Any]:
 
 
 def answers(project: Project) -> set[str]:
-    """The versions that answer, once the gateway has opened its port: an `up` does not wait for that."""
-    wait_until(lambda: is_open(project.cluster.layout.gateway_url), "the gateway's port", 20)
-    return set(bodies(project.cluster.layout.gateway_url, 60, host="shop.example"))
+    """The versions that answer, once the gateway has its first route: an `up` does not wait for that."""
+    url = project.cluster.layout.gateway_url
+    wait_until(lambda: is_open(url), "the gateway's port", 20)
+    wait_until(lambda: "HTTP 404" not in bodies(url, 1, host="shop.example"), "the gateway's route", 20)
+    return set(bodies(url, 60, host="shop.example"))
 
 
 def is_open(url: str) -> bool:

@@ -30,6 +30,7 @@ from stacks.settings import loading
 from stacks.settings.model import ClusterSettings
 from tests.chromium import require_chromium, screenshot
 from tests.e2e import traces
+from tests.e2e.envoys import gateway_pod
 from tests.e2e.load import load
 from tests.e2e.tools import Cluster, Project, bodies, wait_until
 from tests.metrics_expressions import expressions, filled
@@ -40,6 +41,18 @@ NAMESPACE, CHAIN = "telemetry-shop", "telemetry-chain"
 RATE = 60
 SCRAPE_INTERVAL = 2.0
 CHAIN_OF = ("front", "middle", "back")
+RECEIVER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: alertmanager, namespace: default, labels: {app: alertmanager}}
+spec: {containers: [{name: alertmanager, image: "istio-canary/echo:1.0.0", imagePullPolicy: IfNotPresent}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: alertmanager, namespace: default}
+spec: {selector: {app: alertmanager}, ports: [{port: 9093, targetPort: 8080}]}
+"""
+"""A stand-in for a user's Alertmanager: it answers every request with 200."""
 Settings = dict[str, Any]
 
 
@@ -82,7 +95,10 @@ def config(project: Project, **telemetry: Any) -> Settings:
     given = project.dev_config()
     given["istio-canary:samples"] = []
     given["istio-canary:services"] = services()
+    prometheus = given["istio-canary:telemetry"]["prometheus"]
     given["istio-canary:telemetry"] |= {
+        "prometheus": {**prometheus, "alertmanagers": ["http://alertmanager.default:9093"]},
+        "accessLogs": {"enabled": True, "format": "JSON", "filter": "response.code >= 400"},
         "scrapeInterval": f"{SCRAPE_INTERVAL:g}s",
         "alerts": {"for": "2s", "minimumRequests": 20},
         **telemetry,
@@ -95,11 +111,13 @@ def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The deployed stack, with load on the shop until the last test."""
     project = Project.create(tmp_path_factory.mktemp("telemetry"), cluster)
     project.write_stack(STACK, config(project))
+    cluster.kubectl("apply", "--filename=-", stdin=RECEIVER)
     project.up(STACK)
     with load(cluster.layout.gateway_url, project.folder, rate=RATE, headers={"Host": HOST}):
         yield project
     destroyed = project.canary("destroy", "--stack", STACK, "--yes")
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+    cluster.kubectl("delete", "--filename=-", "--grace-period=1", stdin=RECEIVER)
     for kind in ("clusterrole/prometheus", "clusterrolebinding/prometheus", "namespace/istio-system"):
         assert not cluster.exists(kind), f"{kind} was left behind"
 
@@ -200,8 +218,27 @@ def test_requests_that_reach_no_pod_are_failures_of_the_version_and_raise_an_ale
     wait_until(lambda: bool(firing()), "the alert", 60)
     (alert,) = firing()
     assert (alert.labels["service"], alert.labels["namespace"]) == ("shop", NAMESPACE)
+    sent = 'prometheus_notifications_sent_total{alertmanager=~"http://alertmanager.default:9093/.*"} > 0'
+    wait_until(lambda: bool(prometheus.instant(sent)), "a notification of the Alertmanager", 30)
     cluster.kubectl("scale", "deployment/shop-version-2", f"--namespace={NAMESPACE}", "--replicas=1")
     watched(shop, lambda version: version["version-2"]["success_percent"] == 100)
+
+
+def test_the_access_log_has_what_the_filter_selects_and_names_the_version(shop: Project, cluster: Cluster) -> None:
+    mark = uuid.uuid4().hex
+    url = f"{cluster.layout.gateway_url}/{mark}"
+    for status in (200, 503, 404):
+        headers = {"host": HOST, "x-echo-status": str(status)}
+        assert httpx.get(url, headers=headers, timeout=10, trust_env=False).status_code == status
+
+    def logged() -> list[dict[str, Any]]:
+        text = cluster.kubectl("logs", gateway_pod(cluster), "--namespace=istio-ingress", "--tail=2000").stdout
+        return [json.loads(line) for line in text.splitlines() if mark in line]
+
+    wait_until(lambda: len(logged()) >= 2, "the log of two requests", 30)
+    assert {entry["response_code"] for entry in logged()} == {503, 404}
+    for entry in logged():
+        assert entry["upstream_cluster"].split("|")[2] in ("version-1", "version-2")
 
 
 def trace_of_one_request(shop: Project) -> str:
