@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from metrics.durations import prometheus_seconds
 
 if TYPE_CHECKING:
     from canary.engine.session import Session
@@ -55,20 +56,12 @@ def queries_of(settings: Settings) -> Queries:
 
 def scrape_interval(settings: Settings) -> float:
     """Return the seconds between two scrapes of a proxy."""
-    from metrics.durations import prometheus_seconds
-
     return prometheus_seconds(settings.telemetry.scrape_interval)
 
 
 def shortest_window(interval: float) -> float:
     """Return the seconds that surely hold the last two scrapes of each proxy; `interval` is the scrape interval."""
     return SCRAPES * interval + 1
-
-
-def promql_duration(seconds: float) -> str:
-    """Return a duration as PromQL writes it: `31s`, or `10500ms` where it is not whole seconds."""
-    milliseconds = round(seconds * 1000)
-    return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"
 
 
 def finite(value: float) -> float | None:

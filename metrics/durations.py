@@ -1,4 +1,4 @@
-"""Prometheus' durations (Prometheus: "Querying basics", float literals and time durations)."""
+"""Durations as Prometheus writes them (Prometheus: "Configuration", and "Querying basics" for those in PromQL)."""
 
 from __future__ import annotations
 
@@ -10,5 +10,11 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_
 
 
 def prometheus_seconds(text: str) -> float:
-    """Return a duration in seconds: 5400.0 for `1h30m`; a year has 365 days there."""
+    """Return a duration of Prometheus in seconds: 5400.0 for `1h30m`; a year has 365 days there."""
     return float(sum(int(number) * UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|[ywdhms])", text)))
+
+
+def promql_duration(seconds: float) -> str:
+    """Return a duration as PromQL writes it: `31s`, or `10500ms` where it is not whole seconds."""
+    milliseconds = round(seconds * 1000)
+    return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"

@@ -35,7 +35,7 @@ FAILURES = "istio_canary:failures:rate5m"
 """Recorded series, with the labels service, namespace and version (metrics.rules)."""
 
 RECORDED_OVER = "5m"
-RECORDED_SECONDS = 300
+RECORDED_SECONDS = round(prometheus_seconds(RECORDED_OVER))
 
 CONNECTED, CANCELLED, REFUSED = "upstream_rq_total", "upstream_rq_cancelled", "upstream_rq_pending_failure_eject"
 LIMITS = ("upstream_rq_pending_overflow", "upstream_rq_active_overflow")  # the latter with HTTP/2
@@ -282,10 +282,8 @@ def _growth(series: str, over: str, gauge: bool = False) -> str:
 
 
 def _seconds(over: str) -> str:
-    """The length of a range in seconds. Prometheus has to count those of a variable, one by one: only of short ones."""
-    if _is_variable(over):
-        return f"scalar(count_over_time(vector(1)[{over}:1s]))"
-    return f"{prometheus_seconds(over):g}"
+    """The length of a range in seconds; that of a variable of Grafana is in another one, in milliseconds."""
+    return f"({over}_ms / 1000)" if _is_variable(over) else str(prometheus_seconds(over))
 
 
 # Vectors

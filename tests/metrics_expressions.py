@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from metrics.durations import prometheus_seconds
+
 
 def expressions(dashboard_json: str) -> list[str]:
     """Return every query of a dashboard, of its panels and its annotations; variables are not filled in."""
@@ -14,7 +16,12 @@ def expressions(dashboard_json: str) -> list[str]:
 
 def filled(expression: str, service: str, namespace: str, over: str = "1m") -> str:
     """Return a query with the dashboard's variables filled in, as Grafana does before it asks Prometheus."""
-    values = {"$service": service, "$namespace": namespace, "$__rate_interval": over}
+    values = {
+        "$service": service,
+        "$namespace": namespace,
+        "$__rate_interval_ms": f"{1000 * prometheus_seconds(over):.0f}",
+        "$__rate_interval": over,
+    }
     for variable, value in values.items():
         expression = expression.replace(variable, value)
     return expression

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from canary.telemetry import finite, promql_duration
+from canary.telemetry import finite
 from canary.time_options import words
 from canary.traffic_report.data import (
     QUANTILES,
@@ -19,6 +19,7 @@ from canary.traffic_report.data import (
     gap_text,
     gaps,
 )
+from metrics.durations import promql_duration
 from metrics.prometheus import PrometheusError
 from metrics.queries import Scope
 

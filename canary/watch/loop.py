@@ -17,6 +17,7 @@ from canary.exit_codes import ExitCode
 from canary.status import ServiceState, look_at_services
 from canary.time_options import words
 from canary.watch.reading import Traffic, WatchState, as_json, assemble, read_traffic
+from metrics.durations import promql_duration
 from metrics.prometheus import PrometheusError
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ def _window(session: Session, given: float | None) -> float:
         raise CommandError(
             "--window is too short to hold two scrapes, without which Prometheus knows no rate",
             ExitCode.CONFIG,
-            fix=f"write --window {telemetry.promql_duration(shortest)}, or set a shorter "
-            "istio-canary:telemetry.scrapeInterval",
+            fix=f"write --window {promql_duration(shortest)}, or set a shorter istio-canary:telemetry.scrapeInterval",
             details=(
                 f"given:   {words(given)}",
                 f"allowed: at least {words(shortest)} (istio-canary:telemetry.scrapeInterval is {words(interval)})",

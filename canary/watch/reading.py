@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from canary.telemetry import finite, promql_duration
+from canary.telemetry import finite
 from canary.time_options import rfc3339, words
+from metrics.durations import promql_duration
 from metrics.queries import Scope
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from canary.time_options import duration, moment, words
 from canary.ui import Ui
 from kube.kubeconfig import ClusterUnreachableError
 from kube.service_pods import PortForwardError
+from metrics.durations import promql_duration
 from tests.unit.canary.made_up_traffic import settings_of
 
 
@@ -165,7 +166,7 @@ def test_a_prometheus_that_cannot_be_reached_has_the_exit_code_of_unreachable(
     ("seconds", "text"), [(31, "31s"), (10.5, "10500ms"), (3600, "3600s"), (0.3, "300ms"), (1.0004, "1s")]
 )
 def test_durations_are_written_as_promql_reads_them(seconds: float, text: str) -> None:
-    assert telemetry.promql_duration(seconds) == text
+    assert promql_duration(seconds) == text
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("1h30m", 5400), ("7d", 604_800), ("500ms", 0.5)])

@@ -77,7 +77,7 @@ def test_every_variable_that_is_used_exists(source: Source) -> None:
     variables = {variable["name"]: variable for variable in json.loads(text(source))["templating"]["list"]}
     used = {name for query in expressions(text(source)) for name in re.findall(r"\$(\w+)", query)}
 
-    assert used == {*variables, "__rate_interval"}
+    assert used == {*variables, "__rate_interval", "__rate_interval_ms"}
     assert list(variables) == ["namespace", "service"], "the choice of a service depends on the namespace"
     assert "$namespace" in variables["service"]["query"]
     for variable in variables.values():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
 import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics import queries
 from metrics.queries import CLUSTER_STATISTICS, Queries, Scope, Source
+from tests.metrics_expressions import filled
 from tests.unit.metrics.asked import V1, V2, WEBSITE, ask, both_sources, by_version, per_second, traffic
 from tests.unit.metrics.promtool import check_queries, evaluate
 from tests.unit.metrics.recorded import Traffic, record
@@ -21,8 +24,7 @@ VARIABLES = Scope(service="$service", namespace="$namespace")
 def test_a_variable_of_grafana_gives_the_same_numbers_as_the_name(source: Source, tmp_path: Path) -> None:
     mix = record([traffic(V1, {"answered": 9}), traffic(V2, {"no healthy pod": 1, "gave up, HTTP/2": 5})])
     by_variable = {
-        name: query.replace("$service", "website").replace("$namespace", "shop").replace("$__rate_interval", "1m")
-        for name, query in ask(source, VARIABLES, "$__rate_interval").items()
+        name: filled(query, "website", "shop") for name, query in ask(source, VARIABLES, "$__rate_interval").items()
     }
 
     evaluate(
@@ -93,3 +95,22 @@ def test_the_mesh_is_told_to_keep_every_statistic_that_is_read() -> None:
 def texts(source: Source) -> list[str]:
     asked = Queries(source)
     return [*ask(source).values(), asked.responses(WEBSITE, "1m"), asked.ejections(WEBSITE), asked.pods_ready(WEBSITE)]
+
+
+@both_sources
+@pytest.mark.parametrize("over", ["1m", "1h30m", "10y", "$__rate_interval"])
+def test_what_a_query_costs_does_not_grow_with_the_length_of_its_range(source: Source, over: str) -> None:
+    # A subquery has a value for each of its steps, in Prometheus' memory: 10 years of seconds are 300 million.
+    for name, query in ask(source, VARIABLES, over).items():
+        assert not re.search(r"\[[^]\"]*:[^]\"]*\]", query), name
+
+
+@pytest.mark.parametrize(("over", "seconds"), [("1m", 60), ("1h30m", 5400), ("10500ms", 10.5), ("1m0s", 60)])
+def test_a_range_has_the_same_length_by_its_text_and_by_the_variable_of_grafana(over: str, seconds: float) -> None:
+    scope, unit = Scope(service="website", namespace="shop"), "$__rate_interval"
+    by_variable = filled(Queries(Source.ENVOY).requests(scope, unit), "website", "shop", over)
+
+    assert f"/ ({1000 * seconds:.0f} / 1000)" in by_variable
+    assert by_variable.replace(f"({1000 * seconds:.0f} / 1000)", f"{seconds:.1f}") == Queries(Source.ENVOY).requests(
+        scope, over
+    )
