@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import httpx
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-NOT_PROMETHEUS = "check that the URL is that of Prometheus itself: {url}/api/v1/status/buildinfo answers with JSON"
+NOT_PROMETHEUS = "check that the URL is that of Prometheus itself, where /api/v1/status/buildinfo answers with JSON"
 
 
 class PrometheusError(Exception):
@@ -80,8 +80,8 @@ class Prometheus:
 
     def _ask(self, endpoint: str, form: Mapping[str, str], kinds: tuple[str, ...]) -> tuple[str, Any]:
         """The type and the result of a query; by POST, since a query may be longer than a URL may be."""
-        answer = self._answer(self._post(endpoint, form))
-        kind, result = answer["data"]["resultType"], answer["data"]["result"]
+        data = self._data(self._post(endpoint, form))
+        kind, result = data["resultType"], data["result"]
         if kind not in kinds:
             raise PrometheusError(
                 self.url, f"the result is a {kind}", f"write a query whose result is a {' or a '.join(kinds)}"
@@ -99,11 +99,12 @@ class Prometheus:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             fix = "write a URL such as http://prometheus.example.com:9090"
             raise PrometheusError(self.url, f"not a URL ({error})", fix) from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             fix = "check that Prometheus runs and that the URL is right"
-            raise PrometheusError(self.url, str(error) or type(error).__name__, fix) from None
+            raise PrometheusError(self.url, str(error).rstrip(".") or type(error).__name__, fix) from None
 
-    def _answer(self, response: httpx.Response) -> Mapping[str, Any]:
+    def _data(self, response: httpx.Response) -> Mapping[str, Any]:
+        """The result of a query with its type."""
         try:
             answer = response.json()
         except ValueError:
@@ -112,23 +113,23 @@ class Prometheus:
         problem = answer.get("error", "no reason is given") if is_error else None
         if response.status_code != 200:
             text = f": {problem}" if problem else ""
-            fix = _FIXES.get(response.status_code, NOT_PROMETHEUS).format(url=self.url)
+            fix = _FIXES.get(response.status_code, NOT_PROMETHEUS)
             raise PrometheusError(self.url, f"HTTP {response.status_code}{text}", fix)
         if problem:
             raise PrometheusError(self.url, f"{answer.get('errorType', 'error')}: {problem}", "check Prometheus' log")
-        if not isinstance(answer, dict) or "resultType" not in (answer.get("data") or {}):
-            fix = NOT_PROMETHEUS.format(url=self.url)
-            raise PrometheusError(self.url, "what answers there is not a Prometheus", fix)
-        return answer
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(data, dict) or not {"resultType", "result"} <= data.keys():
+            raise PrometheusError(self.url, "what answers there is not a Prometheus", NOT_PROMETHEUS)
+        return data
 
 
 _QUERY = "check the query; a Prometheus older than 3 may lack some of its functions"
-_LOG_IN = "give the headers that it asks for, such as Authorization"
+_LOG_IN = "use a URL of Prometheus that asks for no login, such as that of its Service in the cluster"
 _FIXES = {
     400: _QUERY,
     401: _LOG_IN,
     403: _LOG_IN,
-    422: _QUERY,
+    422: f"ask for a shorter time; {_QUERY}",
     503: "ask for a shorter time, or wait until Prometheus has started",
 }
 """What to do, by HTTP status (Prometheus, "HTTP API", "Format overview")."""

@@ -155,13 +155,20 @@ def test_no_proxy_is_asked_for_a_port_of_this_machine(monkeypatch: pytest.Monkey
             "a query that fails",
             Answers(422, json.dumps({"status": "error", "errorType": "execution", "error": "many-to-many"})),
             "HTTP 422: many-to-many",
-            "check the query",
+            "ask for a shorter time; check the query",
         ),
-        ("no permission", Answers(401, "Unauthorized"), "HTTP 401", "headers"),
+        ("no permission", Answers(401, "Unauthorized"), "HTTP 401", "no login"),
         ("another server", Answers(404, "<html>Not found</html>"), "HTTP 404", "/api/v1/status/buildinfo"),
         ("a server that starts", Answers(503, "Service Unavailable"), "HTTP 503", "has started"),
         ("a page", Answers(200, "<html>Grafana</html>"), "not a Prometheus", "/api/v1/status/buildinfo"),
         ("other JSON", Answers(200, '{"kind": "Status"}'), "not a Prometheus", "/api/v1/status/buildinfo"),
+        (
+            "JSON that is not of a query",
+            Answers(200, '{"status": "success", "data": {"resultType": "vector"}}'),
+            "not a Prometheus",
+            "/api/v1/status/buildinfo",
+        ),
+        ("JSON of another kind", Answers(200, '{"status": "success", "data": 5}'), "not a Prometheus", "is that of"),
         ("JSON without an object", Answers(200, '["up"]'), "not a Prometheus", "/api/v1/status/buildinfo"),
         (
             "an error with status 200",
@@ -202,3 +209,30 @@ def test_what_is_not_a_url_is_an_error(url: str) -> None:
         Prometheus(url).instant("up")
 
     assert "http://" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "Server disconnected without sending a response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "incorrect header check"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}", "peer closed connection"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_an_error_with_its_reason(answer: bytes, reason: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer_once() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with Prometheus(url) as prometheus, pytest.raises(PrometheusError, match=reason) as caught:
+            prometheus.instant("up")
+        thread.join()
+
+    assert not caught.value.reason.endswith("."), "a fix follows"
