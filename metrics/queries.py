@@ -62,6 +62,10 @@ Its other label, `destination_version`, comes with the pod's answer: it is "unkn
 """
 
 
+OWN_LABELS = ("version",)
+"""Labels that the queries set: series of Istio that differed in them alone would become the same."""
+
+
 class Source(StrEnum):
     """Whose counters tell of requests; retries, ejections and healthy pods are Envoy's in both."""
 

@@ -18,6 +18,9 @@ DEV = "dev"
 OPEN = {("grafana", "anonymous"): (True, "false"), ("kiali", "authentication"): ("anonymous", "token")}
 """The keys that decide about a login, each with the value that asks for none and the one that asks for one."""
 
+KEYS_WITH_URL = {"enabled", "url", "note", "collector"}
+"""The keys of a server that matter for one that exists."""
+
 ISTIOD: Location = ("mesh", "values", "istiod")
 MESH_CONFIG: Location = (*ISTIOD, "meshConfig")
 MATCHER: Location = (*MESH_CONFIG, "defaultConfig", "proxyStatsMatcher")
@@ -70,6 +73,15 @@ def _is_off(view: View, name: str) -> bool:
     return isinstance(given, dict) and given.get("enabled", False) is False and given.get("url") is None
 
 
+def _turn_on(view: View, name: str) -> str:
+    """What to write so that the stack creates a server that is off."""
+    given = _server(view, name)
+    if not given:
+        return f"add {name}: {{enabled: true}} to {key_path(TELEMETRY)}"
+    instead = " instead of note" if given.get("note") else ""
+    return f"write enabled: true{instead} in {key_path((*TELEMETRY, name))}"
+
+
 def _check_server(view: View, name: str) -> Iterator[Finding]:
     given, place = _server(view, name), (*TELEMETRY, name)
     use, url, note = _use(view, name), given.get("url"), given.get("note")
@@ -105,9 +117,10 @@ def _check_prometheus(view: View) -> Iterator[Finding]:
     if not _is_off(view, "prometheus"):
         return
     alerts = (*TELEMETRY, "alerts", "enabled") if block(view.telemetry.get("alerts")).get("enabled") is True else None
+    kiali = _use(view, "kiali")
     for reader, place, need in (
         ("Grafana", _use(view, "grafana"), "enabled: true or url"),
-        ("Kiali", _use(view, "kiali"), "enabled: true or url"),
+        ("Kiali", kiali if kiali and kiali[-1] == "enabled" else None, "enabled: true or url"),  # others have their own
         ("the alerts", alerts, "enabled: true"),
     ):
         if place is not None:
@@ -115,7 +128,7 @@ def _check_prometheus(view: View) -> Iterator[Finding]:
                 place,
                 f"{reader} would have no metrics: {key_path((*TELEMETRY, 'prometheus'))} is off",
                 f"{place[-1]}, if {key_path((*TELEMETRY, 'prometheus'))} has {need}",
-                f"add prometheus: {{enabled: true}} to {key_path(TELEMETRY)}, or remove {place[-1]}",
+                f"{_turn_on(view, 'prometheus')}, or remove {place[-1]}",
                 shown(at(view.values, place)),
             )
 
@@ -139,10 +152,10 @@ def _check_open(view: View) -> Iterator[Finding]:
 
 def _check_tracing(view: View) -> Iterator[Finding]:
     tracing, jaeger = view.telemetry.get("tracing"), (*TELEMETRY, "jaeger")
-    if not tracing or _spans(view) is not None:
+    if not tracing or not isinstance(tracing, dict) or _spans(view) is not None:
         return
     if _is_off(view, "jaeger"):
-        what, fix = f"{key_path(jaeger)} is off", f"add jaeger: {{enabled: true}} to {key_path(TELEMETRY)}"
+        what, fix = f"{key_path(jaeger)} is off", _turn_on(view, "jaeger")
     elif _use(view, "jaeger") is not None:
         what = f"{key_path(jaeger)} has a url, but no collector"
         fix = f"add the host and port of its collector as {key_path((*jaeger, 'collector'))}"
@@ -247,9 +260,31 @@ def warnings(settings: Settings) -> Iterator[Finding]:
             f"alerts with {key_path((*TELEMETRY, 'prometheus', 'enabled'))}: true",
             "remove alerts, and add rules to the Prometheus that exists",
         )
+    yield from _without_effect(telemetry)
     yield from _of_closed_servers(telemetry)
     if not settings.mesh.install:
         yield from _of_existing_mesh(telemetry)
+
+
+def _without_effect(telemetry: TelemetrySettings) -> Iterator[Finding]:
+    """Keys of a server that the stack would create, beside the url of one that exists; how to log, without logs."""
+    for name, title in NAMES.items():
+        server = getattr(telemetry, name)
+        for key in sorted(server.model_fields_set - KEYS_WITH_URL) if server.url is not None else ():
+            yield Finding(
+                (*TELEMETRY, name, key),
+                f"no effect: it belongs to a {title} that the stack creates, and url names one that exists",
+                f"{key} with enabled: true and without url",
+                f"remove {key}",
+            )
+    logs = telemetry.access_logs
+    for key in sorted(logs.model_fields_set - {"enabled"}) if not logs.enabled else ():
+        yield Finding(
+            (*TELEMETRY, "accessLogs", key),
+            f"no effect: {key_path((*TELEMETRY, 'accessLogs', 'enabled'))} is false",
+            f"{key} with enabled: true",
+            f"add enabled: true, or remove {key}",
+        )
 
 
 def _of_closed_servers(telemetry: TelemetrySettings) -> Iterator[Finding]:

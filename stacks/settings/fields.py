@@ -209,11 +209,8 @@ def _text(pattern: str, **more: Any) -> WithJsonSchema:
 
 IstioVersion = Annotated[str, AfterValidator(istio_version), _text(VERSION)]
 Image = Annotated[str, AfterValidator(image), _text(IMAGE, maxLength=512)]
-Quantity = Annotated[
-    str,
-    BeforeValidator(quantity),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^({QUANTITY})$"}, {"type": "number", "minimum": 0}]}),
-]
+QUANTITY_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^({QUANTITY})$"}, NUMBER]})
+Quantity = Annotated[str, BeforeValidator(quantity), QUANTITY_SCHEMA]
 ResourceName = Annotated[str, AfterValidator(resource_name), _text(RESOURCE)]
 CountOrPercentage = Annotated[
     int | str,

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from metrics.durations import DURATION as PROMETHEUS_DURATION
+from metrics.durations import promql_duration
 from stacks.settings.model import Settings
 from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
@@ -38,6 +39,9 @@ def findings(error: ValidationError) -> Iterator[Finding]:
             if one["type"] in NO_PORT:
                 yield _no_port(location, one["input"])
                 continue
+            if one["input"] == "" and one["type"] != WRONG:
+                yield Finding(location, "the key is empty", "a key that is a name", "give it a name", '""')
+                continue
         yield _finding(one, location)
 
 
@@ -57,7 +61,8 @@ def _finding(error: Any, location: Location) -> Finding:
         return _too_much(location, value, context["max_length"], schema)
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = context.get("ge", context.get("le"))
-        what = f"{shown(value)} is {'less' if 'ge' in context else 'more'} than {bound}"
+        side = f"{'less' if 'ge' in context else 'more'} than {bound:g}" if value == value else "not a number"
+        what = f"{shown(value)} is {side}"
         return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
     if value in ("", [], {}):
         fix = _example(schema) if value == "" else f"add an entry{_or_remove(location, schema)}"
@@ -90,11 +95,28 @@ def _unknown_key(location: Location, value: Any) -> Finding:
     if dotted is not None:
         return dotted
     known += SECRET_KEYS if len(location) == 1 else ()
+    secret = _secret_meant(location)
+    if secret is not None:
+        command = f"pulumi config set --secret {key_path((secret,))}"
+        return Finding(
+            location,
+            f"there is no such key; the nearest is {key_path((secret,))}",
+            f"the keys {', '.join(known)}",
+            f"remove it, choose another password, and run {command}, which asks for it",
+        )
     near = nearest(str(location[-1]), known)
     what = f"there is no such key{f'; the nearest is `{near}`' if near else ''}"
     fix = f"rename it to `{near}`" if near else "remove it"
     given = "" if near in SECRET_KEYS else shown(value)
     return Finding(location, what, f"the keys {', '.join(known)}", fix, given)
+
+
+def _secret_meant(location: Location) -> str | None:
+    """The secret key that was probably meant by a key inside a setting, such as a server's password."""
+    *_, around, key = ("", *map(str, location))
+    if len(location) == 1 or "password" not in key.lower():
+        return None
+    return nearest(key, SECRET_KEYS) or nearest(around + key, SECRET_KEYS)
 
 
 def _dotted(location: Location, value: Any, known: Sequence[str]) -> Finding | None:
@@ -119,6 +141,8 @@ def _dotted(location: Location, value: Any, known: Sequence[str]) -> Finding | N
 
 def _or_remove(location: Location, schema: Schema) -> str:
     """The rest of the fix for a key without a value: an example if the key is required, else to remove it."""
+    if isinstance(location[-1], int):
+        return ", or remove the entry"
     if not any(location[-1] in option.get("required", ()) for option in _options(schema_of(location[:-1]))):
         return ", or remove the key"
     examples = schema.get("examples")
@@ -158,10 +182,15 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
     kinds = {option.get("type") for option in _options(schema)}
     if value is None:
         return f"give it a value{_or_remove(location, schema)}"
-    if isinstance(value, (int, float)) and any(
-        option.get("pattern") in (f"^({DURATION})$", f"^({PROMETHEUS_DURATION})$") for option in _options(schema)
-    ):
-        return f"write {shown(value)}s for seconds, or use ms, m or h"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        patterns = [option.get("pattern") for option in _options(schema)]
+        if f"^({DURATION})$" in patterns:
+            return f"write {shown(value)}s for seconds, or use ms, m or h"
+        if f"^({PROMETHEUS_DURATION})$" in patterns:
+            is_one = 0 < value < float("inf")
+            return f"write {promql_duration(value)} for seconds, or use ms, m or h" if is_one else _example(schema)
+    if value is False and "object" in kinds and any(option.get("type") == "null" for option in schema.get("anyOf", ())):
+        return "write null, for none"
     if "string" in kinds and isinstance(value, (bool, int, float)):
         examples = schema.get("examples")
         return f'put it in quotes: "{shown(value)}"' if not examples else f"write {shown(examples[0])}, in quotes"
@@ -169,8 +198,8 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
         return f"remove the quotes: {value.strip()}"
     if "integer" in kinds and isinstance(value, float) and value.is_integer():
         return f"write {int(value)}"
-    if "boolean" in kinds and isinstance(value, str):
-        return "write true or false, without quotes"
+    if "boolean" in kinds and isinstance(value, (str, int, float)):
+        return f"write true or false{', without quotes' if isinstance(value, str) else ''}"
     if "array" in kinds and isinstance(value, (str, int)):
         return f"write it as a list: [{shown(value)}]"
     if "array" in kinds and isinstance(value, dict) and _is_block_of(value, _step(schema, 0) or {}):
@@ -185,7 +214,7 @@ def _is_block_of(value: dict[Any, Any], schema: Schema) -> bool:
 
 def _first_keys(schema: Schema, value: Any) -> Iterator[str]:
     """The first key of each alternative that can hold the value on its own: {exact: …}, {value: …}, {mode: …}."""
-    kinds = {str: ("string",), int: ("integer", "number"), float: ("number",)}.get(type(value), ())
+    kinds = {bool: ("boolean",), str: ("string",), int: ("integer", "number"), float: ("number",)}.get(type(value), ())
     for option in _options(schema):
         key, inner = next(iter(option.get("properties", {}).items()), ("", {}))
         if set(option.get("required", ())) <= {key} and any(

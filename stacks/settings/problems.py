@@ -13,6 +13,8 @@ NAMESPACE = "istio-canary"
 """Namespace of our keys in a stack's `config:`, which is the project's name."""
 
 LONGEST_GIVEN = 120
+USER_INFO = re.compile(r"(?<=://)[^/?#\s\"']*(?=@)|(?<![\w/.:-])[^/@:\s\"']+:[^/@\s\"']+(?=@(?!sha256:))")
+"""User and password in a URL, with its scheme or without; not an image with its digest."""
 
 Location = tuple[str | int, ...]
 """Path of a value under `config:`, without the namespace: ("services", "website", "route", 1, "to")."""
@@ -91,9 +93,14 @@ def key_path(location: Sequence[str | int]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as in a file, on one line, truncated if it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """Return a value as in a file, on one line, without passwords in URLs, and truncated if it is long."""
+    text = without_user(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= LONGEST_GIVEN else f"{text[: LONGEST_GIVEN - 1]}…"
+
+
+def without_user(text: str) -> str:
+    """Return the text without users and passwords in its URLs: a log has more readers than the file."""
+    return USER_INFO.sub("…", text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -22,6 +22,7 @@ from stacks.settings.telemetry_fields import (
     Retention,
     Sampling,
     ScrapeInterval,
+    StorageClassName,
     Url,
     VolumeSize,
 )
@@ -46,7 +47,7 @@ class Storage(Model):
     """A PersistentVolumeClaim for a server's data."""
 
     size: VolumeSize = Field(default="10Gi", examples=["10Gi"], description="Size of the volume.")
-    storage_class_name: Text | None = Field(
+    storage_class_name: StorageClassName | None = Field(
         default=None, description="StorageClass of the volume; defaults to the cluster's."
     )
 
@@ -148,7 +149,7 @@ class CustomTag(Model):
             raise wrong(
                 f"{' and '.join(given)} are both set" if given else "the tag has no value",
                 "exactly one of literal, header and environment",
-                "write {header: x-tenant}, for example",
+                f"keep one of {' and '.join(given)}" if given else "write {header: x-tenant}, for example",
             )
         return self
 

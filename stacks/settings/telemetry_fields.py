@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from metrics.durations import DURATION, prometheus_seconds
-from stacks.settings.fields import Quantity, amount
-from traffic.fields import DNS_LABEL, wrong
+from metrics.queries import OWN_LABELS
+from stacks.settings.fields import QUANTITY_SCHEMA, amount, quantity
+from stacks.settings.problems import shown, without_user
+from traffic.fields import DNS_LABEL, SECRET_NAME, wrong
 
-URL = r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?"
+NAME = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+URL = rf"https?://({NAME}(\.{NAME})*|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?(/[^\s?#]*)?"
 ENDPOINT = rf"{DNS_LABEL}(\.{DNS_LABEL})+:[0-9]{{1,5}}"
 LABEL = r"[a-zA-Z_][a-zA-Z0-9_]*"
-STEPS_OF_SAMPLING = 100
-"""Istio counts in hundredths of a percent (Istio: "Telemetry", `randomSamplingPercentage`)."""
-
 SMALLEST_VOLUME, LARGEST_VOLUME = "1Mi", "1Ei"
 LONGEST_DURATION = 64
 ISTIOS_LABELS = (
@@ -48,24 +51,39 @@ def between(low: str, high: str, example: str) -> AfterValidator:
 
 def url(value: str) -> str:
     """Return the URL of a server, without a / at its end."""
-    if re.fullmatch(URL, value):
+    if _is_url(value):
         return value.rstrip("/")
-    bare = re.sub(r"^(\w+://)?([^/@]*@)?|[?#].*", "", value)
-    guess = f"http://{bare}"
+    scheme = "https" if value.lower().startswith("https:") else "http"
+    guess = scheme + "://" + re.sub(r"^(\w*:?//)?([^/]*@)?|[?#].*", "", value)
     raise wrong(
-        f"{value!r} is not the URL of a server",
-        "http:// or https://, a host, and if needed a port and a path; no user, password, query or fragment",
-        f"write {guess}" if re.fullmatch(URL, guess) else "write http://prometheus.monitoring:9090, for example",
+        f"{without_user(value)!r} is not the URL of a server",
+        "http:// or https://, a host, and if needed a port from 1 to 65535 and a path; no user, password, query or "
+        "fragment",
+        f"write {guess}" if _is_url(guess) else "write http://prometheus.monitoring:9090, for example",
     )
+
+
+def _is_url(text: str) -> bool:
+    if not re.fullmatch(URL, text):
+        return False
+    try:
+        parts = urlsplit(text)
+        if ":" in str(parts.hostname):
+            IPv6Address(str(parts.hostname))
+        return parts.port != 0
+    except ValueError:  # not an address, or a port above 65535
+        return False
 
 
 def endpoint(value: str) -> str:
     """Return `value` if it is a host of the mesh with a port."""
-    if re.fullmatch(ENDPOINT, value) and 1 <= int(value.rpartition(":")[2]) <= 65535:
+    host, _, port = value.rpartition(":")
+    if re.fullmatch(ENDPOINT, value) and 1 <= int(port) <= 65535 and not host.rpartition(".")[2].isdecimal():
         return value
     raise wrong(
         f"{value!r} is not a host with a port",
-        "the full name of a Service or another host that the mesh knows, and a port from 1 to 65535; no scheme",
+        "the full name of a Service or another host that the mesh knows, and a port from 1 to 65535; no scheme, and no "
+        "address",
         "write jaeger-collector.observability.svc.cluster.local:4317, for example",
     )
 
@@ -73,12 +91,13 @@ def endpoint(value: str) -> str:
 def metric_label(value: str) -> str:
     """Return `value` if it can be a label of Prometheus that Istio does not set itself."""
     allowed = "letters, digits and '_', beginning with a letter or one '_', and no label of Istio's own"
-    if value in ISTIOS_LABELS:
-        raise wrong(f"Istio sets the label {value} itself", allowed, f"write request_{value}, for example")
+    for owner, labels in (("Istio sets", ISTIOS_LABELS), ("the queries by version set", OWN_LABELS)):
+        if value in labels:
+            raise wrong(f"{owner} the label {value} itself", allowed, f"write request_{value}, for example")
     if re.fullmatch(LABEL, value) and not value.startswith("__"):
         return value
     guess = re.sub(r"\W", "_", value, flags=re.ASCII).strip("_")
-    usable = re.fullmatch(LABEL, guess) and guess not in ISTIOS_LABELS
+    usable = re.fullmatch(LABEL, guess) and guess not in (*ISTIOS_LABELS, *OWN_LABELS)
     raise wrong(
         f"{value!r} cannot be a label of Prometheus" + (": it reserves __" if value.startswith("__") else ""),
         allowed,
@@ -94,8 +113,8 @@ def cel(value: str) -> str:
 
 
 def sampling(value: float) -> float:
-    """Return `value` if Istio can sample this percentage."""
-    if abs(value * STEPS_OF_SAMPLING - round(value * STEPS_OF_SAMPLING)) < 1e-6:  # 0.07 * 100 is 7.000000000000001
+    """Return `value` if Istio can sample it: in hundredths of a percent (Istio: "Telemetry")."""
+    if round(value, 2) == value:
         return value
     raise wrong(
         f"{value} has more than two decimals",
@@ -104,18 +123,29 @@ def sampling(value: float) -> float:
     )
 
 
-def volume_size(value: str) -> str:
+def volume_size(value: Any) -> str:
     """Return the quantity `value` if it can be the size of a volume; a smaller one has probably lost its unit."""
     try:
-        fits = amount(SMALLEST_VOLUME) <= amount(value) <= amount(LARGEST_VOLUME)
-    except ArithmeticError:
-        fits = False
-    if fits:
-        return value
+        size = str(quantity(value))
+        if amount(SMALLEST_VOLUME) <= amount(size) <= amount(LARGEST_VOLUME):
+            return size
+    except (PydanticCustomError, ArithmeticError):
+        pass
     raise wrong(
-        f"{value} is not the size of a volume",
+        f"{shown(value)} is not the size of a volume",
         f"a Kubernetes quantity of bytes from {SMALLEST_VOLUME} to {LARGEST_VOLUME}",
         "write 10Gi for 10 gibibytes",
+    )
+
+
+def storage_class(value: str) -> str:
+    """Return `value` if it can be the name of a StorageClass."""
+    if len(value) <= 253 and re.fullmatch(SECRET_NAME, value):
+        return value
+    raise wrong(
+        f"{value!r} cannot be the name of a StorageClass",
+        "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
+        "write one that `kubectl get storageclasses` lists, or remove the key",
     )
 
 
@@ -126,7 +156,8 @@ def _text(pattern: str, **more: Any) -> WithJsonSchema:
 ScrapeInterval = Annotated[str, between("1s", "5m", "15s"), _text(DURATION, minLength=1)]
 Retention = Annotated[str, between("1h", "10y", "15d"), _text(DURATION, minLength=1)]
 PendingPeriod = Annotated[str, between("0s", "1d", "2m"), _text(DURATION, minLength=1)]
-VolumeSize = Annotated[Quantity, AfterValidator(volume_size)]
+VolumeSize = Annotated[str, BeforeValidator(volume_size), QUANTITY_SCHEMA]
+StorageClassName = Annotated[str, AfterValidator(storage_class), _text(SECRET_NAME, maxLength=253)]
 Url = Annotated[str, AfterValidator(url), _text(URL)]
 Endpoint = Annotated[str, AfterValidator(endpoint), _text(ENDPOINT)]
 MetricLabel = Annotated[str, AfterValidator(metric_label), _text(LABEL)]

@@ -28,7 +28,10 @@ MESH_CONFIG = f"{ISTIOD}.meshConfig"
 MATCHER = f"{MESH_CONFIG}.defaultConfig.proxyStatsMatcher"
 NUMBERS = "whole numbers with the units y, w, d, h, m, s and ms, in this order, from"
 LABELS = "allowed: letters, digits and '_', beginning with a letter or one '_', and no label of Istio's own"
-URLS = "allowed: http:// or https://, a host, and if needed a port and a path; no user, password, query or fragment"
+URLS = (
+    "allowed: http:// or https://, a host, and if needed a port from 1 to 65535 and a path; no user, password, query "
+    "or fragment"
+)
 FULL_HOST = "write jaeger-collector.observability.svc.cluster.local:4317, for example"
 
 
@@ -55,16 +58,19 @@ SERVERS = [
          told(f"Grafana would have no metrics: {PROMETHEUS} is off", "true",
               f"enabled, if {PROMETHEUS} has enabled: true or url",
               f"add prometheus: {{enabled: true}} to {KEY}, or remove enabled")),
-    Case("an existing Kiali without Prometheus", telemetry("kiali: {url: 'http://k'}"), f"{KEY}.kiali.url",
-         told(f"Kiali would have no metrics: {PROMETHEUS} is off", '"http://k"',
+    Case("an existing Grafana without Prometheus", telemetry("grafana: {url: 'http://g'}"), f"{KEY}.grafana.url",
+         told(f"Grafana would have no metrics: {PROMETHEUS} is off", '"http://g"',
               f"url, if {PROMETHEUS} has enabled: true or url",
               f"add prometheus: {{enabled: true}} to {KEY}, or remove url")),
+    Case("Kiali with a Prometheus that is off for a reason",
+         telemetry("kiali: {enabled: true}", "  prometheus: {note: no disk}\n"), f"{KEY}.kiali.enabled",
+         (f"fix:     write enabled: true instead of note in {PROMETHEUS}, or remove enabled",)),
     Case("alerts without Prometheus", telemetry("alerts: {enabled: true}"), f"{KEY}.alerts.enabled",
          told(f"the alerts would have no metrics: {PROMETHEUS} is off", "true",
               f"enabled, if {PROMETHEUS} has enabled: true",
               f"add prometheus: {{enabled: true}} to {KEY}, or remove enabled")),
     Case("Prometheus turned off", telemetry("grafana: {enabled: true}", "  prometheus: {enabled: false}\n"),
-         f"{KEY}.grafana.enabled", (f"{PROMETHEUS} is off",)),
+         f"{KEY}.grafana.enabled", (f"{PROMETHEUS} is off", f"fix:     write enabled: true in {PROMETHEUS}, or")),
     Case("a request above the limit",
          telemetry("prometheus: {enabled: true, resources: {requests: {memory: 2Gi}, limits: {memory: 1Gi}}}"),
          f"{PROMETHEUS}.resources.requests.memory",
@@ -98,6 +104,12 @@ VALUES = [
          told('"statsd" is not one of the choices', '"statsd"', "one of istio, envoy", "write istio or envoy")),
     Case("interval as a number", telemetry("scrapeInterval: 15"), f"{KEY}.scrapeInterval",
          told("this is a number, but must be text", "15", "text (How often", "write 15s for seconds")),
+    Case("interval with a decimal point", telemetry("scrapeInterval: 15.0"), f"{KEY}.scrapeInterval",
+         ("fix:     write 15s for seconds",)),
+    Case("interval in parts of a second", telemetry("alerts: {for: 1.5}"), f"{KEY}.alerts.for",
+         ("fix:     write 1500ms for seconds",)),
+    Case("a negative retention", telemetry("prometheus: {retention: -5}"), f"{PROMETHEUS}.retention",
+         ('fix:     write "15d", for example',)),
     Case("interval below a second", telemetry("scrapeInterval: 500ms"), f"{KEY}.scrapeInterval",
          told("500ms is less than 1s", '"500ms"', f"{NUMBERS} 1s to 5m", "write 1s, or more")),
     Case("interval above five minutes", telemetry("scrapeInterval: 5m1s"), f"{KEY}.scrapeInterval",
@@ -115,7 +127,20 @@ VALUES = [
          (*told("is not the URL of a server", '"prometheus.monitoring:9090"', "http://",
                 "write http://prometheus.monitoring:9090"), URLS)),
     Case("URL with a user", telemetry("prometheus: {url: 'https://me@p.example.com'}"), f"{PROMETHEUS}.url",
-         (URLS, "fix:     write http://p.example.com")),
+         (URLS, "fix:     write https://p.example.com")),
+    Case("URL with a password", telemetry("prometheus: {url: 'https://me:p@ss@p.example.com/x?y'}"),
+         f"{PROMETHEUS}.url",
+         ("'https://…@p.example.com/x?y' is not the URL", 'given:   "https://…@p.example.com/x?y"',
+          "fix:     write https://p.example.com/x")),
+    Case("password without a scheme", telemetry("prometheus: {url: 'me:pass@p:9090'}"), f"{PROMETHEUS}.url",
+         ("'…@p:9090' is not the URL", 'given:   "…@p:9090"', "fix:     write http://p:9090")),
+    Case("URL with port 0", telemetry("prometheus: {url: 'http://p:0'}"), f"{PROMETHEUS}.url", (URLS,)),
+    Case("URL with a port that is too high", telemetry("prometheus: {url: 'http://p:65536'}"), f"{PROMETHEUS}.url",
+         (URLS,)),
+    Case("URL with an empty part of a name", telemetry("prometheus: {url: 'http://p..monitoring'}"),
+         f"{PROMETHEUS}.url", (URLS,)),
+    Case("URL with half an address", telemetry("prometheus: {url: 'http://[:::::]:9090'}"), f"{PROMETHEUS}.url",
+         (URLS,)),
     Case("Alertmanager without a list", telemetry("prometheus: {alertmanagers: 'http://a:9093'}"),
          f"{PROMETHEUS}.alertmanagers", ('write it as a list: ["http://a:9093"]',)),
     Case("an Alertmanager twice", telemetry("prometheus: {alertmanagers: ['http://a', 'http://a/']}"),
@@ -124,9 +149,24 @@ VALUES = [
          f"{JAEGER}.collector", ("is not a host with a port", FULL_HOST)),
     Case("collector at port 0", telemetry("jaeger: {url: 'http://j', collector: 'c.obs:0'}"), f"{JAEGER}.collector",
          ("a port from 1 to 65535",)),
+    Case("collector by its address", telemetry("jaeger: {url: 'http://j', collector: '10.0.0.1:4317'}"),
+         f"{JAEGER}.collector", ("no scheme, and no address", FULL_HOST)),
+    Case("a server as true", telemetry("prometheus: true"), PROMETHEUS,
+         ("this is true, but must be a mapping", 'write {"enabled": true}, for example')),
+    Case("tracing as true", telemetry("tracing: true"), f"{KEY}.tracing", ("this is true, but must be a mapping",)),
+    Case("a server that is enabled by 1", telemetry("prometheus: {enabled: 1}"), f"{PROMETHEUS}.enabled",
+         ("fix:     write true or false",)),
+    Case("no storage as false", telemetry("prometheus: {storage: false}"), f"{PROMETHEUS}.storage",
+         ("fix:     write null, for none",)),
+    Case("StorageClass", telemetry("prometheus: {storage: {storageClassName: Fast SSD}}"),
+         f"{PROMETHEUS}.storage.storageClassName",
+         ("'Fast SSD' cannot be the name of a StorageClass", "kubectl get storageclasses")),
+    Case("an Alertmanager without a value", telemetry("prometheus: {alertmanagers: [null]}"),
+         f"{PROMETHEUS}.alertmanagers[0]", ("fix:     give it a value, or remove the entry",)),
     Case("image", telemetry("grafana: {image: My Grafana}"), f"{KEY}.grafana.image", ("is not an image reference",)),
     Case("size with a wrong unit", telemetry("prometheus: {storage: {size: 10GB}}"), f"{PROMETHEUS}.storage.size",
-         ("this is not a Kubernetes quantity", 'given:   "10GB"')),
+         told('"10GB" is not the size of a volume', '"10GB"', "a Kubernetes quantity of bytes from 1Mi to 1Ei",
+              "write 10Gi for 10 gibibytes")),
     Case("size without a unit", telemetry("prometheus: {storage: {size: 10}}"), f"{PROMETHEUS}.storage.size",
          told("10 is not the size of a volume", "10", "a Kubernetes quantity of bytes from 1Mi to 1Ei",
               "write 10Gi for 10 gibibytes")),
@@ -139,10 +179,16 @@ VALUES = [
          told("101 is more than 100", "101", "a number from 0 to 100", "write a number from 0 to 100")),
     Case("sampling too fine", telemetry("tracing: {sampling: 0.005}", created("jaeger")), f"{KEY}.tracing.sampling",
          told("0.005 has more than two decimals", "0.005", "a number from 0 to 100 in steps of 0.01", "write 0.01")),
+    Case("sampling far too fine", telemetry("tracing: {sampling: 1.0e-9}", created("jaeger")),
+         f"{KEY}.tracing.sampling", ("has more than two decimals", "write 0.01")),
+    Case("sampling of no number", telemetry("tracing: {sampling: .nan}", created("jaeger")), f"{KEY}.tracing.sampling",
+         ("NaN is not a number",)),
+    Case("a tag without a name", telemetry("tracing: {customTags: {'': {literal: x}}}", created("jaeger")),
+         f'{KEY}.tracing.customTags[""]', ("the key is empty", "fix:     give it a name")),
     Case("a tag with two values", telemetry("tracing: {customTags: {a: {literal: x, header: y}}}", created("jaeger")),
          f"{KEY}.tracing.customTags.a",
          told("literal and header are both set", '{"literal": "x", "header": "y"}',
-              "exactly one of literal, header and environment", "write {header: x-tenant}, for example")),
+              "exactly one of literal, header and environment", "keep one of literal and header")),
     Case("a tag without a value",
          telemetry("tracing: {customTags: {a: {}}}", created("jaeger")), f"{KEY}.tracing.customTags.a",
          ("the tag has no value", "exactly one of literal, header and environment")),
@@ -162,10 +208,18 @@ VALUES = [
          telemetry("metricTags: {response_code: request.host}"), f"{KEY}.metricTags.response_code",
          told("Istio sets the label response_code itself", '"response_code"', LABELS.removeprefix("allowed: "),
               "write request_response_code, for example")),
+    Case("a tag with the label of the queries",
+         telemetry("metricTags: {version: request.host}"), f"{KEY}.metricTags.version",
+         ("the queries by version set the label version itself", "write request_version, for example")),
     Case("no requests",
          telemetry("alerts: {minimumRequests: 0}"), f"{KEY}.alerts.minimumRequests", ("0 is less than 1",)),
     Case("failures in no percentage points", telemetry("alerts: {failureRate: 1000}"), f"{KEY}.alerts.failureRate",
          ("1000 is more than 100", "a number from 0 to 100")),
+    Case("a password here", telemetry("grafana: {adminPassword: hunter2}"), f"{KEY}.grafana.adminPassword",
+         ("the nearest is istio-canary:grafanaAdminPassword",
+          "run pulumi config set --secret istio-canary:grafanaAdminPassword, which asks for it")),
+    Case("a password of another name", telemetry("grafanaPassword: hunter2"), f"{KEY}.grafanaPassword",
+         ("run pulumi config set --secret istio-canary:grafanaAdminPassword",)),
     Case("an encrypted password here",
          telemetry("grafana: {adminPassword: {secure: AAAB}}"), f"{KEY}.grafana.adminPassword",
          ("the value is encrypted", "only istio-canary:grafanaAdminPassword may be encrypted")),
@@ -216,6 +270,11 @@ def test_a_mistake_is_reported_with_its_line_path_and_fix(case: Case, tmp_path: 
     assert_is_reported(case, tmp_path)
 
 
+@pytest.mark.parametrize("key", ["grafana: {adminPassword: hunter2}", "prometheus: {url: 'http://me:hunter2@p'}"])
+def test_no_message_shows_a_password(key: str, tmp_path: Path) -> None:
+    assert "hunter2" not in str(problems_of(tmp_path, config(f"telemetry: {{{key}}}")))
+
+
 @pytest.mark.parametrize("case", SERVERS + VALUES + CONTRADICTIONS, ids=lambda case: case.name)
 def test_one_mistake_is_not_reported_many_times(case: Case, tmp_path: Path) -> None:
     assert_is_reported_once(case, tmp_path)
@@ -227,6 +286,9 @@ def test_one_mistake_is_not_reported_many_times(case: Case, tmp_path: Path) -> N
     [
         config(f"telemetry: {{{ALL_SERVERS}}}"),
         config("telemetry: {prometheus: {url: 'http://p/'}, grafana: {url: 'https://g.example.com/grafana'}}"),
+        config("telemetry: {kiali: {url: 'http://k'}}"),
+        config("telemetry: {prometheus: {url: 'https://[2001:db8::1]:9090/prometheus/'}}"),
+        config("telemetry: {prometheus: {enabled: true, storage: {storageClassName: ssd.fast}}}"),
         config("telemetry: {prometheus: {note: 'no disk'}, grafana: {enabled: false, note: 'no Prometheus'}}"),
         config("telemetry: {prometheus: {enabled: true, storage: null, url: null}}"),
         config("telemetry: {jaeger: {url: 'http://j', collector: 'c.obs.svc.cluster.local:4317'}, tracing: {}}"),

@@ -115,6 +115,13 @@ WARNINGS = [
          ("no effect: alerts are rules of a Prometheus that the stack creates, not of http://p:9090",
           f"allowed: alerts with {PROMETHEUS}.enabled: true",
           "fix:     remove alerts, and add rules to the Prometheus that exists")),
+    Case("Alertmanagers of a Prometheus that exists",
+         telemetry("prometheus: {url: 'http://p:9090', alertmanagers: ['http://a']}"), f"{PROMETHEUS}.alertmanagers",
+         ("no effect: it belongs to a Prometheus that the stack creates, and url names one that exists",
+          "allowed: alertmanagers with enabled: true and without url", "fix:     remove alertmanagers")),
+    Case("a filter of no access logs", telemetry("accessLogs: {filter: 'response.code >= 400'}"),
+         f"{KEY}.accessLogs.filter",
+         (f"no effect: {KEY}.accessLogs.enabled is false", "fix:     add enabled: true, or remove filter")),
     Case("tracing in a mesh that exists", telemetry("tracing: {sampling: 5}", created("jaeger")), f"{KEY}.tracing",
          ("no effect unless the owner of the mesh configures it: istio-canary:mesh.install is false",
           "meshConfig.extensionProviders: [{name: jaeger, opentelemetry: "
@@ -221,8 +228,9 @@ SWITCH = st.sampled_from([{}, {"enabled": False}, {"enabled": True}, {"url": "ht
 @settings(deadline=None)
 @given(st.fixed_dictionaries(dict.fromkeys(("prometheus", "jaeger", "grafana", "kiali"), SWITCH)))
 def test_any_choice_of_servers_is_valid_if_those_that_read_metrics_have_a_prometheus(servers: dict[str, Any]) -> None:
-    used = {name for name, server in servers.items() if server.get("enabled") or "url" in server}
-    lacking = used & {"grafana", "kiali"} if "prometheus" not in used else set()
+    created = {name for name, server in servers.items() if server.get("enabled")}
+    used = {name for name, server in servers.items() if name in created or "url" in server}
+    lacking = (used & {"grafana"}) | (created & {"kiali"}) if "prometheus" not in used else set()
 
     assert {problem.path.split(".")[1] for problem in problems({"telemetry": servers})} == lacking
 
