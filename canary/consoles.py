@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from canary.command_error import CommandError
+from canary.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from stacks.settings.telemetry import Server, TelemetrySettings
 
@@ -50,10 +53,18 @@ class Console:
         states = {Availability.ON: "on", Availability.ELSEWHERE: str(settings.url), Availability.OFF: f"off{note}"}
         return states[self.availability(telemetry)]
 
-    def how_to_turn_on(self, stack: str, stack_file: str) -> str:
-        """Return what to set and to run, so that the stack has the console."""
+    def off(self, telemetry: TelemetrySettings, stack: str, stack_file: str) -> CommandError:
+        """Return the error for a console that is off, with what to set and to run, so that the stack has it."""
+        note = self.settings(telemetry).note
         key = f"istio-canary:telemetry.{self.name}"
-        return f"set {key}.enabled: true in {stack_file}, then run `canary up --stack {stack}`"
+        instead = " instead of its note" if note else ""
+        return CommandError(
+            f"{self.name} is off in the stack {stack}",
+            ExitCode.CONFIG,
+            fix=f"set {key}.enabled: true{instead} in {stack_file}, then run `canary up --stack {stack}`; for one that "
+            f"exists already, set {key}.url",
+            details=(f"note: {note}",) if note else (),
+        )
 
     def how_to_sign_in(self, telemetry: TelemetrySettings) -> str:
         """Return what to sign in with, and the command that shows it; empty if nothing is needed."""

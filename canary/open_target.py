@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from canary.cluster_urls import at, service_of
 from canary.command_error import CommandError
 from canary.consoles import CONSOLES, Availability, Console
 from canary.exit_codes import ExitCode
@@ -55,18 +56,11 @@ def target_of(settings: Settings, name: str, stack: str, stack_file: str) -> Tar
 
 
 def _console(console: Console, telemetry: TelemetrySettings, stack: str, stack_file: str) -> Target | str:
-    settings = console.settings(telemetry)
     availability = console.availability(telemetry)
     if availability is Availability.ELSEWHERE:
-        return str(settings.url)
+        return _elsewhere(console, str(console.settings(telemetry).url))
     if availability is Availability.OFF:
-        raise CommandError(
-            f"{console.name} is off in the stack {stack}",
-            ExitCode.CONFIG,
-            fix=f"{console.how_to_turn_on(stack, stack_file)}; for one that exists already, set "
-            f"istio-canary:telemetry.{console.name}.url",
-            details=(f"note: {settings.note}",) if settings.note else (),
-        )
+        raise console.off(telemetry, stack, stack_file)
     sign_in = console.how_to_sign_in(telemetry)
     return Target(
         telemetry.namespace,
@@ -76,6 +70,21 @@ def _console(console: Console, telemetry: TelemetrySettings, stack: str, stack_f
         f"http://localhost:{PORT}{console.path}",
         f"run `canary up --stack {stack}`, which creates it",
         (sign_in,) if sign_in else (),
+    )
+
+
+def _elsewhere(console: Console, url: str) -> Target | str:
+    """A console that exists: at its URL, or at its Service if only the cluster knows the URL's host."""
+    found = service_of(url)
+    if found is None:
+        return url
+    return Target(
+        found.namespace,
+        found.service,
+        found.port,
+        console.local_port,
+        at(url, f"localhost:{PORT}"),
+        f"correct istio-canary:telemetry.{console.name}.url, which names it",
     )
 
 

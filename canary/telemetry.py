@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from canary.cluster_urls import ServicePort, at, service_of
 from canary.command_error import CommandError
+from canary.consoles import PROMETHEUS
 from canary.exit_codes import ExitCode
 from metrics.durations import prometheus_seconds
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from metrics.prometheus import Prometheus, PrometheusError
     from metrics.queries import Queries
     from stacks.settings.model import Settings
-
-SERVICE, PORT = "prometheus", 9090
-"""The Service that the stack creates, named as in Istio's addon."""
 
 TIMEOUT = 5.0
 
@@ -81,54 +79,24 @@ def _url(session: Session, opened: ExitStack) -> str:
     given = telemetry.prometheus.url
     if given is None:
         if not telemetry.prometheus.enabled:
-            raise _off(session)
-        return _forward(session, opened, telemetry.namespace or session.settings.mesh.namespace, SERVICE, PORT)
-    parts = urlsplit(given)
-    inside = _in_cluster(parts.hostname or "")
-    if inside is None:
+            raise PROMETHEUS.off(telemetry, session.stack, session.project.stack_file(session.stack).name)
+        return _forward(session, opened, ServicePort(telemetry.namespace, PROMETHEUS.service, PROMETHEUS.port))
+    service = service_of(given)
+    if service is None:
         return given
-    service, namespace = inside
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    forwarded = urlsplit(_forward(session, opened, namespace, service, port))
-    return parts._replace(netloc=forwarded.netloc).geturl()
+    return at(given, urlsplit(_forward(session, opened, service)).netloc)
 
 
-def _forward(session: Session, opened: ExitStack, namespace: str, service: str, port: int) -> str:
+def _forward(session: Session, opened: ExitStack, to: ServicePort) -> str:
     from kube.kubeconfig import ClusterUnreachableError
     from kube.port_forward import PortForward
     from kube.service_pods import PortForwardError
 
     try:
-        forward = PortForward(session.settings.cluster, namespace=namespace, service=service, port=port)
+        forward = PortForward(session.settings.cluster, to.namespace, to.service, to.port)
         return opened.enter_context(forward).url
     except PortForwardError as error:
         what = f"Prometheus cannot be reached: {error.message}"
         raise CommandError(what, ExitCode.UNREACHABLE, fix=error.fix, details=error.details) from None
     except ClusterUnreachableError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from None
-
-
-def _in_cluster(host: str) -> tuple[str, str] | None:
-    """The Service and the namespace that an in-cluster name stands for; None if `host` has an address here."""
-    labels = host.split(".")
-    is_service = labels[2:3] == ["svc"] or (len(labels) == 2 and not _resolves(host))
-    return (labels[0], labels[1]) if is_service else None
-
-
-def _resolves(host: str) -> bool:
-    try:
-        return bool(socket.getaddrinfo(host, None))
-    except (OSError, UnicodeError):
-        return False
-
-
-def _off(session: Session) -> CommandError:
-    note = session.settings.telemetry.prometheus.note
-    return CommandError(
-        f"Prometheus is off for stack {session.stack}",
-        ExitCode.CONFIG,
-        fix=f"set istio-canary:telemetry.prometheus.enabled to true in "
-        f"{session.project.stack_file(session.stack).name}, then `canary up --stack {session.stack}`; for a Prometheus "
-        "that exists, set istio-canary:telemetry.prometheus.url instead",
-        details=(f"note: {note}",) if note else (),
-    )

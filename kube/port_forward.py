@@ -265,7 +265,8 @@ def listen(port: int) -> list[socket.socket]:
                 raise LocalPortError(
                     f"cannot listen on local port {candidate}: {error.strerror}", "choose another with --port"
                 ) from None
-    raise LocalPortError(f"the local ports {port} to {candidates[-1]} are taken", "choose another with --port")
+    taken = f"local port {port} is" if len(candidates) == 1 else f"the local ports {port} to {candidates[-1]} are"
+    raise LocalPortError(f"{taken} taken", "choose another with --port")
 
 
 def _listen_at(port: int) -> list[socket.socket]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from canary.traffic_report.data import Grid, Line, Measure, ServiceTraffic, Total, TrafficReport, changes, grid
 from metrics.prometheus import Prometheus, PrometheusError, Sample, Series
 from metrics.queries import Queries, Scope, Source
+from stacks.settings.loading import load
 from stacks.settings.model import Settings
 
 NOW = 1_750_000_000.0
@@ -25,9 +26,9 @@ def settings_of(*versions: str, route: list[Any] | None = None, **more: Any) -> 
         "namespace": "web",
         "hosts": ["*"],
         "versions": {version: {"image": "shop:1", "port": 8080} for version in versions},
-        "route": route or [{"to": versions[0]}],
+        "route": route or [{"to": {version: 0 if index else 100 for index, version in enumerate(versions)}}],
     }
-    return Settings.model_validate({"services": {"shop": service}, **more})
+    return load({"services": {"shop": service}, **more})
 
 
 class ReadableQueries(Queries):

@@ -58,7 +58,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
 
 def use(monkeypatch: pytest.MonkeyPatch, access: Access) -> None:
     """Let the stack have Prometheus, a Grafana elsewhere, and nothing else."""
-    telemetry = telemetry_with(kiali={}, jaeger={}, grafana={"url": "https://grafana.example"})
+    telemetry = telemetry_with(kiali={}, jaeger={}, grafana={"url": "https://grafana.example.com"})
     settings = SimpleNamespace(cluster=access, services={}, telemetry=telemetry)
     project = SimpleNamespace(stack_file=lambda stack: Path(f"Pulumi.{stack}.yaml"))
 
@@ -143,8 +143,8 @@ def test_a_console_that_exists_elsewhere_needs_no_cluster(shown: list[str], monk
     use(monkeypatch, Access("/nonexistent/kubeconfig"))
     result = run("grafana")
     assert result.exit_code == ExitCode.OK
-    assert url_of(result) == "https://grafana.example"
-    assert shown == ["https://grafana.example"]
+    assert url_of(result) == "https://grafana.example.com"
+    assert shown == ["https://grafana.example.com"]
 
 
 @pytest.mark.parametrize(

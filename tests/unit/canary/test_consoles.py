@@ -43,9 +43,19 @@ def test_a_console_is_on_elsewhere_or_off(settings: dict[str, Any], availability
     assert GRAFANA.summary(telemetry) == summary
 
 
-def test_how_to_turn_a_console_on_names_key_file_and_command() -> None:
-    assert KIALI.how_to_turn_on("dev", "Pulumi.dev.yaml") == (
-        "set istio-canary:telemetry.kiali.enabled: true in Pulumi.dev.yaml, then run `canary up --stack dev`"
+@pytest.mark.parametrize(
+    ("note", "details", "instead"),
+    [("", (), ""), ("no images here", ("note: no images here",), " instead of its note")],
+)
+def test_a_console_that_is_off_is_an_error_that_names_key_file_and_command(
+    note: str, details: tuple[str, ...], instead: str
+) -> None:
+    error = KIALI.off(telemetry_with(kiali={"note": note}), "dev", "Pulumi.dev.yaml")
+    assert error.message == "kiali is off in the stack dev"
+    assert error.details == details
+    assert error.fix == (
+        f"set istio-canary:telemetry.kiali.enabled: true{instead} in Pulumi.dev.yaml, "
+        "then run `canary up --stack dev`; for one that exists already, set istio-canary:telemetry.kiali.url"
     )
 
 

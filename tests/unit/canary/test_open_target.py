@@ -57,20 +57,30 @@ def test_a_console_is_opened_at_its_service(name: str, service: str, port: int, 
 
 
 def test_a_console_that_exists_elsewhere_is_its_url() -> None:
-    assert opened("grafana", telemetry_with(grafana={"url": "https://g.example"})) == "https://g.example"
+    assert opened("grafana", telemetry_with(grafana={"url": "https://g.example.com"})) == "https://g.example.com"
 
 
-@pytest.mark.parametrize(("note", "details"), [("", ()), ("no images here", ("note: no images here",))])
-def test_a_console_that_is_off_is_an_error_that_says_how_to_turn_it_on(note: str, details: tuple[str, ...]) -> None:
-    with pytest.raises(CommandError) as error:
-        opened("kiali", telemetry_with(kiali={"note": note}))
-    assert error.value == CommandError(
-        "kiali is off in the stack dev",
-        ExitCode.CONFIG,
-        "set istio-canary:telemetry.kiali.enabled: true in Pulumi.dev.yaml, then run `canary up --stack dev`; "
-        "for one that exists already, set istio-canary:telemetry.kiali.url",
-        details,
-    )
+@pytest.mark.parametrize(
+    ("url", "service", "opened_at"),
+    [
+        ("http://grafana.monitoring:3000", ("monitoring", "grafana", 3000), "http://localhost:3000"),
+        ("https://g.obs.svc.cluster.local/grafana", ("obs", "g", 443), "https://localhost:3000/grafana"),
+    ],
+)
+def test_a_console_that_only_the_cluster_can_reach_is_opened_at_its_service(
+    url: str, service: tuple[str, str, int], opened_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: [])
+    target = opened("grafana", telemetry_with(grafana={"url": url}))
+    assert isinstance(target, Target)
+    assert (target.namespace, target.service, target.port) == service
+    assert target.url == opened_at
+    assert target.created_by == "correct istio-canary:telemetry.grafana.url, which names it"
+
+
+def test_a_console_that_is_off_is_an_error() -> None:
+    with pytest.raises(CommandError, match="kiali is off in the stack dev"):
+        opened("kiali", telemetry_with(kiali={}))
 
 
 @pytest.mark.parametrize(

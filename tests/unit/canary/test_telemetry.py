@@ -139,8 +139,9 @@ def test_a_prometheus_that_is_off_is_told_with_its_note_and_how_to_turn_it_on(fo
     ):
         pass
     assert caught.value.code == ExitCode.CONFIG
-    assert str(caught.value).splitlines()[:2] == ["Prometheus is off for stack dev", "note: the platform team runs it"]
-    assert "set istio-canary:telemetry.prometheus.enabled to true in Pulumi.dev.yaml" in caught.value.fix
+    assert caught.value.message == "prometheus is off in the stack dev"
+    assert caught.value.details == ("note: the platform team runs it",)
+    assert "set istio-canary:telemetry.prometheus.enabled: true" in caught.value.fix
     assert forward.opened == []
 
 
