@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +14,7 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.options import JsonOption, StackOption
 from canary.ui import command
+from metrics.durations import prometheus_seconds
 
 if TYPE_CHECKING:
     from canary.engine.session import Session
@@ -64,10 +67,9 @@ def report(
         ui.result(as_json(found, str(file)), lambda console: console.print(str(file), markup=False, soft_wrap=True))
 
 
-def _grid(session: Session, now: float, last: str | None, begin: str | None, to: str | None) -> Grid:
-    """The points in time to show; raises CommandError if the range makes no sense."""
-    from canary import telemetry, time_options
-    from canary.traffic_report.data import grid
+def _range(now: float, last: str | None, begin: str | None, to: str | None) -> tuple[float, float]:
+    """The begin and the end that the options name; raises CommandError if they make no sense."""
+    from canary import time_options
 
     if last is not None and (begin, to) != (None, None):
         raise CommandError(
@@ -91,6 +93,23 @@ def _grid(session: Session, now: float, last: str | None, begin: str | None, to:
         raise time_options.invalid(
             "--from is not before --to", f"--from {begin}, --to {until}", "--from before --to", "exchange the two"
         )
+    return start, end
+
+
+def _grid(session: Session, now: float, last: str | None, begin: str | None, to: str | None) -> Grid:
+    """The points in time to show; raises CommandError if the range is too short or too long."""
+    from canary import telemetry, time_options
+    from canary.traffic_report.data import grid
+
+    start, end = _range(now, last, begin, to)
+    longest = prometheus_seconds(time_options.LONGEST)
+    if end - start > longest:
+        raise time_options.invalid(
+            "the range is longer than Prometheus can be asked for",
+            time_options.words(end - start),
+            f"up to {time_options.LONGEST}",
+            f"give a later --from, such as {time_options.rfc3339(end - longest)}",
+        )
     interval = telemetry.scrape_interval(session.settings)
     shortest = telemetry.shortest_window(interval)
     if end - start < shortest:
@@ -106,14 +125,24 @@ def _grid(session: Session, now: float, last: str | None, begin: str | None, to:
 
 def _writable(file: Path) -> Path:
     """The absolute path of the page; raises CommandError before anything is read if it cannot be a file."""
-    path = file.expanduser().absolute()
-    if not path.parent.is_dir():
-        fix = f"mkdir -p {path.parent}" if not path.parent.exists() else "give a file in a folder"
+    try:
+        path = file.expanduser().absolute()
+        is_folder, is_in_folder = path.is_dir(), path.parent.is_dir()
+        may_write = os.access(path if path.exists() else path.parent, os.W_OK)
+    except (OSError, RuntimeError) as error:  # the latter: there is no such user
+        reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        raise CommandError(
+            f"--output: {file} cannot be written: {reason}", ExitCode.CONFIG, fix="give another file"
+        ) from None
+    if not is_in_folder:
+        fix = f"mkdir -p {shlex.quote(str(path.parent))}" if not path.parent.exists() else "give a file in a folder"
         raise CommandError(f"--output: there is no folder {path.parent}", ExitCode.CONFIG, fix=fix)
-    if path.is_dir():
+    if is_folder:
         raise CommandError(
             f"--output: {path} is a folder", ExitCode.CONFIG, fix=f"give a file in it, such as {path / 'report.html'}"
         )
+    if not may_write:
+        raise CommandError(f"--output: no permission to write {path}", ExitCode.CONFIG, fix="give another file")
     return path
 
 

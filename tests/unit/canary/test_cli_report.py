@@ -120,6 +120,11 @@ LATER, EARLIER, BEFORE = "2025-06-15T15:06:41Z", "2025-06-15T14:00:00Z", "2025-0
         (("--last", "1h", "--from", EARLIER), "--last and --from or --to are both given"),
         (("--output", "none/report.html"), "--output: there is no folder"),
         (("--output", "."), "is a folder"),
+        (("--output", "Pulumi.yaml/report.html"), "--output: there is no folder"),
+        (("--output", f"{'a' * 300}.html"), "cannot be written: File name too long"),
+        (("--output", "~nobody-of-this-name/report.html"), "cannot be written: Could not determine home directory"),
+        (("--from", "2015-06-15T15:06:40Z"), "the range is longer than Prometheus can be asked for"),
+        (("--from", "0001-01-01T00:00:00+14:00"), "the range is longer than Prometheus can be asked for"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_asked(
@@ -132,6 +137,17 @@ def test_bad_input_is_told_before_anything_is_asked(
     assert "fix:" in result.stderr
     assert prometheus.asked == []
     assert not (folder / "report-dev.html").exists()
+
+
+def test_a_folder_without_permission_is_told_before_anything_is_asked(
+    folder: Path, prometheus: AnsweringPrometheus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: path != folder)  # root may write everywhere
+    result = run("report")
+
+    assert result.exit_code == ExitCode.CONFIG
+    assert f"--output: no permission to write {folder / 'report-dev.html'}" in result.stderr
+    assert prometheus.asked == []
 
 
 def test_a_range_without_data_is_an_error_and_writes_no_page(folder: Path, prometheus: AnsweringPrometheus) -> None:
