@@ -21,6 +21,8 @@ from metrics.durations import promql_duration
 from metrics.prometheus import PrometheusError
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
     from canary.engine.session import Session
     from canary.ui import Ui
     from metrics.prometheus import Prometheus
@@ -121,7 +123,7 @@ def _output(ui: Ui) -> Iterator[Callable[[WatchState], None]]:
     from canary.watch.table import render
 
     if not ui.stdout.is_terminal:
-        yield lambda state: ui.stdout.print(render(state))
+        yield lambda state: print(_text(ui.stdout, render(state)), end="", flush=True)
         return
     from rich.live import Live
 
@@ -129,5 +131,12 @@ def _output(ui: Ui) -> Iterator[Callable[[WatchState], None]]:
         yield lambda state: live.update(render(state), refresh=True)
 
 
+def _text(console: Console, shown: RenderableType) -> str:
+    """What the console would print: if nobody reads that any more, rich itself ends the process as failed."""
+    with console.capture() as captured:
+        console.print(shown)
+    return captured.get()
+
+
 def _one_line(text: str) -> str:
-    return "; ".join(" ".join(line.split()) for line in text.splitlines())
+    return "; ".join(" ".join(line.split()) for line in text.splitlines()).replace(":; ", ": ")

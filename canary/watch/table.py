@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +14,9 @@ from canary.telemetry import success_text
 from canary.time_options import utc, words
 from canary.watch.reading import ServiceRows, VersionRow, WatchState
 
+COLUMNS = ("weight", "share", "requests/s", "success", "p95", "ready")
+NARROWEST = 72
+"""Columns of a terminal below which the table would cut numbers and names."""
 NO_DATA = Text("no data", style="yellow")
 NOTHING = Text("-", style="dim")
 """For a value that does not exist, such as the success rate of no requests."""
@@ -19,21 +25,41 @@ NOTHING = Text("-", style="dim")
 def render(state: WatchState) -> RenderableType:
     """Return the table of all services and versions, and below it why data is missing."""
     title = f"stack {state.stack} at {utc(state.time)}, traffic of the last {words(state.window)}"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("service", "version"):
-        table.add_column(name, overflow="fold")  # long names wrap, so that no number is cut at 80 columns
-    for name in ("weight", "share", "requests/s", "success", "p95", "ready"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for service in state.services:
-        for index, row in enumerate(service.versions):
-            is_last = row is service.versions[-1]
-            table.add_row(Text("" if index else service.name), Text(row.name), *_cells(row), end_section=is_last)
     return Group(
         Text(title, style="bold"),
-        table,
+        _Versions(state.services),
         *_notes(state.services),
         *(Text(f"no data: {text}", "yellow") for text in state.problems),
     )
+
+
+@dataclass(frozen=True)
+class _Versions:
+    """All versions: in a table, or in a paragraph each where the terminal is too narrow for one."""
+
+    services: tuple[ServiceRows, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._table() if options.max_width >= NARROWEST else Group(*self._paragraphs())
+
+    def _table(self) -> Table:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        for name in ("service", "version"):
+            table.add_column(name, overflow="fold")  # long names wrap, so that no number is cut
+        for name in COLUMNS:
+            table.add_column(name, justify="right", no_wrap=True)
+        for service in self.services:
+            for index, row in enumerate(service.versions):
+                is_last = row is service.versions[-1]
+                table.add_row(Text("" if index else service.name), Text(row.name), *_cells(row), end_section=is_last)
+        return table
+
+    def _paragraphs(self) -> Iterator[Text]:
+        for service in self.services:
+            for row in service.versions:
+                cells = zip(COLUMNS, _cells(row), strict=True)
+                values = Text(", ").join(Text.assemble(f"{name} ", cell) for name, cell in cells)
+                yield Text.assemble((f"{service.name} {row.name}: ", "bold"), values)
 
 
 def _cells(row: VersionRow) -> tuple[Text, ...]:

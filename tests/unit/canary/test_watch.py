@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -212,6 +214,15 @@ def test_no_number_is_cut_on_a_terminal_of_80_columns() -> None:
     assert "…" not in shown(watched, 80)
 
 
+@pytest.mark.parametrize("width", [20, 40, 71])
+def test_a_terminal_that_is_too_narrow_for_the_table_shows_every_name_and_number(width: int) -> None:
+    text = " ".join(shown(state(), width).split())
+
+    assert "shop one: weight 70 %, share 90.0 %, requests/s 90.0, success 100.00 %" in text
+    assert "shop two: weight 30 %" in text
+    assert "…" not in text
+
+
 def test_json_is_one_document_with_units_in_the_names() -> None:
     document = as_json(state())
 
@@ -302,6 +313,19 @@ def test_each_refresh_is_a_line_of_json_until_ctrl_c(watching: Loop, capsys: pyt
 def test_without_a_terminal_the_tables_follow_each_other(watching: Loop, capsys: pytest.CaptureFixture[str]) -> None:
     watching.run(2, json=False)
     assert capsys.readouterr().out.count("stack dev at ") == 2
+
+
+@pytest.mark.parametrize("json", [True, False])
+def test_a_reader_that_has_read_enough_ends_it_with_success(
+    json: bool, watching: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        watching.run(3, json=json)
+
+    assert watching.pauses == []
 
 
 def test_a_new_weight_is_shown_at_the_next_refresh(watching: Loop, capsys: pytest.CaptureFixture[str]) -> None:
