@@ -62,7 +62,7 @@ class Server(Model):
         description="URL of one that exists, to use instead of creating one.",
     )
     note: str = Field(default="", description="Why there is none; `canary status` shows it.")
-    image: Image
+    image: Image = Field(description="Image of the server.")
     resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
 
     @property
