@@ -20,7 +20,7 @@ OVER = "$__rate_interval"
 REQUESTS, SHARE, DURATION, NUMBER = "reqps", "percentunit", "ms", "short"
 """Units, by Grafana's names."""
 
-VERSION, WANTED = "{{version}}", "{{version}} wanted"
+VERSION, WEIGHT = "{{version}}", "{{version}} weight"
 """Grafana's templates for the names of lines."""
 
 GRID, HEIGHT = 24, 8
@@ -96,8 +96,8 @@ def _traffic(asked: Queries) -> tuple[Graph, ...]:
             title="Share of the requests",
             description="Each version's share of the requests; dashed: its weight in the rule without a match.",
             unit=SHARE,
-            lines={VERSION: asked.share(SCOPE, OVER), WANTED: asked.weight(SCOPE)},
-            dashed="/ wanted$/",
+            lines={VERSION: asked.share(SCOPE, OVER), WEIGHT: asked.weight(SCOPE)},
+            dashed="/ weight$/",
         ),
         Graph(
             title="Success rate",

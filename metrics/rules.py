@@ -1,4 +1,4 @@
-"""Prometheus' rules of a stack: the wanted shares as series, and alerts on versions that do worse or get a wrong share.
+"""Prometheus' rules of a stack: the weights as series, and alerts on versions that do worse or get a wrong share.
 
 See Prometheus' "Defining recording rules" and "Alerting rules".
 """
@@ -33,7 +33,7 @@ class AlertThresholds:
 
 
 def weight_groups(services: Mapping[str, ServiceRouting]) -> dict[str, Any]:
-    """Return a rule file with the wanted shares; `services` have their namespaces and routes filled in.
+    """Return a rule file with the weights; `services` have their namespaces and routes filled in.
 
     Recorded for each version is `istio_canary:weight`, its share by the default rule (0..1; 0 if that rule does not
     name it). A file of its own, so that a change of a weight is a small one.

@@ -47,9 +47,9 @@ def report(
 ) -> None:
     """Write a page about the traffic of the versions.
 
-    One HTML file with charts that needs no network: the split wanted and observed, success rate, requests and durations
-    of each version, with a line at each change of the weights. Reads the stack's Prometheus. Prints the file's path;
-    with --json, also the summary.
+    One HTML file with charts that needs no network: weight and observed share, success rate, requests and durations of
+    each version, with a line at each change of the weights. Reads the stack's Prometheus. Prints the file's path; with
+    --json, also the summary.
     """
     with command(json) as ui:
         from canary.engine.session import open_session

@@ -174,9 +174,9 @@ class _Service:
         has_weights = not all(_is_empty(line) for line in lines[Measure.WEIGHT].values())
         if not has_weights and (OVER_TIME, Measure.WEIGHT) not in self._unanswered:
             self._problems.append(
-                f"{self._name}: Prometheus has no weights (istio_canary:weight) in the range, so the wanted split and "
-                "its changes are not shown; fix: `canary up` writes the rules of the stack's own Prometheus; into one "
-                "that exists, load them as docs/telemetry.md describes"
+                f"{self._name}: Prometheus has no weights (istio_canary:weight) in the range, so they and their "
+                "changes are not shown; fix: `canary up` writes the rules of the stack's own Prometheus; into one that "
+                "exists, load them as docs/telemetry.md describes"
             )
 
 

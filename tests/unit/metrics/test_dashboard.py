@@ -95,12 +95,12 @@ def test_a_line_is_named_by_its_version_and_there_is_none_where_nothing_is_known
 
 
 @both_sources
-def test_the_wanted_share_is_dashed_beside_the_observed_one(source: Source) -> None:
+def test_the_weight_is_dashed_beside_the_observed_share(source: Source) -> None:
     shown = panel(source, "Share of the requests")
     (override,) = shown["fieldConfig"]["overrides"]
 
-    assert [target["legendFormat"] for target in shown["targets"]] == ["{{version}}", "{{version}} wanted"]
-    assert override["matcher"] == {"id": "byRegexp", "options": "/ wanted$/"}
+    assert [target["legendFormat"] for target in shown["targets"]] == ["{{version}}", "{{version}} weight"]
+    assert override["matcher"] == {"id": "byRegexp", "options": "/ weight$/"}
     assert override["properties"][0]["value"]["fill"] == "dash"
 
 
