@@ -83,7 +83,7 @@ def _range(now: float, last: str | None, begin: str | None, to: str | None) -> t
     if begin is not None:
         start = time_options.moment("--from", begin)
     else:
-        start = end - time_options.duration("--last", last or DEFAULT_RANGE)
+        start = end - time_options.duration("--last", DEFAULT_RANGE if last is None else last)
     for option, given, seconds in (("--from", begin, start), ("--to", to, end)):
         if given is not None and seconds > now:
             allowed = f"a moment that has passed; it is {time_options.rfc3339(now)}"

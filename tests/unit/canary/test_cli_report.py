@@ -109,6 +109,7 @@ LATER, EARLIER, BEFORE = "2025-06-15T15:06:41Z", "2025-06-15T14:00:00Z", "2025-0
     ("arguments", "message"),
     [
         (("--last", "soon"), "--last is not a duration"),
+        (("--last", ""), "--last is not a duration"),
         (("--last", "30s"), "the range is too short to hold two scrapes"),
         (("--from", "soon"), "--from is not a moment"),
         (("--from", EARLIER, "--to", "soon"), "--to is not a moment"),
