@@ -54,10 +54,10 @@ FIGURES: Mapping[str, tuple[str, float, int]] = {
     "watch": ("status --watch, from the new weight to the observed share half way there, scraped every 5 s", 10, 6),
     "telemetry-memory": ("Prometheus and Jaeger after these, in MiB", 1024, 1),
     "automation": ("preview by the SDK's Automation API, nothing to change, beside `canary preview`", 1.2, 7),
-    "unit": ("unit tests", 20, 3),
+    "unit": ("unit tests", 30, 3),
     "limits": ("1,000 services with 10 rules: check, render, 10,000 requests, on one core", 10, 3),
     "memory": ("the same, peak memory in MiB", 500, 3),
-    "cold-build": ("cold build of the sandbox", 1200, 1),
+    "cold-build": ("cold build of the sandbox", 1500, 1),
 }
 
 
