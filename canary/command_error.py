@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,3 +33,14 @@ class CommandError(Exception):
         if self.fix:
             error["fix"] = self.fix
         return {"error": error}
+
+
+@contextmanager
+def cluster_needed() -> Iterator[None]:
+    """End the command if the block finds that the cluster cannot be reached (ClusterUnreachableError)."""
+    from kube.kubeconfig import ClusterUnreachableError
+
+    try:
+        yield
+    except ClusterUnreachableError as error:
+        raise CommandError(str(error), ExitCode.UNREACHABLE) from None

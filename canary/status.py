@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from canary.command_error import CommandError
+from canary.command_error import CommandError, cluster_needed
 from canary.consoles import CONSOLES
 from canary.engine.diff import VIRTUAL_SERVICE
 from canary.engine.recovery import plain
-from canary.exit_codes import ExitCode
 from rollout.observed_routes import weights_of
 
 if TYPE_CHECKING:
@@ -96,12 +95,9 @@ def as_json(state: EnvironmentState, stack: str) -> dict[str, Any]:
 
 def _ask(settings: Settings, ask: Callable[[Client], T]) -> T:
     from kube.client import query
-    from kube.kubeconfig import ClusterUnreachableError
 
-    try:
+    with cluster_needed():
         return query(settings.cluster, ask, within=SECONDS)
-    except ClusterUnreachableError as error:
-        raise CommandError(str(error), ExitCode.UNREACHABLE) from None
 
 
 def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> EnvironmentState:

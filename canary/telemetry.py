@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from canary.cluster_urls import ServicePort, at, service_of
-from canary.command_error import CommandError
+from canary.command_error import CommandError, cluster_needed
 from canary.consoles import PROMETHEUS
 from canary.exit_codes import ExitCode
 from metrics.durations import prometheus_seconds
@@ -47,9 +47,9 @@ def no_answer(error: PrometheusError) -> CommandError:
 
 def queries_of(settings: Settings) -> Queries:
     """Return the queries for the metrics that the stack is measured by."""
-    from metrics.queries import Queries, Source
+    from metrics.queries import Queries
 
-    return Queries(Source(settings.telemetry.metrics))
+    return Queries(settings.telemetry.metrics)
 
 
 def scrape_interval(settings: Settings) -> float:
@@ -88,15 +88,13 @@ def _url(session: Session, opened: ExitStack) -> str:
 
 
 def _forward(session: Session, opened: ExitStack, to: ServicePort) -> str:
-    from kube.kubeconfig import ClusterUnreachableError
     from kube.port_forward import PortForward
     from kube.service_pods import PortForwardError
 
+    forward = PortForward(session.settings.cluster, to.namespace, to.service, to.port)
     try:
-        forward = PortForward(session.settings.cluster, to.namespace, to.service, to.port)
-        return opened.enter_context(forward).url
+        with cluster_needed():
+            return opened.enter_context(forward).url
     except PortForwardError as error:
         what = f"Prometheus cannot be reached: {error.message}"
         raise CommandError(what, ExitCode.UNREACHABLE, fix=error.fix, details=error.details) from None
-    except ClusterUnreachableError as error:
-        raise CommandError(str(error), ExitCode.UNREACHABLE) from None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from canary.command_error import CommandError
+from canary.command_error import CommandError, cluster_needed
 from canary.exit_codes import ExitCode
 from canary.options import StackOption
 from canary.ui import Ui, command
@@ -49,15 +49,17 @@ def open_name(name: Name, stack: StackOption = None, port: Port = None, no_brows
 
 def _forward(ui: Ui, session: Session, name: str, target: Target, port: int | None, with_browser: bool) -> None:
     """Forward a local port to the target until Ctrl-C; raises CommandError."""
-    from kube.kubeconfig import ClusterUnreachableError
     from kube.port_forward import LocalPortError, PortForward
     from kube.service_pods import PortForwardError, ServiceNotFoundError
 
     cluster, local_port = session.settings.cluster, port or target.local_port
     try:
-        with PortForward(
-            cluster, target.namespace, target.service, target.port, local_port=local_port, note=ui.note
-        ) as forward:
+        with (
+            cluster_needed(),
+            PortForward(
+                cluster, target.namespace, target.service, target.port, local_port=local_port, note=ui.note
+            ) as forward,
+        ):
             opened = target.at_port(forward.local_port)
             try:
                 ui.note(
@@ -75,8 +77,6 @@ def _forward(ui: Ui, session: Session, name: str, target: Target, port: int | No
     except PortForwardError as error:
         code = ExitCode.FAILED if isinstance(error, LocalPortError) else ExitCode.UNREACHABLE
         raise CommandError(error.message, code, fix=error.fix, details=error.details) from None
-    except ClusterUnreachableError as error:
-        raise CommandError(str(error), ExitCode.UNREACHABLE) from None
 
 
 def _print(ui: Ui, url: str, with_browser: bool) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from canary.command_error import CommandError
+from canary.command_error import CommandError, cluster_needed
 from canary.exit_codes import ExitCode
 from canary.options import JsonOption, StackOption
 from canary.ui import Ui, command
@@ -98,7 +98,6 @@ def _plan(session: Session, url: str | None, count: int | None, seed: int) -> li
     from canary.gateway import gateway_url
     from canary.verify.verification import addressed, at_url, plan
     from kube.client import query
-    from kube.kubeconfig import ClusterUnreachableError
 
     settings = session.settings
     if not settings.services:
@@ -107,13 +106,11 @@ def _plan(session: Session, url: str | None, count: int | None, seed: int) -> li
     if url is not None:
         return at_url(planned, url)
     endpoints = sorted({entry.batch.endpoint for entry in planned if entry.batch})
-    try:
+    with cluster_needed():
         urls = query(
             settings.cluster,
             lambda client: {(scheme, port): gateway_url(client, settings, port, scheme) for scheme, port in endpoints},
         )
-    except ClusterUnreachableError as error:
-        raise CommandError(str(error), ExitCode.UNREACHABLE) from None
     return addressed(planned, lambda scheme, port: urls[scheme, port])
 
 

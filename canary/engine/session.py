@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from canary.command_error import CommandError
+from canary.command_error import CommandError, cluster_needed
 from canary.engine.driver import Engine, Operation, Outcome
 from canary.engine.engine_errors import failure_of, locked, other_cluster, stack_is_missing
 from canary.engine.kubernetes_provider import provider_line
 from canary.engine.locks import Lock, end_session, locks_in, wait_for_end
-from canary.engine.toolchain import READ_ATTEMPTS, READ_PAUSE, find_toolchain, pulumi_home, read_while_written
+from canary.engine.toolchain import find_toolchain, pulumi_home, repeated_while_written
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
 from canary.ui import Ui
@@ -63,7 +62,9 @@ class Session:
         unfinished operations are recovered. Raises CommandError if another run holds the lock.
         """
         for _ in range(ATTEMPTS):
-            outcome = self._run(operation)
+            outcome = repeated_while_written(
+                lambda: self._run(operation), lambda done: "" if done.ok or done.interrupted else done.stderr
+            )
             if outcome.interrupted:
                 self._await_deletions(outcome)
             if operation is Operation.PREVIEW and outcome.ok and outcome.record.is_of_another_cluster:
@@ -86,13 +87,8 @@ class Session:
         return outcome
 
     def _run(self, operation: Operation) -> Outcome:
-        for _ in range(READ_ATTEMPTS):
-            with self.ui.progress(f"{operation} of stack {self.stack}") as show:
-                outcome = self.engine.run(operation, show if not operation.is_preview else diagnostics_to(show))
-            if outcome.ok or outcome.interrupted or not read_while_written(outcome.stderr):
-                break
-            time.sleep(READ_PAUSE)
-        return outcome
+        with self.ui.progress(f"{operation} of stack {self.stack}") as show:
+            return self.engine.run(operation, show if not operation.is_preview else diagnostics_to(show))
 
     def recover(self, deleting: AbstractSet[str] = frozenset()) -> None:
         """Recover the state after an interrupted run, and print what was done; `deleting` as for `recovery.recover`."""
@@ -114,35 +110,25 @@ class Session:
         """Return what `ask` returns for the stack's cluster; raises CommandError if it does not answer."""
         from canary.engine.recovery import LiveCluster
         from kube.client import query
-        from kube.kubeconfig import ClusterUnreachableError
 
-        try:
+        with cluster_needed():
             return query(self.settings.cluster, lambda client: ask(LiveCluster(client)), within=CLUSTER_SECONDS)
-        except ClusterUnreachableError as error:
-            raise CommandError(str(error), ExitCode.UNREACHABLE) from None
 
     def require_cluster(self) -> None:
         """Raise CommandError unless the cluster answers; the engine would report it later and less clearly."""
         from kube.client import require
-        from kube.kubeconfig import ClusterUnreachableError
 
-        try:
+        with cluster_needed():
             require(self.settings.cluster)
-        except ClusterUnreachableError as error:
-            raise CommandError(str(error), ExitCode.UNREACHABLE) from None
 
     def remove_leftovers(self) -> None:
         """Delete and print what an uninstalled mesh left in the cluster; raises CommandError if it does not answer."""
         from components.istio_leftovers import remove_leftovers
-        from kube.kubeconfig import ClusterUnreachableError
 
         if not self.settings.mesh.install:
             return
-        try:
-            with self.ui.progress(f"removing what the mesh of stack {self.stack} left behind"):
-                left = remove_leftovers(self.settings.cluster, self.settings.mesh.namespace)
-        except ClusterUnreachableError as error:
-            raise CommandError(str(error), ExitCode.UNREACHABLE) from None
+        with cluster_needed(), self.ui.progress(f"removing what the mesh of stack {self.stack} left behind"):
+            left = remove_leftovers(self.settings.cluster, self.settings.mesh.namespace)
         if left.removed:
             self.ui.note(
                 f"removed {len(left.removed)} objects that Helm and istiod leave behind (Istio's CRDs and keys)"

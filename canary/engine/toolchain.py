@@ -8,14 +8,16 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.project import Project
 
+T = TypeVar("T")
 INSTALL = "https://www.pulumi.com/docs/install/"
 OLDEST = "3.200"
 """The oldest Pulumi CLI that works."""
@@ -41,12 +43,10 @@ class Toolchain:
 
         Raises CommandError if pulumi cannot be executed.
         """
-        for _ in range(READ_ATTEMPTS):
-            done = self._call(arguments, cwd, env or self.env, text)
-            if done.returncode == 0 or not read_while_written(done.stderr):
-                break
-            time.sleep(READ_PAUSE)
-        return done
+        return repeated_while_written(
+            lambda: self._call(arguments, cwd, env or self.env, text),
+            lambda done: done.stderr if done.returncode else "",
+        )
 
     def _call(
         self, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str], text: str
@@ -73,13 +73,19 @@ class Toolchain:
         )
 
 
-def read_while_written(stderr: str) -> bool:
-    """Whether the CLI failed because another run was writing a file of the backend.
+def repeated_while_written(attempt: Callable[[], T], error: Callable[[T], str]) -> T:
+    """Call `attempt` again while it fails because another run was writing a file of the backend; return its result.
 
-    With a folder as backend, each file has an `.attrs` file that is not written atomically (gocloud.dev/blob/fileblob,
-    attrs.go). Reading does not wait for the stack's lock.
+    `error` returns the CLI's stderr of a failed attempt, else "". With a folder as backend, each file has an `.attrs`
+    file that is not written atomically (gocloud.dev/blob/fileblob, attrs.go). Reading does not wait for the stack's
+    lock.
     """
-    return END_OF_FILE.search(stderr.strip()) is not None
+    for _ in range(READ_ATTEMPTS):
+        result = attempt()
+        if END_OF_FILE.search(error(result).strip()) is None:
+            break
+        time.sleep(READ_PAUSE)
+    return result
 
 
 def find_toolchain(project: Project) -> Toolchain:
