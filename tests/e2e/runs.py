@@ -22,10 +22,14 @@ def the_shop(**rest: Any) -> dict[str, Any]:
 
 
 def answers(project: Project) -> set[str]:
-    """The versions that answer, once the gateway has its first route: an `up` does not wait for that."""
+    """The versions that answer, once all of the gateway has its first route: an `up` does not wait for that."""
     url = project.cluster.layout.gateway_url
     wait_until(lambda: is_open(url), "the gateway's port", 20)
-    wait_until(lambda: "HTTP 404" not in bodies(url, 1, host="shop.example"), "the gateway's route", 20)
+    wait_until(
+        lambda: not any(body.startswith("HTTP") for body in bodies(url, 16, host="shop.example")),
+        "the gateway's first route with its endpoints",
+        20,
+    )
     return set(bodies(url, 60, host="shop.example"))
 
 
