@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"istio-canary/apps/internal/trace"
 )
 
 // hop is one service that a request to /chain reached. The answer is the list of hops, the answering service first.
@@ -18,13 +20,6 @@ type hop struct {
 	Pod     string `json:"pod"`
 	Path    string `json:"path"`
 	Failure string `json:"failure,omitempty"` // why the call of the next service failed
-}
-
-// traceHeaders are the headers that a service passes on so that its calls belong to the caller's trace. See Istio:
-// "Distributed Tracing Overview"; W3C: "Trace Context" and "Baggage".
-var traceHeaders = []string{
-	"traceparent", "tracestate", "baggage", "x-request-id",
-	"b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags",
 }
 
 const chainBytes = 1 << 20 // limit of the next service's answer
@@ -70,7 +65,8 @@ func callNext(ctx context.Context, address string, received http.Header) (int, [
 	if err != nil {
 		return http.StatusBadGateway, nil, err
 	}
-	request.Header = passedOn(received)
+	request.Header = trace.PassedOn(received)
+	request.Header["User-Agent"] = nil // otherwise Go adds its own
 	response, err := chainClient.Do(request)
 	if err != nil {
 		return http.StatusBadGateway, nil, err
@@ -92,14 +88,4 @@ func callNext(ctx context.Context, address string, received http.Header) (int, [
 		return response.StatusCode, hops, fmt.Errorf("%s answered %s", address, response.Status)
 	}
 	return http.StatusOK, hops, nil
-}
-
-func passedOn(received http.Header) http.Header {
-	header := http.Header{"User-Agent": nil} // otherwise Go adds its own
-	for _, name := range traceHeaders {
-		for _, value := range received.Values(name) {
-			header.Add(name, value)
-		}
-	}
-	return header
 }

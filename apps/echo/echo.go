@@ -2,14 +2,14 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"istio-canary/apps/internal/faults"
 )
 
 // received is a request as it arrived. Header names are in lower case; the values of a name keep their order.
@@ -28,16 +28,15 @@ type received struct {
 }
 
 type echo struct {
-	service     string
-	version     string
-	pod         string
-	next        string        // address that a request to /chain leads to; empty: none
-	delay       time.Duration // before each answer, unless the request asks for another
-	failPercent uint64        // share of the requests without x-echo-status that fail
-	memory      *memory
+	service string
+	version string
+	pod     string
+	next    string        // address that a request to /chain leads to; empty: none
+	delay   time.Duration // before each answer, unless the request asks for another
+	failing faults.Share  // of the requests without x-echo-status
+	memory  *memory
 
 	mutex    sync.Mutex
-	counted  uint64         // requests without x-echo-status so far
 	failures map[string]int // failures answered so far, by key
 }
 
@@ -111,8 +110,10 @@ func (e *echo) status(order order) int {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	switch {
+	case order.status == 0 && e.failing.Next():
+		return http.StatusServiceUnavailable
 	case order.status == 0:
-		return e.ownStatus()
+		return http.StatusOK
 	case order.key == "":
 		return order.status
 	case e.failures[order.key] >= order.times:
@@ -120,26 +121,6 @@ func (e *echo) status(order order) int {
 	}
 	e.failures[order.key]++
 	return order.status
-}
-
-// ownStatus spreads the failures evenly: of the first n requests, n*failPercent/100 fail, rounded down.
-func (e *echo) ownStatus() int {
-	before := e.counted * e.failPercent / 100
-	e.counted++
-	if e.counted*e.failPercent/100 > before {
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusOK
-}
-
-// setFailPercent reads a whole number from 0 to 100.
-func (e *echo) setFailPercent(text string) error {
-	percent, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || percent > 100 {
-		return errors.New("it is not a whole number from 0 to 100")
-	}
-	e.failPercent = percent
-	return nil
 }
 
 func writeJSON(answer http.ResponseWriter, status int, content any) {

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -238,40 +237,5 @@ func TestRefusesCallsToExternalAddresses(t *testing.T) {
 		if err := onlyLocal("tcp", address, nil); (err == nil) != allowed {
 			t.Errorf("%s: %v", address, err)
 		}
-	}
-}
-
-func TestFinishesRunningRequestsBeforeItEnds(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	server := newEcho("")
-	go func() { ended <- serve(ctx, []string{address}, nil, server, 10*time.Second) }()
-	status := make(chan int, 1)
-	go func() {
-		request, _ := http.NewRequest("GET", "http://"+address, nil)
-		request.Header.Set("x-echo-delay", "200ms")
-		request.Header.Set("x-echo-key", "slow")
-		for { // until it listens
-			if response, err := http.DefaultClient.Do(request); err == nil {
-				status <- response.StatusCode
-				return
-			}
-		}
-	}()
-	for len(server.memory.seen("slow")) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	stop()
-	if got := <-status; got != http.StatusOK {
-		t.Errorf("the request was answered %d", got)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }

@@ -23,23 +23,20 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"flag"
 	"log"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"istio-canary/apps/internal/server"
 )
 
 func main() {
-	server := newEcho("")
-	server.addFlags(flag.CommandLine)
+	handler := newEcho("")
+	handler.addFlags(flag.CommandLine)
 	listen := flag.String("listen", ":8080", "addresses to listen on, with ',' between them")
 	grace := flag.Duration("grace", 20*time.Second, "how long running requests may take after SIGTERM")
 	certificate := flag.String("certificate", "", "file of a TLS certificate; with it, only TLS is served")
@@ -47,13 +44,18 @@ func main() {
 	authority := flag.String("client-authority", "", "file of the CA that must have issued callers' certificates")
 	flag.Parse()
 
-	security, err := tlsFrom(*certificate, *key, *authority)
+	upstream := server.New(handler)
+	var err error
+	if upstream.TLSConfig, err = tlsFrom(*certificate, *key, *authority); err != nil {
+		log.Fatal(err)
+	}
+	listeners, err := server.Listen(strings.Split(*listen, ",")...)
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := serve(ctx, strings.Split(*listen, ","), security, server, *grace); err != nil {
+	if err := server.Serve(ctx, upstream, listeners, *grace); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -65,42 +67,5 @@ func (e *echo) addFlags(flags *flag.FlagSet) {
 	flags.StringVar(&e.service, "service", service, "service to report in hops (default: ECHO_SERVICE)")
 	flags.Func("next", "address that a request to /chain leads to, such as http://b.shop:8080/chain", e.setNext)
 	flags.DurationVar(&e.delay, "delay", 0, "wait before each answer; with 1h, until the caller gives up")
-	flags.Func(
-		"fail-percent", "share of the requests to answer with 503, evenly spread: with 20, every fifth", e.setFailPercent,
-	)
-}
-
-// serve answers on all addresses until ctx ends, then waits up to grace for running requests. It serves TLS if security
-// is set.
-func serve(
-	ctx context.Context, addresses []string, security *tls.Config, handler http.Handler, grace time.Duration,
-) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, len(addresses))
-	var serving sync.WaitGroup
-	for _, address := range addresses {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			return err
-		}
-		if security != nil {
-			listener = tls.NewListener(listener, security)
-		}
-		log.Printf("listening on %s", listener.Addr())
-		serving.Go(func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				failed <- err
-			}
-		})
-	}
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	drain, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	err := server.Shutdown(drain)
-	serving.Wait()
-	return err
+	flags.Var(&e.failing, "fail-percent", "share of the requests to answer with 503, evenly spread: with 20, every fifth")
 }

@@ -9,12 +9,13 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"istio-canary/apps/internal/server"
 )
 
 // selfSigned writes a self-signed certificate that is also a CA, and its key.
@@ -53,21 +54,16 @@ func TestServesTLSAndRequiresCallersCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		free, err := net.Listen("tcp", "127.0.0.1:0")
+		listeners, err := server.Listen("127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		address := free.Addr().String()
-		free.Close()
+		address := listeners[0].Addr().String()
+		upstream := server.New(newEcho(""))
+		upstream.TLSConfig = security
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
-		go func() { ended <- serve(ctx, []string{address}, security, newEcho(""), time.Second) }()
-		for { // until it listens
-			if connection, err := net.Dial("tcp", address); err == nil {
-				connection.Close()
-				break
-			}
-		}
+		go func() { ended <- server.Serve(ctx, upstream, listeners, time.Second) }()
 		pair, _ := tls.LoadX509KeyPair(certificate, key)
 		for _, shown := range [][]tls.Certificate{nil, {pair}} {
 			config := &tls.Config{InsecureSkipVerify: true, Certificates: shown}

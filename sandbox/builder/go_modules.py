@@ -1,8 +1,9 @@
 """The programs that are built from the public Go module proxy, one Go module per family of programs.
 
 sandbox/modules/<name>/ holds a go.mod, whose `tool` lines name the programs, and a go.sum, which pins every source to a
-hash. The project's own services are built the same way from apps/<name>/. Programs are static (CGO_ENABLED=0): they run
-on any Linux, and in images that hold nothing else. See Go's "Go Modules Reference" and "Build and test caching".
+hash. The project's own services are built the same way from the module in apps/. Programs are static (CGO_ENABLED=0):
+they run on any Linux, and in images that hold nothing else. See Go's "Go Modules Reference" and "Build and test
+caching".
 
 To change a version: edit go.mod, then run `go list -mod=mod -deps tool` in its folder to update go.mod and go.sum.
 """
@@ -44,7 +45,7 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class GoModule:
-    """A folder of sandbox/modules/, or of apps/ for the project's own services, and the programs built from it.
+    """A folder of sandbox/modules/, or apps/ with the project's own services, and the programs built from it.
 
     `main` is the module whose required version goes into `stamps` (the linker's -X settings). `disk_megabytes` is what
     a build from scratch took: sources, build cache and programs. `companion` is built into the same folder.
@@ -64,7 +65,7 @@ class GoModule:
 
     @property
     def folder(self) -> Path:
-        return (APPS if self.app else FOLDER) / self.name
+        return APPS if self.app else FOLDER / self.name
 
     @property
     def version(self) -> str:
@@ -181,7 +182,7 @@ MODULES = (
         stamps=(f"github.com/jaegertracing/jaeger/internal/version.latestVersion=v{JAEGER_VERSION}",),
     ),
     GoModule(name="pause", programs=("pause",), disk_megabytes=20, package="."),
-    GoModule(name="echo", programs=("echo",), disk_megabytes=100, package=".", app=True),
+    GoModule(name="apps", programs=("echo", "samples"), disk_megabytes=120, package="./...", app=True),
 )
 
 
@@ -235,7 +236,7 @@ def entry_name(module: GoModule, go: Go) -> str:
     digest = hashlib.sha256()
     sources = [module.folder / "go.mod", module.folder / "go.sum", *sorted(module.folder.glob("**/*.go"))]
     for source in sources:
-        if source.exists():
+        if source.exists() and not source.name.endswith("_test.go"):
             digest.update(
                 f"{source.relative_to(module.folder)}\n{hashlib.sha256(source.read_bytes()).hexdigest()}\n".encode()
             )

@@ -23,8 +23,23 @@ from sandbox.builder.go_modules import ISTIO_VERSION, JAEGER_VERSION, MODULES, P
 from sandbox.builder.oci import File, Folder, Link, Recipe
 from sandbox.builder.packages import TOOL_PATH
 
-DISK_MEGABYTES = 400
-APPS_VERSION = "1.0.0"  # of the services in apps/
+DISK_MEGABYTES = 500
+APPS_HUB = "docker.io/istio-canary"  # of the services in apps/
+APPS_VERSION = "1.0.0"
+SAMPLE_SERVICES = (
+    "hello-minikube",
+    "java-service",
+    "go-service",
+    "frontend",
+    "asset-manager",
+    "asset-bff",
+    "asset-consumer",
+    "web-api",
+    "articles",
+    "authors",
+)
+"""The services of the program `samples`, each the program's first argument and the name of an image."""
+JAVA_UPDATE = "UPDATE2_0"  # the second release of java-service, and its image's tag
 PAUSE_IMAGE = "docker.io/local/pause:1"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _USERS = b"root:x:0:0:root:/root:/sbin/nologin\nistio-proxy:x:1337:1337:istio-proxy:/:/sbin/nologin\n"
@@ -54,7 +69,7 @@ def recipes(binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe,
         _one_program(PAUSE_IMAGE, architecture, binary("pause"), user="65535:65535"),
         _one_program(coredns_image(), architecture, binary("coredns"), user="65532:65532"),
         _one_program(http_echo, architecture, binary("http-echo"), user="65532:65532"),
-        _one_program(f"docker.io/istio-canary/echo:{APPS_VERSION}", architecture, binary("echo"), user="65532:65532"),
+        *_apps(binary, architecture),
         _prometheus(binary, architecture),
         _jaeger(binary, architecture),
         _pilot(binary, architecture),
@@ -71,13 +86,23 @@ def _version(name: str) -> str:
     return next(module.version for module in MODULES if module.name == name)
 
 
-def _one_program(reference: str, architecture: str, program: Path, user: str) -> Recipe:
+def _apps(binary: Binary, architecture: str) -> Iterable[Recipe]:
+    """The project's own services. Those of the samples are one program: their images differ in the entrypoint only."""
+    yield _one_program(f"{APPS_HUB}/echo:{APPS_VERSION}", architecture, binary("echo"), "65532:65532")
+    samples = binary("samples")
+    for service in SAMPLE_SERVICES:
+        yield _one_program(f"{APPS_HUB}/{service}:{APPS_VERSION}", architecture, samples, "65532:65532", service)
+    update = ("java-service", f"-release={JAVA_UPDATE}")
+    yield _one_program(f"{APPS_HUB}/java-service:{JAVA_UPDATE}", architecture, samples, "65532:65532", *update)
+
+
+def _one_program(reference: str, architecture: str, program: Path, user: str, *arguments: str) -> Recipe:
     path = f"/{program.name}"
     return Recipe(
         reference=reference,
         architecture=architecture,
         contents=[File(path, program, 0o755)],
-        entrypoint=(path,),
+        entrypoint=(path, *arguments),
         user=user,
         environment={"PATH": _PATH},
     )

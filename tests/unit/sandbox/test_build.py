@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import runpy
 import shutil
 import signal
@@ -200,9 +201,24 @@ def test_each_module_pins_its_sources(module: GoModule) -> None:
         assert "{" not in module.linker_flags, f"{stamp} must be filled in"
 
 
-def test_every_folder_in_apps_is_built() -> None:
-    apps = {module.name for module in MODULES if module.app}
-    assert apps == {folder.parent.name for folder in (CHECKOUT / "apps").glob("*/go.mod")}
+def test_every_program_in_apps_is_built() -> None:
+    (apps,) = (module for module in MODULES if module.app)
+    assert apps.folder == CHECKOUT / "apps"
+    mains = {file.parent for file in apps.folder.rglob("*.go") if re.search(r"^package main$", file.read_text(), re.M)}
+    assert {folder.name for folder in mains} == set(apps.programs)
+
+
+def test_a_changed_test_of_a_service_rebuilds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (apps,) = (module for module in MODULES if module.app)
+    shutil.copytree(go_modules.APPS, tmp_path / "apps")
+    monkeypatch.setattr(go_modules, "APPS", tmp_path / "apps")
+    before = go_modules.entry_name(apps, GO)
+    with (tmp_path / "apps/echo/echo_test.go").open("a") as file:
+        file.write("// changed\n")
+    assert go_modules.entry_name(apps, GO) == before
+    with (tmp_path / "apps/internal/trace/trace.go").open("a") as file:
+        file.write("// changed\n")
+    assert go_modules.entry_name(apps, GO) != before, "the programs are built from the shared packages too"
 
 
 def test_the_kubernetes_programs_report_the_version_in_go_mod() -> None:

@@ -141,6 +141,17 @@ def test_the_images_have_the_references_that_charts_and_stacks_use(recipes: dict
         "registry.k8s.io/coredns/coredns:v1.14.5",
         "docker.io/hashicorp/http-echo:1.0.0",
         "docker.io/istio-canary/echo:1.0.0",
+        "docker.io/istio-canary/hello-minikube:1.0.0",
+        "docker.io/istio-canary/java-service:1.0.0",
+        "docker.io/istio-canary/java-service:UPDATE2_0",
+        "docker.io/istio-canary/go-service:1.0.0",
+        "docker.io/istio-canary/frontend:1.0.0",
+        "docker.io/istio-canary/asset-manager:1.0.0",
+        "docker.io/istio-canary/asset-bff:1.0.0",
+        "docker.io/istio-canary/asset-consumer:1.0.0",
+        "docker.io/istio-canary/web-api:1.0.0",
+        "docker.io/istio-canary/articles:1.0.0",
+        "docker.io/istio-canary/authors:1.0.0",
         "docker.io/prom/prometheus:v3.14.0",
         "docker.io/jaegertracing/jaeger:2.13.0",
         "docker.io/istio/pilot:1.31.0",
@@ -151,6 +162,23 @@ def test_the_images_have_the_references_that_charts_and_stacks_use(recipes: dict
 def test_no_image_runs_as_root_by_default(recipes: dict[str, Recipe]) -> None:
     for recipe in recipes.values():
         assert not recipe.user.startswith("0"), f"{recipe.reference} runs as {recipe.user}"
+
+
+def test_the_images_of_the_samples_hold_one_program_and_differ_in_the_entrypoint(
+    recipes: dict[str, Recipe], tmp_path: Path
+) -> None:
+    samples = {
+        reference.rpartition("/")[2]: recipe
+        for reference, recipe in recipes.items()
+        if recipe.entrypoint[0] == "/samples"
+    }
+    assert {name: recipe.entrypoint[1:] for name, recipe in samples.items()} == {
+        **{f"{service}:1.0.0": (service,) for service in images.SAMPLE_SERVICES},
+        "java-service:UPDATE2_0": ("java-service", "-release=UPDATE2_0"),
+    }
+    for recipe in samples.values():
+        assert recipe.contents == [File("/samples", tmp_path / "samples", 0o755)]
+        assert recipe.user == "65532:65532"
 
 
 def test_the_proxy_image_has_what_pilot_agent_and_istio_iptables_need(recipes: dict[str, Recipe]) -> None:

@@ -1,3 +1,0 @@
-module istio-canary/apps/echo
-
-go 1.26.0

@@ -1,0 +1,3 @@
+module istio-canary/apps
+
+go 1.26.0
