@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 
-.PHONY: setup demo test test-long lint unit e2e benchmark lock clean
+.PHONY: setup demo test test-long lint unit e2e benchmark images lock clean
 
 setup: $(VENV)/.ready ## the Python environment and the `canary` command, in .venv
 
@@ -51,6 +51,21 @@ e2e: setup
 
 benchmark: setup
 	$(BIN)/python -m benchmarks
+
+REGISTRY ?= docker.io/istio-canary
+PUSH ?= 0
+CONTAINERS ?= $(shell command -v docker || command -v podman)
+APPS_VERSION := 1.0.0
+SERVICES := echo hello-minikube java-service go-service frontend asset-manager asset-bff asset-consumer web-api articles authors
+
+images: $(SERVICES:%=image-%) image-java-service-update ## the images of apps/, by docker or podman: REGISTRY=registry.example.com/team PUSH=1
+
+image-%: IMAGE = $(REGISTRY:%/=%)/$*:$(APPS_VERSION)
+image-java-service-update: IMAGE = $(REGISTRY:%/=%)/java-service:UPDATE2_0
+image-%:
+	@test -n "$(CONTAINERS)" || { echo "neither docker nor podman is on PATH; fix: install one, or give its path: make images CONTAINERS=/opt/bin/docker" >&2; exit 1; }
+	$(CONTAINERS) build --build-arg SERVICE=$* --tag $(IMAGE) apps
+	$(if $(filter 1,$(PUSH)),$(CONTAINERS) push $(IMAGE))
 
 lock: $(VENV)/.python ## update requirements*.txt from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --output-file requirements.txt
