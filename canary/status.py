@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stacks.settings.model import ServiceSettings, Settings
 
 SECONDS = 10.0
+INGRESS_API = "networking.k8s.io/v1"
 T = TypeVar("T")
 Spec = Mapping[str, Any]
 
@@ -47,11 +48,12 @@ class RuleState:
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One service. `drift` is "edited" if the live routes differ from the stack's state, else "pending" if they differ
-    from the config, else empty."""
+    """One service, with its strategy in words. `drift` is "edited" if the live routes differ from the stack's state,
+    else "pending" if they differ from the config, else empty."""
 
     name: str
     namespace: str
+    strategy: str
     deployed: bool
     versions: tuple[VersionState, ...]
     rules: tuple[RuleState, ...]
@@ -126,10 +128,11 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
     }
     live = {virtual_service: ((entry or {}).get("spec") or {}).get("http") for virtual_service, entry in found.items()}
     versions = tuple(_version(client, name, service, version) for version in service.versions)
+    by_ingress = service.has_ingress(name) and find_object(client, INGRESS_API, "Ingress", service.namespace, name)
     rules = tuple(
         RuleState(
             f"{index + 1}. {'header rule' if rule.match else 'default'}",
-            _weights_at(live, place, name),
+            dict(rule.weights) if by_ingress else _weights_at(live, place, name),
             dict(rule.weights),
         )
         for index, (rule, place) in enumerate(
@@ -143,7 +146,7 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
     is_routed = any(found.values())
     deployed = is_routed or any(version.image for version in versions)
     drift = _drift(live, known, configured) if is_routed else ""
-    return ServiceState(name, service.namespace, deployed, versions, rules, drift)
+    return ServiceState(name, service.namespace, str(service.strategy), deployed, versions, rules, drift)
 
 
 def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str) -> dict[str, int]:

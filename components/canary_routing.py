@@ -41,6 +41,9 @@ class CanaryRoutingArgs:
 class CanaryRouting(Component):
     """VirtualService and DestinationRule `<service>`, and Gateway `<service>-gateway` if the service has its own.
 
+    With an `ingress_class_name`, an Ingress `<service>` takes the place of the own Gateway, and of the VirtualService
+    for callers outside the mesh.
+
     Their specs are rendered by `traffic.render` from the same route that is simulated and measured. Weights are only in
     the VirtualService, so a change of weights updates one resource. (A service with the host `*` that also routes
     callers inside the mesh needs a second one, `<service>-mesh`.) A VirtualService is written only after the subsets it
@@ -54,29 +57,34 @@ class CanaryRouting(Component):
     """The service's own Gateway, as `<namespace>/<name>`; None if it only uses shared ones."""
     virtual_services: pulumi.Output[list[str]]
     """The VirtualServices, each as `<namespace>/<name>`."""
+    ingress: pulumi.Output[str | None]
+    """The Ingress, as `<namespace>/<name>`; None if there is none."""
     destination_rule: pulumi.Output[str]
     """The DestinationRule, as `<namespace>/<name>`."""
     subsets: pulumi.Resource
     """The DestinationRule; other services' routes to this one depend on it."""
     routes: list[pulumi.Resource]
-    """The VirtualServices; pods that they no longer use may be removed after them."""
+    """The VirtualServices and the Ingress; pods that they no longer use may be removed after them."""
 
     def __init__(self, name: str, args: CanaryRoutingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
             "istio-canary:index:CanaryRouting", name, opts, formerly="istio-canary:canary_routing:CanaryRouting"
         )
         gateways = self._gateways(name, args)
+        ingresses = self._ingresses(name, args)
         self.subsets = destination_rule = self._destination_rule(name, args)
         virtual_services = self._virtual_services(name, args, after=[*gateways, destination_rule])
 
-        self.routes = [*virtual_services]
+        self.routes = [*virtual_services, *ingresses]
         self.gateway = gateways[0].id if gateways else pulumi.Output.from_input(None)
         self.virtual_services = pulumi.Output.all(*(virtual_service.id for virtual_service in virtual_services))
+        self.ingress = ingresses[0].id if ingresses else pulumi.Output.from_input(None)
         self.destination_rule = destination_rule.id
         self.register_outputs(
             {
                 "gateway": self.gateway,
                 "virtual_services": self.virtual_services,
+                "ingress": self.ingress,
                 "destination_rule": self.destination_rule,
             }
         )
@@ -84,10 +92,29 @@ class CanaryRouting(Component):
     def _gateways(self, name: str, args: CanaryRoutingArgs) -> list[k8s.apiextensions.CustomResource]:
         """The service's own Gateway, if the service is bound to it."""
         service = args.routes[args.service]
-        if own_gateway(args.service) not in service.gateways:
+        if own_gateway(args.service) not in service.gateways or service.has_ingress(args.service):
             return []
         spec = render.own_gateway(service, args.gateway_selector)
         return [self._object(f"{name}-gateway", args, "Gateway", own_gateway(args.service), spec)]
+
+    def _ingresses(self, name: str, args: CanaryRoutingArgs) -> list[k8s.networking.v1.Ingress]:
+        """The Ingress, if the service has one. Pulumi would wait for its address, which istiod may not know."""
+        if not args.routes[args.service].has_ingress(args.service):
+            return []
+        spec = render.ingress(args.routes, args.service)
+        return [
+            k8s.networking.v1.Ingress(
+                f"{name}-ingress",
+                metadata=k8s.meta.v1.ObjectMetaArgs(
+                    name=args.service,
+                    namespace=args.namespace,
+                    labels={"app": args.service},
+                    annotations={"pulumi.com/skipAwait": "true"},
+                ),
+                spec=spec,
+                opts=self._child(),
+            )
+        ]
 
     def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> k8s.apiextensions.CustomResource:
         spec = render.destination_rule(args.service, args.routes[args.service])

@@ -12,6 +12,7 @@ import pulumi_kubernetes as k8s
 
 from components.base import Component
 from components.names import BASE_RELEASE, ISTIOD_RELEASE
+from traffic.ingress import CONTROLLER
 from traffic.model import gateway_selector
 
 STATUS_PORT = 15021
@@ -34,15 +35,15 @@ def proxy_config_annotation(proxy_config: str) -> dict[str, str]:
 class GatewayArgs:
     """The ingress gateway: Helm release and Service `name`, listening for HTTP on `ports`.
 
-    `service_type` is the Service's type; `node_port` is the node port of the first of `ports`, chosen by Kubernetes if
-    it is None. `proxy_config` is added to the ProxyConfig of its pods (Istio: MeshConfig, "ProxyConfig").
+    `service_type` is the Service's type; `node_ports` are the node ports of some of `ports`; Kubernetes chooses the
+    others. `proxy_config` is added to the ProxyConfig of its pods (Istio: MeshConfig, "ProxyConfig").
     """
 
     name: str
     namespace: pulumi.Input[str]
     service_type: str
     ports: Sequence[int]
-    node_port: int | None = None
+    node_ports: Mapping[int, int] = field(default_factory=dict)
     proxy_config: Values = field(default_factory=dict)
 
 
@@ -54,9 +55,9 @@ class IstioMeshArgs:
     `hub` is the registry of the images of istiod, gateway and sidecars, None for the charts' default. `mtls` is the
     PeerAuthentication mode of the whole mesh; `outbound_traffic_policy` is MeshConfig's mode for hosts outside the
     mesh, None for Istio's default. `push_debounce` is istiod's PILOT_DEBOUNCE_AFTER, such as "10ms". `mesh_config` is
-    more of MeshConfig, `istiod_env` more environment variables of istiod. `base_values`,
-    `istiod_values` and `gateway_values` override the component's values (deep merge, lists are replaced).
-    `ready_within` is in seconds, for each chart.
+    more of MeshConfig, `istiod_env` more environment variables of istiod. `ingress_classes` are IngressClasses that
+    Istio serves at the gateway. `base_values`, `istiod_values` and `gateway_values` override the component's values
+    (deep merge, lists are replaced). `ready_within` is in seconds, for each chart.
     """
 
     version: str
@@ -69,6 +70,7 @@ class IstioMeshArgs:
     push_debounce: str | None = None
     mesh_config: Values = field(default_factory=dict)
     istiod_env: Mapping[str, str] = field(default_factory=dict)
+    ingress_classes: Sequence[str] = ()
     base_values: Values = field(default_factory=dict)
     istiod_values: Values = field(default_factory=dict)
     gateway_values: Values = field(default_factory=dict)
@@ -76,7 +78,7 @@ class IstioMeshArgs:
 
 
 class IstioMesh(Component):
-    """Istio's charts base, istiod and gateway, in this order, and the mesh's PeerAuthentication.
+    """Istio's charts base, istiod and gateway, in this order, the mesh's PeerAuthentication, and its IngressClasses.
 
     The order makes the first `up` succeed: CRDs exist before istiod, and istiod and its webhooks are ready before the
     first pod that needs injection, including the gateway's (Istio: "Install with Helm"). istiod writes its certificate
@@ -98,6 +100,7 @@ class IstioMesh(Component):
         base = self._base(name, args)
         self.control_plane = self._istiod(name, args, after=base)
         self._peer_authentication(name, args)
+        self._ingress_classes(name, args)
         gateway = self._gateway(name, args)
 
         self.gateway_service = gateway.name.apply(str)
@@ -163,6 +166,16 @@ class IstioMesh(Component):
             opts=self._child(depends_on=[self.control_plane]),
         )
 
+    def _ingress_classes(self, name: str, args: IstioMeshArgs) -> None:
+        """Istio serves Ingresses of a class whose controller it is (Istio: "Kubernetes Ingress")."""
+        for ingress_class in args.ingress_classes:
+            k8s.networking.v1.IngressClass(
+                f"{name}-ingress-class-{ingress_class}",
+                metadata=k8s.meta.v1.ObjectMetaArgs(name=ingress_class),
+                spec={"controller": CONTROLLER},
+                opts=self._child(),
+            )
+
     def _release(
         self,
         name: str,
@@ -208,8 +221,9 @@ def _as_yaml(proxy_config: Values) -> list[str]:
 def _service_ports(gateway: GatewayArgs) -> list[dict[str, Any]]:
     ports = [_service_port("status-port", STATUS_PORT)]
     ports += [_service_port(f"http2-{port}" if index else "http2", port) for index, port in enumerate(gateway.ports)]
-    if gateway.node_port is not None:
-        ports[1]["nodePort"] = gateway.node_port
+    for port in ports:
+        if port["port"] in gateway.node_ports:
+            port["nodePort"] = gateway.node_ports[port["port"]]
     return ports
 
 

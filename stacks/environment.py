@@ -131,6 +131,9 @@ class Environment:
         mesh = self._settings.mesh
         policy = mesh.outbound_traffic_policy
         mesh_config, istiod_env = istiod_settings(self._settings)
+        ingress_classes = ingress_classes_of(self._settings)
+        if ingress_classes:
+            mesh_config = {**mesh_config, "ingressSelector": gateway_selector(mesh.gateway.name)["istio"]}
         return IstioMesh(
             "mesh",
             IstioMeshArgs(
@@ -144,13 +147,14 @@ class Environment:
                     namespace=self._namespaces[mesh.gateway.namespace].namespace_name,
                     service_type=mesh.gateway.service_type.value,
                     ports=mesh.gateway.ports,
-                    node_port=mesh.gateway.node_port,
+                    node_ports=mesh.gateway.node_ports,
                     proxy_config=proxy_config_of(self._settings),
                 ),
                 outbound_traffic_policy=None if policy is OutboundTrafficPolicy.ALLOW_ANY else policy.value,
                 push_debounce=mesh.push_debounce,
                 mesh_config=mesh_config,
                 istiod_env=istiod_env,
+                ingress_classes=ingress_classes,
                 base_values=mesh.values.base,
                 istiod_values=mesh.values.istiod,
                 gateway_values=mesh.values.gateway,
@@ -319,6 +323,12 @@ class Environment:
             }
             for name, service in self._settings.services.items()
         }
+
+
+def ingress_classes_of(settings: Settings) -> list[str]:
+    """Return the classes of the Ingresses that expose the stack's services."""
+    exposed = (service for name, service in settings.services.items() if service.has_ingress(name))
+    return sorted({service.ingress_class_name for service in exposed if service.ingress_class_name})
 
 
 def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target]) -> Callable[[], None] | None:

@@ -19,8 +19,8 @@ def candidate(
 ) -> Request:
     """Return a request at the gateway, port and host of `at` that may meet all of `wanted` and none of `avoided`.
 
-    A `plain` request has only what is required; others fill in the rest at random. No header is repeated.
-    Raises `re.error` if Python cannot parse an RE2 regular expression.
+    Its path is that of `at`, unless `wanted` requires another. A `plain` request has only what is required; others fill
+    in the rest at random. No header is repeated. Raises `re.error` if Python cannot parse an RE2 regular expression.
     """
     headers = {} if plain else _forbidden([*avoided, *wanted], rng)
     for name in dict.fromkeys(name for match in wanted for name in match.headers):
@@ -28,7 +28,7 @@ def candidate(
     cookies = _cookies(wanted, rng, plain)
     if cookies:
         headers["cookie"] = "; ".join([headers["cookie"], cookies] if "cookie" in headers else [cookies])
-    paths = ["/"] if plain else ["/", f"/{token(rng)}"]
+    paths = [at.path] if plain else [at.path, f"/{token(rng)}"]
     uris = [match.uri for match in sorted(wanted, key=lambda match: match.ignore_uri_case) if match.uri]
     path = text(uris, rng, plain) if uris else rng.choice(paths)
     schemes = [match.scheme.exact for match in wanted if match.scheme and match.scheme.exact]

@@ -25,11 +25,14 @@ class NoSample:
     inside: bool = False
 
 
-def sample_request(simulator: Simulator, service: str, index: int, *, seed: int = 0) -> Request | NoSample:
+def sample_request(
+    simulator: Simulator, service: str, index: int, *, seed: int = 0, path: str = "/"
+) -> Request | NoSample:
     """Return a request to the gateway that meets the rule at `index` of `service` and no other.
 
-    The simplest request is tried first (GET /, only the headers that are required), then random ones from `seed`, so
-    that the same routes give the same request. It is verified by the simulator, and can be sent unchanged.
+    The simplest request is tried first (GET, only the headers that are required, and `path` if the rule leaves it
+    open), then random ones from `seed`, so that the same routes give the same request. It is verified by the simulator,
+    and can be sent unchanged.
     """
     settings = simulator.routes[service]
     route, rule = settings.route, settings.route[index]
@@ -47,7 +50,7 @@ def sample_request(simulator: Simulator, service: str, index: int, *, seed: int 
         for attempt in range(TRIES):
             entry, match = ways[attempt % len(ways)]
             plain = attempt < len(ways)
-            request = candidate([match], earlier, _at(entry, match, named, rng, plain), rng, plain)
+            request = candidate([match], earlier, _at(entry, match, named, rng, plain, path), rng, plain)
             if _can_be_sent(request) and _meets(simulator, service, index, request):
                 return request
     except re.error as error:
@@ -80,7 +83,7 @@ def _not_outside(simulator: Simulator, service: str, index: int) -> NoSample:
     return NoSample(f"rule {index + 1} requires a gateway or port at which the service has no route")
 
 
-def _at(entry: Entry, match: Match, named: bool, rng: random.Random, plain: bool) -> Request:
+def _at(entry: Entry, match: Match, named: bool, rng: random.Random, plain: bool, path: str) -> Request:
     """A request at the entry, for one of its hosts; for a wildcard, one that begins as the match requires.
 
     If every host is accepted, none is set, so that the gateway's own address is sent, unless rules match on the host.
@@ -91,7 +94,7 @@ def _at(entry: Entry, match: Match, named: bool, rng: random.Random, plain: bool
     authority = entry.domain.replace("*", first, 1)
     if entry.domain == "*":
         authority = f"{first}.invalid" if named else ""
-    return Request(authority=authority, scheme=entry.scheme, port=entry.server.port)
+    return Request(authority=authority, scheme=entry.scheme, port=entry.server.port, path=path)
 
 
 def _meets(simulator: Simulator, service: str, index: int, request: Request) -> bool:

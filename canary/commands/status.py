@@ -78,7 +78,8 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
         console.print(f"stack {stack} is not deployed (`canary up --stack {stack}`)")
         return
     for service in state.services:
-        table = Table(title=f"{service.name} (namespace {service.namespace})", title_justify="left")
+        title = f"{service.name} (namespace {service.namespace}; {service.strategy})"
+        table = Table(title=title, title_justify="left")
         for name in ("version", "ready", "image"):
             table.add_column(name)
         for rule in service.rules:

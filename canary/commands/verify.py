@@ -171,23 +171,28 @@ def _show(console: Console, results: list[RuleResult], significance: float) -> N
 
 
 def _summary(results: list[RuleResult]) -> str:
-    inside = sum(1 for result in results if result.planned.inside)
-    outside = len(results) - inside
-    failed = outside - sum(1 for result in results if result.passes)
-    rules = "1 rule" if outside == 1 else f"{outside} rules"
-    if not outside:
+    from collections import Counter
+
+    from canary.verify.verification import BY_INGRESS, INSIDE
+
+    exempt = Counter(result.planned.exempt for result in results if result.planned.exempt)
+    measurable = len(results) - exempt.total()
+    failed = measurable - sum(1 for result in results if result.passes)
+    rules = "1 rule" if measurable == 1 else f"{measurable} rules"
+    if not measurable:
         verdict = "no rule could be measured"
     elif failed:
         verdict = f"{failed} of {rules} {'fails' if failed == 1 else 'fail'}"
     else:
-        verdict = "1 rule passes" if outside == 1 else f"{rules}: all pass"
-    return f"{verdict}{f'; {inside} for callers inside the mesh' if inside else ''}"
+        verdict = "1 rule passes" if measurable == 1 else f"{rules}: all pass"
+    words = {INSIDE: "for callers inside the mesh", BY_INGRESS: "by an Ingress"}
+    return "; ".join([verdict, *(f"{count} {words[why]}" for why, count in exempt.items())])
 
 
 def _add_rows(table: Table, result: RuleResult) -> None:
     from rich.markup import escape
 
-    style = "green" if result.passes else "dim" if result.planned.inside else "bold red"
+    style = "green" if result.passes else "dim" if result.planned.exempt else "bold red"
     verdict = f"[{style}]{result.verdict}[/]"
     rule = f"{result.planned.index + 1}. {result.planned.rule}"
     rows = result.shares or ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
     from stacks.settings.stack_file import StackFile
-    from traffic.model import HeaderOperations
+    from traffic.model import HeaderOperations, Rule
     from traffic.simulate import Decision, Forwarded, Passed, Request, Share
 
 
@@ -31,7 +31,7 @@ class Places:
         written = given.get(service) if isinstance(given, Mapping) else None
         if isinstance(written, Mapping) and "route" in written:
             return self.source.name, self.source.line(("services", service, "route", index))
-        sample = sample_of(self.source.values.get("samples"), service)
+        sample = sample_of(self.source.values.get("samples"), "services", service)
         if sample is not None:
             return f"from sample {sample.value}", None
         return "", None
@@ -40,6 +40,15 @@ class Places:
         """Return `Pulumi.dev.yaml:14`, or `from sample website`."""
         place, line = self.of(service, index)
         return place if line is None else f"{place}:{line}"
+
+    def active(self, service: str, rule: Rule) -> str:
+        """Return the sentence that says that the strategy blueGreen decides where the rule leads; empty if not."""
+        settings = self.settings.services[service]
+        active = settings.strategy.active
+        if active is None or set(rule.weights) != set(settings.versions) or rule.weights[active] != 100:
+            return ""
+        line = self.source.line(("services", service, "strategy"))
+        return f"The strategy blueGreen sends it to the active version, {active} ({self.source.name}:{line})."
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class Explanation:
             return f"The Gateway {decision.gateway} accepts only HTTPS (httpsRedirect)." if redirects else ""
         whose = f" of {decision.service}" if decision.service != self.service else ""
         place = self.places.words(decision.service, decision.index)
+        if not place and self.places.active(decision.service, decision.rule):
+            return f"No route is configured{whose}."
         if not place:
             return f"No route is configured{whose}, so every request goes to the only version."
         head = f"Rule {decision.index + 1}{whose} decides ({place})"
@@ -121,6 +132,9 @@ class Explanation:
             return f"at the gateway's port {decision.request.asked_port}"
         elsewhere = decision.service not in (None, self.service)
         owner = f" (its host belongs to {decision.service}, not to {self.service})" if elsewhere else ""
+        owns = self.places.settings.services.get(decision.service or "")
+        if owns is not None and decision.service is not None and owns.has_ingress(decision.service):
+            return f"through the Ingress {decision.service}{owner}"
         return f"through the gateway {decision.gateway}{owner}"
 
     def _details(self) -> Iterator[str]:
@@ -148,6 +162,8 @@ class Explanation:
 
     def _forwarding(self, outcome: Forwarded) -> Iterator[str]:
         decision = self.decision
+        if decision.service is not None and decision.rule is not None:
+            yield from filter(None, [self.places.active(decision.service, decision.rule)])
         yield from _stays(decision, outcome)
         if (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):
             yield f"The version sees {decision.request.method} {outcome.path} at {outcome.authority}."

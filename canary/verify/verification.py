@@ -18,6 +18,7 @@ SHARED = 2000
 """Requests for a weighted rule: enough to tell 90/10 from 85/15 at the default significance."""
 SINGLE = 100
 """Requests for a rule with a single outcome: one version, or an answer of Envoy itself."""
+INSIDE, BY_INGRESS = "inside the mesh", "by an Ingress"
 LONGEST_DELAY = 1.0
 """Rules with a fault delay of more seconds than this are not measured."""
 
@@ -27,7 +28,7 @@ class Planned:
     """A rule and how it is measured: `batch`, or None and the `reason` why it cannot be.
 
     `weights` are in percent, by destination as named in the config, and by `status 503` for Envoy's own answers.
-    `inside` is set if only callers inside the mesh can reach the rule.
+    `exempt` is the verdict of a rule that is not to be measured: for callers inside the mesh alone, or of an Ingress.
     """
 
     service: str
@@ -36,7 +37,7 @@ class Planned:
     weights: Mapping[str, float]
     batch: RequestBatch | None
     reason: str = ""
-    inside: bool = False
+    exempt: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class RuleResult:
 
     @property
     def verdict(self) -> str:
-        """`pass`, `fail`, `errors`, `timed out`, `not measured` or `inside the mesh`."""
+        """`pass`, `fail`, `errors`, `timed out`, `not measured`, `inside the mesh` or `by an Ingress`."""
         if self.answers is None:
-            return "inside the mesh" if self.planned.inside else "not measured"
+            return self.planned.exempt or "not measured"
         if any(not share.passes for share in self.shares) and self.answers.versions:
             return "fail"
         if self.answers.errors:
@@ -65,9 +66,9 @@ class RuleResult:
 
 
 def all_pass(results: list[RuleResult]) -> bool:
-    """Whether every rule that can be reached from outside passes; False if there is no such rule."""
-    outside = [result for result in results if not result.planned.inside]
-    return bool(outside) and all(result.passes for result in outside)
+    """Whether every rule that is to be measured passes; False if there is no such rule."""
+    measurable = [result for result in results if not result.planned.exempt]
+    return bool(measurable) and all(result.passes for result in measurable)
 
 
 def plan(settings: Settings, count: int | None, seed: int) -> Iterator[Planned]:
@@ -105,9 +106,12 @@ def _planned(simulator: Simulator, settings: Settings, name: str, index: int, co
     from traffic.words import rule_words
 
     words = rule_words(settings.services[name].route[index])
-    request = sample_request(simulator, name, index, seed=seed)
+    if settings.services[name].has_ingress(name):
+        reason = "an Ingress does not name the version that served a request"
+        return Planned(name, index, words, {}, None, reason, BY_INGRESS)
+    request = sample_request(simulator, name, index, seed=seed, path=_answered_path(settings, name, index))
     if isinstance(request, NoSample):
-        return Planned(name, index, words, {}, None, request.reason, request.inside)
+        return Planned(name, index, words, {}, None, request.reason, INSIDE if request.inside else "")
     decision = simulator.decide(request)
     expected = _client_certificate_required(settings, decision) or expected_shares(decision)
     if isinstance(expected, str):
@@ -117,6 +121,19 @@ def _planned(simulator: Simulator, settings: Settings, name: str, index: int, co
     return Planned(
         name, index, words, expected, RequestBatch("", request, count or (SINGLE if single else SHARED), statuses)
     )
+
+
+def _answered_path(settings: Settings, name: str, index: int) -> str:
+    """A path that the rule's versions answer: that of their readiness probe, if it probes the same port."""
+    from traffic.model import target
+
+    for destination in settings.services[name].route[index].weights:
+        service, key = target(name, destination)
+        version = settings.services[service].versions[key]
+        probed = version.readiness_probe.http_get
+        if probed is not None and probed.port == version.port:
+            return probed.path
+    return "/"
 
 
 def _client_certificate_required(settings: Settings, decision: Decision) -> str:

@@ -16,13 +16,13 @@ LONGEST_LABEL = 63
 
 def check(view: View) -> Iterator[Finding]:
     """Yield contradictions between the keys of a version, and with how long `up` waits for it."""
-    ready_within = view.values.get("readyWithin", Settings.model_fields["ready_within"].default)
+    longest = ready_within(view)
     for service in view.services.values():
         for version, given in service.versions.items():
             place = (*service.location, "versions", version)
             yield from _check_label(service, version, place)
             yield from check_resources(block(block(given).get("resources")), (*place, "resources"))
-            yield from _check_ready(block(given).get("minReadySeconds"), ready_within, (*place, "minReadySeconds"))
+            yield from check_ready(block(given).get("minReadySeconds"), longest, (*place, "minReadySeconds"))
 
 
 def _check_label(service: Service, version: str, place: Location) -> Iterator[Finding]:
@@ -55,13 +55,18 @@ def check_resources(resources: Mapping[str, Any], location: Location) -> Iterato
         )
 
 
-def _check_ready(seconds: Any, ready_within: Any, location: Location) -> Iterator[Finding]:
-    """A Deployment is available after `minReadySeconds` at the earliest, and `up` waits at most `readyWithin`."""
-    if is_count(seconds) and is_count(ready_within) and seconds >= ready_within:
+def ready_within(view: View) -> Any:
+    """Return how many seconds `up` waits for a Deployment, as given."""
+    return view.values.get("readyWithin", Settings.model_fields["ready_within"].default)
+
+
+def check_ready(seconds: Any, longest: Any, location: Location) -> Iterator[Finding]:
+    """A Deployment is available after `minReadySeconds` at the earliest, and `up` waits at most `longest` for it."""
+    if is_count(seconds) and is_count(longest) and seconds >= longest:
         yield Finding(
             location,
-            f"`up` waits {ready_within} s (readyWithin), but no pod is available before {seconds} s",
-            f"a whole number below {key_path(('readyWithin',))}, which is {ready_within}",
+            f"`up` waits {longest} s (readyWithin), but no pod is available before {seconds} s",
+            f"a whole number below {key_path(('readyWithin',))}, which is {longest}",
             f"lower it, or raise {key_path(('readyWithin',))} above {seconds}",
             shown(seconds),
         )

@@ -83,12 +83,15 @@ class Service:
 class View:
     """All values of a stack; `settings` are given if they are valid as a whole.
 
-    `stack` is the stack's name, None if it is not known.
+    `stack` is the stack's name, None if it is not known. `written` are the values without what strategies decide.
     """
 
-    def __init__(self, values: Mapping[str, Any], settings: Settings | None, stack: str | None = None) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], settings: Settings | None, stack: str | None, written: Mapping[str, Any]
+    ) -> None:
         self.values = values
         self.stack = stack
+        self.written = written
         self._settings = settings
 
     @cached_property
@@ -216,6 +219,7 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
     namespace, _ = kept("namespace", _is_text, name)
     port, port_fits = kept("port", _is_port, default_of(ServiceRouting, "port"))
     gateway_port, gateway_port_fits = kept("gatewayPort", _is_port, default_of(ServiceRouting, "gatewayPort"))
+    ingress_class, _ = kept("ingressClassName", _is_text, None)
     gateways, gateways_fit = kept("gateways", _are_texts, [own_gateway(name)])
     hosts = entries(given.get("hosts"))
     well_formed = [host for host in hosts if _is_text(host) and _read(HOST, host) is not None]
@@ -227,6 +231,7 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
         hosts=_each_once(well_formed),
         port=port,
         gateway_port=gateway_port,
+        ingress_class_name=ingress_class,
         gateways=tuple(gateways),
         versions={version: _version(one) for version, one in block(given.get("versions")).items()},
         route=tuple(rule for rule in rules if rule is not None),

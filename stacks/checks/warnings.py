@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stacks.checks import telemetry
-from stacks.settings.model import ServiceSettings, Settings
+from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.problems import Finding, Location, key_path, shown
+from stacks.settings.strategy import StrategyType
 from traffic.fields import seconds
 from traffic.model import Match, Protocol, Rule, StringMatch
 from traffic.overlap import overlap
@@ -24,6 +25,7 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         yield from _overlapping(service, location)
         yield from _denied(settings, service, location)
         yield from _plain_keys(service, location)
+        yield from _strategies(service, location)
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)
@@ -156,6 +158,35 @@ def _plain_keys(service: ServiceSettings, location: Location) -> Iterator[Findin
                 f"write https://{rule.jwks_uri[len('http://') :]}, if the issuer serves it",
                 shown(rule.jwks_uri),
             )
+
+
+def _strategies(service: ServiceSettings, location: Location) -> Iterator[Finding]:
+    active = service.strategy.active
+    for name, version in service.versions.items():
+        place, pods = (*location, "versions", name), version.replicas
+        if active is not None and 0 < pods < service.versions[active].replicas:
+            yield Finding(
+                (*place, "replicas"),
+                f"a switch to {name} would give its {pods} {'pod' if pods == 1 else 'pods'} the requests of the "
+                f"{service.versions[active].replicas} of {active}",
+                "as many pods as the active version has",
+                "remove replicas: both versions then have as many",
+                shown(pods),
+            )
+        if version.strategy.type is StrategyType.ROLLING_UPDATE and 0 < pods <= _unavailable(version):
+            yield Finding(
+                (*place, "strategy", "maxUnavailable"),
+                f"an update may delete {'the only pod' if pods == 1 else f'all {pods} pods'} before new ones are ready",
+                f"maxUnavailable below replicas, which is {pods}",
+                "write maxUnavailable: 0, or raise replicas; none needed if intended",
+                shown(version.strategy.max_unavailable),
+            )
+
+
+def _unavailable(version: VersionSettings) -> int:
+    """The pods that may be missing during an update; Kubernetes rounds percentages down."""
+    limit = version.strategy.max_unavailable
+    return limit if isinstance(limit, int) else version.replicas * int(limit.rstrip("%")) // 100
 
 
 def _redirected(settings: Settings) -> Iterator[Finding]:

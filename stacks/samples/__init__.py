@@ -1,15 +1,27 @@
-"""The samples: defaults for `services` that a stack enables by name."""
+"""The samples: defaults for `services` and what belongs to them, which a stack enables by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from stacks.samples import website
+from stacks.samples import assets, cloud_native_starter, hello_minikube, java_service, website
+from stacks.settings.blue_green import is_blue_green, without_destinations
 from stacks.settings.model import Sample
+from stacks.settings.strategy import NAMES
 
-SERVICES: dict[Sample, dict[str, Any]] = {Sample.WEBSITE: website.SERVICES}
-"""The services of each sample, as in a stack's file."""
+SETTINGS: Mapping[Sample, Mapping[str, Any]] = {
+    Sample.WEBSITE: website.SETTINGS,
+    Sample.HELLO_MINIKUBE: hello_minikube.SETTINGS,
+    Sample.JAVA_SERVICE: java_service.SETTINGS,
+    Sample.ASSETS: assets.SETTINGS,
+    Sample.ASSETS_INGRESS: assets.BY_INGRESS,
+    Sample.CLOUD_NATIVE_STARTER: cloud_native_starter.SETTINGS,
+}
+"""What each sample lays under a stack's file, by key and name: its services, and their gateways, namespaces, egress."""
+
+BLOCKS = ("gateways", "services", "namespaces", "egress")
+"""The keys that samples have. Each holds entries by name."""
 
 
 def chosen(samples: Any) -> list[Sample]:
@@ -18,37 +30,57 @@ def chosen(samples: Any) -> list[Sample]:
     return [known[name] for name in samples if name in known] if _is_list_of_text(samples) else []
 
 
-def sample_of(samples: Any, service: str) -> Sample | None:
-    """Return the chosen sample that has `service`, or None."""
-    return next((sample for sample in chosen(samples) if service in SERVICES[sample]), None)
+def sample_of(samples: Any, block: str, name: str) -> Sample | None:
+    """Return the chosen sample that has the entry `name` in `block`, such as `services`, or None."""
+    return next((sample for sample in chosen(samples) if name in SETTINGS[sample].get(block, {})), None)
 
 
-def laid_under(samples: Any, services: Any) -> Any:
-    """Return `services` merged over the services of the chosen samples.
+def laid_under(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stack's `values` merged over the settings of its samples.
 
-    Mappings are merged key by key, lists and all other values are replaced, and a version that is null is removed.
+    Mappings are merged key by key, lists and all other values are replaced. An entry of a sample, or one of its
+    versions, that is null is removed. A strategy replaces another one.
     """
-    base = {name: service for sample in chosen(samples) for name, service in SERVICES[sample].items()}
-    if not isinstance(services, Mapping):
-        return base if services is None else services
-    merged = {**base, **{name: _over(base.get(name), service) for name, service in services.items()}}
-    return {name: _without_null_versions(service, base.get(name)) for name, service in merged.items()}
+    samples = chosen(values.get("samples"))
+    merged = dict(values)
+    for block in BLOCKS:
+        base = {name: entry for sample in samples for name, entry in SETTINGS[sample].get(block, {}).items()}
+        if base:
+            merged[block] = _block(base, values.get(block))
+    return merged
 
 
-def _over(base: Any, top: Any) -> Any:
-    if not isinstance(base, Mapping) or not isinstance(top, Mapping):
-        return top
-    return {**base, **{key: _over(base.get(key), value) for key, value in top.items()}}
+def _block(base: Mapping[str, Any], own: Any) -> Any:
+    if not isinstance(own, Mapping):
+        return dict(base) if own is None else own
+    merged = {**base, **{name: _entry(base.get(name), entry) for name, entry in own.items()}}
+    return {name: entry for name, entry in merged.items() if entry is not None or name not in base}
 
 
-def _without_null_versions(service: Any, base: Any) -> Any:
-    versions = service.get("versions") if isinstance(service, Mapping) else None
-    if base is None or not isinstance(versions, Mapping):
-        return service
-    kept = {
-        version: value for version, value in versions.items() if value is not None or version not in base["versions"]
-    }
-    return {**service, "versions": kept}
+def _entry(base: Any, own: Any) -> Any:
+    """An entry of a stack over that of a sample, if there is one."""
+    if not isinstance(base, Mapping) or not isinstance(own, Mapping):
+        return own
+    if is_blue_green(own.get("strategy")) and "route" not in own and "route" in base:
+        base = {**base, "route": without_destinations(base["route"])}
+    merged = {**_over(base, own)}
+    if "strategy" in own and _names(base.get("strategy")) != _names(own["strategy"]):
+        merged["strategy"] = own["strategy"]
+    versions = merged.get("versions")
+    if isinstance(versions, Mapping):
+        known = base.get("versions", {})
+        merged["versions"] = {name: one for name, one in versions.items() if one is not None or name not in known}
+    return merged
+
+
+def _over(base: Any, own: Any) -> Any:
+    if not isinstance(base, Mapping) or not isinstance(own, Mapping):
+        return own
+    return {**base, **{key: _over(base.get(key), value) for key, value in own.items()}}
+
+
+def _names(strategy: Any) -> set[str]:
+    return {name for name in NAMES if name == strategy or (isinstance(strategy, Mapping) and name in strategy)}
 
 
 def _is_list_of_text(value: Any) -> bool:

@@ -13,19 +13,21 @@ def _version(name: str, text: str, replicas: int) -> dict[str, Any]:
     return {"name": name, "image": IMAGE, "args": args, "port": PORT, "replicas": replicas}
 
 
-SERVICES: dict[str, Any] = {
-    "website": {
-        "namespace": "website-istio-ns",
-        "hosts": ["*"],
-        "port": 80,
-        "gatewayPort": 80,
-        "versions": {
-            "version-1": _version("web-v1", "echo-v1", replicas=4),
-            "version-2": _version("web-v2", "echo-v2", replicas=1),
-        },
-        "route": [
-            {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"},
-            {"to": "version-1"},
-        ],
+SETTINGS: dict[str, Any] = {
+    "services": {
+        "website": {
+            "namespace": "website-istio-ns",
+            "hosts": ["*"],
+            "port": 80,
+            "gatewayPort": 80,
+            "versions": {
+                "version-1": _version("web-v1", "echo-v1", replicas=4),
+                "version-2": _version("web-v2", "echo-v2", replicas=1),
+            },
+            "route": [
+                {"match": [{"headers": {"qa": {"exact": "canary-test"}}}], "to": "version-2"},
+                {"to": "version-1"},
+            ],
+        }
     }
 }

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from stacks.checks import check
 from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
+from stacks.settings.blue_green import decided
 from stacks.settings.messages import findings
-from stacks.settings.model import ServiceSettings, Settings
+from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
 from stacks.settings.plain_values import (
     SECRET,
     SECRET_KEYS,
@@ -26,6 +27,7 @@ from stacks.settings.plain_values import (
 )
 from stacks.settings.problems import NAMESPACE, Finding, Location, Problem, SettingsError, key_path
 from stacks.settings.stack_file import StackFile, read_stack_file
+from stacks.settings.strategy import pods_strategy
 from traffic.model import Rule
 
 OURS = f"{NAMESPACE}:"
@@ -60,13 +62,14 @@ def load(
     found = [plain_text_finding((key,)) for key in _hide_secrets(ours)]
     given = plain(ours, (), found)
     sealed = [place for place in encrypted(given) if place not in [(key,) for key in SECRET_KEYS]]
-    merged = _with_samples(given)
+    merged = laid_under(given)
+    whole = _with_strategies(merged)
     settings = None
     try:
-        settings = Settings.model_validate(_without_secrets(merged), by_name=False, by_alias=True)
+        settings = Settings.model_validate(_without_secrets(whole), by_name=False, by_alias=True)
     except ValidationError as error:
         found += findings(error)
-    found += check(merged, settings, stack or (source.stack if source else None))
+    found += check(whole, settings, stack or (source.stack if source else None), merged)
     # Of an encrypted value, only report that it is encrypted.
     found = [finding for finding in found if not any(_is_within(finding.location, place) for place in sealed)]
     found += map(secret_finding, sealed)
@@ -81,7 +84,7 @@ def load(
 def warnings(settings: Settings, source: StackFile | None = None) -> tuple[Problem, ...]:
     """Return the warnings for loaded settings, in the order of the file `source`."""
     given = plain(_ours(source.values), (), []) if source else {}
-    place = _Placing(given, _with_samples(given), source)
+    place = _Placing(given, laid_under(given), source)
     return tuple(sorted(map(place, warning_findings(settings)), key=_in_order))
 
 
@@ -111,10 +114,9 @@ def json_schema() -> dict[str, Any]:
     return stack_file_schema()
 
 
-def _with_samples(given: dict[str, Any]) -> dict[str, Any]:
-    if "samples" not in given:
-        return given
-    return {**given, "services": laid_under(given["samples"], given.get("services"))}
+def _with_strategies(merged: dict[str, Any]) -> dict[str, Any]:
+    """The values with what the services' strategies decide."""
+    return {**merged, "services": decided(merged["services"])} if "services" in merged else merged
 
 
 def _ours(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +189,7 @@ class _Placing:
     def __call__(self, finding: Finding) -> Problem:
         # A missing key has no line: its place is that of the nearest enclosing key.
         around = next(place for place in _upwards(finding.location) if _has(self.merged, place))
-        sample = None if _has(self.given, around) else sample_of(self.given.get("samples"), str(around[1]))
+        sample = None if _has(self.given, around) else self._sample(around)
         return Problem(
             path=key_path(finding.location),
             what=finding.what,
@@ -198,6 +200,9 @@ class _Placing:
             line=self.source.line(around) if self.source and not sample else None,
             sample=sample,
         )
+
+    def _sample(self, place: Location) -> Sample | None:
+        return sample_of(self.given.get("samples"), str(place[0]), str(place[1])) if len(place) > 1 else None
 
 
 def _upwards(location: Location) -> Iterator[Location]:
@@ -229,9 +234,17 @@ def _filled(settings: Settings) -> Settings:
 
 
 def _filled_service(name: str, service: ServiceSettings) -> ServiceSettings:
-    versions = {
-        version: given.model_copy(update={"name": given.name or f"{name}-{version}"})
-        for version, given in service.versions.items()
-    }
+    versions = {version: _filled_version(name, version, service) for version in service.versions}
     route = service.route or (Rule(to=next(iter(versions))),)
     return service.placed(name).model_copy(update={"versions": versions, "route": route})
+
+
+def _filled_version(name: str, version: str, service: ServiceSettings) -> VersionSettings:
+    given, ramped = service.versions[version], service.strategy.ramped
+    filled: dict[str, Any] = {
+        "name": given.name or f"{name}-{version}",
+        "strategy": pods_strategy(service.strategy, given.strategy),
+    }
+    if ramped is not None and "min_ready_seconds" not in given.model_fields_set:
+        filled["min_ready_seconds"] = ramped.min_ready_seconds
+    return given.model_copy(update=filled)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
-from stacks.settings.model import Settings
+from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings
 from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
@@ -20,6 +20,8 @@ from traffic.model import ONE_VERSION, WEIGHTS
 
 Schema = dict[str, Any]
 
+MARKERS = (ONE_VERSION, WEIGHTS, ONE_PORT, SEVERAL_PORTS)
+"""Parts of pydantic's locations that are no keys."""
 ECHOES = ("default_factory_not_called",)
 """Error types that only follow from another error."""
 NO_PORT = ("int_type", "greater_than_equal", "less_than_equal")
@@ -33,7 +35,7 @@ def findings(error: ValidationError) -> Iterator[Finding]:
     for one in error.errors(include_url=False):
         if one["type"] in ECHOES or (one["type"] == "too_short" and one["input"]):
             continue
-        location = tuple(part for part in one["loc"] if part not in (ONE_VERSION, WEIGHTS))
+        location = tuple(part for part in one["loc"] if part not in MARKERS)
         if location[-1:] == ("[key]",):
             location = location[:-1]
             if one["type"] in NO_PORT:
@@ -90,7 +92,7 @@ def _unknown_key(location: Location, value: Any) -> Finding:
         return Finding(
             location, what, _allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
         )
-    known = list(_options(schema_of(location[:-1]))[0].get("properties", {}))
+    known = list({key: None for option in _options(schema_of(location[:-1])) for key in option.get("properties", {})})
     dotted = _dotted(location, value, known)
     if dotted is not None:
         return dotted

@@ -10,11 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
 
 from stacks.settings.fields import (
     ChartSource,
-    CountOrPercentage,
     FileName,
     FilePath,
     HttpPath,
@@ -27,6 +26,7 @@ from stacks.settings.fields import (
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
 from stacks.settings.resources import Resources
 from stacks.settings.security import SecurityContext
+from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
 from stacks.settings.telemetry import TelemetrySettings
 from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, each_once, wrong
 from traffic.model import (
@@ -34,14 +34,22 @@ from traffic.model import (
     Mtls,
     NamespaceSecurity,
     OutboundTrafficPolicy,
+    PortKey,
     ServiceRouting,
     SharedGateway,
     VersionRouting,
 )
 
+ONE_PORT, SEVERAL_PORTS = "<one port>", "<several ports>"
+"""Markers of the two kinds of node ports in the locations of validation errors; no key can have these names."""
+
 Count = Annotated[int, Field(ge=0, le=1000)]
-Seconds = Annotated[int, Field(ge=0, le=3600)]
 Positive = Annotated[int, Field(ge=1, le=3600)]
+NodePort = Annotated[int, Field(ge=30000, le=32767)]
+NodePorts = Annotated[
+    Annotated[NodePort, Tag(ONE_PORT)] | Annotated[dict[PortKey, NodePort], Field(min_length=1), Tag(SEVERAL_PORTS)],
+    Discriminator(lambda value: SEVERAL_PORTS if isinstance(value, dict) else ONE_PORT),
+]
 Values = dict[str, Any]
 
 
@@ -61,17 +69,15 @@ class ImagePullPolicy(StrEnum):
     NEVER = "Never"
 
 
-class StrategyType(StrEnum):
-    """Types of a Kubernetes DeploymentStrategy."""
-
-    ROLLING_UPDATE = "RollingUpdate"
-    RECREATE = "Recreate"
-
-
 class Sample(StrEnum):
     """The samples that a stack can enable."""
 
     WEBSITE = "website"
+    HELLO_MINIKUBE = "hello-minikube"
+    JAVA_SERVICE = "java-service"
+    ASSETS = "assets"
+    ASSETS_INGRESS = "assets-ingress"
+    CLOUD_NATIVE_STARTER = "cloud-native-starter"
 
 
 class ClusterSettings(Model):
@@ -101,10 +107,31 @@ class GatewaySettings(Model):
         examples=[[80, 443]],
         description="Ports of the gateway's Service; services and `gateways` can only use these.",
     )
-    node_port: Annotated[int, Field(ge=30000, le=32767)] | None = Field(
+    node_port: NodePorts | None = Field(
         default=None,
-        description="Node port for the first of `ports`; if unset, Kubernetes allocates one.",
+        examples=[30080],
+        description="Node port for the first of `ports`, or for each of several: {80: 30080}; Kubernetes chooses the "
+        "others.",
     )
+
+    @property
+    def node_ports(self) -> dict[int, int]:
+        """The node ports that are set, by port."""
+        if isinstance(self.node_port, dict):
+            return self.node_port
+        return {} if self.node_port is None else {self.ports[0]: self.node_port}
+
+    @model_validator(mode="after")
+    def _node_ports_are_of_ports(self) -> GatewaySettings:
+        stray = next((port for port in self.node_ports if port not in self.ports), None)
+        if stray is not None:
+            raise wrong(
+                f"nodePort has the port {stray}, which is not one of `ports`",
+                f"the ports {', '.join(map(str, self.ports))}",
+                f"remove it, or add {stray} to ports",
+            )
+        each_once(tuple(self.node_ports.values()))
+        return self
 
     @model_validator(mode="after")
     def _node_port_is_open(self) -> GatewaySettings:
@@ -217,32 +244,6 @@ def _accepts_connections(data: dict[str, Any]) -> Probe:
     return Probe(tcp_socket=TcpSocket(port=data["port"]), period_seconds=2)
 
 
-class Strategy(Model):
-    """How new pods replace old ones (Kubernetes' DeploymentStrategy)."""
-
-    type: Annotated[StrategyType, Strict(False)] = Field(
-        default=StrategyType.ROLLING_UPDATE, description="RollingUpdate, or Recreate: all old pods are deleted first."
-    )
-    max_surge: CountOrPercentage = Field(default=1, description="Pods above `replicas` during an update.")
-    max_unavailable: CountOrPercentage = Field(default=0, description="Pods below `replicas` during an update.")
-
-    @model_validator(mode="after")
-    def _can_update(self) -> Strategy:
-        if self.type is StrategyType.RECREATE and {"max_surge", "max_unavailable"} & self.model_fields_set:
-            raise wrong(
-                "type Recreate supports neither maxSurge nor maxUnavailable",
-                "maxSurge and maxUnavailable with type RollingUpdate",
-                "remove them, or write type: RollingUpdate",
-            )
-        if self.max_surge in (0, "0%") and self.max_unavailable in (0, "0%"):
-            raise wrong(
-                "an update cannot replace any pod with both maxSurge and maxUnavailable 0",
-                "maxSurge or maxUnavailable above 0",
-                "write maxSurge: 1",
-            )
-        return self
-
-
 class VersionSettings(VersionRouting):
     """One version of a service: one Deployment."""
 
@@ -302,6 +303,12 @@ class ServiceSettings(ServiceRouting):
     versions: Annotated[dict[DnsLabel, VersionSettings], Field(min_length=1)] = Field(
         examples=[{"version-1": {"image": "hashicorp/http-echo:1.0.0", "port": 5678}}],
         description="The versions, by name, which is also the name of Istio's subset.",
+    )
+    strategy: ServiceStrategy = Field(
+        default_factory=lambda: ServiceStrategy.model_validate(StrategyName.CANARY.value),
+        examples=["blueGreen", {"blueGreen": {"active": "version-1"}}, {"ramped": {"maxUnavailable": 1}}],
+        description="How a new state of the service takes over: recreate or ramped, how the pods of a version are "
+        "replaced; blueGreen or canary, how requests move from one version to another.",
     )
 
 

@@ -14,8 +14,8 @@ SECRET_KEYS: Mapping[str, str] = {
 """The keys whose value must be encrypted, with their descriptions. They are no settings: the program reads them from
 Pulumi, which decrypts them."""
 DEEPEST = 50
-NUMBERED = "portLevelMtls"
-"""The mapping whose keys are numbers."""
+NUMBERED = (("portLevelMtls",), ("nodePort",))
+"""Ends of the locations of mappings whose keys are numbers."""
 
 
 def plain(value: Any, location: Location, found: list[Finding]) -> Any:
@@ -88,7 +88,7 @@ def _text(key: Any) -> str:
 
 
 def _key(key: Any, location: Location, found: list[Finding]) -> str:
-    is_number = isinstance(key, int) and not isinstance(key, bool) and location[-1:] == (NUMBERED,)
+    is_number = isinstance(key, int) and not isinstance(key, bool) and location[-1:] in NUMBERED
     if not isinstance(key, str) and not is_number:
         found.append(
             Finding(

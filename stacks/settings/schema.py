@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from stacks.samples import SERVICES
+from stacks.samples import BLOCKS, SETTINGS
 from stacks.settings.model import Settings
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE
@@ -13,8 +13,14 @@ from stacks.settings.stack_file import TOP_LEVEL
 
 Schema = dict[str, Any]
 
-OVERLAYS = {"ServiceSettings": "ServiceOverSample", "VersionSettings": "VersionOverSample"}
-"""Settings merged over a sample's service do not need the sample's required keys."""
+OVERLAYS = {
+    "ServiceSettings": "ServiceOverSample",
+    "VersionSettings": "VersionOverSample",
+    "SharedGateway": "GatewayOverSample",
+    "NamespaceSecurity": "NamespaceOverSample",
+    "ExternalService": "EgressOverSample",
+}
+"""Settings merged over those of a sample do not need the sample's required keys."""
 
 
 def stack_file_schema() -> Schema:
@@ -23,7 +29,8 @@ def stack_file_schema() -> Schema:
     definitions: Schema = settings["$defs"]
     for name, overlay in OVERLAYS.items():
         definitions[overlay] = _overlay(definitions[name])
-    _lay_over_samples(settings["properties"]["services"])
+    for block in BLOCKS:
+        _lay_over_samples(block, settings["properties"][block])
     keys = {f"{NAMESPACE}:{name}": schema for name, schema in settings["properties"].items()}
     keys |= {f"{NAMESPACE}:{name}": _encrypted(description) for name, description in SECRET_KEYS.items()}
     schema = {
@@ -59,12 +66,13 @@ def _config(keys: Schema) -> Schema:
     }
 
 
-def _lay_over_samples(services: Schema) -> None:
-    """The services of samples by name, and all other services by pattern."""
-    known = sorted(name for sample in SERVICES.values() for name in sample)
-    ((pattern, service),) = services.pop("patternProperties").items()
-    services["properties"] = {name: {"$ref": f"#/$defs/{OVERLAYS['ServiceSettings']}"} for name in known}
-    services["patternProperties"] = {f"^(?!({'|'.join(known)})$){pattern.removeprefix('^')}": service}
+def _lay_over_samples(block: str, entries: Schema) -> None:
+    """The entries of samples by name, which may be null, and all others by pattern."""
+    known = sorted({name for sample in SETTINGS.values() for name in sample.get(block, {})})
+    ((pattern, entry),) = entries.pop("patternProperties").items()
+    overlay = {"$ref": f"#/$defs/{OVERLAYS[entry['$ref'].rpartition('/')[2]]}"}
+    entries["properties"] = {name: {"anyOf": [overlay, {"type": "null"}]} for name in known}
+    entries["patternProperties"] = {f"^(?!({'|'.join(known)})$){pattern.removeprefix('^')}": entry}
 
 
 def _overlay(definition: Schema) -> Schema:

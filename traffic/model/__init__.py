@@ -32,7 +32,7 @@ from traffic.model.jwt import JwtRule
 from traffic.model.match import Match, StringMatch, cookie_pattern
 from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
-from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity
+from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
 from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, service_host
 from traffic.model.target import Target, target
 
@@ -59,6 +59,7 @@ __all__ = [
     "NamespaceSecurity",
     "OutboundTrafficPolicy",
     "Percent",
+    "PortKey",
     "Protocol",
     "Redirect",
     "Retries",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Strict, Tag, model_validator
 
-from traffic.fields import Duration, Model, Percent, wrong
+from traffic.fields import Duration, Model, Percent, Text, wrong
 from traffic.model.actions import (
     CorsPolicy,
     DirectResponse,
@@ -52,6 +52,7 @@ class Rule(Model):
     Exactly one of `to`, `redirect` and `directResponse` is set.
     """
 
+    name: Text | None = Field(default=None, description="Name of the rule in access logs (Istio's HTTPRoute.name).")
     match: Annotated[tuple[Match, ...], Field(min_length=1), Strict(False)] = Field(
         default=(), description="Any of these must hold; if unset, the rule matches all remaining requests."
     )

@@ -36,6 +36,12 @@ class ServiceRouting(Model):
         description="Hosts at the gateway that route to the service: '*', DNS names, or wildcards.",
     )
     port: Port = Field(default=80, description="Port of the Service inside the cluster.")
+    ingress_class_name: DnsLabel | None = Field(
+        default=None,
+        examples=["istio"],
+        description="Expose the service by a Kubernetes Ingress of this class, whose controller is Istio, instead of "
+        "its own Gateway and a VirtualService; its route may then only tell paths apart.",
+    )
     gateway_port: OpenPort = Field(default=80, description="Port at the gateway that routes to the service.")
     gateways: Annotated[tuple[Text, ...], Field(min_length=1), Strict(False), AfterValidator(each_once)] = Field(
         default=(),
@@ -71,6 +77,10 @@ class ServiceRouting(Model):
     def in_mesh(self) -> bool:
         """Whether the route applies to callers inside the mesh."""
         return MESH in self.gateways
+
+    def has_ingress(self, name: str) -> bool:
+        """Return whether an Ingress takes the place of the own Gateway of the service, which is called `name`."""
+        return self.ingress_class_name is not None and own_gateway(name) in self.gateways
 
     @property
     def speaks_tls(self) -> bool:

@@ -1,4 +1,4 @@
-"""Istio resources for services, gateways and external hosts: the `spec` of each, as dicts.
+"""Istio resources for services, gateways and external hosts, and Ingresses: the `spec` of each, as dicts.
 
 APIs networking.istio.io/v1 and security.istio.io/v1 (https://istio.io/latest/docs/reference/config/). The result
 depends only on the arguments and is in a fixed order: the same settings give the same text. Fields at their default
@@ -8,6 +8,7 @@ are omitted; an empty or zero value is only rendered where it has a meaning.
 from traffic.render.destination_rule import destination_rule
 from traffic.render.egress import service_entry
 from traffic.render.gateway import gateway_reference, own_gateway, shared_gateway
+from traffic.render.ingress import ingress
 from traffic.render.security import (
     allow_all,
     authorization_policies,
@@ -25,6 +26,7 @@ __all__ = [
     "deny_by_default",
     "destination_rule",
     "gateway_reference",
+    "ingress",
     "own_gateway",
     "peer_authentication",
     "places_of_weights",

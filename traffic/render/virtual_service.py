@@ -59,7 +59,9 @@ def places_of_weights(routes: RouteTable, service: str) -> list[tuple[str, int] 
 
 
 def _places(name: str, service: ServiceRouting) -> list[tuple[str, Sequence[str], Sequence[str]]]:
-    """Name, hosts and gateways of each VirtualService."""
+    """Name, hosts and gateways of each VirtualService; none at gateways if an Ingress is there in its place."""
+    if service.has_ingress(name):
+        return [(name, [service_host(name, service.namespace)], [MESH])] if service.in_mesh else []
     if not service.in_mesh:
         return [(name, service.hosts, service.gateways)]
     inside = [*(host for host in service.hosts if host != "*"), service_host(name, service.namespace)]
@@ -92,6 +94,8 @@ class _Context:
     def _http_route(self, step: StickyStep) -> Spec:
         rule = step.rule
         spec: Spec = {}
+        if rule.name:
+            spec["name"] = rule.name
         if rule.match:
             spec["match"] = [self._match(match) for match in rule.match]
         if rule.redirect:

@@ -35,6 +35,7 @@ SETTINGS = settings_of("one", "two", route=[HEADER_RULE, {"to": {"one": 90, "two
 LIVE = ServiceState(
     "shop",
     "web",
+    "canary",
     True,
     (VersionState("one", "shop-one", 4, 4, "shop:1"), VersionState("two", "shop-two", 0, 1, "shop:2")),
     (

@@ -119,7 +119,7 @@ def test_the_hub_is_set_for_istiod_which_injects_it_into_gateway_and_sidecars(de
 
 
 def test_the_gateway_exposes_its_ports_and_the_node_port_is_that_of_the_first(deploy: Deploy) -> None:
-    gateway = {"ports": [80, 9191], "node_port": 30080}
+    gateway = {"ports": [80, 9191], "node_ports": {80: 30080}}
     values = _releases(deploy(_mesh(gateway=gateway)))["mesh-gateway"]["values"]
 
     assert values["service"] == {

@@ -52,6 +52,16 @@ CASES = [
     Case("keys over plain HTTP",
          service(f"{HOSTS}{ONE}jwt:\n  - issuer: a\n    jwksUri: http://login.example.com/keys {HERE}\n"),
          f"{SHOP}.jwt[0].jwksUri", ("over plain HTTP", "write https://login.example.com/keys")),
+    Case("a switch to a version with fewer pods",
+         service(f"{HOSTS}strategy: blueGreen\nversions:\n  v1: {{image: a, port: 80, replicas: 4}}\n"
+                 f"  v2: {{image: a, port: 80, replicas: 1}} {HERE}\n"),
+         f"{SHOP}.versions.v2.replicas", ("its 1 pod the requests of the 4 of v1", "remove replicas")),
+    Case("an update that may take all pods",
+         service(f"{HOSTS}strategy: {{ramped: {{maxUnavailable: 50%}}}}\n"
+                 f"versions: {{v1: {{image: a, port: 80, replicas: 2}},"
+                 f" v2: {{image: a, port: 80, strategy: {{maxUnavailable: 1}}}}}} {HERE}\n"
+                 f"route: [{{to: {{v1: 50, v2: 50}}}}]\n"),
+         f"{SHOP}.versions.v2.strategy.maxUnavailable", ("may delete the only pod before new ones are ready",)),
     Case("a redirect to HTTPS without an HTTPS port",
          config(f"gateways:\n  public:\n    servers: [{REDIRECTS}] {HERE}"),
          "istio-canary:gateways.public.servers[0].tls.httpsRedirect", ("no server speaks HTTPS at port 443",)),

@@ -1,0 +1,80 @@
+"""What the strategy blueGreen decides in a service: where rules without a destination lead, and equal replicas.
+
+It is written into the values before they are validated, so that everything after sees an ordinary route: all requests
+to the active version, and none to the idle one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stacks.settings.strategy import StrategyName
+
+ENDS = ("to", "redirect", "directResponse")
+NAME = StrategyName.BLUE_GREEN.value
+
+
+def is_blue_green(strategy: Any) -> bool:
+    """Whether the value of `strategy` names blueGreen."""
+    return strategy == NAME or (isinstance(strategy, Mapping) and NAME in strategy)
+
+
+def without_destinations(route: Any) -> Any:
+    """Return a route in which the strategy decides where the default rule and rules with weights lead."""
+    if not isinstance(route, list):
+        return route
+    return [
+        {key: value for key, value in rule.items() if key != "to"} if owns_default(rule) else rule for rule in route
+    ]
+
+
+def owns_default(rule: Any) -> bool:
+    """Whether a rule decides by itself what blueGreen decides: it has weights, or is the default rule with a `to`."""
+    return isinstance(rule, Mapping) and "to" in rule and (isinstance(rule["to"], Mapping) or "match" not in rule)
+
+
+def decided(services: Any) -> Any:
+    """Return services with what blueGreen decides; malformed values are kept for the messages about them."""
+    if not isinstance(services, Mapping):
+        return services
+    return {name: _decided(service) if _applies(service) else service for name, service in services.items()}
+
+
+def _applies(service: Any) -> bool:
+    return (
+        isinstance(service, Mapping)
+        and is_blue_green(service.get("strategy"))
+        and isinstance(service.get("versions"), Mapping)
+        and bool(service["versions"])
+    )
+
+
+def _decided(service: Mapping[str, Any]) -> dict[str, Any]:
+    versions, strategy = service["versions"], service["strategy"]
+    active = _active(strategy, list(versions))
+    to = {active: 100, **{name: 0 for name in versions if name != active}}
+    result = {**service, "versions": _equal(versions), "route": _route(service.get("route", []), to)}
+    return {**result, "strategy": {NAME: {"active": active}}} if strategy == NAME else result
+
+
+def _active(strategy: Any, versions: list[Any]) -> Any:
+    """The active version; the first one where none is named, or none of the versions."""
+    details = strategy.get(NAME) if isinstance(strategy, Mapping) else None
+    named = details.get("active") if isinstance(details, Mapping) else None
+    return named if named in versions else versions[0]
+
+
+def _route(route: Any, to: Mapping[str, int]) -> Any:
+    if not isinstance(route, list) or not all(isinstance(rule, Mapping) for rule in route):
+        return route
+    filled = [rule if any(end in rule for end in ENDS) else {**rule, "to": dict(to)} for rule in route]
+    return filled if any("match" not in rule for rule in route) else [*filled, {"to": dict(to)}]
+
+
+def _equal(versions: Mapping[str, Any]) -> dict[str, Any]:
+    """The versions with equal replicas, unless each has its own."""
+    given = [one["replicas"] for one in versions.values() if isinstance(one, Mapping) and "replicas" in one]
+    if len(versions) != 2 or len(given) != 1:
+        return dict(versions)
+    return {name: {"replicas": given[0], **one} if isinstance(one, Mapping) else one for name, one in versions.items()}
