@@ -24,7 +24,12 @@ API = {"match": [{"uri": {"prefix": "/api"}}]}
 def shop(strategy: Any = None, versions: Any = None, **keys: Any) -> ServiceSettings:
     """The settings of the service `shop` with this strategy, by default in the versions v1 and v2."""
     given_versions = copy.deepcopy(versions or {"v1": VERSION, "v2": VERSION})
-    service = {"hosts": ["*"], "versions": given_versions, **({} if strategy is None else {"strategy": strategy}), **keys}
+    service = {
+        "hosts": ["*"],
+        "versions": given_versions,
+        **({} if strategy is None else {"strategy": strategy}),
+        **keys,
+    }
     return load({"services": {"shop": service}}).services["shop"]
 
 
