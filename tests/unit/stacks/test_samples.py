@@ -49,9 +49,9 @@ def objects(run: Run, namespace: str) -> dict[str, set[str]]:
     """The names of the objects in a namespace by kind, without ServiceAccounts, which are named as Services."""
     found: dict[str, set[str]] = {}
     for resource in run.custom():
-        if resource.inputs.get("kind") not in (None, "ServiceAccount"):
-            if resource.metadata.get("namespace") == namespace:
-                found.setdefault(resource.inputs["kind"], set()).add(resource.metadata["name"])
+        kind = resource.inputs.get("kind")
+        if kind not in (None, "ServiceAccount") and resource.metadata.get("namespace") == namespace:
+            found.setdefault(kind, set()).add(resource.metadata["name"])
     return found
 
 
@@ -215,7 +215,9 @@ def test_the_mobile_version_is_the_next_release() -> None:
     versions = chosen(Sample.JAVA_SERVICE).services[JAVA].versions
 
     assert {name: version.image.rpartition(":")[2] for name, version in versions.items()} == {
-        **{ONE: "1.0.0", TWO: "1.0.0", MOBILE: "UPDATE2_0"}
+        ONE: "1.0.0",
+        TWO: "1.0.0",
+        MOBILE: "UPDATE2_0",
     }
 
 

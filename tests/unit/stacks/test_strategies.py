@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ API = {"match": [{"uri": {"prefix": "/api"}}]}
 
 def shop(strategy: Any = None, versions: Any = None, **keys: Any) -> ServiceSettings:
     """The settings of the service `shop` with this strategy, by default in the versions v1 and v2."""
-    given_versions = copy.deepcopy(versions or {"v1": VERSION, "v2": VERSION})
+    given_versions = versions or {"v1": VERSION, "v2": VERSION}
     service = {
         "hosts": ["*"],
         "versions": given_versions,

@@ -96,7 +96,7 @@ ROUTES = st.lists(MATCHES, min_size=1, max_size=4)
 
 @given(ROUTES, PATHS)
 def test_an_ingress_leads_each_path_where_the_route_does(matches: list[Any], path: str) -> None:
-    rules = []
+    rules: list[Rule] = []
     for match in matches:  # those that no earlier rule takes a request from, as the checks require
         rule = Rule.model_validate({"match": match, "to": "v1"})
         alone = [Rule.model_construct(match=(one,)) for one in rule.match]
