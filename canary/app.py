@@ -17,6 +17,7 @@ from canary.commands.report import report
 from canary.commands.sandbox import app as sandbox
 from canary.commands.schema import schema
 from canary.commands.status import status
+from canary.commands.undo import undo
 from canary.commands.up import up
 from canary.commands.verify import verify
 
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for function in (preview, up, verify, explain, status, report, refresh, destroy, cancel, schema):
+for function in (preview, up, undo, verify, explain, status, report, refresh, destroy, cancel, schema):
     app.command()(function)
 app.command("open")(open_name)
 app.add_typer(sandbox)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from canary.command_error import CommandError, cluster_needed
 from canary.engine.driver import Engine, Operation, Outcome
@@ -208,15 +208,20 @@ def apply(session: Session, operation: Operation, preview: Operation, yes: bool)
     return True
 
 
-def report_of(session: Session, operation: Operation) -> Outcome:
-    """Run `operation`, print what it changed or would change, and return it; raises CommandError if it fails."""
+def report_of(session: Session, operation: Operation, more: Mapping[str, Any] | None = None) -> Outcome:
+    """Run `operation`, print what it changed or would change, and return it; raises CommandError if it fails.
+
+    `more` is added to the document of `--json`.
+    """
     from canary import report
+    from canary.strategy_notes import strategy_notes
 
     outcome = session.run(operation)
     if not outcome.ok:
         raise failed(session, outcome)
-    document = report.as_json(outcome, session.stack)
-    session.ui.result(document, lambda console: report.show(console, outcome, session.stack))
+    document = {**report.as_json(outcome, session.stack), **(more or {})}
+    notes = strategy_notes(session.settings, outcome.record.changed, session.stack) if operation.runs_program else ()
+    session.ui.result(document, lambda console: report.show(console, outcome, session.stack, notes))
     return outcome
 
 

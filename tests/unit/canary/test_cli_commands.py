@@ -70,7 +70,7 @@ def test_the_exit_codes_never_change() -> None:
 def test_help_names_every_command_and_every_exit_code() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in (*WITH_STACK, "explain", "schema", "sandbox"):
+    for name in (*WITH_STACK, "explain", "undo", "schema", "sandbox"):
         assert f"  {name} " in result.stdout, f"{name} is missing"
     for code in ExitCode:
         assert f" {int(code)} " in " ".join(result.stdout.split()), f"exit code {int(code)} is not explained"
@@ -102,7 +102,11 @@ def test_every_command_reports_an_unknown_stack(name: str, folder: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "arguments", [("preview",), ("up", "--yes"), ("verify",), ("status",), ("destroy", "--yes"), ("explain", "shop")]
+    "arguments",
+    [
+        *(("preview",), ("up", "--yes"), ("verify",), ("status",), ("destroy", "--yes"), ("explain", "shop")),
+        ("undo", "shop", "--yes"),
+    ],
 )
 def test_invalid_settings_are_reported_before_anything_is_changed(arguments: Sequence[str], folder: Path) -> None:
     result = run(*arguments, "--stack", "bad")
