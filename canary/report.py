@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -36,13 +37,15 @@ def as_json(outcome: Outcome, stack: str) -> dict[str, Any]:
     }
 
 
-def show(console: Console, outcome: Outcome, stack: str) -> None:
-    """Print each changed resource with its properties, and a summary line."""
+def show(console: Console, outcome: Outcome, stack: str, notes: Sequence[str] = ()) -> None:
+    """Print each changed resource with its properties, the notes, and a summary line."""
     for step in outcome.record.changed:
         sign, colour = SIGNS.get(step.op, ("?", "white"))
         console.print(Text(f" {sign} {step.kind} {step.name}", style=colour), Text(f"  {step.op}", style="dim"))
         for difference in step.diff:
             console.print(Text(f"     {difference}"))
+    for note in notes:
+        console.print(Text(note))
     console.print(Text(summary(outcome, stack)))
 
 

@@ -1,0 +1,62 @@
+"""What a service's strategy means for the changes of a run, in a line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from canary.engine.diff import VIRTUAL_SERVICE, service_of
+from rollout.observed_routes import weights_of
+
+if TYPE_CHECKING:
+    from canary.engine.events import ResourceStep
+    from stacks.settings.model import Settings, VersionSettings
+
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+TEMPLATE = "spec.template"
+
+
+def strategy_notes(settings: Settings, steps: Iterable[ResourceStep], stack: str) -> list[str]:
+    """Return a line for each version whose pods are replaced, and for each service whose requests move."""
+    notes: dict[str, None] = {}
+    for step in steps:
+        if step.op == "update" and step.type == DEPLOYMENT:
+            notes |= dict.fromkeys(_of_pods(settings, step))
+        elif step.op == "update" and step.type == VIRTUAL_SERVICE:
+            notes |= dict.fromkeys(_of_requests(settings, step, stack))
+    return list(notes)
+
+
+def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
+    if not any(difference.path.startswith(TEMPLATE) for difference in step.diff):
+        return
+    metadata = step.new.get("metadata") or {}
+    for name, service in settings.services.items():
+        for key, version in service.versions.items():
+            if (service.namespace, version.name) == (metadata.get("namespace"), metadata.get("name")):
+                yield f"{name}/{key}: {_pods_words(version)}"
+
+
+def _pods_words(version: VersionSettings) -> str:
+    strategy = version.strategy
+    if version.replicas == 0:
+        return "it has no pods to replace"
+    if strategy.type.value == "Recreate":
+        return "all pods are deleted before new ones start; requests to it fail until then (Recreate)"
+    ready = f", minReadySeconds {version.min_ready_seconds}" if version.min_ready_seconds else ""
+    limits = f"maxSurge {strategy.max_surge}, maxUnavailable {strategy.max_unavailable}"
+    return f"its pods are replaced a few at a time (RollingUpdate, {limits}{ready})"
+
+
+def _of_requests(settings: Settings, step: ResourceStep, stack: str) -> Iterator[str]:
+    name = service_of(step.new)
+    service = settings.services.get(name)
+    if service is None or _weights(step.old, name) == _weights(step.new, name):
+        return
+    back = f"`canary undo {name} --stack {stack}` goes back"
+    active = service.strategy.active
+    yield f"{name}: {active} is active (blueGreen); {back}" if active else f"{name}: requests move; {back}"
+
+
+def _weights(properties: Mapping[str, Any], service: str) -> list[dict[str, int]]:
+    return [weights_of(rule, service) for rule in (properties.get("spec") or {}).get("http") or ()]

@@ -1,0 +1,85 @@
+"""What a preview says of the strategies of the services that change."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from canary.engine.events import ResourceStep
+from canary.strategy_notes import DEPLOYMENT, strategy_notes
+from stacks.settings.loading import load
+from traffic.render import virtual_services
+
+VERSIONS = {name: {"image": "shop:1", "port": 8080} for name in ("one", "two")}
+
+
+def notes(old: dict[str, Any], new: dict[str, Any], version: str = "one") -> list[str]:
+    """The notes on a change of the service's settings: of its VirtualService and the Deployment of a version."""
+    states = []
+    for given in (old, new):
+        service = {"hosts": ["*"], "versions": copy.deepcopy(VERSIONS), **given}
+        settings = load({"services": {"shop": service}})
+        spec = virtual_services(settings.services, "shop", gateway_namespace="istio-ingress")["shop"]
+        deployed = settings.services["shop"].versions[version]
+        template = {"spec": {"containers": [{"image": deployed.image}]}}
+        states.append((settings, spec, deployed, template))
+    (_, old_spec, old_version, old_template), (settings, spec, deployed, template) = states
+    metadata = {"namespace": "shop", "name": deployed.name, "labels": {"app": "shop"}}
+    route_type = "kubernetes:networking.istio.io/v1:VirtualService"
+    route_step = _step(route_type, {"metadata": metadata, "spec": old_spec}, {"metadata": metadata, "spec": spec})
+    pods = [
+        {"metadata": metadata, "spec": {"replicas": one.replicas, "template": pods}}
+        for one, pods in ((old_version, old_template), (deployed, template))
+    ]
+    return strategy_notes(settings, [route_step, _step(DEPLOYMENT, *pods)], "dev")
+
+
+def _step(type_: str, old: dict[str, Any], new: dict[str, Any]) -> ResourceStep:
+    op = "same" if old == new else "update"
+    return ResourceStep(f"urn:pulumi:dev::p::{type_}::x", type_, op, "done", old, new)
+
+
+def weights(one: int) -> dict[str, Any]:
+    return {"route": [{"to": {"one": one, "two": 100 - one}}]}
+
+
+def image(strategy: Any, tag: int, **more: Any) -> dict[str, Any]:
+    versions = copy.deepcopy(VERSIONS)
+    versions["one"] |= {"image": f"shop:{tag}", **more}
+    return {"strategy": strategy, "versions": versions, **weights(50)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (weights(90), weights(90), []),
+        (weights(90), weights(50), ["shop: requests move; `canary undo shop --stack dev` goes back"]),
+        (
+            {"strategy": {"blueGreen": {"active": "one"}}},
+            {"strategy": {"blueGreen": {"active": "two"}}},
+            ["shop: two is active (blueGreen); `canary undo shop --stack dev` goes back"],
+        ),
+        (
+            image("recreate", 1),
+            image("recreate", 2),
+            ["shop/one: all pods are deleted before new ones start; requests to it fail until then (Recreate)"],
+        ),
+        (
+            image({"ramped": {"maxUnavailable": "25%", "minReadySeconds": 5}}, 1),
+            image({"ramped": {"maxUnavailable": "25%", "minReadySeconds": 5}}, 2),
+            [
+                "shop/one: its pods are replaced a few at a time "
+                "(RollingUpdate, maxSurge 1, maxUnavailable 25%, minReadySeconds 5)"
+            ],
+        ),
+        (image("ramped", 1), image("ramped", 1, replicas=3), []),
+        (weights(90), {"route": [{"timeout": "2s", "to": {"one": 90, "two": 10}}]}, []),
+    ],
+    ids=["nothing", "weights", "a switch", "recreate", "ramped", "replicas", "a timeout"],
+)  # fmt: skip
+def test_a_line_says_what_the_strategy_means_for_a_change(
+    old: dict[str, Any], new: dict[str, Any], expected: list[str]
+) -> None:
+    assert notes(old, new) == expected
