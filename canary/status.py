@@ -62,10 +62,14 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """All services, the gateway's address and the mesh's version, or why there is none, and the consoles by name."""
+    """All services, the gateway's address and the mesh's version, or why there is none, and the consoles by name.
+
+    `gateway` is for the first port that the services use, `gateway_ports` for each.
+    """
 
     services: tuple[ServiceState, ...]
     gateway: str
+    gateway_ports: Mapping[int, str]
     mesh: str
     consoles: Mapping[str, str]
 
@@ -103,16 +107,38 @@ def _ask(settings: Settings, ask: Callable[[Client], T]) -> T:
 
 
 def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> EnvironmentState:
+    services = tuple(_service(client, settings, name, recorded) for name in settings.services)
+    gateways = {port: _gateway(client, settings, *port) for port in _ports(settings)}
+    consoles = {name: console.summary(settings.telemetry) for name, console in CONSOLES.items()}
+    return EnvironmentState(
+        services,
+        next(iter(gateways.values())),
+        {port: url for (_, port), url in gateways.items()},
+        _mesh(client, settings),
+        consoles,
+    )
+
+
+def _ports(settings: Settings) -> list[tuple[str, int]]:
+    """The gateway's ports that lead to services, with their schemes, in the order of the services."""
+    from traffic.simulate import entries
+
+    used = [
+        (entry.scheme, entry.server.port)
+        for name, service in settings.services.items()
+        for entry in entries(name, service, settings.gateways)
+    ]
+    return list(dict.fromkeys(used)) or [("http", settings.mesh.gateway.ports[0])]
+
+
+def _gateway(client: Client, settings: Settings, scheme: str, port: int) -> str:
+    """The URL of a port of the gateway, or why there is none."""
     from canary.gateway import gateway_url
 
-    services = tuple(_service(client, settings, name, recorded) for name in settings.services)
     try:
-        port = next((service.gateway_port for service in settings.services.values()), settings.mesh.gateway.ports[0])
-        gateway = gateway_url(client, settings, port)
+        return gateway_url(client, settings, port, scheme)
     except CommandError as failure:
-        gateway = f"{failure.message}; fix: {failure.fix}"
-    consoles = {name: console.summary(settings.telemetry) for name, console in CONSOLES.items()}
-    return EnvironmentState(services, gateway, _mesh(client, settings), consoles)
+        return f"{failure.message}; fix: {failure.fix}"
 
 
 def _service(client: Client, settings: Settings, name: str, recorded: Mapping[str, Spec]) -> ServiceState:

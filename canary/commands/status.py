@@ -78,8 +78,7 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
         console.print(f"stack {stack} is not deployed (`canary up --stack {stack}`)")
         return
     for service in state.services:
-        title = f"{service.name} (namespace {service.namespace}; {service.strategy})"
-        table = Table(title=title, title_justify="left")
+        table = Table(title=f"{service.name} (namespace {service.namespace})", title_justify="left")
         for name in ("version", "ready", "image"):
             table.add_column(name)
         for rule in service.rules:
@@ -89,9 +88,12 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
             ready = f"{version.ready} of {version.desired}"
             table.add_row(version.name, ready, version.image or "(not deployed)", *weights)
         console.print(table)
+        console.print(f"strategy: {service.strategy}", markup=False)
         for line in remarks(service, stack):
             console.print(line, style="yellow", markup=False)
     console.print(f"gateway: {state.gateway}", markup=False)
+    for port, url in list(state.gateway_ports.items())[1:]:
+        console.print(f"gateway port {port}: {url}", markup=False)
     console.print(f"mesh: {state.mesh}", markup=False)
     for name, summary in state.consoles.items():
         how = f" (`canary open {name} --stack {stack}`)" if summary == Availability.ON else ""
