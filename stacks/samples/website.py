@@ -19,7 +19,6 @@ SETTINGS: dict[str, Any] = {
             "namespace": "website-istio-ns",
             "hosts": ["*"],
             "port": 80,
-            "gatewayPort": 80,
             "versions": {
                 "version-1": _version("web-v1", "echo-v1", replicas=4),
                 "version-2": _version("web-v2", "echo-v2", replicas=1),

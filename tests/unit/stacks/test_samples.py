@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from stacks.checks.warnings import warnings
 from stacks.cluster_facts import ClusterFacts
 from stacks.environment import Environment
 from stacks.samples import SETTINGS
-from stacks.settings.loading import load
+from stacks.settings.loading import load, load_stack
 from stacks.settings.model import Sample, Settings
 from stacks.settings.problems import SettingsError
 from stacks.simulator import simulator_of
@@ -19,6 +20,7 @@ from tests.unit.mocks import Deploy, Run, run_program
 from traffic.model import version_label
 from traffic.simulate import Answered, Forwarded, Refused, Request
 
+PROJECT = Path(__file__).parents[3]
 TOGETHER = [sample for sample in Sample if sample is not Sample.ASSETS_INGRESS]
 """All samples that can be chosen together."""
 PORTS = {"gateway": {"ports": [80, 9191]}}
@@ -431,3 +433,10 @@ def test_a_problem_in_a_samples_gateway_names_the_sample() -> None:
         load({"samples": ["java-service"]})
 
     assert {problem.sample for problem in caught.value.problems} == {"java-service"}
+
+
+@pytest.mark.parametrize("file", sorted(PROJECT.glob("Pulumi.*.yaml")), ids=lambda file: file.name)
+def test_the_objects_of_every_committed_stack_are_accepted_by_istios_crds(file: Path) -> None:
+    run = registered(load_stack(file).settings)
+
+    assert run.of_type(":VirtualService"), "the mock engine checks each"

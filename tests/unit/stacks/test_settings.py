@@ -17,14 +17,24 @@ from stacks.settings import model as settings_model
 from stacks.settings import resources as settings_resources
 from stacks.settings import security as settings_security
 from stacks.settings import telemetry as settings_telemetry
-from stacks.settings.loading import load, load_runtime, load_stack
+from stacks.settings.loading import load, load_runtime, load_stack, warnings
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import Problem, SettingsError
 from stacks.settings.stack_file import read_stack_file
 
 PROJECT = Path(__file__).parents[3]
-STACKS = ("dev", "minikube", "staging")
+STACKS = {
+    "dev": ["website"],
+    "minikube": ["website"],
+    "staging": ["website", "shop"],
+    "prod": ["website", "shop"],
+    "samples": [
+        *("website", "hello-minikube", "java-service-lb", "cloudnative-go-service", "cloudnative-frontend"),
+        *("asset-consumer-svc", "asset-mgr-ms-svc", "asset-dashboard-bff-svc", "web-api", "articles", "authors"),
+    ],
+}
+"""The committed stacks, and their services."""
 
 TWO_VERSIONS = {"v1": {"image": "shop:1", "port": 8080}, "v2": {"image": "shop:2", "port": 8080}}
 
@@ -34,12 +44,39 @@ def shop(**keys: Any) -> dict[str, Any]:
     return {"services": {"shop": {"hosts": ["shop.example.com"], "versions": TWO_VERSIONS, **keys}}}
 
 
-@pytest.mark.parametrize("stack", STACKS)
-def test_every_committed_stack_loads(stack: str) -> None:
-    loaded = load_stack(PROJECT / f"Pulumi.{stack}.yaml").settings
+def test_every_committed_stack_is_known_here() -> None:
+    assert {path.name for path in PROJECT.glob("Pulumi.*.yaml")} == {f"Pulumi.{stack}.yaml" for stack in STACKS}
 
-    assert loaded.version_header == "x-served-version"
-    assert list(loaded.services) == ["website"]
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_committed_stack_loads_without_warnings(stack: str) -> None:
+    loaded = load_stack(PROJECT / f"Pulumi.{stack}.yaml")
+
+    assert loaded.settings.version_header == "x-served-version"
+    assert list(loaded.settings.services) == STACKS[stack]
+    assert warnings(loaded.settings, loaded.source) == ()
+
+
+def test_the_samples_run_in_a_mesh_like_that_of_dev_with_one_more_port() -> None:
+    dev, samples = (load_stack(PROJECT / f"Pulumi.{stack}.yaml").settings for stack in ("dev", "samples"))
+
+    differs = {"gateway", "outbound_traffic_policy"}
+    assert samples.mesh.model_dump(exclude=differs) == dev.mesh.model_dump(exclude=differs)
+    assert samples.mesh.gateway.node_ports == {80: 30080, 9191: 30091}
+    assert (samples.cluster, samples.telemetry) == (dev.cluster, dev.telemetry)
+
+
+def test_the_environments_differ_in_weights_pods_and_what_is_allowed() -> None:
+    staging, prod = (load_stack(PROJECT / f"Pulumi.{stack}.yaml").settings for stack in ("staging", "prod"))
+
+    for name, stable, canary in (("website", "version-1", "version-2"), ("shop", "stable", "canary")):
+        assert staging.services[name].route[-1].weights == {stable: 90, canary: 10}
+        assert prod.services[name].route[-1].weights == {stable: 95, canary: 5}
+        assert prod.services[name].versions[stable].replicas > staging.services[name].versions[stable].replicas
+        assert all(len(one.services[name].route) == 2 for one in (staging, prod)), "testers have a rule of their own"
+    assert (staging.cluster.context, prod.cluster.context) == ("staging", "prod")
+    assert prod.mesh.mtls == "STRICT"
+    assert prod.namespaces["shop"].deny_by_default
 
 
 def test_the_website_is_the_sample_as_specified() -> None:
