@@ -25,6 +25,7 @@ LONGEST_FIRST = (
     "test_readme",
     "test_routing",
     "test_differential",
+    "test_samples_page",
     "test_website",
     "test_plain_pulumi",
     "test_failures",
