@@ -1,4 +1,4 @@
-"""The Envoys of the mesh, as pods and as processes of this machine."""
+"""The Envoys and other processes of pods, which run on this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ def gateway_pod(cluster: Cluster) -> str:
 
 
 def envoy_of(pod: str) -> int:
-    """The process id of a pod's Envoy, which runs on this machine."""
+    """The process id of a pod's Envoy."""
+    return process_of(pod, "envoy")
+
+
+def process_of(pod: str, program: str) -> int:
+    """The process id of a program in a pod."""
     for folder in Path("/proc").iterdir():
         try:
             environ = (folder / "environ").read_bytes().split(b"\0")
             name = (folder / "comm").read_text().strip()
         except OSError:  # not a process, or one that has just ended
             continue
-        if name == "envoy" and f"HOSTNAME={pod}".encode() in environ:
+        if name == program and f"HOSTNAME={pod}".encode() in environ:
             return int(folder.name)
-    raise AssertionError(f"no Envoy runs in {pod}")
+    raise AssertionError(f"no {program} runs in {pod}")

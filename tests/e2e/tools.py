@@ -141,8 +141,9 @@ class Project:
         return config
 
     def mesh_config(self) -> dict[str, Any]:
-        """The config of a stack with only the mesh."""
+        """The config of a stack with only the mesh, whose gateway has the ports of all samples."""
         config = self.dev_config()
+        config["istio-canary:mesh"]["gateway"]["ports"] = [80, 9191]
         config["istio-canary:samples"] = []
         config.pop("istio-canary:telemetry")
         config.pop("istio-canary:services", None)
