@@ -355,7 +355,7 @@ class Settings(Model):
         default=30, description="Seconds within which the mesh's Envoys must apply a change of routes."
     )
     samples: Annotated[tuple[Annotated[Sample, Strict(False)], ...], AfterValidator(_once), Strict(False)] = Field(
-        default=(), description="Samples whose services are merged under `services`."
+        default=(), description="Samples whose settings are laid under those of the stack."
     )
     gateways: dict[DnsLabel, SharedGateway] = Field(
         default_factory=dict, description="Gateways that services share, by name: ports, hosts, TLS."

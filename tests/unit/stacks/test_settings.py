@@ -300,6 +300,16 @@ WORDS = st.sampled_from(
         *("gateways", "servers", "tls", "namespaces", "egress", "authorization", "allow", "jwt", "trafficPolicy"),
         *("telemetry", "prometheus", "jaeger", "grafana", "kiali", "enabled", "url", "collector", "tracing", "alerts"),
         *("grafanaAdminPassword", "authentication", "anonymous", "accessLogs", "metricTags", "meshConfig", "metrics"),
+        *("strategy", "blueGreen", "ramped", "recreate", "canary", "active", "ingressClassName", "maxSurge", "type"),
+        *(
+            "java-service",
+            "assets",
+            "assets-ingress",
+            "cloud-native-starter",
+            "java-service-lb",
+            "replicas",
+            "nodePort",
+        ),
         *("redirect", "retries", "timeout", "fault", "mirrors", "sticky", "portLevelMtls", "mesh", "port", "website"),
     ]
 )
