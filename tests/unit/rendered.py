@@ -23,6 +23,8 @@ KINDS: dict[Callable[..., Any], tuple[str, str]] = {
     render.virtual_services: (NETWORKING, "VirtualService"),
 }
 """The functions that return a spec, with the apiVersion and kind that it is for."""
+OF_KUBERNETES = (render.ingress,)
+"""Those whose spec is of a kind that Istio does not define."""
 SPECS_BY_NAME = (render.authorization_policies, render.virtual_services)
 """Those that return several specs by the objects' names."""
 

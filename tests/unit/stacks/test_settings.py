@@ -16,6 +16,7 @@ import traffic.model.policy
 from stacks.settings import model as settings_model
 from stacks.settings import resources as settings_resources
 from stacks.settings import security as settings_security
+from stacks.settings import strategy as settings_strategy
 from stacks.settings import telemetry as settings_telemetry
 from stacks.settings.loading import load, load_runtime, load_stack, warnings
 from stacks.settings.model import ServiceSettings, Settings
@@ -209,11 +210,23 @@ def test_pulumis_defaults_are_those_of_the_settings() -> None:
     assert load_runtime(as_text) == load({})
 
 
+@pytest.mark.parametrize(
+    ("node_port", "ports"),
+    [(30080, {80: 30080}), ({80: 30080, 9191: 30091}, {80: 30080, 9191: 30091}), ({"9191": 30091}, {9191: 30091})],
+    ids=["the first port's", "each port's", "as Pulumi hands it over"],
+)
+def test_the_node_ports_are_those_of_the_first_port_or_of_each(node_port: Any, ports: dict[int, int]) -> None:
+    gateway = load({"mesh": {"gateway": {"ports": [80, 9191], "nodePort": node_port}}}).mesh.gateway
+
+    assert gateway.node_ports == ports
+
+
 def test_every_setting_has_a_description() -> None:
     modules = (
         settings_model,
         settings_resources,
         settings_security,
+        settings_strategy,
         settings_telemetry,
         traffic.model,
         traffic.model.policy,
