@@ -11,7 +11,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.base import Component
-from components.waiting import after_wait
+from components.waiting import after_wait, waited_for
 
 PORT_NAME = "http"
 """Port name of the Service and the containers, from which Istio takes the protocol (Istio: "Protocol Selection")."""
@@ -53,6 +53,8 @@ class VersionedServiceArgs:
 
     With `speaks_tls` the pods terminate TLS themselves, and their sidecars pass it through. `idle` are the versions
     that no route sends requests to; `complete` builds them. `pod_annotations` are those of every version's pods.
+    `until_rolled_out` has, for the versions for which Pulumi's own wait does not suffice, what returns once the
+    Deployment has rolled out.
     """
 
     service: str
@@ -63,6 +65,7 @@ class VersionedServiceArgs:
     idle: frozenset[str] = frozenset()
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
     ready_within: int = 300
+    until_rolled_out: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
 
 class VersionedService(Component):
@@ -82,7 +85,7 @@ class VersionedService(Component):
     """Name of the Service."""
     deployment_names: pulumi.Output[dict[str, str]]
     """Deployment names by version; set by `complete`."""
-    serving: Sequence[pulumi.Resource]
+    serving: Sequence[pulumi.Input[pulumi.Resource]]
     """The Service and the Deployments that receive requests; routes depend on them."""
 
     def __init__(self, name: str, args: VersionedServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -112,7 +115,10 @@ class VersionedService(Component):
             if version in self._args.idle:
                 self._deployments[version] = self._deployment(version, routes, until_unused)
         self.deployment_names = pulumi.Output.all(
-            **{version: self._deployments[version].metadata.name for version in self._args.versions}
+            **{
+                version: pulumi.Output.from_input(self._deployments[version]).apply(lambda one: one.metadata.name)
+                for version in self._args.versions
+            }
         )
         self.register_outputs({"service_name": self.service_name, "deployment_names": self.deployment_names})
 
@@ -150,12 +156,12 @@ class VersionedService(Component):
 
     def _deployment(
         self, key: str, after: Sequence[pulumi.Resource] = (), wait: Callable[[], None] | None = None
-    ) -> k8s.apps.v1.Deployment:
+    ) -> pulumi.Input[k8s.apps.v1.Deployment]:
         name, args, version = f"{self._name}-{key}", self._args, self._args.versions[key]
         labels = {"app": args.service, "version": version.label}
         volumes, mounts = self._config(name, args, version)
         ready_within = f"{args.ready_within}s"
-        return k8s.apps.v1.Deployment(
+        deployment = k8s.apps.v1.Deployment(
             name,
             metadata=_metadata(version.name, args, labels=labels),
             spec=k8s.apps.v1.DeploymentSpecArgs(
@@ -181,6 +187,7 @@ class VersionedService(Component):
                 custom_timeouts=pulumi.CustomTimeouts(create=ready_within, update=ready_within),
             ),
         )
+        return waited_for(deployment, args.until_rolled_out.get(key))
 
     def _config(
         self, name: str, args: VersionedServiceArgs, version: VersionArgs

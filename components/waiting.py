@@ -1,11 +1,14 @@
-"""Resource hooks that wait for something outside Pulumi before a resource is written."""
+"""Waits for something outside Pulumi, before a resource is written or after it was."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
 import pulumi
+
+R = TypeVar("R", bound=pulumi.Resource)
 
 
 def after_wait(name: str, wait: Callable[[], None] | None) -> pulumi.ResourceHookBinding | None:
@@ -23,3 +26,19 @@ def after_wait(name: str, wait: Callable[[], None] | None) -> pulumi.ResourceHoo
 
     hook = pulumi.ResourceHook(name, waited)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+
+
+def waited_for(resource: R, wait: Callable[[], None] | None) -> pulumi.Input[R]:
+    """Return `resource`, for its dependents only once `wait`, called after it was written, has returned.
+
+    Without `wait`, and in a preview, it is `resource` itself. An error raised by `wait` fails the run. A hook could not
+    do that: the error of one that runs after the operation is a warning (Pulumi: "Resource hooks").
+    """
+    if wait is None or pulumi.runtime.is_dry_run():
+        return resource
+
+    async def waited(_: str) -> R:
+        await asyncio.to_thread(wait)
+        return resource
+
+    return resource.urn.apply(waited)

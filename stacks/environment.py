@@ -17,6 +17,8 @@ from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
 from components.workload_args import args_of, deployment_strategy, security_context
+from kube.kubeconfig import ClusterUnreachableError
+from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from rollout.proxy_sync import ProxySync
 from stacks.cluster_facts import ClusterFacts, namespaces_of
@@ -261,9 +263,20 @@ class Environment:
                 idle=frozenset(version for version in service.versions if Target(name, version) not in self._used),
                 pod_annotations=pod_annotations_of(self._settings),
                 ready_within=self._settings.ready_within,
+                until_rolled_out={
+                    target.version: partial(self._until_rolled_out, service, target.version)
+                    for target in self._plans[name].scaled
+                },
             ),
             self._in_mesh(*after),
         )
+
+    def _until_rolled_out(self, service: ServiceSettings, version: str) -> None:
+        settings = self._settings
+        try:
+            until_rolled_out(settings.cluster, service.namespace, service.versions[version].name, settings.ready_within)
+        except (RolloutTimeoutError, ClusterUnreachableError) as error:
+            raise pulumi.RunError(str(error)) from None
 
     def _build_routing(self, name: str, after: Sequence[SharedGateways]) -> CanaryRouting:
         """Created after the services it routes to, so that their pods are ready and their subsets exist. If two
@@ -301,7 +314,7 @@ class Environment:
         """The namespace's name, an output if the stack manages it; that of an existing mesh already exists."""
         return self._namespaces[name].namespace_name if name in self._namespaces else name
 
-    def _in_mesh(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+    def _in_mesh(self, *after: pulumi.Input[pulumi.Resource]) -> pulumi.ResourceOptions:
         """Options of resources that need Istio's sidecars or CRDs: they are created after istiod is ready."""
         istiod = [] if self._mesh is None else [self._mesh.control_plane]
         depends_on = pulumi.ResourceOptions(depends_on=[*istiod, *after])

@@ -37,6 +37,25 @@ def test_a_pod_that_never_becomes_ready_is_reported_with_the_reason(shop: Projec
     assert answers(shop) == {"version-1", "version-2"}
 
 
+def test_pods_that_do_not_start_are_reported_although_their_number_changed_too(shop: Project) -> None:
+    """Pulumi's provider takes a Deployment that is also scaled for rolled out before the first new pod exists."""
+    two = the_shop()
+    two["shop"]["versions"]["version-1"]["replicas"] = 2
+    shop.write_stack(STACK, shop.service_config(two))
+    shop.up(STACK)
+    services = the_shop()
+    services["shop"]["versions"]["version-1"]["args"] = ["-no-such-flag"]
+    services["shop"]["route"] = [{"to": {"version-1": 100, "version-2": 0}}]
+    shop.write_stack(STACK, {**shop.service_config(services), "istio-canary:readyWithin": 15})
+    done = shop.canary("up", "--stack", STACK, "--yes")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "no-such-flag" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert answers(shop) == {"version-1", "version-2"}, "the route is unchanged"
+    shop.write_stack(STACK, shop.service_config(the_shop()))
+    shop.up(STACK)
+
+
 def test_an_unresponsive_api_server_is_an_error_within_10_seconds_that_names_the_context(
     shop: Project, cluster: Cluster
 ) -> None:

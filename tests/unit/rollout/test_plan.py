@@ -141,7 +141,12 @@ def test_an_idle_version_that_loses_pods_is_waited_for_since_an_interrupted_run_
 ) -> None:
     routes = [virtual_service(to(version_1=100))]
     before = observed_routes(ALL_ON_1.services, routes, [destination_rule("version-1", "version-2")], deployments)
-    assert plans(ALL_ON_1.services, replicas_of(ALL_ON_1), before)["shop"] == Plan(draining=frozenset(draining))
+    assert plans(ALL_ON_1.services, replicas_of(ALL_ON_1), before)["shop"].draining == draining
+
+
+def test_a_version_is_scaled_if_its_deployment_has_another_number_of_pods() -> None:
+    before = observed_routes(TWO.services, [], [], [deployment("version-1", 2), deployment("version-2", 1)])
+    assert plans(TWO.services, replicas_of(TWO), before)["shop"].scaled == {V1}
 
 
 @pytest.mark.parametrize(

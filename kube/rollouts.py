@@ -1,0 +1,75 @@
+"""Waits until a Deployment has rolled out, which `kubectl rollout status` decides by the same numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kube.client import query
+from kube.kubeconfig import ClusterAccess
+from kube.objects import find
+from kube.pods import is_ready, why_not_ready
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+PAUSE = 0.2
+MOST_PODS = 3
+
+
+class RolloutTimeoutError(Exception):
+    """A Deployment has not rolled out in time. Names its pods, why they are not ready, and the fix."""
+
+
+def until_rolled_out(cluster: ClusterAccess, namespace: str, name: str, seconds: float) -> None:
+    """Return once all pods of a Deployment are new and available, and the old ones are terminating.
+
+    Raises RolloutTimeoutError after `seconds`, and ClusterUnreachableError.
+    """
+    deadline = time.monotonic() + seconds
+    while (missing := query(cluster, partial(_missing, namespace=namespace, name=name))) is not None:
+        if time.monotonic() > deadline:
+            reasons = query(cluster, lambda client: list(_reasons(client, namespace, name)))
+            raise RolloutTimeoutError(
+                f"the Deployment {namespace}/{name} did not roll out within {seconds:g} s (readyWithin): {missing}\n"
+                + "".join(f"    {line}\n" for line in reasons)
+                + "    fix:  mend the version, or raise istio-canary:readyWithin; then run the same command again"
+            )
+        time.sleep(PAUSE)
+
+
+def _missing(client: Client, namespace: str, name: str) -> str | None:
+    from lightkube.resources.apps_v1 import Deployment
+
+    deployment = find(client, Deployment, name, namespace)
+    return "it does not exist" if deployment is None else missing_of(deployment)
+
+
+def missing_of(deployment: Any) -> str | None:
+    """Return what a Deployment lacks to have rolled out, None if it has (kubectl: DeploymentStatusViewer)."""
+    status, wanted = deployment.status, deployment.spec.replicas
+    if status is None or (status.observedGeneration or 0) < deployment.metadata.generation:
+        return "its controller has not seen the change yet"
+    updated, replicas, available = status.updatedReplicas or 0, status.replicas or 0, status.availableReplicas or 0
+    if updated < wanted:
+        return f"{updated} of {wanted} pods are new"
+    if replicas > updated:
+        return f"{replicas - updated} of {replicas} pods are old"
+    if available < updated:
+        return f"{available} of {updated} new pods are available"
+    return None
+
+
+def _reasons(client: Client, namespace: str, name: str) -> Iterator[str]:
+    from lightkube.resources.apps_v1 import Deployment
+    from lightkube.resources.core_v1 import Pod
+
+    deployment: Any = find(client, Deployment, name, namespace)
+    if deployment is None:
+        return
+    pods: list[Any] = list(client.list(Pod, namespace=namespace, labels=dict(deployment.spec.selector.matchLabels)))
+    for pod in [pod for pod in pods if not is_ready(pod)][:MOST_PODS]:
+        yield f"pod {pod.metadata.name}:"
+        yield from (f"  {line}" for line in why_not_ready(client, pod))
