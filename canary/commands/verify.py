@@ -10,6 +10,7 @@ import typer
 from canary.command_error import CommandError, cluster_needed
 from canary.exit_codes import ExitCode
 from canary.options import JsonOption, StackOption
+from canary.service_named import service_named
 from canary.ui import Ui, command
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from canary.verify.measure import Answers
     from canary.verify.verification import Planned, RuleResult
 
+Services = Annotated[list[str] | None, typer.Argument(help="The services whose rules are measured; default: all.")]
 Count = Annotated[
     int | None,
     typer.Option(
@@ -38,6 +40,7 @@ Seed = Annotated[int, typer.Option(help="Seed for the parts of a request that it
 
 
 def verify(
+    services: Services = None,
     stack: StackOption = None,
     json: JsonOption = False,
     count: Count = None,
@@ -68,7 +71,7 @@ def verify(
                 fix=f"set istio-canary:versionHeader: x-served-version in "
                 f"{session.project.stack_file(session.stack).name}, then `canary up --stack {session.stack}`",
             )
-        planned = _plan(session, url, count, seed)
+        planned = _plan(session, services or [], url, count, seed)
         answers = _send(ui, planned, header, concurrency, timeout)
         results = conclude(planned, answers, significance)
         ui.result(as_json(results, session.stack, significance), lambda console: _show(console, results, significance))
@@ -94,7 +97,7 @@ def _url(given: str) -> str:
     return url
 
 
-def _plan(session: Session, url: str | None, count: int | None, seed: int) -> list[Planned]:
+def _plan(session: Session, services: list[str], url: str | None, count: int | None, seed: int) -> list[Planned]:
     from canary.gateway import gateway_url
     from canary.verify.verification import addressed, at_url, plan
     from kube.client import query
@@ -102,7 +105,9 @@ def _plan(session: Session, url: str | None, count: int | None, seed: int) -> li
     settings = session.settings
     if not settings.services:
         raise CommandError(f"the stack {session.stack} has no services to measure", ExitCode.CONFIG)
-    planned = list(plan(settings, count, seed))
+    for name in services:
+        service_named(settings, name)
+    planned = list(plan(settings, count, seed, dict.fromkeys(services)))
     if url is not None:
         return at_url(planned, url)
     endpoints = sorted({entry.batch.endpoint for entry in planned if entry.batch})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.service_named import service_named
 
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
@@ -51,7 +52,7 @@ def request_of(settings: Settings, question: Question) -> Request:
     """Return the request to simulate; raises CommandError for an unknown service or caller, or an invalid header."""
     from traffic.simulate import Request
 
-    _require_service(settings, question.service)
+    service_named(settings, question.service)
     pairs = tuple(map(_header, question.headers))
     named = question.host or next((value for name, value in pairs if name.lower() == "host"), None)
     if not question.path.startswith("/"):
@@ -145,15 +146,6 @@ def _fits(entry: Entry, given: Request) -> bool:
         and (given.scheme == "http" or entry.scheme == "https")
         and (not given.authority or bool(intersection([bare(given.authority)], [entry.domain])))
     )
-
-
-def _require_service(settings: Settings, name: str) -> None:
-    if name not in settings.services:
-        raise CommandError(
-            f"the stack has no service {name!r}",
-            ExitCode.CONFIG,
-            fix=f"{_meant(name, settings.services)}its services are: {_listed(settings.services)}",
-        )
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.service_named import service_named
 from canary.undo.change import Change, Edit, weights_words
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def change_of(session: Session, service: str, version: str | None) -> Change:
     """
     from stacks.settings.strategy import StrategyName
 
-    settings = _service(session, service)
+    settings = service_named(session.settings, service)
     by_images = settings.strategy.name in (StrategyName.RECREATE, StrategyName.RAMPED)
     if version is not None and not by_images:
         raise CommandError(
@@ -46,20 +47,6 @@ def change_of(session: Session, service: str, version: str | None) -> Change:
     if settings.strategy.active is not None:
         return _to_idle(session, service, settings, settings.strategy.active)
     return _to_weights(session, service, settings)
-
-
-def _service(session: Session, name: str) -> ServiceSettings:
-    from stacks.settings.problems import nearest
-
-    services = session.settings.services
-    if name in services:
-        return services[name]
-    near = nearest(name, services)
-    raise CommandError(
-        f"the stack has no service {name!r}",
-        ExitCode.CONFIG,
-        fix=f"{f'did you mean {near}? ' if near else ''}its services are: {', '.join(services) or 'none'}",
-    )
 
 
 def _to_idle(session: Session, service: str, settings: ServiceSettings, active: str) -> Change:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +71,16 @@ def all_pass(results: list[RuleResult]) -> bool:
     return bool(measurable) and all(result.passes for result in measurable)
 
 
-def plan(settings: Settings, count: int | None, seed: int) -> Iterator[Planned]:
-    """Yield a plan for every rule; `count` is the number of requests for each, or None for the default of its kind.
+def plan(settings: Settings, count: int | None, seed: int, services: Collection[str] = ()) -> Iterator[Planned]:
+    """Yield a plan for every rule of `services`, by default of all.
+
+    `count` is the number of requests for each rule, or None for the default of its kind.
 
     The batches have no URL yet; `addressed` sets it.
     """
     simulator = simulator_of(settings)
-    for name, service in settings.services.items():
-        for index in range(len(service.route)):
+    for name in services or settings.services:
+        for index in range(len(settings.services[name].route)):
             yield _planned(simulator, settings, name, index, count, seed)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -123,6 +124,23 @@ def test_a_split_as_configured_passes() -> None:
     assert result.exit_code == ExitCode.OK, result.output
     for word in ("qa = canary-test", "default", "90 %", "10 %", "2 rules: all pass", "significance 0.001"):
         assert word in result.stdout, f"the output must contain {word!r}"
+
+
+def test_only_the_rules_of_the_services_that_are_named_are_measured() -> None:
+    both = yaml.safe_load(STACK)
+    services = both["config"]["istio-canary:services"]
+    services["api"] = {**services["website"], "hosts": ["api.example"]}
+    Path("Pulumi.dev.yaml").write_text(yaml.safe_dump(both), encoding="utf-8")
+    seen: list[dict[str, str]] = []
+    with gateway(split(10), seen) as url:
+        result = verify(url, "website", "website", "--count", "300", "--json")
+        unknown = verify(url, "websit")
+
+    assert result.exit_code == ExitCode.OK, result.output
+    assert [rule["service"] for rule in json.loads(result.stdout)["rules"]] == ["website", "website"]
+    assert {request["host"] for request in seen} == {"shop.example"}
+    assert unknown.exit_code == ExitCode.CONFIG
+    assert "did you mean website? its services are: api, website" in unknown.stderr
 
 
 @pytest.mark.parametrize(
