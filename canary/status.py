@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from canary.engine.session import Session
     from stacks.settings.model import ServiceSettings, Settings
+    from traffic.model import Rule
 
 SECONDS = 10.0
 INGRESS_API = "networking.k8s.io/v1"
@@ -157,7 +158,7 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
     by_ingress = service.has_ingress(name) and find_object(client, INGRESS_API, "Ingress", service.namespace, name)
     rules = tuple(
         RuleState(
-            f"{index + 1}. {'header rule' if rule.match else 'default'}",
+            f"{index + 1}. {_title(rule)}",
             dict(rule.weights) if by_ingress else _weights_at(live, place, name),
             dict(rule.weights),
         )
@@ -173,6 +174,15 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
     deployed = is_routed or any(version.image for version in versions)
     drift = _drift(live, known, configured) if is_routed else ""
     return ServiceState(name, service.namespace, str(service.strategy), deployed, versions, rules, drift)
+
+
+def _title(rule: Rule) -> str:
+    """A few words for the head of a column: the rule's name, or what its match looks at."""
+    if rule.name or not rule.match:
+        return rule.name or "default"
+    if any(match.headers or match.without_headers for match in rule.match):
+        return "header rule"
+    return "path rule" if any(match.uri for match in rule.match) else "match"
 
 
 def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str) -> dict[str, int]:

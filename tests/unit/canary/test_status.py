@@ -106,3 +106,17 @@ def test_the_weights_of_an_ingress_are_live_if_it_exists(
 
     assert [(rule.live, rule.configured) for rule in service.rules] == [(live, {"one": 100})]
     assert service.deployed
+
+
+def test_a_column_is_headed_by_the_name_of_the_rule_or_by_what_its_match_looks_at(exists: set[str]) -> None:
+    rules = [
+        {"match": [{"headers": {"qa": {"exact": "1"}}, "uri": {"prefix": "/a"}}], "to": "one"},
+        {"match": [{"uri": {"prefix": "/b"}}], "to": "one"},
+        {"match": [{"method": {"exact": "PUT"}}], "to": "one"},
+        {"match": [{"method": {"exact": "POST"}}], "to": "one", "name": "writers"},
+        {"to": {"one": 90, "two": 10}},
+    ]
+    (service,) = looked({"shop": {"route": rules}}).services
+
+    titles = [rule.name for rule in service.rules]
+    assert titles == ["1. header rule", "2. path rule", "3. match", "4. writers", "5. default"]
