@@ -26,14 +26,26 @@ class Step:
         return [line for line in self.expected if not re.search(_pattern(line), text)]
 
 
+def chapters() -> dict[str, tuple[Step, ...]]:
+    """Return the steps of the page by the heading that they stand under, in order."""
+    parts = re.split(r"^##+ (.+)$", PAGE.read_text(), flags=re.MULTILINE)
+    named = {"The samples": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
+    return {heading: found for heading, text in named.items() if (found := tuple(_steps(text)))}
+
+
 def steps() -> Iterator[Step]:
     """Yield the steps of the page in order."""
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    for index, (language, text) in enumerate(blocks):
+    for found in chapters().values():
+        yield from found
+
+
+def _steps(text: str) -> Iterator[Step]:
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for index, (language, commands) in enumerate(blocks):
         if language == "bash":
             after = blocks[index + 1 : index + 2]
             expected = after[0][1].splitlines() if after and after[0][0] == "text" else []
-            yield Step(tuple(text.splitlines()), tuple(filter(None, expected)))
+            yield Step(tuple(commands.splitlines()), tuple(filter(None, expected)))
 
 
 def pieces() -> list[str]:

@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,8 @@ LONGEST_FIRST = (
     "test_failures",
 )
 """The files that take longest, so that no worker begins one when the others have nothing left."""
+MESH = pytest.StashKey[Project]()
+"""The project whose stack has the mesh that is up."""
 BEGUN = pytest.StashKey[bool]()
 """Whether this run has started the sandbox; one of another run is not deleted."""
 
@@ -64,7 +67,9 @@ def cluster(root: None, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     up = run_canary("sandbox", "up", "--name", SANDBOX, timeout=1800)
     assert up.returncode == 0, f"the sandbox did not come up:\n{up.stdout}{up.stderr}"
     yield Cluster(layout(SANDBOX))
-    if not keep:
+    if keep:
+        destroy_mesh(pytestconfig)
+    else:
         down = run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
         assert down.returncode == 0, f"the sandbox did not go down:\n{down.stdout}{down.stderr}"
 
@@ -75,16 +80,31 @@ def project(cluster: Cluster, tmp_path: Path) -> Project:
     return Project.create(tmp_path, cluster)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def the_mesh_of_other_files(request: pytest.FixtureRequest) -> None:
+    """Destroy the mesh that an earlier file of this worker has left, if this file does not use it."""
+    items: list[Any] = request.session.items
+    if not any("mesh" in item.fixturenames for item in items if item.path == request.path):
+        destroy_mesh(request.config)
+
+
+def destroy_mesh(config: pytest.Config) -> None:
+    """Destroy the mesh that `mesh` has brought up, if it has."""
+    if MESH in config.stash:
+        destroyed = config.stash[MESH].canary("destroy", "--stack", "mesh", "--yes")
+        del config.stash[MESH]
+        assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+
+
 @pytest.fixture(scope="module")
-def mesh(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A mesh in the sandbox, for stacks that use an existing one."""
-    project = Project.create(tmp_path_factory.mktemp("mesh"), cluster)
-    project.write_stack("mesh", project.mesh_config())
-    up = project.canary("up", "--stack", "mesh", "--yes")
-    assert up.returncode == 0, f"the mesh did not come up:\n{up.stdout}{up.stderr}"
-    yield project
-    destroyed = project.canary("destroy", "--stack", "mesh", "--yes")
-    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+def mesh(cluster: Cluster, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A mesh in the sandbox, for stacks that use an existing one; files that follow each other share it."""
+    if MESH not in pytestconfig.stash:
+        project = Project.create(tmp_path_factory.mktemp("mesh"), cluster)
+        pytestconfig.stash[MESH] = project
+        project.write_stack("mesh", project.mesh_config())
+        project.up("mesh")
+    return pytestconfig.stash[MESH]
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ from tests.e2e.samples import AT_ONCE, SampleStack, sample_stack
 from tests.e2e.tools import Project, wait_until
 
 NAMESPACE, HOST, PATH = "starter", "starter.localhost", "/web-api/v1/getmultiple"
-ENTRY = [{"uri": {"prefix": PATH}}, {"uri": {"prefix": "/openapi"}}]
-END = {"directResponse": {"status": 404}}
 FIELDS = {"id", "title", "url", "authorName", "authorBlog", "authorTwitter"}
 CLIENT_HOST, OUTSIDE = "starter-client.localhost", "starter-outside"
 ECHO = "istio-canary/echo:1.0.0"
@@ -39,11 +37,6 @@ def starter(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("starter")
     with sample_stack(mesh, folder, Sample.CLOUD_NATIVE_STARTER, HOST, services=CLIENT) as stack:
         yield stack
-
-
-def routed(starter: SampleStack, *rules: dict[str, Any]) -> None:
-    """Deploy the sample with these rules at its entry."""
-    starter.up({**CLIENT, "web-api": {"route": [*rules, END]}})
 
 
 def counts(starter: SampleStack, count: int = 100, **options: Any) -> Counter[int]:
@@ -72,32 +65,6 @@ def test_without_a_choice_about_half_get_five_articles_and_half_ten(starter: Sam
     assert json.loads(starter.one("/openapi").body)["openapi"].startswith("3.")
     for path in ("/", "/articles/v1/getmultiple", "/api/v1/getauthor"):
         assert starter.one(path).status == 404, "the gateway lets in two paths"
-
-
-def test_v1_alone_answers_with_five_articles(starter: SampleStack) -> None:
-    routed(starter, {"match": ENTRY, "to": {"v1": 100, "v2": 0}})
-    wait_until(lambda: counts(starter, 20) == {5: 20}, "the route at the gateway", 20)
-    assert counts(starter) == {5: 100}
-
-
-def test_firefox_gets_ten_articles_and_others_five(starter: SampleStack) -> None:
-    firefox = {"headers": {"user-agent": {"regex": ".*Firefox.*"}}, "uri": {"prefix": PATH}}
-    routed(starter, {"match": [firefox], "to": "v2"}, {"match": ENTRY, "to": "v1"})
-    fox, chrome = {"user-agent": "Mozilla/5.0 Firefox/130.0"}, {"user-agent": "Mozilla/5.0 Chrome/130.0"}
-    wait_until(lambda: counts(starter, 20, headers=fox) == {10: 20}, "the route at the gateway", 20)
-    assert counts(starter, headers=fox) == {10: 100}
-    assert counts(starter, headers=chrome) == {5: 100}
-
-
-def test_weights_divide_the_answers_80_to_20(starter: SampleStack) -> None:
-    routed(starter, {"match": ENTRY, "to": {"v1": 80, "v2": 20}})
-
-    def passes() -> bool:
-        return starter.project.canary("verify", "--stack", starter.name, "--count", "400").returncode == 0
-
-    wait_until(passes, "the weights at the gateway", 30)
-    found = counts(starter, 200)
-    assert 15 <= found[10] <= 70, found
 
 
 def blogs(starter: SampleStack) -> Counter[bool]:

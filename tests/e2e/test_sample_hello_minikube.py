@@ -79,7 +79,10 @@ def test_two_pods_share_the_requests_about_evenly(hello: SampleStack) -> None:
 
 
 def test_the_slower_of_two_pods_gets_fewer_requests(hello: SampleStack) -> None:
-    """Envoy counts open requests (LEAST_REQUEST, Istio's default): a pod that does not answer gets no more of them."""
+    """LEAST_REQUEST, Istio's default: Envoy draws a pod twice and takes the one with fewer open requests.
+
+    Of two pods, one that does not answer is taken only if it is drawn both times: a quarter, not half.
+    """
     changed(hello, versions=version_1(pods=2), route=[{"to": "version-1", "timeout": "500ms", **NO_RETRIES}])
     slow, quick = hello.until_only(NAMESPACE, APP, 2)
     wait_until(lambda: {pod_of(one) for one in hello.send(count=20)} == {slow, quick}, "both pods answer", 20)
@@ -87,7 +90,7 @@ def test_the_slower_of_two_pods_gets_fewer_requests(hello: SampleStack) -> None:
         answers = Counter(map(pod_of, hello.send(count=400)))
 
     assert slow not in answers
-    assert answers[quick] >= 300, f"with turns, every second request would be lost: {answers}"
+    assert answers[quick] >= 250, f"with turns, every second request would be lost: {answers}"
 
 
 def test_a_pod_that_fails_is_ejected(hello: SampleStack) -> None:
@@ -107,64 +110,6 @@ def test_a_pod_that_fails_is_ejected(hello: SampleStack) -> None:
         )
 
 
-def failing_every_fifth(hello: SampleStack, **rule: Any) -> Counter[int]:
-    """Statuses of 100 requests, one after the other, to a version that fails every fifth of them."""
-    changed(hello, versions=version_1(args=("-fail-percent=20",)), route=[{"to": "version-1", **rule}])
-    hello.until_only(NAMESPACE, APP, 1)
-    return hello.statuses(count=100, at_once=1)
-
-
-def test_retries_hide_a_version_that_fails_every_fifth_request(hello: SampleStack) -> None:
-    assert failing_every_fifth(hello, **NO_RETRIES) == {200: 80, 503: 20}
-
-    retries = {"attempts": 2, "retryOn": "5xx", "backoff": "25ms"}
-    changed(hello, versions=version_1(args=("-fail-percent=20",)), route=[{"to": "version-1", "retries": retries}])
-    wait_until(lambda: hello.statuses(count=20, at_once=1) == {200: 20}, "the retries at the gateway", 20)
-    assert hello.statuses(count=100, at_once=1) == {200: 100}
-
-
-def test_a_timeout_answers_for_a_version_that_takes_too_long(hello: SampleStack) -> None:
-    changed(
-        hello,
-        versions=version_1(args=("-delay=2s",)),
-        route=[{"to": "version-1", "timeout": "500ms", **NO_RETRIES}],
-    )
-    hello.until_only(NAMESPACE, APP, 1)
-    answer = hello.one()
-
-    assert answer.status == 504
-    assert 0.5 <= answer.seconds < 1.5
-
-
-def test_all_tries_together_keep_the_deadline(hello: SampleStack) -> None:
-    retries = {"attempts": 2, "perTryTimeout": "300ms", "retryOn": "5xx"}
-    changed(
-        hello,
-        versions=version_1(args=("-delay=2s",)),
-        route=[{"to": "version-1", "timeout": "1s", "retries": retries}],
-    )
-    wait_until(lambda: hello.one().seconds > 0.8, "three tries instead of one", 20)
-    answer = hello.one()
-
-    assert answer.status == 504
-    assert 0.9 <= answer.seconds < 1.4, "three tries of 0.3 s with a back-off between them, and 1 s at the most"
-
-
-def test_requests_over_the_limit_are_refused_at_once(hello: SampleStack) -> None:
-    pool = {"connectionPool": {"http": {"http2MaxRequests": 2}}}
-    changed(hello, versions=version_1(args=("-delay=2s",)), trafficPolicy=pool)
-    hello.until_only(NAMESPACE, APP, 1)
-
-    def limited() -> bool:
-        answers = hello.send(count=20, at_once=20)
-        refused = [answer for answer in answers if answer.status == 503]
-        at_once = all(answer.seconds < 1.5 for answer in refused)
-        overloaded = all(answer.headers.get("x-envoy-overloaded") == "true" for answer in refused)
-        return len(refused) == 18 and at_once and overloaded
-
-    wait_until(limited, "2 of 20 are answered, and 18 refused at once", 30)
-
-
 def test_blue_green_switches_by_one_line_and_undo_switches_back(hello: SampleStack, tmp_path: Path) -> None:
     both = {**version_1(pods=2), "version-2": SECOND}
     changed(hello, versions=both, strategy={"blueGreen": {"active": "version-1"}})
@@ -180,40 +125,3 @@ def test_blue_green_switches_by_one_line_and_undo_switches_back(hello: SampleSta
         assert hello.versions(count=100) == {"version-1": 100}
     assert not done.failures, done.what_failed
     assert hello.services()[APP]["strategy"] == {"blueGreen": {"active": "version-1"}}
-
-
-RAMP = ((90, 10), (70, 30), (50, 50), (0, 100))
-
-
-def verified(hello: SampleStack) -> None:
-    """`canary verify` passes; it is an exact test of 600 answers for each rule with weights."""
-
-    def passes() -> bool:
-        return hello.project.canary("verify", "--stack", hello.name, "--count", "600").returncode == 0
-
-    wait_until(passes, "the weights at the gateway", 20)
-
-
-def test_a_gradual_canary(hello: SampleStack) -> None:
-    for stable, canary in RAMP:
-        weights = {"version-1": stable, "version-2": canary}
-        changed(hello, versions={**version_1(), "version-2": SECOND}, route=[{"to": weights}])
-        verified(hello)
-    assert hello.versions(count=100) == {"version-2": 100}
-    undone = hello.canary("undo", APP, "--yes")
-    assert "weights of rule 1: version-1: 0, version-2: 100 -> version-1: 50, version-2: 50" in undone.stderr
-    assert hello.services()[APP]["route"] == [{"to": {"version-1": 50, "version-2": 50}}]
-    verified(hello)
-
-
-def test_a_gradual_canary_for_one_value_of_a_header(hello: SampleStack) -> None:
-    beta = {"match": [{"headers": {"group": {"exact": "beta"}}}]}
-    for stable, canary in RAMP[1:]:
-        weights = {"version-1": stable, "version-2": canary}
-        changed(
-            hello, versions={**version_1(), "version-2": SECOND}, route=[{**beta, "to": weights}, {"to": "version-1"}]
-        )
-        verified(hello)
-    assert hello.versions(count=100) == {"version-1": 100}
-    assert hello.versions(count=100, headers={"group": "beta"}) == {"version-2": 100}
-    assert hello.versions(count=100, headers={"group": "alpha"}) == {"version-1": 100}

@@ -116,10 +116,3 @@ def test_recreate_deletes_all_pods_first(java: SampleStack, tmp_path: Path) -> N
     assert not before & set(java.pods(NAMESPACE, GO))
     deployment = java.project.cluster.get("deployment", GO, f"--namespace={NAMESPACE}")
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
-
-
-def test_everybody_gets_the_next_release_when_the_file_says_so(java: SampleStack) -> None:
-    changed(java, **{APP: {"route": [{"name": "web-route", "to": {MOBILE: 100, ONE: 0, TWO: 0}}]}})
-    next_release = '{"release":"UPDATE2_0","instance":"One","service":"Java Service"}'
-    wait_until(lambda: bodies(java, count=20) == {next_release: 20}, "the route at the gateway", 20)
-    assert bodies(java) == {next_release: 60}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stacks.settings.loading import json_schema
+from tests.samples_page import chapters
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "abilities.md"
@@ -26,6 +27,13 @@ def test_every_ability_is_shown_by_a_test_that_exists(row: list[str]) -> None:
         file, _, test = name.partition("::")
         source = (ROOT / "tests" / "e2e" / file).read_text()
         assert not test or re.search(rf"^def {test}\(", source, re.MULTILINE), name
+
+
+def test_every_chapter_in_brackets_is_one_of_the_page_of_the_samples() -> None:
+    named = re.findall(r"::test_a_chapter_of_the_page_prints_what_it_shows\[([^\]]+)\]", PAGE.read_text())
+
+    assert named
+    assert set(named) <= chapters().keys()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("| "))
