@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 LOG_LINES = 12
 """Of a container that exited: enough for the usage text that follows a wrong flag."""
+MOST_PODS = 3
+"""Pods whose reasons are given; further ones are only counted."""
 STARTING = ("ContainerCreating", "PodInitializing")
 
 
@@ -17,6 +19,16 @@ def is_ready(pod: Any) -> bool:
     """Whether a pod is ready."""
     conditions = (pod.status.conditions if pod.status else None) or ()
     return any(entry.type == "Ready" and entry.status == "True" for entry in conditions)
+
+
+def reasons_of_unready(client: Client, pods: Iterable[Any]) -> Iterator[str]:
+    """Yield lines that say which of `pods` are not ready, and why."""
+    unready = [pod for pod in pods if not is_ready(pod)]
+    for pod in unready[:MOST_PODS]:
+        yield f"pod {pod.metadata.name}:"
+        yield from (f"  {line}" for line in why_not_ready(client, pod))
+    if len(unready) > MOST_PODS:
+        yield f"and {len(unready) - MOST_PODS} more pods are not ready"
 
 
 def why_not_ready(client: Client, pod: Any) -> Iterator[str]:

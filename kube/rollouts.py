@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from kube.client import query
 from kube.kubeconfig import ClusterAccess
 from kube.objects import find
-from kube.pods import is_ready, why_not_ready
+from kube.pods import reasons_of_unready
 
 if TYPE_CHECKING:
     from lightkube import Client
 
 PAUSE = 0.2
-MOST_PODS = 3
 
 
 class RolloutTimeoutError(Exception):
@@ -35,7 +34,7 @@ def until_rolled_out(cluster: ClusterAccess, namespace: str, name: str, seconds:
             raise RolloutTimeoutError(
                 f"the Deployment {namespace}/{name} did not roll out within {seconds:g} s (readyWithin): {missing}\n"
                 + "".join(f"    {line}\n" for line in reasons)
-                + "    fix:  mend the version, or raise istio-canary:readyWithin; then run the same command again"
+                + "    fix:  correct the version, or raise istio-canary:readyWithin; then run the same command again"
             )
         time.sleep(PAUSE)
 
@@ -69,7 +68,5 @@ def _reasons(client: Client, namespace: str, name: str) -> Iterator[str]:
     deployment: Any = find(client, Deployment, name, namespace)
     if deployment is None:
         return
-    pods: list[Any] = list(client.list(Pod, namespace=namespace, labels=dict(deployment.spec.selector.matchLabels)))
-    for pod in [pod for pod in pods if not is_ready(pod)][:MOST_PODS]:
-        yield f"pod {pod.metadata.name}:"
-        yield from (f"  {line}" for line in why_not_ready(client, pod))
+    labels = dict(deployment.spec.selector.matchLabels)
+    yield from reasons_of_unready(client, client.list(Pod, namespace=namespace, labels=labels))

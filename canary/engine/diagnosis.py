@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from canary.engine.recovery import RELEASE, plain
-from kube.pods import is_ready, why_not_ready
+from kube.pods import reasons_of_unready
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SECONDS = 8.0
 """Time limit for all requests to the cluster."""
-MOST_PODS = 3
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 
 
@@ -46,14 +45,9 @@ def _all(client: Client, steps: Iterable[ResourceStep]) -> Iterator[str]:
         selector = _selector(step, inputs)
         namespace = (inputs.get("metadata") or inputs).get("namespace") or "default"
         pods: list[Any] = list(client.list(Pod, namespace=namespace, labels=selector))
-        unready = [pod for pod in pods if not is_ready(pod)]
         if not pods:
             yield f"{step.kind} {step.name}: no pod was created"
-        for pod in unready[:MOST_PODS]:
-            yield f"pod {pod.metadata.name}:"
-            yield from (f"  {line}" for line in why_not_ready(client, pod))
-        if len(unready) > MOST_PODS:
-            yield f"and {len(unready) - MOST_PODS} more pods are not ready"
+        yield from reasons_of_unready(client, pods)
 
 
 def new_lines(lines: Iterable[str], reported: Iterable[str]) -> Iterator[str]:

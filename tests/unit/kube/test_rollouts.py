@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.core_v1 import Pod
 
-from kube.rollouts import missing_of
+from kube.rollouts import RolloutTimeoutError, missing_of, until_rolled_out
+from stacks.settings.model import ClusterSettings
 
 DONE = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
 
@@ -15,7 +18,10 @@ DONE = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "available
 def deployment(replicas: int, status: dict[str, Any] | None) -> Any:
     """A Deployment of generation 3."""
     metadata = {"namespace": "shop", "name": "shop", "generation": 3}
-    given = {"metadata": metadata, "spec": {"replicas": replicas, "selector": {}, "template": {}}}
+    given = {
+        "metadata": metadata,
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "shop"}}, "template": {}},
+    }
     return Deployment.from_dict(given if status is None else {**given, "status": status})
 
 
@@ -41,3 +47,47 @@ def test_a_deployment_has_rolled_out_when_only_new_pods_run_and_are_available(
     replicas: int, status: dict[str, Any] | None, missing: str | None
 ) -> None:
     assert missing_of(deployment(replicas, status)) == missing
+
+
+class FakeCluster:
+    """A cluster with one Deployment, and a pod whose container crashes."""
+
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    def get(self, kind: Any, name: str, namespace: str) -> Any:
+        return self.found
+
+    def list(self, kind: Any, **_: Any) -> list[Any]:
+        if kind is not Pod:
+            return []
+        state = {"terminated": {"exitCode": 2, "reason": "Error"}}
+        container = {"name": "shop", "ready": False, "restartCount": 1, "image": "", "imageID": "", "state": state}
+        status = {"containerStatuses": [container]}
+        return [Pod.from_dict({"metadata": {"name": "shop-1", "namespace": "shop"}, "status": status})]
+
+    def log(self, *_: Any, **__: Any) -> Iterator[str]:
+        yield "no such flag\n"
+
+
+def test_a_rollout_that_is_not_complete_in_time_is_reported_with_what_is_missing_and_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = FakeCluster(deployment(1, {"observedGeneration": 3, "replicas": 1, "availableReplicas": 1}))
+    monkeypatch.setattr("kube.rollouts.query", lambda _, ask: ask(cluster))
+    with pytest.raises(RolloutTimeoutError) as error:
+        until_rolled_out(ClusterSettings(), "shop", "shop", -1)
+    for words in (
+        "the Deployment shop/shop",
+        "0 of 1 pods are new",
+        "pod shop-1:",
+        "exited with 2",
+        "no such flag",
+        "fix:",
+    ):
+        assert words in str(error.value)
+
+
+def test_a_rollout_that_is_complete_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kube.rollouts.query", lambda _, ask: ask(FakeCluster(deployment(2, DONE))))
+    until_rolled_out(ClusterSettings(), "shop", "shop", -1)
