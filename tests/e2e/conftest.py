@@ -17,7 +17,7 @@ import pytest
 
 from sandbox.layout import layout
 from tests.e2e.runs import STACK, the_shop
-from tests.e2e.tools import CHECKOUT, Cluster, Project, run_canary
+from tests.e2e.tools import BUILD_SECONDS, CHECKOUT, Cluster, Project, run_canary
 
 SANDBOX = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
 LONGEST_FIRST = (
@@ -64,7 +64,7 @@ def cluster(root: None, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     keep = os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") == "1"
     if not keep and layout(SANDBOX).root.exists():
         run_canary("sandbox", "down", "--delete", "--name", SANDBOX)
-    up = run_canary("sandbox", "up", "--name", SANDBOX, timeout=1800)
+    up = run_canary("sandbox", "up", "--name", SANDBOX, timeout=BUILD_SECONDS)
     assert up.returncode == 0, f"the sandbox did not come up:\n{up.stdout}{up.stderr}"
     yield Cluster(layout(SANDBOX))
     if keep:

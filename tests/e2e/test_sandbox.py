@@ -19,7 +19,7 @@ import pytest
 from sandbox.cluster import namespaces
 from sandbox.cluster.supervision import Supervisor
 from sandbox.layout import Layout, layout
-from tests.e2e.tools import Cluster, run_canary, wait_until
+from tests.e2e.tools import BUILD_SECONDS, Cluster, run_canary, wait_until
 
 NAME = "e2e-recovery"
 
@@ -34,7 +34,7 @@ def sandbox() -> Iterator[Cluster]:
 
 
 def up() -> None:
-    done = run_canary("sandbox", "up", "--name", NAME, timeout=1800)
+    done = run_canary("sandbox", "up", "--name", NAME, timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
