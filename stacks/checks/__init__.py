@@ -7,6 +7,7 @@ Each checks what is well-formed and skips the rest, which is reported separately
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from stacks.checks import (
@@ -28,8 +29,8 @@ from stacks.checks import (
     telemetry,
 )
 from stacks.checks.view import View
-from stacks.settings.model import Settings
-from stacks.settings.problems import Finding
+from stacks.settings.model import Sample, Settings
+from stacks.settings.problems import Finding, Location
 
 CHECKS = (
     samples.check,
@@ -56,12 +57,22 @@ def check(
     settings: Settings | None,
     stack: str | None = None,
     written: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+    unlisted: AbstractSet[Sample] = frozenset(),
 ) -> Iterator[Finding]:
     """Yield the mistakes across keys of a stack's values, after samples were merged into them.
 
     `settings` are the same values if they are valid as a whole; `stack` is the stack's name, None if it is not known.
-    `written` are the values without what strategies decide; if it is None, they decide nothing.
+    `written` are the values without what strategies decide, `given` those without samples; if one is None, it is the
+    same as `values`. `unlisted` are samples whose entries are reported as not in `samples`.
     """
-    view = View(values, settings, stack, values if written is None else written)
+    view = View(values, settings, stack, values if written is None else written, values if given is None else given)
+    view.unlisted = unlisted
+    removed: set[Location] = set()
     for one in CHECKS:
-        yield from one(view)
+        for finding in one(view):
+            # However much refers to it, a `null` is one mistake.
+            if finding.location not in removed:
+                yield finding
+            if view.is_removed(finding.location):
+                removed.add(finding.location)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from stacks.checks.removed import still_named
 from stacks.checks.view import Service, View
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import MESH, Protocol, Server, own_gateway
@@ -45,9 +46,15 @@ def _check_names(view: View, service: Service) -> Iterator[Finding]:
     for index, name in enumerate(service.routing.gateways):
         if name in known:
             continue
+        place: Location = (*service.location, "gateways", index)
+        removed = still_named(view, ("gateways", name), place, f"give {service.name} `gateways` of your own")
+        if removed is not None:
+            yield removed
+        if removed is not None or view.is_unlisted("gateways", name):
+            continue
         near = nearest(name, known)
         yield Finding(
-            (*service.location, "gateways", index),
+            place,
             f"there is no gateway {name!r}{f'; the nearest is {near!r}' if near else ''}",
             f"{', '.join(known)}: names in {key_path(('gateways',))}, the service's own Gateway, and all sidecars",
             f"write {near}" if near else f"define {name} in {key_path(('gateways',))}",

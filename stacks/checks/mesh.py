@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from stacks.checks.view import View, block
-from stacks.settings.problems import Finding, key_path, nearest, shown
+from stacks.samples import SETTINGS, chosen
+from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 
 OF_THE_OWNER: Mapping[tuple[str, ...], tuple[str, str]] = {
     ("mtls",): (
@@ -80,6 +81,9 @@ def _check_namespaces(view: View) -> Iterator[Finding]:
     for name in view.namespaces:
         if name in used:
             continue
+        if not view.is_given(("namespaces", name)):
+            yield _emptied(view, name)
+            continue
         near = nearest(name, used)
         is_root = name == view.of_mesh("namespace")
         yield Finding(
@@ -92,6 +96,28 @@ def _check_namespaces(view: View) -> Iterator[Finding]:
             if near
             else "remove it, or give a service this `namespace`",
         )
+
+
+def _emptied(view: View, namespace: str) -> Finding:
+    """A sample's namespace, whose services the stack's file removes or moves."""
+    services = [
+        name
+        for sample in chosen(view.values.get("samples"))
+        for name, service in SETTINGS[sample]["services"].items()
+        if service["namespace"] == namespace
+    ]
+    places: list[Location] = [
+        place
+        for name in services
+        for place in (("services", name, "namespace"), ("services", name))
+        if view.is_given(place)
+    ]
+    return Finding(
+        places[0] if places else ("namespaces", namespace),
+        f"no service is left in the namespace {namespace}, for which the sample has {key_path(('namespaces',))}",
+        "settings for namespaces that have a service",
+        f"add {namespace}: null to {key_path(('namespaces',))}, or leave a service in it",
+    )
 
 
 def _check_egress(view: View) -> Iterator[Finding]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from stacks.checks.view import Service, View, block, is_count
+from stacks.checks.view import Service, View, block, has, is_count
+from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import AccessRule, Mtls, TrafficPolicy
 from traffic.model.policy import TlsMode
@@ -155,3 +156,51 @@ def _check_failover(service: Service, policy: TrafficPolicy, location: Location)
             "failover and failoverPriority with outlierDetection",
             "add outlierDetection: {consecutive5xxErrors: 5} to the trafficPolicy",
         )
+
+
+def warnings(settings: Settings, given: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield identities in authorizations that no workload has, in the namespaces of the stack's services."""
+    own = {(service.namespace, name) for name, service in settings.services.items()}
+    namespaces = {namespace for namespace, _ in own}
+    for principal, places in _principals(settings).items():
+        _, namespace, _, account = principal.rsplit("/", 4)[-4:] if "*" not in principal else ("", "", "", "")
+        if namespace in namespaces and (namespace, account) not in own:
+            yield _nobody(settings, given, principal, (namespace, account), places)
+
+
+def _principals(settings: Settings) -> dict[str, list[Location]]:
+    """The identities in the authorizations, each with where it is."""
+    found: dict[str, list[Location]] = {}
+    for name, service in settings.services.items():
+        for key in ("allow", "deny"):
+            for index, rule in enumerate(getattr(service.authorization, key, None) or ()):
+                for place, principal in enumerate(rule.principals):
+                    location = ("services", name, "authorization", key, index, "principals", place)
+                    found.setdefault(principal, []).append(location)
+    return found
+
+
+def _nobody(
+    settings: Settings, given: Mapping[str, Any], principal: str, of: tuple[str, str], places: list[Location]
+) -> Finding:
+    """The place is the line that moved or removed the caller, if the file has one."""
+    namespace, account = of
+    moved = settings.services.get(account)
+    caller: Location = ("services", account, "namespace") if moved else ("services", account)
+    written = [place for place in places if has(given, place)]
+    names = " and ".join(dict.fromkeys(key_path(place[:4]) for place in places))
+    now = f"{account} is in {moved.namespace}" if moved else f"{namespace} has no service {account}"
+    new = principal.replace(f"/ns/{namespace}/", f"/ns/{moved.namespace}/") if moved else ""
+    if moved:
+        fix = f"put {account} back into {namespace}, or write {new} there"
+    else:
+        change = "remove it" if has(given, caller) and not written else "correct the identity"
+        fix = f"{change}; none needed if a workload outside the stack has it"
+    return Finding(
+        written[0] if written else caller if has(given, caller) else places[0],
+        f"no service of the stack has the identity {principal} in {names}: {now}",
+        f"identities of services: <trust domain>/ns/<namespace>/sa/<service>, in {namespace} those of "
+        + ", ".join(name for name, service in settings.services.items() if service.namespace == namespace),
+        fix,
+        shown(moved.namespace if moved and not written else principal),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from stacks.checks.removed import still_named
 from stacks.checks.view import Service, View, block, entries, is_count
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import Target, target
@@ -30,7 +31,7 @@ def check(view: View) -> Iterator[Finding]:
         yield from _check_route(service)
         for one in _named(service):
             named.add(one.of(service))
-            yield from _check_target(view, service, one)
+            yield from list(_check_removed(view, service, one)) or _check_target(view, service, one)
     # A version may only be named by the route of another service.
     for service in view.services.values():
         yield from _check_all_named(service, named)
@@ -112,9 +113,22 @@ def _named(service: Service) -> Iterator[Named]:
                 yield Named((*place, "mirrors", number, "to"), copied_to, copied_to, None)
 
 
+def _check_removed(view: View, service: Service, named: Named) -> Iterator[Finding]:
+    """A service or version that the stack's file removes from a sample."""
+    referenced = named.of(service)
+    removed: Location = ("services", referenced.service)
+    for location in (removed, (*removed, "versions", referenced.version)):
+        found = still_named(view, location, named.location, f"give {service.name} a `route` of your own")
+        if found is not None:
+            yield found
+            return
+
+
 def _check_target(view: View, service: Service, named: Named) -> Iterator[Finding]:
     referenced = named.of(service)
     other = view.services.get(referenced.service)
+    if other is None and view.is_unlisted("services", referenced.service):
+        return
     if other is None:
         near = nearest(referenced.service, view.services)
         yield Finding(
@@ -163,8 +177,10 @@ def _check_all_named(service: Service, named: set[Target]) -> Iterator[Finding]:
     rules = entries(service.given.get("route"))
     if not rules or not all(map(_has_known_targets, rules)):
         return
+    unknown = {one.version for one in named if one.service == service.name} - service.versions.keys()
+    misspelt = {nearest(version, service.versions) for version in unknown}  # reported where they are named
     for version in service.versions:
-        if Target(service.name, version) not in named:
+        if Target(service.name, version) not in named and version not in misspelt:
             yield Finding(
                 (*service.location, "versions", version),
                 "no rule of the route sends requests to this version",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from stacks.samples import SETTINGS
 from stacks.settings.fields import ChartSource
-from stacks.settings.model import GatewaySettings, MeshSettings, Settings
+from stacks.settings.model import GatewaySettings, MeshSettings, Sample, Settings
 from stacks.settings.problems import Location
 from traffic.fields import Host, OpenPort
 from traffic.model import (
@@ -83,16 +85,38 @@ class Service:
 class View:
     """All values of a stack; `settings` are given if they are valid as a whole.
 
-    `stack` is the stack's name, None if it is not known. `written` are the values without what strategies decide.
+    `stack` is the stack's name, None if it is not known. `written` are the values without what strategies decide,
+    `given` those of the stack's file alone, without samples.
     """
 
+    unlisted: AbstractSet[Sample] = frozenset()
+    """Samples that are not chosen though the stack has settings for them, which is reported for each as a whole."""
+
     def __init__(
-        self, values: Mapping[str, Any], settings: Settings | None, stack: str | None, written: Mapping[str, Any]
+        self,
+        values: Mapping[str, Any],
+        settings: Settings | None,
+        stack: str | None,
+        written: Mapping[str, Any],
+        given: Mapping[str, Any],
     ) -> None:
         self.values = values
         self.stack = stack
         self.written = written
+        self.given = given
         self._settings = settings
+
+    def is_given(self, location: Location) -> bool:
+        """Whether the stack's file has the key; if not, it is a sample's."""
+        return has(self.given, location)
+
+    def is_removed(self, location: Location) -> bool:
+        """Whether the stack's file removes what a sample has there, by `null`."""
+        return has(self.given, location) and not has(self.values, location)
+
+    def is_unlisted(self, block: str, name: str) -> bool:
+        """Whether an unlisted sample has the entry."""
+        return any(name in SETTINGS[sample].get(block, {}) for sample in self.unlisted)
 
     @cached_property
     def services(self) -> dict[str, Service]:
@@ -181,6 +205,18 @@ def at(values: Any, location: Location) -> Any:
     for part in location:
         values = block(values).get(str(part))
     return values
+
+
+def has(values: Any, location: Location) -> bool:
+    """Whether there is a value at a location, which may be null."""
+    for part in location:
+        if isinstance(part, int):
+            if not isinstance(values, list) or part >= len(values):
+                return False
+        elif not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True
 
 
 def entries(value: Any) -> list[Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from stacks.checks import telemetry
-from stacks.settings.model import ServiceSettings, Settings, VersionSettings
+from stacks.checks import ingress, security, strategies, telemetry
+from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
-from stacks.settings.strategy import StrategyType
 from traffic.fields import seconds
 from traffic.model import Match, Protocol, Rule, StringMatch
 from traffic.overlap import overlap
@@ -18,19 +18,22 @@ HTTPS = 443
 """The default port of https:// URLs."""
 
 
-def warnings(settings: Settings) -> Iterator[Finding]:
-    """Yield the warnings for a stack's settings."""
+def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iterator[Finding]:
+    """Yield the warnings for a stack's settings; `given` are the values of its file, without samples."""
     for name, service in settings.services.items():
         location = ("services", name)
         yield from _overlapping(service, location)
         yield from _denied(settings, service, location)
         yield from _plain_keys(service, location)
-        yield from _strategies(service, location)
+        yield from strategies.warnings(service, location)
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)
             yield from _glued(rule, place)
+        yield from _same_names(service, location)
     yield from _redirected(settings)
+    yield from ingress.warnings(settings)
+    yield from security.warnings(settings, given or {})
     yield from telemetry.warnings(settings)
 
 
@@ -111,6 +114,20 @@ def _faults(rule: Rule, location: Location) -> Iterator[Finding]:
         )
 
 
+def _same_names(service: ServiceSettings, location: Location) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, rule in enumerate(service.route):
+        if rule.name is not None and first.setdefault(rule.name, index) != index:
+            earlier = key_path((*location, "route", first[rule.name]))
+            yield Finding(
+                (*location, "route", index, "name"),
+                f"{earlier} has the same name, and access logs would not tell them apart",
+                "a name of its own for each rule of a service",
+                "give one of the two another name",
+                shown(rule.name),
+            )
+
+
 def _glued(rule: Rule, location: Location) -> Iterator[Finding]:
     """Envoy replaces the prefix as it is, without adjusting slashes."""
     new = rule.rewrite.uri if rule.rewrite else None
@@ -158,35 +175,6 @@ def _plain_keys(service: ServiceSettings, location: Location) -> Iterator[Findin
                 f"write https://{rule.jwks_uri[len('http://') :]}, if the issuer serves it",
                 shown(rule.jwks_uri),
             )
-
-
-def _strategies(service: ServiceSettings, location: Location) -> Iterator[Finding]:
-    active = service.strategy.active
-    for name, version in service.versions.items():
-        place, pods = (*location, "versions", name), version.replicas
-        if active is not None and 0 < pods < service.versions[active].replicas:
-            yield Finding(
-                (*place, "replicas"),
-                f"a switch to {name} would give its {pods} {'pod' if pods == 1 else 'pods'} the requests of the "
-                f"{service.versions[active].replicas} of {active}",
-                "as many pods as the active version has",
-                "remove replicas: both versions then have as many",
-                shown(pods),
-            )
-        if version.strategy.type is StrategyType.ROLLING_UPDATE and 0 < pods <= _unavailable(version):
-            yield Finding(
-                (*place, "strategy", "maxUnavailable"),
-                f"an update may delete {'the only pod' if pods == 1 else f'all {pods} pods'} before new ones are ready",
-                f"maxUnavailable below replicas, which is {pods}",
-                "write maxUnavailable: 0, or raise replicas; none needed if intended",
-                shown(version.strategy.max_unavailable),
-            )
-
-
-def _unavailable(version: VersionSettings) -> int:
-    """The pods that may be missing during an update; Kubernetes rounds percentages down."""
-    limit = version.strategy.max_unavailable
-    return limit if isinstance(limit, int) else version.replicas * int(limit.rstrip("%")) // 100
 
 
 def _redirected(settings: Settings) -> Iterator[Finding]:

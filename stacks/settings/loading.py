@@ -12,8 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from stacks.checks import check
+from stacks.checks.view import has
 from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
+from stacks.samples.unlisted import unlisted_entries, unlisted_findings
 from stacks.settings.blue_green import decided
 from stacks.settings.messages import findings
 from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
@@ -63,13 +65,17 @@ def load(
     given = plain(ours, (), found)
     sealed = [place for place in encrypted(given) if place not in [(key,) for key in SECRET_KEYS]]
     merged = laid_under(given)
+    unlisted = unlisted_entries(given)
+    for block, name in (entry for entries in unlisted.values() for entry in entries):
+        merged[block] = {key: value for key, value in merged[block].items() if key != name}
+    found += unlisted_findings(unlisted, given, source)
     whole = _with_strategies(merged)
     settings = None
     try:
         settings = Settings.model_validate(_without_secrets(whole), by_name=False, by_alias=True)
     except ValidationError as error:
         found += findings(error)
-    found += check(whole, settings, stack or (source.stack if source else None), merged)
+    found += check(whole, settings, stack or (source.stack if source else None), merged, given, unlisted.keys())
     # Of an encrypted value, only report that it is encrypted.
     found = [finding for finding in found if not any(_is_within(finding.location, place) for place in sealed)]
     found += map(secret_finding, sealed)
@@ -85,7 +91,7 @@ def warnings(settings: Settings, source: StackFile | None = None) -> tuple[Probl
     """Return the warnings for loaded settings, in the order of the file `source`."""
     given = plain(_ours(source.values), (), []) if source else {}
     place = _Placing(given, laid_under(given), source)
-    return tuple(sorted(map(place, warning_findings(settings)), key=_in_order))
+    return tuple(sorted(map(place, warning_findings(settings, given)), key=_in_order))
 
 
 def load_stack(path: Path) -> StackSettings:
@@ -188,8 +194,10 @@ class _Placing:
 
     def __call__(self, finding: Finding) -> Problem:
         # A missing key has no line: its place is that of the nearest enclosing key.
-        around = next(place for place in _upwards(finding.location) if _has(self.merged, place))
-        sample = None if _has(self.given, around) else self._sample(around)
+        around = next(
+            place for place in _upwards(finding.location) if has(self.merged, place) or has(self.given, place)
+        )
+        sample = None if has(self.given, around) else self._sample(around)
         return Problem(
             path=key_path(finding.location),
             what=finding.what,
@@ -208,17 +216,6 @@ class _Placing:
 def _upwards(location: Location) -> Iterator[Location]:
     for end in range(len(location), -1, -1):
         yield location[:end]
-
-
-def _has(values: Any, location: Location) -> bool:
-    for part in location:
-        if isinstance(part, int):
-            if not isinstance(values, list) or part >= len(values):
-                return False
-        elif not isinstance(values, Mapping) or part not in values:
-            return False
-        values = values[part]
-    return True
 
 
 def _in_order(problem: Problem) -> tuple[bool, int, str]:

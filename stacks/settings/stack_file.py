@@ -48,6 +48,11 @@ class StackFile:
         """The stack's name."""
         return _stack_of(self.path)
 
+    def lines_of(self, location: Location) -> tuple[int, int] | None:
+        """Return the first and the last line (from 1) with a key of an entry, or None if it is not in the file."""
+        lines = [line for place, line in self.lines.items() if place[: len(location)] == location]
+        return (min(lines), max(lines)) if lines else None
+
     def line(self, location: Location) -> int | None:
         """Return the line (from 1) of a key, or of the nearest enclosing key that is in the file."""
         for end in range(len(location), 0, -1):

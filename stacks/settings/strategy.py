@@ -38,25 +38,14 @@ class Strategy(Model):
     max_unavailable: CountOrPercentage = Field(default=0, description="Pods below `replicas` during an update.")
 
     @model_validator(mode="after")
-    def _can_update(self) -> Strategy:
+    def _has_effect(self) -> Strategy:
         if self.type is StrategyType.RECREATE and {"max_surge", "max_unavailable"} & self.model_fields_set:
             raise wrong(
                 "type Recreate supports neither maxSurge nor maxUnavailable",
                 "maxSurge and maxUnavailable with type RollingUpdate",
                 "remove them, or write type: RollingUpdate",
             )
-        require_progress(self.max_surge, self.max_unavailable)
         return self
-
-
-def require_progress(max_surge: int | str, max_unavailable: int | str) -> None:
-    """Raise the error for limits with which an update cannot replace any pod."""
-    if max_surge in NONE and max_unavailable in NONE:
-        raise wrong(
-            "an update cannot replace any pod with both maxSurge and maxUnavailable 0",
-            "maxSurge or maxUnavailable above 0",
-            "write maxSurge: 1",
-        )
 
 
 class StrategyName(StrEnum):
@@ -83,11 +72,6 @@ class Ramped(Model):
     min_ready_seconds: Seconds = Field(
         default=0, description="Seconds a new pod must stay ready to be available; below `readyWithin`."
     )
-
-    @model_validator(mode="after")
-    def _can_update(self) -> Ramped:
-        require_progress(self.max_surge, self.max_unavailable)
-        return self
 
 
 class BlueGreen(Model):
@@ -182,11 +166,14 @@ def _require_no_details(value: dict[Any, Any]) -> None:
 
 
 def pods_strategy(service: ServiceStrategy, version: Strategy) -> Strategy:
-    """Return how the pods of a version are replaced: what the version itself sets, over the service's defaults."""
+    """Return how the pods of a version are replaced: what the version itself sets, over the service's defaults.
+
+    Its `model_fields_set` are those that the version sets.
+    """
     defaults: dict[str, Any] = {}
     if service.recreate is not None:
         defaults = {"type": StrategyType.RECREATE}
     elif service.ramped is not None:
         defaults = {"max_surge": service.ramped.max_surge, "max_unavailable": service.ramped.max_unavailable}
     given = {name: getattr(version, name) for name in version.model_fields_set}
-    return Strategy.model_validate({**defaults, **given})
+    return Strategy.model_construct(_fields_set=version.model_fields_set, **{**defaults, **given})

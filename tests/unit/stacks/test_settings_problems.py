@@ -149,7 +149,7 @@ CASES = [
     Case("liveness probe with two successes", version("livenessProbe: {tcpSocket: {port: 1}, successThreshold: 2}"),
          f"{V1}.livenessProbe", ("successThreshold 1",)),
     Case("strategy that cannot update", version("strategy: {maxSurge: 0, maxUnavailable: 0}"), f"{V1}.strategy",
-         ("cannot replace any pod",)),
+         ("no pod can be replaced",)),
     Case("strategy Recreate with maxSurge", version("strategy: {type: Recreate, maxSurge: 2}"), f"{V1}.strategy",
          ("Recreate supports neither",)),
     Case("preStop longer than the grace period", version("preStopSeconds: 30"), V1, ("killed after 30 s",)),
@@ -364,15 +364,8 @@ def test_the_error_for_an_unknown_stack_names_the_nearest_and_how_to_create_one(
 
 
 def test_a_problem_in_a_samples_default_names_the_sample_and_no_line(tmp_path: Path) -> None:
-    text = """\
-config:
-  istio-canary:samples: [website]
-  istio-canary:services: {website: {versions: {version-2: null}}}
-"""
-    (problem,) = problems_of(tmp_path, text).problems
+    (problem,) = problems_of(tmp_path, "config:\n  istio-canary:samples: [java-service]\n").problems
 
-    assert problem.path == "istio-canary:services.website.route[0].to"
-    assert (problem.file, problem.line, problem.sample) == (None, None, "website"), "the line is not in the file"
-    assert str(problem).startswith(
-        "from sample website: istio-canary:services.website.route[0].to: there is no version"
-    )
+    assert problem.path == "istio-canary:gateways.java-service-istio-lb.servers[0].port"
+    assert (problem.file, problem.line, problem.sample) == (None, None, "java-service"), "the line is not in the file"
+    assert str(problem).startswith("from sample java-service: istio-canary:gateways.java-service-istio-lb.servers[0]")

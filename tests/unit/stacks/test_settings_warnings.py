@@ -56,12 +56,52 @@ CASES = [
          service(f"{HOSTS}strategy: blueGreen\nversions:\n  v1: {{image: a, port: 80, replicas: 4}}\n"
                  f"  v2: {{image: a, port: 80, replicas: 1}} {HERE}\n"),
          f"{SHOP}.versions.v2.replicas", ("its 1 pod the requests of the 4 of v1", "remove replicas")),
+    Case("an active version with fewer pods",
+         service(f"{HOSTS}strategy: {{blueGreen: {{active: v2}}}} {HERE}\n"
+                 "versions: {v1: {image: a, port: 80, replicas: 4}, v2: {image: a, port: 80, replicas: 1}}\n"),
+         f"{SHOP}.strategy.blueGreen.active",
+         ("v2 has 1 pod, which gets all requests; v1 has 4", f"write {SHOP}.versions.v2.replicas: 4")),
+    Case("limits of ramped that take all pods",
+         service(f"{HOSTS}strategy: {{ramped: {{maxSurge: 0, maxUnavailable: 100%}}}} {HERE}\n"
+                 "versions: {v1: {image: a, port: 80, replicas: 2}}\n"),
+         f"{SHOP}.strategy.ramped.maxUnavailable",
+         ("all 2 pods of v1", "given:   \"100%\"", "write maxUnavailable: 1")),
+    Case("limits that Kubernetes rounds to one pod",
+         service(f"{HOSTS}strategy: {{ramped: {{maxSurge: 0, maxUnavailable: 50%}}}} {HERE}\n"
+                 "versions: {v1: {image: a, port: 80}}\n"),
+         f"{SHOP}.strategy.ramped.maxUnavailable", ("the only pod of v1", "write maxSurge: 1 and maxUnavailable: 0")),
+    Case("the same limits in two versions are one warning",
+         service(f"{HOSTS}strategy: {{ramped: {{maxUnavailable: 1}}}} {HERE}\n"
+                 "versions: {v1: {image: a, port: 80}, v2: {image: a, port: 80}}\nroute: [{to: {v1: 50, v2: 50}}]\n"),
+         f"{SHOP}.strategy.ramped.maxUnavailable", ("the only pod of v1",)),
+    Case("two rules with the same name",
+         routed("- {name: a, match: [{uri: {exact: /x}}], to: v2}\n- name: b\n  match: [{uri: {exact: /y}}]\n  to: v1\n"
+                f"- name: a {HERE}\n  to: v2\n"),
+         f"{ROUTE}[2].name", ("route[0] has the same name", "another name")),
+    Case("the IngressClass of another controller",
+         service(f"ingressClassName: nginx {HERE}\n{HOSTS}{ONE}"), f"{SHOP}.ingressClassName",
+         ("nginx may be the IngressClass of another controller", "past Istio's gateway", "write istio")),
+    Case("an IngressClass in a mesh of others",
+         service(f"ingressClassName: ours {HERE}\n{HOSTS}{ONE}") + "  istio-canary:mesh: {install: false}\n",
+         f"{SHOP}.ingressClassName", ("mesh.install is false, so none is made", "kubectl get ingressclass ours")),
+    Case("an identity that no service has",
+         service(f"{HOSTS}{ONE}authorization:\n  allow:\n    - principals: [cluster.local/ns/shop/sa/cart] {HERE}\n"),
+         f"{SHOP}.authorization.allow[0].principals[0]",
+         ("no service of the stack has the identity cluster.local/ns/shop/sa/cart", "shop has no service cart")),
+    Case("a caller that is moved",
+         config(f"samples: [cloud-native-starter]\nservices:\n  web-api: {{namespace: elsewhere}} {HERE}\n"),
+         "istio-canary:services.web-api.namespace",
+         ("web-api is in elsewhere", "services.articles.authorization.allow and istio-canary:services.authors",
+          "put web-api back into starter, or write cluster.local/ns/elsewhere/sa/web-api")),
+    Case("a caller that is removed",
+         config(f"samples: [cloud-native-starter]\nservices:\n  web-api: null {HERE}\n"),
+         "istio-canary:services.web-api", ("starter has no service web-api", "fix:     remove it; none")),
     Case("an update that may take all pods",
          service(f"{HOSTS}strategy: {{ramped: {{maxUnavailable: 50%}}}}\n"
                  f"versions: {{v1: {{image: a, port: 80, replicas: 2}},"
                  f" v2: {{image: a, port: 80, strategy: {{maxUnavailable: 1}}}}}} {HERE}\n"
                  f"route: [{{to: {{v1: 50, v2: 50}}}}]\n"),
-         f"{SHOP}.versions.v2.strategy.maxUnavailable", ("may delete the only pod before new ones are ready",)),
+         f"{SHOP}.versions.v2.strategy.maxUnavailable", ("may delete the only pod of v2 before new ones are ready",)),
     Case("a redirect to HTTPS without an HTTPS port",
          config(f"gateways:\n  public:\n    servers: [{REDIRECTS}] {HERE}"),
          "istio-canary:gateways.public.servers[0].tls.httpsRedirect", ("no server speaks HTTPS at port 443",)),
@@ -81,6 +121,15 @@ INTENDED = {
     "a rewrite from slash to slash": routed(
         "- {match: [{uri: {prefix: /shop/}}, {uri: {exact: /shop}}], to: v2, rewrite: {uri: /}}\n- to: v1\n"
     ),
+    "an identity outside the stack, one of many, and one of a service": service(
+        f"{HOSTS}{ONE}authorization: {{allow: [{{principals: [cluster.local/ns/other/sa/a, '*/sa/b', "
+        "cluster.local/ns/shop/sa/shop]}]}\n"
+    ),
+    "limits of a version over those of ramped": service(
+        f"{HOSTS}strategy: {{ramped: {{maxSurge: 0}}}}\n"
+        "versions: {v1: {image: a, port: 80, replicas: 2, strategy: {maxUnavailable: 1}}}\n"
+    ),
+    "a class of Istio's own": service(f"ingressClassName: internal\n{HOSTS}{ONE}"),
     "a service with an allowance": config(
         f"mesh: {{denyByDefault: true}}\nservices:\n  shop:\n    {HOSTS}    {ONE}    authorization: {{allow: [{{}}]}}"
     ),
