@@ -51,7 +51,7 @@ def explain(
     """
     with command(json) as ui:
         from canary.explain.decision_words import Explanation, Places, as_json
-        from canary.explain.explanation import Question, request_of, settings_of
+        from canary.explain.explanation import Question, caller_note, request_of, settings_of
         from stacks.settings.loading import warnings
         from stacks.settings.problems import key_path
         from stacks.simulator import simulator_of
@@ -59,6 +59,9 @@ def explain(
         name, settings, source_file = settings_of(stack)
         question = Question(service, path, method, tuple(headers or ()), source, host, port, https)
         decision = simulator_of(settings).decide(request_of(settings, question))
+        note = caller_note(settings, source)
+        if note is not None:
+            ui.note(f"note: {note}")
         for warning in warnings(settings, source_file):
             if f"{warning.path}.".startswith(f"{key_path(('services', service))}."):
                 ui.note(f"warning: {warning}")

@@ -70,12 +70,19 @@ class Explanation:
     @property
     def result(self) -> str:
         """The outcome, in one sentence."""
+        from canary.explain.access import denial
         from traffic.simulate import Answered, Forwarded, Redirected, Refused
 
         outcome = self.decision.outcome
         if isinstance(outcome, Forwarded):
-            end = "." if outcome.is_taken else f", whose sidecar answers 400: {outcome.path!r} is not a valid path."
-            return f"goes to {_or([_share(share) for share in outcome.shares])}{end}"
+            to = f"goes to {_or([_share(share) for share in outcome.shares])}"
+            if not outcome.is_taken:
+                return f"{to}, whose sidecar answers 400: {outcome.path!r} is not a valid path."
+            denying = next((name for name in self._called(outcome) if self._access(name) is False), None)
+            if denying is None:
+                return f"{to}."
+            whose = "whose sidecar" if len(self._called(outcome)) == 1 else f"of which the sidecar of {denying}"
+            return f"{to}, {whose} answers 403: {denial(self.places.settings, denying)}."
         if isinstance(outcome, Redirected):
             return f"is redirected ({outcome.status}) to {outcome.location}"
         if isinstance(outcome, Answered):
@@ -126,6 +133,23 @@ class Explanation:
             for passed in self.decision.passed
         )
 
+    @property
+    def allowed(self) -> bool | None:
+        """Whether the services that get the request allow its caller; None if that is not known, or if none gets it."""
+        from traffic.simulate import Forwarded
+
+        outcome = self.decision.outcome
+        found = {self._access(name) for name in self._called(outcome)} if isinstance(outcome, Forwarded) else set()
+        return found.pop() if len(found) == 1 else None
+
+    def _called(self, outcome: Forwarded) -> list[str]:
+        return list(dict.fromkeys(share.target.service for share in outcome.shares))
+
+    def _access(self, name: str) -> bool | None:
+        from canary.explain.access import is_caller_allowed
+
+        return is_caller_allowed(self.places.settings, name, self.decision.request)
+
     def _through(self) -> str:
         decision = self.decision
         if decision.gateway is None:
@@ -174,9 +198,9 @@ class Explanation:
         for mirror in outcome.mirrors:
             yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
         yield _timeout_and_retries(outcome)
-        guarded = [share.target.service for share in outcome.shares if self._is_guarded(share.target.service)]
-        if guarded:
-            yield f"The pods of {_or(list(dict.fromkeys(guarded)))} then check whether the caller is allowed."
+        undecided = [name for name in self._called(outcome) if self._access(name) is None]
+        if undecided:
+            yield f"The pods of {_or(undecided)} then check whether the caller is allowed."
 
     def _without_route(self) -> str:
         from traffic.model import OutboundTrafficPolicy
@@ -189,15 +213,6 @@ class Explanation:
         if settings.mesh.outbound_traffic_policy is OutboundTrafficPolicy.REGISTRY_ONLY:
             return "The caller's sidecar answers 502, because the host is not in the mesh (REGISTRY_ONLY)."
         return "It is sent to its host without any routing (mesh.outboundTrafficPolicy: ALLOW_ANY)."
-
-    def _is_guarded(self, name: str) -> bool:
-        settings = self.places.settings
-        service = settings.services.get(name)
-        if service is None:
-            return False
-        namespace = settings.namespaces.get(service.namespace)
-        closed = settings.mesh.deny_by_default or bool(namespace and namespace.deny_by_default)
-        return closed or service.authorization is not None or bool(service.jwt)
 
 
 def url(request: Request) -> str:
@@ -281,6 +296,7 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "rule": rule,
         "sticks": decision.sticks,
         "result": _outcome(decision),
+        "allowed": explanation.allowed,
         "words": [f"{explanation.request} {explanation.result}", *explanation.details],
         "before": [_passed(explanation, passed) for passed in decision.passed],
     }

@@ -112,6 +112,20 @@ def caller_of(settings: Settings, workload: str) -> Caller:
     return Caller(service.namespace, {"app": first, **labels})
 
 
+def caller_note(settings: Settings, workload: str | None) -> str | None:
+    """Return the note for a caller outside the stack whose name is almost that of a service; None if it is not."""
+    from stacks.settings.problems import nearest
+
+    first, slash, second = (workload or "").partition("/")
+    known = {*settings.services, *(service.namespace for service in settings.services.values())}
+    near = nearest(first, settings.services) if slash and first not in known else None
+    if near is None:
+        return None
+    version = second if second in settings.services[near].versions else ""
+    meant = f"{near}/{version}" if version else near
+    return f"the stack has no service {first}, so {first} is a namespace here; did you mean --from {meant}?"
+
+
 def _from_inside(settings: Settings, name: str, given: Request, caller: Caller) -> Request:
     service = settings.services[name]
     port = given.port or service.port

@@ -6,6 +6,7 @@ the virtual host by the Host header, its rules in order, any match of a rule, al
 expressions are RE2 and match the whole value.
 """
 
+from traffic.simulate.access import Identity, is_allowed
 from traffic.simulate.conditions import Condition, Kind, conditions, text_matches
 from traffic.simulate.decision import (
     Aborted,
@@ -37,6 +38,7 @@ __all__ = [
     "Delayed",
     "Entry",
     "Forwarded",
+    "Identity",
     "Kind",
     "Miss",
     "Outcome",
@@ -52,6 +54,7 @@ __all__ = [
     "conditions",
     "entries",
     "intersection",
+    "is_allowed",
     "matches",
     "route_hosts",
     "rule_for",

@@ -74,6 +74,9 @@ def explain(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["explain", "--stack", "dev", *arguments])
 
 
+DENIED = "whose sidecar answers 403: istio-canary:services.cart.authorization does not allow the request."
+
+
 def line_of(text: str) -> int:
     """The line of the stack's file on which the rule with this text begins."""
     lines = STACK.splitlines()
@@ -113,10 +116,9 @@ EXPLAINED: list[tuple[list[str], list[str]]] = [
         ["shop", "--from", "cart"],
         [
             "GET http://shop.shop/ from inside the mesh (a pod with app=cart, version=cart-blue in cart)",
-            "goes to cart/blue.",
+            f"goes to cart/blue, {DENIED}",
             f"Rule 4 decides (Pulumi.dev.yaml:{line_of('sourceLabels')}): the caller's label app = cart.",
             "Timeout 5 s; 1 retry of at most 2 s each, on reset.",
-            "The pods of cart then check whether the caller is allowed.",
         ],
     ),
     (
@@ -172,7 +174,6 @@ EXPLAINED: list[tuple[list[str], list[str]]] = [
             "goes to blue.",
             "No route is configured, so every request goes to the only version.",
             DEFAULTS,
-            "The pods of cart then check whether the caller is allowed.",
         ],
     ),
     (
@@ -267,6 +268,33 @@ def test_a_mistake_is_reported_with_its_fix(arguments: list[str], message: str) 
     assert result.exit_code == ExitCode.CONFIG
     assert message in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_caller_that_is_almost_a_service_is_noted() -> None:
+    misspelt, outside = explain("cart", "--from", "shap/version-2"), explain("cart", "--from", "another/app")
+
+    assert "did you mean --from shop/version-2?" in misspelt.stderr
+    assert (misspelt.exit_code, outside.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "said"),
+    [
+        ("{allow: [{paths: [/x]}]}", "then check whether the caller is allowed"),
+        ("{deny: [{methods: [GET]}]}", "answers 403: istio-canary:services.cart.authorization does not allow"),
+    ],
+)
+def test_what_a_service_decides_about_a_caller_is_explained(authorization: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(STACK.replace("{allow: [{namespaces: [shop]}]}", authorization))
+
+    assert said in explain("cart", "--from", "shop/version-1").stdout
+
+
+def test_a_service_that_is_closed_by_default_is_explained(tmp_path: Path) -> None:
+    text = STACK.replace("      authorization: {allow: [{namespaces: [shop]}]}\n", "")
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"{text}  istio-canary:namespaces: {{cart: {{denyByDefault: true}}}}\n")
+
+    assert "answers 403: it has no authorization" in explain("cart", "--from", "shop/version-1").stdout
 
 
 def test_the_decision_is_available_as_json() -> None:

@@ -1,0 +1,101 @@
+"""Whether the sidecar of a service denies a request, as far as that is known from its caller and its method.
+
+Conditions on what is not known before the request is sent, such as tokens and addresses, are neither true nor false
+here (Istio: AuthorizationPolicy).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from traffic.model import AccessRule, Authorization
+
+TRUST_DOMAIN = "cluster.local"
+"""Istio's default, and in a policy an alias of the mesh's own."""
+UNKNOWN = (
+    "request_principals",
+    "not_request_principals",
+    "ip_blocks",
+    "paths",
+    "not_paths",
+    "hosts",
+    "ports",
+    "headers",
+)
+"""Conditions that are not evaluated."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a caller's certificate says of it; `account` is its service account, None if that is not known."""
+
+    namespace: str
+    account: str | None
+
+
+def is_allowed(authorization: Authorization | None, closed: bool, caller: Identity, method: str) -> bool | None:
+    """Return whether a request is allowed, None if that is not known.
+
+    `closed` is whether the namespace or the mesh denies what no `allow` allows (`denyByDefault`).
+    """
+    deny = authorization.deny if authorization else None
+    allow = authorization.allow if authorization else None
+    denied = _any(_holds(rule, caller, method) for rule in deny or ())
+    allowed = not closed if allow is None else _any(_holds(rule, caller, method) for rule in allow)
+    return _all([allowed, None if denied is None else not denied])
+
+
+def _holds(rule: AccessRule, caller: Identity, method: str) -> bool | None:
+    return _all(_conditions(rule, caller, method))
+
+
+def _conditions(rule: AccessRule, caller: Identity, method: str) -> Iterator[bool | None]:
+    if rule.principals:
+        yield _any(_is_principal(one, caller) for one in rule.principals)
+    if rule.not_principals:
+        yield _not(_any(_is_principal(one, caller) for one in rule.not_principals))
+    if rule.namespaces:
+        yield any(_is_namespace(one, caller) for one in rule.namespaces)
+    if rule.not_namespaces:
+        yield not any(_is_namespace(one, caller) for one in rule.not_namespaces)
+    if rule.methods:
+        yield any(_fits(one, method) for one in rule.methods)
+    if rule.not_methods:
+        yield not any(_fits(one, method) for one in rule.not_methods)
+    if any(getattr(rule, name) for name in UNKNOWN):
+        yield None
+
+
+def _is_principal(pattern: str, caller: Identity) -> bool | None:
+    if caller.account is not None:
+        return _fits(pattern, f"{TRUST_DOMAIN}/ns/{caller.namespace}/sa/{caller.account}")
+    if pattern == "*":
+        return True
+    exact = re.fullmatch(r"[^*]+/ns/([^/*]+)/sa/[^*]+", pattern)
+    return False if exact and exact[1] != caller.namespace else None
+
+
+def _is_namespace(pattern: str, caller: Identity) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), caller.namespace) is not None
+
+
+def _fits(pattern: str, value: str) -> bool:
+    """Whether a value is as the pattern, which may begin or end with `*`; `*` alone is any value."""
+    if pattern.startswith("*"):
+        return value.endswith(pattern[1:])
+    return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
+
+
+def _any(results: Iterable[bool | None]) -> bool | None:
+    return _not(_all(map(_not, results)))
+
+
+def _all(results: Iterable[bool | None]) -> bool | None:
+    found = list(results)
+    return False if False in found else None if None in found else True
+
+
+def _not(result: bool | None) -> bool | None:
+    return None if result is None else not result
