@@ -42,14 +42,16 @@ def undo(
     with command(json) as ui:
         from canary.engine.session import open_session
         from canary.undo.change import changed_file
-        from canary.undo.plan import change_of
+        from canary.undo.plan import change_of, named
 
         session = open_session(ui, stack)
+        named(session.settings, service, version)
         if not yes and not ui.can_ask:
+            again = f"canary undo {service}{f' --version {version}' if version else ''} --stack {session.stack} --yes"
             raise CommandError(
                 "canary undo needs confirmation, but this is not a terminal",
                 ExitCode.CONFIG,
-                fix=f"run it in a terminal, or add --yes: canary undo {service} --stack {session.stack} --yes",
+                fix=f"run it in a terminal, or add --yes: {again}",
             )
         change = change_of(session, service, version)
         assert session.loaded.source is not None  # it was read from the stack's file

@@ -21,7 +21,30 @@ if TYPE_CHECKING:
     from canary.engine.session import Session
     from canary.undo.recorded import Recorded
     from kube.replica_sets import Revision
-    from stacks.settings.model import ServiceSettings
+    from stacks.settings.model import ServiceSettings, Settings
+
+
+BY_IMAGE = ("recreate", "ramped")
+"""The strategies with which a version goes back to an image."""
+
+
+def named(stack: Settings, service: str, version: str | None) -> ServiceSettings:
+    """Return the service that goes back; raises CommandError if there is no such one, or if it has no such version."""
+    from stacks.settings.problems import nearest
+
+    settings = service_named(stack, service)
+    if version is not None and settings.strategy.name.value not in BY_IMAGE:
+        raise CommandError(
+            f"--version has no effect with the strategy {settings.strategy.name.value}: requests move between versions",
+            ExitCode.CONFIG,
+            fix="leave it out",
+        )
+    if version is not None and version not in settings.versions:
+        near = nearest(version, settings.versions)
+        meant = f"did you mean {near}? " if near else ""
+        fix = f"{meant}choose one of {', '.join(settings.versions)}"
+        raise CommandError(f"{service} has no version {version!r}", ExitCode.CONFIG, fix=fix)
+    return settings
 
 
 def change_of(session: Session, service: str, version: str | None) -> Change:
@@ -29,20 +52,8 @@ def change_of(session: Session, service: str, version: str | None) -> Change:
 
     Raises CommandError if there is no such service or version, or nothing to go back to.
     """
-    from stacks.settings.strategy import StrategyName
-
-    settings = service_named(session.settings, service)
-    by_images = settings.strategy.name in (StrategyName.RECREATE, StrategyName.RAMPED)
-    if version is not None and not by_images:
-        raise CommandError(
-            f"--version has no effect with the strategy {settings.strategy.name.value}: requests move between versions",
-            ExitCode.CONFIG,
-            fix="leave it out",
-        )
-    if version is not None and version not in settings.versions:
-        known = ", ".join(settings.versions)
-        raise CommandError(f"{service} has no version {version!r}", ExitCode.CONFIG, fix=f"choose one of {known}")
-    if by_images:
+    settings = named(session.settings, service, version)
+    if settings.strategy.name.value in BY_IMAGE:
         return _to_image(session, service, settings, [version] if version else list(settings.versions))
     if settings.strategy.active is not None:
         return _to_idle(session, service, settings, settings.strategy.active)

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from stacks.checks.removed import still_named
-from stacks.checks.view import Service, View
+from stacks.checks.view import Service, View, block, is_count
+from stacks.settings.model import ServiceType
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
+from traffic.fields import PORTS_OF_ISTIO
 from traffic.model import MESH, Protocol, Server, own_gateway
 
 PORTS: Location = ("mesh", "gateway", "ports")
+NODE_PORT: Location = ("mesh", "gateway", "nodePort")
 
 
 class _Placed(NamedTuple):
@@ -29,6 +32,7 @@ def check(view: View) -> Iterator[Finding]:
     yield from _check_open(view, servers)
     yield from _check_protocols(servers)
     yield from _check_twins(servers)
+    yield from _check_node_ports(view)
 
 
 def _servers(view: View) -> Iterator[_Placed]:
@@ -85,6 +89,36 @@ def _check_open(view: View, servers: list[_Placed]) -> Iterator[Finding]:
                 f"the ports of {key_path(PORTS)}: {', '.join(map(str, ports))}",
                 f"write {key_path(PORTS)}: {[*ports, server.port]}, or use one of these ports",
                 shown(server.port),
+            )
+
+
+def _check_node_ports(view: View) -> Iterator[Finding]:
+    given, ports = view.of_gateway("nodePort"), view.gateway_ports
+    if given is not None and view.of_gateway("serviceType") == ServiceType.CLUSTER_IP.value:
+        yield Finding(
+            NODE_PORT,
+            "a Service of type ClusterIP has no nodePort",
+            "nodePort with serviceType NodePort or LoadBalancer",
+            "write serviceType: NodePort, or remove nodePort",
+            shown(given),
+        )
+    first: dict[int, str] = {}
+    for port, node_port in block(given).items():
+        if ports is not None and port.isdecimal() and int(port) not in ports:
+            yield Finding(
+                (*NODE_PORT, port),
+                f"{port} is not one of the gateway's ports",
+                f"the ports {', '.join(map(str, ports))}",
+                "remove it" + ("" if int(port) in PORTS_OF_ISTIO else f", or add {port} to {key_path(PORTS)}"),
+                shown(node_port),
+            )
+        if is_count(node_port) and first.setdefault(node_port, port) != port:
+            yield Finding(
+                (*NODE_PORT, port),
+                f"{node_port} is already the node port of {first[node_port]}",
+                "each node port once",
+                "write another one, or remove it: Kubernetes then chooses one",
+                shown(node_port),
             )
 
 

@@ -12,6 +12,8 @@ from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import version_label
 
 LONGEST_LABEL = 63
+LONGEST_WAIT = 3600
+"""The most that minReadySeconds and readyWithin may be."""
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -62,11 +64,12 @@ def ready_within(view: View) -> Any:
 
 def check_ready(seconds: Any, longest: Any, location: Location) -> Iterator[Finding]:
     """A Deployment is available after `minReadySeconds` at the earliest, and `up` waits at most `longest` for it."""
-    if is_count(seconds) and is_count(longest) and seconds >= longest:
+    # More than is allowed at all is reported with its type.
+    if is_count(seconds) and is_count(longest) and longest <= seconds <= LONGEST_WAIT:
         yield Finding(
             location,
             f"`up` waits {longest} s (readyWithin), but no pod is available before {seconds} s",
             f"a whole number below {key_path(('readyWithin',))}, which is {longest}",
-            f"lower it, or raise {key_path(('readyWithin',))} above {seconds}",
+            "lower it" + (f", or raise {key_path(('readyWithin',))} above {seconds}" if seconds < LONGEST_WAIT else ""),
             shown(seconds),
         )

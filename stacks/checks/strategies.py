@@ -47,12 +47,12 @@ def _check_sides(view: View, service: Service, active: Any) -> Iterator[Finding]
     if removed is not None:
         yield removed
     elif isinstance(active, str) and names and active not in names:
-        near = nearest(active, names)
+        near = nearest(active, [name for name in names if block(service.versions[name]).get("replicas") != 0])
         yield Finding(
             place,
             f"there is no version {active!r}{f'; the nearest is {near!r}' if near else ''}",
             f"the versions of the service: {', '.join(names)}",
-            f"write {near or names[0]}",
+            f"write {near or ' or '.join(names)}",
             shown(active),
         )
     for name, given in service.versions.items():

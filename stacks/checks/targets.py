@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from stacks.checks.removed import still_named
 from stacks.checks.view import Service, View, block, entries, is_count
+from stacks.settings.blue_green import is_blue_green
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import Target, target
+from traffic.model.target import is_destination
 
 
 class Named(NamedTuple):
@@ -125,6 +127,8 @@ def _check_removed(view: View, service: Service, named: Named) -> Iterator[Findi
 
 
 def _check_target(view: View, service: Service, named: Named) -> Iterator[Finding]:
+    if not is_destination(named.name):
+        return  # which is reported with its type
     referenced = named.of(service)
     other = view.services.get(referenced.service)
     if other is None and view.is_unlisted("services", referenced.service):
@@ -175,6 +179,8 @@ def _no_version(service: Service, referenced: Target, named: Named) -> Finding:
 
 def _check_all_named(service: Service, named: set[Target]) -> Iterator[Finding]:
     rules = entries(service.given.get("route"))
+    if is_blue_green(service.given.get("strategy")):
+        return  # it leads to both
     if not rules or not all(map(_has_known_targets, rules)):
         return
     unknown = {one.version for one in named if one.service == service.name} - service.versions.keys()

@@ -73,8 +73,8 @@ class Service:
 
     @property
     def versions(self) -> dict[str, Any]:
-        """The versions as given."""
-        return block(self.given.get("versions"))
+        """The versions as given, without those that have no value."""
+        return {name: given for name, given in block(self.given.get("versions")).items() if given is not None}
 
     @property
     def has_own_gateway(self) -> bool:

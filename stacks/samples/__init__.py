@@ -38,8 +38,8 @@ def sample_of(samples: Any, block: str, name: str) -> Sample | None:
 def laid_under(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stack's `values` merged over the settings of its samples.
 
-    Mappings are merged key by key, lists and all other values are replaced. An entry of a sample, or one of its
-    versions, that is null is removed. A strategy replaces another one.
+    Mappings are merged key by key, lists and all other values are replaced. What a sample has is removed by null. A
+    strategy replaces another one.
     """
     samples = chosen(values.get("samples"))
     merged = dict(values)
@@ -64,19 +64,16 @@ def _entry(base: Any, own: Any) -> Any:
     if is_blue_green(own.get("strategy")) and "route" not in own and "route" in base:
         base = {**base, "route": without_destinations(base["route"])}
     merged = {**_over(base, own)}
-    if "strategy" in own and _names(base.get("strategy")) != _names(own["strategy"]):
+    if own.get("strategy") is not None and _names(base.get("strategy")) != _names(own["strategy"]):
         merged["strategy"] = own["strategy"]
-    versions = merged.get("versions")
-    if isinstance(versions, Mapping):
-        known = base.get("versions", {})
-        merged["versions"] = {name: one for name, one in versions.items() if one is not None or name not in known}
     return merged
 
 
 def _over(base: Any, own: Any) -> Any:
     if not isinstance(base, Mapping) or not isinstance(own, Mapping):
         return own
-    return {**base, **{key: _over(base.get(key), value) for key, value in own.items()}}
+    merged = {**base, **{key: _over(base.get(key), value) for key, value in own.items()}}
+    return {key: value for key, value in merged.items() if value is not None or key not in base}
 
 
 def _names(strategy: Any) -> set[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stacks.samples import BLOCKS, SETTINGS, chosen
 from stacks.settings.model import Sample
-from stacks.settings.problems import Finding, key_path, nearest
+from stacks.settings.problems import Finding, Location, key_path, nearest
 
 if TYPE_CHECKING:
     from stacks.settings.stack_file import StackFile
@@ -54,6 +54,35 @@ def unlisted_findings(
             f"the sample {sample.value}, over which this is laid, is not in {key_path(('samples',))}",
             "settings over those of a sample that is listed, or entries with all that they need",
             f"add {sample.value} to {key_path(('samples',))}, or remove {_where(entries, source)}",
+        )
+
+
+def stray_nulls(given: Mapping[str, Any], merged: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield entries and versions that are null, though the stack's samples have them only under a similar name."""
+    for block in BLOCKS:
+        base: dict[str, Any] = {}
+        for sample in chosen(given.get("samples")):
+            base |= SETTINGS[sample].get(block, {})
+        entries = merged.get(block)
+        for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+            if entry is None:
+                yield from _stray((block, name), base)
+            versions = entry.get("versions") if isinstance(entry, Mapping) and block == "services" else None
+            for version, one in versions.items() if isinstance(versions, Mapping) else ():
+                if one is None and name in base:
+                    yield from _stray((block, name, "versions", version), base[name]["versions"])
+
+
+def _stray(location: Location, base: Mapping[str, Any]) -> Iterator[Finding]:
+    near = nearest(str(location[-1]), base)
+    nearest_is = f"; the nearest is {near!r}" if near else ""
+    if base:
+        yield Finding(
+            location,
+            f"null removes what a sample has, and none has {location[-1]!r}{nearest_is}",
+            f"null for {', '.join(base)}",
+            f"write {near}: null, or remove it" if near else "remove it",
+            "null",
         )
 
 

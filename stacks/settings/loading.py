@@ -15,7 +15,7 @@ from stacks.checks import check
 from stacks.checks.view import has
 from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
-from stacks.samples.unlisted import unlisted_entries, unlisted_findings
+from stacks.samples.unlisted import stray_nulls, unlisted_entries, unlisted_findings
 from stacks.settings.blue_green import decided
 from stacks.settings.messages import findings
 from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
@@ -75,6 +75,8 @@ def load(
         settings = Settings.model_validate(_without_secrets(whole), by_name=False, by_alias=True)
     except ValidationError as error:
         found += findings(error)
+    stray = list(stray_nulls(given, merged))
+    found = [*stray, *(finding for finding in found if finding.location not in [one.location for one in stray])]
     found += check(whole, settings, stack or (source.stack if source else None), merged, given, unlisted.keys())
     # Of an encrypted value, only report that it is encrypted.
     found = [finding for finding in found if not any(_is_within(finding.location, place) for place in sealed)]

@@ -76,6 +76,8 @@ def _finding(error: Any, location: Location) -> Finding:
 
 def _no_port(location: Location, key: Any) -> Finding:
     fix = "write the container port, such as 8080"
+    if location[-2:-1] == ("nodePort",):
+        fix = f"write one of {key_path(('mesh', 'gateway', 'ports'))}"
     return Finding(location, f"the key {shown(key)} is not a port", "a whole number from 1 to 65535", fix, shown(key))
 
 
@@ -194,8 +196,9 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
     if value is False and "object" in kinds and any(option.get("type") == "null" for option in schema.get("anyOf", ())):
         return "write null, for none"
     if "string" in kinds and isinstance(value, (bool, int, float)):
-        examples = schema.get("examples")
-        return f'put it in quotes: "{shown(value)}"' if not examples else f"write {shown(examples[0])}, in quotes"
+        forms = [str(option["pattern"]) for option in _options(schema) if "pattern" in option]
+        is_text = not forms or any(re.search(form, shown(value)) for form in forms)
+        return f'put it in quotes: "{shown(value)}"' if is_text else _example(schema)
     if kinds & {"integer", "number"} and isinstance(value, str) and value.strip().isdecimal():
         return f"remove the quotes: {value.strip()}"
     if "integer" in kinds and isinstance(value, float) and value.is_integer():

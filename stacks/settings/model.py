@@ -121,28 +121,6 @@ class GatewaySettings(Model):
             return self.node_port
         return {} if self.node_port is None else {self.ports[0]: self.node_port}
 
-    @model_validator(mode="after")
-    def _node_ports_are_of_ports(self) -> GatewaySettings:
-        stray = next((port for port in self.node_ports if port not in self.ports), None)
-        if stray is not None:
-            raise wrong(
-                f"nodePort has the port {stray}, which is not one of `ports`",
-                f"the ports {', '.join(map(str, self.ports))}",
-                f"remove it, or add {stray} to ports",
-            )
-        each_once(tuple(self.node_ports.values()))
-        return self
-
-    @model_validator(mode="after")
-    def _node_port_is_open(self) -> GatewaySettings:
-        if self.node_port is not None and self.service_type is ServiceType.CLUSTER_IP:
-            raise wrong(
-                "a Service of type ClusterIP has no nodePort",
-                "nodePort with serviceType NodePort or LoadBalancer",
-                "write serviceType: NodePort, or remove nodePort",
-            )
-        return self
-
 
 class MeshValues(Model):
     """Values for Istio's Helm charts, merged over this project's own (deep merge; lists are replaced)."""

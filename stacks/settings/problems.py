@@ -104,7 +104,13 @@ def without_user(text: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is closest to `name`, ignoring case, or None."""
+    """Return the known name that is closest to `name`, ignoring case; None if none is, or if several are as close."""
     by_lower = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), by_lower, n=2, cutoff=0.6)
+    if len(close) == 2 and _likeness(name, close[0]) == _likeness(name, close[1]):
+        return None  # version-3 may be neither version-1 nor version-2, but a new one
     return by_lower[close[0]] if close else None
+
+
+def _likeness(name: str, known: str) -> float:
+    return difflib.SequenceMatcher(None, known, name.lower()).ratio()

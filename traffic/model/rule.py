@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Strict, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Strict, Tag, model_validator
 
 from traffic.fields import Duration, Model, Percent, Text, wrong
 from traffic.model.actions import (
@@ -46,13 +46,28 @@ Destination = Annotated[
 ]
 
 
+def _printable(value: str) -> str:
+    """Access logs have the name as it is, one line for each request."""
+    if value.isprintable():
+        return value
+    suggestion = "".join(one if one.isprintable() else " " for one in value)
+    raise wrong(
+        "the name has characters that cannot be printed, such as a line break, and would break access logs",
+        "printable characters",
+        f"write {suggestion!r}",
+    )
+
+
+RuleName = Annotated[Text, AfterValidator(_printable)]
+
+
 class Rule(Model):
     """One rule of a route: the first rule with a match that holds decides what happens to a request.
 
     Exactly one of `to`, `redirect` and `directResponse` is set.
     """
 
-    name: Text | None = Field(default=None, description="Name of the rule in access logs (Istio's HTTPRoute.name).")
+    name: RuleName | None = Field(default=None, description="Name of the rule in access logs (Istio's HTTPRoute.name).")
     match: Annotated[tuple[Match, ...], Field(min_length=1), Strict(False)] = Field(
         default=(), description="Any of these must hold; if unset, the rule matches all remaining requests."
     )

@@ -23,13 +23,19 @@ def target(service: str, destination: str) -> Target:
     return Target(other, version) if slash else Target(service, destination)
 
 
+def is_destination(value: str) -> bool:
+    """Return whether a value has the form of a destination."""
+    return re.fullmatch(rf"({DNS_LABEL}/)?{DNS_LABEL}", value) is not None
+
+
 def _destination(value: str) -> str:
-    if re.fullmatch(rf"({DNS_LABEL}/)?{DNS_LABEL}", value):
+    if is_destination(value):
         return value
+    meant = re.sub(r"[^a-z0-9/-]+", "-", value.lower())
     raise wrong(
         f"{value!r} is not a destination",
         "the name of a version, or <service>/<version> for another service",
-        "write version-1, for example",
+        f"write {meant}" if is_destination(meant) else "write the name of a version",
     )
 
 

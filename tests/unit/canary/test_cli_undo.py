@@ -243,6 +243,9 @@ def test_without_recorded_weights_there_is_nothing_to_go_back_to(
     [
         (("shpo",), ("the stack has no service 'shpo'", "did you mean shop?")),
         (("ramped", "--version", "three"), ("ramped has no version 'three'", "choose one of one, two")),
+        (("ramped", "--version", "onne"), ("did you mean one?",)),
+        (("ramped/one",), ("the stack has no service 'ramped/one'", "write the service alone: ramped")),
+        (("website-istio-ns",), ("website-istio-ns is a namespace", "name one of its services: website")),
         (("blue", "--version", "one"), ("--version has no effect with the strategy blueGreen",)),
         (("shop", "--version", "one"), ("--version has no effect with the strategy canary",)),
     ],
@@ -263,6 +266,14 @@ def test_without_a_terminal_nothing_is_changed_unless_yes_is_given(file: Path, r
     assert result.exit_code == ExitCode.CONFIG
     assert "canary undo blue --stack dev --yes" in result.stderr
     assert (file.read_text(), runs.seen) == (STACK, [])
+
+
+def test_the_service_is_checked_before_the_terminal(file: Path, runs: Runs) -> None:
+    result = run("webiste", "--stack", "dev")
+
+    assert (result.exit_code, runs.operations) == (ExitCode.CONFIG, [])
+    assert "did you mean website?" in result.stderr
+    assert "--yes" not in result.stderr
 
 
 def test_a_cluster_that_does_not_answer_has_its_own_exit_code(

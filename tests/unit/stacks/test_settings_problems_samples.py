@@ -56,6 +56,13 @@ CASES = [
     Case("a gateway that is removed", over("[java-service]", f"gateways: {{java-service-istio-lb: null}} {HERE}\n"),
          "istio-canary:gateways.java-service-istio-lb",
          ("null removes java-service-istio-lb", "remove it, or give java-service-lb `gateways` of your own")),
+    Case("null for an entry with a similar name", services("[cloud-native-starter]", "web-ap: null"),
+         "istio-canary:services.web-ap",
+         ("none has 'web-ap'; the nearest is 'web-api'", "fix:     write web-api: null, or remove it")),
+    Case("null for a version that no sample has", services("[website]", "website: {versions: {version-9: null}}"),
+         "istio-canary:services.website.versions.version-9", ("null for version-1, version-2", "fix:     remove it")),
+    Case("null for a route that is needed", services("[website]", "website: {route: null}"),
+         "istio-canary:services.website.route", ("there is no route between the 2 versions",)),
     Case("a destination that is removed",
          services("[website]", "website: {versions: {version-2: null}, route: [{to: {version-1: 90, version-2: 10}}]}"),
          "istio-canary:services.website.route[0].to.version-2",
@@ -79,6 +86,14 @@ def test_a_misspelt_sample_is_all_that_is_reported_of_it(tmp_path: Path) -> None
     error = problems_of(tmp_path, over("[java-servce]", LAID_OVER_JAVA))
 
     assert [problem.path for problem in error.problems] == ["istio-canary:samples[0]"]
+
+
+def test_null_removes_any_key_that_a_sample_has() -> None:
+    services = {"website": {"route": None, "versions": {"version-2": None, "version-1": {"replicas": None}}}}
+    website = load({"samples": ["website"], "services": services}).services["website"]
+
+    assert (list(website.versions), website.versions["version-1"].replicas) == (["version-1"], 1)
+    assert [rule.to for rule in website.route] == ["version-1"]
 
 
 def test_a_service_of_ones_own_may_have_the_name_of_a_samples() -> None:

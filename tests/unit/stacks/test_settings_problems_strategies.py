@@ -16,6 +16,7 @@ from tests.unit.problems import (
     assert_is_reported,
     assert_is_reported_once,
     config,
+    problems_of,
     service,
     told,
 )
@@ -112,6 +113,27 @@ CASES = [
          "istio-canary:samples", ("assets and assets-ingress both have 'asset-consumer-svc' in services",
                                   "remove assets or assets-ingress")),
 ]  # fmt: skip
+
+
+ONCE = {
+    "a default rule beside blueGreen": routed(ACTIVE, "- to: v2"),
+    "more seconds than are allowed": by("{ramped: {minReadySeconds: 5000}}"),
+    "a version in upper case": service(f"{HOSTS}{TWO}route: [{{to: {{V1: 50, v2: 50}}}}]\n"),
+}
+
+
+@pytest.mark.parametrize("text", ONCE.values(), ids=ONCE)
+def test_one_mistake_is_one_message(text: str, tmp_path: Path) -> None:
+    error = problems_of(tmp_path, text)
+
+    assert len(error.problems) == 1, error
+
+
+def test_a_version_without_pods_is_not_suggested_as_the_active_one(tmp_path: Path) -> None:
+    versions = "versions: {v1: {image: a, port: 80}, v22: {image: a, port: 80, replicas: 0}}\n"
+    error = problems_of(tmp_path, by("{blueGreen: {active: v222}}", versions=versions))
+
+    assert "write v22" not in str(error)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
