@@ -65,7 +65,7 @@ image-java-service-update: IMAGE = $(REGISTRY:%/=%)/java-service:UPDATE2_0
 image-%:
 	@test -n "$(CONTAINERS)" || { echo "neither docker nor podman is on PATH; fix: install one, or give its path: make images CONTAINERS=/opt/bin/docker" >&2; exit 1; }
 	$(CONTAINERS) build --build-arg SERVICE=$* --tag $(IMAGE) apps
-	$(if $(filter 1,$(PUSH)),$(CONTAINERS) push $(IMAGE))
+	$(if $(filter-out 0 no false,$(PUSH)),$(CONTAINERS) push $(IMAGE))
 
 lock: $(VENV)/.python ## update requirements*.txt from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --output-file requirements.txt

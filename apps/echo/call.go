@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +31,10 @@ type callAnswer struct {
 	Body    string      `json:"body"`
 }
 
-const callSeconds = 30
+const (
+	callSeconds = 30
+	callBytes   = 4 << 20 // limit of a call in JSON, and of its answer
+)
 
 var dialer = &net.Dialer{Timeout: 5 * time.Second, Control: onlyLocal}
 
@@ -48,7 +52,7 @@ func onlyLocal(_, address string, _ syscall.RawConn) error {
 
 func serveCall(answer http.ResponseWriter, request *http.Request) {
 	var outgoing call
-	if err := json.NewDecoder(request.Body).Decode(&outgoing); err != nil {
+	if err := json.NewDecoder(http.MaxBytesReader(answer, request.Body, callBytes)).Decode(&outgoing); err != nil {
 		http.Error(answer, "the body is not a call in JSON: "+err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -78,7 +82,10 @@ func (c call) send(request *http.Request) (callAnswer, error) {
 		return callAnswer{}, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	body, err := io.ReadAll(io.LimitReader(response.Body, callBytes+1))
+	if err == nil && len(body) > callBytes {
+		err = errors.New("the answer is larger than 4 MiB")
+	}
 	if err != nil {
 		return callAnswer{}, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +11,11 @@ import (
 	"time"
 
 	"istio-canary/apps/internal/faults"
+)
+
+const (
+	headerBytes = 64 << 10 // limit of a request's headers; Envoy's is 60 KiB
+	bodyBytes   = 64 << 20 // limit of a request's body
 )
 
 // received is a request as it arrived. Header names are in lower case; the values of a name keep their order.
@@ -42,7 +48,7 @@ type echo struct {
 
 func newEcho(version string) *echo {
 	pod, _ := os.Hostname() // empty when the host name is unknown
-	return &echo{version: version, pod: pod, memory: newMemory(rememberedKeys), failures: map[string]int{}}
+	return &echo{version: version, pod: pod, memory: newMemory(remembered), failures: map[string]int{}}
 }
 
 // ServeHTTP does not use http.ServeMux, which redirects paths such as //a: tests send such paths.
@@ -70,7 +76,11 @@ func (e *echo) answer(answer http.ResponseWriter, request *http.Request) {
 		http.Error(answer, err.Error(), http.StatusBadRequest)
 		return
 	}
-	size, err := io.Copy(io.Discard, request.Body)
+	size, err := io.Copy(io.Discard, http.MaxBytesReader(answer, request.Body, bodyBytes))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		http.Error(answer, "the body is larger than 64 MiB", http.StatusRequestEntityTooLarge)
+		return
+	}
 	if err != nil {
 		http.Error(answer, err.Error(), http.StatusBadRequest)
 		return
@@ -118,6 +128,9 @@ func (e *echo) status(order order) int {
 		return order.status
 	case e.failures[order.key] >= order.times:
 		return http.StatusOK
+	}
+	if _, known := e.failures[order.key]; !known && len(e.failures) >= remembered {
+		clear(e.failures)
 	}
 	e.failures[order.key]++
 	return order.status

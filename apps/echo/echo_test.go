@@ -81,6 +81,7 @@ func TestFailsForAKeyAsOftenAsAsked(t *testing.T) {
 
 func TestRefusesInvalidOrders(t *testing.T) {
 	for _, header := range []string{
+		"x-echo-status: \u00a0",
 		"x-echo-status: abc", "x-echo-status: 99", "x-echo-status: 503 times=2", "x-echo-status: 503 key=a",
 		"x-echo-status: 503 after=2", "x-echo-delay: soon", "x-echo-header: color",
 	} {
@@ -198,15 +199,60 @@ func TestRemembersTheRequestsOfAKey(t *testing.T) {
 	}
 }
 
-func TestForgetsTheOldestKeys(t *testing.T) {
-	memory := newMemory(2)
-	for _, key := range []string{"a", "b", "a", "c", ""} {
-		memory.remember(key, received{})
+func TestForgetsTheOldestRequests(t *testing.T) {
+	memory := newMemory(3)
+	for number, key := range []string{"a", "b", "a", "c", "c", ""} {
+		memory.remember(key, received{Status: number})
 	}
-	if len(memory.seen("a")) != 0 || len(memory.seen("b")) != 1 || len(memory.seen("c")) != 1 {
-		t.Errorf("got %v", memory.byKey)
+	if got := memory.seenBy(""); len(got) != 2 || len(got["a"]) != 1 || got["a"][0].Status != 2 || len(got["c"]) != 2 {
+		t.Errorf("got %v", got)
 	}
 }
+
+func TestRefusesArgumentsThatWouldBeIgnored(t *testing.T) {
+	for _, words := range [][]string{{"extra", "-delay=5s"}, {"-delay=-5s"}} {
+		server := newEcho("")
+		flags := flag.NewFlagSet("echo", flag.ContinueOnError)
+		server.addFlags(flags)
+		if err := flags.Parse(words); err != nil {
+			t.Fatal(err)
+		}
+		if unusable(flags, server.delay, 0) == nil {
+			t.Errorf("%v were accepted", words)
+		}
+	}
+	flags := flag.NewFlagSet("echo", flag.ContinueOnError)
+	if unusable(flags, 0, -1) == nil || unusable(flags, 0, 0) != nil {
+		t.Error("-grace must not be negative")
+	}
+}
+
+func TestAnAnswerThatIsTooLargeIsRefused(t *testing.T) {
+	large := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+		_, _ = io.Copy(answer, io.LimitReader(zeros{}, callBytes+1))
+	}))
+	defer large.Close()
+	outgoing := fmt.Sprintf(`{"method":"GET","address":%q,"uri":"/"}`, large.Listener.Addr())
+	answer := httptest.NewRecorder()
+	newEcho("").ServeHTTP(answer, httptest.NewRequest("POST", "/_call", strings.NewReader(outgoing)))
+	if answer.Code != http.StatusBadGateway || !strings.Contains(answer.Body.String(), "larger than 4 MiB") {
+		t.Errorf("%d %.80s", answer.Code, answer.Body)
+	}
+}
+
+func TestABodyThatIsTooLargeIsRefused(t *testing.T) {
+	for size, want := range map[int64]int{bodyBytes: 200, bodyBytes + 1: 413} {
+		answer := httptest.NewRecorder()
+		newEcho("").ServeHTTP(answer, httptest.NewRequest("POST", "/", io.LimitReader(zeros{}, size)))
+		if answer.Code != want {
+			t.Errorf("%d bytes: %d", size, answer.Code)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(into []byte) (int, error) { return len(into), nil }
 
 func TestSendsACallExactlyAsGiven(t *testing.T) {
 	upstream := httptest.NewServer(newEcho("upstream"))

@@ -24,6 +24,7 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"log"
 	"os"
 	"os/signal"
@@ -43,8 +44,12 @@ func main() {
 	key := flag.String("key", "", "file of the certificate's key")
 	authority := flag.String("client-authority", "", "file of the CA that must have issued callers' certificates")
 	flag.Parse()
+	if err := unusable(flag.CommandLine, handler.delay, *grace); err != nil {
+		log.Fatalf("%v\n    fix: echo -help lists the flags", err)
+	}
 
 	upstream := server.New(handler)
+	upstream.MaxHeaderBytes = headerBytes
 	var err error
 	if upstream.TLSConfig, err = tlsFrom(*certificate, *key, *authority); err != nil {
 		log.Fatal(err)
@@ -58,6 +63,19 @@ func main() {
 	if err := server.Serve(ctx, upstream, listeners, *grace); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// unusable returns what is wrong with the arguments: those after the first that is no flag would be ignored.
+func unusable(flags *flag.FlagSet, delay, grace time.Duration) error {
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case delay < 0:
+		return fmt.Errorf("-delay is %s; allowed: 0s or more", delay)
+	case grace < 0:
+		return fmt.Errorf("-grace is %s; allowed: 0s or more", grace)
+	}
+	return nil
 }
 
 // addFlags adds the flags for what the service answers.

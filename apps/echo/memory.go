@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// rememberedKeys limits the memory: the oldest keys are dropped.
-const rememberedKeys = 20000
+// remembered limits the memory: the oldest requests are dropped.
+const remembered = 20000
 
 // memory holds the requests that had a key.
 type memory struct {
 	mutex sync.Mutex
 	limit int
-	order []string // keys, oldest first
+	order []string // the keys of the requests, oldest first
 	byKey map[string][]received
 }
 
@@ -26,14 +26,16 @@ func (m *memory) remember(key string, request received) {
 	}
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if _, known := m.byKey[key]; !known {
-		m.order = append(m.order, key)
-		if len(m.order) > m.limit {
-			delete(m.byKey, m.order[0])
-			m.order = m.order[1:]
-		}
-	}
 	m.byKey[key] = append(m.byKey[key], request)
+	m.order = append(m.order, key)
+	if len(m.order) <= m.limit {
+		return
+	}
+	oldest := m.order[0]
+	m.order = m.order[1:]
+	if m.byKey[oldest] = m.byKey[oldest][1:]; len(m.byKey[oldest]) == 0 {
+		delete(m.byKey, oldest)
+	}
 }
 
 // seen returns the requests of a key in the order received; an empty list if there are none.

@@ -45,6 +45,9 @@ func parseOrder(header http.Header, delay time.Duration) (order, error) {
 // parseStatus reads "503" or "503 times=2 key=abc".
 func (o *order) parseStatus(text string) error {
 	words := strings.Fields(text)
+	if len(words) == 0 {
+		return fmt.Errorf("x-echo-status: %q is not a status from 200 to 599", text)
+	}
 	status, err := strconv.Atoi(words[0])
 	if err != nil || status < 200 || status > 599 {
 		return fmt.Errorf("x-echo-status: %q is not a status from 200 to 599", words[0])

@@ -76,16 +76,44 @@ func run(ctx context.Context, words []string, logs, messages io.Writer) int {
 func choose(words []string) (service.Service, error) {
 	given := "without a service"
 	var names []string
+	closest := 4 // changes of one letter, and fewer than the name has
+	meant := "<service>"
 	for _, each := range services() {
 		if len(words) > 0 && words[0] == each.Name {
 			return each, nil
 		}
 		names = append(names, each.Name)
+		if len(words) > 0 {
+			if changes := changesBetween(words[0], each.Name); changes < min(closest, len(each.Name)/2+1) {
+				closest, meant = changes, each.Name
+			}
+		}
 	}
 	if len(words) > 0 {
 		given = fmt.Sprintf("unknown service %q", words[0])
 	}
 	return service.Service{}, fmt.Errorf(
-		"samples: %s\n    allowed: %s\n    fix:     samples %s", given, strings.Join(names, ", "), names[0],
+		"samples: %s\n    allowed: %s\n    fix:     samples %s", given, strings.Join(names, ", "), meant,
 	)
+}
+
+// changesBetween returns how many letters must be added, removed or replaced to turn one name into the other.
+func changesBetween(one, other string) int {
+	row := make([]int, len(other)+1)
+	for column := range row {
+		row[column] = column
+	}
+	for i := range len(one) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(other) {
+			replaced := diagonal
+			if one[i] != other[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(other)]
 }

@@ -43,6 +43,8 @@ func TestTheExitCodeAndTheMessageSayWhatIsWrong(t *testing.T) {
 	}{
 		"no service":         {nil, 2, "samples: without a service\n    allowed: hello-minikube, java-service, "},
 		"an unknown service": {[]string{"webapi"}, 2, "samples: unknown service \"webapi\"\n    allowed: hello-minikube, "},
+		"a misspelt service": {[]string{"java-servce"}, 2, "samples: unknown service \"java-servce\""},
+		"a negative delay":   {[]string{"articles", "-delay=-5s"}, 2, "samples articles: -delay is -5s; allowed: 0s or more"},
 		"an unknown flag": {
 			[]string{"web-api", "-replicas=2"}, 2,
 			"samples web-api: flag provided but not defined: -replicas\n    fix: samples web-api -help lists the flags\n",
@@ -59,6 +61,17 @@ func TestTheExitCodeAndTheMessageSayWhatIsWrong(t *testing.T) {
 		}
 		if name == "help" && !strings.HasPrefix(logs.String(), "usage: samples articles [flags]\n") {
 			t.Errorf("got %s", &logs)
+		}
+	}
+}
+
+func TestTheServiceThatWasMeantIsSuggested(t *testing.T) {
+	for word, want := range map[string]string{
+		"java-servce": "java-service", "webapi": "web-api", "assets-bff": "asset-bff", "something-else": "<service>", "": "<service>",
+	} {
+		_, err := choose([]string{word})
+		if err == nil || !strings.HasSuffix(err.Error(), "fix:     samples "+want) {
+			t.Errorf("%q: %v", word, err)
 		}
 	}
 }

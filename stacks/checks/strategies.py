@@ -7,7 +7,7 @@ from typing import Any
 
 from stacks.checks.pods import check_ready, ready_within
 from stacks.checks.removed import still_named
-from stacks.checks.view import Service, View, block, entries, is_count
+from stacks.checks.view import Service, View, block, entries, has, is_count
 from stacks.settings.blue_green import ENDS, is_blue_green, owns_default
 from stacks.settings.model import ServiceSettings
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
@@ -47,19 +47,21 @@ def _check_sides(view: View, service: Service, active: Any) -> Iterator[Finding]
     if removed is not None:
         yield removed
     elif isinstance(active, str) and names and active not in names:
-        near = nearest(active, [name for name in names if block(service.versions[name]).get("replicas") != 0])
+        near = nearest(active, names)
+        has_pods = near is not None and block(service.versions[near]).get("replicas") != 0
         yield Finding(
             place,
             f"there is no version {active!r}{f'; the nearest is {near!r}' if near else ''}",
             f"the versions of the service: {', '.join(names)}",
-            f"write {near or ' or '.join(names)}",
+            f"write {near}" if has_pods else "name one of the versions",
             shown(active),
         )
     for name, given in service.versions.items():
         replicas = block(given).get("replicas")
         if is_count(replicas) and replicas == 0 and name != active:
+            own, other = ((*service.location, "versions", one, "replicas") for one in (name, str(active)))
             yield Finding(
-                (*service.location, "versions", name, "replicas"),
+                own if has(view.written, own) else other,  # the one that is given is that of both
                 f"the idle version {name} has no pods, so the one line that switches to it would not be enough",
                 "replicas above 0 for both versions of blueGreen",
                 "give it as many as the active version",

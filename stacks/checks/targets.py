@@ -151,15 +151,27 @@ def _check_target(view: View, service: Service, named: Named) -> Iterator[Findin
         yield _no_version(other, referenced, named)
         return
     pods = block(other.versions[referenced.version]).get("replicas")
-    if named.weight and pods == 0 and is_count(pods):
-        yield Finding(
-            named.location,
-            f"{named.name} has no pods (replicas 0): each of these requests would get 503",
-            "a weight above 0 only for versions with replicas above 0",
-            f"raise {key_path((*other.location, 'versions', referenced.version, 'replicas'))}, "
-            "or send the requests to another version",
-            shown(named.given),
-        )
+    if named.weight and pods == 0 and is_count(pods) and not _has_empty_side(other):
+        yield _no_pods(view, other, referenced, named)
+
+
+def _has_empty_side(service: Service) -> bool:
+    """Whether the idle version of blueGreen has no pods, which is reported whatever leads to it."""
+    strategy = service.given.get("strategy")
+    active = block(block(strategy).get("blueGreen")).get("active")
+    idle = [block(given) for name, given in service.versions.items() if name != active]
+    return is_blue_green(strategy) and any(given.get("replicas") == 0 for given in idle)
+
+
+def _no_pods(view: View, service: Service, referenced: Target, named: Named) -> Finding:
+    replicas: Location = (*service.location, "versions", referenced.version, "replicas")
+    what = f"{named.name} has no pods (replicas 0): each of these requests would get 503"
+    allowed = "a weight above 0 only for versions with replicas above 0"
+    if view.is_given(replicas) and not view.is_given(named.location):
+        route = key_path(named.location)
+        return Finding(replicas, f"{what} ({route} of the sample)", allowed, "raise it, or write a `route`", shown(0))
+    fix = f"raise {key_path(replicas)}, or send the requests to another version"
+    return Finding(named.location, what, allowed, fix, shown(named.given))
 
 
 def _no_version(service: Service, referenced: Target, named: Named) -> Finding:

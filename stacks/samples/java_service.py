@@ -13,7 +13,7 @@ GATEWAY, GATEWAY_PORT = "java-service-istio-lb", 9191
 SERVICE = "java-service-lb"
 ONE, TWO, MOBILE = "cloudnative-java-service-one", "cloudnative-java-service", "cloudnative-java-service-mobile"
 JAVA_PORT, GO_PORT, FRONTEND_PORT = 8080, 8079, 8080
-"""Container ports. Port 80 needs a privilege that the frontend's container does not have."""
+"""Container ports. Not every container runtime lets an ordinary user listen on port 80, the frontend's default."""
 JAVA_URL = f"http://java-service.localhost:{GATEWAY_PORT}"
 KEEP_THE_ONLY_POD = {"maxUnavailable": 0}
 """Over the service's strategy, which would let the only pod go before the next one is ready."""

@@ -61,15 +61,17 @@ def _is(text: str, wanted: Any) -> bool:
 
 def _draft(text: str, root: Node, path: tuple[Key, ...], value: Any) -> str:
     """The text with the value: in the place of the present one, or as a new entry after the others, if it can be."""
-    node, depth = root, 0
+    node, mark, depth = root, root, 0
     for key in path:
-        below = next((child for name, _, child in merged_pairs(node) if name == key), None)
+        below = next(((at, child) for name, at, child in merged_pairs(node) if name == key), None)
         if below is None:
             break
-        node, depth = below, depth + 1
+        (mark, node), depth = below, depth + 1
     if depth == len(path):
         start, end = _offset(text, node.start_mark), _end(text, node)
-        return text[:start] + flow(value) + text[end:]
+        # A list may begin in the column of its key, where another value may not.
+        is_beside = mark.start_mark.line < node.start_mark.line and mark.start_mark.column == node.start_mark.column
+        return f"{text[:start]}{'  ' if is_beside else ''}{flow(value)}{text[end:]}"
     missing = path[depth:]
     if not isinstance(node, yaml.MappingNode) or any(isinstance(key, int) for key in missing):
         raise LookupError(path)

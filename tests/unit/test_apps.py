@@ -90,7 +90,8 @@ def test_the_images_that_make_builds_have_the_registry_that_is_given_and_are_onl
         assert command[5].startswith("registry.example.com/team/")
     pushed = [command[2] for command in _make("REGISTRY=registry.example.com/team", "PUSH=1") if command[1] == "push"]
     assert pushed == [command[5] for command in built]
-    assert _make("PUSH=0") == _make()
+    assert _make("PUSH=0") == _make() == _make("PUSH=") == _make("PUSH=false")
+    assert _make("PUSH=true") == _make("PUSH=1") != _make()
 
 
 def test_the_dockerfile_builds_the_service_that_its_argument_names_with_a_go_that_is_new_enough() -> None:

@@ -72,6 +72,10 @@ func Serve(ctx context.Context, server *http.Server, listeners []net.Listener, g
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	err := server.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		server.Close()
+		err = fmt.Errorf("requests still running after %s were cut", grace)
+	}
 	serving.Wait()
 	return err
 }

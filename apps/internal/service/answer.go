@@ -71,8 +71,11 @@ func (a *App) withoutPrefix(request *http.Request) *http.Request {
 	inner.URL = new(url.URL)
 	*inner.URL = *request.URL
 	inner.URL.Path = a.prefix.removedFrom(request.URL.Path)
-	if request.URL.RawPath != "" {
+	if request.URL.RawPath != "" { // it has an encoded slash, for example, which separates nothing
 		inner.URL.RawPath = a.prefix.removedFrom(request.URL.RawPath)
+		if decoded, err := url.PathUnescape(inner.URL.RawPath); err == nil {
+			inner.URL.Path = decoded
+		}
 	}
 	return inner
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 )
@@ -72,13 +73,17 @@ func (p *prefix) Set(text string) error {
 	return nil
 }
 
-// removedFrom returns the path without the prefix, if it has it, and without repeated slashes at its start: Istio's
-// rewrite of a prefix to / leaves two.
-func (p prefix) removedFrom(path string) string {
-	if rest, found := strings.CutPrefix(path, string(p)); found && (rest == "" || rest[0] == '/') {
-		path = rest
+// removedFrom returns the path without the prefix, if it has it, and without repeated slashes and dot segments: Istio's
+// rewrite of a prefix to / leaves two slashes, and http.ServeMux would redirect to a path without the prefix.
+func (p prefix) removedFrom(asked string) string {
+	if rest, found := strings.CutPrefix(asked, string(p)); found && (rest == "" || rest[0] == '/') {
+		asked = rest
 	}
-	return "/" + strings.TrimLeft(path, "/")
+	cleaned := path.Clean("/" + asked)
+	if strings.HasSuffix(asked, "/") && cleaned != "/" {
+		cleaned += "/"
+	}
+	return cleaned
 }
 
 // headerNames are names of headers: a flag.Value.

@@ -73,6 +73,11 @@ func (s Service) Configure(words []string, logs io.Writer) (*App, error) {
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	for name, value := range map[string]time.Duration{"grace": app.grace, "delay": app.delay} {
+		if value < 0 {
+			return nil, fmt.Errorf("-%s is %s; allowed: 0s or more", name, value)
+		}
+	}
 	if s.Calls && (app.timeout <= 0 || app.timeout > longestCall) {
 		return nil, fmt.Errorf("-timeout is %s; allowed: more than 0s, at most %s", app.timeout, longestCall)
 	}

@@ -117,6 +117,9 @@ func TestTheServiceAnswersUnderItsPrefixAsWell(t *testing.T) {
 		{"/shop", "/assets", "/assets"},
 		{"/shop", "/shop/assets", "/assets"},
 		{"/shop", "/shop//assets/", "/assets/"},
+		{"/shop", "/shop/assets//DAL01", "/assets/DAL01"},
+		{"", "/assets//a%2F%2Fb", "/assets/a%2F%2Fb"},
+		{"/shop", "/shop/a/../b/.", "/b"},
 		{"/shop", "/shop", "/"},
 		{"/shop", "/shop/", "/"},
 		{"/shop", "/shopping", "/shopping"},
@@ -173,7 +176,7 @@ func TestTheServiceWaitsAsItsFlagSaysUnlessTheCallerGivesUp(t *testing.T) {
 
 func TestUnusableFlagsAreRefused(t *testing.T) {
 	for _, word := range []string{
-		"-unknown", "-delay=soon", "-fail-percent=101", "-prefix=shop", "-prefix=/a?b", "-prefix=//a", "-timeout=0s",
+		"-unknown", "-delay=soon", "-delay=-5s", "-grace=-1s", "-fail-percent=101", "-prefix=shop", "-prefix=/a?b", "-prefix=//a", "-timeout=0s",
 		"-timeout=21s", "-forward-headers=a b", "-forward-headers=", "-forward-headers=qa,,channel", "argument",
 	} {
 		if _, err := echo().Configure([]string{word}, io.Discard); err == nil {

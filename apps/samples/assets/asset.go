@@ -4,6 +4,7 @@ package assets
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -59,13 +60,18 @@ func read(from io.Reader) (Asset, error) {
 	if err := decoder.Decode(&asset); err != nil {
 		return asset, fmt.Errorf("the body is not an asset in JSON: %w", err)
 	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return asset, errors.New("the body is not an asset in JSON: there is more after it")
+	}
 	return asset, nil
 }
 
 func (a Asset) check() error {
 	for _, field := range [][2]string{{"id", a.ID}, {"type", a.Type}} {
-		if !name.MatchString(field[1]) {
-			return fmt.Errorf("%s is %.100q; allowed: 1 to 64 letters, digits, '.', '_' and '-'", field[0], field[1])
+		if !name.MatchString(field[1]) || field[1] == "." || field[1] == ".." { // which a path has another meaning for
+			return fmt.Errorf(
+				"%s is %.100q; allowed: 1 to 64 letters, digits, '.', '_' and '-', except . and ..", field[0], field[1],
+			)
 		}
 	}
 	for _, field := range [][2]string{

@@ -86,6 +86,10 @@ func TestTheManagerRefusesWhatIsNoAsset(t *testing.T) {
 		{"POST", "/assets", "", 400, "not an asset in JSON"},
 		{"POST", "/assets", "[]", 400, "not an asset in JSON"},
 		{"POST", "/assets", `{"id":"A","type":"pump","colour":"red"}`, 400, `unknown field \"colour\"`},
+		{"POST", "/assets", `{"id":"X1","type":"pump"} trailing`, 400, "there is more after it"},
+		{"POST", "/assets", `{"id":"X1","type":"pump"}{}`, 400, "there is more after it"},
+		{"POST", "/assets", `{"id":"..","type":"pump"}`, 400, `id is \"..\"; allowed: `},
+		{"POST", "/assets", `{"id":"X1","type":"."}`, 400, `type is \".\"; allowed: `},
 		{"POST", "/assets", `{"type":"pump"}`, 400, `id is \"\"; allowed: `},
 		{"POST", "/assets", `{"id":"A/B","type":"pump"}`, 400, `id is \"A/B\"; allowed: `},
 		{"POST", "/assets", `{"id":"A"}`, 400, `type is \"\"; allowed: `},
@@ -102,6 +106,13 @@ func TestTheManagerRefusesWhatIsNoAsset(t *testing.T) {
 	}
 	if got := ids(t, servicetest.Ask(manager, "GET", "/assets", "")); got != all {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestRepeatedSlashesLoseNoPrefix(t *testing.T) {
+	manager := servicetest.Configured(t, Manager(), "-prefix=/assetmgrms")
+	if answer := servicetest.Ask(manager, "GET", "/assetmgrms/assets//DAL01", ""); answer.Code != 200 {
+		t.Errorf("%d to %s", answer.Code, answer.Header().Get("location"))
 	}
 }
 

@@ -196,3 +196,11 @@ def test_schema_prints_json(folder: Path) -> None:
     result = run("schema")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+@pytest.mark.parametrize("module", ["canary", "canary.app"])
+def test_the_package_runs_as_the_command(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "status", "--json", "--none"], capture_output=True, text=True)
+
+    assert done.returncode == ExitCode.CONFIG
+    assert "--none" in done.stderr

@@ -73,6 +73,12 @@ def test_only_the_lines_of_the_value_change(location: Any, value: Any, changed: 
     assert lines(FILE, with_value(FILE, location, value)) == changed
 
 
+def test_a_list_in_the_column_of_its_key_is_replaced() -> None:
+    text = "config:\n  istio-canary:samples:\n  - website\n"
+
+    assert with_value(text, ("samples",), ["assets"]) == "config:\n  istio-canary:samples:\n    [assets]\n"
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_strategy_can_be_added_to_a_service_of_every_committed_stack(name: str, tmp_path: Path) -> None:
     text = (PROJECT / name).read_text()

@@ -12,6 +12,7 @@ from tests.unit.problems import (
     ONE,
     SHOP,
     TWO,
+    V1,
     Case,
     assert_is_reported,
     assert_is_reported_once,
@@ -96,6 +97,10 @@ CASES = [
                         f"  v2: {{image: shop:2, port: 8080, replicas: 0}} {HERE}\n"),
          f"{SHOP}.versions.v2.replicas",
          ("the idle version v2 has no pods", "give it as many as the active version")),
+    Case("no pods for both versions",
+         beside(ACTIVE, f"versions:\n  v1: {{image: shop:1, port: 8080, replicas: 0}} {HERE}\n"
+                        "  v2: {image: shop:2, port: 8080}\n"),
+         f"{V1}.replicas", ("the idle version v2 has no pods",)),
     Case("weights beside blueGreen", routed(ACTIVE, f"- to: {{v1: 90, v2: 10}} {HERE}"), f"{SHOP}.route[0].to",
          ("the active version gets all of these requests, but the rule has weights",
           f"remove `to`, or write {STRATEGY}: canary")),
@@ -118,6 +123,12 @@ CASES = [
 ONCE = {
     "a default rule beside blueGreen": routed(ACTIVE, "- to: v2"),
     "more seconds than are allowed": by("{ramped: {minReadySeconds: 5000}}"),
+    "an idle version without pods, to which a rule leads": routed(
+        ACTIVE, "- {match: [{uri: {exact: /x}}], to: v2}\n- {}"
+    ).replace("shop:2, port: 8080", "shop:2, port: 8080, replicas: 0"),
+    "an idle version without pods beside one with": routed(ACTIVE, "- {}")
+    .replace("shop:1, port: 8080", "shop:1, port: 8080, replicas: 2")
+    .replace("shop:2, port: 8080", "shop:2, port: 8080, replicas: 0"),
     "a version in upper case": service(f"{HOSTS}{TWO}route: [{{to: {{V1: 50, v2: 50}}}}]\n"),
 }
 
