@@ -36,7 +36,7 @@ def check(view: View) -> Iterator[Finding]:
             yield from list(_check_removed(view, service, one)) or _check_target(view, service, one)
     # A version may only be named by the route of another service.
     for service in view.services.values():
-        yield from _check_all_named(service, named)
+        yield from _check_all_named(view, service, named)
 
 
 def _check_route(service: Service) -> Iterator[Finding]:
@@ -189,7 +189,7 @@ def _no_version(service: Service, referenced: Target, named: Named) -> Finding:
     )
 
 
-def _check_all_named(service: Service, named: set[Target]) -> Iterator[Finding]:
+def _check_all_named(view: View, service: Service, named: set[Target]) -> Iterator[Finding]:
     rules = entries(service.given.get("route"))
     if is_blue_green(service.given.get("strategy")):
         return  # it leads to both
@@ -199,9 +199,14 @@ def _check_all_named(service: Service, named: set[Target]) -> Iterator[Finding]:
     misspelt = {nearest(version, service.versions) for version in unknown}  # reported where they are named
     for version in service.versions:
         if Target(service.name, version) not in named and version not in misspelt:
+            place: Location = (*service.location, "versions", version)
+            route: Location = (*service.location, "route")
+            is_samples = not view.is_given(place) and view.is_given(route)
             yield Finding(
-                (*service.location, "versions", version),
-                "no rule of the route sends requests to this version",
+                route if is_samples else place,
+                f"no rule of the route sends requests to {version if is_samples else 'this version'}",
                 "every version is named by a rule, with a weight of 0 if it gets no requests",
-                f"name it in {key_path((*service.location, 'route'))}, or remove it",
+                f"name it here, or write {key_path(place)}: null"
+                if is_samples
+                else f"name it in {key_path(route)}, or remove it",
             )
