@@ -3,3 +3,5 @@
 Each component takes its arguments as a frozen dataclass and reads no configuration; `stacks.environment` passes the
 settings in.
 """
+
+import sdks  # noqa: F401 - the typed Istio resources are in it

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes_istio_crds.networking.v1 import DestinationRule, Gateway, VirtualService
 
 from components.base import Component
 from components.waiting import after_wait
 from traffic import render
 from traffic.model import RouteTable, own_gateway
 
-API_VERSION = "networking.istio.io/v1"
+_Kind = TypeVar("_Kind", DestinationRule, Gateway, VirtualService)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +91,13 @@ class CanaryRouting(Component):
             }
         )
 
-    def _gateways(self, name: str, args: CanaryRoutingArgs) -> list[k8s.apiextensions.CustomResource]:
+    def _gateways(self, name: str, args: CanaryRoutingArgs) -> list[Gateway]:
         """The service's own Gateway, if the service is bound to it."""
         service = args.routes[args.service]
         if own_gateway(args.service) not in service.gateways or service.has_ingress(args.service):
             return []
         spec = render.own_gateway(service, args.gateway_selector)
-        return [self._object(f"{name}-gateway", args, "Gateway", own_gateway(args.service), spec)]
+        return [self._object(Gateway, f"{name}-gateway", args, own_gateway(args.service), spec)]
 
     def _ingresses(self, name: str, args: CanaryRoutingArgs) -> list[k8s.networking.v1.Ingress]:
         """The Ingress, if the service has one. Pulumi would wait for its address, which istiod may not know."""
@@ -116,23 +118,23 @@ class CanaryRouting(Component):
             )
         ]
 
-    def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> k8s.apiextensions.CustomResource:
+    def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> DestinationRule:
         spec = render.destination_rule(args.service, args.routes[args.service])
         hooks = after_wait(f"{name}: no Envoy uses the removed subsets", args.until_unused)
-        return self._object(f"{name}-destination-rule", args, "DestinationRule", args.service, spec, hooks=hooks)
+        return self._object(DestinationRule, f"{name}-destination-rule", args, args.service, spec, hooks=hooks)
 
     def _virtual_services(
         self, name: str, args: CanaryRoutingArgs, after: list[pulumi.Resource]
-    ) -> list[k8s.apiextensions.CustomResource]:
+    ) -> list[VirtualService]:
         specs = render.virtual_services(
             args.routes, args.service, gateway_namespace=args.gateway_namespace, version_header=args.version_header
         )
         hooks = after_wait(f"{name}: every Envoy knows the added versions", args.until_known)
         return [
             self._object(
+                VirtualService,
                 f"{name}{object_name.removeprefix(args.service)}-virtual-service",
                 args,
-                "VirtualService",
                 object_name,
                 spec,
                 depends_on=after,
@@ -143,17 +145,15 @@ class CanaryRouting(Component):
 
     def _object(
         self,
+        kind: type[_Kind],
         name: str,
         args: CanaryRoutingArgs,
-        kind: str,
         object_name: str,
         spec: render.Spec,
         **options: object,
-    ) -> k8s.apiextensions.CustomResource:
-        return k8s.apiextensions.CustomResource(
+    ) -> _Kind:
+        return kind(
             name,
-            api_version=API_VERSION,
-            kind=kind,
             metadata=k8s.meta.v1.ObjectMetaArgs(
                 name=object_name, namespace=args.namespace, labels={"app": args.service}
             ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes_istio_crds.networking.v1 import ServiceEntry
 
 from components.base import Component
 from traffic import render
@@ -37,11 +38,9 @@ class Egress(Component):
         self.service_entries = pulumi.Output.all(*(entry.id for entry in entries))
         self.register_outputs({"service_entries": self.service_entries})
 
-    def _service_entry(self, name: str, args: EgressArgs, external: str) -> k8s.apiextensions.CustomResource:
-        return k8s.apiextensions.CustomResource(
+    def _service_entry(self, name: str, args: EgressArgs, external: str) -> ServiceEntry:
+        return ServiceEntry(
             f"{name}-{external}",
-            api_version="networking.istio.io/v1",
-            kind="ServiceEntry",
             metadata=k8s.meta.v1.ObjectMetaArgs(name=external, namespace=args.namespace),
             spec=render.service_entry(args.external_services[external]),
             opts=self._child(),

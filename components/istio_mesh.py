@@ -9,6 +9,11 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes_istio_crds.security.v1 import (
+    PeerAuthentication,
+    PeerAuthenticationSpecArgs,
+    PeerAuthenticationSpecMtlsArgs,
+)
 
 from components.base import Component
 from components.names import BASE_RELEASE, ISTIOD_RELEASE
@@ -157,12 +162,10 @@ class IstioMesh(Component):
 
     def _peer_authentication(self, name: str, args: IstioMeshArgs) -> None:
         """In the root namespace and named `default`, it applies to the whole mesh (Istio: PeerAuthentication)."""
-        k8s.apiextensions.CustomResource(
+        PeerAuthentication(
             f"{name}-peer-authentication",
-            api_version="security.istio.io/v1",
-            kind="PeerAuthentication",
             metadata=k8s.meta.v1.ObjectMetaArgs(name="default", namespace=args.namespace),
-            spec={"mtls": {"mode": args.mtls}},
+            spec=PeerAuthenticationSpecArgs(mtls=PeerAuthenticationSpecMtlsArgs(mode=args.mtls)),
             opts=self._child(depends_on=[self.control_plane]),
         )
 

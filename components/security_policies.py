@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes_istio_crds.security.v1 import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 
 from components.base import Component
 from traffic import render
@@ -14,6 +16,8 @@ from traffic.model import Authorization, JwtRule, MutualTls
 
 DENY_BY_DEFAULT = "deny-by-default"
 ALLOW_ALL = "allow-all"
+
+_Kind = TypeVar("_Kind", AuthorizationPolicy, PeerAuthentication, RequestAuthentication)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,21 +64,19 @@ class SecurityPolicies(Component):
         self.policies = pulumi.Output.all(*(policy.id for policy in policies))
         self.register_outputs({"policies": self.policies})
 
-    def _peer_authentication(self, name: str, args: SecurityPoliciesArgs) -> list[k8s.apiextensions.CustomResource]:
+    def _peer_authentication(self, name: str, args: SecurityPoliciesArgs) -> list[PeerAuthentication]:
         if args.mtls is None:
             return []
         spec = render.peer_authentication(args.mtls, args.service)
-        return [
-            self._object(f"{name}-peer-authentication", args, "PeerAuthentication", args.service or "default", spec)
-        ]
+        return [self._object(PeerAuthentication, f"{name}-peer-authentication", args, args.service or "default", spec)]
 
-    def _request_authentication(self, name: str, args: SecurityPoliciesArgs) -> list[k8s.apiextensions.CustomResource]:
+    def _request_authentication(self, name: str, args: SecurityPoliciesArgs) -> list[RequestAuthentication]:
         if not args.jwt or args.service is None:
             return []
         spec = render.request_authentication(args.service, args.jwt)
-        return [self._object(f"{name}-request-authentication", args, "RequestAuthentication", args.service, spec)]
+        return [self._object(RequestAuthentication, f"{name}-request-authentication", args, args.service, spec)]
 
-    def _authorization_policies(self, name: str, args: SecurityPoliciesArgs) -> list[k8s.apiextensions.CustomResource]:
+    def _authorization_policies(self, name: str, args: SecurityPoliciesArgs) -> list[AuthorizationPolicy]:
         specs: dict[str, render.Spec] = {}
         if args.authorization is not None and args.service is not None:
             specs |= render.authorization_policies(args.service, args.authorization)
@@ -83,18 +85,16 @@ class SecurityPolicies(Component):
         if args.allow_all is not None:
             specs[ALLOW_ALL] = render.allow_all(args.allow_all)
         return [
-            self._object(f"{name}-{policy.removeprefix(f'{args.service}-')}", args, "AuthorizationPolicy", policy, spec)
+            self._object(AuthorizationPolicy, f"{name}-{policy.removeprefix(f'{args.service}-')}", args, policy, spec)
             for policy, spec in specs.items()
         ]
 
     def _object(
-        self, name: str, args: SecurityPoliciesArgs, kind: str, object_name: str, spec: render.Spec
-    ) -> k8s.apiextensions.CustomResource:
+        self, kind: type[_Kind], name: str, args: SecurityPoliciesArgs, object_name: str, spec: render.Spec
+    ) -> _Kind:
         labels = {"app": args.service} if args.service else None
-        return k8s.apiextensions.CustomResource(
+        return kind(
             name,
-            api_version="security.istio.io/v1",
-            kind=kind,
             metadata=k8s.meta.v1.ObjectMetaArgs(name=object_name, namespace=args.namespace, labels=labels),
             spec=spec,
             opts=self._child(),

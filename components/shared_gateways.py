@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes_istio_crds.networking.v1 import Gateway
 
 from components.base import Component
 from traffic import render
@@ -41,11 +42,9 @@ class SharedGateways(Component):
         self.gateways = pulumi.Output.all(*(gateway.id for gateway in gateways))
         self.register_outputs({"gateways": self.gateways})
 
-    def _gateway(self, args: SharedGatewaysArgs, gateway: str) -> k8s.apiextensions.CustomResource:
-        return k8s.apiextensions.CustomResource(
+    def _gateway(self, args: SharedGatewaysArgs, gateway: str) -> Gateway:
+        return Gateway(
             f"{gateway}-shared-gateway",
-            api_version="networking.istio.io/v1",
-            kind="Gateway",
             metadata=k8s.meta.v1.ObjectMetaArgs(name=gateway, namespace=args.namespace),
             spec=render.shared_gateway(args.gateways[gateway], args.selector),
             opts=self._child(),

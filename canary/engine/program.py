@@ -101,14 +101,13 @@ def _load(program: Program, language: Future[Handler], runs: bool) -> None:
 def _import_for_program() -> tuple[object, ...]:
     """The imports take more than a second, about as long as the engine takes to start."""
     from lightkube.resources.core_v1 import Namespace
-    from pulumi_kubernetes.apiextensions import CustomResource
     from pulumi_kubernetes.apps.v1 import Deployment
     from pulumi_kubernetes.core.v1 import Service
     from pulumi_kubernetes.helm.v3 import Release
 
     from stacks import cluster_facts, environment, program
 
-    return Namespace, CustomResource, Deployment, Service, Release, cluster_facts, environment, program
+    return Namespace, Deployment, Service, Release, cluster_facts, environment, program
 
 
 def _language_server(program: Program) -> Handler:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes_istio_crds.telemetry.v1 import Telemetry
 
 from components.base import Component
 from metrics.queries import CLUSTER_STATISTICS
@@ -85,10 +86,8 @@ class MeshTelemetry(Component):
 
     def __init__(self, name: str, args: MeshTelemetryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("istio-canary:index:MeshTelemetry", name, opts)
-        telemetry = k8s.apiextensions.CustomResource(
+        telemetry = Telemetry(
             f"{name}-telemetry",
-            api_version="telemetry.istio.io/v1",
-            kind="Telemetry",
             metadata=k8s.meta.v1.ObjectMetaArgs(name=NAME, namespace=args.namespace),
             spec=telemetry_spec(args),
             opts=self._child(),
