@@ -7,14 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 
-.PHONY: setup demo test test-long lint unit e2e benchmark images lock clean
+.PHONY: setup demo test test-long lint unit e2e benchmark images crds lock clean
 
 setup: $(VENV)/.ready ## the Python environment and the `canary` command, in .venv
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml | $(VENV)/.python
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.txt requirements-dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q canary components kube metrics rollout sandbox stacks traffic
+	@$(BIN)/python -m compileall -q canary components kube metrics rollout sandbox sdks stacks traffic
 	@touch $@
 	@echo "ready: $(BIN)/canary"
 
@@ -66,6 +66,13 @@ image-%:
 	@test -n "$(CONTAINERS)" || { echo "neither docker nor podman is on PATH; fix: install one, or give its path: make images CONTAINERS=/opt/bin/docker" >&2; exit 1; }
 	$(CONTAINERS) build --build-arg SERVICE=$* --tag $(IMAGE) apps
 	$(if $(filter-out 0 no false,$(PUSH)),$(CONTAINERS) push $(IMAGE))
+
+GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
+CRDS := sdks/pulumi_kubernetes_istio_crds
+ISTIO ?= $(shell sed -n 's/^ *version = "\(.*\)"$$/\1/p' $(CRDS)/pyproject.toml)
+
+crds: ## the typed Istio resources in sdks/, from the CRDs of the release that they are of, or of another: ISTIO=1.31.4
+	cd sdks/generate && PATH="$(dir $(GO)):$$PATH" CGO_ENABLED=0 GOWORK=off $(GO) run -trimpath . -istio $(ISTIO)
 
 lock: $(VENV)/.python ## update requirements*.txt from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --output-file requirements.txt

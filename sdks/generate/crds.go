@@ -55,6 +55,9 @@ func readKinds(file string) ([]kind, error) {
 	for decoder := yaml.NewYAMLOrJSONDecoder(opened, 4096); ; {
 		var read crd
 		if err := decoder.Decode(&read); errors.Is(err, io.EOF) {
+			if len(kinds) == 0 {
+				return nil, fmt.Errorf("%s has no CustomResourceDefinition", file)
+			}
 			return kinds, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/blang/semver"
 )
 
 const (
@@ -34,6 +36,9 @@ func main() {
 }
 
 func generate(release, crds, out string) error {
+	if _, err := semver.Parse(release); err != nil {
+		return fmt.Errorf("%s is not a release of Istio: %w; fix: give it as 1.31.0", release, err)
+	}
 	if crds == "" {
 		module, err := download(istioModule + "@" + release)
 		if err != nil {

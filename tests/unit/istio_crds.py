@@ -7,6 +7,7 @@ the Kubernetes API with CustomResourceDefinitions".
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -37,6 +38,16 @@ def check(istio_object: Mapping[str, Any]) -> None:
     errors = sorted(_validator(api_version, kind).iter_errors(istio_object), key=lambda error: error.json_path)
     list_of_errors = "\n".join(f"  {error.json_path}: {error.message}" for error in errors)
     assert not errors, f"Istio's CRD refuses this {kind} ({api_version}):\n{list_of_errors}"
+
+
+def kinds() -> set[tuple[str, str]]:
+    """Return the apiVersion and kind of every version that a CRD has."""
+    return set(_schemas())
+
+
+def schema(api_version: str, kind: str) -> Schema:
+    """Return a copy of the CRD's schema, with the fields that every Kubernetes object has."""
+    return copy.deepcopy(_schemas()[api_version, kind])
 
 
 @cache
