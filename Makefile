@@ -68,11 +68,12 @@ image-%:
 	$(if $(filter-out 0 no false,$(PUSH)),$(CONTAINERS) push $(IMAGE))
 
 GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
-CRDS := sdks/pulumi_kubernetes_istio_crds
-ISTIO ?= $(shell sed -n 's/^ *version = "\(.*\)"$$/\1/p' $(CRDS)/pyproject.toml)
+SANDBOX_ISTIO := $(shell sed -n 's/^ISTIO_VERSION = "\([^"]*\)".*/\1/p' sandbox/builder/go_modules.py)
+ISTIO ?=
 
-crds: ## the typed Istio resources in sdks/, from the CRDs of the release that they are of, or of another: ISTIO=1.31.4
-	cd sdks/generate && PATH="$(dir $(GO)):$$PATH" CGO_ENABLED=0 GOWORK=off $(GO) run -trimpath . -istio $(ISTIO)
+crds: ## the typed Istio resources in sdks/, of the sandbox's Istio or of another release: ISTIO=1.31.4
+	cd sdks/generate && PATH="$(dir $(GO)):$$PATH" CGO_ENABLED=0 GOWORK=off $(GO) run -trimpath . \
+		$(if $(ISTIO),-istio $(ISTIO),-istio $(SANDBOX_ISTIO) -pinned ../../sandbox/modules/istio)
 
 lock: $(VENV)/.python ## update requirements*.txt from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --output-file requirements.txt

@@ -3,8 +3,8 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -22,25 +22,26 @@ const (
 
 func main() {
 	release := flag.String("istio", "", "the Istio release, such as 1.31.0")
-	crds := flag.String("crds", "", "file with the release's CRDs; if empty, from the release's Go module")
+	crds := flag.String("crds", "", "file with the release's CRDs; if empty, the one in Istio's Go module")
+	pinned := flag.String("pinned", "", "folder of a Go module that requires Istio's at this release; if empty, Go finds it")
 	out := flag.String("out", filepath.Join("..", packageName), "folder of the Python project that is written")
 	flag.Parse()
 	if *release == "" || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "generate: -istio is required, such as -istio 1.31.0; fix: make crds ISTIO=1.31.0")
 		os.Exit(2)
 	}
-	if err := generate(*release, *crds, *out); err != nil {
+	if err := generate(*release, *crds, *pinned, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-func generate(release, crds, out string) error {
+func generate(release, crds, pinned, out string) error {
 	if _, err := semver.Parse(release); err != nil {
 		return fmt.Errorf("%s is not a release of Istio: %w; fix: give it as 1.31.0", release, err)
 	}
 	if crds == "" {
-		module, err := download(istioModule + "@" + release)
+		module, err := download(release, pinned)
 		if err != nil {
 			return err
 		}
@@ -73,21 +74,24 @@ func generate(release, crds, out string) error {
 	return nil
 }
 
-// download returns the folder of a Go module, which Go checks against its checksum database.
-func download(module string) (string, error) {
-	command := exec.Command("go", "mod", "download", "-json", module)
-	command.Dir = os.TempDir() // outside of this module, whose go.mod does not require it
-	output, err := command.Output()
-	var answer struct{ Dir, Error string }
-	if json.Unmarshal(output, &answer) == nil && answer.Error != "" {
-		return "", fmt.Errorf("%s: %s; fix: give a release of https://github.com/istio/istio/releases", module, answer.Error)
+// download returns the folder of Istio's Go module, which Go checks against the go.sum in `pinned`, or else against its
+// checksum database.
+func download(release, pinned string) (string, error) {
+	module, folder := istioModule, pinned
+	if pinned == "" {
+		module, folder = istioModule+"@"+release, os.TempDir() // where no go.mod has another version
 	}
-	if err != nil {
-		var message []byte
-		if exit, ok := err.(*exec.ExitError); ok {
-			message = bytes.TrimSpace(exit.Stderr)
-		}
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(command.Args, " "), err, message)
+	command := exec.Command("go", "mod", "download", "-json", module)
+	command.Dir = folder
+	command.Stderr = os.Stderr
+	output, failed := command.Output()
+	var answer struct{ Dir, Error string }
+	if err := json.Unmarshal(output, &answer); err != nil {
+		return "", fmt.Errorf("%s in %s: %w", strings.Join(command.Args, " "), folder, errors.Join(failed, err))
+	}
+	if answer.Error != "" {
+		return "", fmt.Errorf("%s; fix: give a release that GOPROXY has, or the file %s of Istio's source by -crds",
+			answer.Error, crdFile)
 	}
 	return answer.Dir, nil
 }
