@@ -19,6 +19,7 @@ from pulumi.runtime.proto.callback_pb2 import CallbackInvokeRequest
 from pulumi.runtime.proto.callback_pb2_grpc import CallbacksStub
 from pulumi.runtime.proto.resource_pb2 import ResourceHookRequest, ResourceHookResponse
 
+from kube.crd_schemas import is_istio
 from tests.unit import istio_crds
 
 PROJECT, STACK = "istio-canary", "test"
@@ -87,7 +88,7 @@ class _Mocks(mocks.Mocks):
         raise AssertionError(f"a component called the provider's function {args.token}")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        if istio_crds.is_istio(args.inputs.get("apiVersion", "")):
+        if is_istio(args.inputs.get("apiVersion", "")):
             istio_crds.check(args.inputs)
         metadata = args.inputs.get("metadata", {})
         name = metadata.get("name", args.name)

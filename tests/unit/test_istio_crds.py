@@ -41,41 +41,34 @@ def test_a_correct_object_passes(correct: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        pytest.param(istio_object("Gateway", serverz=[]), r"\$\.spec: .*'serverz' was unexpected", id="unknown field"),
+        pytest.param(istio_object("Gateway", serverz=[]), r'unknown field "spec.serverz"', id="unknown field"),
         pytest.param(
             istio_object("VirtualService", hosts=["shop"], http=[{**ROUTED, "timeOut": "1s"}]),
-            r"\$\.spec\.http\[0\]: .*'timeOut' was unexpected",
+            r'unknown field "spec\.http\[0\]\.timeOut"',
             id="unknown field of an item",
         ),
         pytest.param(
-            {**istio_object("Gateway"), "specs": {}}, r"\$: .*'specs' was unexpected", id="unknown field of the object"
+            {**istio_object("Gateway"), "specs": {}}, r'unknown field "specs"', id="unknown field of the object"
         ),
-        pytest.param(
-            istio_object("VirtualService", hosts="shop"), r"\$\.spec\.hosts: 'shop' is not of type 'array'", id="type"
-        ),
+        pytest.param(istio_object("VirtualService", hosts="shop"), r"spec\.hosts: .* must be of type array", id="type"),
         pytest.param(
             istio_object("Gateway", selector={"istio": 1}),
-            r"\$\.spec\.selector\.istio: 1 is not of type 'string'",
+            r"spec\.selector\.istio: .* must be of type string",
             id="type of a map's value",
         ),
         pytest.param(
             istio_object("Gateway", servers=[{"port": HTTP_80["port"]}]),
-            r"\$\.spec\.servers\[0\]: 'hosts' is a required property",
+            r"spec\.servers\[0\]\.hosts: Required value",
             id="missing field",
         ),
         pytest.param(
             istio_object("DestinationRule", host="shop", trafficPolicy={"loadBalancer": {"simple": "FASTEST"}}),
-            r"\$\.spec\.trafficPolicy\.loadBalancer\.simple: 'FASTEST' is not one of",
+            r'spec\.trafficPolicy\.loadBalancer\.simple: Unsupported value: "FASTEST"',
             id="enum",
         ),
         pytest.param(
-            istio_object("DestinationRule", host="shop", trafficPolicy={"loadBalancer": {"simple": None}}),
-            r"\$\.spec\.trafficPolicy\.loadBalancer\.simple: None is not",
-            id="null",
-        ),
-        pytest.param(
             istio_object("Gateway", servers=[{**HTTP_80, "port": {**HTTP_80["port"], "number": -1}}]),
-            r"\$\.spec\.servers\[0\]\.port\.number: -1 is less than the minimum of 0",
+            r"spec\.servers\[0\]\.port\.number: .* should be greater than or equal to 0",
             id="bound",
         ),
         pytest.param(
@@ -84,12 +77,18 @@ def test_a_correct_object_passes(correct: dict[str, Any]) -> None:
                 host="shop",
                 trafficPolicy={"loadBalancer": {"simple": "RANDOM", "consistentHash": {"useSourceIp": True}}},
             ),
-            r"\$\.spec\.trafficPolicy\.loadBalancer: .* is valid under each of",
+            r"spec\.trafficPolicy\.loadBalancer: .* one and only one .*: simple, consistentHash",
             id="two of which one is allowed",
         ),
-        pytest.param(istio_object("Gatevay"), "no CRD for Gatevay of networking.istio.io/v1", id="unknown kind"),
         pytest.param(
-            {**istio_object("Gateway"), "apiVersion": "networking.istio.io/v2"}, "no CRD for Gateway", id="version"
+            istio_object("Gatevay"),
+            'no matches for kind "Gatevay" in version "networking.istio.io/v1"',
+            id="unknown kind",
+        ),
+        pytest.param(
+            {**istio_object("Gateway"), "apiVersion": "networking.istio.io/v2"},
+            'no matches for kind "Gateway"',
+            id="version",
         ),
     ],
 )
@@ -101,8 +100,8 @@ def test_a_wrong_object_is_refused_with_the_place(wrong: dict[str, Any], message
 def test_all_errors_of_an_object_are_listed() -> None:
     with pytest.raises(AssertionError) as refused:
         istio_crds.check(istio_object("VirtualService", hosts="shop", htpp=[]))
-    assert "'htpp'" in str(refused.value)
-    assert "'array'" in str(refused.value)
+    assert 'unknown field "spec.htpp"' in str(refused.value)
+    assert "spec.hosts: Invalid value" in str(refused.value)
 
 
 def test_every_object_that_a_program_registers_is_checked() -> None:
@@ -111,13 +110,13 @@ def test_every_object_that_a_program_registers_is_checked() -> None:
             "gateway", api_version="networking.istio.io/v1", kind="Gateway", spec={"serverz": []}
         )
 
-    with pytest.raises(AssertionError, match="'serverz' was unexpected"):
+    with pytest.raises(AssertionError, match=r'unknown field "spec\.serverz"'):
         run_program(program, preview=False)
 
 
 def test_every_spec_that_a_test_renders_is_checked() -> None:
     labels: dict[str, Any] = {"istio": 1}
-    with pytest.raises(AssertionError, match="1 is not of type 'string'"):
+    with pytest.raises(AssertionError, match=r"spec\.selector\.istio: .* must be of type string"):
         own_gateway(service("website"), labels)
 
 
@@ -130,7 +129,7 @@ def test_every_function_that_renders_a_spec_is_known() -> None:
 
 
 @pytest.mark.parametrize("has_go", [True, False])
-def test_missing_crds_are_an_error_that_says_what_to_run(monkeypatch: pytest.MonkeyPatch, has_go: bool) -> None:
+def test_a_missing_module_is_an_error_that_says_what_to_run(monkeypatch: pytest.MonkeyPatch, has_go: bool) -> None:
     go = Go(program=Path("go"), version="go1.26", architecture="amd64", module_cache=Path("/nonexistent"))
     monkeypatch.setattr(istio_crds, "find_go", lambda: go if has_go else None)
     failed = subprocess.CompletedProcess([], 1, stdout='{"Error": "no such host"}', stderr="")
