@@ -40,7 +40,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Case:
-    """An object and whether it is valid; if not, how a problem of it begins, and which constraint it violates, if made."""
+    """An object and whether it is valid; if not, how a problem of it begins, and what it was made to violate."""
 
     id: str
     manifest: dict[str, Any]
@@ -171,6 +171,8 @@ def _violations(value: Any, schema: Schema) -> Iterator[tuple[str, Any]]:
                 yield keyword, next(one for one in STRANGE if not re2.search(limit, one))
             case "format" if limit == "byte":
                 yield keyword, "*"
+            case "format" if limit == "int32":
+                yield keyword, 2**31
             case "minItems":
                 yield keyword, value[: limit - 1]
             case "maxItems":

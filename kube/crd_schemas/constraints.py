@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import re2
-from jsonschema import Draft4Validator, Draft6Validator, ValidationError
+from jsonschema import Draft4Validator, ValidationError
 from jsonschema.validators import extend
 
+from kube.crd_schemas.fields import is_integer
 from kube.crd_schemas.schemas import FieldPath, Schema, text
 from kube.crd_schemas.values import printed
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
 LIST_TYPE = "x-kubernetes-list-type"
+INT32 = 2**31
 HIDING_RULES = {"required", "type", "enum", "maxLength", "maxItems", "maxProperties", INT_OR_STRING}
 """The constraints whose violation keeps the API server from evaluating CEL rules."""
 BASE64 = re.compile("(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -65,8 +67,14 @@ def _pattern(validator: Any, pattern: str, instance: Any, _: Schema) -> Errors:
 
 
 def _format(validator: Any, name: str, instance: Any, _: Schema) -> Errors:
-    """Of the formats of Istio's specs, the API server checks this one; those of numbers are said by their bounds."""
-    if name == "byte" and validator.is_type(instance, "string") and not BASE64.fullmatch(instance):
+    """The formats in Istio's specs; the third, `double`, is that of every number."""
+    if name == "byte" and validator.is_type(instance, "string"):
+        matches = BASE64.fullmatch(instance)
+    elif name == "int32" and validator.is_type(instance, "integer"):
+        matches = -INT32 <= instance < INT32
+    else:
+        return
+    if not matches:
         yield ValidationError("")
 
 
@@ -82,6 +90,8 @@ def _list_type(validator: Any, name: str, instance: Any, schema: Schema) -> Erro
     keys = schema.get("x-kubernetes-list-map-keys", ())
     seen = set()
     for index, item in enumerate(instance):
+        if name == "map" and not isinstance(item, Mapping):
+            continue  # the error is the item's own
         identity = item if name == "set" else {key: item[key] for key in keys if key in item}
         if printed(identity) in seen:
             yield ValidationError(f"Duplicate value: {printed(identity)}", path=[index])
@@ -97,7 +107,7 @@ VALIDATOR: Any = extend(  # type: ignore[no-untyped-call]
         INT_OR_STRING: _int_or_string,
         LIST_TYPE: _list_type,
     },
-    type_checker=Draft6Validator.TYPE_CHECKER,  # 80.0 is an integer
+    type_checker=Draft4Validator.TYPE_CHECKER.redefine("integer", lambda _, value: is_integer(value)),
 )
 
 
@@ -118,6 +128,8 @@ def _message(error: ValidationError) -> str:
         case "type" | "x-kubernetes-int-or-string":
             wanted = expected if isinstance(expected, str) else "integer,string"
             return f'Invalid value: "{_type(given)}": {place} in body must be of type {wanted}: "{_type(given)}"'
+        case "format" if expected == "int32":
+            return f"Invalid value: {printed(given)}: {place} must be of type integer with format int32"
         case "format":
             return f"Invalid value: {printed(given)}: {place} in body must be of type {expected}: {printed(given)}"
         case "minItems" | "minProperties":
@@ -154,7 +166,7 @@ def _combination(error: ValidationError) -> str:
         return "must validate at least one schema (anyOf)"
     parts, instance = cast(list[Schema], error.validator_value), cast(Any, error.instance)
     alternatives = [name for part in parts for name in part.get("required", ())]
-    given = [name for name in alternatives if name in instance]
+    given = [name for name in alternatives if isinstance(instance, Mapping) and name in instance]
     count = sum(VALIDATOR(part).is_valid(instance) for part in parts)
     found = f"{count} valid alternatives: {', '.join(given)}" if count else "none valid"
     return f"must validate one and only one schema (oneOf). Found {found}"

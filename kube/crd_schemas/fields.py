@@ -6,6 +6,7 @@ CustomResourceDefinitions".
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from typing import Any
 from kube.crd_schemas.schemas import FieldPath, Schema, text
 
 OF_EVERY_OBJECT = ("apiVersion", "kind", "metadata")
+INT64 = 2**63
+EXACT = 2**53
+"""Below this, every integer is a float64."""
+LARGEST = sys.float_info.max
 PRESERVED = "x-kubernetes-preserve-unknown-fields"
 
 
@@ -44,9 +49,7 @@ class _Walk:
         if isinstance(value, list):
             items = schema.get("items", {})
             return [self.value(_defaulted(item, items), items, (*path, index)) for index, item in enumerate(value)]
-        if isinstance(value, float) and value.is_integer() and schema.get("type") == "integer":
-            return int(value)  # 80.0 is an integer for JSON Schema; CEL has to see it as one, too
-        return value
+        return _number(value, schema) if isinstance(value, (int, float)) else value
 
     def object(self, given: Mapping[str, Any], schema: Schema, path: FieldPath) -> dict[str, Any]:
         properties = schema.get("properties", {})
@@ -67,6 +70,20 @@ class _Walk:
             if name not in admitted and "default" in known:
                 admitted[name] = self.value(deepcopy(known["default"]), known, (*path, name))
         return admitted
+
+
+def _number(value: float, schema: Schema) -> float:
+    """A number as the API server reads it: 80.0 is an integer where one is due, and integers have up to 64 bits."""
+    if schema.get("type") == "integer" and is_integer(value):
+        return int(value)
+    return value if isinstance(value, bool) or is_integer(value) else float(max(-LARGEST, min(LARGEST, value)))
+
+
+def is_integer(value: Any) -> bool:
+    """Return whether the API server takes this for an integer."""
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) < EXACT
+    return isinstance(value, int) and not isinstance(value, bool) and -INT64 <= value < INT64
 
 
 def _defaulted(value: Any, schema: Schema) -> Any:

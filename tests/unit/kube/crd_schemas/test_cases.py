@@ -20,6 +20,8 @@ NEWEST = [
     if api_version.endswith("/v1") or kind not in schemas().get(f"{api_version.partition('/')[0]}/v1", {})
 ]
 """Each kind in its newest version."""
+FORMATS = ("byte", "int32")
+"""Of a string and of an integer; any number is a `double`."""
 VIOLABLE = {
     "type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems", "minProperties",
     "maxProperties",
@@ -73,7 +75,7 @@ def constraints(schema: Schema, field: str) -> Iterator[Constraint]:
     for keyword, value in schema.items():
         if keyword == "required":
             yield from (Constraint(name, keyword, "true") for name in value)
-        elif keyword in VIOLABLE or (keyword, value) == ("format", "byte") or is_union(keyword, value):
+        elif keyword in VIOLABLE or value in FORMATS or is_union(keyword, value):
             yield Constraint(field, keyword, json.dumps(value))
     for name, known in schema.get("properties", {}).items():
         yield from constraints(known, name)

@@ -64,6 +64,9 @@ def problems(schema: Schema, spec: Any) -> list[str]:
         (KEPT, {"other": {"b": None}, "known": {"a": "b"}}, []),
         (KEPT, {"known": {"c": 1}}, ['unknown field "spec.known.c"']),
         ({"type": "object"}, {"a": 1}, ['unknown field "spec.a"']),
+        ({"type": "integer"}, 2**63 - 1, []),
+        ({"type": "integer"}, 2**63, ['spec: Invalid value: "number": spec in body must be of type integer: "number"']),
+        ({"type": "number"}, 10**400, []),
         ({"type": "number", "minimum": 1, "exclusiveMinimum": True}, 1, [
             "spec: Invalid value: 1: spec in body should be greater than 1"]),
         ({"type": "number", "multipleOf": 2}, 3, ["spec: Invalid value: 3: spec in body should be a multiple of 2"]),
