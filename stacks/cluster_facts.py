@@ -36,6 +36,10 @@ class ClusterFacts:
     warnings: tuple[Problem, ...] = ()
 
 
+NOTHING_OBSERVED = ClusterFacts(uid="unknown")
+"""The facts without a cluster: none of the namespaces exists, and no version gets requests yet."""
+
+
 def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
     """Return the namespaces that a stack needs, each with its required labels."""
     mesh = settings.mesh

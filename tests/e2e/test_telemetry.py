@@ -301,7 +301,7 @@ def test_the_api_server_accepts_the_objects_of_grafana_and_kiali(shop: Project, 
     facts = ClusterFacts(uid="7b1f")
     run = run_program(lambda: Environment(settings, facts, "istio-canary/test").outputs, preview=False)
     of = (":Grafana::", ":GrafanaProvisioning::", ":Kiali::")
-    objects = [without_secrets(one.inputs) for one in run.custom() if any(part in one.parent for part in of)]
+    objects = [without_secrets(one.inputs) for one in run.custom() if any(part in f"{one.parent}" for part in of)]
     assert objects
     objects_as_yaml = yaml.safe_dump_all(objects)
     shop.cluster.kubectl("apply", "--server-side", "--dry-run=server", "--filename=-", stdin=objects_as_yaml)

@@ -1,110 +1,54 @@
-"""Pulumi's mock engine, which also records what a program registers, in a preview and in an update.
+"""Programs run as Pulumi's engine does in a preview and in an update, on the recorder of the project.
 
-Of a resource, `pulumi.runtime.mocks` keeps only the URN, the id and the state, and it calls no hooks.
+Beyond `stacks.recording`, hooks run, Istio's objects are checked against their CRDs, and secrets are recorded as
+Pulumi's protocol has them, so that a test can see both the mark and the value.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import pulumi
 import pulumi_kubernetes as k8s
-from pulumi.runtime import mocks, proto, rpc
+from pulumi.runtime import MockResourceArgs, proto, rpc
 from pulumi.runtime import resource as pulumi_resource
 from pulumi.runtime.proto.callback_pb2 import CallbackInvokeRequest
 from pulumi.runtime.proto.callback_pb2_grpc import CallbacksStub
 from pulumi.runtime.proto.resource_pb2 import ResourceHookRequest, ResourceHookResponse
 
 from kube.crd_schemas import is_istio
+from stacks.recording import Mocks, Recorder, Recording, record_program
 from tests.unit import istio_crds
 
 PROJECT, STACK = "istio-canary", "test"
+Run: TypeAlias = Recording
 
 # The SDK sends the call stack with every resource. No test reads it, and it takes a sixth of a program's time.
 pulumi_resource._get_stack_trace = proto.source_pb2.StackTrace
-
-
-@dataclass
-class Resource:
-    """One registered resource as the engine saw it. `depends_on` and `parent` are URNs; `ignores` is ignoreChanges."""
-
-    urn: str
-    type: str
-    name: str
-    parent: str
-    provider: str
-    inputs: dict[str, Any]
-    depends_on: tuple[str, ...]
-    custom: bool
-    timeouts: tuple[str, str]
-    ignores: tuple[str, ...] = ()
-    outputs: dict[str, Any] | None = None
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        spec: dict[str, Any] = self.inputs["spec"]
-        return spec
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        metadata: dict[str, Any] = self.inputs["metadata"]
-        return metadata
-
-
-@dataclass
-class Run:
-    """What one run of a program registered, in order, and what it returned (outputs resolved, None if unknown)."""
-
-    resources: list[Resource] = field(default_factory=list)
-    result: Any = None
-
-    def named(self, name: str, type_: str | None = None) -> Resource:
-        """Return the one resource of this Pulumi name (and type)."""
-        found = [r for r in self.resources if r.name == name and (type_ is None or r.type == type_)]
-        assert len(found) == 1, f"{len(found)} resources are named {name}: {[r.urn for r in self.resources]}"
-        return found[0]
-
-    def of_type(self, type_: str) -> list[Resource]:
-        """Return the resources whose type token ends so."""
-        return [r for r in self.resources if r.type.endswith(type_)]
-
-    def custom(self) -> list[Resource]:
-        """Return what a provider makes, without the providers themselves."""
-        return [r for r in self.resources if r.custom and not r.type.startswith("pulumi:providers:")]
-
-    def inputs(self) -> dict[str, dict[str, Any]]:
-        """Return the inputs of every resource by its URN."""
-        return {r.urn: r.inputs for r in self.resources}
-
-
-class _Mocks(mocks.Mocks):
-    """Resources come out as they went in; what is new has no id in a preview, as in the engine."""
-
-    def call(self, args: mocks.MockCallArgs) -> Any:
-        raise AssertionError(f"a component called the provider's function {args.token}")
-
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        if is_istio(args.inputs.get("apiVersion", "")):
-            istio_crds.check(args.inputs)
-        metadata = args.inputs.get("metadata", {})
-        name = metadata.get("name", args.name)
-        namespace = metadata.get("namespace")
-        identifier = f"{namespace}/{name}" if namespace else name
-        return "" if pulumi.runtime.is_dry_run() else identifier, args.inputs
 
 
 class HookError(Exception):
     """A hook has failed, and with it the operation that it came before."""
 
 
-class _Monitor(mocks.MockMonitor):
-    def __init__(self, run: Run) -> None:
-        super().__init__(_Mocks())
-        self.run = run
+def _marked(value: Any) -> dict[str, Any]:
+    return {rpc._special_sig_key: rpc._special_secret_sig, "value": value}
+
+
+class _CheckingMocks(Mocks):
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        if is_istio(args.inputs.get("apiVersion", "")):
+            istio_crds.check(args.inputs)
+        return super().new_resource(args)
+
+
+class _Engine(Recorder):
+    def __init__(self, recording: Run, preview: bool) -> None:
+        super().__init__(_marked, has_threads=not preview)
+        self.mocks = _CheckingMocks()
+        self.recording = recording
         self._hooks: dict[str, Any] = {}
 
     def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the engine's name
@@ -124,29 +68,7 @@ class _Monitor(mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's name
         for hook in () if pulumi.runtime.is_dry_run() else request.hooks.before_update:
             self._run_hook(hook)
-        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
-        if request.type != "pulumi:pulumi:Stack":
-            self.run.resources.append(
-                Resource(
-                    urn=answer.urn,
-                    type=request.type,
-                    name=request.name,
-                    parent=request.parent,
-                    provider=request.provider or ",".join(request.providers.values()),
-                    inputs=self.resources[answer.urn].state,
-                    depends_on=tuple(request.dependencies),
-                    custom=request.custom,
-                    timeouts=(request.customTimeouts.create, request.customTimeouts.update),
-                    ignores=tuple(request.ignoreChanges),
-                )
-            )
-        return answer
-
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the engine's name
-        for resource in self.run.resources:
-            if resource.urn == request.urn:
-                resource.outputs = rpc.deserialize_properties(request.outputs)
-        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+        return super().RegisterResource(request)
 
 
 def run_program(program: Callable[[], Any], preview: bool, run: Run | None = None) -> Run:
@@ -154,21 +76,8 @@ def run_program(program: Callable[[], Any], preview: bool, run: Run | None = Non
 
     `run` is written as the program goes, so that one that fails can be looked at too.
     """
-    run = Run() if run is None else run
-    loop = asyncio.new_event_loop()
-    loop.set_exception_handler(lambda *_: None)  # what failed is raised here; that others wait for it is no news
-    asyncio.set_event_loop(loop)  # Pulumi takes the thread's own, which asyncio.run takes away
-    monitor = _Monitor(run)
-    mocks.set_mocks(mocks=monitor.mocks, monitor=monitor, project=PROJECT, stack=STACK, preview=preview)
-
-    def resolved() -> pulumi.Output[Any]:
-        return pulumi.Output.from_input(program()).apply(lambda value: setattr(run, "result", value))
-
-    try:
-        mocks.test(resolved)()  # type: ignore[no-untyped-call]
-    finally:
-        loop.close()
-    return run
+    engine = _Engine(Run() if run is None else run, preview)
+    return record_program(program, STACK, project=PROJECT, preview=preview, recorder=engine)
 
 
 Deploy = Callable[[Callable[[], Any]], Run]

@@ -102,7 +102,7 @@ def dependencies(run: Run, name: str) -> set[str]:
     pending = [run.named(name).urn]
     while pending:
         resource = by_urn[pending.pop()]
-        needed = {*resource.depends_on, resource.parent} & by_urn.keys()
+        needed = {urn for urn in (*resource.depends_on, resource.parent) if urn in by_urn}
         pending += needed - found
         found |= needed
     return {by_urn[urn].name for urn in found}

@@ -152,7 +152,7 @@ def test_a_grafana_that_exists_gets_data_source_and_dashboard_and_nothing_else(
     telemetry = {"prometheus": {"enabled": True}, "grafana": {"url": "https://grafana.example.com"}}
     run = deploy(environment(website, telemetry))
     assert "Grafana" not in components(run)
-    made = {one.inputs["kind"] for one in run.custom() if "GrafanaProvisioning" in one.parent}
+    made = {one.inputs["kind"] for one in run.custom() if "GrafanaProvisioning" in one.urn}
     assert made == {"ConfigMap"}
 
 
