@@ -181,6 +181,13 @@ MODULES = (
         disk_megabytes=2600,
         stamps=(f"github.com/jaegertracing/jaeger/internal/version.latestVersion=v{JAEGER_VERSION}",),
     ),
+    GoModule(
+        name="helm",  # the release that Pulumi's Kubernetes provider is built from
+        programs=("helm",),
+        disk_megabytes=850,
+        main="helm.sh/helm/v3",
+        stamps=("helm.sh/helm/v3/internal/version.version={version}",),
+    ),
     GoModule(name="pause", programs=("pause",), disk_megabytes=20, package="."),
     GoModule(name="apps", programs=("echo", "samples"), disk_megabytes=120, package="./...", app=True),
 )

@@ -1,7 +1,8 @@
 """Links to Pulumi's CLI and Kubernetes provider, where Pulumi's installer and `pulumi plugin install` put them.
 
 `$PULUMI_HOME/bin/pulumi` is the CLI, which finds its language host beside the program that the link points to;
-`$PULUMI_HOME/plugins/resource-kubernetes-v<version>` has the provider. Existing installations are not changed.
+`$PULUMI_HOME/plugins/resource-kubernetes-v<version>` has the provider. Beside the CLI is `helm`, which renders the
+charts that the provider installs. Existing installations are not changed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from sandbox.builder.cache import default_root
 from sandbox.builder.go_modules import PROVIDER_VERSION
 
 PROVIDER = "pulumi-resource-kubernetes"
+PROGRAMS = ("pulumi", "helm")
+"""The programs in `$PULUMI_HOME/bin`."""
 
 
 def pulumi_home() -> Path:
@@ -23,18 +26,22 @@ def pulumi_home() -> Path:
 
 
 def install(built: Built) -> None:
-    """Link the CLI and the provider, each unless one is installed already."""
-    _install(pulumi_home() / "bin" / "pulumi", built.binary("pulumi"))
-    _install(_plugin_folder() / PROVIDER, built.binary(PROVIDER))
+    """Link the programs and the provider, each unless one is installed already."""
+    for link in _links():
+        _install(link, built.binary(link.name))
 
 
 def uninstall() -> None:
     """Remove the links that `install` created."""
-    for link in (pulumi_home() / "bin" / "pulumi", _plugin_folder() / PROVIDER):
+    for link in _links():
         if _is_link_to_cache(link):
             link.unlink()
     if _plugin_folder().is_dir() and not any(_plugin_folder().iterdir()):
         shutil.rmtree(_plugin_folder())
+
+
+def _links() -> list[Path]:
+    return [*(pulumi_home() / "bin" / name for name in PROGRAMS), _plugin_folder() / PROVIDER]
 
 
 def _plugin_folder() -> Path:

@@ -110,6 +110,7 @@ def test_every_program_that_a_sandbox_runs_is_built(cache: Cache, built_modules:
         "pulumi",
         "pulumi-resource-kubernetes",
         "kubectl",
+        "helm",
         "envoy",
     ):
         assert built.binary(name).exists(), f"{name} is missing"
@@ -226,6 +227,12 @@ def test_the_kubernetes_programs_report_the_version_in_go_mod() -> None:
     assert "version.gitVersion=v1.36.3 " in flags
     assert "version.gitMajor=1 " in flags
     assert flags.endswith("version.gitMinor=36")
+
+
+def test_helm_is_the_release_that_the_kubernetes_provider_uses() -> None:
+    helm = next(module for module in MODULES if module.name == "helm")
+    assert f"helm.sh/helm/v3 {helm.version} " in (go_modules.FOLDER / "pulumi-kubernetes" / "go.mod").read_text()
+    assert helm.linker_flags.endswith(f"version.version={helm.version}")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
     programs = {}
-    for name in ("pulumi", pulumi_home.PROVIDER):
+    for name in (*pulumi_home.PROGRAMS, pulumi_home.PROVIDER):
         programs[name] = tmp_path / "cache" / "istio-canary" / "bin" / f"{name}-1" / name
         programs[name].parent.mkdir(parents=True)
         programs[name].touch()
@@ -33,8 +33,11 @@ def test_cli_and_provider_are_linked_and_removed_again(built: Built, tmp_path: P
     cli, provider = places(tmp_path / "home")
     assert cli.resolve() == built.binary("pulumi")
     assert provider.resolve() == built.binary(pulumi_home.PROVIDER)
+    helm = cli.with_name("helm")
+    assert helm.resolve() == built.binary("helm")
     pulumi_home.uninstall()
     assert not cli.exists()
+    assert not helm.exists()
     assert not provider.parent.exists()
 
 
