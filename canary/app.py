@@ -8,11 +8,13 @@ import sys
 import typer
 
 from canary.commands.cancel import cancel
+from canary.commands.check import check
 from canary.commands.destroy import destroy
 from canary.commands.explain import explain
 from canary.commands.open import open_name
 from canary.commands.preview import preview
 from canary.commands.refresh import refresh
+from canary.commands.render import render
 from canary.commands.report import report
 from canary.commands.sandbox import app as sandbox
 from canary.commands.schema import schema
@@ -24,7 +26,7 @@ from canary.commands.verify import verify
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 invalid settings or usage, nothing changed; "
     "3 the measured split is not as configured; 4 the stack is locked; 5 cluster, gateway or Prometheus unreachable; "
-    "6 this machine cannot run a sandbox; 130 interrupted."
+    "6 this machine cannot run a sandbox; 7 a mandatory policy is violated; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -36,7 +38,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for function in (preview, up, undo, verify, explain, status, report, refresh, destroy, cancel, schema):
+for function in (preview, up, undo, verify, explain, check, render, status, report, refresh, destroy, cancel, schema):
     app.command()(function)
 app.command("open")(open_name)
 app.add_typer(sandbox)

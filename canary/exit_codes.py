@@ -22,5 +22,7 @@ class ExitCode(IntEnum):
     """The cluster, its gateway or its Prometheus does not answer."""
     MACHINE = 6
     """This machine does not meet the sandbox's requirements; nothing was changed."""
+    POLICY = 7
+    """`check`: a mandatory policy is violated."""
     INTERRUPTED = 130
     """Interrupted by Ctrl-C or a signal; the stack is in a usable state."""

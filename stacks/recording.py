@@ -100,17 +100,30 @@ class Recording:
         return {resource.urn: resource.inputs for resource in self.resources}
 
 
-def record(settings: Settings, stack: str, *, project: str = PROJECT, preview: bool = False) -> tuple[Recorded, ...]:
+def masked(value: Any) -> Any:
+    """Return what stands for a secret, whatever its value is."""
+    return SECRET
+
+
+def record(
+    settings: Settings,
+    stack: str,
+    *,
+    project: str = PROJECT,
+    preview: bool = False,
+    secret: Callable[[Any], Any] = masked,
+) -> tuple[Recorded, ...]:
     """Return what the environment of these settings registers, in the program's order.
 
     Nothing is known of a cluster: no namespace exists, and no version gets requests yet. Needs no cluster, engine or
-    credentials, and may be called as often as needed.
+    credentials, and may be called as often as needed. `secret` returns what is recorded for a secret value.
     """
 
     def program() -> Any:
         return Environment(settings, NOTHING_OBSERVED, f"{project}/{stack}").outputs
 
-    return tuple(record_program(program, stack, project=project, preview=preview).resources)
+    recorder = Recorder(secret)
+    return tuple(record_program(program, stack, project=project, preview=preview, recorder=recorder).resources)
 
 
 def record_program(
@@ -195,7 +208,7 @@ class Recorder(mocks.MockMonitor):
     resource hooks need that call the program back.
     """
 
-    def __init__(self, secret: Callable[[Any], Any] = lambda _: SECRET, *, has_threads: bool = False) -> None:
+    def __init__(self, secret: Callable[[Any], Any] = masked, *, has_threads: bool = False) -> None:
         super().__init__(Mocks())
         self.recording = Recording()
         self.has_threads = has_threads
@@ -247,7 +260,7 @@ def _without_id(provider: str) -> str:
     return provider.rpartition("::")[0]
 
 
-def plain(properties: Mapping[str, Any], secret: Callable[[Any], Any] = lambda _: SECRET) -> dict[str, Any]:
+def plain(properties: Mapping[str, Any], secret: Callable[[Any], Any] = masked) -> dict[str, Any]:
     """Return the properties of Pulumi's protocol as plain JSON values; for secret values, what `secret` returns.
 
     See "Serialization of property values" in Pulumi's developer documentation.

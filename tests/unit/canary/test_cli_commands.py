@@ -63,6 +63,7 @@ def test_the_exit_codes_never_change() -> None:
         "LOCKED": 4,
         "UNREACHABLE": 5,
         "MACHINE": 6,
+        "POLICY": 7,
         "INTERRUPTED": 130,
     }, "scripts depend on them"
 
@@ -70,7 +71,7 @@ def test_the_exit_codes_never_change() -> None:
 def test_help_names_every_command_and_every_exit_code() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in (*WITH_STACK, "explain", "undo", "schema", "sandbox"):
+    for name in (*WITH_STACK, "check", "explain", "render", "undo", "schema", "sandbox"):
         assert f"  {name} " in result.stdout, f"{name} is missing"
     for code in ExitCode:
         assert f" {int(code)} " in " ".join(result.stdout.split()), f"exit code {int(code)} is not explained"
@@ -106,6 +107,7 @@ def test_every_command_reports_an_unknown_stack(name: str, folder: Path) -> None
     [
         *(("preview",), ("up", "--yes"), ("verify",), ("status",), ("destroy", "--yes"), ("explain", "shop")),
         ("undo", "shop", "--yes"),
+        ("render",),
     ],
 )
 def test_invalid_settings_are_reported_before_anything_is_changed(arguments: Sequence[str], folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""A stack's Kubernetes manifests, from what its program registers."""
