@@ -1,0 +1,123 @@
+"""What every component registers, in a preview and in an update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from components.base import Component
+from stacks.cluster_facts import ClusterFacts
+from stacks.environment import Environment
+from stacks.settings.loading import load
+from tests.unit.mocks import Run, run_program
+from tests.unit.test_layout import _components
+
+ECHO = {"image": "hashicorp/http-echo:1.0.0", "port": 5678}
+JWT = [{"issuer": "https://issuer.example.com", "jwksUri": "https://issuer.example.com/keys"}]
+EVERYTHING: dict[str, Any] = {
+    "egress": {"payments": {"hosts": ["payments.example.com"]}},
+    "gateways": {"public": {"servers": [{"port": 80, "hosts": ["*.example.com"]}]}},
+    "namespaces": {"shop": {"denyByDefault": True, "mtls": "STRICT"}},
+    "services": {
+        "shop": {
+            "namespace": "shop",
+            "hosts": ["shop.example.com"],
+            "gateways": ["public", "mesh"],
+            "authorization": {"allow": [{"methods": ["GET"]}]},
+            "jwt": JWT,
+            "mtls": {"mode": "STRICT"},
+            "versions": {"one": {**ECHO, "configFiles": {"/etc/shop": {"a.conf": "a"}}}, "two": ECHO},
+            "route": [{"to": {"one": 90, "two": 10}}],
+        },
+        "page": {"namespace": "shop", "hosts": ["page.example.org"], "versions": {"one": ECHO}},
+        "api": {
+            "namespace": "shop",
+            "hosts": ["api.example.org"],
+            "ingressClassName": "istio",
+            "versions": {"one": ECHO},
+        },
+    },
+    "telemetry": {
+        **{name: {"enabled": True} for name in ("prometheus", "grafana", "jaeger", "kiali", "accessLogs")},
+        "tracing": {"sampling": 100},
+    },
+}
+CASES: tuple[dict[str, Any], ...] = (
+    EVERYTHING,
+    {"telemetry": {"prometheus": {"enabled": True}, "grafana": {"url": "https://grafana.example.com"}}},
+)
+SERVER = {"ConfigMap", "Deployment", "NetworkPolicy", "Service"}
+REGISTERED: dict[str, set[str]] = {
+    "CanaryRouting": {"DestinationRule", "Gateway", "Ingress", "VirtualService"},
+    "Egress": {"ServiceEntry"},
+    "Grafana": {*SERVER, "Secret", "ServiceAccount"},
+    "GrafanaProvisioning": {"ConfigMap"},
+    "IstioMesh": {"IngressClass", "PeerAuthentication", "Release"},
+    "Jaeger": {*SERVER, "PersistentVolumeClaim"},
+    "Kiali": {*SERVER, "ClusterRole", "ClusterRoleBinding", "Secret", "ServiceAccount"},
+    "MeshTelemetry": {"Telemetry"},
+    "Namespace": {"Namespace", "NamespacePatch"},
+    "Prometheus": {*SERVER, "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim", "ServiceAccount"},
+    "SecurityPolicies": {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
+    "SharedGateways": {"Gateway"},
+    "VersionedService": {"ConfigMap", "Deployment", "Service", "ServiceAccount"},
+}
+"""The kinds of objects of each component, together over all CASES."""
+
+
+@cache
+def registered(preview: bool) -> tuple[Run, ...]:
+    """What the cases register, in a cluster that has the namespace shop already."""
+    facts = ClusterFacts(uid="7b1f", foreign_namespaces=frozenset({"shop"}))
+
+    def program(values: dict[str, Any]) -> Callable[[], Any]:
+        return lambda: Environment(load(values), facts, "istio-canary/test").outputs
+
+    return tuple(run_program(program(values), preview) for values in CASES)
+
+
+@pytest.fixture(params=[True, False], ids=["preview", "update"])
+def runs(request: pytest.FixtureRequest) -> tuple[Run, ...]:
+    return registered(request.param)
+
+
+def test_the_table_has_every_component() -> None:
+    assert [component.__name__ for component in _components()] == sorted(REGISTERED)
+
+
+@pytest.mark.parametrize("component", REGISTERED)
+def test_a_component_registers_its_kinds_of_objects_as_its_children(component: str, runs: tuple[Run, ...]) -> None:
+    parents = {one.urn for run in runs for one in run.of_type(f":{component}") if one.is_component}
+    children = [one for run in runs for one in run.custom() if one.parent in parents]
+    assert {one.type.rpartition(":")[2] for one in children} == REGISTERED[component]
+
+
+@pytest.mark.parametrize("component", _components(), ids=lambda component: component.__name__)
+def test_a_component_registers_outputs_that_are_its_attributes(
+    component: type[Component], runs: tuple[Run, ...]
+) -> None:
+    made = [one for run in runs for one in run.of_type(f":{component.__name__}") if one.is_component]
+    assert made
+    for one in made:
+        assert one.outputs is not None, f"Pulumi shows {one.name} as unfinished"
+        assert set(one.outputs) <= set(component.__annotations__), f"{one.name} has no attribute of these names"
+
+
+def test_every_object_has_a_component_as_parent_and_its_provider(runs: tuple[Run, ...]) -> None:
+    for run in runs:
+        components = {one.urn for one in run.resources if one.is_component}
+        (provider,) = (one for one in run.resources if one.is_provider)
+        for one in run.custom():
+            assert one.parent in components
+            assert one.provider == provider.urn
+
+
+def test_a_preview_registers_the_objects_of_the_update() -> None:
+    preview, update = (
+        [(one.urn, one.depends_on, one.ignores) for run in registered(preview) for one in run.resources]
+        for preview in (True, False)
+    )
+    assert preview == update
