@@ -41,6 +41,10 @@ EXPECTED: dict[str, tuple[int, tuple[str, ...]]] = {
     "canary open kiali --stack dev": (2, ("kiali is off", "the sandbox cannot build its image", "enabled: true")),
     "canary open grafana --stack dev": (2, ("grafana is off", "the sandbox cannot build its image")),
     "canary report --stack dev --last 15m": (0, ("report-dev.html",)),
+    "canary check": (0, ("dev: ", "prod: ")),
+    "canary check --stack dev --json": (0, ('"code": 0',)),
+    "canary render --stack dev": (0, ("kind: CustomResourceDefinition", "kind: VirtualService")),
+    "canary render --stack prod --skip-charts --output manifests": (0, ("files are written to manifests",)),
     "canary schema": (0, ("$schema",)),
     "canary up --stack minikube --yes": (5, ("minikube",)),  # there is no minikube: the message must name it
     "canary sandbox logs kubelet --lines 5": (0, ()),
