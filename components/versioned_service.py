@@ -21,6 +21,14 @@ PROGRESS_DEADLINE = 600
 
 
 @dataclass(frozen=True, kw_only=True)
+class DisruptionBudgetArgs:
+    """How many pods may be evicted at a time: one of the two, a number or a percentage."""
+
+    min_available: pulumi.Input[int | str] | None = None
+    max_unavailable: pulumi.Input[int | str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionArgs:
     """One version: the Deployment `name`, whose pods have the label `version: <label>`.
 
@@ -44,6 +52,7 @@ class VersionArgs:
     termination_grace_period_seconds: pulumi.Input[int] = 30
     pre_stop_seconds: int = 5
     config_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    disruption_budget: DisruptionBudgetArgs | None = None
     image_pull_policy: pulumi.Input[str] = "IfNotPresent"
 
 
@@ -69,7 +78,8 @@ class VersionedServiceArgs:
 
 
 class VersionedService(Component):
-    """A ServiceAccount, a Service for all versions, and for each version a Deployment and its ConfigMaps.
+    """A ServiceAccount, a Service for all versions, and for each version a Deployment, its ConfigMaps and, if it has a
+    budget, a PodDisruptionBudget (Kubernetes: "Specifying a Disruption Budget for your Application").
 
     Pods continue to serve for `pre_stop_seconds` after they are told to terminate, until every proxy has removed them
     (Kubernetes: "Container Lifecycle Hooks", sleep). ConfigMaps are immutable and named by their content: new content
@@ -160,6 +170,7 @@ class VersionedService(Component):
         name, args, version = f"{self._name}-{key}", self._args, self._args.versions[key]
         labels = {"app": args.service, "version": version.label}
         volumes, mounts = self._config(name, args, version)
+        self._disruption_budget(name, args, version, labels)
         ready_within = f"{args.ready_within}s"
         deployment = k8s.apps.v1.Deployment(
             name,
@@ -188,6 +199,23 @@ class VersionedService(Component):
             ),
         )
         return waited_for(deployment, args.until_rolled_out.get(key))
+
+    def _disruption_budget(
+        self, name: str, args: VersionedServiceArgs, version: VersionArgs, labels: Mapping[str, str]
+    ) -> None:
+        budget = version.disruption_budget
+        if budget is None:
+            return
+        k8s.policy.v1.PodDisruptionBudget(
+            f"{name}-budget",
+            metadata=_metadata(version.name, args, labels=labels),
+            spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
+                min_available=budget.min_available,
+                max_unavailable=budget.max_unavailable,
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
+            ),
+            opts=self._child(),
+        )
 
     def _config(
         self, name: str, args: VersionedServiceArgs, version: VersionArgs

@@ -15,7 +15,7 @@ from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
-from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
+from components.versioned_service import DisruptionBudgetArgs, VersionArgs, VersionedService, VersionedServiceArgs
 from components.workload_args import args_of, deployment_strategy, security_context
 from kube.kubeconfig import ClusterUnreachableError
 from kube.rollouts import RolloutTimeoutError, until_rolled_out
@@ -381,6 +381,7 @@ def version_args(service: str, version: str, settings: VersionSettings) -> Versi
         termination_grace_period_seconds=settings.termination_grace_period_seconds,
         pre_stop_seconds=settings.pre_stop_seconds,
         config_files=settings.config_files,
+        disruption_budget=args_of(DisruptionBudgetArgs, _explicit_fields(settings.pod_disruption_budget)),
         image_pull_policy=settings.image_pull_policy.value,
     )
 

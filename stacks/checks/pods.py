@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks.view import Service, View, block, is_count
+from stacks.checks.view import Service, View, block, default_of, is_count
 from stacks.settings.fields import amount
-from stacks.settings.model import Settings
+from stacks.settings.model import Settings, VersionSettings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import version_label
 
@@ -25,6 +26,7 @@ def check(view: View) -> Iterator[Finding]:
             yield from _check_label(service, version, place)
             yield from check_resources(block(block(given).get("resources")), (*place, "resources"))
             yield from check_ready(block(given).get("minReadySeconds"), longest, (*place, "minReadySeconds"))
+            yield from _check_budget(service, version, place)
 
 
 def _check_label(service: Service, version: str, place: Location) -> Iterator[Finding]:
@@ -55,6 +57,33 @@ def check_resources(resources: Mapping[str, Any], location: Location) -> Iterato
             f"lower the request to {limit}, or raise the limit",
             shown(request),
         )
+
+
+def _check_budget(service: Service, version: str, place: Location) -> Iterator[Finding]:
+    """A budget that allows no eviction keeps a node with such a pod from ever being drained."""
+    given = block(service.versions[version])
+    own = "podDisruptionBudget" in given
+    budget = block((given if own else service.given).get("podDisruptionBudget"))
+    replicas = given.get("replicas", default_of(VersionSettings, "replicas"))
+    if not is_count(replicas) or replicas == 0:
+        return
+    for limit in ("minAvailable", "maxUnavailable"):
+        pods = _pods(budget.get(limit), replicas)
+        if pods is not None and (pods == 0 if limit == "maxUnavailable" else pods >= replicas):
+            yield Finding(
+                (*(place if own else service.location), "podDisruptionBudget", limit),
+                f"none of the {replicas} pods of {version} may be evicted, so a node with one cannot be drained",
+                "a budget that allows one eviction",
+                "write maxUnavailable: 1 with at least 2 replicas" if replicas == 1 else "write maxUnavailable: 1",
+                shown(budget[limit]),
+            )
+
+
+def _pods(limit: Any, replicas: int) -> int | None:
+    """A limit in pods, None if it is malformed; Kubernetes rounds percentages up."""
+    if isinstance(limit, str) and limit.endswith("%") and limit[:-1].isdecimal():
+        return math.ceil(int(limit[:-1]) * replicas / 100)
+    return limit if is_count(limit) else None
 
 
 def ready_within(view: View) -> Any:

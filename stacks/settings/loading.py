@@ -243,6 +243,7 @@ def _filled_version(name: str, version: str, service: ServiceSettings) -> Versio
     filled: dict[str, Any] = {
         "name": given.name or f"{name}-{version}",
         "strategy": pods_strategy(service.strategy, given.strategy),
+        "pod_disruption_budget": given.pod_disruption_budget or service.pod_disruption_budget,
     }
     if ramped is not None and "min_ready_seconds" not in given.model_fields_set:
         filled["min_ready_seconds"] = ramped.min_ready_seconds

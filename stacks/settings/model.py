@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
 
+from stacks.settings.disruption import DisruptionBudget
 from stacks.settings.fields import (
     ChartSource,
     FileName,
@@ -259,6 +260,11 @@ class VersionSettings(VersionRouting):
         default_factory=dict,
         description="Read-only files, by folder and name; a change replaces the pods.",
     )
+    pod_disruption_budget: DisruptionBudget | None = Field(
+        default=None,
+        examples=[{"maxUnavailable": 1}],
+        description="How many of its pods may be evicted at a time; defaults to the service's.",
+    )
     image_pull_policy: Annotated[ImagePullPolicy, Strict(False)] = Field(
         default=ImagePullPolicy.IF_NOT_PRESENT, description="When the image is pulled."
     )
@@ -287,6 +293,11 @@ class ServiceSettings(ServiceRouting):
         examples=["blueGreen", {"blueGreen": {"active": "version-1"}}, {"ramped": {"maxUnavailable": 1}}],
         description="How a new state of the service takes over: recreate or ramped, how the pods of a version are "
         "replaced; blueGreen or canary, how requests move from one version to another.",
+    )
+    pod_disruption_budget: DisruptionBudget | None = Field(
+        default=None,
+        examples=[{"maxUnavailable": 1}],
+        description="How many pods of each version may be evicted at a time, unless the version says it.",
     )
 
 

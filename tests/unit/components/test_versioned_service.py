@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pytest
 
-from components.versioned_service import VersionArgs, VersionedService, VersionedServiceArgs
+from components.versioned_service import DisruptionBudgetArgs, VersionArgs, VersionedService, VersionedServiceArgs
 from tests.unit.mocks import Deploy, Run, in_cluster
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
@@ -75,6 +75,25 @@ def test_each_version_is_a_deployment_with_its_own_label(deploy: Deploy) -> None
         assert deployment.metadata == {"name": name, "namespace": "website-istio-ns", "labels": labels}
         assert deployment.spec["selector"] == {"matchLabels": labels}, "two versions must not claim each other's pods"
         assert deployment.spec["template"]["metadata"]["labels"] == labels
+
+
+@pytest.mark.parametrize(
+    ("budget", "limits"),
+    [
+        (DisruptionBudgetArgs(max_unavailable=1), {"maxUnavailable": 1}),
+        (DisruptionBudgetArgs(min_available="50%"), {"minAvailable": "50%"}),
+    ],
+)
+def test_a_version_with_a_budget_has_a_pod_disruption_budget_for_its_own_pods(
+    deploy: Deploy, budget: DisruptionBudgetArgs, limits: dict[str, Any]
+) -> None:
+    run = deploy(_service(disruption_budget=budget))
+
+    (created,) = run.of_type(":PodDisruptionBudget")
+    labels = {"app": "website", "version": "website-version-1"}
+    assert created.type == "kubernetes:policy/v1:PodDisruptionBudget"
+    assert created.metadata == {"name": "web-v1", "namespace": "website-istio-ns", "labels": labels}
+    assert created.spec == {**limits, "selector": {"matchLabels": labels}}
 
 
 def test_the_service_selects_all_versions_and_names_its_protocol(deploy: Deploy) -> None:
