@@ -1,0 +1,14 @@
+"""All rules, by subject. A rule of your own goes into a module like these, and its RULES into this tuple."""
+
+from __future__ import annotations
+
+from policies import images_and_pods, plain_secrets, routing, security, telemetry
+from policies.rule import Rule
+
+RULES: tuple[Rule, ...] = (
+    *routing.RULES,
+    *images_and_pods.RULES,
+    *security.RULES,
+    *plain_secrets.RULES,
+    *telemetry.RULES,
+)
