@@ -45,7 +45,7 @@ lint: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/unit
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/unit tests/policies
 
 e2e: setup
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/e2e

@@ -90,7 +90,11 @@ def parse(values: Any, source: str, rules: Iterable[Rule] = RULES) -> Configurat
     for name in values:
         if name not in known and name != ALL:
             raise _unknown(source, (), str(name), "rule", known)
-    common = _block(values[ALL], source, ALL).get(LEVEL) if ALL in values else None
+    of_all = _block(values.get(ALL, {}), source, ALL)
+    for key in of_all:
+        if key != LEVEL:
+            raise _unknown(source, (ALL,), str(key), "setting", [LEVEL])
+    common = of_all.get(LEVEL)
     return Configuration(tuple(_configured(rule, values.get(rule.name, {}), common, source) for rule in known.values()))
 
 

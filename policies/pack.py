@@ -27,7 +27,7 @@ from pulumi_policy import Severity as PulumiSeverity
 from policies.configuration import LEVEL
 from policies.engine import findings_of
 from policies.policy_error import PolicyError
-from policies.resource import Resources, from_analyzed, from_state
+from policies.resource import Resources, from_analyzed, from_state, plain
 from policies.rule import Enforcement, Rule
 from policies.rules import RULES
 
@@ -116,8 +116,8 @@ def _report(
 
 
 def _parameters(rule: Rule, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The rule's settings; Pulumi hands over what is configured, and the schema's defaults."""
-    return {**{key: setting.default for key, setting in rule.settings.items()}, **config}
+    """The rule's settings; Pulumi hands over what is configured, and the schema's defaults, with numbers as floats."""
+    return {**{key: setting.default for key, setting in rule.settings.items()}, **plain(config)}
 
 
 def _words(rule: Rule) -> dict[str, Any]:

@@ -65,13 +65,13 @@ class Resource:
 
     @property
     def object_name(self) -> str:
-        """The object's name in Kubernetes, else Pulumi's."""
-        return str(self.mapping("metadata").get("name") or self.name)
+        """The name of the object or of the Helm release, else Pulumi's."""
+        return str(self.mapping("metadata").get("name") or self.props.get("name") or self.name)
 
     @property
     def namespace(self) -> str:
-        """The object's namespace, "" if it has none."""
-        return str(self.mapping("metadata").get("namespace") or "")
+        """The namespace of the object or of the Helm release, "" if it has none."""
+        return str(self.mapping("metadata").get("namespace") or self.props.get("namespace") or "")
 
     @property
     def path(self) -> str:
@@ -213,7 +213,7 @@ def from_state(exported: Any) -> list[Resource]:
     ]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return what Pulumi's wire, its proxies and its state hold as plain JSON, without the provider's own `__` keys."""
     # pulumi_policy's proxies raise when an unknown value is read; what they wrap is under this key.
     if type(value).__name__ in ("_DictProxy", "_ListProxy"):
@@ -221,14 +221,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         if _SIGNATURE in value:
             return SECRET if value[_SIGNATURE] == _SECRET_SIGNATURE else UNKNOWN
-        return {str(key): _plain(one) for key, one in value.items() if not str(key).startswith("__")}
+        return {str(key): plain(one) for key, one in value.items() if not str(key).startswith("__")}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return UNKNOWN if isinstance(value, str) and value in _UNKNOWN_VALUES else value
 
 
 def _plain_mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    plain = _plain(value)
-    return plain if isinstance(plain, dict) else {}
+    made = plain(value)
+    return made if isinstance(made, dict) else {}

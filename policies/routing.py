@@ -80,7 +80,8 @@ def weight_step(context: Context) -> Iterator[Problem]:
         now, earlier = _weights(route), before.get(_key(route))
         if not earlier:
             continue
-        order = _declared(context.resources, route)
+        declared = _declared(context.resources, route)
+        order = [*(version for version in earlier if version not in declared), *declared]  # a removed one was older
         for index, version in enumerate(order):
             gained = now.get(version, 0) - earlier.get(version, 0)
             lost = sum(max(earlier.get(one, 0) - now.get(one, 0), 0) for one in order[:index])

@@ -135,12 +135,20 @@ def test_no_component_reads_configuration_or_the_environment(path: Path) -> None
         ("metrics", "components"),
         ("metrics", "stacks"),
         ("metrics", "canary"),
+        ("policies", "pulumi_kubernetes"),
+        ("policies", "kube"),
+        ("policies", "components"),
+        ("policies", "stacks"),
+        ("policies", "canary"),
         ("components", "stacks"),
         ("components", "canary"),
         ("stacks", "canary"),
         ("sandbox", "stacks"),
         ("sandbox", "components"),
         ("sandbox", "canary"),
+        ("components", "policies"),
+        ("stacks", "policies"),
+        ("traffic", "policies"),
         ("sandbox/builder", "sandbox.cluster"),
     ],
 )
@@ -148,8 +156,19 @@ def test_imports_point_one_way(folder: str, forbidden: str) -> None:
     assert _importers(_sources(folder), forbidden) == [], f"{folder} stands below {forbidden}"
 
 
+def test_the_rules_need_no_pulumi() -> None:
+    rules = [path for path in _sources("policies") if path.name not in ("pack.py", "__main__.py")]
+
+    assert _importers(rules, "pulumi") == []
+    assert _importers(rules, "pulumi_policy") == []
+
+
 def test_only_the_sandbox_commands_and_tests_import_the_sandbox() -> None:
-    others = [path for folder in ("traffic", "metrics", "components", "stacks", "canary") for path in _sources(folder)]
+    others = [
+        path
+        for folder in ("traffic", "metrics", "policies", "components", "stacks", "canary")
+        for path in _sources(folder)
+    ]
     importers = _importers([*others, ROOT / "__main__.py"], "sandbox")
 
     assert [path for path in importers if not path.startswith("canary/commands/sandbox")] == []

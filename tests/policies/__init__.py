@@ -1,0 +1,1 @@
+"""Tests of the policy pack's rules, on what the components register."""
