@@ -105,9 +105,16 @@ class Project:
     def canary(self, *words: str, timeout: float = 300) -> Completed:
         return run_canary(*words, cwd=self.folder, env=self.env, timeout=timeout)
 
-    def pulumi(self, *words: str, stdin: str = "") -> Completed:
-        """Run Pulumi's own CLI, which must succeed."""
-        env = {**os.environ, **self.env, "PATH": f"{pulumi_home() / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    def pulumi(
+        self, *words: str, stdin: str = "", succeeds: bool = True, env: Mapping[str, str] | None = None
+    ) -> Completed:
+        """Run Pulumi's own CLI, which must succeed, or must not."""
+        env = {
+            **os.environ,
+            **self.env,
+            **(env or {}),
+            "PATH": f"{pulumi_home() / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
         done = subprocess.run(
             ["pulumi", *words, "--non-interactive"],
             cwd=self.folder,
@@ -118,7 +125,7 @@ class Project:
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, f"pulumi {' '.join(words)}: {done.stdout}{done.stderr}"
+        assert (done.returncode == 0) is succeeds, f"pulumi {' '.join(words)}: {done.stdout}{done.stderr}"
         return done
 
     def popen(self, *words: str) -> subprocess.Popen[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from policies import configuration
@@ -47,7 +49,8 @@ def test_a_pattern_with_an_exclamation_mark_excludes() -> None:
 
 
 def test_an_object_can_be_excepted() -> None:
-    assert found("hosts-not-open", committed("dev"), stacks=["*"], **{"except": ["website-istio-ns/*"]}) == []
+    settings: dict[str, Any] = {"stacks": ["*"], "except": ["website-istio-ns/*"]}
+    assert found("hosts-not-open", committed("dev"), None, **settings) == []
 
 
 def test_a_disabled_rule_does_not_run_and_an_advisory_one_does_not_fail() -> None:

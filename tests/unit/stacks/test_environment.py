@@ -262,6 +262,25 @@ def test_objects_hold_no_empty_or_zero_values_which_kubernetes_would_drop(
             assert dropped == [], f"{resource.name} would always differ from its live object: {dropped}"
 
 
+def test_a_services_disruption_budget_is_that_of_its_versions_unless_they_have_their_own(
+    deploy: Deploy, website: dict[str, Any]
+) -> None:
+    service = website["services"]["website"]
+    service["podDisruptionBudget"] = {"maxUnavailable": 1}
+    service["versions"]["version-1"]["podDisruptionBudget"] = {"minAvailable": "50%"}
+    run = deploy(_environment(website))
+
+    budgets = {one.metadata["name"]: one.spec for one in run.of_type(":PodDisruptionBudget")}
+    assert {name: set(spec) - {"selector"} for name, spec in budgets.items()} == {
+        "web-v1": {"minAvailable"},
+        "web-v2": {"maxUnavailable"},
+    }
+
+
+def test_without_a_disruption_budget_none_is_created(deploy: Deploy, website: dict[str, Any]) -> None:
+    assert deploy(_environment(website)).of_type(":PodDisruptionBudget") == []
+
+
 def test_the_recreate_strategy_has_no_rolling_update(deploy: Deploy, website: dict[str, Any]) -> None:
     website["services"]["website"]["versions"]["version-1"]["strategy"] = {"type": "Recreate"}
     run = deploy(_environment(website))
