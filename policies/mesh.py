@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from policies.resource import UNKNOWN, Resource, Resources, items, mapping, texts
@@ -13,6 +13,10 @@ WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 CLUSTER_DOMAIN = ".cluster.local"
 MESH_GATEWAY = "mesh"
 """Istio's name for the sidecars (Istio: VirtualService, gateways)."""
+
+
+_once = lru_cache(maxsize=4)  # several rules ask the same of the same resources
+"""Keeps what a function returned for the stacks that it was last asked about; nobody may change it."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +96,24 @@ def service_of(host: Any, namespace: str) -> tuple[str, str] | None:
     return (parts[1], parts[0]) if parts[2:] == ["svc"] else None
 
 
-def http_routes(resources: Resources) -> Iterator[HttpRoute]:
-    """Yield all HTTP routes in the order in which Istio tries them in each VirtualService."""
-    for virtual_service in resources.of_kind("VirtualService"):
-        for index, spec in enumerate(items(virtual_service.spec.get("http"))):
-            yield HttpRoute(virtual_service, index, spec)
+@_once
+def http_routes(resources: Resources) -> Sequence[HttpRoute]:
+    """Return all HTTP routes in the order in which Istio tries them in each VirtualService."""
+    return [
+        HttpRoute(virtual_service, index, spec)
+        for virtual_service in resources.of_kind("VirtualService")
+        for index, spec in enumerate(items(virtual_service.spec.get("http")))
+    ]
 
 
-def services(resources: Resources) -> dict[tuple[str, str], Resource]:
+@_once
+def services(resources: Resources) -> Mapping[tuple[str, str], Resource]:
     """Return the Services by namespace and name."""
     return {(one.namespace, one.object_name): one for one in resources.of_kind("Service")}
 
 
-def subsets(resources: Resources) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+@_once
+def subsets(resources: Resources) -> Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]:
     """Return the subsets of each Service, in the order in which they are declared."""
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for rule in resources.of_kind("DestinationRule"):
@@ -114,7 +123,8 @@ def subsets(resources: Resources) -> dict[tuple[str, str], list[Mapping[str, Any
     return found
 
 
-def workloads(resources: Resources) -> list[Resource]:
+@_once
+def workloads(resources: Resources) -> Sequence[Resource]:
     """Return what creates pods."""
     return resources.of_kind(*WORKLOADS)
 
@@ -163,7 +173,8 @@ def pods_of(resources: Resources, service: tuple[str, str], subset: str | None) 
     return [one for one in workloads(resources) if one.namespace == service[0] and selects(labels, pod_labels(one))]
 
 
-def with_requests(resources: Resources) -> list[Resource]:
+@_once
+def with_requests(resources: Resources) -> Sequence[Resource]:
     """Return the workloads to which routes send requests, each once."""
     found: dict[str, Resource] = {}
     for route in http_routes(resources):

@@ -35,7 +35,7 @@ def versions_exist(context: Context) -> Iterator[Problem]:
     """Every destination of a service of the stack is a declared subset with a workload that has its labels."""
     for destination in _all_destinations(context.resources):
         service = destination.service
-        if service not in services(context.resources):
+        if service is None or service not in services(context.resources):
             continue
         found = pods_of(context.resources, service, destination.subset)
         if found:
