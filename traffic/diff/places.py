@@ -1,0 +1,145 @@
+"""Where requests can be sent: the ports and hosts of two route tables at the gateway, and callers inside the mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+
+from traffic.diff.texts import texts
+from traffic.model import Match, Rule, ServiceRouting, StringMatch, service_host
+from traffic.simulate import Caller, Request, Simulator, entries
+from traffic.simulate.request import DEFAULT_PORTS
+
+ANY_HOST = "any-host.example"
+"""A host for the wildcard `*`."""
+ANY_LABEL = "any"
+"""The first label of a host for a wildcard such as `*.example.com`."""
+ANY_NAMESPACE = "default"
+MOST_CALLERS = 64
+
+
+def places(*tables: Simulator) -> Iterator[Request]:
+    """Yield requests that enter at every place of the tables, the usual ones first: GET / without headers."""
+    authorities = Authorities(tables)
+    yield from dict.fromkeys(_outside(tables, authorities))
+    yield from _inside(tables, authorities)
+
+
+class Authorities:
+    """The Host headers that the rules of tables tell apart."""
+
+    def __init__(self, tables: Sequence[Simulator]) -> None:
+        wants: list[StringMatch] = []
+        self.redirected: dict[str, None] = {}
+        for rule in _rules(tables):
+            wants += [want for match in rule.match for want in _of_host(match)]
+            if rule.redirect and rule.redirect.authority:
+                self.redirected[rule.redirect.authority] = None
+            if rule.rewrite and rule.rewrite.authority:
+                self.redirected[rule.rewrite.authority] = None
+        self._texts = texts(wants) if wants else []
+        self.compares = bool(wants)
+        """Whether any rule compares the Host header."""
+
+    def spelled(self, host: str, port: int, scheme: str) -> Iterator[str]:
+        """Yield the host as clients write it, and where rules compare the Host header, in other ways."""
+        usual = f"{host}:{port}" if port != DEFAULT_PORTS[scheme] else host
+        yield host
+        if self.compares:
+            yield usual
+            yield f"{host}:{port}"
+            yield host.upper()
+
+    def below(self, domain: str) -> Iterator[str]:
+        """Yield hosts of a domain, which may be a wildcard."""
+        if domain == "*":
+            yield ANY_HOST
+            yield from (text for text in (*self._texts, *self.redirected) if _is_host(text))
+        elif domain.startswith("*"):
+            yield f"{ANY_LABEL}{domain[1:]}"
+            yield from (host for host in (*self._texts, *self.redirected) if host.endswith(domain[1:]))
+            yield from (f"{text.rstrip('.')}{domain[1:]}" for text in self._texts if _is_host(text))
+        else:
+            yield domain
+
+
+def _rules(tables: Iterable[Simulator]) -> Iterator[Rule]:
+    for table in tables:
+        for service in table.routes.values():
+            yield from service.route
+
+
+def _of_host(match: Match) -> Iterator[StringMatch]:
+    if match.authority is not None:
+        yield match.authority
+    yield from (headers["host"] for headers in (match.headers, match.without_headers) if "host" in headers)
+
+
+def _is_host(text: str) -> bool:
+    return bool(text) and text.isascii() and all(letter.isalnum() or letter in ".-:_" for letter in text)
+
+
+def _outside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[Request]:
+    endpoints: dict[tuple[str, int], None] = {}
+    domains: dict[str, None] = {}
+    for table in tables:
+        for scheme, port, hosts in _servers(table):
+            endpoints[scheme, port] = None
+            domains.update(dict.fromkeys(hosts))
+    for scheme, port in sorted(endpoints):
+        for domain in domains:
+            for host in authorities.below(domain):
+                for authority in authorities.spelled(host, port, scheme):
+                    yield Request(headers=(), authority=authority, scheme=scheme, port=port)
+
+
+def _servers(table: Simulator) -> Iterator[tuple[str, int, Sequence[str]]]:
+    for name, service in table.routes.items():
+        for entry in entries(name, service, table.gateways):
+            yield entry.scheme, entry.server.port, (entry.domain,)
+    for gateway in table.gateways.values():
+        for server in gateway.servers:
+            yield server.protocol.value.lower(), server.port, server.hosts
+
+
+def _inside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[Request]:
+    names = dict.fromkeys(name for table in tables for name in table.routes)
+    for name in names:
+        services = [table.routes[name] for table in tables if name in table.routes]
+        rules = [rule for service in services for rule in service.route]
+        headers: list[tuple[tuple[str, str], ...]] = [()]
+        if any(match.scheme for rule in rules for match in rule.match):
+            headers.append((("x-forwarded-proto", "https"),))
+        found = [
+            Request(authority=authority, port=port, caller=caller, headers=pairs)
+            for host, port in _hosts_inside(name, services, authorities)
+            for authority in authorities.spelled(host, port, "http")
+            for caller in _callers(rules)
+            for pairs in headers
+        ]
+        yield from found
+
+
+def _hosts_inside(name: str, services: Sequence[ServiceRouting], authorities: Authorities) -> Iterator[tuple[str, int]]:
+    ports = dict.fromkeys(service.port for service in services)
+    for namespace in dict.fromkeys(service.namespace for service in services):
+        yield from ((f"{name}.{namespace}", port) for port in ports)
+        if authorities.compares:
+            yield from ((service_host(name, namespace), port) for port in ports)
+    domains = dict.fromkeys(host for service in services if service.in_mesh for host in service.hosts if host != "*")
+    yield from ((host, port) for domain in domains for host in authorities.below(domain) for port in ports)
+
+
+def _callers(rules: Iterable[Rule]) -> list[Caller]:
+    """A caller without labels, and those that the matches tell apart, also by several of them at once."""
+    matches = [match for rule in rules for match in rule.match if match.source_labels or match.source_namespace]
+    labels = list({tuple(sorted(match.source_labels.items())): None for match in matches if match.source_labels})
+    named = list(dict.fromkeys(match.source_namespace for match in matches if match.source_namespace))
+    together = [dict(chosen) for chosen in labels]
+    for count in (2, 3):
+        for several in combinations(labels, count):
+            merged = dict(pair for one in several for pair in one)
+            if all(merged[key] == value for one in several for key, value in one):
+                together.append(merged)
+    callers = [Caller(space, own) for space in (ANY_NAMESPACE, *named) for own in ({}, *together)]
+    return callers[:MOST_CALLERS]
