@@ -10,6 +10,7 @@ import typer
 from canary.commands.cancel import cancel
 from canary.commands.check import check
 from canary.commands.destroy import destroy
+from canary.commands.diff import diff
 from canary.commands.explain import explain
 from canary.commands.open import open_name
 from canary.commands.preview import preview
@@ -26,7 +27,8 @@ from canary.commands.verify import verify
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 invalid settings or usage, nothing changed; "
     "3 the measured split is not as configured; 4 the stack is locked; 5 cluster, gateway or Prometheus unreachable; "
-    "6 this machine cannot run a sandbox; 7 a mandatory policy is violated; 130 interrupted."
+    "6 this machine cannot run a sandbox; 9 a mandatory policy is violated; "
+    "10 diff --exit-code: there are differences; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -38,7 +40,22 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for function in (preview, up, undo, verify, explain, check, render, status, report, refresh, destroy, cancel, schema):
+for function in (
+    preview,
+    up,
+    undo,
+    verify,
+    explain,
+    check,
+    diff,
+    render,
+    status,
+    report,
+    refresh,
+    destroy,
+    cancel,
+    schema,
+):
     app.command()(function)
 app.command("open")(open_name)
 app.add_typer(sandbox)

@@ -24,5 +24,7 @@ class ExitCode(IntEnum):
     """This machine does not meet the sandbox's requirements; nothing was changed."""
     POLICY = 7
     """`check`: a mandatory policy is violated."""
+    DIFFERENCES = 8
+    """`diff --exit-code`: there are differences."""
     INTERRUPTED = 130
     """Interrupted by Ctrl-C or a signal; the stack is in a usable state."""

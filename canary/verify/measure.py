@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+
+from canary.curl import curl_command
 
 if TYPE_CHECKING:
     import httpx
@@ -157,18 +158,7 @@ def _kind(error: httpx.TransportError) -> str:
 
 def as_curl(batch: RequestBatch) -> str:
     """Return the curl command that sends the batch's request."""
-    request = batch.request
-    words = ["curl", *([] if request.method == "GET" else ["--request", request.method])]
-    for name, value in request.pairs:
-        words += ["--header", f"{name}: {value}"]
-    if request.scheme == "https" and request.authority:
-        # The host must be in the URL: curl takes the SNI name from there.
-        address = batch.url.partition("://")[2]
-        words += ["--insecure", "--connect-to", f"::{address}"]
-        return shlex.join([*words, f"https://{request.authority}{request.path}"])
-    if request.authority:
-        words += ["--header", f"host: {request.authority}"]
-    return shlex.join([*words, batch.url + request.path])
+    return curl_command(batch.request, batch.url)
 
 
 def _headers(batch: RequestBatch) -> list[tuple[str, str]]:

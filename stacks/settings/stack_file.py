@@ -73,6 +73,14 @@ def read_stack_file(path: Path) -> StackFile:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise _file_error(path, None, f"the file cannot be read: {reason}", "", "correct the file") from None
+    return parse_stack_file(path, text)
+
+
+def parse_stack_file(path: Path, text: str) -> StackFile:
+    """Return the stack's file with this text, for example that of another revision; `path` names it in messages.
+
+    Raises SettingsError if it is not YAML, or it has no `config:`.
+    """
     try:
         with _no_collection():
             return _read(path, text)

@@ -64,6 +64,7 @@ def test_the_exit_codes_never_change() -> None:
         "UNREACHABLE": 5,
         "MACHINE": 6,
         "POLICY": 7,
+        "DIFFERENCES": 8,
         "INTERRUPTED": 130,
     }, "scripts depend on them"
 

@@ -1,0 +1,1 @@
+"""What a change of the stacks' files does to traffic, versions and settings."""

@@ -1,0 +1,230 @@
+"""The differences of a stack in words, as rows that the terminal and Markdown share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from canary.curl import curl_command
+from canary.diff.stack_diff import StackDiff, VersionDiff
+from stacks.settings.problems import without_user
+from traffic.diff import Group, Part, RuleChange, RuleChangeKind, ServiceDiff, ValueChange
+from traffic.diff.effect import lesser_changes
+from traffic.words import rule_words
+
+if TYPE_CHECKING:
+    from traffic.model import Rule, ServiceRouting
+    from traffic.simulate import Request
+
+GATEWAY = "GATEWAY"
+"""Stands in curl commands for the address of the gateway."""
+UNSET = "-"
+STACK = ""
+"""The place of a service's name in the rows of what belongs to no service."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LONGEST = 200
+
+
+@dataclass(frozen=True)
+class RequestRow:
+    """Requests that change alike: what about them, from what to what, and one of them."""
+
+    service: str
+    part: str
+    before: str
+    after: str
+    request: str
+    curl: str
+    also: tuple[str, ...] = ()
+    """Lesser effects on the same request that change too."""
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """A rule, a version or a setting that differs."""
+
+    service: str
+    what: str
+    before: str
+    after: str
+
+
+def request_rows(diff: StackDiff) -> list[RequestRow]:
+    """Return a row for each group of requests, service by service."""
+    return [_request_row(group) for group in diff.traffic.groups]
+
+
+def setting_rows(diff: StackDiff) -> list[SettingRow]:
+    """Return a row for each rule, version and setting that differs, service by service, then the stack's own."""
+    found = [row for service in diff.traffic.services for row in _service_rows(service)]
+    found += [row for version in diff.versions for row in _version_rows(version)]
+    order = list(dict.fromkeys(row.service for row in found))
+    found.sort(key=lambda row: order.index(row.service))
+    return [*found, *(_setting(STACK, change) for change in (*diff.mesh, *diff.others))]
+
+
+def request_words(request: Request) -> str:
+    """Return a request in one line: `GET http://shop.example.com/ with qa: canary-test`."""
+    headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
+    words = f"{request.method} {_url(request)}{f' with {headers}' if headers else ''}"
+    return f"{words}, from {_caller(request)}" if request.caller else words
+
+
+def curl_words(request: Request) -> str:
+    """Return the curl command for a request at the gateway, or in the calling pod."""
+    if request.caller is not None:
+        origin = _url(request)[: -len(request.path)]
+        inside = curl_command(_without_host(request), origin)
+        return f"{inside}  # in a pod: {_caller(request)}"
+    port = request.asked_port
+    suffix = "" if port == DEFAULT_PORTS[request.scheme] else f":{port}"
+    address = f":{port}" if request.scheme == "https" else suffix
+    return curl_command(request, f"{request.scheme}://{GATEWAY}{address}")
+
+
+def value_words(value: Any) -> str:
+    """Return a setting's value on one line, without passwords in URLs."""
+    if value is None or value in ({}, [], ""):
+        return UNSET
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        text = ", ".join(f"{key}: {_nested(one)}" for key, one in value.items())
+    elif isinstance(value, list):
+        text = ", ".join(map(_nested, value))
+    else:
+        text = " ".join(str(value).split())
+    text = without_user(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _nested(value: Any) -> str:
+    words = value_words(value)
+    if isinstance(value, dict) and value:
+        return f"{{{words}}}"
+    return f"[{words}]" if isinstance(value, list) and value else words
+
+
+def _request_row(group: Group) -> RequestRow:
+    service, change, witness = group.service or STACK, group.change, group.witness
+    destination = change.part is Part.DESTINATION
+    also = lesser_changes(witness.before, witness.after) if destination else ()
+    return RequestRow(
+        service,
+        "destination" if destination else change.part.value,
+        own_names(change.before, service),
+        own_names(change.after, service),
+        request_words(witness.request),
+        curl_words(witness.request),
+        tuple(f"{one.part}: {own_names(one.before, service)} -> {own_names(one.after, service)}" for one in also),
+    )
+
+
+def own_names(words: str, service: str) -> str:
+    """Return the words with the service's own versions as its route names them: `version-1` for `shop/version-1`."""
+    return re.sub(rf"(^|, | to | of ){re.escape(service)}/(?=[a-z0-9])", r"\1", words) if service else words
+
+
+def _service_rows(diff: ServiceDiff) -> Iterator[SettingRow]:
+    if diff.before is None or diff.after is None:
+        before, after = (_summary(one) for one in (diff.before, diff.after))
+        yield SettingRow(diff.name, "service", before, after)
+        return
+    for rule in diff.rules:
+        yield from _rule_rows(diff.name, rule)
+    for change in diff.settings:
+        yield _setting(diff.name, change)
+
+
+def _summary(service: ServiceRouting | None) -> str:
+    if service is None:
+        return UNSET
+    hosts = ", ".join(service.hosts) or "no host"
+    return f"{hosts} at {', '.join(service.gateways)}: {'; '.join(map(_short, service.route))}"
+
+
+def _short(rule: Rule) -> str:
+    return f"{rule_words(rule)} -> {destination_words(rule)}"
+
+
+def destination_words(rule: Rule) -> str:
+    """Return where a rule sends requests: `version-1 90 %, version-2 10 %`."""
+    if rule.redirect is not None:
+        fields = rule.redirect.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return f"redirect ({value_words(fields)})"
+    if rule.direct_response is not None:
+        return f"response {rule.direct_response.status}"
+    weights = rule.weights
+    if len(weights) == 1:
+        return next(iter(weights))
+    return ", ".join(f"{name} {weight} %" for name, weight in weights.items())
+
+
+def _rule_rows(service: str, change: RuleChange) -> Iterator[SettingRow]:
+    words = rule_words(change.rule)
+    if change.kind is RuleChangeKind.ADDED:
+        yield SettingRow(service, f"rule {_number(change.after)} added ({words})", UNSET, _rule(change.rule))
+    elif change.kind is RuleChangeKind.REMOVED:
+        yield SettingRow(service, f"rule {_number(change.before)} removed ({words})", _rule(change.rule), UNSET)
+    else:
+        if change.kind is RuleChangeKind.MOVED:
+            places = f"place {_number(change.before)}", f"place {_number(change.after)}"
+            yield SettingRow(service, f"rule moved ({words})", *places)
+        for one in change.changes:
+            name = f"rule {_number(change.after)} ({words})"
+            if one.path.startswith("to."):
+                weight = f"weight of {one.path.removeprefix('to.')}"
+                yield SettingRow(service, f"{name}: {weight}", f"{one.before} %", f"{one.after} %")
+            else:
+                yield SettingRow(service, f"{name}: {one.path}", value_words(one.before), value_words(one.after))
+
+
+def _rule(rule: Rule) -> str:
+    """All that a rule does, apart from its match."""
+    actions = rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True,
+                              exclude={"to", "match", "name", "redirect", "direct_response"})  # fmt: skip
+    return "; ".join([destination_words(rule), *(f"{key}: {_nested(value)}" for key, value in actions.items())])
+
+
+def _number(index: int | None) -> int:
+    assert index is not None
+    return index + 1
+
+
+def _version_rows(diff: VersionDiff) -> Iterator[SettingRow]:
+    for one, sign in ((diff.before, "removed"), (diff.after, "added")):
+        other = diff.after if one is diff.before else diff.before
+        if one is not None and other is None:
+            words = f"{one.image}, {'1 replica' if one.replicas == 1 else f'{one.replicas} replicas'}"
+            cells = (UNSET, words) if sign == "added" else (words, UNSET)
+            yield SettingRow(diff.service, f"{diff.name} {sign}", *cells)
+    for change in diff.changes:
+        what = f"{diff.name}: {change.path}"
+        yield SettingRow(diff.service, what, value_words(change.before), value_words(change.after))
+
+
+def _setting(service: str, change: ValueChange) -> SettingRow:
+    return SettingRow(service, change.path, value_words(change.before), value_words(change.after))
+
+
+def _url(request: Request) -> str:
+    host = request.authority
+    port = request.asked_port
+    if port != DEFAULT_PORTS[request.scheme] and ":" not in host:
+        host = f"{host}:{port}"
+    return f"{request.scheme}://{host}{request.path}"
+
+
+def _without_host(request: Request) -> Request:
+    from dataclasses import replace
+
+    return replace(request, authority="", caller=None)
+
+
+def _caller(request: Request) -> str:
+    caller = request.caller
+    assert caller is not None
+    labels = ", ".join(f"{key}={value}" for key, value in caller.labels.items())
+    return f"namespace {caller.namespace}{f' with {labels}' if labels else ''}"

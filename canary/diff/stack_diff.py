@@ -1,0 +1,146 @@
+"""How one stack differs between two sides: traffic, versions, settings, policy findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from canary.diff.policy_findings import PolicyChanges, policy_changes
+from canary.diff.revisions import Revision
+from stacks.settings.problems import Problem, SettingsError
+from traffic.diff import TrafficDiff, ValueChange, traffic_diff, value_changes
+
+if TYPE_CHECKING:
+    from stacks.settings.model import ServiceSettings, Settings, VersionSettings
+
+TRAFFIC_SETTINGS = (
+    "mesh.mtls", "mesh.denyByDefault", "mesh.outboundTrafficPolicy", "mesh.gateway", "gateways", "namespaces",
+    "egress", "versionHeader",
+)  # fmt: skip
+"""Settings of a stack, apart from its services, that decide which requests are answered, and how."""
+
+
+@dataclass(frozen=True)
+class VersionDiff:
+    """A version that was added, was removed or whose settings differ; None for the side that does not have it."""
+
+    service: str
+    name: str
+    before: VersionSettings | None
+    after: VersionSettings | None
+    changes: tuple[ValueChange, ...]
+
+
+@dataclass(frozen=True)
+class SideProblems:
+    """Why a side of a stack cannot be compared: its revision, and the problems of its settings."""
+
+    revision: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class StackDiff:
+    """How a stack differs. `is_new` and `is_gone` are whether only one side has it.
+
+    With `problems`, nothing else is known. `mesh` are the settings that decide about traffic, and `others` all others.
+    """
+
+    stack: str
+    is_new: bool = False
+    is_gone: bool = False
+    problems: tuple[SideProblems, ...] = ()
+    traffic: TrafficDiff = field(default_factory=lambda: TrafficDiff(()))
+    versions: tuple[VersionDiff, ...] = ()
+    mesh: tuple[ValueChange, ...] = ()
+    others: tuple[ValueChange, ...] = ()
+    policies: PolicyChanges = field(default_factory=PolicyChanges)
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is any difference, or a side that cannot be compared."""
+        parts = (self.traffic.services, self.traffic.others, self.versions, self.mesh, self.others)
+        return bool(self.is_new or self.is_gone or self.problems or any(parts) or self.policies)
+
+
+def stack_diff(stack: str, before: Revision, after: Revision, with_policies: bool = True) -> StackDiff:
+    """Return how `stack` differs; one of the sides has it. Nothing is deployed, and no cluster is asked."""
+    problems: list[SideProblems] = []
+    old, new = (_settings(stack, side, problems) for side in (before, after))
+    is_new, is_gone = stack not in before.stacks, stack not in after.stacks
+    if problems or old is None or new is None:
+        return StackDiff(stack, is_new, is_gone, tuple(problems))
+    if old == new and not (is_new or is_gone):
+        return StackDiff(stack)
+    changes = value_changes(_plain(old), _plain(new))
+    return StackDiff(
+        stack,
+        is_new,
+        is_gone,
+        traffic=_traffic(old, new),
+        versions=tuple(_versions(old, new)),
+        mesh=tuple(change for change in changes if _is_of_traffic(change.path)),
+        others=tuple(change for change in (*changes, *_strategies(old, new)) if not _is_of_traffic(change.path)),
+        policies=policy_changes(None if is_new else old, None if is_gone else new, stack)
+        if with_policies
+        else PolicyChanges(),
+    )
+
+
+def _settings(stack: str, side: Revision, problems: list[SideProblems]) -> Settings | None:
+    """The settings of a side, those of an empty stack if the side does not have it; None if they have problems."""
+    from stacks.settings.loading import load
+    from stacks.settings.model import Settings
+
+    if stack not in side.stacks:
+        return Settings()
+    try:
+        source = side.read(stack)
+        return load(source.values, source)
+    except SettingsError as error:
+        problems.append(SideProblems(side.name, error.problems))
+        return None
+
+
+def _traffic(before: Settings, after: Settings) -> TrafficDiff:
+    from stacks.simulator import simulator_of
+
+    return traffic_diff(simulator_of(before), simulator_of(after))
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"services", "samples"})
+
+
+def _is_of_traffic(path: str) -> bool:
+    return any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in TRAFFIC_SETTINGS)
+
+
+def _versions(before: Settings, after: Settings) -> Iterator[VersionDiff]:
+    for service in dict.fromkeys((*after.services, *before.services)):
+        old, new = _of_service(before, service), _of_service(after, service)
+        for name in dict.fromkeys((*new, *old)):
+            changes: Sequence[ValueChange] = ()
+            if name in old and name in new:
+                changes = value_changes(_plain_version(old[name]), _plain_version(new[name]))
+            if changes or name not in old or name not in new:
+                yield VersionDiff(service, name, old.get(name), new.get(name), tuple(changes))
+
+
+def _of_service(settings: Settings, name: str) -> dict[str, VersionSettings]:
+    service: ServiceSettings | None = settings.services.get(name)
+    return dict(service.versions) if service else {}
+
+
+def _plain_version(version: VersionSettings) -> dict[str, Any]:
+    return version.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _strategies(before: Settings, after: Settings) -> Iterator[ValueChange]:
+    for name, service in after.services.items():
+        if name in before.services:
+            old, new = (one.strategy.model_dump(mode="json", by_alias=True, exclude_none=True)
+                        for one in (before.services[name], service))  # fmt: skip
+            for change in value_changes(old, new):
+                yield change.below(f"services.{name}.strategy")
