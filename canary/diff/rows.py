@@ -12,6 +12,7 @@ from canary.diff.stack_diff import StackDiff, VersionDiff
 from stacks.settings.problems import without_user
 from traffic.diff import Group, Part, RuleChange, RuleChangeKind, ServiceDiff, ValueChange
 from traffic.diff.effect import lesser_changes
+from traffic.diff.values import plain_words
 from traffic.words import rule_words
 
 if TYPE_CHECKING:
@@ -88,23 +89,8 @@ def value_words(value: Any) -> str:
     """Return a setting's value on one line, without passwords in URLs."""
     if value is None or value in ({}, [], ""):
         return UNSET
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        text = ", ".join(f"{key}: {_nested(one)}" for key, one in value.items())
-    elif isinstance(value, list):
-        text = ", ".join(map(_nested, value))
-    else:
-        text = " ".join(str(value).split())
-    text = without_user(text)
+    text = without_user(plain_words(value))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _nested(value: Any) -> str:
-    words = value_words(value)
-    if isinstance(value, dict) and value:
-        return f"{{{words}}}"
-    return f"[{words}]" if isinstance(value, list) and value else words
 
 
 def _request_row(group: Group) -> RequestRow:
@@ -185,7 +171,7 @@ def _rule(rule: Rule) -> str:
     """All that a rule does, apart from its match."""
     actions = rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True,
                               exclude={"to", "match", "name", "redirect", "direct_response"})  # fmt: skip
-    return "; ".join([destination_words(rule), *(f"{key}: {_nested(value)}" for key, value in actions.items())])
+    return "; ".join([destination_words(rule), *(plain_words({key: value}) for key, value in actions.items())])
 
 
 def _number(index: int | None) -> int:

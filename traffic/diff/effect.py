@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from traffic.diff.values import plain_words
 from traffic.model import HeaderOperations, Redirect, Rule, StringMatch
 from traffic.simulate import (
     Answered,
@@ -163,6 +164,8 @@ def percent(probability: float) -> str:
 
 def _location(redirect: Redirect) -> str:
     """The location with `<host>` and the like for what the request keeps."""
+    if redirect.uri and not (redirect.scheme or redirect.authority or redirect.port):
+        return redirect.uri
     port = f":{redirect.port}" if redirect.port else ""
     return f"{redirect.scheme or '<scheme>'}://{redirect.authority or '<host>'}{port}{redirect.uri or '<path>'}"
 
@@ -214,8 +217,9 @@ def _cookie(rule: Rule, outcome: Forwarded) -> str:
 def _cors(rule: Rule | None, headers: Mapping[str, str]) -> str:
     if not headers or rule is None or rule.cors_policy is None:
         return NONE
-    policy = rule.cors_policy.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    return ", ".join(f"{key}: {value}" for key, value in policy.items())
+    return plain_words(
+        rule.cors_policy.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    )
 
 
 def _retries(retries: RetryPolicy | None) -> str:

@@ -13,7 +13,7 @@ from traffic.simulate import text_matches
 
 SAMPLES = 4
 """Texts that are generated for each regular expression."""
-OTHER = "other"
+OTHER = "any"
 
 
 def texts(wants: Sequence[StringMatch], beginning: str = "") -> list[str]:
@@ -25,10 +25,10 @@ def texts(wants: Sequence[StringMatch], beginning: str = "") -> list[str]:
     exact = [want.exact for want in comparisons if want.exact is not None]
     prefixes = [want.prefix for want in comparisons if want.prefix is not None]
     matching = [found for want in comparisons if want.regex is not None for found in samples(want)]
-    longer = [f"{one}{more}" for one in (*prefixes, *exact) for more in ("x", "/x" if beginning else "-x")]
+    longer = [f"{one}{more}" for one in (*prefixes, *exact) for more in ("/x" if beginning else "-x", "x")]
     joined = [f"{one}{two}" for one in (*prefixes, *matching) for two in (*prefixes, *matching, *exact) if one != two]
-    found = [f"{beginning}{OTHER}", *exact, *prefixes, *matching, *longer, *joined]
-    found += [f"{one}{more}" for one in prefixes if "%" in one[-2:] for more in ("0", "00")]  # the end of an escape
+    found = [*exact, f"{beginning}{OTHER}", *prefixes, *matching, *longer, *joined]
+    found += [f"{one}{more}" for one in prefixes if "%" in one[-2:] for more in ("1", "20")]  # the end of an escape
     shorter = [one[:-1] for one in (*exact, *prefixes) if len(one) > 1]
     return list(dict.fromkeys(one for one in (*found, *shorter) if one.startswith(beginning)))
 

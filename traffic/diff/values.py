@@ -40,6 +40,28 @@ def rule_changes(before: Rule, after: Rule) -> tuple[ValueChange, ...]:
     return (*weights, *value_changes(_plain(before, hidden), _plain(after, hidden)))
 
 
+def plain_words(value: Any) -> str:
+    """Return a plain value on one line, without what is empty in it: `attempts: 2, retryOn: 5xx`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_nested(one)}" for key, one in value.items() if not _is_empty(one))
+    if isinstance(value, list):
+        return ", ".join(map(_nested, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def _nested(value: Any) -> str:
+    words = plain_words(value)
+    if isinstance(value, Mapping):
+        return f"{{{words}}}"
+    return f"[{words}]" if isinstance(value, list) else words
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value in ({}, [], "")
+
+
 def _plain(rule: Rule, hidden: set[str]) -> dict[str, Any]:
     return rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, exclude=hidden)
 
