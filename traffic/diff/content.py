@@ -22,7 +22,7 @@ from traffic.simulate.request import Seen
 
 ESCAPE = "%[0-9A-Fa-f]{2}"
 SENDABLE_PATH = re.compile(rf"/([A-Za-z0-9._~!$&'()*+,;=:@/-]|{ESCAPE})*(\?([\x21\x24\x26-\x7e]|{ESCAPE})*)?")
-DOTS = re.compile(r"/\.{1,2}(/|$)|//")
+DOTS = re.compile(r"/\.{1,2}(/|$)")
 """What clients and proxies resolve in a path."""
 MOST_PATHS = 3
 """Paths of each class that are tried where a rule changes them."""

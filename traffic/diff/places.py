@@ -10,11 +10,13 @@ from traffic.model import Match, Rule, ServiceRouting, StringMatch, service_host
 from traffic.simulate import Caller, Request, Simulator, entries
 from traffic.simulate.request import DEFAULT_PORTS
 
-ANY_HOST = "any-host.example"
+ANY_HOST = "any-host.invalid"
 """A host for the wildcard `*`."""
+UNKNOWN_HOST = "unknown-host.invalid"
+"""A host that no service names."""
 ANY_LABEL = "any"
 """The first label of a host for a wildcard such as `*.example.com`."""
-ANY_NAMESPACE = "default"
+ANY_NAMESPACE, OTHER_NAMESPACE = "default", "elsewhere"
 MOST_CALLERS = 64
 
 
@@ -86,6 +88,7 @@ def _outside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[
         for scheme, port, hosts in _servers(table):
             endpoints[scheme, port] = None
             domains.update(dict.fromkeys(hosts))
+    domains[UNKNOWN_HOST] = None
     for scheme, port in sorted(endpoints):
         for domain in domains:
             for host in authorities.below(domain):
@@ -106,18 +109,22 @@ def _inside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[R
     names = dict.fromkeys(name for table in tables for name in table.routes)
     for name in names:
         services = [table.routes[name] for table in tables if name in table.routes]
-        rules = [rule for service in services for rule in service.route]
-        headers: list[tuple[tuple[str, str], ...]] = [()]
-        if any(match.scheme for rule in rules for match in rule.match):
-            headers.append((("x-forwarded-proto", "https"),))
-        found = [
-            Request(authority=authority, port=port, caller=caller, headers=pairs)
-            for host, port in _hosts_inside(name, services, authorities)
-            for authority in authorities.spelled(host, port, "http")
-            for caller in _callers(rules)
-            for pairs in headers
-        ]
-        yield from found
+        for host, port in _hosts_inside(name, services, authorities):
+            rules = list(_rules_inside(tables, host, port))
+            compares = any(match.scheme for rule in rules for match in rule.match)
+            # A sidecar takes the scheme from this header.
+            schemes = ((), (("x-forwarded-proto", "https"),)) if compares else ((),)
+            for authority in authorities.spelled(host, port, "http"):
+                for caller in _callers(rules):
+                    for headers in schemes:
+                        yield Request(authority=authority, port=port, caller=caller, headers=headers)
+
+
+def _rules_inside(tables: Sequence[Simulator], host: str, port: int) -> Iterator[Rule]:
+    """The rules that may decide calls of the host from inside the mesh."""
+    for table in tables:
+        for name in table.services_inside(host, port):
+            yield from table.routes[name].route
 
 
 def _hosts_inside(name: str, services: Sequence[ServiceRouting], authorities: Authorities) -> Iterator[tuple[str, int]]:
@@ -141,5 +148,6 @@ def _callers(rules: Iterable[Rule]) -> list[Caller]:
             merged = dict(pair for one in several for pair in one)
             if all(merged[key] == value for one in several for key, value in one):
                 together.append(merged)
-    callers = [Caller(space, own) for space in (ANY_NAMESPACE, *named) for own in ({}, *together)]
+    other = ANY_NAMESPACE if ANY_NAMESPACE not in named else OTHER_NAMESPACE
+    callers = [Caller(space, own) for space in (other, *named) for own in ({}, *together)]
     return callers[:MOST_CALLERS]

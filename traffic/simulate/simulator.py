@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -141,6 +141,13 @@ class Simulator:
         if service not in self._compiled:
             self._compiled[service] = CompiledRoute(self.routes[service].route)
         return self._compiled[service]
+
+    def services_inside(self, authority: str, port: int) -> Iterator[str]:
+        """Yield the services to which calls from inside the mesh may get, the first that applies to the caller."""
+        hosts = self._in_mesh.get(port)
+        for host in hosts.candidates(bare(authority), "") if hosts else ():
+            if host.service is not None:
+                yield host.service
 
     def _hosts_at_gateway(self, request: Request) -> Hosts[VirtualHost] | Refused:
         port = self._at_gateway.get(request.asked_port)
