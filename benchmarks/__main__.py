@@ -54,6 +54,7 @@ FIGURES: Mapping[str, tuple[str, float, int]] = {
     "watch": ("status --watch, from the new weight to the observed share half way there, scraped every 5 s", 10, 6),
     "telemetry-memory": ("Prometheus and Jaeger after these, in MiB", 1024, 1),
     "automation": ("preview by the SDK's Automation API, nothing to change, beside `canary preview`", 1.2, 7),
+    "diff": ("canary diff of all samples, most services new", 3, 7),
     "unit": ("unit tests", 30, 3),
     "limits": ("1,000 services with 10 rules: check, render, 10,000 requests, on one core", 10, 3),
     "memory": ("the same, peak memory in MiB", 500, 3),
@@ -61,7 +62,7 @@ FIGURES: Mapping[str, tuple[str, float, int]] = {
 }
 
 
-ON_A_SANDBOX = FIGURES.keys() - {"help", "unit", "limits", "memory", "cold-build"}
+ON_A_SANDBOX = FIGURES.keys() - {"help", "diff", "unit", "limits", "memory", "cold-build"}
 
 
 def main() -> int:
@@ -84,6 +85,8 @@ def main() -> int:
 def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
     if "help" in names:
         yield "help", _repeat("help", lambda: _canary("--help"))
+    if "diff" in names:
+        yield "diff", _diff()
     if "unit" in names:
         yield "unit", _repeat("unit", lambda: _command(sys.executable, "-m", "pytest", *UNIT_TESTS))
     if set(names) & {"limits", "memory"}:
@@ -92,6 +95,16 @@ def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
         yield "cold-build", _repeat("cold-build", _cold_build)
     if set(names) & ON_A_SANDBOX:
         yield from ((name, seconds) for name, seconds in _on_a_sandbox() if name in names)
+
+
+def _diff() -> list[float]:
+    """The stack with one sample, compared with the stack with all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = yaml.safe_load((CHECKOUT / "Pulumi.samples.yaml").read_text())["config"]
+        config |= {"istio-canary:samples": ["website"], "istio-canary:services": {}}
+        before = Path(folder) / "Pulumi.samples.yaml"
+        before.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+        return _repeat("diff", lambda: _canary("diff", folder, "--stack", "samples"))
 
 
 def _limits() -> Iterator[tuple[str, list[float]]]:

@@ -32,10 +32,14 @@ def check(lab: Lab, line: str, placeholders: Mapping[str, str] | None = None) ->
     """
     for name, value in (placeholders or {}).items():
         line = line.replace(f"<{name}>", value)
-    request, answer = parse(line)
+    check_answer(lab, *parse(line), line)
+
+
+def check_answer(lab: Lab, request: Request, answer: Answer, what: str) -> None:
+    """Send a request, and fail with `what` unless the answer is the one given, at the latest after some seconds."""
     deadline = time.monotonic() + DEADLINE
     while wrong := _mismatch(lab, request, answer):
-        assert time.monotonic() < deadline, f"{line}\n  {wrong}"
+        assert time.monotonic() < deadline, f"{what}\n  {wrong}"
 
 
 def _mismatch(lab: Lab, request: Request, answer: Answer) -> str | None:
