@@ -103,7 +103,7 @@ def _meets(simulator: Simulator, service: str, index: int, request: Request) -> 
 
 
 def _can_be_sent(request: Request) -> bool:
-    """Return whether HTTP clients and Envoy forward the request unchanged (no path that Envoy would normalise)."""
+    """Whether HTTP clients and Envoy forward the request unchanged (no path that Envoy would normalise)."""
     return (
         SAFE_PATH.fullmatch(request.path) is not None
         and not re.search(r"/\.{1,2}(/|$)|//", request.path.split("?")[0])
