@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Write a kubeconfig whose context is $KUBE_CONTEXT (by default the stack's name, $STACK) to the file $1, for the
+# cluster that one of these variables names; without any of them, do nothing:
+#   KUBECONFIG_CONTENT                      a kubeconfig, as it is
+#   EKS_CLUSTER, AWS_REGION                 Amazon EKS
+#   AKS_CLUSTER, AKS_RESOURCE_GROUP         Azure AKS
+#   GKE_CLUSTER, GKE_LOCATION, GKE_PROJECT  Google GKE (needs gke-gcloud-auth-plugin)
+# The cloud's own command line must be logged in.
+set -euo pipefail
+
+file=$1
+context=${KUBE_CONTEXT:-$STACK}
+umask 077
+
+if [[ -n ${KUBECONFIG_CONTENT:-} ]]; then
+    printf '%s\n' "$KUBECONFIG_CONTENT" >"$file"
+elif [[ -n ${EKS_CLUSTER:-} ]]; then
+    aws eks update-kubeconfig --name "$EKS_CLUSTER" --region "$AWS_REGION" --alias "$context" --kubeconfig "$file"
+elif [[ -n ${AKS_CLUSTER:-} ]]; then
+    az aks get-credentials --name "$AKS_CLUSTER" --resource-group "$AKS_RESOURCE_GROUP" --context "$context" --file "$file"
+elif [[ -n ${GKE_CLUSTER:-} ]]; then
+    export KUBECONFIG=$file
+    gcloud container clusters get-credentials "$GKE_CLUSTER" --location "$GKE_LOCATION" --project "$GKE_PROJECT"
+    kubectl config rename-context "gke_${GKE_PROJECT}_${GKE_LOCATION}_${GKE_CLUSTER}" "$context"
+else
+    echo "no cluster is named, so kubectl's own rules apply" >&2
+    exit 0
+fi
+# Later steps of a GitHub job read their environment from this file.
+if [[ -n ${GITHUB_ENV:-} ]]; then
+    echo "KUBECONFIG=$file" >>"$GITHUB_ENV"
+fi

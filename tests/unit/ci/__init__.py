@@ -1,0 +1,1 @@
+"""Tests of the pipelines' scripts, and of the laws that the pipelines' files keep."""
