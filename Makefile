@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 
 .PHONY: setup demo test test-long lint unit e2e benchmark images crds lock clean
@@ -39,10 +40,20 @@ test: setup lint ## lint, types, unit tests, and the end-to-end tests on sandbox
 test-long: setup ## five rounds of each change under load, and thousands of random route tables against Envoy
 	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py
 
-lint: setup
+lint: setup $(BIN)/actionlint ## the code, and what the pipelines of GitHub and GitLab run
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck -pyflakes ""
+	$(BIN)/shellcheck ci/*.sh
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml
+
+# The tool's own module pins it, with all that it is built from.
+$(BIN)/actionlint: tests/tools/actionlint/go.mod tests/tools/actionlint/go.sum | $(VENV)/.python
+	@test -x "$$(command -v $(GO))" || { echo "Go 1.26 or newer is needed to build actionlint; fix: install it (https://go.dev/doc/install), or name it: make lint GO=/opt/go/bin/go" >&2; exit 1; }
+	cd tests/tools/actionlint && CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly $(GO) build -trimpath -o $(abspath $@) tool
+	@touch $@
 
 unit: setup
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/unit tests/policies
