@@ -227,6 +227,9 @@ def test_an_answer_that_cannot_be_read_is_an_error_with_its_reason(answer: bytes
             with connection:
                 connection.recv(65536)
                 connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):  # closed with unread data, it would be reset
+                    pass
 
         thread = threading.Thread(target=answer_once)
         thread.start()
