@@ -40,6 +40,7 @@ type crdVersion struct {
 type kind struct {
 	group, version, name, scope string
 	schema                      object
+	served                      []crdVersion
 }
 
 func (k kind) apiVersion() string { return k.group + "/" + k.version }
@@ -75,6 +76,7 @@ func readKinds(file string) ([]kind, error) {
 			name:    read.Spec.Names.Kind,
 			scope:   read.Spec.Scope,
 			schema:  newest.Schema.OpenAPIV3Schema,
+			served:  served,
 		})
 	}
 }
@@ -83,10 +85,13 @@ func readKinds(file string) ([]kind, error) {
 func schemas(kinds []kind) ([]byte, error) {
 	byVersion := map[string]object{}
 	for _, k := range kinds {
-		if byVersion[k.apiVersion()] == nil {
-			byVersion[k.apiVersion()] = object{}
+		for _, v := range k.served {
+			apiVersion := k.group + "/" + v.Name
+			if byVersion[apiVersion] == nil {
+				byVersion[apiVersion] = object{}
+			}
+			byVersion[apiVersion][k.name] = object{"scope": k.scope, "schema": withoutDescriptions(v.Schema.OpenAPIV3Schema)}
 		}
-		byVersion[k.apiVersion()][k.name] = object{"scope": k.scope, "schema": withoutDescriptions(k.schema)}
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text) // sorts the keys
