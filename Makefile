@@ -15,8 +15,7 @@ setup: $(VENV)/.ready ## the Python environment and the `canary` command, in .ve
 $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml | $(VENV)/.python
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.txt requirements-dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q canary components kube metrics rollout sandbox sdks stacks traffic
-	@$(BIN)/python -m compileall -q canary components kube metrics policies rollout sandbox stacks traffic
+	@$(BIN)/python -m compileall -q canary components kube metrics policies rollout sandbox sdks stacks traffic
 	@touch $@
 	@echo "ready: $(BIN)/canary"
 

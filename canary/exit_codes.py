@@ -22,9 +22,9 @@ class ExitCode(IntEnum):
     """The cluster, its gateway or its Prometheus does not answer."""
     MACHINE = 6
     """This machine does not meet the sandbox's requirements; nothing was changed."""
-    POLICY = 7
+    POLICY = 9
     """`check`: a mandatory policy is violated."""
-    DIFFERENCES = 8
+    DIFFERENCES = 10
     """`diff --exit-code`: there are differences."""
     INTERRUPTED = 130
     """Interrupted by Ctrl-C or a signal; the stack is in a usable state."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,8 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from policies.policy_error import PolicyError
+    from policies.resource import Resource
     from stacks.recording import Recorded
 
 
@@ -49,38 +49,44 @@ class PolicyProblem:
 
 def istio_problems(objects: Iterable[Mapping[str, Any]]) -> list[ObjectProblem]:
     """Return what the schemas and rules of Istio's CRDs refuse in these objects; others are ignored."""
-    problems_of = _optional("kube.crd_schemas", "problems_of")
-    if problems_of is None:
-        return []
+    from kube.crd_schemas import problems_of
+
     return [ObjectProblem(named(one), what) for one in objects if "kind" in one for what in problems_of(one)]
 
 
-def recorded_findings(recorded: Iterable[Recorded]) -> list[PolicyProblem]:
-    """Return what breaks the policies in the resources of a recording."""
-    return _findings("from_recorded", list(recorded))
+def recorded_findings(recorded: Iterable[Recorded], before: Iterable[Recorded] | None = None) -> list[PolicyProblem]:
+    """Return what breaks the policies in the resources of a recording; `before` is that before the change, if known."""
+    from policies.resource import from_recorded
+
+    return _findings(from_recorded(recorded), None if before is None else from_recorded(before))
 
 
 def state_findings(exported: Mapping[str, Any]) -> list[PolicyProblem]:
     """Return what breaks the policies in an exported state."""
-    return _findings("from_state", exported)
+    from policies.policy_error import PolicyError
+    from policies.resource import from_state
 
-
-def _findings(conversion: str, source: Any) -> list[PolicyProblem]:
-    convert = _optional("policies.resource", conversion)
-    if convert is None:
-        return []
     try:
-        resources = convert(source)
-        configuration = _optional("policies.configuration", "read")()
-    except _optional("policies.policy_error", "PolicyError") as error:
-        raise CommandError(error.what, ExitCode.CONFIG, error.fix, details=(f"allowed: {error.allowed}",)) from None
-    found = _optional("policies.engine", "findings")(resources, configuration)
+        return _findings(from_state(exported))
+    except PolicyError as error:
+        raise _config_error(error) from None
+
+
+def _findings(resources: list[Resource], before: list[Resource] | None = None) -> list[PolicyProblem]:
+    from policies import configuration
+    from policies.engine import findings
+    from policies.policy_error import PolicyError
+
+    try:
+        found = findings(resources, configuration.read(), before)
+    except PolicyError as error:
+        raise _config_error(error) from None
     objects = {resource.urn: _object_of(resource) for resource in resources}
     return [
         PolicyProblem(
             rule=one.rule,
-            severity=str(one.severity),
-            enforcement=str(one.enforcement),
+            severity=one.severity.value,
+            enforcement=one.enforcement.value,
             object=objects.get(one.urn, one.urn),
             message=one.message,
             fix=one.fix,
@@ -89,7 +95,11 @@ def _findings(conversion: str, source: Any) -> list[PolicyProblem]:
     ]
 
 
-def _object_of(resource: Any) -> str:
+def _config_error(error: PolicyError) -> CommandError:
+    return CommandError(error.what, ExitCode.CONFIG, error.fix, details=(f"allowed: {error.allowed}",))
+
+
+def _object_of(resource: Resource) -> str:
     return named(resource.props) if "kind" in resource.props else f"{resource.type} {resource.name}"
 
 
@@ -97,12 +107,3 @@ def named(manifest: Mapping[str, Any]) -> str:
     """Return `<kind> <namespace>/<name>` of an object."""
     metadata = manifest.get("metadata") or {}
     return f"{manifest['kind']} {'/'.join(filter(None, (metadata.get('namespace'), metadata.get('name'))))}"
-
-
-def _optional(module: str, name: str) -> Any:
-    """The attribute of a module, None if this project does not have the module."""
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    return None if found is None else getattr(importlib.import_module(module), name)

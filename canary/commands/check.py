@@ -30,7 +30,7 @@ def check(stack: Stacks = None, json: JsonOption = False, state: State = None) -
 
     Needs no cluster, engine or credentials: mistakes in the stacks' files, Istio objects that the API server would
     refuse by the schemas and rules of Istio's CRDs, and findings of the policies. With --state, the objects and the
-    policies of a state. Exits with 2 for mistakes, with 7 if a mandatory policy is violated.
+    policies of a state. Exits with 2 for mistakes, with 9 if a mandatory policy is violated.
     """
     with command(json) as ui:
         from canary.check.result import code_of

@@ -15,7 +15,7 @@ Base = Annotated[str, typer.Argument(help="Before the change: a git revision, or
 Head = Annotated[str | None, typer.Argument(help="After the change; default: the files as they are now.")]
 Stacks = Annotated[list[str] | None, typer.Option("--stack", "-s", help="A stack; repeatable; default: all of them.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown for the comment of a pull request.")]
-ExitCodeOption = Annotated[bool, typer.Option("--exit-code", help="Exit with 8 if there are differences.")]
+ExitCodeOption = Annotated[bool, typer.Option("--exit-code", help="Exit with 10 if there are differences.")]
 NoPolicies = Annotated[bool, typer.Option("--no-policies", help="Leave the policies out, which takes less time.")]
 
 

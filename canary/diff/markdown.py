@@ -10,8 +10,8 @@ from canary.diff.rows import GATEWAY, RequestRow, request_rows, setting_rows
 from canary.diff.stack_diff import SideProblems, StackDiff
 
 if TYPE_CHECKING:
+    from canary.check.rules import PolicyProblem
     from canary.diff.comparison import Comparison
-    from canary.diff.policy_findings import PolicyFinding
 
 MARKER = "<!-- istio-canary diff -->"
 """The first line, which is not shown: a workflow finds its comment by it, and updates it."""
@@ -89,11 +89,11 @@ def _by_hand(rows: Sequence[RequestRow]) -> str:
     return _folded(f"{count} by hand ({GATEWAY}: the gateway's address)", _fenced("\n".join(lines), "sh"))
 
 
-def _policies(title: str, found: Sequence[PolicyFinding]) -> Iterator[str]:
+def _policies(title: str, found: Sequence[PolicyProblem]) -> Iterator[str]:
     if found:
-        rows = [[one.rule, one.enforcement, one.resource, f"{one.message}; fix: {one.fix}"] for one in found]
+        rows = [[one.rule, one.enforcement, one.object, f"{one.message}; fix: {one.fix}"] for one in found]
         yield f"{title}:"
-        yield _table(("policy", "level", "resource", "finding"), rows)
+        yield _table(("policy", "level", "object", "finding"), rows)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

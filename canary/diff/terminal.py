@@ -48,8 +48,8 @@ def _show_stack(console: Console, diff: StackDiff) -> None:
         _table(console, "rules, versions and settings", ("service", "what", "before", "after"), rows)
     for title, found in (("new", diff.policies.new), ("gone", diff.policies.gone)):
         if found:
-            rows = [[one.rule, one.enforcement, one.resource, one.message] for one in found]
-            _table(console, f"policy findings: {title}", ("policy", "level", "resource", "finding"), rows)
+            rows = [[one.rule, one.enforcement, one.object, one.message] for one in found]
+            _table(console, f"policy findings: {title}", ("policy", "level", "object", "finding"), rows)
     if not diff.traffic.is_complete:
         console.print("the search for requests was given up at some place: groups may be missing", style="yellow")
     console.print()

@@ -13,11 +13,9 @@ import pytest
 from policies import configuration
 from policies.engine import Finding, findings
 from policies.resource import Resource, from_recorded, from_state
-from stacks.cluster_facts import ClusterFacts
-from stacks.environment import Environment
+from stacks.recording import record
 from stacks.settings.loading import load
 from tests.e2e.tools import CHECKOUT, Completed, Project, service
-from tests.unit import mocks
 
 STACK = "prod"
 PACK = ("--policy-pack", str(CHECKOUT / "policies"))
@@ -54,11 +52,7 @@ def _shown(preview: Completed) -> set[tuple[str, str, str]]:
 def _recorded(config: dict[str, Any]) -> list[Resource]:
     """What the stack registers, without engine and cluster."""
     settings = load({key.removeprefix("istio-canary:"): value for key, value in copy.deepcopy(config).items()})
-    run = mocks.run_program(lambda: Environment(settings, ClusterFacts(uid="1"), "istio-canary/prod").outputs, False)
-    return [
-        Resource(one.urn.replace(f":{mocks.STACK}::", f":{STACK}::", 1), one.type, one.name, one.props)
-        for one in from_recorded(run.resources)
-    ]
+    return from_recorded(record(settings, STACK))
 
 
 def _summary(found: list[Finding]) -> set[tuple[str, str, str]]:

@@ -73,6 +73,12 @@ def live(cluster: Cluster, rendered: str) -> Objects:
     for one in listed:
         metadata = one["metadata"]
         found[one["kind"], metadata.get("namespace", ""), metadata["name"]] = without_additions(one)
+    for wanted in filter(None, yaml.safe_load_all(rendered)):
+        if wanted["kind"] == "Service":
+            made = found["Service", wanted["metadata"]["namespace"], wanted["metadata"]["name"]]
+            for port, given in zip(made["spec"]["ports"], wanted["spec"]["ports"], strict=True):
+                if "nodePort" not in given:
+                    port.pop("nodePort", None)  # any free one
     return found
 
 

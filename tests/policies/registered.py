@@ -13,10 +13,8 @@ import yaml
 from policies import configuration
 from policies.engine import Finding, findings
 from policies.resource import Resource, from_recorded
-from stacks.cluster_facts import ClusterFacts
-from stacks.environment import Environment
+from stacks.recording import record
 from stacks.settings.loading import load
-from tests.unit.mocks import STACK, run_program
 
 ROOT = Path(__file__).parents[2]
 Values = dict[str, Any]
@@ -31,11 +29,7 @@ def values_of(stack: str) -> Values:
 def registered(values: Mapping[str, Any], stack: str = "prod") -> list[Resource]:
     """What is registered for a stack with these values."""
     settings = load(copy.deepcopy(dict(values)))
-    run = run_program(lambda: Environment(settings, ClusterFacts(uid="7b1f"), f"istio-canary/{stack}").outputs, False)
-    return [
-        Resource(one.urn.replace(f":{STACK}::", f":{stack}::", 1), one.type, one.name, one.props)
-        for one in from_recorded(run.resources)
-    ]
+    return from_recorded(record(settings, stack))
 
 
 @cache

@@ -57,7 +57,7 @@ def test_the_commands_find_the_change_without_a_cluster(ran: tuple[Path, dict[st
     _, printed = ran
     assert "website" in printed["canary diff main"]
     assert "prod" in printed["canary diff main"]
-    assert "weight: 10" in printed["canary render --stack prod"]
+    assert "weight: 10" in printed["canary render --stack prod --skip-charts"]
 
 
 def test_the_comment_that_the_page_shows_is_the_one_that_the_commands_make(ran: tuple[Path, dict[str, str]]) -> None:

@@ -63,8 +63,8 @@ def test_the_exit_codes_never_change() -> None:
         "LOCKED": 4,
         "UNREACHABLE": 5,
         "MACHINE": 6,
-        "POLICY": 7,
-        "DIFFERENCES": 8,
+        "POLICY": 9,
+        "DIFFERENCES": 10,
         "INTERRUPTED": 130,
     }, "scripts depend on them"
 

@@ -176,4 +176,4 @@ def test_the_projects_own_workflow_runs_every_test() -> None:
     assert "make lint unit" in runs
     assert "make e2e" in runs
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py")}
-    assert folders == {"unit", "e2e"}, "what `make unit` and `make e2e` run"
+    assert folders == {"unit", "policies", "e2e"}, "what `make unit` and `make e2e` run"
