@@ -22,13 +22,14 @@ class RolloutTimeoutError(Exception):
     """A Deployment has not rolled out in time. Names its pods, why they are not ready, and the fix."""
 
 
-def until_rolled_out(cluster: ClusterAccess, namespace: str, name: str, seconds: float) -> None:
+def until_rolled_out(cluster: ClusterAccess, namespace: str, name: str, seconds: float, since: int = 0) -> None:
     """Return once all pods of a Deployment are new and available, and the old ones are terminating.
 
-    Raises RolloutTimeoutError after `seconds`, and ClusterUnreachableError.
+    Returns at once if the Deployment still has the generation `since`: it has not changed. Raises RolloutTimeoutError
+    after `seconds`, and ClusterUnreachableError.
     """
     deadline = time.monotonic() + seconds
-    while (missing := query(cluster, partial(_missing, namespace=namespace, name=name))) is not None:
+    while (missing := query(cluster, partial(_missing, namespace=namespace, name=name, since=since))) is not None:
         if time.monotonic() > deadline:
             reasons = query(cluster, lambda client: list(_reasons(client, namespace, name)))
             raise RolloutTimeoutError(
@@ -39,11 +40,13 @@ def until_rolled_out(cluster: ClusterAccess, namespace: str, name: str, seconds:
         time.sleep(PAUSE)
 
 
-def _missing(client: Client, namespace: str, name: str) -> str | None:
+def _missing(client: Client, namespace: str, name: str, since: int) -> str | None:
     from lightkube.resources.apps_v1 import Deployment
 
-    deployment = find(client, Deployment, name, namespace)
-    return "it does not exist" if deployment is None else missing_of(deployment)
+    deployment: Any = find(client, Deployment, name, namespace)
+    if deployment is None:
+        return "it does not exist"
+    return None if deployment.metadata.generation == since else missing_of(deployment)
 
 
 def missing_of(deployment: Any) -> str | None:

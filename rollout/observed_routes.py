@@ -23,7 +23,7 @@ class ObservedRoutes:
     `subsets` are the versions with a subset. `shares` describes, for each version that gets requests, its first route:
     `10 % in VirtualService website-istio-ns/website, rule 2`. `routed` are the services with a VirtualService;
     `in_mesh` is set if one of these applies to callers inside the mesh. `replicas` is the desired number of pods of
-    each version.
+    each version, `generations` the generation of each Deployment by namespace and name.
     """
 
     subsets: frozenset[Target] = frozenset()
@@ -31,6 +31,7 @@ class ObservedRoutes:
     routed: frozenset[str] = frozenset()
     in_mesh: bool = False
     replicas: Mapping[Target, int] = field(default_factory=dict)
+    generations: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def used(self) -> frozenset[Target]:
@@ -57,6 +58,7 @@ def observed_routes(
     deployments: Iterable[Mapping[str, Any]] = (),
 ) -> ObservedRoutes:
     """Return the routing of `services` in these objects, given as the API server returns them."""
+    deployments = list(deployments)
     by_host = {service_host(name, service.namespace): name for name, service in services.items()}
     shares: dict[Target, str] = {}
     routed: set[str] = set()
@@ -82,6 +84,10 @@ def observed_routes(
         routed=frozenset(routed),
         in_mesh=in_mesh,
         replicas=_replicas(services, deployments),
+        generations={
+            (item["metadata"]["namespace"], item["metadata"]["name"]): int(item["metadata"].get("generation", 0))
+            for item in deployments
+        },
     )
 
 

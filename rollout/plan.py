@@ -21,15 +21,12 @@ class Plan:
 
     `activated` versions start to get requests: every Envoy must know their pods before the route is written. `draining`
     versions stop getting requests, or are idle and lose pods: no Envoy may use them before their Deployment changes.
-    `removed` versions are deleted: no Envoy may use them before their subset is removed. `scaled` versions change their
-    number of pods: Pulumi's provider then takes a Deployment for rolled out that also has a new template, and has not
-    begun to replace its pods (Kubernetes first scales, under the old revision).
+    `removed` versions are deleted: no Envoy may use them before their subset is removed.
     """
 
     activated: frozenset[Target] = frozenset()
     draining: frozenset[Target] = frozenset()
     removed: frozenset[Target] = frozenset()
-    scaled: frozenset[Target] = frozenset()
 
 
 def plans(routes: RouteTable, replicas: Mapping[Target, int], observed: ObservedRoutes) -> dict[str, Plan]:
@@ -70,7 +67,4 @@ def _plan(
             if target in observed.used or replicas[target] < observed.replicas.get(target, 0)
         ),
         removed=frozenset(known) - versions,
-        scaled=frozenset(
-            target for target in versions if observed.replicas.get(target, replicas[target]) != replicas[target]
-        ),
     )

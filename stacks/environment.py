@@ -263,18 +263,24 @@ class Environment:
                 idle=frozenset(version for version in service.versions if Target(name, version) not in self._used),
                 pod_annotations=pod_annotations_of(self._settings),
                 ready_within=self._settings.ready_within,
-                until_rolled_out={
-                    target.version: partial(self._until_rolled_out, service, target.version)
-                    for target in self._plans[name].scaled
-                },
+                until_rolled_out=self._rollouts(service),
             ),
             self._in_mesh(*after),
         )
 
-    def _until_rolled_out(self, service: ServiceSettings, version: str) -> None:
+    def _rollouts(self, service: ServiceSettings) -> dict[str, Callable[[], None]]:
+        """What waits for the rollout of each version whose Deployment exists; see docs/architecture.md."""
+        known = self._cluster.routes.generations
+        return {
+            version: partial(self._until_rolled_out, service.namespace, given.name, since)
+            for version, given in service.versions.items()
+            if (since := known.get((service.namespace, given.name))) is not None
+        }
+
+    def _until_rolled_out(self, namespace: str, name: str, since: int) -> None:
         settings = self._settings
         try:
-            until_rolled_out(settings.cluster, service.namespace, service.versions[version].name, settings.ready_within)
+            until_rolled_out(settings.cluster, namespace, name, settings.ready_within, since)
         except (RolloutTimeoutError, ClusterUnreachableError) as error:
             raise pulumi.RunError(str(error)) from None
 

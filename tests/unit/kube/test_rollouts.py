@@ -91,3 +91,11 @@ def test_a_rollout_that_is_not_complete_in_time_is_reported_with_what_is_missing
 def test_a_rollout_that_is_complete_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kube.rollouts.query", lambda _, ask: ask(FakeCluster(deployment(2, DONE))))
     until_rolled_out(ClusterSettings(), "shop", "shop", -1)
+
+
+def test_a_deployment_that_has_not_changed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    unready = deployment(2, {**DONE, "availableReplicas": 0})
+    monkeypatch.setattr("kube.rollouts.query", lambda _, ask: ask(FakeCluster(unready)))
+    until_rolled_out(ClusterSettings(), "shop", "shop", -1, since=3)
+    with pytest.raises(RolloutTimeoutError):
+        until_rolled_out(ClusterSettings(), "shop", "shop", -1, since=2)

@@ -144,9 +144,13 @@ def test_an_idle_version_that_loses_pods_is_waited_for_since_an_interrupted_run_
     assert plans(ALL_ON_1.services, replicas_of(ALL_ON_1), before)["shop"].draining == draining
 
 
-def test_a_version_is_scaled_if_its_deployment_has_another_number_of_pods() -> None:
-    before = observed_routes(TWO.services, [], [], [deployment("version-1", 2), deployment("version-2", 1)])
-    assert plans(TWO.services, replicas_of(TWO), before)["shop"].scaled == {V1}
+def test_the_generation_of_every_deployment_is_observed() -> None:
+    one, two = deployment("version-1", 2), deployment("version-2", 1)
+    one["metadata"]["generation"] = 7
+    assert observed_routes(TWO.services, [], [], [one, two]).generations == {
+        ("shop", "version-1"): 7,
+        ("shop", "version-2"): 0,
+    }
 
 
 @pytest.mark.parametrize(
