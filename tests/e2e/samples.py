@@ -23,6 +23,13 @@ from tests.e2e.tools import Completed, Project, wait_until
 VERSION_HEADER = "x-served-version"
 AT_ONCE = {"preStopSeconds": 0, "terminationGracePeriodSeconds": 1}
 """Of versions whose pods need not finish requests: a test without load does not wait for them."""
+INGRESS_CLASS: dict[str, Any] = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "IngressClass",
+    "metadata": {"name": "istio"},
+    "spec": {"controller": "istio.io/ingress-controller"},
+}
+"""The class of the Ingresses that Istio serves: that of an existing mesh is its owner's."""
 Services = Mapping[str, Any]
 
 

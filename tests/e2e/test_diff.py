@@ -6,6 +6,7 @@ and each is sent again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +24,7 @@ from tests.differential.order import Order
 from tests.differential.wire import WireRequest
 from tests.e2e.routing import STACK, Lab
 from tests.e2e.routing_judge import check_answer
+from tests.e2e.samples import INGRESS_CLASS
 from tests.e2e.tools import Project, wait_until
 from tests.routing_doc import Answer, Request
 from traffic.diff import Effect, Group, Part
@@ -43,9 +45,11 @@ LONGER = 0.5
 
 @pytest.fixture(scope="module")
 def lab(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The stack of the changes."""
+    """The stack of the changes, in a mesh that serves Ingresses."""
+    mesh.cluster.kubectl("apply", "--filename=-", stdin=json.dumps(INGRESS_CLASS))
     with Lab.opened(Project.create(tmp_path_factory.mktemp("changes"), mesh.cluster)) as lab:
         yield lab
+    mesh.cluster.kubectl("delete", "ingressclass", "istio")
 
 
 def config_of(project: Project, side: str, sent: list[Change]) -> dict[str, object]:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from stacks.settings.model import Sample
-from tests.e2e.samples import SampleStack, sample_stack
+from tests.e2e.samples import INGRESS_CLASS, SampleStack, sample_stack
 from tests.e2e.tools import Project, wait_until
 
 NAMESPACE, HOST = "greencompute", "assetmanagement.greencompute.ibmcase.com"
 CONSUMER, DASHBOARD, MANAGER = "asset-consumer-svc", "asset-dashboard-bff-svc", "asset-mgr-ms-svc"
 SEEDS = ["DAL01", "HOU01", "LA01", "LA02", "LA03", "ND01"]
 OTHER_PATHS = ("/", "/assets", "/assetconsumers", "/assetmgrms2/assets")
-CLASS: dict[str, Any] = {
-    "apiVersion": "networking.k8s.io/v1",
-    "kind": "IngressClass",
-    "metadata": {"name": "istio"},
-    "spec": {"controller": "istio.io/ingress-controller"},
-}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +79,7 @@ def test_the_dashboard_calls_the_manager_by_its_dns_name(assets: SampleStack) ->
 def test_an_ingress_leads_to_the_same_services(assets: SampleStack) -> None:
     """The mesh exists already, so the class of the Ingress is its owner's."""
     cluster = assets.project.cluster
-    cluster.kubectl("apply", "--filename=-", stdin=json.dumps(CLASS))
+    cluster.kubectl("apply", "--filename=-", stdin=json.dumps(INGRESS_CLASS))
     try:
         assets.up(sample=Sample.ASSETS_INGRESS)
         assert not cluster.exists("virtualservice", DASHBOARD, f"--namespace={NAMESPACE}")
