@@ -9,6 +9,7 @@ import pulumi
 from kube.kubeconfig import ClusterUnreachableError
 from stacks.cluster_facts import read_cluster_facts
 from stacks.environment import Environment
+from stacks.istio_objects import RegisteredIstioObjects
 from stacks.program import (
     OtherClusterError,
     exit_quietly_on_interrupt,
@@ -30,6 +31,8 @@ except (SettingsError, ClusterUnreachableError, OtherClusterError) as error:
     fail(str(error))
 warn(facts.warnings)
 
+istio_objects = RegisteredIstioObjects()
 environment = Environment(settings, facts, owner_of_stack(), grafana_admin_password())
 for name, output in environment.outputs.items():
     pulumi.export(name, output)
+istio_objects.check()

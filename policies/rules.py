@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from policies import images_and_pods, plain_secrets, routing, security, telemetry
+from policies import images_and_pods, istio_objects, plain_secrets, routing, security, telemetry
 from policies.rule import Rule
 
 RULES: tuple[Rule, ...] = (
+    *istio_objects.RULES,
     *routing.RULES,
     *images_and_pods.RULES,
     *security.RULES,

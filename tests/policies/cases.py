@@ -123,6 +123,8 @@ CASES = [
     Case("sidecar-injection", "pods that refuse the sidecar", "does not inject its sidecar",
          sets("spec.template.metadata.labels", {"app": "shop", "version": "shop-canary",
                                                "sidecar.istio.io/inject": "false"}), DEPLOYMENT),
+    Case("istio-objects-valid", "a field that the CRD does not know", 'unknown field "spec.http[0].rout"',
+         sets("spec.http.0.rout", 1), ROUTE),
     Case("tls-at-the-gateway", "a port that does not redirect", "servers[0] takes plain HTTP at port 80",
          sets("gateways.public.servers.0.tls", None), about="istio-ingress/public"),
     Case("mtls-strict", "a mesh that takes plain text", "mtls has the mode PERMISSIVE, which takes plain text",
