@@ -21,6 +21,7 @@ from tests.e2e.tools import BUILD_SECONDS, CHECKOUT, Cluster, Project, run_canar
 
 SANDBOX = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
 LONGEST_FIRST = (
+    "test_diff",
     "test_killed_runs",
     "test_no_request_lost",
     "test_readme",
