@@ -161,7 +161,8 @@ def _denied(settings: Settings, service: ServiceSettings, location: Location) ->
             location,
             f"all requests for the service get 403, because of {key_path((*source, 'denyByDefault'))}",
             "authorization.allow with the requests that are allowed",
-            f"add {key_path((*location, 'authorization', 'allow'))}: [{{}}] for all of them, for example",
+            f"add {key_path((*location, 'authorization', 'allow'))} with who may call it, such as "
+            f"[{{namespaces: [{settings.mesh.gateway.namespace}]}}] for requests through the gateway",
         )
 
 

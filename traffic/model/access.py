@@ -20,10 +20,11 @@ def _one_star(value: str) -> str:
     inner = value.removesuffix("*") if value.endswith("*") else value.removeprefix("*")
     if "*" not in inner:
         return value
+    # A * further left would match more than was asked for.
     raise wrong(
         f"the * in {value!r} is not at one end",
         "a whole value, one with * at its beginning or end, or * for any",
-        f"write {value.split('*')[0]}*" if not value.startswith("*") else f"write {value.rstrip('*')}",
+        "write an entry for each value that is meant, with a * at one end at most",
     )
 
 
@@ -46,7 +47,7 @@ def _request_principal(value: str) -> str:
     raise wrong(
         f"{value!r} is not a token identity",
         "<issuer>/<subject>, or with * at one end, or * for any valid token",
-        f"write {value}/*",
+        f"write <issuer>/{value}, or {value}/* if {value} is the issuer",
     )
 
 
