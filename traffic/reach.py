@@ -46,6 +46,7 @@ def implies(narrow: Match, wide: Match) -> bool:
         _is_narrower_place(narrow, wide)
         and _is_narrower_target(narrow, wide)
         and _all_narrower(narrow.query_params, wide.query_params)
+        and _all_narrower(narrow.claims, wide.claims)
         and _all_narrower(_with_cookie(narrow), wide.headers)
         and all(_has_cookie(narrow, name, want) for name, want in wide.cookies.items())
         and all(_excludes(narrow, name, want) for name, want in wide.without_headers.items())

@@ -17,6 +17,7 @@ from traffic.model.actions import (
     Sticky,
     UriRegexRewrite,
 )
+from traffic.model.claims import claim_header, claim_path
 from traffic.model.egress import EgressPort, ExternalService, OutboundTrafficPolicy
 from traffic.model.gateway import (
     MESH,
@@ -77,6 +78,8 @@ __all__ = [
     "TrafficPolicy",
     "UriRegexRewrite",
     "VersionRouting",
+    "claim_header",
+    "claim_path",
     "cookie_pattern",
     "gateway_labels",
     "gateway_selector",

@@ -23,6 +23,7 @@ from traffic.fields import (
     each_once,
     wrong,
 )
+from traffic.model.claims import ClaimName
 
 
 class StringMatch(Model):
@@ -129,6 +130,11 @@ class Match(Model):
     source_namespace: DnsLabel | None = Field(
         default=None, description="Namespace of the calling pod: for callers inside the mesh."
     )
+    claims: dict[ClaimName, StringMatch] = Field(
+        default_factory=dict,
+        description="Claims of the validated token, by name, and the text that each must be, or have among its texts: "
+        "at gateways, for tokens of the issuers in the service's `jwt`.",
+    )
     gateways: Annotated[tuple[Text, ...], Strict(False), AfterValidator(each_once)] = Field(
         default=(),
         description="Only requests that enter at these: Gateways of the service, or `mesh` for callers inside.",
@@ -168,6 +174,16 @@ class Match(Model):
         return self
 
     @model_validator(mode="after")
+    def _claims_at_gateways(self) -> Match:
+        if self.claims and (self.source_labels or self.source_namespace or self.gateways == ("mesh",)):
+            raise wrong(
+                "claims are known only at gateways, and the match is for callers inside the mesh",
+                "claims without sourceLabels and sourceNamespace, and with other gateways than mesh",
+                "make two rules of it: one with claims, for callers at the gateway, and one for callers inside",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _source_has_an_effect(self) -> Match:
         if self.gateways and (self.source_labels or self.source_namespace):
             raise wrong(
@@ -181,7 +197,7 @@ class Match(Model):
 NO_CONDITION = Match.model_construct()
 CONDITIONS = (
     "headers", "withoutHeaders", "cookies", "uri", "method", "authority", "scheme", "queryParams", "port",
-    "sourceLabels", "sourceNamespace", "gateways",
+    "sourceLabels", "sourceNamespace", "claims", "gateways",
 )  # fmt: skip
 """The keys of a match that are conditions."""
 

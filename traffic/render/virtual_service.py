@@ -22,6 +22,7 @@ from traffic.model import (
     service_host,
     target,
 )
+from traffic.render.claims import claim_matches
 from traffic.render.gateway import gateway_reference
 from traffic.render.spec import Spec, non_default_fields, percentage, string_match
 from traffic.sticky import StickyStep, steps
@@ -150,6 +151,7 @@ class _Context:
         headers = {name: string_match(value) for name, value in match.headers.items()}
         for cookie, value in match.cookies.items():
             headers["cookie"] = {"regex": cookie_pattern(cookie, value)}
+        headers |= claim_matches(match, self.routes[self.service].jwt)
         spec: Spec = {
             "headers": dict(sorted(headers.items())),
             "withoutHeaders": {name: string_match(value) for name, value in sorted(match.without_headers.items())},

@@ -14,6 +14,7 @@ from enum import StrEnum
 from traffic.fields import compiled
 from traffic.model import MESH, Match, StringMatch, cookie_pattern
 from traffic.simulate.request import Seen
+from traffic.simulate.tokens import texts_of
 
 Found = str | tuple[str, ...] | None
 """What a request has: a text, the values of a header, or None if it is absent."""
@@ -34,6 +35,7 @@ class Kind(StrEnum):
     HEADERS = "headers"
     WITHOUT_HEADERS = "withoutHeaders"
     COOKIES = "cookies"
+    CLAIMS = "claims"
 
 
 OF_PLACE = (Kind.GATEWAYS, Kind.PORT, Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS)
@@ -123,6 +125,8 @@ def _of_request(match: Match) -> Iterator[Condition]:
         yield Condition(Kind.WITHOUT_HEADERS, name, want, holds=_lacks_header(name, want))
     for name, want in match.cookies.items():
         yield Condition(Kind.COOKIES, name, want, holds=_has_cookie(name, want))
+    for name, want in match.claims.items():
+        yield Condition(Kind.CLAIMS, name, want, holds=_has_claim(name, want))
 
 
 def _text(kind: Kind, want: StringMatch, value: Callable[[Seen], str], ignore_case: bool = False) -> Condition:
@@ -156,6 +160,12 @@ def _has_header(name: str, want: StringMatch) -> Callable[[Seen], bool]:
 def _has_cookie(name: str, want: StringMatch) -> Callable[[Seen], bool]:
     fits = compiled(cookie_pattern(name, want)).fullmatch
     return lambda seen: any(fits(value) is not None for value in seen.headers.get("cookie", ()))
+
+
+def _has_claim(name: str, want: StringMatch) -> Callable[[Seen], bool]:
+    """Sidecars of callers validate no tokens."""
+    fits = comparison(want)
+    return lambda seen: not seen.inside and any(fits(value) for value in texts_of(seen.claims, name) or ())
 
 
 def _lacks_header(name: str, want: StringMatch) -> Callable[[Seen], bool]:
@@ -192,4 +202,5 @@ _FOUND: Mapping[Kind, Callable[[str, Seen], Found]] = {
     Kind.HEADERS: _header,
     Kind.WITHOUT_HEADERS: _header,
     Kind.COOKIES: _cookie,
+    Kind.CLAIMS: lambda name, seen: None if seen.inside else texts_of(seen.claims, name),
 }
