@@ -5,7 +5,7 @@ routing").
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
@@ -45,6 +45,25 @@ def _claim(value: str) -> str:
         if whole
         else "write groups, for example",
     )
+
+
+IN_HEADERS = re.compile(r"@request\.auth\.claims(?=[.\[])\.?", re.IGNORECASE)
+"""How a claim is written among the headers of a match in Istio's notation."""
+
+
+def without_claims(match: Any) -> Any:
+    """Return the values of a match with claims that are written as Istio's headers under `claims` instead."""
+    headers = match.get("headers") if isinstance(match, dict) else None
+    claims = match.get("claims", {}) if headers else None
+    if not isinstance(headers, dict) or not isinstance(claims, dict):
+        return match
+    named = {key: IN_HEADERS.sub("", key) for key in headers if isinstance(key, str) and IN_HEADERS.match(key)}
+    moved = {key: name for key, name in named.items() if name not in claims}
+    if not moved:
+        return match
+    rest = {key: value for key, value in headers.items() if key not in moved}
+    found = {**match, "claims": {**claims, **{name: headers[key] for key, name in moved.items()}}, "headers": rest}
+    return found if rest else {key: value for key, value in found.items() if key != "headers"}
 
 
 ClaimName = Annotated[

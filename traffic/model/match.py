@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, WithJsonSchema, model_validator
 
 from traffic.fields import (
+    HEADER_NAME,
     LONGEST_REGEX,
     CookieName,
     DnsLabel,
@@ -23,7 +24,7 @@ from traffic.fields import (
     each_once,
     wrong,
 )
-from traffic.model.claims import ClaimName
+from traffic.model.claims import CLAIM, ClaimName, without_claims
 
 
 class StringMatch(Model):
@@ -93,10 +94,17 @@ def _scheme(want: StringMatch) -> StringMatch:
     return want
 
 
+MatchHeaderName = Annotated[
+    HeaderName,
+    WithJsonSchema({"type": "string", "pattern": rf"^({HEADER_NAME}|@request\.auth\.claims(\.?({CLAIM})))$"}),
+]
+"""A header's name, or Istio's notation for a claim, which is read as `claims`."""
+
+
 class Match(Model):
     """Conditions on a request that must all hold."""
 
-    headers: dict[HeaderName, StringMatch] = Field(
+    headers: dict[MatchHeaderName, StringMatch] = Field(
         default_factory=dict, description="Headers, by lower-case name, and the values they must have."
     )
     without_headers: dict[HeaderName, StringMatch] = Field(
@@ -139,6 +147,11 @@ class Match(Model):
         default=(),
         description="Only requests that enter at these: Gateways of the service, or `mesh` for callers inside.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _claims_among_headers(cls, data: Any) -> Any:
+        return without_claims(data)
 
     @model_validator(mode="after")
     def _some_condition(self) -> Match:
