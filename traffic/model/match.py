@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, Strict, WithJsonSchema, model_validator
 
@@ -19,37 +19,13 @@ from traffic.fields import (
     LabelValue,
     Model,
     Port,
-    Regex,
     Text,
     each_once,
     wrong,
 )
 from traffic.model.claims import CLAIM, ClaimName, without_claims
-
-
-class StringMatch(Model):
-    """How a value is compared: exactly one of `exact`, `prefix`, `regex` and, for headers, `present`."""
-
-    exact: Text | None = Field(default=None, description="The whole value, case-sensitive.")
-    prefix: Text | None = Field(default=None, description="The beginning of the value, case-sensitive.")
-    regex: Regex | None = Field(default=None, description="RE2 regular expression that the whole value must match.")
-    present: Literal[True] | None = Field(
-        default=None, description="true: the header is present, with any value; for absent headers use withoutHeaders."
-    )
-
-    @model_validator(mode="after")
-    def _one_comparison(self) -> StringMatch:
-        chosen = [name for name in ("exact", "prefix", "regex", "present") if getattr(self, name) is not None]
-        if len(chosen) == 1:
-            return self
-        what = f"{' and '.join(chosen)} are set together" if chosen else "there is no value to compare with"
-        raise wrong(
-            what,
-            "exactly one of exact, prefix, regex and (for headers) present",
-            f"keep one of {', '.join(chosen)}; one regex can combine them"
-            if chosen
-            else "write {exact: canary-test}, for example, or {present: true} for any value",
-        )
+from traffic.model.cookies import MOST_COOKIES, cookies_pattern
+from traffic.model.string_match import StringMatch
 
 
 def _path(want: StringMatch) -> StringMatch:
@@ -110,8 +86,8 @@ class Match(Model):
     without_headers: dict[HeaderName, StringMatch] = Field(
         default_factory=dict, description="Headers, by lower-case name, and the values they must not have."
     )
-    cookies: Annotated[dict[CookieName, StringMatch], Field(max_length=1)] = Field(
-        default_factory=dict, description="A cookie, by name, and the value it must have."
+    cookies: Annotated[dict[CookieName, StringMatch], Field(max_length=MOST_COOKIES)] = Field(
+        default_factory=dict, description="Cookies, by name, and the values they must have; in any order."
     )
     uri: Annotated[StringMatch, AfterValidator(_path)] | None = Field(
         default=None, description="The path of the request, without its query."
@@ -177,13 +153,15 @@ class Match(Model):
                 "one of cookies and headers.cookie",
                 "combine both in one regex of headers.cookie",
             )
-        for name, want in self.cookies.items():
-            if len(cookie_pattern(name, want).encode()) > LONGEST_REGEX:
-                raise wrong(
-                    f"the regular expression that matches the cookie {name} would be too long for Istio",
-                    f"at most {LONGEST_REGEX} characters, of which about 30 match the rest of the header",
-                    "shorten the value to compare with",
-                )
+        if self.cookies and len(cookies_pattern(self.cookies).encode()) > LONGEST_REGEX:
+            names = " and ".join(self.cookies)
+            raise wrong(
+                f"the regular expression that matches {'the cookie' if len(self.cookies) == 1 else 'the cookies'} {names} "
+                "would be too long for Istio",
+                f"at most {LONGEST_REGEX} characters, of which about 30 match the rest of the header"
+                + (", for each order of the cookies" if len(self.cookies) > 1 else ""),
+                "shorten the values to compare with" if len(self.cookies) > 1 else "shorten the value to compare with",
+            )
         return self
 
     @model_validator(mode="after")
@@ -213,17 +191,3 @@ CONDITIONS = (
     "sourceLabels", "sourceNamespace", "claims", "gateways",
 )  # fmt: skip
 """The keys of a match that are conditions."""
-
-
-def cookie_pattern(name: str, want: StringMatch) -> str:
-    """Return the RE2 pattern for a `cookie` header in which the cookie `name` satisfies `want`."""
-    value = (
-        want.regex
-        if want.regex is not None
-        else f"{re.escape(want.prefix)}[^;]*"
-        if want.prefix is not None
-        else re.escape(want.exact)
-        if want.exact is not None
-        else "[^;]*"
-    )
-    return f"(.*;\\s*)?{re.escape(name)}=({value})(;.*)?"

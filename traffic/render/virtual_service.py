@@ -18,7 +18,7 @@ from traffic.model import (
     RouteTable,
     Rule,
     ServiceRouting,
-    cookie_pattern,
+    cookies_pattern,
     service_host,
     target,
 )
@@ -149,8 +149,8 @@ class _Context:
 
     def _match(self, match: Match) -> Spec:
         headers = {name: string_match(value) for name, value in match.headers.items()}
-        for cookie, value in match.cookies.items():
-            headers["cookie"] = {"regex": cookie_pattern(cookie, value)}
+        if match.cookies:
+            headers["cookie"] = {"regex": cookies_pattern(match.cookies)}
         headers |= claim_matches(match, self.routes[self.service].jwt)
         spec: Spec = {
             "headers": dict(sorted(headers.items())),

@@ -118,7 +118,7 @@ def test_two_names_are_the_same_if_their_words_are(given: str, known: str, same:
     ("file", "offered"),
     [
         (only("authorization: {allow: [{sourceIpBlocks: [198.51.100.0/24]}]}"), None),
-        (only("authorization: {deny: [{notIpBlocks: [198.51.100.0/24]}]}"), None),
+        (only("authorization: {deny: [{paths: [/a], notPorts: [8080]}]}"), None),
         (only("authorization: {allow: [{ip_blocks: [198.51.100.0/24]}]}"), "ipBlocks"),
         (only("authorization: {denny: [{paths: [/admin]}]}"), "deny"),
         (service(f"{HOSTS}{ONE}rollout: {{steps: [10, 50]}}\n"), None),
@@ -174,7 +174,7 @@ def test_a_key_may_be_removed_only_if_nothing_is_let_in_by_that() -> None:
     ],
 )
 def test_no_header_is_offered_for_what_is_none(name: str, fix: str, tmp_path: Path) -> None:
-    error = problems_of(tmp_path, matching(f'{{headers: {{"{name}": {{exact: beta}}}}}}'))
+    error = problems_of(tmp_path, matching(f'{{uri: {{exact: /}}, withoutHeaders: {{"{name}": {{exact: beta}}}}}}'))
     assert fix in error.problems[0].fix, str(error)
 
 
