@@ -19,8 +19,8 @@ class GatewayPoliciesArgs:
     """Policies of the service `service` in `service_namespace`; `namespace` and `selector` are the namespace and the
     labels of the gateway's pods.
 
-    `jwt` are tokens to validate, `denied` requests that get 403, at container ports `ports` of the gateway, all if there
-    are none.
+    `jwt` are tokens to validate, `denied` requests that get 403, at container ports `ports` of the gateway, at all of
+    them if none is given.
     """
 
     namespace: pulumi.Input[str]

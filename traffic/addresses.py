@@ -92,7 +92,7 @@ def number_of_denials(rules: Iterable[AccessRule]) -> int:
 
 
 def _unless_allowed(rules: Sequence[AccessRule]) -> list[dict[str, Any]]:
-    """What none of the rules matches: for each way to choose one condition of each, requests that meet none of these."""
+    """What none of the rules matches: for each choice of a condition of each, the requests that meet none of these."""
     found: list[dict[str, Any]] = []
     for chosen in product(*(_fields(rule).items() for rule in rules)):
         fields: dict[str, Any] = {}
@@ -133,5 +133,3 @@ def _may_be_gateway(rule: AccessRule, namespace: str) -> bool:
 def _fields(rule: AccessRule) -> dict[str, Any]:
     names = type(rule).model_fields
     return {name: value for name in names if (value := getattr(rule, name))}
-
-

@@ -52,8 +52,8 @@ def _check_entries(view: View, service: Service, place: Location) -> Iterator[Fi
     if wild:
         yield Finding(
             (*service.location, "hosts", routing.hosts.index(wild[0])),
-            f"a policy at the gateway cannot name the hosts {wild[0]} with a port, so a port in the Host header would get "
-            "around remoteIpBlocks",
+            f"a policy at the gateway cannot name the hosts {wild[0]} with a port, so a port in the Host header would "
+            "get around remoteIpBlocks",
             "hosts without wildcards, or '*', for services with remoteIpBlocks or notRemoteIpBlocks",
             "name the hosts one by one",
             shown(wild[0]),
@@ -145,8 +145,8 @@ def _of_connection(place: Location, key: str, field: str, rule: AccessRule) -> F
     right = _alias(dict(zip(OF_CONNECTIONS, ADDRESSES, strict=True))[field])
     return Finding(
         place,
-        f"{alias} compares the address that a connection comes from: behind a gateway that is the gateway's pod, so this "
-        f"{effect}, unless it is meant for that pod",
+        f"{alias} compares the address that a connection comes from: behind a gateway that is the gateway's pod, so "
+        f"this {effect}, unless it is meant for that pod",
         f"{right} for addresses of callers at the gateway; {alias} for pods that call the service directly",
         f"write {right} for callers at the gateway",
         shown(list(getattr(rule, field))),

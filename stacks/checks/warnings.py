@@ -76,6 +76,7 @@ def _compared(rule: Rule) -> set[tuple[str, str]]:
         for kind, names in (
             ("header", match.headers),
             ("cookie", match.cookies),
+            ("claim", match.claims),
             ("parameter", match.query_params),
             ("path", ["uri"] if match.uri else []),
         )
@@ -89,6 +90,7 @@ def _end(rule: Rule) -> object:
 
 def _describe(request: Request) -> str:
     headers = [f"{name}: {value}" for name, value in request.pairs]
+    headers += ["a valid token"] if request.claims else []
     host = request.authority and f" of {request.authority}"
     return f"{request.method} {request.path}{host}{' with ' if headers else ''}{', '.join(headers)}"
 

@@ -176,10 +176,10 @@ class AccessRule(Model):
             return self
         names = " and ".join(_alias(name) for name in beside)
         raise wrong(
-            f"{names} cannot be in one rule with the address of the caller: the gateway compares that, for the hosts of "
-            "the service, and what identifies a caller only the pods know",
+            f"{names} cannot be in one rule with the address of the caller: the gateway compares that, for the hosts "
+            "of the service, and what identifies a caller only the pods know",
             "remoteIpBlocks and notRemoteIpBlocks with methods, notMethods, paths and notPaths",
-            "say it in a rule of `deny`, which is evaluated besides: [{notRequestPrincipals: [\"*\"]}] asks for a token, "
+            'say it in a rule of `deny`, which is evaluated besides: [{notRequestPrincipals: ["*"]}] asks for a token, '
             "for example",
         )
 

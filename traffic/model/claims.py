@@ -39,11 +39,7 @@ def _claim(value: str) -> str:
         f"{value!r} is not the name of a claim",
         "a claim, such as groups; realm.roles for one in another; [https://id.example.com/groups] for one with other "
         "characters",
-        f"write {bare}"
-        if re.fullmatch(CLAIM, bare)
-        else f"write '[{bare}]'"
-        if whole
-        else "write groups, for example",
+        f"write {bare}" if re.fullmatch(CLAIM, bare) else f"write '[{bare}]'" if whole else "write groups, for example",
     )
 
 
@@ -66,6 +62,4 @@ def without_claims(match: Any) -> Any:
     return found if rest else {key: value for key, value in found.items() if key != "headers"}
 
 
-ClaimName = Annotated[
-    str, AfterValidator(_claim), WithJsonSchema({"type": "string", "pattern": f"^({CLAIM})$"})
-]
+ClaimName = Annotated[str, AfterValidator(_claim), WithJsonSchema({"type": "string", "pattern": f"^({CLAIM})$"})]

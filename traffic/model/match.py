@@ -154,13 +154,13 @@ class Match(Model):
                 "combine both in one regex of headers.cookie",
             )
         if self.cookies and len(cookies_pattern(self.cookies).encode()) > LONGEST_REGEX:
-            names = " and ".join(self.cookies)
+            one = len(self.cookies) == 1
+            cookies = f"the cookie{'' if one else 's'} {' and '.join(self.cookies)}"
             raise wrong(
-                f"the regular expression that matches {'the cookie' if len(self.cookies) == 1 else 'the cookies'} {names} "
-                "would be too long for Istio",
+                f"the regular expression that matches {cookies} would be too long for Istio",
                 f"at most {LONGEST_REGEX} characters, of which about 30 match the rest of the header"
-                + (", for each order of the cookies" if len(self.cookies) > 1 else ""),
-                "shorten the values to compare with" if len(self.cookies) > 1 else "shorten the value to compare with",
+                + ("" if one else ", for each order of the cookies"),
+                f"shorten the value{'' if one else 's'} to compare with",
             )
         return self
 

@@ -175,8 +175,8 @@ def _not_beside(match: Match, cookie: str, longest: str) -> tuple[str, str, str]
     kept = {**match.cookies, cookie: StringMatch.model_construct(exact=longest)}
     if too_many or len(cookies_pattern(kept).encode()) > LONGEST_REGEX:
         return (
-            "the regular expression that matches the cookies of the match and that of sticky would be too long for Istio",
-            f"at most {MOST_COOKIES} cookies with that of sticky, and {LONGEST_REGEX} characters for all orders of them",
+            "the regular expression for the cookies of the match and that of sticky would be too long for Istio",
+            f"at most {MOST_COOKIES} cookies with that of sticky, and {LONGEST_REGEX} characters for all their orders",
             "look at fewer cookies, or at shorter values",
         )
     return None

@@ -1,4 +1,4 @@
-"""Whether the gateway denies a request, by the addresses and requests in the rules of a service (Envoy: RBAC filter)."""
+"""Whether the gateway denies a request, by the addresses of callers in a service's rules (Envoy: RBAC filter)."""
 
 from __future__ import annotations
 
