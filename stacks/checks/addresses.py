@@ -129,12 +129,25 @@ def warnings(settings: Settings) -> Iterator[Finding]:
     for name, service in settings.services.items():
         if not set(service.gateways) - {MESH} or service.authorization is None:
             continue
+        if "*" in service.hosts and compares_addresses(service.authorization):
+            yield _every_host(name, service.hosts.index("*"))
         for key in ("allow", "deny"):
             for index, rule in enumerate(getattr(service.authorization, key) or ()):
                 for field in OF_CONNECTIONS:
                     if getattr(rule, field):
                         place = ("services", name, "authorization", key, index, _alias(field))
                         yield _of_connection(place, key, field, rule)
+
+
+def _every_host(name: str, index: int) -> Finding:
+    return Finding(
+        ("services", name, "hosts", index),
+        "the gateway denies by address requests for every host but those of the stack's other services: those of other "
+        "stacks at the gateway too",
+        "hosts by name for services with remoteIpBlocks, where the gateway serves other stacks",
+        "name the hosts; none needed if the gateway serves this stack alone",
+        shown("*"),
+    )
 
 
 def _of_connection(place: Location, key: str, field: str, rule: AccessRule) -> Finding:

@@ -42,7 +42,9 @@ class Issuer:
             "token": self.token(**good),
             "beta token": self.token(**good | {"groups": ["staff", "beta"], "realm": {"role": "qa"}}),
             "beta token of another key": Issuer().token(**good | {"groups": ["beta"]}),
-            "beta token of another issuer": Issuer().token(**good | {"groups": ["beta"], "iss": "https://other.example"}),
+            "beta token of another issuer": Issuer().token(
+                **good | {"groups": ["beta"], "iss": "https://other.example"}
+            ),
             "expired token": self.token(**good | {"exp": now - HOUR}),
             "token for others": self.token(**good | {"aud": "others"}),
             "token of another key": Issuer().token(**good),
