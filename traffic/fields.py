@@ -207,7 +207,7 @@ def _host_fix(value: str) -> str:
     bare = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
     if bare != value and re.fullmatch(HOST, bare):
         return f"write {bare!r}; the port is the service's `gatewayPort`"
-    return "write '*' for every host that no other service claims"
+    return "write the name that callers ask for, such as shop.example.com"
 
 
 def open_port(value: int) -> int:

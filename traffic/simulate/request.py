@@ -54,8 +54,8 @@ class Request:
 
     `headers` are by name, in any case, or pairs if a name is repeated. `path` includes the query. `authority` is the
     Host header. `port` is the gateway's or the service's, by default that of the scheme. `gateway` restricts the hosts
-    to those of one Gateway, by default those of all Gateways on that port. `client` is the address that the gateway's
-    connection comes from, None if it is not known. `claims` are those of a valid token, instead of a real one in a
+    to those of one Gateway, by default those of all Gateways on that port. `client` is the caller's address, the one
+    that the gateway trusts; None if it is not known. `claims` are those of a valid token, instead of a real one in a
     header; without `iss` it is of an issuer of the service.
     """
 
