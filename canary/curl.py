@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 
 
 def curl_command(request: Request, url: str) -> str:
-    """Return the curl command that sends the request to the gateway at `url`."""
+    """Return the curl command that sends the request to the gateway at `url`; TOKEN stands in for a token."""
     words = ["curl", *([] if request.method == "GET" else ["--request", request.method])]
     for name, value in request.pairs:
         words += ["--header", f"{name}: {value}" if value else f"{name};"]
+    if request.claims:
+        words += ["--header", "authorization: Bearer TOKEN"]
     if request.scheme == "https" and request.authority:
         # The host must be in the URL: curl takes the SNI name from there.
         address = url.partition("://")[2]

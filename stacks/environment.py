@@ -11,6 +11,7 @@ import pulumi_kubernetes as k8s
 
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
 from components.egress import Egress, EgressArgs
+from components.gateway_policies import GatewayPolicies
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
@@ -21,6 +22,7 @@ from kube.kubeconfig import ClusterUnreachableError
 from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
+from stacks.gateway_policies import gateway_policies
 from stacks.proxies import proxies_of
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
@@ -31,6 +33,7 @@ from stacks.telemetry import (
     pod_annotations_of,
     proxy_config_of,
 )
+from traffic.addresses import at_pods
 from traffic.fields import Model
 from traffic.graph import all_targets, called_by, called_first, callers_of
 from traffic.model import (
@@ -75,6 +78,7 @@ class Environment:
         )
         self._mesh = self._build_mesh() if settings.mesh.install else None
         build_mesh_telemetry(settings, self._namespace, self._in_mesh())
+        self._at_gateway = self._build_gateway_policies()
         self._policies = self._build_policies()
         egress = self._build_egress()
         gateways = self._build_gateways()
@@ -156,6 +160,13 @@ class Environment:
             self._in_cluster,
         )
 
+    def _build_gateway_policies(self) -> dict[str, GatewayPolicies]:
+        """Created before the services' own policies, which let in what the gateway does not deny, and before routes."""
+        return {
+            name: GatewayPolicies(f"{name}-gateway-security", args, self._in_mesh())
+            for name, args in gateway_policies(self._settings, self._namespace).items()
+        }
+
     def _build_policies(self) -> dict[str, SecurityPolicies]:
         """The policies by service, and by `<namespace>/` for those of a namespace.
 
@@ -168,10 +179,11 @@ class Environment:
                     namespace=self._namespace(service.namespace),
                     service=name,
                     mtls=service.mtls,
-                    authorization=service.authorization,
+                    authorization=service.authorization
+                    and at_pods(service.authorization, self._settings.mesh.gateway.namespace),
                     jwt=service.jwt,
                 ),
-                self._in_mesh(),
+                self._in_mesh(*[self._at_gateway[name]] if name in self._at_gateway else []),
             )
             for name, service in self._settings.services.items()
             if service.mtls or service.authorization or service.jwt
@@ -281,7 +293,10 @@ class Environment:
         """
         service = self._settings.services[name]
         mesh = self._settings.mesh
-        policies = [self._policies[key] for key in (name, f"{service.namespace}/") if key in self._policies]
+        policies: list[pulumi.Resource] = [
+            self._policies[key] for key in (name, f"{service.namespace}/") if key in self._policies
+        ]
+        policies += [self._at_gateway[name]] if name in self._at_gateway else []
         plan = self._plans[name]
         called = [name, *called_by(name, service)]
         serving = [resource for other in called for resource in self._services[other].serving]

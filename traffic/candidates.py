@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from traffic.model import MESH, Match, StringMatch
 from traffic.simulate import Caller, Request, text_matches
+from traffic.simulate.tokens import with_claim
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -41,6 +43,7 @@ def candidate(
         port=at.port or next((match.port for match in wanted if match.port), None),
         gateway=at.gateway,
         caller=at.caller,
+        claims=_claims(wanted, rng, plain),
     )
 
 
@@ -105,6 +108,15 @@ def _cookies(wanted: Sequence[Match], rng: random.Random, plain: bool) -> str:
         name: text([match.cookies[name] for match in wanted if name in match.cookies], rng, plain) for name in names
     }
     return "; ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _claims(wanted: Sequence[Match], rng: random.Random, plain: bool) -> dict[str, Any] | None:
+    """Claims with a text for each match that looks at one."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for match in wanted for name in match.claims):
+        values = [text([match.claims[name]], rng, plain) for match in wanted if name in match.claims]
+        found = with_claim(found, name, list(dict.fromkeys(values)))
+    return found or None
 
 
 def _query(wanted: Sequence[Match], rng: random.Random, plain: bool) -> str:

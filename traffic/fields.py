@@ -21,6 +21,7 @@ WRONG = "wrong"
 DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 HEADER_NAME = r"[-_.a-z0-9]+"
 LONGEST_REGEX = 1024  # Istio rejects longer ones
+CLAIM_HEADER = r"@?request\.auth\.claims(?![-\w])|@request\.auth\b[-.\w]*"
 NOT_HEADERS = ("uri", "scheme", "method", "authority")
 SECRET_NAME = rf"{DNS_LABEL}(\.{DNS_LABEL})*"
 COOKIE_NAME = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
@@ -75,11 +76,31 @@ def header_name(value: str) -> str:
             allowed,
             f"use the match key `{value}:`",
         )
+    if re.match(CLAIM_HEADER, value, re.IGNORECASE):
+        raise _claim_as_header(value, allowed)
     if re.fullmatch(HEADER_NAME, value):
         return value
-    suggestion = re.sub(r"[^a-z0-9_.]+", "-", value.lower()).strip("-")
+    pseudo = value.lower().removeprefix(":")
+    if value.startswith(":") and pseudo in NOT_HEADERS:
+        raise wrong(f"{value!r} is not a header that Istio matches by name", allowed, f"use the match key `{pseudo}:`")
+    # Without its other characters a name would be another header, which other callers may send.
+    suggestion = re.sub(r"\s+", "-", value.strip().lower())
     what = f"{value!r} is not a header name that Istio can match"
-    raise wrong(what, allowed, f"write {suggestion!r}" if suggestion else "use a name such as 'x-canary'")
+    is_same = re.fullmatch(HEADER_NAME, suggestion)
+    raise wrong(what, allowed, f"write {suggestion!r}" if is_same else "use a name such as 'x-canary'")
+
+
+def _claim_as_header(value: str, allowed: str) -> PydanticCustomError:
+    """Istio's notation for a claim of a validated token, and what is left of it without its @, a mere header."""
+    claim = re.sub(CLAIM_HEADER, "", value, flags=re.IGNORECASE)
+    key = claim if re.match(r"\[|$", claim) else claim.removeprefix(".")
+    what = (
+        f"{value!r} is not a header, but Istio's notation for a claim of a validated token"
+        if value.startswith("@")
+        else f"{value!r} would be a header that any caller can send, not a claim of a validated token"
+    )
+    shown = f"'{key}'" if re.search(r"[^\w.-]", key) else key or "groups"
+    return wrong(what, allowed, f"use the match key `claims`: {{{shown}: {{exact: …}}}}, at a gateway and with `jwt`")
 
 
 @lru_cache(maxsize=1024)
@@ -186,7 +207,7 @@ def _host_fix(value: str) -> str:
     bare = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
     if bare != value and re.fullmatch(HOST, bare):
         return f"write {bare!r}; the port is the service's `gatewayPort`"
-    return "write '*' for every host that no other service claims"
+    return "write the name that callers ask for, such as shop.example.com"
 
 
 def open_port(value: int) -> int:

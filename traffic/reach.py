@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from traffic.model import Match, Route, Rule, StringMatch, cookie_pattern
+from traffic.model import Match, Route, Rule, StringMatch, cookies_pattern
 from traffic.simulate import text_matches
 from traffic.simulate.conditions import lowered
 
@@ -46,6 +46,7 @@ def implies(narrow: Match, wide: Match) -> bool:
         _is_narrower_place(narrow, wide)
         and _is_narrower_target(narrow, wide)
         and _all_narrower(narrow.query_params, wide.query_params)
+        and _all_narrower(narrow.claims, wide.claims)
         and _all_narrower(_with_cookie(narrow), wide.headers)
         and all(_has_cookie(narrow, name, want) for name, want in wide.cookies.items())
         and all(_excludes(narrow, name, want) for name, want in wide.without_headers.items())
@@ -97,20 +98,16 @@ def _without_regex(want: StringMatch) -> StringMatch:
 
 
 def _with_cookie(match: Match) -> Mapping[str, StringMatch]:
-    """The headers of a match, with its cookie as the header match that Istio gets."""
-    headers = dict(match.headers)
-    for name, want in match.cookies.items():
-        headers["cookie"] = _as_header(name, want)
-    return headers
-
-
-def _as_header(name: str, want: StringMatch) -> StringMatch:
-    return StringMatch.model_construct(regex=cookie_pattern(name, want))
+    """The headers of a match, with its cookies as the header match that Istio gets."""
+    if not match.cookies:
+        return match.headers
+    return {**match.headers, "cookie": StringMatch.model_construct(regex=cookies_pattern(match.cookies))}
 
 
 def _has_cookie(narrow: Match, name: str, want: StringMatch) -> bool:
     header = narrow.headers.get("cookie")
-    in_header = header is not None and _is_narrower(header, _as_header(name, want))
+    pattern = StringMatch.model_construct(regex=cookies_pattern({name: want}))
+    in_header = header is not None and _is_narrower(header, pattern)
     return in_header or _is_narrower(narrow.cookies.get(name), want)
 
 

@@ -39,7 +39,9 @@ def sample_request(
     cover = covered_by(route, index)
     if cover is not None:
         return NoSample(f"rule {cover + 1} matches every request that rule {index + 1} would match")
-    ways = list(_ways(simulator, service, rule))
+    ways = [way for way in _ways(simulator, service, rule) if not way[1].claims]
+    if not ways and any(match.claims for match in rule.match):
+        return NoSample(f"rule {index + 1} requires a token, which only its issuer can sign")
     if not ways:
         return _not_outside(simulator, service, index)
     # Not for secrets: a fixed seed makes the result reproducible.

@@ -51,5 +51,7 @@ def set_cookie(sticky: Sticky, destination: str) -> str:
 
 
 def _with_cookie(rule: Rule, sticky: Sticky, version: str) -> tuple[Match, ...]:
-    cookies = {sticky.cookie: StringMatch(exact=version)}
-    return tuple(match.model_copy(update={"cookies": cookies}) for match in rule.match) or (Match(cookies=cookies),)
+    """The sticky cookie beside those that the matches look at."""
+    kept = {sticky.cookie: StringMatch(exact=version)}
+    beside = (match.model_copy(update={"cookies": {**match.cookies, **kept}}) for match in rule.match)
+    return tuple(beside) or (Match(cookies=kept),)

@@ -77,6 +77,7 @@ def _subject(condition: Condition) -> str:
         Kind.URI: "path",
         Kind.QUERY_PARAMS: f"parameter {name}",
         Kind.COOKIES: f"cookie {name}",
+        Kind.CLAIMS: f"claim {name} of the token",
     }.get(condition.kind, name)
 
 
@@ -100,5 +101,8 @@ def _missing(miss: Miss) -> str:
         return f"the caller has no label {name}" if miss.inside else "the request comes from outside the mesh"
     if kind is Kind.WITHOUT_HEADERS:
         return "the header is absent, which counts as empty"
+    if kind is Kind.CLAIMS:
+        at = "the request comes from inside the mesh" if miss.inside else "the request has no valid token with it"
+        return f"{at}, and only the gateway validates tokens for routes" if miss.inside else at
     what = {Kind.COOKIES: "cookie", Kind.QUERY_PARAMS: "parameter"}.get(kind, "header")
     return f"the request has no {what} {name}"

@@ -29,6 +29,13 @@ Source = Annotated[
 ]
 Host = Annotated[str | None, typer.Option(help="Host of the request; default: one of the service's hosts.")]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the request; default: the service's port.")]
+ClientIp = Annotated[
+    str | None, typer.Option("--client-ip", metavar="ADDRESS", help="Address of the caller, as the gateway sees it.")
+]
+Claims = Annotated[
+    list[str] | None,
+    typer.Option("--claim", metavar="NAME=VALUE", help="A claim of the caller's valid token; repeatable."),
+]
 Https = Annotated[bool, typer.Option("--https", help="Send the request by HTTPS.")]
 
 
@@ -41,6 +48,8 @@ def explain(
     host: Host = None,
     port: Port = None,
     https: Https = False,
+    client_ip: ClientIp = None,
+    claims: Claims = None,
     stack: StackOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -57,7 +66,18 @@ def explain(
         from stacks.simulator import simulator_of
 
         name, settings, source_file = settings_of(stack)
-        question = Question(service, path, method, tuple(headers or ()), source, host, port, https)
+        question = Question(
+            service,
+            path,
+            method,
+            tuple(headers or ()),
+            source,
+            host,
+            port,
+            https,
+            client_ip,
+            tuple(claims or ()),
+        )
         decision = simulator_of(settings).decide(request_of(settings, question))
         note = caller_note(settings, source)
         if note is not None:

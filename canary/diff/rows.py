@@ -70,6 +70,7 @@ def request_words(request: Request) -> str:
     """Return a request in one line: `GET http://shop.example.com/ with qa: canary-test`."""
     headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
     words = f"{request.method} {_url(request)}{f' with {headers}' if headers else ''}"
+    words += f" with a valid token ({plain_words(request.claims)})" if request.claims else ""
     return f"{words}, from {_caller(request)}" if request.caller else words
 
 

@@ -14,6 +14,7 @@ def is_caller_allowed(settings: Settings, name: str, request: Request) -> bool |
 
     A caller outside the mesh reaches them through the gateway, whose identity they see.
     """
+    from traffic.addresses import at_pods
     from traffic.model import Mtls
     from traffic.simulate import is_allowed
 
@@ -22,7 +23,8 @@ def is_caller_allowed(settings: Settings, name: str, request: Request) -> bool |
         return True
     around = settings.namespaces.get(service.namespace)
     closed = settings.mesh.deny_by_default or bool(around and around.deny_by_default)
-    allowed = is_allowed(service.authorization, closed, _identity(settings, request), request.method)
+    rules = service.authorization and at_pods(service.authorization, settings.mesh.gateway.namespace)
+    allowed = is_allowed(rules, closed, _identity(settings, request), request.method)
     mode = (service.mtls and service.mtls.mode) or (around and around.mtls) or settings.mesh.mtls
     policy = service.traffic_policy
     # Without mutual TLS a caller has no identity; whether it has is not known where ports or callers decide.

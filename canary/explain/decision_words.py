@@ -62,9 +62,13 @@ class Explanation:
     @property
     def request(self) -> str:
         """The request, in one line."""
+        from canary.explain.client import words
+
         request = self.decision.request
         headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
         where = _from(request) if request.caller else self._through()
+        known = words(request)
+        where = f"{where}, {known}" if known else where
         return f"{request.method} {url(request)}{f', with {headers},' if headers else ''} {where}"
 
     @property
@@ -198,9 +202,23 @@ class Explanation:
         for mirror in outcome.mirrors:
             yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
         yield _timeout_and_retries(outcome)
+        yield from self._at_gateway()
         undecided = [name for name in self._called(outcome) if self._access(name) is None]
         if undecided:
             yield f"The pods of {_or(undecided)} then check whether the caller is allowed."
+
+    def _at_gateway(self) -> Iterator[str]:
+        """What the gateway checks before it routes, as far as it is not known."""
+        decision = self.decision
+        settings, seen = self.places.settings, decision.request.seen
+        if seen is None or seen.inside or decision.service is None:
+            return
+        from stacks.simulator import simulator_of
+
+        if simulator_of(settings).is_denied(decision.service, decision.request, seen) is None:
+            yield "Before that, the gateway checks whether the caller's address is allowed (--client-ip simulates it)."
+        if decision.claims is not None and decision.request.claims is None:
+            yield "The gateway accepts the token only with a valid signature, which is not checked here."
 
     def _without_route(self) -> str:
         from traffic.model import OutboundTrafficPolicy
@@ -290,6 +308,8 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
             "from": {"namespace": request.caller.namespace, "labels": dict(request.caller.labels)}
             if request.caller
             else None,
+            "client": request.client,
+            "claims": request.claims,
         },
         "service": decision.service,
         "gateway": decision.gateway,

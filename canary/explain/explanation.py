@@ -27,6 +27,7 @@ class Question:
     """A request to `service`, as given on the command line.
 
     `source` is the calling workload, None for a caller outside the mesh; `host` and `port` default to the service's.
+    `client_ip` and `claims` are the address of a caller at the gateway, and the claims of its token as name=value.
     """
 
     service: str
@@ -37,6 +38,8 @@ class Question:
     host: str | None = None
     port: int | None = None
     https: bool = False
+    client_ip: str | None = None
+    claims: tuple[str, ...] = ()
 
 
 def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
@@ -50,6 +53,7 @@ def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
 
 def request_of(settings: Settings, question: Question) -> Request:
     """Return the request to simulate; raises CommandError for an unknown service or caller, or an invalid header."""
+    from canary.explain.client import FROM_INSIDE, address, claims
     from traffic.simulate import Request
 
     service_named(settings, question.service)
@@ -68,7 +72,11 @@ def request_of(settings: Settings, question: Question) -> Request:
         authority=named or "",
         scheme="https" if question.https else "http",
         port=question.port,
+        client=address(question.client_ip),
+        claims=claims(question.claims),
     )
+    if question.source is not None and (given.client or given.claims):
+        raise CommandError("--client-ip and --claim are for callers at the gateway", ExitCode.CONFIG, fix=FROM_INSIDE)
     if question.source is not None:
         return _from_inside(settings, question.service, given, caller_of(settings, question.source))
     return _from_outside(settings, question.service, given)

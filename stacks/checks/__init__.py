@@ -12,6 +12,8 @@ from typing import Any
 
 from stacks.checks import (
     actions,
+    addresses,
+    claims,
     gateways,
     hosting,
     hosts,
@@ -48,6 +50,8 @@ CHECKS = (
     hosts.check,
     names.check,
     security.check,
+    claims.check,
+    addresses.check,
     telemetry.check,
 )
 

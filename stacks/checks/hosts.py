@@ -30,7 +30,7 @@ def _check_own(service: Service) -> Iterator[Finding]:
             "no host routes to the service",
             "a list of hosts, which may only be empty with gateways: [mesh]",
             f"add `hosts: [{service.name}.example.com]`, for example; or `gateways: [mesh]` for callers inside the "
-            'mesh alone, or `hosts: ["*"]` for every host that no other service claims',
+            "mesh alone",
         )
     hosts = entries(service.given.get("hosts"))
     well_formed = {index: host for index, host in enumerate(hosts) if host in service.routing.hosts}

@@ -74,7 +74,7 @@ def _check_port(service: Service, port: int, ports: set[int], location: Location
 def _check_token(service: Service, rule: AccessRule, location: Location) -> Iterator[Finding]:
     if service.routing.jwt or "jwt" in service.given:
         return
-    what = "never matches: the service validates no tokens, so no request has a token identity"
+    what = "the service validates no tokens, so no request has a token identity"
     fix = f"add {key_path((*service.location, 'jwt'))}"
     yield from _unknown_identities(rule, BY_TOKEN, location, what, "with `jwt` for the issuers of the tokens", fix)
 
@@ -83,7 +83,7 @@ def _check_certificate(view: View, service: Service, rule: AccessRule, location:
     mode, place = _mode(view, service)
     if mode is not Mtls.DISABLE:
         return
-    what = "never matches: callers are identified by mutual TLS, which is disabled for the service"
+    what = "callers are identified by mutual TLS, which is disabled for the service"
     fix = f"change {key_path(place)}"
     allowed = "with mutual TLS in mode STRICT or PERMISSIVE"
     yield from _unknown_identities(rule, BY_CERTIFICATE, location, what, allowed, fix)
@@ -97,7 +97,11 @@ def _unknown_identities(
         if getattr(rule, name):
             key = AccessRule.model_fields[name].alias or name
             given = shown(list(getattr(rule, name)))
-            yield Finding((*location, key), what, f"{key} {allowed}", f"{fix}, or remove {key}", given)
+            # Without the key the rule would match more; a rule that never matches has no effect.
+            always = name.startswith("not_")
+            effect = "always" if always else "never"
+            or_remove = "" if always else f", or remove the rule {key_path(location)}"
+            yield Finding((*location, key), f"{effect} matches: {what}", f"{key} {allowed}", fix + or_remove, given)
 
 
 def _mode(view: View, service: Service) -> tuple[Mtls | None, Location]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks import ingress, security, strategies, telemetry
+from stacks.checks import addresses, claims, ingress, security, strategies, telemetry
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
@@ -34,6 +34,8 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from _redirected(settings)
     yield from ingress.warnings(settings)
     yield from security.warnings(settings, given or {})
+    yield from claims.warnings(settings)
+    yield from addresses.warnings(settings)
     yield from telemetry.warnings(settings)
 
 
@@ -74,6 +76,7 @@ def _compared(rule: Rule) -> set[tuple[str, str]]:
         for kind, names in (
             ("header", match.headers),
             ("cookie", match.cookies),
+            ("claim", match.claims),
             ("parameter", match.query_params),
             ("path", ["uri"] if match.uri else []),
         )
@@ -87,6 +90,7 @@ def _end(rule: Rule) -> object:
 
 def _describe(request: Request) -> str:
     headers = [f"{name}: {value}" for name, value in request.pairs]
+    headers += ["a valid token"] if request.claims else []
     host = request.authority and f" of {request.authority}"
     return f"{request.method} {request.path}{host}{' with ' if headers else ''}{', '.join(headers)}"
 
@@ -161,7 +165,8 @@ def _denied(settings: Settings, service: ServiceSettings, location: Location) ->
             location,
             f"all requests for the service get 403, because of {key_path((*source, 'denyByDefault'))}",
             "authorization.allow with the requests that are allowed",
-            f"add {key_path((*location, 'authorization', 'allow'))}: [{{}}] for all of them, for example",
+            f"add {key_path((*location, 'authorization', 'allow'))} with who may call it, such as "
+            f"[{{namespaces: [{settings.mesh.gateway.namespace}]}}] for requests through the gateway",
         )
 
 

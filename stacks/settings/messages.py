@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
 from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings
+from stacks.settings.nearest_key import fits, is_same_name, may_be_removed, nearest_key
 from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
@@ -108,11 +109,22 @@ def _unknown_key(location: Location, value: Any) -> Finding:
             f"the keys {', '.join(known)}",
             f"remove it, choose another password, and run {command}, which asks for it",
         )
-    near = nearest(str(location[-1]), known)
+    hidden = nearest(str(location[-1]), known)
+    near = hidden if hidden in SECRET_KEYS else nearest_key(location, value, known)
     what = f"there is no such key{f'; the nearest is `{near}`' if near else ''}"
-    fix = f"rename it to `{near}`" if near else "remove it"
+    fix = f"rename it to `{near}`" if near else _without_near(location, value, known)
     given = "" if near in SECRET_KEYS else shown(value)
     return Finding(location, what, f"the keys {', '.join(known)}", fix, given)
+
+
+def _without_near(location: Location, value: Any, known: Sequence[str]) -> str:
+    """The fix for a key that is none of the known ones, not even misspelt."""
+    listed = next((key for key in known if is_same_name(str(location[-1]), key)), None)
+    if listed is not None and fits((*location[:-1], listed), [value]):
+        return f"write {listed}: [{shown(value)}]"
+    if may_be_removed(location):
+        return "remove it"
+    return "say it with one of these keys; it is not safe to leave it out"
 
 
 def _secret_meant(location: Location) -> str | None:
@@ -147,6 +159,8 @@ def _or_remove(location: Location, schema: Schema) -> str:
     """The rest of the fix for a key without a value: an example if the key is required, else to remove it."""
     if isinstance(location[-1], int):
         return ", or remove the entry"
+    if not may_be_removed(location):
+        return ""
     if not any(location[-1] in option.get("required", ()) for option in _options(schema_of(location[:-1]))):
         return ", or remove the key"
     examples = schema.get("examples")
@@ -171,6 +185,7 @@ def _meant(location: Location, value: Any, schema: Schema) -> str | None:
 def _not_one_of(location: Location, value: Any, schema: Schema) -> Finding:
     options = [str(option) for choice in _options(schema) for option in choice.get("enum", [])]
     near = nearest(value, options) if isinstance(value, str) else None
+    near = near if near and isinstance(value, str) and is_same_name(value, near) else None
     what = f"{shown(value)} is not one of the choices{f'; the nearest is {near}' if near else ''}"
     return Finding(location, what, _allowed(schema), f"write {near or ' or '.join(options)}", shown(value))
 

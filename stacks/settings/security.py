@@ -51,7 +51,9 @@ class Capabilities(Model):
             raise wrong(
                 f"{both} is added, but also dropped{default}",
                 "a capability in one of add and drop",
-                "add drop: []" if both == "ALL" else f"remove {both} from add or from drop",
+                "write in add only what the container needs, such as NET_BIND_SERVICE"
+                if both == "ALL"
+                else f"remove {both} from add or from drop",
             )
         return self
 
@@ -80,6 +82,6 @@ class SecurityContext(Model):
             raise wrong(
                 f"runAsUser 0 is root, but runAsNonRoot is true{default}: the kubelet would not start the container",
                 "runAsUser above 0, or runAsNonRoot false",
-                "write runAsNonRoot: false, or use another user",
+                "use another user, such as 65532; only an image that must run as root needs runAsNonRoot: false",
             )
         return self

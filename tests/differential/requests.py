@@ -143,11 +143,14 @@ def _headers(draw: st.DrawFn, match: Settings, rule: Settings) -> list[Header]:
     headers: list[Header] = []
     for name, want in match.get("headers", {}).items():
         headers.append((name, draw(text_for(want, words.VALUES))))
-    for name, want in match.get("cookies", {}).items():
-        headers.append(("cookie", draw(_cookie(f"{name}={draw(text_for(want, words.COOKIE_VALUES))}"))))
+    pairs = [f"{name}={draw(text_for(want, words.COOKIE_VALUES))}" for name, want in match.get("cookies", {}).items()]
     if "sticky" in rule and draw(st.booleans()):
         version = draw(st.sampled_from([*rule["to"], "version-9"]))
-        headers.append(("cookie", draw(_cookie(f"{rule['sticky']['cookie']}={version}"))))
+        pairs.append(f"{rule['sticky']['cookie']}={version}")
+    if pairs:
+        joined = draw(st.sampled_from(("; ", ";", "; a=b; ")))
+        together = draw(mostly(st.just([joined.join(draw(st.permutations(pairs)))]), st.just(pairs), 6))
+        headers += [("cookie", draw(_cookie(pair))) for pair in together]
     if "corsPolicy" in rule or not draw(st.integers(0, 19)):
         headers.append(("origin", draw(st.sampled_from(words.ORIGINS))))
         headers += draw(

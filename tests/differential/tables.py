@@ -72,11 +72,14 @@ def _by_name(names: tuple[str, ...], values: st.SearchStrategy[Settings], most: 
     return st.dictionaries(st.sampled_from(names), values, min_size=1, max_size=most)
 
 
+STICKY_COOKIE = "website-version"
+
+
 CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
     "headers": _by_name(words.HEADERS, HEADER, 2),
     "uri": text_match(words.PATHS, words.PATH_REGEXES),
     "withoutHeaders": _by_name(words.HEADERS, HEADER, 2),
-    "cookies": _by_name(words.COOKIES, COOKIE, 1),
+    "cookies": _by_name(words.COOKIES, COOKIE, 2),
     "method": METHOD,
     "authority": text_match(words.AUTHORITIES, words.AUTHORITY_REGEXES),
     "scheme": st.sampled_from(({"exact": "http"}, {"exact": "https"})),
@@ -203,8 +206,8 @@ def rules(draw: st.DrawFn, service: str, services: list[str], gateways: list[str
         rule["directResponse"] = draw(DIRECT)
     else:
         rule |= draw(_on_the_way(service, services, weighted=end == "weights"))
-        if isinstance(rule["to"], dict) and not any(_compares_cookies(match) for match in rule["match"] or ()):
-            rule["sticky"] = draw(often(st.just({"cookie": "website-version", "ttl": "1h"}), 2))
+        if isinstance(rule["to"], dict) and all(_fits_sticky(match) for match in rule["match"] or ()):
+            rule["sticky"] = draw(often(st.just({"cookie": STICKY_COOKIE, "ttl": "1h"}), 2))
     request = draw(often(OPERATIONS, 3)) if "to" in rule else None
     response = dict(draw(often(OPERATIONS, 3)) or {})
     if draw(st.integers(0, 9)):
@@ -234,8 +237,9 @@ def _on_the_way(draw: st.DrawFn, service: str, services: list[str], weighted: bo
     }
 
 
-def _compares_cookies(match: Settings) -> bool:
-    return "cookies" in match or "cookie" in match.get("headers", {})
+def _fits_sticky(match: Settings) -> bool:
+    """Whether a match may be beside a sticky cookie."""
+    return STICKY_COOKIE not in match.get("cookies", {}) and "cookie" not in match.get("headers", {})
 
 
 @st.composite

@@ -40,6 +40,11 @@ class Issuer:
         good = {"iss": rule["issuer"], "sub": "anna", "aud": rule["audiences"][0], "exp": now + HOUR}
         return {
             "token": self.token(**good),
+            "beta token": self.token(**good | {"groups": ["staff", "beta"], "realm": {"role": "qa"}}),
+            "beta token of another key": Issuer().token(**good | {"groups": ["beta"]}),
+            "beta token of another issuer": Issuer().token(
+                **good | {"groups": ["beta"], "iss": "https://other.example"}
+            ),
             "expired token": self.token(**good | {"exp": now - HOUR}),
             "token for others": self.token(**good | {"aud": "others"}),
             "token of another key": Issuer().token(**good),

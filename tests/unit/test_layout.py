@@ -24,6 +24,7 @@ TOKENS = {
     for name in (
         "CanaryRouting",
         "Egress",
+        "GatewayPolicies",
         "Grafana",
         "GrafanaProvisioning",
         "IstioMesh",

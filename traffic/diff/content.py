@@ -19,6 +19,7 @@ from traffic.model import StringMatch
 from traffic.simulate import Condition, Kind, Request, text_matches
 from traffic.simulate.request import METHODS as ALL_METHODS
 from traffic.simulate.request import Seen
+from traffic.simulate.tokens import with_claim
 
 ESCAPE = "%[0-9A-Fa-f]{2}"
 SENDABLE_PATH = re.compile(rf"/([A-Za-z0-9._~!$&'()*+,;=:@/-]|{ESCAPE})*(\?([\x21\x24\x26-\x7e]|{ESCAPE})*)?")
@@ -37,6 +38,7 @@ class Where(StrEnum):
     PARAM = "parameter"
     PATH = "path"
     METHOD = "method"
+    CLAIM = "claim"
 
 
 Part = tuple[Where, str]
@@ -67,6 +69,7 @@ def part_of(condition: Condition) -> Part:
         Kind.QUERY_PARAMS: Where.PARAM,
         Kind.URI: Where.PATH,
         Kind.METHOD: Where.METHOD,
+        Kind.CLAIMS: Where.CLAIM,
     }[condition.kind]
     return where, condition.name
 
@@ -85,8 +88,13 @@ def request_with(at: Request, contents: Mapping[Part, Content]) -> Request:
     headers = [(name, one) for (where, name), value in contents.items() if where is Where.HEADER for one in value]
     params = [f"{name}={value[0]}" for (where, name), value in contents.items() if where is Where.PARAM and value]
     path = contents.get(PATH, (at.path,))[0]
+    claims = dict(at.claims or {})
+    for (where, name), value in contents.items():
+        if where is Where.CLAIM and value:
+            claims = with_claim(claims, name, value)
     return replace(
         at,
+        claims=claims or None,
         headers=(*at.pairs, *headers),
         path=f"{path}?{'&'.join(params)}" if params else path,
         method=contents.get(METHOD, (at.method,))[0],
@@ -171,7 +179,7 @@ def _contents(part: Part, checks: Sequence[Check]) -> Iterator[Content]:
         yield ()
         values = [*texts(seeds), ""]
         yield from ((value,) for value in values)
-        if part[0] is Where.HEADER and len(checks) > 1:
+        if part[0] in (Where.HEADER, Where.CLAIM) and len(checks) > 1:
             yield from _repeated(values)
 
 

@@ -17,6 +17,8 @@ from traffic.model.actions import (
     Sticky,
     UriRegexRewrite,
 )
+from traffic.model.claims import claim_header, claim_path
+from traffic.model.cookies import cookies_pattern
 from traffic.model.egress import EgressPort, ExternalService, OutboundTrafficPolicy
 from traffic.model.gateway import (
     MESH,
@@ -29,11 +31,12 @@ from traffic.model.gateway import (
     own_gateway,
 )
 from traffic.model.jwt import JwtRule
-from traffic.model.match import Match, StringMatch, cookie_pattern
+from traffic.model.match import Match
 from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
 from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, service_host
+from traffic.model.string_match import StringMatch
 from traffic.model.target import Target, target
 
 __all__ = [
@@ -77,7 +80,9 @@ __all__ = [
     "TrafficPolicy",
     "UriRegexRewrite",
     "VersionRouting",
-    "cookie_pattern",
+    "claim_header",
+    "claim_path",
+    "cookies_pattern",
     "gateway_labels",
     "gateway_selector",
     "own_gateway",

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from traffic.fields import HeaderName, Model, Port, Text, wrong
 
@@ -20,10 +20,11 @@ def _one_star(value: str) -> str:
     inner = value.removesuffix("*") if value.endswith("*") else value.removeprefix("*")
     if "*" not in inner:
         return value
+    # A * further left would match more than was asked for.
     raise wrong(
         f"the * in {value!r} is not at one end",
         "a whole value, one with * at its beginning or end, or * for any",
-        f"write {value.split('*')[0]}*" if not value.startswith("*") else f"write {value.rstrip('*')}",
+        "write an entry for each value that is meant, with a * at one end at most",
     )
 
 
@@ -46,7 +47,7 @@ def _request_principal(value: str) -> str:
     raise wrong(
         f"{value!r} is not a token identity",
         "<issuer>/<subject>, or with * at one end, or * for any valid token",
-        f"write {value}/*",
+        f"write <issuer>/{value}, or {value}/* if {value} is the issuer",
     )
 
 
@@ -121,6 +122,15 @@ Paths = Annotated[tuple[Annotated[Text, AfterValidator(_path)], ...], Strict(Fal
 Hosts = Annotated[tuple[Annotated[Text, AfterValidator(_host)], ...], Strict(False), SomeOf]
 
 
+ADDRESSES = ("remote_ip_blocks", "not_remote_ip_blocks")
+"""Conditions on the caller's address, which only the gateway knows."""
+BY_CONNECTION = (
+    "principals", "not_principals", "namespaces", "not_namespaces", "request_principals", "not_request_principals",
+    "ip_blocks", "not_ip_blocks", "hosts", "not_hosts", "ports",
+)  # fmt: skip
+"""Conditions that only the service's pods can compare, or that the policy at the gateway has of its own."""
+
+
 class AccessRule(Model):
     """Requests that an authorization rule applies to: all keys must match, each by any of its entries.
 
@@ -137,13 +147,42 @@ class AccessRule(Model):
         default=(), description="Callers by token: <issuer>/<subject>, or * for any valid token."
     )
     not_request_principals: RequestPrincipals = Field(default=(), description="Token identities that are excluded.")
-    ip_blocks: IpBlocks = Field(default=(), description="IP addresses of the callers, such as 10.0.0.0/8.")
+    ip_blocks: IpBlocks = Field(
+        default=(),
+        description="Addresses that connections come from, such as 10.0.0.0/8: behind a gateway, that of its pod.",
+    )
+    not_ip_blocks: IpBlocks = Field(default=(), description="Addresses of connections that are excluded.")
+    remote_ip_blocks: IpBlocks = Field(
+        default=(),
+        description="Addresses of the callers, such as 198.51.100.0/24: compared at the gateway, and inside the mesh "
+        "with the calling pod's.",
+    )
+    not_remote_ip_blocks: IpBlocks = Field(default=(), description="Addresses of callers that are excluded.")
     methods: Methods = Field(default=(), description="HTTP methods.")
     not_methods: Methods = Field(default=(), description="HTTP methods that are excluded.")
     paths: Paths = Field(default=(), description="Paths, such as /api/*.")
     not_paths: Paths = Field(default=(), description="Paths that are excluded.")
     hosts: Hosts = Field(default=(), description="Hosts in the request's Host header.")
+    not_hosts: Hosts = Field(default=(), description="Hosts that are excluded.")
     ports: Annotated[tuple[Port, ...], Strict(False), SomeOf] = Field(default=(), description="Container ports.")
     headers: dict[HeaderName, Texts] = Field(
         default_factory=dict, description="Headers, each with the values it may have."
     )
+
+    @model_validator(mode="after")
+    def _addresses_at_the_gateway(self) -> AccessRule:
+        beside = [name for name in BY_CONNECTION if getattr(self, name)]
+        if not beside or not any(getattr(self, name) for name in ADDRESSES):
+            return self
+        names = " and ".join(_alias(name) for name in beside)
+        raise wrong(
+            f"{names} cannot be in one rule with the address of the caller: the gateway compares that, for the hosts "
+            "of the service, and what identifies a caller only the pods know",
+            "remoteIpBlocks and notRemoteIpBlocks with methods, notMethods, paths and notPaths",
+            'say it in a rule of `deny`, which is evaluated besides: [{notRequestPrincipals: ["*"]}] asks for a token, '
+            "for example",
+        )
+
+
+def _alias(name: str) -> str:
+    return AccessRule.model_fields[name].alias or name

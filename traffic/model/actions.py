@@ -24,7 +24,7 @@ from traffic.fields import (
     wrong,
 )
 from traffic.model.header_value import HeaderValue
-from traffic.model.match import StringMatch
+from traffic.model.string_match import StringMatch
 from traffic.model.target import DestinationName
 
 NAME_TO_SET = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"

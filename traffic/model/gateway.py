@@ -66,7 +66,7 @@ class ServerTls(Model):
             raise wrong(
                 "tls is empty",
                 "mode and credentialName with HTTPS, or httpsRedirect: true with HTTP",
-                "remove tls",
+                "write {httpsRedirect: true}; or protocol: HTTPS with tls: {mode: SIMPLE, credentialName: shop-cert}",
             )
         return self
 
@@ -94,7 +94,7 @@ class Server(Model):
             raise wrong(
                 "an HTTP port has no certificate",
                 "tls: {httpsRedirect: true} for protocol: HTTP",
-                "write protocol: HTTPS, or remove mode and credentialName",
+                "write protocol: HTTPS",
             )
         return self
 

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, WithJsonSchema, model_validator
 
 from traffic.fields import (
+    HEADER_NAME,
     LONGEST_REGEX,
     CookieName,
     DnsLabel,
@@ -18,36 +19,13 @@ from traffic.fields import (
     LabelValue,
     Model,
     Port,
-    Regex,
     Text,
     each_once,
     wrong,
 )
-
-
-class StringMatch(Model):
-    """How a value is compared: exactly one of `exact`, `prefix`, `regex` and, for headers, `present`."""
-
-    exact: Text | None = Field(default=None, description="The whole value, case-sensitive.")
-    prefix: Text | None = Field(default=None, description="The beginning of the value, case-sensitive.")
-    regex: Regex | None = Field(default=None, description="RE2 regular expression that the whole value must match.")
-    present: Literal[True] | None = Field(
-        default=None, description="true: the header is present, with any value; for absent headers use withoutHeaders."
-    )
-
-    @model_validator(mode="after")
-    def _one_comparison(self) -> StringMatch:
-        chosen = [name for name in ("exact", "prefix", "regex", "present") if getattr(self, name) is not None]
-        if len(chosen) == 1:
-            return self
-        what = f"{' and '.join(chosen)} are set together" if chosen else "there is no value to compare with"
-        raise wrong(
-            what,
-            "exactly one of exact, prefix, regex and (for headers) present",
-            f"keep one of {', '.join(chosen)}; one regex can combine them"
-            if chosen
-            else "write {exact: canary-test}, for example, or {present: true} for any value",
-        )
+from traffic.model.claims import CLAIM, ClaimName, without_claims
+from traffic.model.cookies import MOST_COOKIES, cookies_pattern
+from traffic.model.string_match import StringMatch
 
 
 def _path(want: StringMatch) -> StringMatch:
@@ -92,17 +70,24 @@ def _scheme(want: StringMatch) -> StringMatch:
     return want
 
 
+MatchHeaderName = Annotated[
+    HeaderName,
+    WithJsonSchema({"type": "string", "pattern": rf"^({HEADER_NAME}|@request\.auth\.claims(\.?({CLAIM})))$"}),
+]
+"""A header's name, or Istio's notation for a claim, which is read as `claims`."""
+
+
 class Match(Model):
     """Conditions on a request that must all hold."""
 
-    headers: dict[HeaderName, StringMatch] = Field(
+    headers: dict[MatchHeaderName, StringMatch] = Field(
         default_factory=dict, description="Headers, by lower-case name, and the values they must have."
     )
     without_headers: dict[HeaderName, StringMatch] = Field(
         default_factory=dict, description="Headers, by lower-case name, and the values they must not have."
     )
-    cookies: Annotated[dict[CookieName, StringMatch], Field(max_length=1)] = Field(
-        default_factory=dict, description="A cookie, by name, and the value it must have."
+    cookies: Annotated[dict[CookieName, StringMatch], Field(max_length=MOST_COOKIES)] = Field(
+        default_factory=dict, description="Cookies, by name, and the values they must have; in any order."
     )
     uri: Annotated[StringMatch, AfterValidator(_path)] | None = Field(
         default=None, description="The path of the request, without its query."
@@ -129,10 +114,20 @@ class Match(Model):
     source_namespace: DnsLabel | None = Field(
         default=None, description="Namespace of the calling pod: for callers inside the mesh."
     )
+    claims: dict[ClaimName, StringMatch] = Field(
+        default_factory=dict,
+        description="Claims of the validated token, by name, and the text that each must be, or have among its texts: "
+        "at gateways, for tokens of the issuers in the service's `jwt`.",
+    )
     gateways: Annotated[tuple[Text, ...], Strict(False), AfterValidator(each_once)] = Field(
         default=(),
         description="Only requests that enter at these: Gateways of the service, or `mesh` for callers inside.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _claims_among_headers(cls, data: Any) -> Any:
+        return without_claims(data)
 
     @model_validator(mode="after")
     def _some_condition(self) -> Match:
@@ -158,13 +153,25 @@ class Match(Model):
                 "one of cookies and headers.cookie",
                 "combine both in one regex of headers.cookie",
             )
-        for name, want in self.cookies.items():
-            if len(cookie_pattern(name, want).encode()) > LONGEST_REGEX:
-                raise wrong(
-                    f"the regular expression that matches the cookie {name} would be too long for Istio",
-                    f"at most {LONGEST_REGEX} characters, of which about 30 match the rest of the header",
-                    "shorten the value to compare with",
-                )
+        if self.cookies and len(cookies_pattern(self.cookies).encode()) > LONGEST_REGEX:
+            one = len(self.cookies) == 1
+            cookies = f"the cookie{'' if one else 's'} {' and '.join(self.cookies)}"
+            raise wrong(
+                f"the regular expression that matches {cookies} would be too long for Istio",
+                f"at most {LONGEST_REGEX} characters, of which about 30 match the rest of the header"
+                + ("" if one else ", for each order of the cookies"),
+                f"shorten the value{'' if one else 's'} to compare with",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _claims_at_gateways(self) -> Match:
+        if self.claims and (self.source_labels or self.source_namespace or self.gateways == ("mesh",)):
+            raise wrong(
+                "claims are known only at gateways, and the match is for callers inside the mesh",
+                "claims without sourceLabels and sourceNamespace, and with other gateways than mesh",
+                "make two rules of it: one with claims, for callers at the gateway, and one for callers inside",
+            )
         return self
 
     @model_validator(mode="after")
@@ -181,20 +188,6 @@ class Match(Model):
 NO_CONDITION = Match.model_construct()
 CONDITIONS = (
     "headers", "withoutHeaders", "cookies", "uri", "method", "authority", "scheme", "queryParams", "port",
-    "sourceLabels", "sourceNamespace", "gateways",
+    "sourceLabels", "sourceNamespace", "claims", "gateways",
 )  # fmt: skip
 """The keys of a match that are conditions."""
-
-
-def cookie_pattern(name: str, want: StringMatch) -> str:
-    """Return the RE2 pattern for a `cookie` header in which the cookie `name` satisfies `want`."""
-    value = (
-        want.regex
-        if want.regex is not None
-        else f"{re.escape(want.prefix)}[^;]*"
-        if want.prefix is not None
-        else re.escape(want.exact)
-        if want.exact is not None
-        else "[^;]*"
-    )
-    return f"(.*;\\s*)?{re.escape(name)}=({value})(;.*)?"

@@ -288,12 +288,16 @@ class ClientTls(Model):
                 "set them, or use ISTIO_MUTUAL for Istio's own certificates",
             )
         if self.mode in (TlsMode.DISABLE, TlsMode.ISTIO_MUTUAL) and len(self.model_fields_set - {"mode", "sni"}):
-            raise wrong(f"the other keys have no effect with {self.mode.value}", "only mode", "remove the other keys")
+            raise wrong(
+                f"the other keys have no effect with {self.mode.value}",
+                "only mode, and sni",
+                "write mode: SIMPLE or MUTUAL for TLS with them, or keep only mode",
+            )
         if self.mode is TlsMode.SIMPLE and (self.client_certificate or self.private_key):
             raise wrong(
                 "with SIMPLE the caller presents no certificate",
                 "clientCertificate and privateKey with MUTUAL",
-                "write mode: MUTUAL, or remove them",
+                "write mode: MUTUAL",
             )
         return self
 

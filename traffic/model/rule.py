@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag, model_validator
 
-from traffic.fields import Duration, Model, Percent, Text, wrong
+from traffic.fields import LONGEST_REGEX, Duration, Model, Percent, Text, wrong
 from traffic.model.actions import (
     CorsPolicy,
     DirectResponse,
@@ -22,7 +22,9 @@ from traffic.model.actions import (
     Rewrite,
     Sticky,
 )
+from traffic.model.cookies import MOST_COOKIES, cookies_pattern
 from traffic.model.match import Match
+from traffic.model.string_match import StringMatch
 from traffic.model.target import DestinationName
 
 ONE_VERSION, WEIGHTS = "<one version>", "<weights>"
@@ -121,7 +123,7 @@ class Rule(Model):
 
     @model_validator(mode="after")
     def _sticks_to_weights(self) -> Rule:
-        if self.sticky is None or (isinstance(self.to, dict) and not any(_compares_cookies(m) for m in self.match)):
+        if self.sticky is None:
             return self
         if not isinstance(self.to, dict):
             raise wrong(
@@ -129,11 +131,11 @@ class Rule(Model):
                 "sticky with weights: {version-1: 90, version-2: 10}",
                 "remove sticky, or give the versions weights",
             )
-        raise wrong(
-            "the rule already matches on cookies, and Istio matches a header only once",
-            "sticky with matches that do not use cookies",
-            "remove the cookie from the match, or remove sticky",
-        )
+        for match in self.match:
+            reason = _not_beside(match, self.sticky.cookie, max(self.to, key=len))
+            if reason is not None:
+                raise wrong(*reason)
+        return self
 
     @property
     def weights(self) -> dict[str, int]:
@@ -155,5 +157,26 @@ def _alias(name: str) -> str:
     return Rule.model_fields[name].alias or name
 
 
-def _compares_cookies(match: Match) -> bool:
-    return bool(match.cookies) or "cookie" in match.headers
+def _not_beside(match: Match, cookie: str, longest: str) -> tuple[str, str, str] | None:
+    """Why a match cannot be beside a sticky cookie, what is allowed, and the fix; None if it can."""
+    if "cookie" in match.headers:
+        return (
+            "the rule already matches on the header cookie, and Istio matches a header only once",
+            "sticky with matches on `cookies`",
+            "write the cookies that the match looks at under `cookies` instead of headers.cookie",
+        )
+    if cookie in match.cookies:
+        return (
+            f"the match looks at the cookie {cookie}, which sticky sets to the version",
+            "different cookies for the match and for sticky",
+            "give one of them another name",
+        )
+    too_many = len(match.cookies) == MOST_COOKIES
+    kept = {**match.cookies, cookie: StringMatch.model_construct(exact=longest)}
+    if too_many or len(cookies_pattern(kept).encode()) > LONGEST_REGEX:
+        return (
+            "the regular expression for the cookies of the match and that of sticky would be too long for Istio",
+            f"at most {MOST_COOKIES} cookies with that of sticky, and {LONGEST_REGEX} characters for all their orders",
+            "look at fewer cookies, or at shorter values",
+        )
+    return None

@@ -5,6 +5,7 @@ depends only on the arguments and is in a fixed order: the same settings give th
 are omitted; an empty or zero value is only rendered where it has a meaning.
 """
 
+from traffic.render.claims import gateway_request_authentication
 from traffic.render.destination_rule import destination_rule
 from traffic.render.egress import service_entry
 from traffic.render.gateway import gateway_reference, own_gateway, shared_gateway
@@ -13,6 +14,7 @@ from traffic.render.security import (
     allow_all,
     authorization_policies,
     deny_by_default,
+    gateway_denial,
     peer_authentication,
     request_authentication,
 )
@@ -25,7 +27,9 @@ __all__ = [
     "authorization_policies",
     "deny_by_default",
     "destination_rule",
+    "gateway_denial",
     "gateway_reference",
+    "gateway_request_authentication",
     "ingress",
     "own_gateway",
     "peer_authentication",

@@ -8,8 +8,8 @@ from traffic.model import AccessRule, Authorization, JwtRule, Mtls, MutualTls
 from traffic.render.spec import Spec, non_default_fields
 
 SOURCE = ("principals", "notPrincipals", "namespaces", "notNamespaces", "requestPrincipals", "notRequestPrincipals",
-          "ipBlocks")  # fmt: skip
-OPERATION = ("methods", "notMethods", "paths", "notPaths", "hosts", "ports")
+          "ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks")  # fmt: skip
+OPERATION = ("methods", "notMethods", "paths", "notPaths", "hosts", "notHosts", "ports")
 
 
 def peer_authentication(mtls: MutualTls, service: str | None = None) -> Spec:
@@ -36,6 +36,15 @@ def authorization_policies(service: str, authorization: Authorization) -> dict[s
     if authorization.deny is not None:
         policies[f"{service}-deny"] = _policy(_pods_of(service), "DENY", authorization.deny)
     return policies
+
+
+def gateway_denial(rules: Sequence[AccessRule], selector: Mapping[str, str], ports: Sequence[int] = ()) -> Spec:
+    """Return the spec of the AuthorizationPolicy that denies requests at the gateway's pods, which have these labels.
+
+    `ports` are the container ports at which it applies: without any, Istio would also deny all TCP connections there.
+    """
+    limited = [rule.model_copy(update={"ports": tuple(ports)}) for rule in rules]
+    return _policy({"selector": {"matchLabels": dict(sorted(selector.items()))}}, "DENY", limited)
 
 
 def deny_by_default() -> Spec:

@@ -18,10 +18,11 @@ from traffic.model import (
     RouteTable,
     Rule,
     ServiceRouting,
-    cookie_pattern,
+    cookies_pattern,
     service_host,
     target,
 )
+from traffic.render.claims import claim_matches
 from traffic.render.gateway import gateway_reference
 from traffic.render.spec import Spec, non_default_fields, percentage, string_match
 from traffic.sticky import StickyStep, steps
@@ -148,8 +149,9 @@ class _Context:
 
     def _match(self, match: Match) -> Spec:
         headers = {name: string_match(value) for name, value in match.headers.items()}
-        for cookie, value in match.cookies.items():
-            headers["cookie"] = {"regex": cookie_pattern(cookie, value)}
+        if match.cookies:
+            headers["cookie"] = {"regex": cookies_pattern(match.cookies)}
+        headers |= claim_matches(match, self.routes[self.service].jwt)
         spec: Spec = {
             "headers": dict(sorted(headers.items())),
             "withoutHeaders": {name: string_match(value) for name, value in sorted(match.without_headers.items())},

@@ -18,9 +18,11 @@ UNKNOWN = (
     "request_principals",
     "not_request_principals",
     "ip_blocks",
+    "not_ip_blocks",
     "paths",
     "not_paths",
     "hosts",
+    "not_hosts",
     "ports",
     "headers",
 )
@@ -42,35 +44,35 @@ def is_allowed(authorization: Authorization | None, closed: bool, caller: Identi
     """
     deny = authorization.deny if authorization else None
     allow = authorization.allow if authorization else None
-    denied = _any(_holds(rule, caller, method) for rule in deny or ())
-    allowed = not closed if allow is None else _any(_holds(rule, caller, method) for rule in allow)
-    return _all([allowed, None if denied is None else not denied])
+    denied = any_of(_holds(rule, caller, method) for rule in deny or ())
+    allowed = not closed if allow is None else any_of(_holds(rule, caller, method) for rule in allow)
+    return all_of([allowed, None if denied is None else not denied])
 
 
 def _holds(rule: AccessRule, caller: Identity, method: str) -> bool | None:
-    return _all(_conditions(rule, caller, method))
+    return all_of(_conditions(rule, caller, method))
 
 
 def _conditions(rule: AccessRule, caller: Identity, method: str) -> Iterator[bool | None]:
     if rule.principals:
-        yield _any(_is_principal(one, caller) for one in rule.principals)
+        yield any_of(_is_principal(one, caller) for one in rule.principals)
     if rule.not_principals:
-        yield _not(_any(_is_principal(one, caller) for one in rule.not_principals))
+        yield negated(any_of(_is_principal(one, caller) for one in rule.not_principals))
     if rule.namespaces:
         yield any(_is_namespace(one, caller) for one in rule.namespaces)
     if rule.not_namespaces:
         yield not any(_is_namespace(one, caller) for one in rule.not_namespaces)
     if rule.methods:
-        yield any(_fits(one, method) for one in rule.methods)
+        yield any(fits(one, method) for one in rule.methods)
     if rule.not_methods:
-        yield not any(_fits(one, method) for one in rule.not_methods)
+        yield not any(fits(one, method) for one in rule.not_methods)
     if any(getattr(rule, name) for name in UNKNOWN):
         yield None
 
 
 def _is_principal(pattern: str, caller: Identity) -> bool | None:
     if caller.account is not None:
-        return _fits(pattern, f"{TRUST_DOMAIN}/ns/{caller.namespace}/sa/{caller.account}")
+        return fits(pattern, f"{TRUST_DOMAIN}/ns/{caller.namespace}/sa/{caller.account}")
     if pattern == "*":
         return True
     exact = re.fullmatch(r"[^*]+/ns/([^/*]+)/sa/[^*]+", pattern)
@@ -81,21 +83,24 @@ def _is_namespace(pattern: str, caller: Identity) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), caller.namespace) is not None
 
 
-def _fits(pattern: str, value: str) -> bool:
-    """Whether a value is as the pattern, which may begin or end with `*`; `*` alone is any value."""
+def fits(pattern: str, value: str) -> bool:
+    """Return whether a value is as the pattern, which may begin or end with `*`; `*` alone is any value."""
     if pattern.startswith("*"):
         return value.endswith(pattern[1:])
     return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
 
 
-def _any(results: Iterable[bool | None]) -> bool | None:
-    return _not(_all(map(_not, results)))
+def any_of(results: Iterable[bool | None]) -> bool | None:
+    """Return whether any is true, None if that is not known."""
+    return negated(all_of(map(negated, results)))
 
 
-def _all(results: Iterable[bool | None]) -> bool | None:
+def all_of(results: Iterable[bool | None]) -> bool | None:
+    """Return whether all are true, None if that is not known."""
     found = list(results)
     return False if False in found else None if None in found else True
 
 
-def _not(result: bool | None) -> bool | None:
+def negated(result: bool | None) -> bool | None:
+    """Return the opposite, None if that is not known."""
     return None if result is None else not result

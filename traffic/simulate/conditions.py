@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from traffic.fields import compiled
-from traffic.model import MESH, Match, StringMatch, cookie_pattern
+from traffic.model import MESH, Match, StringMatch, cookies_pattern
 from traffic.simulate.request import Seen
+from traffic.simulate.tokens import texts_of
 
 Found = str | tuple[str, ...] | None
 """What a request has: a text, the values of a header, or None if it is absent."""
@@ -34,6 +35,7 @@ class Kind(StrEnum):
     HEADERS = "headers"
     WITHOUT_HEADERS = "withoutHeaders"
     COOKIES = "cookies"
+    CLAIMS = "claims"
 
 
 OF_PLACE = (Kind.GATEWAYS, Kind.PORT, Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS)
@@ -42,13 +44,17 @@ OF_PLACE = (Kind.GATEWAYS, Kind.PORT, Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS)
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition. `name` is a header's, cookie's, parameter's or label's; `want` is what it requires."""
+    """One condition. `name` is a header's, cookie's, parameter's or label's; `want` is what it requires.
+
+    `beside` are other cookies that the same `cookie` header must have.
+    """
 
     kind: Kind
     name: str
     want: StringMatch | str | int | tuple[str, ...]
     ignore_case: bool = False
     holds: Callable[[Seen], bool] = field(compare=False, repr=False, default=lambda seen: True)
+    beside: tuple[tuple[str, StringMatch], ...] = ()
 
     def found(self, seen: Seen) -> Found:
         """Return what the request has for the condition's subject."""
@@ -121,8 +127,9 @@ def _of_request(match: Match) -> Iterator[Condition]:
         yield Condition(Kind.HEADERS, name, want, holds=_has_header(name, want))
     for name, want in match.without_headers.items():
         yield Condition(Kind.WITHOUT_HEADERS, name, want, holds=_lacks_header(name, want))
-    for name, want in match.cookies.items():
-        yield Condition(Kind.COOKIES, name, want, holds=_has_cookie(name, want))
+    yield from _of_cookies(match.cookies)
+    for name, want in match.claims.items():
+        yield Condition(Kind.CLAIMS, name, want, holds=_has_claim(name, want))
 
 
 def _text(kind: Kind, want: StringMatch, value: Callable[[Seen], str], ignore_case: bool = False) -> Condition:
@@ -153,9 +160,31 @@ def _has_header(name: str, want: StringMatch) -> Callable[[Seen], bool]:
     return lambda seen: any(fits(value) for value in seen.headers.get(name, ()))
 
 
-def _has_cookie(name: str, want: StringMatch) -> Callable[[Seen], bool]:
-    fits = compiled(cookie_pattern(name, want)).fullmatch
+def _of_cookies(cookies: Mapping[str, StringMatch]) -> Iterator[Condition]:
+    """The last one is about all of them: Envoy gets one expression, and compares each `cookie` header with it."""
+    earlier: dict[str, StringMatch] = {}
+    for name, want in cookies.items():
+        is_last = len(earlier) == len(cookies) - 1
+        beside = earlier if is_last else {}
+        yield Condition(
+            Kind.COOKIES,
+            name,
+            want,
+            beside=tuple(beside.items()),
+            holds=_has_cookies({**beside, name: want}),
+        )
+        earlier[name] = want
+
+
+def _has_cookies(wants: Mapping[str, StringMatch]) -> Callable[[Seen], bool]:
+    fits = compiled(cookies_pattern(wants)).fullmatch
     return lambda seen: any(fits(value) is not None for value in seen.headers.get("cookie", ()))
+
+
+def _has_claim(name: str, want: StringMatch) -> Callable[[Seen], bool]:
+    """Sidecars of callers validate no tokens."""
+    fits = comparison(want)
+    return lambda seen: not seen.inside and any(fits(value) for value in texts_of(seen.claims, name) or ())
 
 
 def _lacks_header(name: str, want: StringMatch) -> Callable[[Seen], bool]:
@@ -192,4 +221,5 @@ _FOUND: Mapping[Kind, Callable[[str, Seen], Found]] = {
     Kind.HEADERS: _header,
     Kind.WITHOUT_HEADERS: _header,
     Kind.COOKIES: _cookie,
+    Kind.CLAIMS: lambda name, seen: None if seen.inside else texts_of(seen.claims, name),
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from traffic.model import HeaderOperations, Rule, Target
 from traffic.simulate.conditions import Condition, Found
@@ -140,7 +141,8 @@ class Decision:
     `service` is the service whose route decides, at the host `domain` and the Gateway `gateway` (or `mesh`); None if no
     service has the host. `index` and `rule` are the rule that matches; `sticks` is whether the user's cookie chose the
     version. `delay` and `abort` are its faults, which come before the outcome. `cors` are the headers that CORS adds to
-    the response. `missed` has, for each earlier rule, the first condition of each match that did not hold.
+    the response. `missed` has, for each earlier rule, the first condition of each match that did not hold. `claims` are
+    those that the gateway has accepted.
     """
 
     request: Request
@@ -155,6 +157,7 @@ class Decision:
     abort: Aborted | None = None
     cors: Mapping[str, str] = field(default_factory=dict)
     missed: tuple[tuple[int, tuple[Condition, ...]], ...] = ()
+    claims: Mapping[str, Any] | None = None
 
     @cached_property
     def passed(self) -> tuple[Passed, ...]:
@@ -163,6 +166,7 @@ class Decision:
         if seen is None:
             return ()
         placed = seen if seen.inside or self.gateway is None else seen.at(self.gateway, seen.caller)
+        placed = placed if self.claims is None else replace(placed, claims=self.claims)
         return tuple(
             Passed(index, tuple(Miss(condition, condition.found(placed), placed.inside) for condition in failed))
             for index, failed in self.missed

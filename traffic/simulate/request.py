@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from traffic.simulate.path import normalized
 
@@ -53,7 +54,9 @@ class Request:
 
     `headers` are by name, in any case, or pairs if a name is repeated. `path` includes the query. `authority` is the
     Host header. `port` is the gateway's or the service's, by default that of the scheme. `gateway` restricts the hosts
-    to those of one Gateway, by default those of all Gateways on that port.
+    to those of one Gateway, by default those of all Gateways on that port. `client` is the caller's address, the one
+    that the gateway trusts; None if it is not known. `claims` are those of a valid token, instead of a real one in a
+    header; without `iss` it is of an issuer of the service.
     """
 
     headers: Mapping[str, str] | Pairs = field(default_factory=dict)
@@ -64,6 +67,8 @@ class Request:
     port: int | None = None
     gateway: str | None = None
     caller: Caller | None = None
+    client: str | None = None
+    claims: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def pairs(self) -> Pairs:
@@ -96,6 +101,7 @@ class Request:
             gateway=self.gateway,
             caller=self.caller,
             inside=self.caller is not None,
+            claims=self.claims,
         )
 
 
@@ -104,7 +110,8 @@ class Seen:
     """A request as conditions see it: header names in lower case, the path normalised and without its query.
 
     `query` begins with `?` unless it is empty. At a gateway, `caller` is the gateway's own pod, which Istio compares
-    sourceLabels with there; None if it is not known. `inside` is whether the caller is inside the mesh.
+    sourceLabels with there; None if it is not known. `inside` is whether the caller is inside the mesh. `claims` are
+    those of the token that the gateway has accepted.
     """
 
     headers: Mapping[str, tuple[str, ...]]
@@ -117,6 +124,7 @@ class Seen:
     gateway: str | None
     caller: Caller | None
     inside: bool
+    claims: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @cached_property
     def params(self) -> dict[str, str]:
@@ -158,8 +166,9 @@ def _set_by_envoy(headers: dict[str, tuple[str, ...]], request: Request) -> str:
         headers["x-forwarded-proto"] = (request.scheme,)
         headers["x-request-id"] = (REQUEST_ID,)
         forwarded = headers.get("x-forwarded-for")
-        headers["x-forwarded-for"] = (f"{forwarded[0]},{CLIENT}" if forwarded else CLIENT,)
-        headers["x-envoy-external-address"] = (CLIENT,)
+        client = request.client or CLIENT
+        headers["x-forwarded-for"] = (f"{forwarded[0]},{client}" if forwarded else client,)
+        headers["x-envoy-external-address"] = (client,)
         return request.scheme
     headers.setdefault("x-request-id", (REQUEST_ID,))
     scheme = headers.setdefault("x-forwarded-proto", (request.scheme,))[0].lower()

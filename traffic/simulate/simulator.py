@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from traffic.model import Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
 from traffic.simulate.decision import Decision, Refused, Unrouted
+from traffic.simulate.gateway_access import denials_at_gateway, is_denied
 from traffic.simulate.hosts import (
     GatewayPort,
     Hosts,
@@ -19,6 +20,7 @@ from traffic.simulate.hosts import (
     mesh_ports,
 )
 from traffic.simulate.request import Caller, Request, Seen
+from traffic.simulate.tokens import TokenRefused, accepted_claims, of_issuers, rules_at_gateway
 from traffic.sticky import StickyStep, steps_of
 
 INGRESS = Caller("istio-ingress", gateway_labels("istio-ingressgateway"))
@@ -112,7 +114,8 @@ class Simulator:
     """Decides requests by the routes of all services of a stack. Compiling takes a moment, a decision microseconds.
 
     `gateways` are the stack's shared Gateways by name; `proxy` is the gateway's pod. Authorization and tokens are
-    checked by the version's sidecar, after routing, and are not part of a decision.
+    checked by the version's sidecar, after routing, and are not part of a decision; but before it the gateway compares
+    addresses of callers, and validates tokens if routes look at claims.
     """
 
     def __init__(
@@ -124,6 +127,8 @@ class Simulator:
         self._at_gateway = gateway_ports(routes, self.gateways)
         self._in_mesh = mesh_ports(routes)
         self._compiled: dict[str, CompiledRoute] = {}
+        self._jwt = rules_at_gateway(routes)
+        self._denials = denials_at_gateway(routes, proxy.namespace)
 
     def decide(self, request: Request) -> Decision:
         """Return what happens to `request`."""
@@ -157,10 +162,16 @@ class Simulator:
         return _hosts_at(port, request)
 
     def _from_outside(self, request: Request, seen: Seen, hosts: Hosts[VirtualHost]) -> Decision:
+        accepted = accepted_claims(seen, self._jwt) if request.claims is None else None
+        if isinstance(accepted, TokenRefused):
+            return Decision(request, Refused(401, f"the gateway does not accept the token: {accepted.reason}"))
         for host in hosts.candidates(bare(request.authority)):
             if request.gateway not in (None, host.gateway):
                 continue
-            placed = seen.at(host.gateway, self.proxy)
+            placed = self._with_claims(seen, accepted, host.service).at(host.gateway, self.proxy)
+            if host.service is not None and self.is_denied(host.service, request, placed):
+                refused = Refused(403, f"the gateway denies it, by the authorization of {host.service}")
+                return Decision(request, refused, host.service, host.domain, host.gateway)
             if host.to_https:
                 return Decision(request, actions.to_https(placed), host.service, host.domain, host.gateway)
             # If istiod omits all rules of a route, Envoy does not get its host either.
@@ -168,6 +179,17 @@ class Simulator:
                 return self._routed(request, placed, host, host.service)
         who = f"no service has the host {request.authority!r} at gateway port {seen.port}"
         return Decision(request, Refused(404, who))
+
+    def is_denied(self, service: str, request: Request, seen: Seen) -> bool | None:
+        """Return whether the gateway denies the request by the rules of `service`; None if that is not known."""
+        return is_denied(self._denials.get(service, ()), seen, request.client is not None)
+
+    def _with_claims(self, seen: Seen, accepted: Mapping[str, Any] | None, service: str | None) -> Seen:
+        """The request with the claims that the route of the service looks at."""
+        claims = seen.claims if accepted is None else accepted
+        if claims is None or service is None:
+            return seen
+        return replace(seen, claims=of_issuers(claims, self.routes[service].jwt))
 
     def _from_inside(self, request: Request, seen: Seen) -> Decision:
         port = self._in_mesh.get(seen.port)
@@ -187,7 +209,7 @@ class Simulator:
         met = self.route(service).meet(seen)
         if met.step is None:
             outcome = Refused(404, f"no rule of {service} matches the request")
-            return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed)
+            return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed, claims=seen.claims)
         index, step = met.step.index, met.step.step
         rule = self.routes[service].route[index]
         outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen)
@@ -205,6 +227,7 @@ class Simulator:
             abort=actions.abort(rule.fault),
             cors=actions.cors_headers(rule.cors_policy, seen) if is_forwarded else {},
             missed=met.missed,
+            claims=seen.claims,
         )
 
 

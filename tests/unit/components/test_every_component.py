@@ -26,11 +26,14 @@ EVERYTHING: dict[str, Any] = {
             "namespace": "shop",
             "hosts": ["shop.example.com"],
             "gateways": ["public", "mesh"],
-            "authorization": {"allow": [{"methods": ["GET"]}]},
+            "authorization": {"allow": [{"methods": ["GET"], "remoteIpBlocks": ["198.51.100.0/24"]}]},
             "jwt": JWT,
             "mtls": {"mode": "STRICT"},
             "versions": {"one": {**ECHO, "configFiles": {"/etc/shop": {"a.conf": "a"}}}, "two": ECHO},
-            "route": [{"to": {"one": 90, "two": 10}}],
+            "route": [
+                {"match": [{"claims": {"groups": {"exact": "beta"}}}], "to": "two"},
+                {"to": {"one": 90, "two": 10}},
+            ],
         },
         "page": {"namespace": "shop", "hosts": ["page.example.org"], "versions": {"one": ECHO}},
         "api": {
@@ -53,6 +56,7 @@ SERVER = {"ConfigMap", "Deployment", "NetworkPolicy", "Service"}
 REGISTERED: dict[str, set[str]] = {
     "CanaryRouting": {"DestinationRule", "Gateway", "Ingress", "VirtualService"},
     "Egress": {"ServiceEntry"},
+    "GatewayPolicies": {"AuthorizationPolicy", "RequestAuthentication"},
     "Grafana": {*SERVER, "Secret", "ServiceAccount"},
     "GrafanaProvisioning": {"ConfigMap"},
     "IstioMesh": {"IngressClass", "PeerAuthentication", "Release"},

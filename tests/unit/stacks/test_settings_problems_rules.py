@@ -29,8 +29,23 @@ CORS = "corsPolicy: {allowOrigins: [{exact: 'https://a.b'}]"
 
 CASES = [
     # Matches.
-    Case("two cookies", matching("{cookies: {a: {exact: b}, c: {exact: d}}}"), f"{MATCH}.cookies",
-         ("there are 2 entries, but at most 1 is allowed",)),
+    Case("four cookies", matching("{cookies: {a: {exact: b}, c: {exact: d}, e: {exact: f}, g: {exact: h}}}"),
+         f"{MATCH}.cookies", ("there are 4 entries, but at most 3 are allowed",)),
+    Case("two cookies with long values",
+         matching(f"{{cookies: {{a: {{exact: {'b' * 300}}}, c: {{exact: {'d' * 300}}}}}}}"), MATCH,
+         ("the cookies a and c would be too long for Istio", "for each order of the cookies", "shorten the values")),
+    Case("a sticky cookie beside the header cookie",
+         routed(f"- {{match: [{{headers: {{cookie: {{regex: .*b=1.*}}}}}}], to: {{v1: 50, v2: 50}}, "
+                f"sticky: {{cookie: a, ttl: 1h}}}} {HERE}\n- to: v1\n"), FIRST,
+         ("Istio matches a header only once", "write the cookies that the match looks at under `cookies`")),
+    Case("a sticky cookie that the match looks at",
+         routed(f"- {{match: [{{cookies: {{a: {{exact: b}}}}}}], to: {{v1: 50, v2: 50}}, "
+                f"sticky: {{cookie: a, ttl: 1h}}}} {HERE}\n- to: v1\n"), FIRST,
+         ("the match looks at the cookie a, which sticky sets", "give one of them another name")),
+    Case("a sticky cookie beside three cookies",
+         routed("- {match: [{cookies: {a: {exact: b}, c: {exact: d}, e: {exact: f}}}], to: {v1: 50, v2: 50}, "
+                f"sticky: {{cookie: g, ttl: 1h}}}} {HERE}\n- to: v1\n"), FIRST,
+         ("at most 3 cookies with that of sticky", "look at fewer cookies")),
     Case("a cookie and its header", matching("{cookies: {a: {exact: b}}, headers: {cookie: {exact: c}}}"), MATCH,
          ("matches a header only once",)),
     Case("a cookie name", matching("{cookies: {a b: {exact: c}}}"), f'{MATCH}.cookies["a b"]',

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.route_tables import table
-from traffic.model import StringMatch, cookie_pattern
+from traffic.model import StringMatch, cookies_pattern
 from traffic.render import Spec, places_of_weights, virtual_services
 
 HOST = "website.website-istio-ns.svc.cluster.local"
@@ -84,7 +84,7 @@ MATCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"withoutHeaders": {"a": {"exact": "x"}}}, {"withoutHeaders": {"a": {"exact": "x"}}}),
     (
         {"cookies": {"user": {"exact": "a.b"}}, "headers": {"x": {"exact": "1"}}},
-        {"headers": {"cookie": {"regex": cookie_pattern("user", StringMatch(exact="a.b"))}, "x": {"exact": "1"}}},
+        {"headers": {"cookie": {"regex": cookies_pattern({"user": StringMatch(exact="a.b")})}, "x": {"exact": "1"}}},
     ),
     ({"uri": {"prefix": "/a"}}, {"uri": {"prefix": "/a"}}),
     ({"uri": {"exact": "/a"}, "ignoreUriCase": True}, {"uri": {"exact": "/a"}, "ignoreUriCase": True}),
@@ -228,7 +228,7 @@ def test_a_sticky_rule_is_a_route_for_the_users_of_each_version_and_then_the_wei
 
     *kept, weights = routes
     for version, route in zip(("version-1", "version-2"), kept, strict=True):
-        pattern = cookie_pattern("website-version", StringMatch(exact=version))
+        pattern = cookies_pattern({"website-version": StringMatch(exact=version)})
         assert route["match"] == [{"headers": {"cookie": {"regex": pattern}}}]
         assert [part["destination"]["subset"] for part in route["route"]] == [version]
         assert route["route"][0]["headers"] == {"response": {"set": {"x-served-version": version}}}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic.fields import compiled
-from traffic.model import Match, Rule, cookie_pattern
+from traffic.model import Match, Rule, cookies_pattern
 from traffic.sticky import steps, steps_of
 
 STICKY = {"cookie": "website-version", "ttl": "1h30m"}
@@ -89,6 +89,6 @@ def test_the_cookie_that_is_set_only_leads_back_to_its_version(weights: dict[str
             step.rule.to
             for step in kept
             for name, want in step.rule.match[0].cookies.items()
-            if compiled(cookie_pattern(name, want)).fullmatch(sent_back)
+            if compiled(cookies_pattern({name: want})).fullmatch(sent_back)
         ]
         assert takers == [version]
