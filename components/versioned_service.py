@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.base import Component
+from components.base import Component, adopting
+from components.names import PORT_NAME
 from components.waiting import after_wait, waited_for
-
-PORT_NAME = "http"
-"""Port name of the Service and the containers, from which Istio takes the protocol (Istio: "Protocol Selection")."""
 
 PROGRESS_DEADLINE = 600
 """Kubernetes' default progressDeadlineSeconds, which is raised for Deployments that may take longer."""
@@ -60,6 +58,9 @@ class VersionArgs:
 class VersionedServiceArgs:
     """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
 
+    The Service selects pods by `selector`, by default `app: <service>`, and sends to their port `target_port`, or that
+    with the name `http` if it is None. With `adopt`, fields of an existing Service are overwritten.
+
     With `speaks_tls` the pods terminate TLS themselves, and their sidecars pass it through. `idle` are the versions
     that no route sends requests to; `complete` builds them. `pod_annotations` are those of every version's pods.
     `until_rolled_out` has, for the versions for which Pulumi's own wait does not suffice, what returns once the
@@ -70,6 +71,9 @@ class VersionedServiceArgs:
     namespace: pulumi.Input[str]
     port: pulumi.Input[int]
     versions: Mapping[str, VersionArgs]
+    selector: Mapping[str, str] = field(default_factory=dict)
+    target_port: int | None = None
+    adopt: bool = False
     speaks_tls: bool = False
     idle: frozenset[str] = frozenset()
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
@@ -146,19 +150,20 @@ class VersionedService(Component):
         On an HTTP port a sidecar accepts Istio's mTLS and plain text, and resets any other TLS (measured); on an HTTPS
         port it passes TLS through to the container (Istio: "Protocol Selection").
         """
+        annotations = {"pulumi.com/skipAwait": "true", **adopting(args.adopt)}
         port = k8s.core.v1.ServicePortArgs(
             name=PORT_NAME,
             port=args.port,
-            target_port=PORT_NAME,
+            target_port=args.target_port or PORT_NAME,
             protocol="TCP",
             app_protocol="https" if args.speaks_tls else None,
         )
         return k8s.core.v1.Service(
             f"{name}-service",
-            metadata=_metadata(args.service, args, annotations={"pulumi.com/skipAwait": "true"}),
+            metadata=_metadata(args.service, args, annotations=annotations),
             spec=k8s.core.v1.ServiceSpecArgs(
                 type="ClusterIP",
-                selector={"app": args.service},
+                selector=dict(args.selector) or {"app": args.service},
                 ports=[port],
             ),
             opts=self._child(),
@@ -169,6 +174,9 @@ class VersionedService(Component):
     ) -> pulumi.Input[k8s.apps.v1.Deployment]:
         name, args, version = f"{self._name}-{key}", self._args, self._args.versions[key]
         labels = {"app": args.service, "version": version.label}
+        of_pods = k8s.meta.v1.ObjectMetaArgs(
+            labels={**args.selector, **labels}, annotations=dict(args.pod_annotations) or None
+        )
         volumes, mounts = self._config(name, args, version)
         self._disruption_budget(name, args, version, labels)
         ready_within = f"{args.ready_within}s"
@@ -182,7 +190,7 @@ class VersionedService(Component):
                 strategy=version.strategy,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
                 template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels, annotations=dict(args.pod_annotations) or None),
+                    metadata=of_pods,
                     spec=k8s.core.v1.PodSpecArgs(
                         service_account_name=self._account.metadata.name,
                         automount_service_account_token=False,

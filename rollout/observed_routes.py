@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kube.objects import kind_of, list_in
-from traffic.model import MESH, RouteTable, Target, service_host, version_label
+from traffic.model import EGRESS, MESH, OutsideVersion, RouteTable, Source, Target, service_host, target, version_label
+from traffic.model.backend import EgressTable, backend
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -39,16 +40,16 @@ class ObservedRoutes:
         return frozenset(self.shares)
 
 
-def observe(client: Client, services: RouteTable) -> ObservedRoutes:
+def observe(client: Client, services: RouteTable, egress: EgressTable | None = None) -> ObservedRoutes:
     """Return the current routing of `services`; empty if Istio is not installed yet."""
     from lightkube.resources.apps_v1 import Deployment
 
     namespaces = {service.namespace for service in services.values()}
-    found = (
+    virtual_services, destination_rules, deployments = (
         [dict(item.to_dict()) for item in list_in(client, kind, namespaces)]
         for kind in (kind_of(ISTIO_API, "VirtualService"), kind_of(ISTIO_API, "DestinationRule"), Deployment)
     )
-    return observed_routes(services, *found)
+    return observed_routes(services, virtual_services, destination_rules, deployments, egress)
 
 
 def observed_routes(
@@ -56,28 +57,37 @@ def observed_routes(
     virtual_services: Iterable[Mapping[str, Any]],
     destination_rules: Iterable[Mapping[str, Any]],
     deployments: Iterable[Mapping[str, Any]] = (),
+    egress: EgressTable | None = None,
 ) -> ObservedRoutes:
     """Return the routing of `services` in these objects, given as the API server returns them."""
     deployments = list(deployments)
     by_host = {service_host(name, service.namespace): name for name, service in services.items()}
+    outside = _outside(services, egress or {})
+    names = {(service.namespace, one) for name, service in services.items() for one in (name, f"{name}-mesh")}
     shares: dict[Target, str] = {}
     routed: set[str] = set()
     in_mesh = False
     for item in virtual_services:
-        place = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+        namespace, own_name = item["metadata"]["namespace"], item["metadata"]["name"]
+        place = f"{namespace}/{own_name}"
+        if (namespace, own_name) in names:
+            routed.add(own_name if (own_name in services) else own_name.removesuffix("-mesh"))
         in_mesh = in_mesh or MESH in (item["spec"].get("gateways") or [MESH])
         for index, rule in enumerate(item["spec"].get("http") or (), start=1):
             for destination, share in _destinations(rule):
-                name = by_host.get(destination.get("host", ""))
+                host = full_host(destination.get("host", ""), namespace)
+                name = by_host.get(host)
+                text = f"{share} in VirtualService {place}, rule {index}"
                 if name is not None:
                     routed.add(name)
-                    text = f"{share} in VirtualService {place}, rule {index}"
                     shares.setdefault(Target(name, destination.get("subset", "")), text)
+                for found in outside.get(host, ()):
+                    shares.setdefault(found, text)
     return ObservedRoutes(
         subsets=frozenset(
-            Target(by_host[item["spec"]["host"]], subset["name"])
+            Target(by_host[host], subset["name"])
             for item in destination_rules
-            if item["spec"].get("host") in by_host
+            if (host := full_host(item["spec"].get("host", ""), item["metadata"]["namespace"])) in by_host
             for subset in item["spec"].get("subsets") or ()
         ),
         shares=shares,
@@ -89,6 +99,26 @@ def observed_routes(
             for item in deployments
         },
     )
+
+
+def full_host(host: str, namespace: str) -> str:
+    """Return the host of a destination with its namespace, if it has none: Istio takes that of its object."""
+    return host if "." in host else service_host(host, namespace)
+
+
+def _outside(services: RouteTable, egress: EgressTable) -> dict[str, list[Target]]:
+    """The versions that are another Service or a host outside, by their host, and the entries of `egress`."""
+    targets = [Target(EGRESS, name) for name in egress]
+    targets += [
+        Target(name, key)
+        for name, service in services.items()
+        for key, version in service.versions.items()
+        if isinstance(version, OutsideVersion) and version.source is not Source.PODS
+    ]
+    found: dict[str, list[Target]] = {}
+    for one in targets:
+        found.setdefault(backend(one, services, egress).host, []).append(one)
+    return found
 
 
 def _replicas(services: RouteTable, deployments: Iterable[Mapping[str, Any]]) -> dict[Target, int]:
@@ -116,15 +146,35 @@ def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], 
         yield mirror.get("destination") or {}, "mirrored requests"
 
 
-def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, int]:
+Known = Mapping[tuple[str, int, str], str]
+"""Destinations by host, port and subset, as the config of a service names them."""
+
+
+def known_destinations(services: RouteTable, service: str, egress: EgressTable) -> Known:
+    """Return the destinations outside of the route of `service`, which only its config can name."""
+    names = dict.fromkeys(name for rule in services[service].route for name in rule.weights)
+    found = {name: backend(target(service, name), services, egress) for name in names}
+    return {(one.host, one.port, one.subset): name for name, one in found.items()}
+
+
+def weights_of(rule: Mapping[str, Any], service: str, known: Known | None = None) -> dict[str, int]:
     """Return percent by destination of one http route of a VirtualService of `service`."""
-    return {destination_of(route, service): weight for route, weight in _weighted(rule)}
+    return {destination_of(route, service, known): weight for route, weight in _weighted(rule)}
 
 
-def destination_of(route: Mapping[str, Any], service: str) -> str:
-    """Return a route's destination as the config of `service` names it: a version, or `<other service>/<version>`."""
+def destination_of(route: Mapping[str, Any], service: str, known: Known | None = None) -> str:
+    """Return a route's destination as the config of `service` names it: a version, or `<other service>/<version>`.
+
+    A host that is neither in `known` nor a subset of a Service is named as it is.
+    """
     destination = route.get("destination") or {}
-    subset, called = str(destination.get("subset", "")), str(destination.get("host", "")).partition(".")[0]
+    host, subset = str(destination.get("host", "")), str(destination.get("subset", ""))
+    found = (known or {}).get((host, int((destination.get("port") or {}).get("number", 0)), subset))
+    if found is not None:
+        return found
+    if not subset or (".svc." not in host and "." in host):
+        return host.partition(".svc.")[0]
+    called = host.partition(".")[0]
     return subset if called == service else f"{called}/{subset}"
 
 

@@ -32,7 +32,7 @@ class Plan:
 def plans(routes: RouteTable, replicas: Mapping[Target, int], observed: ObservedRoutes) -> dict[str, Plan]:
     """Return, by service, the plan for the change from `observed` to `routes`.
 
-    `replicas` is the new number of pods of each version.
+    `replicas` is the new number of pods of each version that the stack deploys.
     """
     used = all_targets(routes)
     known: dict[str, set[Target]] = {name: set() for name in routes}
@@ -59,12 +59,12 @@ def _plan(
     versions = frozenset(Target(name, version) for version in service.versions)
     called = targets_of(name, service) if name in observed.routed else frozenset()
     return Plan(
-        activated=frozenset(target for target in called - observed.used if replicas[target] > 0),
+        activated=frozenset(target for target in called - observed.used if replicas.get(target, 1) > 0),
         draining=frozenset(
             # An earlier run may have written the routes and ended before every Envoy had applied them.
             target
             for target in versions - used
-            if target in observed.used or replicas[target] < observed.replicas.get(target, 0)
+            if target in replicas and (target in observed.used or replicas[target] < observed.replicas.get(target, 0))
         ),
         removed=frozenset(known) - versions,
     )

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kube import kubeconfig
 from kube.kubeconfig import ClusterAccess, ClusterUnreachableError
 from traffic.model import RouteTable, Target, service_host
+from traffic.model.backend import Backend, EgressTable, backend
 
 if TYPE_CHECKING:
     from lightkube import Client, SingleConfig
@@ -68,6 +69,7 @@ class ProxySync:
     gateway_selector: Mapping[str, str]
     timeout_seconds: float
     in_mesh: bool
+    egress: EgressTable = field(default_factory=dict)
 
     def until_known(self, targets: Iterable[Target], caller: str) -> None:
         """Return once every Envoy with the route of the service `caller` knows a healthy pod of each of `targets`.
@@ -84,8 +86,10 @@ class ProxySync:
 
     def _cluster(self, target: Target) -> str:
         """Envoy's cluster name for a version, or for the whole service if the version is empty."""
-        service = self.routes[target.service]
-        return f"outbound|{service.port}|{target.version}|{service_host(target.service, service.namespace)}"
+        if not target.version:
+            service = self.routes[target.service]
+            return Backend(service_host(target.service, service.namespace), service.port).cluster
+        return backend(target, self.routes, self.egress).cluster
 
     def _wait(self, status_of: Callable[[Client, Envoy], str | None]) -> None:
         """Query each Envoy until it has once been in sync: with many Envoys, some query fails in every round."""

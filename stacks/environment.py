@@ -22,6 +22,7 @@ from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from rollout.proxy_sync import ProxySync
 from stacks.cluster_facts import ClusterFacts, namespaces_of
+from stacks.outside import target_port
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
 from stacks.telemetry import (
@@ -111,6 +112,7 @@ class Environment:
         return ProxySync(
             cluster=settings.cluster,
             routes=settings.services,
+            egress=settings.egress,
             gateway_namespace=gateway.namespace,
             gateway_selector=gateway_selector(gateway.name),
             timeout_seconds=settings.taken_within,
@@ -176,6 +178,7 @@ class Environment:
                 SecurityPoliciesArgs(
                     namespace=self._namespace(service.namespace),
                     service=name,
+                    selector=service.selector_of(name),
                     mtls=service.mtls,
                     authorization=service.authorization,
                     jwt=service.jwt,
@@ -234,7 +237,11 @@ class Environment:
         namespaces = [settings.mesh.namespace] if self._mesh is not None else sorted(self._namespaces)
         if not settings.egress or not namespaces:
             return []
-        args = EgressArgs(namespace=self._namespace(namespaces[0]), external_services=settings.egress)
+        args = EgressArgs(
+            namespace=self._namespace(namespaces[0]),
+            external_services=settings.egress,
+            routed=frozenset(target.version for target in self._used if target.is_egress),
+        )
         return [Egress("egress", args, self._in_mesh())]
 
     def _build_gateways(self) -> list[SharedGateways]:
@@ -256,11 +263,14 @@ class Environment:
                 service=name,
                 namespace=self._namespace(service.namespace),
                 port=service.port,
+                selector=service.selector_of(name),
+                target_port=target_port(service),
+                adopt=service.adopt,
                 versions={
-                    version: version_args(name, version, settings) for version, settings in service.versions.items()
+                    version: version_args(name, version, settings) for version, settings in service.deployed.items()
                 },
                 speaks_tls=service.speaks_tls,
-                idle=frozenset(version for version in service.versions if Target(name, version) not in self._used),
+                idle=frozenset(version for version in service.deployed if Target(name, version) not in self._used),
                 pod_annotations=pod_annotations_of(self._settings),
                 ready_within=self._settings.ready_within,
                 until_rolled_out=self._rollouts(service),
@@ -273,7 +283,7 @@ class Environment:
         known = self._cluster.routes.generations
         return {
             version: partial(self._until_rolled_out, service.namespace, given.name, since)
-            for version, given in service.versions.items()
+            for version, given in service.deployed.items()
             if (since := known.get((service.namespace, given.name))) is not None
         }
 
@@ -304,6 +314,8 @@ class Environment:
                 gateway_namespace=mesh.gateway.namespace,
                 gateway_selector=gateway_selector(mesh.gateway.name),
                 version_header=self._settings.version_header,
+                egress=self._settings.egress,
+                adopt=service.adopt,
                 until_unused=until(self._proxies.until_unused, plan.removed),
                 until_known=until(partial(self._proxies.until_known, caller=name), plan.activated),
             ),
@@ -357,11 +369,11 @@ def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target])
 
 
 def replicas_of(settings: Settings) -> dict[Target, int]:
-    """Return the configured number of pods of each version."""
+    """Return the configured number of pods of each version that the stack deploys."""
     return {
         Target(name, version): given.replicas
         for name, service in settings.services.items()
-        for version, given in service.versions.items()
+        for version, given in service.deployed.items()
     }
 
 

@@ -166,7 +166,7 @@ def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
     """Yield what a strategy may do that was not intended; `location` is the service's."""
     yield from _sides(service, location)
     places: set[Location] = set()
-    for name, version in service.versions.items():
+    for name, version in service.deployed.items():
         finding = _all_at_once(service, name, location) if version.replicas else None
         if finding is not None and finding.location not in places:
             places.add(finding.location)
@@ -176,9 +176,9 @@ def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
 def _sides(service: ServiceSettings, location: Location) -> Iterator[Finding]:
     """The pods of blueGreen's two sides: one of them gets all requests."""
     active = service.strategy.active
-    if active is None:
+    if active is None or service.outside:
         return
-    pods = {name: version.replicas for name, version in service.versions.items()}
+    pods = {name: version.replicas for name, version in service.deployed.items()}
     idle = next(name for name in pods if name != active)
     equal = "remove replicas: both versions then have as many"
     if 0 < pods[idle] < pods[active]:
@@ -201,7 +201,7 @@ def _sides(service: ServiceSettings, location: Location) -> Iterator[Finding]:
 
 
 def _all_at_once(service: ServiceSettings, name: str, location: Location) -> Finding | None:
-    version, pods = service.versions[name], service.versions[name].replicas
+    version, pods = service.deployed[name], service.deployed[name].replicas
     if version.strategy.type is not StrategyType.ROLLING_UPDATE:
         return None
     surge = -(-_of(version.strategy.max_surge, pods) // 100)

@@ -30,15 +30,19 @@ from traffic.model.gateway import (
 )
 from traffic.model.jwt import JwtRule
 from traffic.model.match import Match, StringMatch, cookie_pattern
+from traffic.model.outside import DEPLOYED, OUTSIDE, OutsideVersion, Source, VersionRouting
 from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
-from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, service_host
-from traffic.model.target import Target, target
+from traffic.model.service import RouteTable, ServiceRouting, service_host
+from traffic.model.target import EGRESS, Target, target
 
 __all__ = [
+    "DEPLOYED",
+    "EGRESS",
     "MESH",
     "ONE_VERSION",
+    "OUTSIDE",
     "WEIGHTS",
     "Abort",
     "AccessRule",
@@ -58,6 +62,7 @@ __all__ = [
     "MutualTls",
     "NamespaceSecurity",
     "OutboundTrafficPolicy",
+    "OutsideVersion",
     "Percent",
     "PortKey",
     "Protocol",
@@ -71,6 +76,7 @@ __all__ = [
     "ServerTls",
     "ServiceRouting",
     "SharedGateway",
+    "Source",
     "Sticky",
     "StringMatch",
     "Target",
