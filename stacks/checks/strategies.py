@@ -95,7 +95,7 @@ def _check_route(service: Service, route: list[Any]) -> Iterator[Finding]:
 
 
 def _check_recreate(service: Service) -> Iterator[Finding]:
-    for name, given in service.versions.items():
+    for name, given in service.deployed.items():
         own, place = block(block(given).get("strategy")), (*service.location, "versions", name, "strategy")
         if own.get("type") == StrategyType.ROLLING_UPDATE.value:
             yield _other_type(service, (*place, "type"), "recreate", own["type"])
@@ -114,7 +114,7 @@ def _check_recreate(service: Service) -> Iterator[Finding]:
 def _check_ramped(view: View, service: Service, ramped: Mapping[str, Any]) -> Iterator[Finding]:
     location = (*service.location, "strategy", "ramped")
     yield from check_ready(ramped.get("minReadySeconds"), ready_within(view), (*location, "minReadySeconds"))
-    for name, given in service.versions.items():
+    for name, given in service.deployed.items():
         own, place = block(block(given).get("strategy")), (*service.location, "versions", name, "strategy")
         if own.get("type") == StrategyType.RECREATE.value:
             yield _other_type(service, (*place, "type"), "ramped", own["type"])
@@ -124,7 +124,7 @@ def _check_progress(service: Service, ramped: Mapping[str, Any]) -> Iterator[Fin
     """A version's own limits are over those of `ramped`; together they must let an update replace a pod."""
     location: Location = (*service.location, "strategy", "ramped")
     reported = False
-    for name, given in service.versions.items():
+    for name, given in service.deployed.items():
         own, place = block(block(given).get("strategy")), (*service.location, "versions", name, "strategy")
         limits = {**_defaults(), **{key: ramped[key] for key in LIMITS if key in ramped}, **own}
         if own.get("type") == StrategyType.RECREATE.value or not all(_is_none(limits[key]) for key in LIMITS):
