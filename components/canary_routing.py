@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -33,6 +33,9 @@ class CanaryRoutingArgs:
 
     `until_unused` returns once no Envoy uses the removed subsets, `until_known` once every Envoy knows the added
     versions; each is None if there are none.
+
+    With `has_late_subsets`, `complete` builds the DestinationRule: routes use the removed subsets until they are
+    written, and `until_known` has added the new ones.
     """
 
     service: str
@@ -45,6 +48,7 @@ class CanaryRoutingArgs:
     adopt: bool = False
     until_unused: Callable[[], None] | None = None
     until_known: Callable[[], None] | None = None
+    has_late_subsets: bool = False
 
 
 class CanaryRouting(Component):
@@ -70,8 +74,8 @@ class CanaryRouting(Component):
     """The Ingress, as `<namespace>/<name>`; None if there is none."""
     destination_rule: pulumi.Output[str]
     """The DestinationRule, as `<namespace>/<name>`."""
-    subsets: pulumi.Resource
-    """The DestinationRule; other services' routes to this one depend on it."""
+    subsets: list[pulumi.Resource]
+    """What makes its versions known to Istio; other services' routes to this one depend on it."""
     routes: list[pulumi.Resource]
     """The VirtualServices and the Ingress; pods that they no longer use may be removed after them."""
 
@@ -81,14 +85,25 @@ class CanaryRouting(Component):
         )
         gateways = self._gateways(name, args)
         ingresses = self._ingresses(name, args)
-        self.subsets = destination_rule = self._destination_rule(name, args)
+        subsets = [] if args.has_late_subsets else [self._destination_rule(name, args)]
         outside = self._outside(name, args)
-        virtual_services = self._virtual_services(name, args, after=[*gateways, destination_rule, *outside])
+        virtual_services = self._virtual_services(name, args, after=[*gateways, *subsets, *outside])
 
+        self._name, self._args = name, args
         self.routes = [*virtual_services, *ingresses]
+        self.subsets = [*(subsets or virtual_services), *outside]
         self.gateway = gateways[0].id if gateways else pulumi.Output.from_input(None)
         self.virtual_services = pulumi.Output.all(*(virtual_service.id for virtual_service in virtual_services))
         self.ingress = ingresses[0].id if ingresses else pulumi.Output.from_input(None)
+        if subsets:
+            self._register(subsets[0])
+
+    def complete(self, routes: Sequence[pulumi.Resource]) -> None:
+        """Build the DestinationRule after all `routes` that lead to the service, if its removed subsets are in use."""
+        if self._args.has_late_subsets:
+            self._register(self._destination_rule(self._name, self._args, routes))
+
+    def _register(self, destination_rule: DestinationRule) -> None:
         self.destination_rule = destination_rule.id
         self.register_outputs(
             {
@@ -126,7 +141,9 @@ class CanaryRouting(Component):
             )
         ]
 
-    def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> DestinationRule:
+    def _destination_rule(
+        self, name: str, args: CanaryRoutingArgs, after: Sequence[pulumi.Resource] = ()
+    ) -> DestinationRule:
         spec = render.destination_rule(args.service, args.routes[args.service])
         hooks = after_wait(f"{name}: no Envoy uses the removed subsets", args.until_unused)
         elsewhere = deployed_elsewhere(args.routes[args.service])
@@ -137,6 +154,7 @@ class CanaryRouting(Component):
             args.service,
             spec,
             annotations={DEPLOYED_ELSEWHERE: ",".join(elsewhere)} if elsewhere else None,
+            depends_on=list(after),
             hooks=hooks,
         )
 

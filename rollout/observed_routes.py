@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kube.objects import kind_of, list_in
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 ISTIO_API = "networking.istio.io/v1"
+PULUMI = "pulumi-kubernetes"
+"""Beginning of the field managers of Pulumi's provider."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,9 @@ class ObservedRoutes:
     `subsets` are the versions with a subset. `shares` describes, for each version that gets requests, its first route:
     `10 % in VirtualService website-istio-ns/website, rule 2`. `routed` are the services with a VirtualService;
     `in_mesh` is set if one of these applies to callers inside the mesh. `replicas` is the desired number of pods of
-    each version, `generations` the generation of each Deployment by namespace and name.
+    each version, `generations` the generation of each Deployment by namespace and name, and `version_labels` the label
+    `version` of its pods. `ports` are those of each service's Service that routes use, `service_ports` the names of all
+    by number. `foreign` are the objects with a name of the stack's that Pulumi has not made, as `<kind> <ns>/<name>`.
     """
 
     subsets: frozenset[Target] = frozenset()
@@ -33,6 +37,10 @@ class ObservedRoutes:
     in_mesh: bool = False
     replicas: Mapping[Target, int] = field(default_factory=dict)
     generations: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    version_labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    ports: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    service_ports: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    foreign: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def used(self) -> frozenset[Target]:
@@ -43,13 +51,22 @@ class ObservedRoutes:
 def observe(client: Client, services: RouteTable, egress: EgressTable | None = None) -> ObservedRoutes:
     """Return the current routing of `services`; empty if Istio is not installed yet."""
     from lightkube.resources.apps_v1 import Deployment
+    from lightkube.resources.core_v1 import Service
 
     namespaces = {service.namespace for service in services.values()}
-    virtual_services, destination_rules, deployments = (
+    virtual_services, destination_rules, deployments, found_services = (
         [dict(item.to_dict()) for item in list_in(client, kind, namespaces)]
-        for kind in (kind_of(ISTIO_API, "VirtualService"), kind_of(ISTIO_API, "DestinationRule"), Deployment)
+        for kind in (kind_of(ISTIO_API, "VirtualService"), kind_of(ISTIO_API, "DestinationRule"), Deployment, Service)
     )
-    return observed_routes(services, virtual_services, destination_rules, deployments, egress)
+    observed = observed_routes(services, virtual_services, destination_rules, deployments, egress)
+    objects = {
+        "VirtualService": virtual_services,
+        "DestinationRule": destination_rules,
+        "Service": found_services,
+    }
+    return replace(
+        observed, service_ports=_service_ports(services, found_services), foreign=_foreign(services, objects)
+    )
 
 
 def observed_routes(
@@ -66,6 +83,7 @@ def observed_routes(
     names = {(service.namespace, one) for name, service in services.items() for one in (name, f"{name}-mesh")}
     shares: dict[Target, str] = {}
     routed: set[str] = set()
+    ports: dict[str, set[int]] = {}
     in_mesh = False
     for item in virtual_services:
         namespace, own_name = item["metadata"]["namespace"], item["metadata"]["name"]
@@ -80,6 +98,7 @@ def observed_routes(
                 text = f"{share} in VirtualService {place}, rule {index}"
                 if name is not None:
                     routed.add(name)
+                    ports.setdefault(name, set()).update(filter(None, [(destination.get("port") or {}).get("number")]))
                     shares.setdefault(Target(name, destination.get("subset", "")), text)
                 for found in outside.get(host, ()):
                     shares.setdefault(found, text)
@@ -98,7 +117,40 @@ def observed_routes(
             (item["metadata"]["namespace"], item["metadata"]["name"]): int(item["metadata"].get("generation", 0))
             for item in deployments
         },
+        version_labels={
+            (item["metadata"]["namespace"], item["metadata"]["name"]): _pod_labels(item).get("version", "")
+            for item in deployments
+        },
+        ports={name: frozenset(numbers) for name, numbers in ports.items()},
     )
+
+
+def _service_ports(services: RouteTable, found: Iterable[Mapping[str, Any]]) -> dict[str, dict[int, str]]:
+    """The names of the ports of each service's Service, by number."""
+    names = {(service.namespace, name): name for name, service in services.items()}
+    return {
+        names[place]: {int(port["port"]): port.get("name") or "" for port in item["spec"].get("ports") or ()}
+        for item in found
+        if (place := (item["metadata"]["namespace"], item["metadata"]["name"])) in names
+    }
+
+
+def _foreign(services: RouteTable, objects: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, tuple[str, ...]]:
+    """By service, the objects that have the name of one of ours, and that Pulumi has not applied."""
+    found: dict[str, list[str]] = {}
+    for kind, items in objects.items():
+        for item in items:
+            metadata = item["metadata"]
+            name = metadata["name"]
+            fields = [str(entry.get("manager")) for entry in metadata.get("managedFields") or ()]
+            is_ours = not fields or any(one.startswith(PULUMI) for one in fields)
+            if name in services and services[name].namespace == metadata["namespace"] and not is_ours:
+                found.setdefault(name, []).append(f"{kind} {metadata['namespace']}/{name} (by {fields[0]})")
+    return {name: tuple(given) for name, given in found.items()}
+
+
+def _pod_labels(deployment: Mapping[str, Any]) -> Mapping[str, str]:
+    return deployment["spec"]["template"]["metadata"].get("labels") or {}
 
 
 def full_host(host: str, namespace: str) -> str:
@@ -130,7 +182,7 @@ def _replicas(services: RouteTable, deployments: Iterable[Mapping[str, Any]]) ->
     }
     replicas: Counter[Target] = Counter()
     for item in deployments:
-        labels = item["spec"]["template"]["metadata"].get("labels") or {}
+        labels = _pod_labels(item)
         found = by_labels.get((item["metadata"]["namespace"], labels.get("app", ""), labels.get("version", "")))
         if found is not None:
             replicas[found] += item["spec"].get("replicas", 1)

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -60,7 +60,8 @@ class Envoy:
 @dataclass(frozen=True, kw_only=True)
 class ProxySync:
     """Waits for all Envoys that have the routes: the gateway's, selected by `gateway_selector`, and with `in_mesh` all
-    sidecars. They have `timeout_seconds` to apply a change.
+    sidecars. They have `timeout_seconds` to apply a change. `former_ports` are those that
+    Services lose, by service.
     """
 
     cluster: ClusterAccess
@@ -70,6 +71,7 @@ class ProxySync:
     timeout_seconds: float
     in_mesh: bool
     egress: EgressTable = field(default_factory=dict)
+    former_ports: Mapping[str, Set[int]] = field(default_factory=dict)
 
     def until_known(self, targets: Iterable[Target], caller: str) -> None:
         """Return once every Envoy with the route of the service `caller` knows a healthy pod of each of `targets`.
@@ -82,13 +84,27 @@ class ProxySync:
     def until_unused(self, targets: Iterable[Target]) -> None:
         """Return once no Envoy has a route to any of `targets`; raises the same errors as `until_known`."""
         clusters = {self._cluster(target): target for target in targets}
+        clusters |= {
+            self._cluster(target, port): target
+            for target in targets
+            for port in self.former_ports.get(target.service, ())
+        }
         self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
 
-    def _cluster(self, target: Target) -> str:
-        """Envoy's cluster name for a version, or for the whole service if the version is empty."""
-        if not target.version:
+    def until_ports_unused(self, targets: Iterable[Target], ports: Iterable[int]) -> None:
+        """Return once no Envoy has a route to any of `targets` at one of these ports of its Service."""
+        clusters = {self._cluster(target, port): target for target in targets for port in ports}
+        self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
+
+    def _cluster(self, target: Target, port: int | None = None) -> str:
+        """Envoy's cluster name for a version, or for the whole service if the version is empty.
+
+        `port` is the Service's, by default as configured.
+        """
+        if port is not None or not target.version:
             service = self.routes[target.service]
-            return Backend(service_host(target.service, service.namespace), service.port).cluster
+            host = service_host(target.service, service.namespace)
+            return Backend(host, port or service.port, target.version).cluster
         return backend(target, self.routes, self.egress).cluster
 
     def _wait(self, status_of: Callable[[Client, Envoy], str | None]) -> None:

@@ -11,7 +11,7 @@ from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe
 from rollout.plan import removed_in_use
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
-from stacks.outside import missing_versions
+from stacks.outside import foreign_objects, missing_versions
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
 from traffic.model import Target
@@ -80,15 +80,16 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     found = _namespaces(client, Namespace, list(namespaces_of(settings)))
     if settings.mesh.install:
         _refuse_second_mesh(find(client, custom_resource_definitions(), ISTIO_CRD), owner)
-    missing = missing_versions(client, settings, _stack_file(owner))
-    if missing:
-        raise SettingsError(missing, _stack_file(owner))
+    routes, file = observe(client, settings.services, settings.egress), _stack_file(owner)
+    problems = [*missing_versions(client, settings, file), *foreign_objects(settings, routes, file)]
+    if problems:
+        raise SettingsError(problems, file)
     warnings = _warnings(client, settings, _stack_file(owner))
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
     return ClusterFacts(
         uid=system.metadata.uid,
         foreign_namespaces=frozenset(foreign),
-        routes=observe(client, settings.services, settings.egress),
+        routes=routes,
         warnings=warnings,
     )
 

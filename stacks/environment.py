@@ -21,6 +21,7 @@ from kube.kubeconfig import ClusterUnreachableError
 from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from rollout.proxy_sync import ProxySync
+from rollout.transition import former_ports
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.outside import target_port
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
@@ -32,6 +33,7 @@ from stacks.telemetry import (
     pod_annotations_of,
     proxy_config_of,
 )
+from stacks.transitions import Transitions
 from traffic.fields import Model
 from traffic.graph import all_targets, called_by, called_first, callers_of
 from traffic.model import (
@@ -66,6 +68,7 @@ class Environment:
         self._in_cluster = pulumi.ResourceOptions(provider=self._provider())
         self._proxies = self._proxy_sync()
         self._used = all_targets(settings.services)
+        self._transitions = Transitions(settings, cluster.routes, self._proxies)
         self._plans = plans(settings.services, replicas_of(settings), cluster.routes)
 
         self._namespaces = self._build_namespaces()
@@ -113,6 +116,7 @@ class Environment:
             cluster=settings.cluster,
             routes=settings.services,
             egress=settings.egress,
+            former_ports=former_ports(settings.services, self._cluster.routes),
             gateway_namespace=gateway.namespace,
             gateway_selector=gateway_selector(gateway.name),
             timeout_seconds=settings.taken_within,
@@ -265,6 +269,8 @@ class Environment:
                 port=service.port,
                 selector=service.selector_of(name),
                 target_port=target_port(service),
+                port_name=self._transitions.port_name(name),
+                has_late_port=self._transitions.has_late_port(name),
                 adopt=service.adopt,
                 versions={
                     version: version_args(name, version, settings) for version, settings in service.deployed.items()
@@ -304,7 +310,8 @@ class Environment:
         plan = self._plans[name]
         called = [name, *called_by(name, service)]
         serving = [resource for other in called for resource in self._services[other].serving]
-        subsets = [self._routings[other].subsets for other in called if other in self._routings]
+        known = [self._routings[other].subsets for other in called if other in self._routings]
+        subsets = [resource for resources in known for resource in resources]
         return CanaryRouting(
             f"{name}-routing",
             CanaryRoutingArgs(
@@ -317,16 +324,20 @@ class Environment:
                 egress=self._settings.egress,
                 adopt=service.adopt,
                 until_unused=until(self._proxies.until_unused, plan.removed),
-                until_known=until(partial(self._proxies.until_known, caller=name), plan.activated),
+                until_known=self._transitions.before_routes(
+                    name, called, until(partial(self._proxies.until_known, caller=name), plan.activated)
+                ),
+                has_late_subsets=self._transitions.has_late_subsets(name),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
 
     def _complete_service(self, name: str, callers: Sequence[str]) -> None:
-        """Build the idle versions after the routes: they keep their pods until no Envoy sends them requests."""
+        """Build after the routes what these have to leave first: idle versions, a renamed version's subset, a port."""
         routes = [route for caller in (name, *callers) for route in self._routings[caller].routes]
         wait = until(self._proxies.until_unused, self._plans[name].draining)
-        self._services[name].complete(routes, wait)
+        self._services[name].complete(routes, wait, self._transitions.before_port(name))
+        self._routings[name].complete(routes)
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
         """The namespace's name, an output if the stack manages it; that of an existing mesh already exists."""

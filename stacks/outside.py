@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from components.names import PORT_NAME
 from kube.endpoints import FoundPods, pods_with, service_named
+from rollout.observed_routes import ObservedRoutes
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Location, Problem, key_path
 from traffic.graph import all_targets
-from traffic.model import OutsideVersion, Source, Target
+from traffic.model import OutsideVersion, Source, Target, version_label
 from traffic.model.backend import DEFAULT_PORT
 
 if TYPE_CHECKING:
@@ -30,6 +31,43 @@ def missing_versions(client: Client, settings: Settings, file: str) -> list[Prob
         if Target(name, key) in used
         for problem in _problems(client, service, name, key, version, file)
     ]
+
+
+def foreign_objects(settings: Settings, observed: ObservedRoutes, file: str) -> list[Problem]:
+    """Return objects in the cluster with names of the stack's that it may not overwrite; `file` is the stack's."""
+    problems = [
+        Problem(
+            key_path(("services", name)),
+            f"someone else has made objects of its names: {', '.join(found)}",
+            "adopt: false",
+            "a namespace without them, or adopt: true to overwrite their fields",
+            f"set {key_path(('services', name, 'adopt'))}: true to take them over, or give the service another name or "
+            "namespace",
+            file,
+        )
+        for name, found in observed.foreign.items()
+        if not settings.services[name].adopt
+    ]
+    for name, service in settings.services.items():
+        for key, version in service.deployed.items():
+            label = observed.version_labels.get((service.namespace, version.name), version_label(name, key))
+            if label != version_label(name, key):
+                problems.append(_other_deployment(name, key, version.name, label, file))
+    return problems
+
+
+def _other_deployment(service: str, key: str, deployment: str, label: str, file: str) -> Problem:
+    place: Location = ("services", service, "versions", key)
+    whose = f"version={label}" if label else "no label version"
+    return Problem(
+        key_path(place),
+        f"the Deployment {deployment} exists, with pods of another version ({whose})",
+        deployment,
+        "a Deployment of its own: Kubernetes never changes which pods a Deployment selects",
+        f"write {key_path((*place, 'name'))}: {deployment}-2, for example; or, to send requests to those pods, write "
+        f"labels: {{version: {label or 'v1'}}} and no image",
+        file,
+    )
 
 
 def _problems(
