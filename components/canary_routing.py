@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes_istio_crds.networking.v1 import DestinationRule, Gateway, ServiceEntry, VirtualService
 
 from components.base import Component, adopting
-from components.waiting import after_wait
+from components.waiting import after_wait, waited_for
 from traffic import render
 from traffic.model import OutsideVersion, RouteTable, ServiceRouting, Source, own_gateway
 from traffic.model.backend import EgressTable
@@ -34,6 +34,9 @@ class CanaryRoutingArgs:
     `until_unused` returns once no Envoy uses the removed subsets, `until_known` once every Envoy knows the added
     versions; each is None if there are none.
 
+    `until_left` returns once no Envoy uses hosts outside that the routes led to, so that what makes them known may be
+    deleted at the end of the run.
+
     With `has_late_subsets`, `complete` builds the DestinationRule: routes use the removed subsets until they are
     written, and `until_known` has added the new ones.
     """
@@ -48,6 +51,7 @@ class CanaryRoutingArgs:
     adopt: bool = False
     until_unused: Callable[[], None] | None = None
     until_known: Callable[[], None] | None = None
+    until_left: Callable[[], None] | None = None
     has_late_subsets: bool = False
 
 
@@ -93,7 +97,8 @@ class CanaryRouting(Component):
         self.routes = [*virtual_services, *ingresses]
         self.subsets = [*(subsets or virtual_services), *outside]
         self.gateway = gateways[0].id if gateways else pulumi.Output.from_input(None)
-        self.virtual_services = pulumi.Output.all(*(virtual_service.id for virtual_service in virtual_services))
+        left: list[pulumi.Output[str]] = [_id(waited_for(one, args.until_left)) for one in virtual_services]
+        self.virtual_services = pulumi.Output.all(*left)
         self.ingress = ingresses[0].id if ingresses else pulumi.Output.from_input(None)
         if subsets:
             self._register(subsets[0])
@@ -225,3 +230,7 @@ def deployed_elsewhere(service: ServiceRouting) -> list[str]:
         for name, version in service.versions.items()
         if isinstance(version, OutsideVersion) and version.source is Source.PODS
     ]
+
+
+def _id(resource: pulumi.Input[VirtualService]) -> pulumi.Output[str]:
+    return pulumi.Output.from_input(resource).apply(lambda one: one.id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kube.objects import kind_of, list_in
 from traffic.model import EGRESS, MESH, OutsideVersion, RouteTable, Source, Target, service_host, target, version_label
-from traffic.model.backend import EgressTable, backend
+from traffic.model.backend import Backend, EgressTable, backend
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -27,8 +27,11 @@ class ObservedRoutes:
     `10 % in VirtualService website-istio-ns/website, rule 2`. `routed` are the services with a VirtualService;
     `in_mesh` is set if one of these applies to callers inside the mesh. `replicas` is the desired number of pods of
     each version, `generations` the generation of each Deployment by namespace and name, and `version_labels` the label
-    `version` of its pods. `ports` are those of each service's Service that routes use, `service_ports` the names of all
-    by number. `foreign` are the objects with a name of the stack's that Pulumi has not made, as `<kind> <ns>/<name>`.
+    `version` of its pods.
+
+    By service, `ports` are those of its Service that routes use, `service_ports` the names of all by number, `outside`
+    Envoy's clusters of other hosts that its routes lead to, and `foreign` the objects with a name of the stack's that
+    Pulumi has not made.
     """
 
     subsets: frozenset[Target] = frozenset()
@@ -40,6 +43,7 @@ class ObservedRoutes:
     version_labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
     ports: Mapping[str, frozenset[int]] = field(default_factory=dict)
     service_ports: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    outside: Mapping[str, frozenset[str]] = field(default_factory=dict)
     foreign: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -84,12 +88,14 @@ def observed_routes(
     shares: dict[Target, str] = {}
     routed: set[str] = set()
     ports: dict[str, set[int]] = {}
+    others: dict[str, set[str]] = {}
     in_mesh = False
     for item in virtual_services:
         namespace, own_name = item["metadata"]["namespace"], item["metadata"]["name"]
         place = f"{namespace}/{own_name}"
+        owner = own_name if own_name in services else own_name.removesuffix("-mesh")
         if (namespace, own_name) in names:
-            routed.add(own_name if (own_name in services) else own_name.removesuffix("-mesh"))
+            routed.add(owner)
         in_mesh = in_mesh or MESH in (item["spec"].get("gateways") or [MESH])
         for index, rule in enumerate(item["spec"].get("http") or (), start=1):
             for destination, share in _destinations(rule):
@@ -100,6 +106,8 @@ def observed_routes(
                     routed.add(name)
                     ports.setdefault(name, set()).update(filter(None, [(destination.get("port") or {}).get("number")]))
                     shares.setdefault(Target(name, destination.get("subset", "")), text)
+                elif (namespace, own_name) in names:
+                    others.setdefault(owner, set()).add(_cluster(host, destination))
                 for found in outside.get(host, ()):
                     shares.setdefault(found, text)
     return ObservedRoutes(
@@ -121,6 +129,7 @@ def observed_routes(
             (item["metadata"]["namespace"], item["metadata"]["name"]): _pod_labels(item).get("version", "")
             for item in deployments
         },
+        outside={name: frozenset(clusters) for name, clusters in others.items()},
         ports={name: frozenset(numbers) for name, numbers in ports.items()},
     )
 
@@ -151,6 +160,11 @@ def _foreign(services: RouteTable, objects: Mapping[str, Iterable[Mapping[str, A
 
 def _pod_labels(deployment: Mapping[str, Any]) -> Mapping[str, str]:
     return deployment["spec"]["template"]["metadata"].get("labels") or {}
+
+
+def _cluster(host: str, destination: Mapping[str, Any]) -> str:
+    port = int((destination.get("port") or {}).get("number") or 80)
+    return Backend(host, port, str(destination.get("subset") or "")).cluster
 
 
 def full_host(host: str, namespace: str) -> str:

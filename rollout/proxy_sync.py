@@ -91,6 +91,11 @@ class ProxySync:
         }
         self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
 
+    def until_left(self, clusters: Iterable[str]) -> None:
+        """Return once no Envoy has a route to any of these clusters, which are no versions of the stack any more."""
+        named = {cluster: Target(cluster.rpartition("|")[2], "") for cluster in clusters}
+        self._wait(lambda client, envoy: _still_used(client, envoy, named))
+
     def until_ports_unused(self, targets: Iterable[Target], ports: Iterable[int]) -> None:
         """Return once no Envoy has a route to any of `targets` at one of these ports of its Service."""
         clusters = {self._cluster(target, port): target for target in targets for port in ports}
@@ -242,7 +247,7 @@ def _ask(client: Client, envoy: Envoy, path: str) -> str:
 
 
 def _names(targets: Iterable[Target]) -> str:
-    return ", ".join(f"{target.service}/{target.version}" for target in sorted(targets))
+    return ", ".join(f"{target.service}/{target.version}".rstrip("/") for target in sorted(targets))
 
 
 def _not_listed(config: SingleConfig, error: Exception) -> ClusterUnreachableError:

@@ -14,6 +14,7 @@ from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.outside import foreign_objects, missing_versions
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
+from stacks.transitions import port_warnings
 from traffic.model import Target
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     problems = [*missing_versions(client, settings, file), *foreign_objects(settings, routes, file)]
     if problems:
         raise SettingsError(problems, file)
-    warnings = _warnings(client, settings, _stack_file(owner))
+    warnings = (*_warnings(client, settings, file), *port_warnings(settings, routes, file))
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
     return ClusterFacts(
         uid=system.metadata.uid,

@@ -327,6 +327,7 @@ class Environment:
                 until_known=self._transitions.before_routes(
                     name, called, until(partial(self._proxies.until_known, caller=name), plan.activated)
                 ),
+                until_left=self._transitions.after_routes(name),
                 has_late_subsets=self._transitions.has_late_subsets(name),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),

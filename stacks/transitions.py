@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from components.names import PORT_NAME
@@ -12,7 +13,10 @@ from rollout.proxy_sync import ProxySync
 from rollout.transition import add_port, add_subsets, former_ports, renamed
 from stacks.outside import target_port
 from stacks.settings.model import Settings
+from stacks.settings.problems import Problem, key_path
+from traffic.graph import targets_of
 from traffic.model import Target
+from traffic.model.backend import backend
 from traffic.render import destination_rule
 
 if TYPE_CHECKING:
@@ -73,6 +77,17 @@ class Transitions:
         ports = self._ports[name]
         return lambda: self._proxies.until_ports_unused(versions, ports)
 
+    def after_routes(self, name: str) -> Callable[[], None] | None:
+        """Return what comes after the routes of the service `name`, before anything is deleted: no Envoy uses hosts
+        outside that the routes led to. None if they all stay.
+        """
+        services, egress = self._settings.services, self._settings.egress
+        called = targets_of(name, services[name])
+        gone = self._observed.outside.get(name, frozenset()) - {
+            backend(one, services, egress).cluster for one in called
+        }
+        return partial(self._proxies.until_left, gone) if gone else None
+
     def _prepare(self, client: Client, names: Iterable[str]) -> None:
         for name in names:
             self._extend(client, name)
@@ -92,3 +107,19 @@ class Transitions:
             if service.speaks_tls:
                 port["appProtocol"] = "https"
             add_port(client, service.namespace, name, port)
+
+
+def port_warnings(settings: Settings, observed: ObservedRoutes, file: str) -> tuple[Problem, ...]:
+    """Return a warning for each Service that loses a port: callers that name it are not routed any more."""
+    return tuple(
+        Problem(
+            key_path(("services", name, "port")),
+            f"the Service loses port {', '.join(map(str, sorted(ports)))} at the end of the run; requests at the gateway "
+            "go on, but callers inside the cluster that name that port get no connection then",
+            str(settings.services[name].port),
+            "a port that no caller inside the cluster names",
+            f"change the callers first: they reach {name} at both ports only while the run lasts",
+            file,
+        )
+        for name, ports in former_ports(settings.services, observed).items()
+    )
