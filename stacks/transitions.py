@@ -82,10 +82,8 @@ class Transitions:
         outside that the routes led to. None if they all stay.
         """
         services, egress = self._settings.services, self._settings.egress
-        called = targets_of(name, services[name])
-        gone = self._observed.outside.get(name, frozenset()) - {
-            backend(one, services, egress).cluster for one in called
-        }
+        called = {backend(one, services, egress).cluster for one in targets_of(name, services[name])}
+        gone = self._observed.outside.get(name, frozenset()) - called
         return partial(self._proxies.until_left, gone) if gone else None
 
     def _prepare(self, client: Client, names: Iterable[str]) -> None:
@@ -114,8 +112,8 @@ def port_warnings(settings: Settings, observed: ObservedRoutes, file: str) -> tu
     return tuple(
         Problem(
             key_path(("services", name, "port")),
-            f"the Service loses port {', '.join(map(str, sorted(ports)))} at the end of the run; requests at the gateway "
-            "go on, but callers inside the cluster that name that port get no connection then",
+            f"the Service loses port {', '.join(map(str, sorted(ports)))} at the end of the run; requests at the "
+            "gateway go on, but callers inside the cluster that name that port get no connection then",
             str(settings.services[name].port),
             "a port that no caller inside the cluster names",
             f"change the callers first: they reach {name} at both ports only while the run lasts",
