@@ -18,10 +18,6 @@ CASES = Path(__file__).parent.parent.parent / "cases"
 OUTSIDE = CASES / "share-with-a-host-outside"
 ALREADY = CASES / "share-with-what-runs-already"
 EXPECTED = [
-    (folder, one)
-    for folder in (OUTSIDE, ALREADY)
-    for one in yaml.safe_load((folder / "expected.yaml").read_text())
-]
     (folder, one) for folder in (OUTSIDE, ALREADY) for one in yaml.safe_load((folder / "expected.yaml").read_text())
 ]
 destination_rule = checked(render.destination_rule)
