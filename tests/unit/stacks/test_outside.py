@@ -26,7 +26,7 @@ def settings_of(old: dict[str, Any], **shop: Any) -> Settings:
     return load({"services": {"shop": {"hosts": ["shop.example.com"], "versions": versions, "route": route, **shop}}})
 
 
-def pod(ready: bool = True, port: str | None = "http") -> Pod:
+def pod(ready: bool = True, port: str | None = "http") -> Any:
     container = {
         "name": "shop",
         "image": "shop:0",
@@ -40,7 +40,7 @@ def pod(ready: bool = True, port: str | None = "http") -> Pod:
 class FakeCluster:
     """A cluster with these pods, and one Service with these ports."""
 
-    def __init__(self, *pods: Pod, ports: tuple[int, ...] = (), ready: bool = True) -> None:
+    def __init__(self, *pods: Any, ports: tuple[int, ...] = (), ready: bool = True) -> None:
         self.pods, self.ports, self.ready = pods, ports, ready
         self.asked: list[tuple[str, dict[str, str]]] = []
 
