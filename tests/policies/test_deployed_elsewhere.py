@@ -8,7 +8,7 @@ import pytest
 
 from tests.policies.registered import changed, found, registered
 
-KINDS = [{"labels": {"version": "v1"}}, {"service": "old.bar"}, {"host": "old.example.net"}]
+KINDS: list[dict[str, Any]] = [{"labels": {"version": "v1"}}, {"service": "old.bar"}, {"host": "old.example.net"}]
 
 
 def resources_with(old: dict[str, Any]) -> Any:

@@ -12,6 +12,9 @@ from stacks.settings.loading import load_stack, warnings
 from stacks.simulator import simulator_of
 from tests.unit.rendered import checked
 from traffic import render
+from traffic.model import EgressPort, ExternalService, Target
+from traffic.model.backend import backend
+from traffic.model.egress import EgressProtocol
 from traffic.simulate import Forwarded, Request
 
 CASES = Path(__file__).parent.parent.parent / "cases"
@@ -59,8 +62,8 @@ def test_a_rewritten_authority_is_that_of_every_share() -> None:
 
 def test_callers_originate_tls_to_port_443_for_this_route_alone() -> None:
     foo = settings_of(OUTSIDE).services["foo"]
-    (rule,) = render.outside_destination_rules("foo", foo).values()
-    entries = render.service_entries("foo", foo)
+    (rule,) = checked(render.outside_destination_rules)("foo", foo).values()
+    entries = checked(render.service_entries)("foo", foo)
 
     assert rule["host"] == "secure.legacy.example.net"
     assert rule["subsets"][0]["trafficPolicy"]["tls"]["mode"] == "SIMPLE"
@@ -95,3 +98,13 @@ def test_a_version_of_which_only_a_port_is_said_is_warned_of() -> None:
 
     assert problem.path == "istio-canary:services.foo.versions.old"
     assert (problem.line, problem.fix) == (8, "write labels: {version: old} if that is meant")
+
+
+def test_callers_originate_tls_to_an_entry_of_egress_with_tls_alone() -> None:
+    tls = ExternalService(hosts=("api.example.net",))
+    spec = checked(render.egress_destination_rule)(tls)
+
+    assert spec["subsets"][0]["trafficPolicy"]["tls"]["sni"] == "api.example.net"
+    http = EgressPort(number=8080, protocol=EgressProtocol.HTTP)
+    assert render.egress_destination_rule(ExternalService(hosts=("api.example.net",), ports=(http,))) is None
+    assert backend(Target("egress", "api"), {}, {"api": tls}).cluster == "outbound|443|tls|api.example.net"
