@@ -12,7 +12,7 @@ from canary.command_error import CommandError, cluster_needed
 from canary.consoles import CONSOLES
 from canary.engine.diff import VIRTUAL_SERVICE
 from canary.engine.recovery import plain
-from rollout.observed_routes import weights_of
+from rollout.observed_routes import Known, known_destinations, weights_of
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -29,13 +29,18 @@ Spec = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class VersionState:
-    """One version: ready and desired pods, and the image in the cluster, empty if the version is not deployed."""
+    """One version: ready and desired pods, and the image in the cluster, empty if the version is not deployed.
+
+    `elsewhere` says what it is if the stack does not make it: `desired` are then its pods as they are, 0 for a host
+    outside the mesh.
+    """
 
     name: str
     deployment: str
     ready: int
     desired: int
     image: str
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,23 +161,24 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
     live = {virtual_service: ((entry or {}).get("spec") or {}).get("http") for virtual_service, entry in found.items()}
     versions = tuple(_version(client, name, service, version) for version in service.versions)
     by_ingress = service.has_ingress(name) and find_object(client, INGRESS_API, "Ingress", service.namespace, name)
+    known = known_destinations(settings.services, name, settings.egress)
     rules = tuple(
         RuleState(
             f"{index + 1}. {_title(rule)}",
-            dict(rule.weights) if by_ingress else _weights_at(live, place, name),
+            dict(rule.weights) if by_ingress else _weights_at(live, place, name, known),
             dict(rule.weights),
         )
         for index, (rule, place) in enumerate(
             zip(service.route, places_of_weights(settings.services, name), strict=True)
         )
     )
-    known = {
+    stored = {
         virtual_service: (recorded.get(f"{service.namespace}/{virtual_service}") or {}).get("http")
         for virtual_service in configured
     }
     is_routed = any(found.values())
-    deployed = is_routed or any(version.image for version in versions)
-    drift = _drift(live, known, configured) if is_routed else ""
+    deployed = is_routed or any(version.image and not version.elsewhere for version in versions)
+    drift = _drift(live, stored, configured) if is_routed else ""
     return ServiceState(name, service.namespace, str(service.strategy), deployed, versions, rules, drift)
 
 
@@ -185,17 +191,19 @@ def _title(rule: Rule) -> str:
     return "path rule" if any(match.uri for match in rule.match) else "match"
 
 
-def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str) -> dict[str, int]:
+def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str, known: Known) -> dict[str, int]:
     """The live percent by version of one rule."""
     routes = live[place[0]] if place else None
-    return weights_of(routes[place[1]], service) if place and routes and place[1] < len(routes) else {}
+    return weights_of(routes[place[1]], service, known) if place and routes and place[1] < len(routes) else {}
 
 
 def _version(client: Client, name: str, service: ServiceSettings, version: str) -> VersionState:
     from lightkube import ApiError
     from lightkube.resources.apps_v1 import Deployment
 
-    settings = service.versions[version]
+    settings = service.deployed.get(version)
+    if settings is None:
+        return outside_version(client, name, service, version)
     deployment = settings.name or f"{name}-{version}"
     try:
         found: Any = client.get(Deployment, deployment, namespace=service.namespace)
@@ -208,6 +216,25 @@ def _version(client: Client, name: str, service: ServiceSettings, version: str) 
     return VersionState(version, deployment, ready, replicas, found.spec.template.spec.containers[0].image or "")
 
 
+def outside_version(client: Client, name: str, service: ServiceSettings, version: str) -> VersionState:
+    """Return the state of a version that the stack does not make."""
+    from kube.endpoints import pods_with, service_named
+    from traffic.model import Source
+
+    given = service.outside[version]
+    words = given.words(version)
+    if given.source is Source.PODS:
+        labels = {**service.selector_of(name), **given.pod_labels(version)}
+        found = pods_with(client, service.namespace, labels)
+        return VersionState(version, "", found.ready, found.total, found.image, words)
+    if given.source is Source.HOST:
+        return VersionState(version, "", 0, 0, "", words)
+    called, namespace = given.service_of(service.namespace)
+    endpoints = service_named(client, namespace, called)
+    ready, total = (endpoints.ready, endpoints.total) if endpoints else (0, 0)
+    return VersionState(version, "", ready, total, "", words)
+
+
 def _configured(settings: Settings, name: str) -> dict[str, Any]:
     """The HTTP routes of each VirtualService as configured."""
     from traffic.render import virtual_services
@@ -215,6 +242,7 @@ def _configured(settings: Settings, name: str) -> dict[str, Any]:
     specs = virtual_services(
         settings.services,
         name,
+        egress=settings.egress,
         gateway_namespace=settings.mesh.gateway.namespace,
         version_header=settings.version_header,
     )

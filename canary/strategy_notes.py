@@ -32,7 +32,7 @@ def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
         return
     metadata = step.new.get("metadata") or {}
     for name, service in settings.services.items():
-        for key, version in service.versions.items():
+        for key, version in service.deployed.items():
             if (service.namespace, version.name) == (metadata.get("namespace"), metadata.get("name")):
                 yield f"{name}/{key}: {_pods_words(version)}"
 

@@ -26,3 +26,11 @@ class Component(pulumi.ComponentResource):
         The caller's options apply only to the component; children inherit the provider from their parent.
         """
         return pulumi.ResourceOptions(parent=self, **options)
+
+
+def adopting(adopt: bool) -> dict[str, str]:
+    """Return the annotation by which Pulumi overwrites fields of an object that someone else has made.
+
+    Without it, a field with another value is a conflict, which fails the run (Pulumi: "Server-Side Apply").
+    """
+    return {"pulumi.com/patchForce": "true"} if adopt else {}

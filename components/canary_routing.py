@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
-from pulumi_kubernetes_istio_crds.networking.v1 import DestinationRule, Gateway, VirtualService
+from pulumi_kubernetes_istio_crds.networking.v1 import DestinationRule, Gateway, ServiceEntry, VirtualService
 
-from components.base import Component
-from components.waiting import after_wait
+from components.base import Component, adopting
+from components.waiting import after_wait, waited_for
 from traffic import render
-from traffic.model import RouteTable, own_gateway
+from traffic.model import OutsideVersion, RouteTable, ServiceRouting, Source, own_gateway
+from traffic.model.backend import EgressTable
 
-_Kind = TypeVar("_Kind", DestinationRule, Gateway, VirtualService)
+_Kind = TypeVar("_Kind", DestinationRule, Gateway, ServiceEntry, VirtualService)
+
+DEPLOYED_ELSEWHERE = "istio-canary/deployed-elsewhere"
+"""Annotation of a DestinationRule: the subsets whose pods the stack does not deploy. The policies read it, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +28,17 @@ class CanaryRoutingArgs:
 
     `routes` contains every service that the route sends requests to. Shared Gateways are in `gateway_namespace`; the
     service's own Gateway selects pods by `gateway_selector`. If `version_header` is set, that response header names the
-    version that served the request.
+    version that served the request. `egress` are the hosts outside that routes may lead to. With `adopt`, fields of
+    existing objects of the same names are overwritten.
 
     `until_unused` returns once no Envoy uses the removed subsets, `until_known` once every Envoy knows the added
     versions; each is None if there are none.
+
+    `until_left` returns once no Envoy uses hosts outside that the routes led to, so that what makes them known may be
+    deleted at the end of the run.
+
+    With `has_late_subsets`, `complete` builds the DestinationRule: routes use the removed subsets until they are
+    written, and `until_known` has added the new ones.
     """
 
     service: str
@@ -36,8 +47,12 @@ class CanaryRoutingArgs:
     gateway_namespace: str
     gateway_selector: Mapping[str, str]
     version_header: str | None = None
+    egress: EgressTable = field(default_factory=dict)
+    adopt: bool = False
     until_unused: Callable[[], None] | None = None
     until_known: Callable[[], None] | None = None
+    until_left: Callable[[], None] | None = None
+    has_late_subsets: bool = False
 
 
 class CanaryRouting(Component):
@@ -63,8 +78,8 @@ class CanaryRouting(Component):
     """The Ingress, as `<namespace>/<name>`; None if there is none."""
     destination_rule: pulumi.Output[str]
     """The DestinationRule, as `<namespace>/<name>`."""
-    subsets: pulumi.Resource
-    """The DestinationRule; other services' routes to this one depend on it."""
+    subsets: list[pulumi.Resource]
+    """What makes its versions known to Istio; other services' routes to this one depend on it."""
     routes: list[pulumi.Resource]
     """The VirtualServices and the Ingress; pods that they no longer use may be removed after them."""
 
@@ -74,13 +89,26 @@ class CanaryRouting(Component):
         )
         gateways = self._gateways(name, args)
         ingresses = self._ingresses(name, args)
-        self.subsets = destination_rule = self._destination_rule(name, args)
-        virtual_services = self._virtual_services(name, args, after=[*gateways, destination_rule])
+        subsets = [] if args.has_late_subsets else [self._destination_rule(name, args)]
+        outside = self._outside(name, args)
+        virtual_services = self._virtual_services(name, args, after=[*gateways, *subsets, *outside])
 
+        self._name, self._args = name, args
         self.routes = [*virtual_services, *ingresses]
+        self.subsets = [*(subsets or virtual_services), *outside]
         self.gateway = gateways[0].id if gateways else pulumi.Output.from_input(None)
-        self.virtual_services = pulumi.Output.all(*(virtual_service.id for virtual_service in virtual_services))
+        left: list[pulumi.Output[str]] = [_id(waited_for(one, args.until_left)) for one in virtual_services]
+        self.virtual_services = pulumi.Output.all(*left)
         self.ingress = ingresses[0].id if ingresses else pulumi.Output.from_input(None)
+        if subsets:
+            self._register(subsets[0])
+
+    def complete(self, routes: Sequence[pulumi.Resource]) -> None:
+        """Build the DestinationRule after all `routes` that lead to the service, if its removed subsets are in use."""
+        if self._args.has_late_subsets:
+            self._register(self._destination_rule(self._name, self._args, routes))
+
+    def _register(self, destination_rule: DestinationRule) -> None:
         self.destination_rule = destination_rule.id
         self.register_outputs(
             {
@@ -118,16 +146,45 @@ class CanaryRouting(Component):
             )
         ]
 
-    def _destination_rule(self, name: str, args: CanaryRoutingArgs) -> DestinationRule:
+    def _destination_rule(
+        self, name: str, args: CanaryRoutingArgs, after: Sequence[pulumi.Resource] = ()
+    ) -> DestinationRule:
         spec = render.destination_rule(args.service, args.routes[args.service])
         hooks = after_wait(f"{name}: no Envoy uses the removed subsets", args.until_unused)
-        return self._object(DestinationRule, f"{name}-destination-rule", args, args.service, spec, hooks=hooks)
+        elsewhere = deployed_elsewhere(args.routes[args.service])
+        return self._object(
+            DestinationRule,
+            f"{name}-destination-rule",
+            args,
+            args.service,
+            spec,
+            annotations={DEPLOYED_ELSEWHERE: ",".join(elsewhere)} if elsewhere else None,
+            depends_on=list(after),
+            hooks=hooks,
+        )
+
+    def _outside(self, name: str, args: CanaryRoutingArgs) -> list[pulumi.Resource]:
+        """What makes versions known to Istio that are another Service or a host outside the mesh."""
+        service = args.routes[args.service]
+        made: list[pulumi.Resource] = [
+            self._object(ServiceEntry, f"{name}-{object_name}-service-entry", args, object_name, spec)
+            for object_name, spec in render.service_entries(args.service, service).items()
+        ]
+        made += [
+            self._object(DestinationRule, f"{name}-{object_name}-destination-rule", args, object_name, spec)
+            for object_name, spec in render.outside_destination_rules(args.service, service).items()
+        ]
+        return made
 
     def _virtual_services(
         self, name: str, args: CanaryRoutingArgs, after: list[pulumi.Resource]
     ) -> list[VirtualService]:
         specs = render.virtual_services(
-            args.routes, args.service, gateway_namespace=args.gateway_namespace, version_header=args.version_header
+            args.routes,
+            args.service,
+            gateway_namespace=args.gateway_namespace,
+            version_header=args.version_header,
+            egress=args.egress,
         )
         hooks = after_wait(f"{name}: every Envoy knows the added versions", args.until_known)
         return [
@@ -150,13 +207,30 @@ class CanaryRouting(Component):
         args: CanaryRoutingArgs,
         object_name: str,
         spec: render.Spec,
+        annotations: Mapping[str, str] | None = None,
         **options: object,
     ) -> _Kind:
         return kind(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=object_name, namespace=args.namespace, labels={"app": args.service}
+                name=object_name,
+                namespace=args.namespace,
+                labels={"app": args.service},
+                annotations={**(annotations or {}), **adopting(args.adopt)} or None,
             ),
             spec=spec,
             opts=self._child(**options),
         )
+
+
+def deployed_elsewhere(service: ServiceRouting) -> list[str]:
+    """Return the versions whose pods someone else deploys, in the service's namespace."""
+    return [
+        name
+        for name, version in service.versions.items()
+        if isinstance(version, OutsideVersion) and version.source is Source.PODS
+    ]
+
+
+def _id(resource: pulumi.Input[VirtualService]) -> pulumi.Output[str]:
+    return pulumi.Output.from_input(resource).apply(lambda one: one.id)

@@ -5,6 +5,9 @@ from __future__ import annotations
 OWNER_ANNOTATION = "istio-canary/stack"
 """Annotation of a namespace created by a stack: `<project>/<stack>`."""
 
+PORT_NAME = "http"
+"""Port name of a Service and its containers, from which Istio takes the protocol (Istio: "Protocol Selection")."""
+
 INJECTION = {"istio-injection": "enabled"}
 """Label of namespaces whose pods get Istio's sidecar (Istio: "Installing the Sidecar")."""
 

@@ -24,6 +24,8 @@ _Kind = TypeVar("_Kind", AuthorizationPolicy, PeerAuthentication, RequestAuthent
 class SecurityPoliciesArgs:
     """Policies for the pods of `service`, or for all pods of `namespace` if it is None.
 
+    `selector` are the labels of the service's pods, by default `app: <service>`.
+
     Policies of Istio's root namespace apply to the whole mesh. `authorization` and `jwt` require a `service`.
     `deny_by_default` denies every request that no ALLOW policy matches; `allow_all` selects, by label, pods to which
     every request is allowed.
@@ -31,6 +33,7 @@ class SecurityPoliciesArgs:
 
     namespace: pulumi.Input[str]
     service: str | None = None
+    selector: Mapping[str, str] | None = None
     mtls: MutualTls | None = None
     authorization: Authorization | None = None
     jwt: Sequence[JwtRule] = ()
@@ -67,19 +70,19 @@ class SecurityPolicies(Component):
     def _peer_authentication(self, name: str, args: SecurityPoliciesArgs) -> list[PeerAuthentication]:
         if args.mtls is None:
             return []
-        spec = render.peer_authentication(args.mtls, args.service)
+        spec = render.peer_authentication(args.mtls, args.service, args.selector)
         return [self._object(PeerAuthentication, f"{name}-peer-authentication", args, args.service or "default", spec)]
 
     def _request_authentication(self, name: str, args: SecurityPoliciesArgs) -> list[RequestAuthentication]:
         if not args.jwt or args.service is None:
             return []
-        spec = render.request_authentication(args.service, args.jwt)
+        spec = render.request_authentication(args.service, args.jwt, args.selector)
         return [self._object(RequestAuthentication, f"{name}-request-authentication", args, args.service, spec)]
 
     def _authorization_policies(self, name: str, args: SecurityPoliciesArgs) -> list[AuthorizationPolicy]:
         specs: dict[str, render.Spec] = {}
         if args.authorization is not None and args.service is not None:
-            specs |= render.authorization_policies(args.service, args.authorization)
+            specs |= render.authorization_policies(args.service, args.authorization, args.selector)
         if args.deny_by_default:
             specs[DENY_BY_DEFAULT] = render.deny_by_default()
         if args.allow_all is not None:

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.base import Component
+from components.base import Component, adopting
+from components.names import PORT_NAME
 from components.waiting import after_wait, waited_for
-
-PORT_NAME = "http"
-"""Port name of the Service and the containers, from which Istio takes the protocol (Istio: "Protocol Selection")."""
 
 PROGRESS_DEADLINE = 600
 """Kubernetes' default progressDeadlineSeconds, which is raised for Deployments that may take longer."""
@@ -60,6 +58,12 @@ class VersionArgs:
 class VersionedServiceArgs:
     """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
 
+    The Service selects pods by `selector`, by default `app: <service>`, and sends to their port `target_port`, or that
+    with the name `http` if it is None. With `adopt`, fields of an existing Service are overwritten.
+
+    With `has_late_port` the Service gets another port, and `complete` builds it: the old one must stay until no route
+    uses it.
+
     With `speaks_tls` the pods terminate TLS themselves, and their sidecars pass it through. `idle` are the versions
     that no route sends requests to; `complete` builds them. `pod_annotations` are those of every version's pods.
     `until_rolled_out` has, for the versions for which Pulumi's own wait does not suffice, what returns once the
@@ -70,6 +74,11 @@ class VersionedServiceArgs:
     namespace: pulumi.Input[str]
     port: pulumi.Input[int]
     versions: Mapping[str, VersionArgs]
+    selector: Mapping[str, str] = field(default_factory=dict)
+    target_port: int | None = None
+    adopt: bool = False
+    port_name: str = PORT_NAME
+    has_late_port: bool = False
     speaks_tls: bool = False
     idle: frozenset[str] = frozenset()
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
@@ -107,20 +116,27 @@ class VersionedService(Component):
         )
         self._name, self._args = name, args
         self._account = self._service_account(name, args)
-        service = self._service(name, args)
+        service = [] if args.has_late_port else [self._service(name, args)]
         self._deployments = {
             version: self._deployment(version) for version in args.versions if version not in args.idle
         }
 
-        self.serving = [service, *self._deployments.values()]
-        self.service_name = service.metadata.name
+        self.serving = [*service, *self._deployments.values()]
+        self.service_name = service[0].metadata.name if service else pulumi.Output.from_input(args.service)
 
-    def complete(self, routes: Sequence[pulumi.Resource], until_unused: Callable[[], None] | None) -> None:
+    def complete(
+        self,
+        routes: Sequence[pulumi.Resource],
+        until_unused: Callable[[], None] | None,
+        until_port_unused: Callable[[], None] | None = None,
+    ) -> None:
         """Build the Deployments of the idle versions, which depend on `routes`, and register the outputs.
 
         `until_unused` returns once no Envoy sends requests to the idle versions; only then may they lose pods. None if
         none of them gets requests.
         """
+        if self._args.has_late_port:
+            self._service(self._name, self._args, routes, until_port_unused)
         for version in self._args.versions:
             if version in self._args.idle:
                 self._deployments[version] = self._deployment(version, routes, until_unused)
@@ -140,28 +156,37 @@ class VersionedService(Component):
             opts=self._child(),
         )
 
-    def _service(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.Service:
+    def _service(
+        self,
+        name: str,
+        args: VersionedServiceArgs,
+        after: Sequence[pulumi.Resource] = (),
+        wait: Callable[[], None] | None = None,
+    ) -> k8s.core.v1.Service:
         """Pulumi waits for the Deployments; waiting for endpoints as well would hang if all have 0 replicas.
 
         On an HTTP port a sidecar accepts Istio's mTLS and plain text, and resets any other TLS (measured); on an HTTPS
         port it passes TLS through to the container (Istio: "Protocol Selection").
         """
+        annotations = {"pulumi.com/skipAwait": "true", **adopting(args.adopt)}
         port = k8s.core.v1.ServicePortArgs(
-            name=PORT_NAME,
+            name=args.port_name,
             port=args.port,
-            target_port=PORT_NAME,
+            target_port=args.target_port or PORT_NAME,
             protocol="TCP",
-            app_protocol="https" if args.speaks_tls else None,
+            app_protocol="https" if args.speaks_tls else _app_protocol(args.port_name),
         )
         return k8s.core.v1.Service(
             f"{name}-service",
-            metadata=_metadata(args.service, args, annotations={"pulumi.com/skipAwait": "true"}),
+            metadata=_metadata(args.service, args, annotations=annotations),
             spec=k8s.core.v1.ServiceSpecArgs(
                 type="ClusterIP",
-                selector={"app": args.service},
+                selector=dict(args.selector) or {"app": args.service},
                 ports=[port],
             ),
-            opts=self._child(),
+            opts=self._child(
+                depends_on=list(after), hooks=after_wait(f"{name}: no Envoy uses the port that it loses", wait)
+            ),
         )
 
     def _deployment(
@@ -169,6 +194,9 @@ class VersionedService(Component):
     ) -> pulumi.Input[k8s.apps.v1.Deployment]:
         name, args, version = f"{self._name}-{key}", self._args, self._args.versions[key]
         labels = {"app": args.service, "version": version.label}
+        of_pods = k8s.meta.v1.ObjectMetaArgs(
+            labels={**args.selector, **labels}, annotations=dict(args.pod_annotations) or None
+        )
         volumes, mounts = self._config(name, args, version)
         self._disruption_budget(name, args, version, labels)
         ready_within = f"{args.ready_within}s"
@@ -182,7 +210,7 @@ class VersionedService(Component):
                 strategy=version.strategy,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
                 template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels, annotations=dict(args.pod_annotations) or None),
+                    metadata=of_pods,
                     spec=k8s.core.v1.PodSpecArgs(
                         service_account_name=self._account.metadata.name,
                         automount_service_account_token=False,
@@ -237,6 +265,11 @@ class VersionedService(Component):
             )
             mounts.append(k8s.core.v1.VolumeMountArgs(name=f"config-{index}", mount_path=folder, read_only=True))
         return volumes, mounts
+
+
+def _app_protocol(port_name: str) -> str | None:
+    """A port that someone else named keeps its name; where Istio takes no protocol from it, the port says it."""
+    return None if port_name.partition("-")[0] in (PORT_NAME, "http2", "grpc") else PORT_NAME
 
 
 def content_hash(folder: str, files: Mapping[str, str]) -> str:

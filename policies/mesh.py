@@ -11,6 +11,8 @@ from policies.resource import UNKNOWN, Resource, Resources, items, mapping, text
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 CLUSTER_DOMAIN = ".cluster.local"
+DEPLOYED_ELSEWHERE = "istio-canary/deployed-elsewhere"
+"""Annotation of a DestinationRule: the subsets whose pods the stack does not deploy."""
 MESH_GATEWAY = "mesh"
 """Istio's name for the sidecars (Istio: VirtualService, gateways)."""
 
@@ -154,6 +156,15 @@ def replicas(workload: Resource) -> int | None:
 def selects(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     """Whether labels have everything that a selector names; an empty one selects all."""
     return all(labels.get(key) == value for key, value in selector.items())
+
+
+def is_deployed_elsewhere(resources: Resources, service: tuple[str, str], subset: str | None) -> bool:
+    """Return whether a DestinationRule says that someone else deploys the pods of a Service's subset."""
+    return any(
+        subset in str(rule.mapping("metadata", "annotations").get(DEPLOYED_ELSEWHERE, "")).split(",")
+        for rule in resources.of_kind("DestinationRule")
+        if subset and service_of(rule.spec.get("host"), rule.namespace) == service
+    )
 
 
 def pods_of(resources: Resources, service: tuple[str, str], subset: str | None) -> list[Resource] | None:

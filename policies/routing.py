@@ -6,7 +6,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.mesh import Destination, HttpRoute, http_routes, is_number, pods_of, replicas, services, subsets
+from policies.mesh import (
+    Destination,
+    HttpRoute,
+    http_routes,
+    is_deployed_elsewhere,
+    is_number,
+    pods_of,
+    replicas,
+    services,
+    subsets,
+)
 from policies.resource import UNKNOWN, Resources, items, mapping
 from policies.rule import PROD, Context, Enforcement, Parameter, Problem, Rule, Severity
 from traffic.fields import seconds
@@ -38,7 +48,7 @@ def versions_exist(context: Context) -> Iterator[Problem]:
         if service is None or service not in services(context.resources):
             continue
         found = pods_of(context.resources, service, destination.subset)
-        if found:
+        if found or is_deployed_elsewhere(context.resources, service, destination.subset):
             continue
         what = (
             f"no DestinationRule of the service declares the subset {destination.subset}"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rollout.observed_routes import ObservedRoutes
+from rollout.transition import on_new_ports, renamed
 from traffic.graph import all_targets, targets_of
 from traffic.model import RouteTable, Target
 
@@ -32,7 +33,7 @@ class Plan:
 def plans(routes: RouteTable, replicas: Mapping[Target, int], observed: ObservedRoutes) -> dict[str, Plan]:
     """Return, by service, the plan for the change from `observed` to `routes`.
 
-    `replicas` is the new number of pods of each version.
+    `replicas` is the new number of pods of each version that the stack deploys.
     """
     used = all_targets(routes)
     known: dict[str, set[Target]] = {name: set() for name in routes}
@@ -42,8 +43,12 @@ def plans(routes: RouteTable, replicas: Mapping[Target, int], observed: Observed
 
 
 def removed_in_use(routes: RouteTable, observed: ObservedRoutes) -> list[Target]:
-    """Return the versions that are missing in `routes` although the routes in the cluster still send them requests."""
-    known = observed.subsets & observed.used
+    """Return the versions that are missing in `routes` although the routes in the cluster still send them requests.
+
+    Without those whose place new versions take.
+    """
+    replaced = frozenset().union(*renamed(routes, observed).values())
+    known = (observed.subsets & observed.used) - replaced
     return sorted(used for used in known if used.version not in routes[used.service].versions)
 
 
@@ -59,12 +64,16 @@ def _plan(
     versions = frozenset(Target(name, version) for version in service.versions)
     called = targets_of(name, service) if name in observed.routed else frozenset()
     return Plan(
-        activated=frozenset(target for target in called - observed.used if replicas[target] > 0),
+        activated=frozenset(
+            target
+            for target in (called - observed.used) | on_new_ports(routes, observed, called)
+            if replicas.get(target, 1) > 0
+        ),
         draining=frozenset(
             # An earlier run may have written the routes and ended before every Envoy had applied them.
             target
             for target in versions - used
-            if target in observed.used or replicas[target] < observed.replicas.get(target, 0)
+            if target in replicas and (target in observed.used or replicas[target] < observed.replicas.get(target, 0))
         ),
         removed=frozenset(known) - versions,
     )

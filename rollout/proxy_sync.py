@@ -10,16 +10,17 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kube import kubeconfig
 from kube.kubeconfig import ClusterAccess, ClusterUnreachableError
 from traffic.model import RouteTable, Target, service_host
+from traffic.model.backend import Backend, EgressTable, backend
 
 if TYPE_CHECKING:
     from lightkube import Client, SingleConfig
@@ -59,7 +60,8 @@ class Envoy:
 @dataclass(frozen=True, kw_only=True)
 class ProxySync:
     """Waits for all Envoys that have the routes: the gateway's, selected by `gateway_selector`, and with `in_mesh` all
-    sidecars. They have `timeout_seconds` to apply a change.
+    sidecars. They have `timeout_seconds` to apply a change. `former_ports` are those that
+    Services lose, by service.
     """
 
     cluster: ClusterAccess
@@ -68,6 +70,8 @@ class ProxySync:
     gateway_selector: Mapping[str, str]
     timeout_seconds: float
     in_mesh: bool
+    egress: EgressTable = field(default_factory=dict)
+    former_ports: Mapping[str, Set[int]] = field(default_factory=dict)
 
     def until_known(self, targets: Iterable[Target], caller: str) -> None:
         """Return once every Envoy with the route of the service `caller` knows a healthy pod of each of `targets`.
@@ -80,12 +84,33 @@ class ProxySync:
     def until_unused(self, targets: Iterable[Target]) -> None:
         """Return once no Envoy has a route to any of `targets`; raises the same errors as `until_known`."""
         clusters = {self._cluster(target): target for target in targets}
+        clusters |= {
+            self._cluster(target, port): target
+            for target in targets
+            for port in self.former_ports.get(target.service, ())
+        }
         self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
 
-    def _cluster(self, target: Target) -> str:
-        """Envoy's cluster name for a version, or for the whole service if the version is empty."""
-        service = self.routes[target.service]
-        return f"outbound|{service.port}|{target.version}|{service_host(target.service, service.namespace)}"
+    def until_left(self, clusters: Iterable[str]) -> None:
+        """Return once no Envoy has a route to any of these clusters, which are no versions of the stack any more."""
+        named = {cluster: Target(cluster.rpartition("|")[2], "") for cluster in clusters}
+        self._wait(lambda client, envoy: _still_used(client, envoy, named))
+
+    def until_ports_unused(self, targets: Iterable[Target], ports: Iterable[int]) -> None:
+        """Return once no Envoy has a route to any of `targets` at one of these ports of its Service."""
+        clusters = {self._cluster(target, port): target for target in targets for port in ports}
+        self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
+
+    def _cluster(self, target: Target, port: int | None = None) -> str:
+        """Envoy's cluster name for a version, or for the whole service if the version is empty.
+
+        `port` is the Service's, by default as configured.
+        """
+        if port is not None or not target.version:
+            service = self.routes[target.service]
+            host = service_host(target.service, service.namespace)
+            return Backend(host, port or service.port, target.version).cluster
+        return backend(target, self.routes, self.egress).cluster
 
     def _wait(self, status_of: Callable[[Client, Envoy], str | None]) -> None:
         """Query each Envoy until it has once been in sync: with many Envoys, some query fails in every round."""
@@ -225,7 +250,7 @@ def _ask(client: Client, envoy: Envoy, path: str) -> str:
 
 def names_of(targets: Iterable[Target]) -> str:
     """Return the targets as text: `website/version-1, website/version-2`."""
-    return ", ".join(f"{target.service}/{target.version}" for target in sorted(targets))
+    return ", ".join(f"{target.service}/{target.version}".rstrip("/") for target in sorted(targets))
 
 
 def _not_listed(config: SingleConfig, error: Exception) -> ClusterUnreachableError:

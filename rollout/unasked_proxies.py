@@ -41,6 +41,21 @@ class UnaskedProxies:
             self.asked.until_unused(targets)
         self._wait(f"send no more requests to {names_of(targets)}, which loses its pods or its subset now")
 
+    def until_left(self, clusters: Iterable[str]) -> None:
+        """Wait until no Envoy should have a route to any of the hosts outside; raises what ProxySync raises."""
+        clusters = frozenset(clusters)
+        if self.asked is not None:
+            self.asked.until_left(clusters)
+        self._wait(f"send no more requests to {', '.join(sorted(clusters))}, which the mesh forgets now")
+
+    def until_ports_unused(self, targets: Iterable[Target], ports: Iterable[int]) -> None:
+        """Wait until no Envoy should use former versions or ports of a Service; raises what ProxySync raises."""
+        targets, ports = frozenset(targets), frozenset(ports)
+        if self.asked is not None:
+            self.asked.until_ports_unused(targets, ports)
+        left = ", ".join(filter(None, [names_of(targets), *(f"port {port}" for port in sorted(ports))]))
+        self._wait(f"send no more requests to {left}, which is taken away now")
+
     def _wait(self, assumed: str) -> None:
         time.sleep(self.seconds)
         self.note(f"not proven after {self.seconds:g} s ({self.setting}): that {self.unasked} {assumed}")

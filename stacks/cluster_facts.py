@@ -11,8 +11,10 @@ from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe
 from rollout.plan import removed_in_use
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
+from stacks.outside import foreign_objects, missing_versions
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
+from stacks.transitions import port_warnings
 from traffic.model import Target
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ def read_cluster_facts(settings: Settings, owner: str) -> ClusterFacts:
     """Return the facts about the cluster; `owner` is `<project>/<stack>`.
 
     Raises ClusterUnreachableError, after DEADLINE seconds at the latest. Raises SettingsError if the stack would
-    install a second mesh, or would remove a version that still gets requests.
+    install a second mesh, would remove a version that still gets requests, or would send requests to a version that
+    someone else has to deploy and that is not there.
     """
     facts = query(settings.cluster, lambda client: _look(client, settings, owner))
     refuse_removal_in_use(settings, facts.routes, _stack_file(owner))
@@ -78,12 +81,16 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     found = _namespaces(client, Namespace, list(namespaces_of(settings)))
     if settings.mesh.install:
         _refuse_second_mesh(find(client, custom_resource_definitions(), ISTIO_CRD), owner)
-    warnings = _warnings(client, settings, _stack_file(owner))
+    routes, file = observe(client, settings.services, settings.egress), _stack_file(owner)
+    problems = [*missing_versions(client, settings, file), *foreign_objects(settings, routes, file)]
+    if problems:
+        raise SettingsError(problems, file)
+    warnings = (*_warnings(client, settings, file), *port_warnings(settings, routes, file))
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
     return ClusterFacts(
         uid=system.metadata.uid,
         foreign_namespaces=frozenset(foreign),
-        routes=observe(client, settings.services),
+        routes=routes,
         warnings=warnings,
     )
 

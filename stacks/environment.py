@@ -23,6 +23,7 @@ from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.gateway_policies import gateway_policies
+from stacks.outside import target_port
 from stacks.proxies import proxies_of
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
@@ -33,6 +34,7 @@ from stacks.telemetry import (
     pod_annotations_of,
     proxy_config_of,
 )
+from stacks.transitions import Transitions
 from traffic.addresses import at_pods
 from traffic.fields import Model
 from traffic.graph import all_targets, called_by, called_first, callers_of
@@ -66,10 +68,9 @@ class Environment:
         self._cluster = cluster
         self._owner = owner
         self._in_cluster = pulumi.ResourceOptions(provider=self._provider())
-        self._proxies = proxies_of(
-            settings, cluster.routes.in_mesh or any(service.in_mesh for service in settings.services.values())
-        )
+        self._proxies = proxies_of(settings, cluster.routes)
         self._used = all_targets(settings.services)
+        self._transitions = Transitions(settings, cluster.routes, self._proxies)
         self._plans = plans(settings.services, replicas_of(settings), cluster.routes)
 
         self._namespaces = self._build_namespaces()
@@ -178,6 +179,7 @@ class Environment:
                 SecurityPoliciesArgs(
                     namespace=self._namespace(service.namespace),
                     service=name,
+                    selector=service.selector_of(name),
                     mtls=service.mtls,
                     authorization=service.authorization
                     and at_pods(service.authorization, self._settings.mesh.gateway.namespace),
@@ -237,7 +239,11 @@ class Environment:
         namespaces = [settings.mesh.namespace] if self._mesh is not None else sorted(self._namespaces)
         if not settings.egress or not namespaces:
             return []
-        args = EgressArgs(namespace=self._namespace(namespaces[0]), external_services=settings.egress)
+        args = EgressArgs(
+            namespace=self._namespace(namespaces[0]),
+            external_services=settings.egress,
+            routed=frozenset(target.version for target in self._used if target.is_egress),
+        )
         return [Egress("egress", args, self._in_mesh())]
 
     def _build_gateways(self) -> list[SharedGateways]:
@@ -259,11 +265,16 @@ class Environment:
                 service=name,
                 namespace=self._namespace(service.namespace),
                 port=service.port,
+                selector=service.selector_of(name),
+                target_port=target_port(service),
+                port_name=self._transitions.port_name(name),
+                has_late_port=self._transitions.has_late_port(name),
+                adopt=service.adopt,
                 versions={
-                    version: version_args(name, version, settings) for version, settings in service.versions.items()
+                    version: version_args(name, version, settings) for version, settings in service.deployed.items()
                 },
                 speaks_tls=service.speaks_tls,
-                idle=frozenset(version for version in service.versions if Target(name, version) not in self._used),
+                idle=frozenset(version for version in service.deployed if Target(name, version) not in self._used),
                 pod_annotations=pod_annotations_of(self._settings),
                 ready_within=self._settings.ready_within,
                 until_rolled_out=self._rollouts(service),
@@ -276,7 +287,7 @@ class Environment:
         known = self._cluster.routes.generations
         return {
             version: partial(self._until_rolled_out, service.namespace, given.name, since)
-            for version, given in service.versions.items()
+            for version, given in service.deployed.items()
             if (since := known.get((service.namespace, given.name))) is not None
         }
 
@@ -300,7 +311,8 @@ class Environment:
         plan = self._plans[name]
         called = [name, *called_by(name, service)]
         serving = [resource for other in called for resource in self._services[other].serving]
-        subsets = [self._routings[other].subsets for other in called if other in self._routings]
+        known = [self._routings[other].subsets for other in called if other in self._routings]
+        subsets = [resource for resources in known for resource in resources]
         return CanaryRouting(
             f"{name}-routing",
             CanaryRoutingArgs(
@@ -310,17 +322,24 @@ class Environment:
                 gateway_namespace=mesh.gateway.namespace,
                 gateway_selector=gateway_selector(mesh.gateway.name),
                 version_header=self._settings.version_header,
+                egress=self._settings.egress,
+                adopt=service.adopt,
                 until_unused=until(self._proxies.until_unused, plan.removed),
-                until_known=until(partial(self._proxies.until_known, caller=name), plan.activated),
+                until_known=self._transitions.before_routes(
+                    name, called, until(partial(self._proxies.until_known, caller=name), plan.activated)
+                ),
+                until_left=self._transitions.after_routes(name),
+                has_late_subsets=self._transitions.has_late_subsets(name),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
 
     def _complete_service(self, name: str, callers: Sequence[str]) -> None:
-        """Build the idle versions after the routes: they keep their pods until no Envoy sends them requests."""
+        """Build after the routes what these have to leave first: idle versions, a renamed version's subset, a port."""
         routes = [route for caller in (name, *callers) for route in self._routings[caller].routes]
         wait = until(self._proxies.until_unused, self._plans[name].draining)
-        self._services[name].complete(routes, wait)
+        self._services[name].complete(routes, wait, self._transitions.before_port(name))
+        self._routings[name].complete(routes)
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
         """The namespace's name, an output if the stack manages it; that of an existing mesh already exists."""
@@ -363,11 +382,11 @@ def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target])
 
 
 def replicas_of(settings: Settings) -> dict[Target, int]:
-    """Return the configured number of pods of each version."""
+    """Return the configured number of pods of each version that the stack deploys."""
     return {
         Target(name, version): given.replicas
         for name, service in settings.services.items()
-        for version, given in service.versions.items()
+        for version, given in service.deployed.items()
     }
 
 

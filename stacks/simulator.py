@@ -15,4 +15,5 @@ def simulator_of(settings: Settings) -> Simulator:
     from traffic.simulate import Caller, Simulator
 
     gateway = settings.mesh.gateway
-    return Simulator(settings.services, settings.gateways, Caller(gateway.namespace, gateway_labels(gateway.name)))
+    proxy = Caller(gateway.namespace, gateway_labels(gateway.name))
+    return Simulator(settings.services, settings.gateways, proxy, egress=settings.egress)

@@ -22,7 +22,7 @@ def all_targets(routes: RouteTable) -> frozenset[Target]:
 def called_by(name: str, service: ServiceRouting) -> list[str]:
     """Return the other services that the route of the service `name` names, including those with a weight of 0."""
     destinations = [to for rule in service.route for to in (*rule.weights, *(mirror.to for mirror in rule.mirrors))]
-    services = (target(name, destination).service for destination in destinations)
+    services = (called.service for to in destinations if not (called := target(name, to)).is_egress)
     return [called for called in dict.fromkeys(services) if called != name]
 
 

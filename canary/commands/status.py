@@ -85,8 +85,10 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
             table.add_column(rule.name, justify="right")
         for version in service.versions:
             weights = [_weight(rule, version.name) for rule in service.rules]
-            ready = f"{version.ready} of {version.desired}"
-            table.add_row(version.name, ready, version.image or "(not deployed)", *weights)
+            is_host = version.elsewhere and not (version.desired or version.image)
+            ready = "-" if is_host else f"{version.ready} of {version.desired}"
+            image = version.image or (version.elsewhere and f"({version.elsewhere})") or "(not deployed)"
+            table.add_row(version.name, ready, image, *weights)
         console.print(table)
         console.print(f"strategy: {service.strategy}", markup=False)
         for line in remarks(service, stack):

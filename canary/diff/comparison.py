@@ -125,8 +125,9 @@ def _rule(rule: RuleChange) -> dict[str, Any]:
 
 def _version(version: VersionDiff) -> dict[str, Any]:
     state = "added" if version.before is None else "removed" if version.after is None else "changed"
-    images = {side: one and one.image for side, one in (("before", version.before), ("after", version.after))}
-    replicas = {side: one and one.replicas for side, one in (("before", version.before), ("after", version.after))}
+    sides = (("before", version.before), ("after", version.after))
+    images = {side: getattr(one, "image", None) for side, one in sides}
+    replicas = {side: getattr(one, "replicas", None) for side, one in sides}
     changes = [_value(change) for change in version.changes]
     return {"service": version.service, "version": version.name, "state": state, "image": images,
             "replicas": replicas, "changes": changes}  # fmt: skip

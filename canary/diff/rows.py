@@ -16,7 +16,8 @@ from traffic.diff.values import plain_words
 from traffic.words import rule_words
 
 if TYPE_CHECKING:
-    from traffic.model import Rule, ServiceRouting
+    from stacks.settings.model import VersionSettings
+    from traffic.model import OutsideVersion, Rule, ServiceRouting
     from traffic.simulate import Request
 
 GATEWAY = "GATEWAY"
@@ -184,12 +185,20 @@ def _version_rows(diff: VersionDiff) -> Iterator[SettingRow]:
     for one, sign in ((diff.before, "removed"), (diff.after, "added")):
         other = diff.after if one is diff.before else diff.before
         if one is not None and other is None:
-            words = f"{one.image}, {'1 replica' if one.replicas == 1 else f'{one.replicas} replicas'}"
+            words = _version_words(diff.name, one)
             cells = (UNSET, words) if sign == "added" else (words, UNSET)
             yield SettingRow(diff.service, f"{diff.name} {sign}", *cells)
     for change in diff.changes:
         what = f"{diff.name}: {change.path}"
         yield SettingRow(diff.service, what, value_words(change.before), value_words(change.after))
+
+
+def _version_words(name: str, version: VersionSettings | OutsideVersion) -> str:
+    from traffic.model import OutsideVersion
+
+    if isinstance(version, OutsideVersion):
+        return version.words(name)
+    return f"{version.image}, {'1 replica' if version.replicas == 1 else f'{version.replicas} replicas'}"
 
 
 def _setting(service: str, change: ValueChange) -> SettingRow:

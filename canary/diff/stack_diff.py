@@ -13,6 +13,7 @@ from traffic.diff import TrafficDiff, ValueChange, traffic_diff, value_changes
 
 if TYPE_CHECKING:
     from stacks.settings.model import ServiceSettings, Settings, VersionSettings
+    from traffic.model import OutsideVersion
 
 TRAFFIC_SETTINGS = (
     "mesh.mtls", "mesh.denyByDefault", "mesh.outboundTrafficPolicy", "mesh.gateway", "gateways", "namespaces",
@@ -27,8 +28,8 @@ class VersionDiff:
 
     service: str
     name: str
-    before: VersionSettings | None
-    after: VersionSettings | None
+    before: VersionSettings | OutsideVersion | None
+    after: VersionSettings | OutsideVersion | None
     changes: tuple[ValueChange, ...]
 
 
@@ -128,12 +129,12 @@ def _versions(before: Settings, after: Settings) -> Iterator[VersionDiff]:
                 yield VersionDiff(service, name, old.get(name), new.get(name), tuple(changes))
 
 
-def _of_service(settings: Settings, name: str) -> dict[str, VersionSettings]:
+def _of_service(settings: Settings, name: str) -> dict[str, VersionSettings | OutsideVersion]:
     service: ServiceSettings | None = settings.services.get(name)
     return dict(service.versions) if service else {}
 
 
-def _plain_version(version: VersionSettings) -> dict[str, Any]:
+def _plain_version(version: VersionSettings | OutsideVersion) -> dict[str, Any]:
     return version.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

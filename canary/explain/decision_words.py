@@ -85,7 +85,8 @@ class Explanation:
             denying = next((name for name in self._called(outcome) if self._access(name) is False), None)
             if denying is None:
                 return f"{to}."
-            whose = "whose sidecar" if len(self._called(outcome)) == 1 else f"of which the sidecar of {denying}"
+            is_only = len(self._called(outcome)) == 1 and not self._outside(outcome)
+            whose = "whose sidecar" if is_only else f"of which the sidecar of {denying}"
             return f"{to}, {whose} answers 403: {denial(self.places.settings, denying)}."
         if isinstance(outcome, Redirected):
             return f"is redirected ({outcome.status}) to {outcome.location}"
@@ -147,7 +148,16 @@ class Explanation:
         return found.pop() if len(found) == 1 else None
 
     def _called(self, outcome: Forwarded) -> list[str]:
-        return list(dict.fromkeys(share.target.service for share in outcome.shares))
+        """The services of the stack whose pods get requests."""
+        outside = self._outside(outcome)
+        called = (share.target.service for share in outcome.shares if share.destination not in outside)
+        return list(dict.fromkeys(called))
+
+    def _outside(self, outcome: Forwarded) -> dict[str, str]:
+        """The destinations that have no pods of the service, and what they are, in words."""
+        from canary.explain.outside import outside_words
+
+        return outside_words(self.places.settings, outcome)
 
     def _access(self, name: str) -> bool | None:
         from canary.explain.access import is_caller_allowed
@@ -189,12 +199,15 @@ class Explanation:
                 yield f"The response has {name}: {value}."
 
     def _forwarding(self, outcome: Forwarded) -> Iterator[str]:
+        from canary.explain.outside import outside_details
+
         decision = self.decision
         if decision.service is not None and decision.rule is not None:
             yield from filter(None, [self.places.active(decision.service, decision.rule)])
         yield from _stays(decision, outcome)
         if (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):
             yield f"The version sees {decision.request.method} {outcome.path} at {outcome.authority}."
+        yield from outside_details(self.places.settings, decision.request.method, outcome)
         yield from _headers("Request", outcome.request_headers)
         yield from _headers("Response", outcome.response_headers)
         for name, value in decision.cors.items():

@@ -39,10 +39,10 @@ def named(stack: Settings, service: str, version: str | None) -> ServiceSettings
             ExitCode.CONFIG,
             fix="leave it out",
         )
-    if version is not None and version not in settings.versions:
-        near = nearest(version, settings.versions)
+    if version is not None and version not in settings.deployed:
+        near = nearest(version, settings.deployed)
         meant = f"did you mean {near}? " if near else ""
-        fix = f"{meant}choose one of {', '.join(settings.versions)}"
+        fix = f"{meant}choose one of {', '.join(settings.deployed)}"
         raise CommandError(f"{service} has no version {version!r}", ExitCode.CONFIG, fix=fix)
     return settings
 
@@ -54,7 +54,7 @@ def change_of(session: Session, service: str, version: str | None) -> Change:
     """
     settings = named(session.settings, service, version)
     if settings.strategy.name.value in BY_IMAGE:
-        return _to_image(session, service, settings, [version] if version else list(settings.versions))
+        return _to_image(session, service, settings, [version] if version else list(settings.deployed))
     if settings.strategy.active is not None:
         return _to_idle(session, service, settings, settings.strategy.active)
     return _to_weights(session, service, settings)
@@ -71,7 +71,7 @@ def _to_idle(session: Session, service: str, settings: ServiceSettings, active: 
 
 def _to_image(session: Session, service: str, settings: ServiceSettings, versions: list[str]) -> Change:
     found = {
-        name: _earlier(revisions, settings.versions[name].image)
+        name: _earlier(revisions, settings.deployed[name].image)
         for name, revisions in _revisions(session, service, settings, versions).items()
     }
     known = {name: revision for name, revision in found.items() if revision is not None}
@@ -81,7 +81,7 @@ def _to_image(session: Session, service: str, settings: ServiceSettings, version
             service,
             settings.strategy.name.value,
             f"image of {name}",
-            settings.versions[name].image,
+            settings.deployed[name].image,
             revision.image,
             f"revision {revision.number} of its Deployment",
             (Edit(("services", service, "versions", name, "image"), revision.image),),
@@ -95,7 +95,7 @@ def _to_image(session: Session, service: str, settings: ServiceSettings, version
         f"{len(known)} versions of {service} ran another image before",
         ExitCode.CONFIG,
         fix=f"choose one: canary undo {service} --version {next(iter(known))} --stack {session.stack}",
-        details=tuple(f"{name}: {settings.versions[name].image} -> {one.image}" for name, one in known.items()),
+        details=tuple(f"{name}: {settings.deployed[name].image} -> {one.image}" for name, one in known.items()),
     )
 
 
@@ -107,7 +107,7 @@ def _revisions(
     from kube.replica_sets import revisions
 
     def ask(client: Any) -> dict[str, tuple[Revision, ...]]:
-        return {name: revisions(client, settings.namespace, settings.versions[name].name, service) for name in versions}
+        return {name: revisions(client, settings.namespace, settings.deployed[name].name, service) for name in versions}
 
     try:
         return query(session.settings.cluster, ask)

@@ -131,9 +131,9 @@ def _answered_path(settings: Settings, name: str, index: int) -> str:
 
     for destination in settings.services[name].route[index].weights:
         service, key = target(name, destination)
-        version = settings.services[service].versions[key]
-        probed = version.readiness_probe.http_get
-        if probed is not None and probed.port == version.port:
+        version = settings.services[service].deployed.get(key) if service in settings.services else None
+        probed = version.readiness_probe.http_get if version else None
+        if version is not None and probed is not None and probed.port == version.port:
             return probed.path
     return "/"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stacks.checks.view import Service, View, block
 from stacks.settings.problems import Finding, Location, key_path
-from traffic.model import MESH, own_gateway
+from traffic.model import MESH, OutsideVersion, Source, own_gateway
 
 LONGEST_GATEWAY = 63
 """Istio requires a DNS label for the name of a Gateway."""
@@ -48,7 +48,12 @@ class _Names:
         yield from self._claim("VirtualService", namespace, service.name, location, fix)
         if service.routing.in_mesh and "*" in service.routing.hosts and len(service.routing.gateways) > 1:
             yield from self._claim("VirtualService", namespace, f"{service.name}-mesh", location, fix)
-        for version, given in service.versions.items():
+        yield from self._claim("DestinationRule", namespace, service.name, location, fix)
+        for version, own in service.routing.versions.items():
+            if isinstance(own, OutsideVersion) and own.source is not Source.PODS:
+                place, other = (*location, "versions", version), "give the version another name"
+                yield from self._claim("DestinationRule", namespace, f"{service.name}-{version}", place, other)
+        for version, given in service.deployed.items():
             name = block(given).get("name") or f"{service.name}-{version}"
             place = (*location, "versions", version)
             yield from self._claim("Deployment", namespace, name, place, "give this version another `name`")

@@ -21,7 +21,7 @@ def check(view: View) -> Iterator[Finding]:
     """Yield contradictions between the keys of a version, and with how long `up` waits for it."""
     longest = ready_within(view)
     for service in view.services.values():
-        for version, given in service.versions.items():
+        for version, given in service.deployed.items():
             place = (*service.location, "versions", version)
             yield from _check_label(service, version, place)
             yield from check_resources(block(block(given).get("resources")), (*place, "resources"))

@@ -95,7 +95,7 @@ def _check_route(service: Service, route: list[Any]) -> Iterator[Finding]:
 
 
 def _check_recreate(service: Service) -> Iterator[Finding]:
-    for name, given in service.versions.items():
+    for name, given in service.deployed.items():
         own, place = block(block(given).get("strategy")), (*service.location, "versions", name, "strategy")
         if own.get("type") == StrategyType.ROLLING_UPDATE.value:
             yield _other_type(service, (*place, "type"), "recreate", own["type"])
@@ -114,7 +114,7 @@ def _check_recreate(service: Service) -> Iterator[Finding]:
 def _check_ramped(view: View, service: Service, ramped: Mapping[str, Any]) -> Iterator[Finding]:
     location = (*service.location, "strategy", "ramped")
     yield from check_ready(ramped.get("minReadySeconds"), ready_within(view), (*location, "minReadySeconds"))
-    for name, given in service.versions.items():
+    for name, given in service.deployed.items():
         own, place = block(block(given).get("strategy")), (*service.location, "versions", name, "strategy")
         if own.get("type") == StrategyType.RECREATE.value:
             yield _other_type(service, (*place, "type"), "ramped", own["type"])
@@ -124,7 +124,7 @@ def _check_progress(service: Service, ramped: Mapping[str, Any]) -> Iterator[Fin
     """A version's own limits are over those of `ramped`; together they must let an update replace a pod."""
     location: Location = (*service.location, "strategy", "ramped")
     reported = False
-    for name, given in service.versions.items():
+    for name, given in service.deployed.items():
         own, place = block(block(given).get("strategy")), (*service.location, "versions", name, "strategy")
         limits = {**_defaults(), **{key: ramped[key] for key in LIMITS if key in ramped}, **own}
         if own.get("type") == StrategyType.RECREATE.value or not all(_is_none(limits[key]) for key in LIMITS):
@@ -166,7 +166,7 @@ def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
     """Yield what a strategy may do that was not intended; `location` is the service's."""
     yield from _sides(service, location)
     places: set[Location] = set()
-    for name, version in service.versions.items():
+    for name, version in service.deployed.items():
         finding = _all_at_once(service, name, location) if version.replicas else None
         if finding is not None and finding.location not in places:
             places.add(finding.location)
@@ -176,9 +176,9 @@ def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
 def _sides(service: ServiceSettings, location: Location) -> Iterator[Finding]:
     """The pods of blueGreen's two sides: one of them gets all requests."""
     active = service.strategy.active
-    if active is None:
+    if active is None or service.outside:
         return
-    pods = {name: version.replicas for name, version in service.versions.items()}
+    pods = {name: version.replicas for name, version in service.deployed.items()}
     idle = next(name for name in pods if name != active)
     equal = "remove replicas: both versions then have as many"
     if 0 < pods[idle] < pods[active]:
@@ -201,7 +201,7 @@ def _sides(service: ServiceSettings, location: Location) -> Iterator[Finding]:
 
 
 def _all_at_once(service: ServiceSettings, name: str, location: Location) -> Finding | None:
-    version, pods = service.versions[name], service.versions[name].replicas
+    version, pods = service.deployed[name], service.deployed[name].replicas
     if version.strategy.type is not StrategyType.ROLLING_UPDATE:
         return None
     surge = -(-_of(version.strategy.max_surge, pods) // 100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from stacks.checks.outside import check_egress_target
 from stacks.checks.removed import still_named
 from stacks.checks.view import Service, View, block, entries, is_count
 from stacks.settings.blue_green import is_blue_green
@@ -130,6 +131,9 @@ def _check_target(view: View, service: Service, named: Named) -> Iterator[Findin
     if not is_destination(named.name):
         return  # which is reported with its type
     referenced = named.of(service)
+    if referenced.is_egress:
+        yield from check_egress_target(view, referenced.version, named.location, named.given)
+        return
     other = view.services.get(referenced.service)
     if other is None and view.is_unlisted("services", referenced.service):
         return

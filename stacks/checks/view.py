@@ -17,6 +17,7 @@ from stacks.settings.model import GatewaySettings, MeshSettings, Sample, Setting
 from stacks.settings.problems import Location
 from traffic.fields import Host, OpenPort
 from traffic.model import (
+    OUTSIDE,
     Authorization,
     ExternalService,
     JwtRule,
@@ -24,6 +25,7 @@ from traffic.model import (
     Mtls,
     MutualTls,
     NamespaceSecurity,
+    OutsideVersion,
     Rule,
     ServiceRouting,
     SharedGateway,
@@ -31,6 +33,7 @@ from traffic.model import (
     VersionRouting,
     own_gateway,
 )
+from traffic.model.outside import kind_of_version
 
 T = TypeVar("T")
 
@@ -43,6 +46,8 @@ MTLS: TypeAdapter[Mtls] = TypeAdapter(Mtls)
 GATEWAY: TypeAdapter[SharedGateway] = TypeAdapter(SharedGateway)
 NAMESPACE: TypeAdapter[NamespaceSecurity] = TypeAdapter(NamespaceSecurity)
 EGRESS: TypeAdapter[ExternalService] = TypeAdapter(ExternalService)
+LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+OUTSIDE_VERSION: TypeAdapter[OutsideVersion] = TypeAdapter(OutsideVersion)
 FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "trafficPolicy": TypeAdapter(TrafficPolicy),
     "mtls": TypeAdapter(MutualTls),
@@ -75,6 +80,11 @@ class Service:
     def versions(self) -> dict[str, Any]:
         """The versions as given, without those that have no value."""
         return {name: given for name, given in block(self.given.get("versions")).items() if given is not None}
+
+    @property
+    def deployed(self) -> dict[str, Any]:
+        """The versions that the stack deploys, as given."""
+        return {name: given for name, given in self.versions.items() if kind_of_version(given) != OUTSIDE}
 
     @property
     def has_own_gateway(self) -> bool:
@@ -269,6 +279,7 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
         gateway_port=gateway_port,
         ingress_class_name=ingress_class,
         gateways=tuple(gateways),
+        selector=_read(LABELS, given.get("selector", {})) or {},
         versions={version: _version(one) for version, one in block(given.get("versions")).items()},
         route=tuple(rule for rule in rules if rule is not None),
         traffic_policy=fields.get("trafficPolicy"),
@@ -287,6 +298,9 @@ def _each_once(hosts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _version(given: Any) -> VersionRouting:
+    if kind_of_version(given) == OUTSIDE:
+        outside = _read(OUTSIDE_VERSION, given)
+        return OutsideVersion.model_construct() if outside is None else outside
     policy = _read(FIELDS["trafficPolicy"], block(given).get("trafficPolicy"))
     return VersionRouting.model_construct(traffic_policy=policy)
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stacks.settings.strategy import StrategyName
+from traffic.model import OUTSIDE
+from traffic.model.outside import kind_of_version
 
 ENDS = ("to", "redirect", "directResponse")
 NAME = StrategyName.BLUE_GREEN.value
@@ -75,6 +77,7 @@ def _route(route: Any, to: Mapping[str, int]) -> Any:
 def _equal(versions: Mapping[str, Any]) -> dict[str, Any]:
     """The versions with equal replicas, unless each has its own."""
     given = [one["replicas"] for one in versions.values() if isinstance(one, Mapping) and "replicas" in one]
-    if len(versions) != 2 or len(given) != 1:
+    runs_elsewhere = any(kind_of_version(one) == OUTSIDE for one in versions.values())
+    if len(versions) != 2 or len(given) != 1 or runs_elsewhere:
         return dict(versions)
     return {name: {"replicas": given[0], **one} if isinstance(one, Mapping) else one for name, one in versions.items()}

@@ -30,7 +30,7 @@ from stacks.settings.plain_values import (
 from stacks.settings.problems import NAMESPACE, Finding, Location, Problem, SettingsError, key_path
 from stacks.settings.stack_file import StackFile, read_stack_file
 from stacks.settings.strategy import pods_strategy
-from traffic.model import Rule
+from traffic.model import OutsideVersion, Rule
 
 OURS = f"{NAMESPACE}:"
 TEXT_KEY = "versionHeader"
@@ -238,8 +238,10 @@ def _filled_service(name: str, service: ServiceSettings) -> ServiceSettings:
     return service.placed(name).model_copy(update={"versions": versions, "route": route})
 
 
-def _filled_version(name: str, version: str, service: ServiceSettings) -> VersionSettings:
+def _filled_version(name: str, version: str, service: ServiceSettings) -> VersionSettings | OutsideVersion:
     given, ramped = service.versions[version], service.strategy.ramped
+    if isinstance(given, OutsideVersion):
+        return given
     filled: dict[str, Any] = {
         "name": given.name or f"{name}-{version}",
         "strategy": pods_strategy(service.strategy, given.strategy),

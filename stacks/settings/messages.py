@@ -12,16 +12,16 @@ from pydantic import ValidationError
 
 from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
-from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings
+from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings, VersionSettings
 from stacks.settings.nearest_key import fits, is_same_name, may_be_removed, nearest_key
 from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
-from traffic.model import ONE_VERSION, WEIGHTS
+from traffic.model import DEPLOYED, ONE_VERSION, OUTSIDE, WEIGHTS, OutsideVersion, VersionRouting
 
 Schema = dict[str, Any]
 
-MARKERS = (ONE_VERSION, WEIGHTS, ONE_PORT, SEVERAL_PORTS)
+MARKERS = (ONE_VERSION, WEIGHTS, ONE_PORT, SEVERAL_PORTS, DEPLOYED, OUTSIDE)
 """Parts of pydantic's locations that are no keys."""
 ECHOES = ("default_factory_not_called",)
 """Error types that only follow from another error."""
@@ -57,7 +57,7 @@ def _finding(error: Any, location: Location) -> Finding:
     if kind == "missing":
         return Finding(location, "this key is missing", _allowed(schema), _add(location, schema))
     if kind == "extra_forbidden":
-        return _unknown_key(location, value)
+        return _unknown_key(location, value, _kind_of_version(error["loc"]))
     if kind == "enum" or (kind == "literal_error" and isinstance(value, str)):
         return _not_one_of(location, value, schema)
     if kind in ("too_long", "string_too_long"):
@@ -88,7 +88,13 @@ def _too_much(location: Location, value: Any, most: int, schema: Schema) -> Find
     return Finding(location, what, _allowed(schema), f"reduce it to {most}", shown(value))
 
 
-def _unknown_key(location: Location, value: Any) -> Finding:
+def _kind_of_version(location: Location) -> type[VersionRouting] | None:
+    """The model of the version that an error is in, of the two that a version may have; None if it is elsewhere."""
+    kinds: dict[str | int, type[VersionRouting]] = {DEPLOYED: VersionSettings, OUTSIDE: OutsideVersion}
+    return kinds.get(location[-2]) if len(location) > 1 else None
+
+
+def _unknown_key(location: Location, value: Any, version: type[VersionRouting] | None = None) -> Finding:
     if location in NOW_LISTS:
         now = NOW_LISTS[location]
         what = f"this key was replaced by `{now}`, which is a list"
@@ -96,6 +102,8 @@ def _unknown_key(location: Location, value: Any) -> Finding:
             location, what, _allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
         )
     known = list({key: None for option in _options(schema_of(location[:-1])) for key in option.get("properties", {})})
+    if version is not None:
+        known = [field.alias or name for name, field in version.model_fields.items()]
     dotted = _dotted(location, value, known)
     if dotted is not None:
         return dotted

@@ -32,15 +32,19 @@ from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, Strateg
 from stacks.settings.telemetry import TelemetrySettings
 from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, each_once, wrong
 from traffic.model import (
+    DEPLOYED,
+    OUTSIDE,
     ExternalService,
     Mtls,
     NamespaceSecurity,
     OutboundTrafficPolicy,
+    OutsideVersion,
     PortKey,
     ServiceRouting,
     SharedGateway,
     VersionRouting,
 )
+from traffic.model.outside import kind_of_version
 
 ONE_PORT, SEVERAL_PORTS = "<one port>", "<several ports>"
 """Markers of the two kinds of node ports in the locations of validation errors; no key can have these names."""
@@ -282,10 +286,16 @@ class VersionSettings(VersionRouting):
         return self
 
 
+AnyVersionSettings = Annotated[
+    Annotated[VersionSettings, Tag(DEPLOYED)] | Annotated[OutsideVersion, Tag(OUTSIDE)],
+    Discriminator(kind_of_version),
+]
+
+
 class ServiceSettings(ServiceRouting):
     """One service: its hosts, its versions with their pods, and the route between them."""
 
-    versions: Annotated[dict[DnsLabel, VersionSettings], Field(min_length=1)] = Field(
+    versions: Annotated[dict[DnsLabel, AnyVersionSettings], Field(min_length=1)] = Field(
         examples=[{"version-1": {"image": "hashicorp/http-echo:1.0.0", "port": 5678}}],
         description="The versions, by name, which is also the name of Istio's subset.",
     )
@@ -300,6 +310,20 @@ class ServiceSettings(ServiceRouting):
         examples=[{"maxUnavailable": 1}],
         description="How many pods of each version may be evicted at a time, unless the version says it.",
     )
+    adopt: bool = Field(
+        default=False,
+        description="Take over objects of the same names that someone else has made: their fields are overwritten.",
+    )
+
+    @property
+    def deployed(self) -> dict[str, VersionSettings]:
+        """The versions that the stack deploys."""
+        return {name: one for name, one in self.versions.items() if isinstance(one, VersionSettings)}
+
+    @property
+    def outside(self) -> dict[str, OutsideVersion]:
+        """The versions that the stack does not make."""
+        return {name: one for name, one in self.versions.items() if isinstance(one, OutsideVersion)}
 
 
 def _none_if_empty(value: Any) -> Any:

@@ -15,9 +15,12 @@ KINDS: dict[Callable[..., Any], tuple[str, str]] = {
     render.authorization_policies: (SECURITY, "AuthorizationPolicy"),
     render.deny_by_default: (SECURITY, "AuthorizationPolicy"),
     render.destination_rule: (NETWORKING, "DestinationRule"),
+    render.egress_destination_rule: (NETWORKING, "DestinationRule"),
+    render.outside_destination_rules: (NETWORKING, "DestinationRule"),
     render.own_gateway: (NETWORKING, "Gateway"),
     render.peer_authentication: (SECURITY, "PeerAuthentication"),
     render.request_authentication: (SECURITY, "RequestAuthentication"),
+    render.service_entries: (NETWORKING, "ServiceEntry"),
     render.service_entry: (NETWORKING, "ServiceEntry"),
     render.shared_gateway: (NETWORKING, "Gateway"),
     render.virtual_services: (NETWORKING, "VirtualService"),
@@ -25,7 +28,12 @@ KINDS: dict[Callable[..., Any], tuple[str, str]] = {
 """The functions that return a spec, with the apiVersion and kind that it is for."""
 OF_KUBERNETES = (render.ingress,)
 """Those whose spec is of a kind that Istio does not define."""
-SPECS_BY_NAME = (render.authorization_policies, render.virtual_services)
+SPECS_BY_NAME = (
+    render.authorization_policies,
+    render.outside_destination_rules,
+    render.service_entries,
+    render.virtual_services,
+)
 """Those that return several specs by the objects' names."""
 
 

@@ -153,7 +153,7 @@ def _outcomes(decision: Decision) -> dict[str, float]:
 def _name(share: Share) -> str:
     """The version as on the page."""
     service, version = share.target
-    return version if service == "shop" else f"{service}/{version}"
+    return version if service == "shop" or share.target.is_egress else f"{service}/{version}"
 
 
 def _compare_rest(decision: Decision, answer: Answer) -> None:

@@ -180,7 +180,7 @@ def _lesser(simulator: Simulator, decision: Decision) -> Iterator[tuple[Part, Va
     if not isinstance(outcome, Forwarded) or rule is None:
         return
     yield Part.PATH, Value(_path(simulator, decision, rule), outcome.path)
-    yield Part.HOST, Value((rule.rewrite and rule.rewrite.authority) or UNCHANGED, outcome.authority)
+    yield Part.HOST, _host(rule, outcome)
     yield Part.REQUEST_HEADERS, _same(_operations(outcome.request_headers))
     yield Part.RESPONSE_HEADERS, _same(_operations(outcome.response_headers))
     yield Part.COOKIE, _same(_cookie(rule, outcome))
@@ -188,6 +188,14 @@ def _lesser(simulator: Simulator, decision: Decision) -> Iterator[tuple[Part, Va
     yield Part.TIMEOUT, _same(NONE if outcome.timeout is None else f"{outcome.timeout:g} s")
     yield Part.RETRIES, _same(_retries(outcome.retries))
     yield Part.MIRRORS, _same(_mirrors(outcome.mirrors))
+
+
+def _host(rule: Rule, outcome: Forwarded) -> Value:
+    """The host that destinations see: that of the rule, and those of destinations outside."""
+    of_rule = (rule.rewrite and rule.rewrite.authority) or UNCHANGED
+    outside = sorted({share.authority for share in outcome.shares if share.authority})
+    inside = [of_rule] if any(share.authority is None for share in outcome.shares) or not outside else []
+    return Value(" or ".join([*inside, *outside]), (outcome.authority if inside else "", *outside))
 
 
 def _same(words: str) -> Value:

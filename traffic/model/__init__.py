@@ -32,16 +32,20 @@ from traffic.model.gateway import (
 )
 from traffic.model.jwt import JwtRule
 from traffic.model.match import Match
+from traffic.model.outside import DEPLOYED, OUTSIDE, OutsideVersion, Source, VersionRouting
 from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
-from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, service_host
+from traffic.model.service import RouteTable, ServiceRouting, service_host
 from traffic.model.string_match import StringMatch
-from traffic.model.target import Target, target
+from traffic.model.target import EGRESS, Target, target
 
 __all__ = [
+    "DEPLOYED",
+    "EGRESS",
     "MESH",
     "ONE_VERSION",
+    "OUTSIDE",
     "WEIGHTS",
     "Abort",
     "AccessRule",
@@ -61,6 +65,7 @@ __all__ = [
     "MutualTls",
     "NamespaceSecurity",
     "OutboundTrafficPolicy",
+    "OutsideVersion",
     "Percent",
     "PortKey",
     "Protocol",
@@ -74,6 +79,7 @@ __all__ = [
     "ServerTls",
     "ServiceRouting",
     "SharedGateway",
+    "Source",
     "Sticky",
     "StringMatch",
     "Target",

@@ -8,22 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
 
-from traffic.fields import DnsLabel, Host, Model, OpenPort, Port, Text, each_once
+from traffic.fields import DnsLabel, Host, LabelKey, LabelValue, Model, OpenPort, Port, Text, each_once
 from traffic.model.gateway import MESH, own_gateway
 from traffic.model.jwt import JwtRule
+from traffic.model.outside import DEPLOYED, OUTSIDE, OutsideVersion, Source, VersionRouting, kind_of_version
 from traffic.model.policy import TlsMode, TrafficPolicy
 from traffic.model.rule import Rule
 from traffic.model.security import Authorization, MutualTls
 
-
-class VersionRouting(Model):
-    """What callers need to know about a version."""
-
-    traffic_policy: TrafficPolicy | None = Field(
-        default=None, description="How callers connect to the pods of this version; if unset, the service's policy."
-    )
+AnyVersion = Annotated[
+    Annotated[VersionRouting, Tag(DEPLOYED)] | Annotated[OutsideVersion, Tag(OUTSIDE)], Discriminator(kind_of_version)
+]
 
 
 class ServiceRouting(Model):
@@ -49,7 +46,13 @@ class ServiceRouting(Model):
         description="Where the route applies: names of `gateways`, <service>-gateway for the service's own Gateway on "
         "gatewayPort, and `mesh` for callers inside; defaults to <service>-gateway.",
     )
-    versions: Annotated[Mapping[DnsLabel, VersionRouting], Field(min_length=1)] = Field(
+    selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        examples=[{"app.kubernetes.io/name": "shop"}],
+        description="Labels by which the Service and the access policies select pods; the stack's own pods have them, "
+        "too. Defaults to app: <service>.",
+    )
+    versions: Annotated[Mapping[DnsLabel, AnyVersion], Field(min_length=1)] = Field(
         description="The versions, by name, which is also the name of Istio's subset."
     )
     route: Annotated[tuple[Rule, ...], Field(min_length=1), Strict(False)] = Field(
@@ -78,6 +81,10 @@ class ServiceRouting(Model):
         """Whether the route applies to callers inside the mesh."""
         return MESH in self.gateways
 
+    def selector_of(self, name: str) -> dict[str, str]:
+        """Return the labels by which the Service of the service, which is called `name`, selects pods."""
+        return dict(self.selector) or {"app": name}
+
     def has_ingress(self, name: str) -> bool:
         """Return whether an Ingress takes the place of the own Gateway of the service, which is called `name`."""
         return self.ingress_class_name is not None and own_gateway(name) in self.gateways
@@ -85,7 +92,9 @@ class ServiceRouting(Model):
     @property
     def speaks_tls(self) -> bool:
         """Whether its pods terminate TLS themselves: then callers originate TLS, and it is not Istio's mutual TLS."""
-        policies = [self.traffic_policy, *(version.traffic_policy for version in self.versions.values())]
+        versions = self.versions.values()
+        here = [one for one in versions if not isinstance(one, OutsideVersion) or one.source is Source.PODS]
+        policies = [self.traffic_policy, *(version.traffic_policy for version in here)]
         return any(policy and policy.tls and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL) for policy in policies)
 
 

@@ -1,4 +1,4 @@
-"""Destinations in a route: a version of the service, or of another one."""
+"""Destinations in a route: a version of the service, or of another one, or a host of `egress`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,26 @@ from pydantic import AfterValidator
 
 from traffic.fields import DNS_LABEL, wrong
 
+EGRESS = "egress"
+"""In a destination, `egress/<name>` is the host of that entry of `egress`; no service can have the name."""
+
 
 class Target(NamedTuple):
-    """A version of a service."""
+    """A version of a service, or an entry of `egress` as the version of the service EGRESS."""
 
     service: str
     version: str
 
+    @property
+    def is_egress(self) -> bool:
+        """Whether it is an entry of `egress`."""
+        return self.service == EGRESS
+
 
 def target(service: str, destination: str) -> Target:
-    """Return the target of a destination in the route of `service`: `version-1`, or `<other service>/<version>`."""
+    """Return the target of a destination in the route of `service`: `version-1`, `<other service>/<version>`, or
+    `egress/<name>`.
+    """
     other, slash, version = destination.rpartition("/")
     return Target(other, version) if slash else Target(service, destination)
 
@@ -34,7 +44,7 @@ def _destination(value: str) -> str:
     meant = re.sub(r"[^a-z0-9/-]+", "-", value.lower())
     raise wrong(
         f"{value!r} is not a destination",
-        "the name of a version, or <service>/<version> for another service",
+        "the name of a version, <service>/<version> for another service, or egress/<name>",
         f"write {meant}" if is_destination(meant) else "write the name of a version",
     )
 

@@ -10,6 +10,7 @@ from traffic.render.destination_rule import destination_rule
 from traffic.render.egress import service_entry
 from traffic.render.gateway import gateway_reference, own_gateway, shared_gateway
 from traffic.render.ingress import ingress
+from traffic.render.outside import egress_destination_rule, object_name, outside_destination_rules, service_entries
 from traffic.render.security import (
     allow_all,
     authorization_policies,
@@ -27,14 +28,18 @@ __all__ = [
     "authorization_policies",
     "deny_by_default",
     "destination_rule",
+    "egress_destination_rule",
     "gateway_denial",
     "gateway_reference",
     "gateway_request_authentication",
     "ingress",
+    "object_name",
+    "outside_destination_rules",
     "own_gateway",
     "peer_authentication",
     "places_of_weights",
     "request_authentication",
+    "service_entries",
     "service_entry",
     "shared_gateway",
     "virtual_services",

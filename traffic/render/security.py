@@ -12,12 +12,12 @@ SOURCE = ("principals", "notPrincipals", "namespaces", "notNamespaces", "request
 OPERATION = ("methods", "notMethods", "paths", "notPaths", "hosts", "notHosts", "ports")
 
 
-def peer_authentication(mtls: MutualTls, service: str | None = None) -> Spec:
+def peer_authentication(mtls: MutualTls, service: str | None = None, selector: Mapping[str, str] | None = None) -> Spec:
     """Return the spec of a PeerAuthentication for the pods of `service`, or for all of its namespace.
 
     Istio only applies port-level modes where pods are selected. The ports are the container's, not the Service's.
     """
-    spec = _pods_of(service) if service else {}
+    spec = _pods_of(service, selector) if service else {}
     if mtls.mode is not None:
         spec["mtls"] = _mode(mtls.mode)
     if mtls.port_level_mtls:
@@ -25,16 +25,18 @@ def peer_authentication(mtls: MutualTls, service: str | None = None) -> Spec:
     return spec
 
 
-def authorization_policies(service: str, authorization: Authorization) -> dict[str, Spec]:
+def authorization_policies(
+    service: str, authorization: Authorization, selector: Mapping[str, str] | None = None
+) -> dict[str, Spec]:
     """Return the specs of the service's AuthorizationPolicies by name: `<service>-allow`, `<service>-deny`.
 
     An ALLOW without rules allows nothing; Istio evaluates DENY first.
     """
     policies: dict[str, Spec] = {}
     if authorization.allow is not None:
-        policies[f"{service}-allow"] = _policy(_pods_of(service), "ALLOW", authorization.allow)
+        policies[f"{service}-allow"] = _policy(_pods_of(service, selector), "ALLOW", authorization.allow)
     if authorization.deny is not None:
-        policies[f"{service}-deny"] = _policy(_pods_of(service), "DENY", authorization.deny)
+        policies[f"{service}-deny"] = _policy(_pods_of(service, selector), "DENY", authorization.deny)
     return policies
 
 
@@ -60,13 +62,14 @@ def allow_all(selector: Mapping[str, str]) -> Spec:
     return {"selector": {"matchLabels": dict(sorted(selector.items()))}, "action": "ALLOW", "rules": [{}]}
 
 
-def request_authentication(service: str, jwt: Sequence[JwtRule]) -> Spec:
+def request_authentication(service: str, jwt: Sequence[JwtRule], selector: Mapping[str, str] | None = None) -> Spec:
     """Return the spec of the RequestAuthentication that validates tokens at the service's pods."""
-    return {**_pods_of(service), "jwtRules": [non_default_fields(rule) for rule in jwt]}
+    return {**_pods_of(service, selector), "jwtRules": [non_default_fields(rule) for rule in jwt]}
 
 
-def _pods_of(service: str) -> Spec:
-    return {"selector": {"matchLabels": {"app": service}}}
+def _pods_of(service: str, selector: Mapping[str, str] | None) -> Spec:
+    """`selector` are the labels of the service's pods, by default `app: <service>`."""
+    return {"selector": {"matchLabels": dict(selector or {"app": service})}}
 
 
 def _mode(mode: Mtls) -> Spec:

@@ -22,6 +22,7 @@ from traffic.model import (
     service_host,
     target,
 )
+from traffic.model.backend import Backend, EgressTable, backend
 from traffic.render.claims import claim_matches
 from traffic.render.gateway import gateway_reference
 from traffic.render.spec import Spec, non_default_fields, percentage, string_match
@@ -29,16 +30,21 @@ from traffic.sticky import StickyStep, steps
 
 
 def virtual_services(
-    routes: RouteTable, service: str, *, gateway_namespace: str, version_header: str | None = None
+    routes: RouteTable,
+    service: str,
+    *,
+    gateway_namespace: str,
+    version_header: str | None = None,
+    egress: EgressTable | None = None,
 ) -> dict[str, Spec]:
     """Return the specs of the VirtualServices that implement the service's route, by name.
 
     There is one, `<service>`, whose hosts include the service's own DNS name if the route applies inside the mesh.
     Istio rejects the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. One
     without any rules is omitted. Shared gateways are in `gateway_namespace`. `version_header` is a response header
-    that names the destination that served the request.
+    that names the destination that served the request. `egress` are the hosts outside that routes may lead to.
     """
-    context = _Context(routes, service, gateway_namespace, version_header)
+    context = _Context(routes, service, gateway_namespace, version_header, egress or {})
     specs = {
         name: context.virtual_service(hosts, gateways) for name, hosts, gateways in _places(service, routes[service])
     }
@@ -80,6 +86,7 @@ class _Context:
     service: str
     gateway_namespace: str
     version_header: str | None
+    egress: EgressTable
 
     def virtual_service(self, hosts: Sequence[str], gateways: Sequence[str]) -> Spec:
         rules = _rules_at(gateways, self.routes[self.service].route)
@@ -129,10 +136,12 @@ class _Context:
         ]
 
     def _destination(self, name: str) -> Spec:
-        service, version = target(self.service, name)
-        settings = self.routes[service]
-        host = service_host(service, settings.namespace)
-        return {"host": host, "subset": version, "port": {"number": settings.port}}
+        found = self._backend(name)
+        subset = {"subset": found.subset} if found.subset else {}
+        return {"host": found.host, **subset, "port": {"number": found.port}}
+
+    def _backend(self, name: str) -> Backend:
+        return backend(target(self.service, name), self.routes, self.egress)
 
     def _headers_of(self, name: str, step: StickyStep) -> Spec:
         """The cookie is added, not set, so that the version's own cookies are kept."""
@@ -142,7 +151,11 @@ class _Context:
         if name in step.set_cookie:
             # Envoy reads a single % as the beginning of a command operator.
             response["add"] = {"set-cookie": step.set_cookie[name].replace("%", "%%")}
-        return {"headers": {"response": response}} if response else {}
+        authority = None if step.rule.rewrite and step.rule.rewrite.authority else self._backend(name).authority
+        # Istio's way to change the authority for one of several destinations (istiod: processWeightedDestination).
+        request = {"request": {"set": {"host": authority}}} if authority else {}
+        headers = {**request, **({"response": response} if response else {})}
+        return {"headers": headers} if headers else {}
 
     def _mirror(self, mirror: Mirror) -> Spec:
         return {"destination": self._destination(mirror.to), "percentage": percentage(mirror.percentage.value)}

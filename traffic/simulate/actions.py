@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from traffic.fields import seconds
-from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, target
+from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, Target, target
 from traffic.simulate.conditions import text_matches
 from traffic.simulate.decision import Aborted, Answered, Delayed, Forwarded, Redirected, RetryPolicy, Share
 from traffic.simulate.path import received, rewritten
@@ -17,10 +17,16 @@ RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-statu
 ISTIOS_RETRIES = RetryPolicy(2, RETRY_ON)
 """Istio's default (istiod: retry.DefaultPolicy)."""
 UNCHANGED = Headers()
+Authorities = Callable[[Target], str | None]
 
 
-def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen) -> Forwarded | Redirected | Answered:
-    """Return what happens to a request that met the step by a match on `uri`."""
+def outcome(
+    step: StickyStep, service: str, uri: StringMatch | None, seen: Seen, authority_of: Authorities = lambda _: None
+) -> Forwarded | Redirected | Answered:
+    """Return what happens to a request that met the step by a match on `uri`.
+
+    `authority_of` returns the Host header that a destination outside needs.
+    """
     rule = step.rule
     headers = rule.headers or UNCHANGED
     if rule.redirect is not None:
@@ -33,7 +39,7 @@ def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen)
     path = rewritten(rule.rewrite, uri, seen.path) + seen.query
     taken = received(path)
     return Forwarded(
-        shares=tuple(_shares(step, service)),
+        shares=tuple(_shares(step, service, authority_of)),
         path=path if taken is None else taken,
         authority=(rule.rewrite and rule.rewrite.authority) or seen.authority,
         request_headers=headers.request,
@@ -45,10 +51,13 @@ def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen)
     )
 
 
-def _shares(step: StickyStep, service: str) -> Iterator[Share]:
+def _shares(step: StickyStep, service: str, authority_of: Authorities) -> Iterator[Share]:
+    keeps_rules = step.rule.rewrite is not None and step.rule.rewrite.authority is not None
     for name, weight in step.rule.weights.items():
         if weight > 0:
-            yield Share(name, target(service, name), weight / 100, step.set_cookie.get(name))
+            called = target(service, name)
+            authority = None if keeps_rules else authority_of(called)
+            yield Share(name, called, weight / 100, step.set_cookie.get(name), authority)
 
 
 def _mirrors(rule: Rule, service: str) -> Iterator[Share]:

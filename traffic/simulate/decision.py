@@ -16,13 +16,15 @@ from traffic.simulate.request import Request
 class Share:
     """A destination as named in the config, the version it refers to, and its probability, from 0 to 1.
 
-    `set_cookie` is the response header that keeps the user there.
+    `set_cookie` is the response header that keeps the user there. `authority` is the host that it sees, if that is not
+    the one that the rule's other destinations see.
     """
 
     destination: str
     target: Target
     probability: float
     set_cookie: str | None = None
+    authority: str | None = None
 
 
 @dataclass(frozen=True)

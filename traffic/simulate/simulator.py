@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from traffic.model import Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
+from traffic.model import Match, Route, RouteTable, SharedGateway, Target, gateway_labels, service_host
+from traffic.model.backend import EgressTable, backend
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
 from traffic.simulate.decision import Decision, Refused, Unrouted
@@ -113,17 +114,24 @@ def matches(match: Match, request: Request) -> bool:
 class Simulator:
     """Decides requests by the routes of all services of a stack. Compiling takes a moment, a decision microseconds.
 
-    `gateways` are the stack's shared Gateways by name; `proxy` is the gateway's pod. Authorization and tokens are
-    checked by the version's sidecar, after routing, and are not part of a decision; but before it the gateway compares
-    addresses of callers, and validates tokens if routes look at claims.
+    `gateways` are the stack's shared Gateways by name; `proxy` is the gateway's pod; `egress` are the hosts outside
+    that routes may lead to. Authorization and tokens are checked by the version's sidecar, after routing, and are not
+    part of a decision; but before it the gateway compares addresses of callers, and validates tokens if routes look at
+    claims.
     """
 
     def __init__(
-        self, routes: RouteTable, gateways: Mapping[str, SharedGateway] | None = None, proxy: Caller = INGRESS
+        self,
+        routes: RouteTable,
+        gateways: Mapping[str, SharedGateway] | None = None,
+        proxy: Caller = INGRESS,
+        *,
+        egress: EgressTable | None = None,
     ) -> None:
         self.routes = routes
         self.gateways = gateways or {}
         self.proxy = proxy
+        self.egress = egress or {}
         self._at_gateway = gateway_ports(routes, self.gateways)
         self._in_mesh = mesh_ports(routes)
         self._compiled: dict[str, CompiledRoute] = {}
@@ -146,6 +154,10 @@ class Simulator:
         if service not in self._compiled:
             self._compiled[service] = CompiledRoute(self.routes[service].route)
         return self._compiled[service]
+
+    def _authority_of(self, called: Target) -> str | None:
+        known = called.version in self.egress if called.is_egress else called.service in self.routes
+        return backend(called, self.routes, self.egress).authority if known else None
 
     def services_inside(self, authority: str, port: int) -> Iterator[str]:
         """Yield the services to which calls from inside the mesh may get, the first that applies to the caller."""
@@ -212,7 +224,7 @@ class Simulator:
             return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed, claims=seen.claims)
         index, step = met.step.index, met.step.step
         rule = self.routes[service].route[index]
-        outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen)
+        outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen, self._authority_of)
         is_forwarded = rule.to is not None
         return Decision(
             request,

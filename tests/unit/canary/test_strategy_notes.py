@@ -22,7 +22,7 @@ def notes(old: dict[str, Any], new: dict[str, Any], version: str = "one") -> lis
         service = {"hosts": ["*"], "versions": copy.deepcopy(VERSIONS), **given}
         settings = load({"services": {"shop": service}})
         spec = virtual_services(settings.services, "shop", gateway_namespace="istio-ingress")["shop"]
-        deployed = settings.services["shop"].versions[version]
+        deployed = settings.services["shop"].deployed[version]
         template = {"spec": {"containers": [{"image": deployed.image}]}}
         states.append((settings, spec, deployed, template))
     (_, old_spec, old_version, old_template), (settings, spec, deployed, template) = states

@@ -42,7 +42,8 @@ def to(**weights: int) -> dict[str, Any]:
 
 def destination_rule(*versions: str) -> dict[str, Any]:
     """A DestinationRule as the API server returns it."""
-    return {"spec": {"host": HOST, "subsets": [{"name": version, "labels": {}} for version in versions]}}
+    subsets = [{"name": version, "labels": {}} for version in versions]
+    return {"metadata": {"namespace": "shop", "name": "shop"}, "spec": {"host": HOST, "subsets": subsets}}
 
 
 def deployment(version: str, replicas: int, namespace: str = "shop") -> dict[str, Any]:

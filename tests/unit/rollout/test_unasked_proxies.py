@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rollout.observed_routes import ObservedRoutes
 from rollout.proxy_sync import ProxySync
 from rollout.unasked_proxies import UnaskedProxies
 from stacks.proxies import proxies_of
@@ -80,7 +81,7 @@ def test_it_is_said_which_pods_go_without_proof(said: list[str]) -> None:
 def test_the_setting_decides_who_is_asked(
     setting: dict[str, str], in_mesh: bool, asks: str | None, waits_for: str | None
 ) -> None:
-    proxies = proxies_of(load({"proxySync": setting}), in_mesh)
+    proxies = proxies_of(load({"proxySync": setting}), ObservedRoutes(in_mesh=in_mesh))
     asked = proxies if isinstance(proxies, ProxySync) else proxies.asked
     assert (None if asked is None else "gateway and sidecars" if asked.in_mesh else "gateway") == asks
     assert (proxies.unasked if isinstance(proxies, UnaskedProxies) else None) == waits_for

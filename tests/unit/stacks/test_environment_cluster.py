@@ -136,7 +136,7 @@ def test_removing_a_version_that_still_gets_requests_is_refused(
         {"destination": {"host": host, "subset": f"version-{number}"}, "weight": weight}
         for number, weight in ((1, 90), (3, 10))
     ]
-    subsets = [{"name": f"version-{number}"} for number in (1, 3)]
+    subsets = [{"name": f"version-{number}"} for number in (1, 2, 3)]
     istio = "/apis/networking.istio.io/v1/namespaces/website-istio-ns"
     objects: Objects = {
         f"{istio}/virtualservices": {"items": [{"metadata": metadata, "spec": {"http": [{"route": routes}]}}]},

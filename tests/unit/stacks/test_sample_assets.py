@@ -36,7 +36,7 @@ def test_by_an_ingress_each_path_reaches_the_same_service_as_it_is(path: str, se
 
     assert isinstance(decision.outcome, Forwarded)
     assert (decision.outcome.shares[0].target.service, decision.outcome.path) == (service, path)
-    (version,) = settings.services[service].versions.values()
+    (version,) = settings.services[service].deployed.values()
     assert path.startswith(version.args[0].removeprefix("-prefix=")), "the service answers under its prefix"
 
 

@@ -106,7 +106,7 @@ def test_the_java_services_gateway_and_routes_are_those_of_the_article() -> None
 
 
 def test_the_mobile_version_is_the_next_release() -> None:
-    versions = chosen(Sample.JAVA_SERVICE).services[JAVA].versions
+    versions = chosen(Sample.JAVA_SERVICE).services[JAVA].deployed
 
     assert {name: version.image.rpartition(":")[2] for name, version in versions.items()} == {
         ONE: "1.0.0",
@@ -125,6 +125,6 @@ def test_the_java_service_needs_its_port_at_the_gateway() -> None:
 def test_a_stack_shortens_the_java_services_probes_and_keeps_their_other_keys() -> None:
     soon = {"readinessProbe": {"initialDelaySeconds": 1}}
     services = {JAVA: {"versions": {TWO: soon}}}
-    probe = chosen(Sample.JAVA_SERVICE, services=services).services[JAVA].versions[TWO].readiness_probe
+    probe = chosen(Sample.JAVA_SERVICE, services=services).services[JAVA].deployed[TWO].readiness_probe
 
     assert (probe.initial_delay_seconds, probe.period_seconds) == (1, 15)

@@ -71,7 +71,7 @@ def test_no_sample_takes_a_request_of_another(host: str, port: int, path: str, t
 
 @pytest.mark.parametrize("sample", Sample)
 def test_the_images_of_a_sample_are_those_of_the_project_and_pinned(sample: Sample) -> None:
-    images = {version.image for service in chosen(sample).services.values() for version in service.versions.values()}
+    images = {version.image for service in chosen(sample).services.values() for version in service.deployed.values()}
 
     assert all(image.startswith(("istio-canary/", "hashicorp/http-echo:")) and ":" in image for image in images)
 

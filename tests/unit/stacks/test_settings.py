@@ -73,7 +73,7 @@ def test_the_environments_differ_in_weights_pods_and_what_is_allowed() -> None:
     for name, stable, canary in (("website", "version-1", "version-2"), ("shop", "stable", "canary")):
         assert staging.services[name].route[-1].weights == {stable: 90, canary: 10}
         assert prod.services[name].route[-1].weights == {stable: 95, canary: 5}
-        assert prod.services[name].versions[stable].replicas > staging.services[name].versions[stable].replicas
+        assert prod.services[name].deployed[stable].replicas > staging.services[name].deployed[stable].replicas
         assert all(len(one.services[name].route) == 2 for one in (staging, prod)), "testers have a rule of their own"
     assert (staging.cluster.context, prod.cluster.context) == ("staging", "prod")
     assert prod.mesh.mtls == "STRICT"
@@ -90,7 +90,7 @@ def test_the_website_is_the_sample_as_specified() -> None:
         ("*",),
     )
     versions = {
-        key: (version.name, version.replicas, version.port, version.args) for key, version in website.versions.items()
+        key: (version.name, version.replicas, version.port, version.args) for key, version in website.deployed.items()
     }
     assert versions == {
         "version-1": ("web-v1", 4, 5678, ("-listen=:5678", "-text=echo-v1")),
@@ -115,10 +115,10 @@ def test_a_stacks_settings_are_merged_over_the_sample_and_lists_are_replaced() -
     }
     website = load({"samples": ["website"], "services": {"website": over}}).services["website"]
 
-    assert website.versions["version-1"].replicas == 2
-    assert website.versions["version-1"].args == ("-text=hi",), "lists are replaced, not merged"
-    assert website.versions["version-1"].image == "hashicorp/http-echo:1.0.0", "unset keys keep the sample's value"
-    assert website.versions["version-2"].replicas == 1
+    assert website.deployed["version-1"].replicas == 2
+    assert website.deployed["version-1"].args == ("-text=hi",), "lists are replaced, not merged"
+    assert website.deployed["version-1"].image == "hashicorp/http-echo:1.0.0", "unset keys keep the sample's value"
+    assert website.deployed["version-2"].replicas == 1
     assert len(website.route) == 1
 
 
@@ -134,7 +134,7 @@ def test_names_namespaces_and_routes_are_filled_in() -> None:
     cart = load({"services": {"cart": one}}).services["cart"]
 
     assert cart.namespace == "cart"
-    assert cart.versions["v1"].name == "cart-v1"
+    assert cart.deployed["v1"].name == "cart-v1"
     assert [rule.weights for rule in cart.route] == [{"v1": 100}], "one version gets all requests"
 
 
@@ -143,7 +143,7 @@ def test_a_version_is_ready_when_its_port_accepts_connections_unless_configured_
     one, other = (
         load(shop(versions={"v1": TWO_VERSIONS["v1"], "v2": probed}, route=[{"to": {"v1": 50, "v2": 50}}]))
         .services["shop"]
-        .versions.values()
+        .deployed.values()
     )
 
     assert one.readiness_probe.tcp_socket is not None
@@ -160,7 +160,7 @@ def test_a_version_is_ready_when_its_port_accepts_connections_unless_configured_
 def test_quantities_may_be_numbers_as_in_kubernetes(given_quantity: object, read: str) -> None:
     versions = {"v1": {**TWO_VERSIONS["v1"], "resources": {"limits": {"cpu": given_quantity}}}}
 
-    assert load(shop(versions=versions)).services["shop"].versions["v1"].resources.limits == {"cpu": read}
+    assert load(shop(versions=versions)).services["shop"].deployed["v1"].resources.limits == {"cpu": read}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_quantities_may_be_numbers_as_in_kubernetes(given_quantity: object, read
 def test_image_references_that_container_runtimes_accept_are_valid(image: str) -> None:
     versions = {"v1": {"image": image, "port": 8080}}
 
-    assert load(shop(versions=versions)).services["shop"].versions["v1"].image == image
+    assert load(shop(versions=versions)).services["shop"].deployed["v1"].image == image
 
 
 def test_paths_have_their_variables_and_home_expanded(monkeypatch: pytest.MonkeyPatch) -> None:

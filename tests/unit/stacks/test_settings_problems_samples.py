@@ -99,7 +99,7 @@ def test_null_removes_any_key_that_a_sample_has() -> None:
     services = {"website": {"route": None, "versions": {"version-2": None, "version-1": {"replicas": None}}}}
     website = load({"samples": ["website"], "services": services}).services["website"]
 
-    assert (list(website.versions), website.versions["version-1"].replicas) == (["version-1"], 1)
+    assert (list(website.versions), website.deployed["version-1"].replicas) == (["version-1"], 1)
     assert [rule.to for rule in website.route] == ["version-1"]
 
 

@@ -63,7 +63,7 @@ ROLLING = ("RollingUpdate", 1, 0, 0)
 def test_the_strategy_decides_how_pods_are_replaced_unless_the_version_does(
     strategy: Any, version: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
-    read = one(strategy, version).versions["v1"]
+    read = one(strategy, version).deployed["v1"]
 
     pods = read.strategy
     assert (pods.type, pods.max_surge, pods.max_unavailable, read.min_ready_seconds) == expected
@@ -119,7 +119,7 @@ def test_both_versions_of_blue_green_have_as_many_pods_unless_configured_otherwi
 ) -> None:
     read = shop("blueGreen", versions)
 
-    assert {name: version.replicas for name, version in read.versions.items()} == replicas
+    assert {name: version.replicas for name, version in read.deployed.items()} == replicas
 
 
 def website(over: dict[str, Any]) -> ServiceSettings:
@@ -131,7 +131,7 @@ def test_one_line_turns_a_sample_into_blue_green_and_the_testers_rule_stays() ->
     read = website({"strategy": {"blueGreen": {"active": "version-2"}}})
 
     assert [rule.weights for rule in read.route] == [{"version-2": 100}, {"version-2": 100, "version-1": 0}]
-    assert {name: version.replicas for name, version in read.versions.items()} == {"version-1": 4, "version-2": 1}
+    assert {name: version.replicas for name, version in read.deployed.items()} == {"version-1": 4, "version-2": 1}
 
 
 def test_a_strategy_replaces_that_of_the_sample_and_details_of_the_same_one_are_merged() -> None:
@@ -182,5 +182,5 @@ def test_the_limits_of_ramped_are_those_of_the_deployment_or_refused(surge: int 
         with pytest.raises(Exception, match="no pod can be replaced"):
             one({"ramped": limits})
         return
-    read = one({"ramped": limits}).versions["v1"].strategy
+    read = one({"ramped": limits}).deployed["v1"].strategy
     assert (read.max_surge, read.max_unavailable) == (surge, unavailable)

@@ -1,0 +1,110 @@
+"""Ten per cent to the new version, and the rest to what the stack does not make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stacks.settings.loading import load_stack, warnings
+from stacks.simulator import simulator_of
+from tests.unit.rendered import checked
+from traffic import render
+from traffic.model import EgressPort, ExternalService, Target
+from traffic.model.backend import backend
+from traffic.model.egress import EgressProtocol
+from traffic.simulate import Forwarded, Request
+
+CASES = Path(__file__).parent.parent.parent / "cases"
+OUTSIDE = CASES / "share-with-a-host-outside"
+ALREADY = CASES / "share-with-what-runs-already"
+EXPECTED = [
+    (folder, one) for folder in (OUTSIDE, ALREADY) for one in yaml.safe_load((folder / "expected.yaml").read_text())
+]
+destination_rule = checked(render.destination_rule)
+
+
+def settings_of(folder: Path) -> Any:
+    return load_stack(folder / "Pulumi.outside.yaml").settings
+
+
+@pytest.mark.parametrize(("folder", "expected"), EXPECTED, ids=lambda one: getattr(one, "name", None) or one["path"])
+def test_shares_go_to_what_runs_already(folder: Path, expected: dict[str, Any]) -> None:
+    request = Request(authority="foo.example.com", path=expected["path"])
+    outcome = simulator_of(settings_of(folder)).decide(request).outcome
+
+    assert isinstance(outcome, Forwarded)
+    assert {share.destination: share.probability * 100 for share in outcome.shares} == pytest.approx(expected["shares"])
+    assert {share.destination: share.authority for share in outcome.shares if share.authority} == expected["sees"]
+
+
+def routes_of(folder: Path) -> list[Any]:
+    settings = settings_of(folder)
+    specs = checked(render.virtual_services)(
+        settings.services, "foo", gateway_namespace="istio-ingress", egress=settings.egress
+    )
+    return [rule["route"] for rule in specs["foo"]["http"]]
+
+
+def test_a_host_outside_gets_its_own_host_header_in_its_share_alone() -> None:
+    new, old = routes_of(OUTSIDE)[-1]
+
+    assert old["destination"] == {"host": "foo.legacy.example.net", "port": {"number": 80}}
+    assert old["headers"] == {"request": {"set": {"host": "foo.legacy.example.net"}}}
+    assert "headers" not in new
+
+
+def test_a_rewritten_authority_is_that_of_every_share() -> None:
+    assert all("headers" not in one for one in routes_of(OUTSIDE)[2])
+
+
+def test_callers_originate_tls_to_port_443_for_this_route_alone() -> None:
+    foo = settings_of(OUTSIDE).services["foo"]
+    (rule,) = checked(render.outside_destination_rules)("foo", foo).values()
+    entries = checked(render.service_entries)("foo", foo)
+
+    assert rule["host"] == "secure.legacy.example.net"
+    assert rule["subsets"][0]["trafficPolicy"]["tls"]["mode"] == "SIMPLE"
+    assert "trafficPolicy" not in rule, "other callers of the host may speak TLS themselves"
+    assert routes_of(OUTSIDE)[1][0]["destination"]["subset"] == "tls"
+    assert {name: entry["ports"][0]["protocol"] for name, entry in entries.items()} == {
+        "foo-host": "HTTP",
+        "foo-tls": "HTTPS",
+    }
+
+
+def test_pods_that_someone_else_deploys_are_a_subset_by_their_labels() -> None:
+    rule = destination_rule("foo", settings_of(ALREADY).services["foo"])
+
+    assert {one["name"]: one["labels"] for one in rule["subsets"]} == {
+        "new": {"version": "foo-new"},
+        "old": {"version": "old"},
+        "helm": {"app.kubernetes.io/version": "1.4"},
+    }
+
+
+def test_another_service_is_called_at_its_own_port() -> None:
+    assert routes_of(ALREADY)[1][1]["destination"] == {
+        "host": "foo-legacy.bar.svc.cluster.local",
+        "port": {"number": 8080},
+    }
+
+
+def test_a_version_of_which_only_a_port_is_said_is_warned_of() -> None:
+    loaded = load_stack(ALREADY / "Pulumi.outside.yaml")
+    (problem,) = warnings(loaded.settings, loaded.source)
+
+    assert problem.path == "istio-canary:services.foo.versions.old"
+    assert (problem.line, problem.fix) == (8, "write labels: {version: old} if that is meant")
+
+
+def test_callers_originate_tls_to_an_entry_of_egress_with_tls_alone() -> None:
+    tls = ExternalService(hosts=("api.example.net",))
+    spec = checked(render.egress_destination_rule)(tls)
+
+    assert spec["subsets"][0]["trafficPolicy"]["tls"]["sni"] == "api.example.net"
+    http = EgressPort(number=8080, protocol=EgressProtocol.HTTP)
+    assert render.egress_destination_rule(ExternalService(hosts=("api.example.net",), ports=(http,))) is None
+    assert backend(Target("egress", "api"), {}, {"api": tls}).cluster == "outbound|443|tls|api.example.net"

@@ -1,0 +1,70 @@
+"""Istio resources of versions that the stack does not make: another Service, or a host outside the mesh
+(https://istio.io/latest/docs/tasks/traffic-management/egress/egress-tls-origination/).
+
+The policy of such a host is that of a subset, so that it applies only to the routes that name it, and not to others
+that call the same host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from traffic.model import ExternalService, OutsideVersion, ServiceRouting, Source, service_host
+from traffic.model.backend import DEFAULT_PORT, TLS_SUBSET, needs_tls
+from traffic.render.spec import Spec, non_default_fields
+
+
+def object_name(service: str, version: str) -> str:
+    """Return the name of the objects of a version that is a Service or a host."""
+    return f"{service}-{version}"
+
+
+def service_entries(name: str, service: ServiceRouting) -> dict[str, Spec]:
+    """Return the specs of the ServiceEntries for those versions of the service `name` that are hosts, by name."""
+    return {
+        object_name(name, key): {
+            "hosts": [version.host],
+            "location": "MESH_EXTERNAL",
+            "ports": [_port(version)],
+            "resolution": "DNS",
+        }
+        for key, version in _hosts(service)
+    }
+
+
+def outside_destination_rules(name: str, service: ServiceRouting) -> dict[str, Spec]:
+    """Return the specs of the DestinationRules for versions that are a Service or a host, by name."""
+    rules: dict[str, Spec] = {}
+    for key, version in service.versions.items():
+        if not isinstance(version, OutsideVersion) or version.source is Source.PODS or not version.has_subset:
+            continue
+        host = version.host or service_host(*version.service_of(service.namespace))
+        policy = non_default_fields(version.traffic_policy) if version.traffic_policy else {}
+        if version.originates_tls and "tls" not in policy:
+            policy["tls"] = _tls(host)
+        rules[object_name(name, key)] = {"host": host, "subsets": [{"name": key, "trafficPolicy": policy}]}
+    return rules
+
+
+def egress_destination_rule(external: ExternalService) -> Spec | None:
+    """Return the spec of the DestinationRule by which routes originate TLS to an entry of `egress`, None without."""
+    if not needs_tls(external):
+        return None
+    host = external.hosts[0]
+    return {"host": host, "subsets": [{"name": TLS_SUBSET, "trafficPolicy": {"tls": _tls(host)}}]}
+
+
+def _hosts(service: ServiceRouting) -> Iterator[tuple[str, OutsideVersion]]:
+    for key, version in service.versions.items():
+        if isinstance(version, OutsideVersion) and version.source is Source.HOST:
+            yield key, version
+
+
+def _port(version: OutsideVersion) -> Spec:
+    number = version.port or DEFAULT_PORT
+    protocol = "HTTPS" if version.originates_tls else "HTTP"
+    return {"number": number, "name": f"{protocol.lower()}-{number}", "protocol": protocol}
+
+
+def _tls(host: str) -> Spec:
+    return {"mode": "SIMPLE", "sni": host, "subjectAltNames": [host]}
