@@ -189,7 +189,8 @@ class Explanation:
         if decision.service is not None and decision.rule is not None:
             yield from filter(None, [self.places.active(decision.service, decision.rule)])
         yield from _stays(decision, outcome)
-        if (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):
+        is_rewritten = decision.rule is not None and decision.rule.rewrite is not None
+        if is_rewritten or (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):
             yield f"The version sees {decision.request.method} {outcome.path} at {outcome.authority}."
         yield from _headers("Request", outcome.request_headers)
         yield from _headers("Response", outcome.response_headers)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks import ingress, security, strategies, telemetry
+from stacks.checks import ingress, rewrites, security, strategies, telemetry
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
-from traffic.model import Match, Protocol, Rule, StringMatch
+from traffic.model import Protocol, Rule
 from traffic.overlap import overlap
 from traffic.reach import covers
 from traffic.simulate import Request, intersection
@@ -29,9 +29,9 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)
-            yield from _glued(rule, place)
         yield from _same_names(service, location)
     yield from _redirected(settings)
+    yield from rewrites.warnings(settings)
     yield from ingress.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from telemetry.warnings(settings)
@@ -126,28 +126,6 @@ def _same_names(service: ServiceSettings, location: Location) -> Iterator[Findin
                 "give one of the two another name",
                 shown(rule.name),
             )
-
-
-def _glued(rule: Rule, location: Location) -> Iterator[Finding]:
-    """Envoy replaces the prefix as it is, without adjusting slashes."""
-    new = rule.rewrite.uri if rule.rewrite else None
-    if new is None:
-        return
-    for match in rule.match or (Match.model_construct(),):
-        prefix = (match.uri or StringMatch(prefix="/")).prefix
-        if prefix is None or prefix.endswith("/") == new.endswith("/"):
-            continue
-        path = f"{prefix}x" if prefix.endswith("/") else f"{prefix}/x"
-        yield Finding(
-            (*location, "rewrite", "uri"),
-            f"{path} would become {new}{path.removeprefix(prefix)}",
-            "a prefix and a replacement that both end with / or both do not",
-            f"write {{prefix: {prefix}/}} and {{exact: {prefix}}} in the match"
-            if new.endswith("/")
-            else f"write uri: {new}/",
-            shown(new),
-        )
-        return
 
 
 def _denied(settings: Settings, service: ServiceSettings, location: Location) -> Iterator[Finding]:
