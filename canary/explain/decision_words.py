@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from canary.asked import headers_of, url_of
+
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
     from stacks.settings.stack_file import StackFile
@@ -63,9 +65,9 @@ class Explanation:
     def request(self) -> str:
         """The request, in one line."""
         request = self.decision.request
-        headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
+        headers = ", ".join(f"{name}: {value}" for name, value in headers_of(request))
         where = _from(request) if request.caller else self._through()
-        return f"{request.method} {url(request)}{f', with {headers},' if headers else ''} {where}"
+        return f"{request.method} {url_of(request)}{f', with {headers},' if headers else ''} {where}"
 
     @property
     def result(self) -> str:
@@ -216,13 +218,6 @@ class Explanation:
         return "It is sent to its host without any routing (mesh.outboundTrafficPolicy: ALLOW_ANY)."
 
 
-def url(request: Request) -> str:
-    """Return the URL of the request."""
-    port = "" if request.asked_port == {"http": 80, "https": 443}[request.scheme] else f":{request.asked_port}"
-    host = request.authority if ":" in request.authority else f"{request.authority}{port}"
-    return f"{request.scheme}://{host}{request.path}"
-
-
 def _from(request: Request) -> str:
     assert request.caller is not None
     labels = ", ".join(f"{key}={value}" for key, value in request.caller.labels.items())
@@ -286,7 +281,8 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "stack": stack,
         "request": {
             "method": request.method,
-            "url": url(request),
+            "url": url_of(request),
+            "host": request.authority,
             "headers": [list(pair) for pair in request.pairs],
             "from": {"namespace": request.caller.namespace, "labels": dict(request.caller.labels)}
             if request.caller
