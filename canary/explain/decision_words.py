@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stacks.settings.model import Settings
     from stacks.settings.stack_file import StackFile
     from traffic.model import HeaderOperations, Rule
-    from traffic.simulate import Decision, Forwarded, Passed, Request, Share
+    from traffic.simulate import Decision, Forwarded, Passed, Request, RetryPolicy, Share
 
 
 @dataclass(frozen=True)
@@ -248,17 +248,27 @@ def _headers(whose: str, changes: HeaderOperations | None) -> Iterator[str]:
 
 
 def _timeout_and_retries(outcome: Forwarded) -> str:
+    from dataclasses import replace
+
     from traffic.simulate.actions import ISTIOS_RETRIES
 
-    limit = "No timeout" if outcome.timeout is None else f"Timeout {outcome.timeout:g} s"
     retries = outcome.retries
-    if retries == ISTIOS_RETRIES:
-        return f"{limit}; Istio's default of 2 retries."
+    limit = "No timeout" if outcome.timeout is None else f"Timeout {outcome.timeout:g} s"
     if retries is None:
         return f"{limit}; no retries."
+    where = "" if retries.to_other_hosts else ", which may go to the same pod again"
+    if replace(retries, to_other_hosts=True) == ISTIOS_RETRIES:
+        return f"{limit}; Istio's default of 2 retries{where}."
     each = f" of at most {retries.per_try_timeout:g} s each" if retries.per_try_timeout else ""
+    if outcome.timeout and retries.per_try_timeout and outcome.timeout < _longest(retries):
+        limit = f"{limit} for all tries together"
     times = "1 retry" if retries.attempts == 1 else f"up to {retries.attempts} retries"
-    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}."
+    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}{where}."
+
+
+def _longest(retries: RetryPolicy) -> float:
+    """Seconds that all tries take if each takes as long as it may, without the time between them."""
+    return (retries.attempts + 1) * (retries.per_try_timeout or 0)
 
 
 def _percent(probability: float) -> str:

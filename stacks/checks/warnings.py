@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks import ingress, rewrites, security, strategies, telemetry
+from stacks.checks import callers, hashing, host_ports, ingress, retries, rewrites, security, strategies, telemetry
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
@@ -14,8 +14,8 @@ from traffic.overlap import overlap
 from traffic.reach import covers
 from traffic.simulate import Request, intersection
 
-HTTPS = 443
-"""The default port of https:// URLs."""
+HTTP, HTTPS = 80, 443
+"""The default ports of http:// and https:// URLs."""
 
 
 def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iterator[Finding]:
@@ -29,9 +29,13 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)
+            yield from retries.warnings(rule, place)
+            yield from hashing.warnings(settings, name, rule, place)
         yield from _same_names(service, location)
     yield from _redirected(settings)
     yield from rewrites.warnings(settings)
+    yield from host_ports.warnings(settings)
+    yield from callers.warnings(settings)
     yield from ingress.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from telemetry.warnings(settings)
@@ -162,6 +166,16 @@ def _redirected(settings: Settings) -> Iterator[Finding]:
     for name, gateway in settings.gateways.items():
         for index, server in enumerate(gateway.servers):
             if not server.redirects:
+                continue
+            if server.port != HTTP:
+                yield Finding(
+                    ("gateways", name, "servers", index, "tls", "httpsRedirect"),
+                    f"callers are redirected to https:// at port {server.port}, which speaks HTTP: Envoy keeps the "
+                    "port of the Host header",
+                    f"httpsRedirect at port {HTTP}",
+                    f"write port: {HTTP}, or redirect in a route instead, with the scheme and the host or port; none "
+                    f"needed if clients use port {HTTP}, which is forwarded to this one",
+                )
                 continue
             lost = [host for host in server.hosts if not intersection([host], secure)]
             if lost:

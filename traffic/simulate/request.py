@@ -45,7 +45,7 @@ def authority_of(host: str, scheme: str, port: int) -> str:
     A `host` that has a port already is returned as it is.
     """
     has_port = host.rfind(":") > host.rfind("]")
-    return host if has_port or port == DEFAULT_PORTS[scheme] else f"{host}:{port}"
+    return host if has_port or port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
 
 
 @dataclass(frozen=True)

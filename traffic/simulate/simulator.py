@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from traffic.hashing import retries_keep_hash
 from traffic.model import Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
@@ -190,7 +191,8 @@ class Simulator:
             return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed)
         index, step = met.step.index, met.step.step
         rule = self.routes[service].route[index]
-        outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen)
+        keeps_hash = retries_keep_hash(self.routes, service, step.rule)
+        outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen, keeps_hash=keeps_hash)
         is_forwarded = rule.to is not None
         return Decision(
             request,
