@@ -37,17 +37,19 @@ def warnings(settings: Settings) -> Iterator[Finding]:
     """Yield conditions on the host that requests with a port do not meet, and redirects to a port of another scheme."""
     view = View({"services": {name: {} for name in settings.services}}, settings, None, {}, {})
     services = list(view.services.values())
-    compared = {one.name for one in services if any(rule and _is_about_hosts(rule) for rule in one.rules)}
+    compared = {one.name for one in services if any(map(_is_about_hosts, one.routing.route)) or _patterns(one)}
     if not compared:
         return
     found = {one.name: places(one, view) or [] for one in services if one.name in compared}
     at_gateway = _schemes(view)
     for service in services:
-        for index, rule in enumerate(service.rules if service.name in compared else ()):
-            if rule is not None:
-                location = (*service.location, "route", index)
-                yield from _unmet(service, rule, found[service.name], location)
-                yield from _to_other_scheme(service, rule, found[service.name], at_gateway, location)
+        if service.name not in compared:
+            continue
+        for index, rule in enumerate(service.routing.route):
+            location = (*service.location, "route", index)
+            yield from _unmet(service, rule, found[service.name], location)
+            yield from _to_other_scheme(service, rule, found[service.name], at_gateway, location)
+        yield from _unmet_by_policies(service, found[service.name])
 
 
 def _is_about_hosts(rule: Rule) -> bool:
@@ -123,6 +125,50 @@ def _never_sent(want: StringMatch, sent: Mapping[Place, str], location: Location
         + "; none needed if clients use another port, which is forwarded to this one",
         shown(want.model_dump(exclude_none=True)),
     )
+
+
+def _patterns(service: Service) -> list[tuple[Location, str, tuple[str, ...]]]:
+    """The hosts of the service's authorization: where each is, and all that the same rule has."""
+    policy = service.routing.authorization
+    return (
+        [
+            ((*service.location, "authorization", key, index, "hosts", number), pattern, rule.hosts)
+            for key, rules in (("allow", policy.allow), ("deny", policy.deny))
+            for index, rule in enumerate(rules or ())
+            for number, pattern in enumerate(rule.hosts)
+        ]
+        if policy
+        else []
+    )
+
+
+def _unmet_by_policies(service: Service, found: list[Place]) -> Iterator[Finding]:
+    """Hosts of the authorization that the sidecar compares with the Host header (istiod: matcher.HostMatcher)."""
+    if any(rule.rewrite and rule.rewrite.authority for rule in service.routing.route):
+        return
+    for location, pattern, others in _patterns(service):
+        host = pattern.replace("*", "any", 1)
+        sent = {place: authority_of(host, place.scheme, place.port) for place in found if lets_in(place.hosts, host)}
+        unmet = {place: usual for place, usual in sent.items() if not any(_fits(one, usual) for one in others)}
+        if not unmet or pattern.endswith("*"):
+            continue
+        words = " and ".join(f"Host: {usual} at {place}" for place, usual in unmet.items())
+        port = next(iter(unmet)).port
+        yield Finding(
+            location,
+            f"clients send {words}, which this does not {'deny' if 'deny' in location else 'allow'}",
+            "the Host header as clients send it: with the port, unless it is 80 for http or 443 for https",
+            f'add "{pattern}:{port}"; none needed if clients use another port, which is forwarded to this one',
+            shown(pattern),
+        )
+
+
+def _fits(pattern: str, host: str) -> bool:
+    """Whether a host is as the pattern, which may begin or end with `*`."""
+    pattern = pattern.lower()
+    if pattern.startswith("*"):
+        return host.endswith(pattern[1:])
+    return host.startswith(pattern[:-1]) if pattern.endswith("*") else host == pattern
 
 
 def redirected_to(redirect: Redirect, place: Place, host: str, path: str = "/") -> SplitResult | None:

@@ -76,6 +76,15 @@ CASES = [
     Case("a host inside the mesh without the service's port",
          in_mesh(f"  - match: [{{authority: {{exact: shop.shop}}}}] {HERE}\n    to: v2\n  - to: v1\n"),
          f"{FIRST}.match[0].authority", ("clients send Host: shop.shop:9080 at 9080 (http, mesh)",)),
+    Case("a denied host without the port",
+         service(f"{HOSTS}{AT_8080}{ONE}authorization:\n  deny:\n    - hosts: [shop.example.com] {HERE}\n"
+                 "      methods: [DELETE]\n") + PORT, f"{SHOP}.authorization.deny[0].hosts[0]",
+         ("Host: shop.example.com:8080", "which this does not deny", 'add "shop.example.com:8080"')),
+    Case("allowed hosts of a domain without the port",
+         service(f"hosts: ['*.example.com']\n{AT_8080}{ONE}"
+                 f"authorization: {{allow: [{{hosts: ['*.example.com']}}]}} {HERE}\n") + PORT,
+         f"{SHOP}.authorization.allow[0].hosts[0]",
+         ("Host: any.example.com:8080", 'add "*.example.com:8080"')),
     Case("a redirect to https that keeps the plain port",
          at_8080(f"  - match: [{{uri: {{prefix: /x}}}}]\n    redirect: {{scheme: https}} {HERE}\n"
                  "  - to: {v1: 50, v2: 50}\n"), f"{FIRST}.redirect.scheme",
@@ -158,6 +167,17 @@ INTENDED = {
         "      - match: [{port: 80, authority: {exact: shop.example.com}}]\n        to: v2\n      - to: v1\n"
     )
     + PORT,
+    "hosts of an authorization with and without the port": service(
+        f"{HOSTS}{AT_8080}{ONE}authorization: {{allow: [{{hosts: [shop.example.com, 'shop.example.com:8080']}}]}}\n"
+    )
+    + PORT,
+    "hosts of an authorization by their beginning": service(
+        f"{HOSTS}{AT_8080}{ONE}authorization: {{allow: [{{hosts: ['shop.*']}}]}}\n"
+    )
+    + PORT,
+    "a host of an authorization at port 80": service(
+        f"{HOSTS}{ONE}authorization: {{allow: [{{hosts: [shop.example.com]}}]}}\n"
+    ),
     "a redirect to https at port 80": routed(
         "- match: [{uri: {prefix: /x}}]\n  redirect: {scheme: https}\n- to: {v1: 50, v2: 50}\n"
     ),
