@@ -17,7 +17,7 @@ def below_a_path(owner: Service, claimant: Service) -> str:
     """
     keeps, gives = (owner, claimant) if _rule(claimant) or not _rule(owner) else (claimant, owner)
     match, to = _rule(gives) or ([{"uri": {"prefix": f"/{gives.name}"}}], next(iter(gives.versions), "version-1"))
-    rule = flow({"match": match, "to": _of(gives.name, to)})
+    rule = flow({"match": match, "to": _as_named_by(keeps.name, gives.name, to)})
     return (
         f"let the route of {keeps.name} lead to versions of {gives.name}, as <service>/<version>: write `- {rule}` "
         f"into {key_path((*keeps.location, 'route'))}, before its rules for other paths, and remove the host from "
@@ -33,8 +33,8 @@ def _rule(service: Service) -> tuple[Any, Any] | None:
     return None
 
 
-def _of(service: str, to: Any) -> Any:
-    """A destination of the service's own route as the route of another one names it."""
+def _as_named_by(owner: str, service: str, to: Any) -> Any:
+    """A destination in the route of `service` as the route of `owner` names it."""
     if isinstance(to, str):
-        return to if "/" in to else f"{service}/{to}"
-    return {_of(service, str(name)): share for name, share in block(to).items()}
+        return to.removeprefix(f"{owner}/") if "/" in to else f"{service}/{to}"
+    return {_as_named_by(owner, service, str(name)): share for name, share in block(to).items()}
