@@ -34,7 +34,7 @@ class _Condition(NamedTuple):
 
 
 def warnings(settings: Settings) -> Iterator[Finding]:
-    """Yield conditions on the host that requests with a port do not meet, and redirects to a port of another scheme."""
+    """Yield conditions on the host that requests with a port do not meet, and redirects to a wrong port."""
     view = View({"services": {name: {} for name in settings.services}}, settings, None, {}, {})
     services = list(view.services.values())
     compared = {one.name for one in services if any(map(_is_about_hosts, one.routing.route)) or _patterns(one)}
@@ -48,7 +48,7 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         for index, rule in enumerate(service.routing.route):
             location = (*service.location, "route", index)
             yield from _unmet(service, rule, found[service.name], location)
-            yield from _to_other_scheme(service, rule, found[service.name], at_gateway, location)
+            yield from _to_wrong_port(service, rule, found[service.name], at_gateway, location)
         yield from _unmet_by_policies(service, found[service.name])
 
 
@@ -184,7 +184,7 @@ def port_of(url: SplitResult) -> int:
     return url.port or DEFAULT_PORTS[url.scheme]
 
 
-def _to_other_scheme(
+def _to_wrong_port(
     service: Service, rule: Rule, found: list[Place], at_gateway: Schemes, location: Location
 ) -> Iterator[Finding]:
     if rule.redirect is None:
@@ -197,22 +197,31 @@ def _to_other_scheme(
             continue
         host = next((host.replace("*", "any", 1) for host in place.hosts if host != "*"), "any-host.example")
         url = redirected_to(rule.redirect, place, host)
-        if url is None or not (rule.redirect.authority is None or lets_in(place.hosts, rule.redirect.authority)):
+        if url is None or not lets_in(place.hosts, url.netloc):
             continue
         speaks = schemes.get(port_of(url))
-        if speaks in (None, url.scheme):
-            continue
-        key = "scheme" if rule.redirect.scheme else "port" if rule.redirect.port else "authority"
-        kept = ": Envoy keeps the port of the Host header" if port_of(url) == place.port else ""
-        yield Finding(
-            (*location, "redirect", key),
-            f"a request for {host} at {place} is redirected to {url.scheme}://{url.netloc}{kept}, and that port speaks "
-            f"{'HTTPS' if speaks == 'https' else 'HTTP'}",
-            f"a redirect to a port that speaks {url.scheme.upper()}",
-            _other_port(rule.redirect, url, schemes, bare(url.netloc)),
-            shown(rule.redirect.model_dump(by_alias=True, exclude_defaults=True)),
-        )
-        return
+        key = next((name for name in ("scheme", "port", "authority") if getattr(rule.redirect, name)), "uri")
+        to = f"a request for {host} at {place} is redirected to {url.scheme}://{url.netloc}"
+        given = shown(rule.redirect.model_dump(by_alias=True, exclude_defaults=True))
+        if speaks not in (None, url.scheme):
+            kept = ": Envoy keeps the port of the Host header" if port_of(url) == place.port else ""
+            yield Finding(
+                (*location, "redirect", key),
+                f"{to}{kept}, and that port speaks {'HTTPS' if speaks == 'https' else 'HTTP'}",
+                f"a redirect to a port that speaks {url.scheme.upper()}",
+                _other_port(rule.redirect, url, schemes, bare(url.netloc)),
+                given,
+            )
+            return
+        if speaks is None and rule.redirect.port is None and url.port is None and url.scheme == place.scheme:
+            yield Finding(
+                (*location, "redirect", key),
+                f"{to}, and so to port {port_of(url)}, where the host is not served",
+                f"a redirect to a port where the host is served, such as {place.port}",
+                f"add port: {place.port}; none needed if clients use port {port_of(url)}, which is forwarded to it",
+                given,
+            )
+            return
 
 
 def _other_port(redirect: Redirect, url: SplitResult, schemes: Schemes, host: str) -> str:

@@ -105,6 +105,11 @@ CASES = [
                 f"    gateways: [public]\n    {ONE}    route:\n      - match: [{{scheme: {{exact: http}}}}]\n"
                 f"        redirect: {{port: 8443}} {HERE}\n      - to: v1\n") + PORT,
          f"{FIRST}.redirect.port", ("http://shop.example.com:8443", "speaks HTTPS", "add scheme: https")),
+    Case("a redirect to a host, and so to another port than its own",
+         at_8080("  - match: [{uri: {prefix: /x}}]\n"
+                 f"    redirect: {{authority: shop.example.com, uri: /y}} {HERE}\n"
+                 "  - to: {v1: 50, v2: 50}\n"), f"{FIRST}.redirect.authority",
+         ("http://shop.example.com, and so to port 80, where the host is not served", "add port: 8080")),
     Case("a redirect inside the mesh to the plain port of the service",
          in_mesh(f"  - match: [{{uri: {{prefix: /x}}}}]\n    redirect: {{scheme: https}} {HERE}\n"
                  "  - to: {v1: 50, v2: 50}\n"), f"{FIRST}.redirect.scheme", (":9080", "speaks HTTP")),
@@ -183,6 +188,13 @@ INTENDED = {
     ),
     "a redirect to a host, and so to its port": at_8080(
         "  - match: [{uri: {prefix: /x}}]\n    redirect: {scheme: https, authority: shop.example.com}\n"
+        "  - to: {v1: 50, v2: 50}\n"
+    ),
+    "a redirect to a host elsewhere": at_8080(
+        "  - match: [{uri: {prefix: /x}}]\n    redirect: {authority: blog.example.org}\n  - to: {v1: 50, v2: 50}\n"
+    ),
+    "a redirect to a host with its port": at_8080(
+        "  - match: [{uri: {prefix: /x}}]\n    redirect: {authority: shop.example.com, port: 8080, uri: /y}\n"
         "  - to: {v1: 50, v2: 50}\n"
     ),
     "a redirect to the port of another stack": at_8080(
