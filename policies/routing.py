@@ -229,8 +229,10 @@ def retries_bounded(context: Context) -> Iterator[Problem]:
                 f"write attempts: {most - 1}, or fewer",
             )
         timeout = _seconds(route.spec.get("timeout"))
-        total = None if per_try is None else requests * per_try
-        if total is not None and (timeout is None or timeout > longest) and total > longest:
+        tries = None if per_try is None else requests * per_try
+        # The timeout is a deadline over all tries.
+        total = tries if tries is None or timeout is None else min(tries, timeout)
+        if total is not None and total > longest:
             yield Problem(
                 route.virtual_service,
                 f"{route.place} tries up to {requests} times {per_try:g} s, {total:g} s in total; at most {longest} s "

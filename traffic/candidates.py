@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from traffic.model import MESH, Match, StringMatch
-from traffic.simulate import Caller, Request, text_matches
+from traffic.simulate import Caller, Request, authority_of, text_matches
 from traffic.simulate.tokens import with_claim
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -136,8 +136,10 @@ def _method(wants: Sequence[StringMatch], rng: random.Random, plain: bool) -> st
 
 
 def _authority(wants: Sequence[StringMatch], at: Request, rng: random.Random, plain: bool) -> str:
-    """The host as given, or in another spelling that Envoy treats as the same host."""
-    spellings = [at.authority, f"{at.authority}:{at.asked_port}", at.authority.upper()] if at.authority else [""]
+    """The host as clients send it, or in another spelling that Envoy treats as the same host."""
+    usual = authority_of(at.authority, at.scheme, at.asked_port) if at.authority else ""
+    others = [at.authority, f"{at.authority}:{at.asked_port}", at.authority.upper()] if at.authority else []
+    spellings = list(dict.fromkeys([usual, *others]))
     fitting = [spelling for spelling in spellings if all(text_matches(want, spelling) for want in wants)]
     if wants and (not fitting or not at.authority):
         return text(wants, rng, plain)

@@ -79,7 +79,7 @@ def _is_narrower(narrow: StringMatch | None, wide: StringMatch) -> bool:
     """Whether `wide` matches every text that `narrow` matches."""
     if narrow is None:
         return False
-    narrow, wide = _without_regex(narrow), _without_regex(wide)
+    narrow, wide = without_regex(narrow), without_regex(wide)
     if narrow == wide or wide.present:
         return True
     if narrow.exact is not None:
@@ -87,8 +87,8 @@ def _is_narrower(narrow: StringMatch | None, wide: StringMatch) -> bool:
     return narrow.prefix is not None and wide.prefix is not None and narrow.prefix.startswith(wide.prefix)
 
 
-def _without_regex(want: StringMatch) -> StringMatch:
-    """`abc` as exact and `abc.*` as prefix: no header, path or parameter has a line break."""
+def without_regex(want: StringMatch) -> StringMatch:
+    """Return `abc` as exact and `abc.*` as prefix: no header, path or parameter has a line break."""
     pattern = want.regex or ""
     text = pattern.removesuffix(".*")
     if not LITERAL.fullmatch(text):

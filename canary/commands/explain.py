@@ -12,6 +12,7 @@ from canary.ui import command
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from canary.explain.callers import ByVersion
     from canary.explain.decision_words import Explanation
 
 Service = Annotated[str, typer.Argument(help="The service that is called.")]
@@ -59,6 +60,7 @@ def explain(
     rules did not match. Needs no cluster: the decision of istiod and Envoy is simulated from the stack's file.
     """
     with command(json) as ui:
+        from canary.explain.callers import ByVersion, decide, unknown_labels
         from canary.explain.decision_words import Explanation, Places, as_json
         from canary.explain.explanation import Question, caller_note, request_of, settings_of
         from stacks.settings.loading import warnings
@@ -78,14 +80,21 @@ def explain(
             client_ip,
             tuple(claims or ()),
         )
-        decision = simulator_of(settings).decide(request_of(settings, question))
-        note = caller_note(settings, source)
-        if note is not None:
+        simulator = simulator_of(settings)
+        decisions = decide(settings, simulator, question)
+        decision = next(iter(decisions.values()))
+        for note in filter(None, (caller_note(settings, source), unknown_labels(settings, decision))):
             ui.note(f"note: {note}")
         for warning in warnings(settings, source_file):
             if f"{warning.path}.".startswith(f"{key_path(('services', service))}."):
                 ui.note(f"warning: {warning}")
-        explanation = Explanation(service, decision, Places(settings, source_file))
+        places = Places(settings, source_file)
+        if len(decisions) > 1:
+            asked = Explanation(service, simulator.decide(request_of(settings, question)), places)
+            depends = ByVersion({caller: Explanation(service, one, places) for caller, one in decisions.items()})
+            ui.result(depends.as_json(asked, name), lambda console: _show_callers(console, asked, depends))
+            return
+        explanation = Explanation(service, decision, places)
         ui.result(as_json(explanation, name), lambda console: _show(console, explanation))
 
 
@@ -100,3 +109,11 @@ def _show(console: Console, explanation: Explanation) -> None:
         console.print(f"  {rule}", markup=False)
         for reason in reasons:
             console.print(f"    {reason}", markup=False)
+
+
+def _show_callers(console: Console, asked: Explanation, depends: ByVersion) -> None:
+    console.print(asked.request, markup=False, soft_wrap=True)
+    first, *rest = depends.lines
+    console.print(first, markup=False, style="bold", soft_wrap=True)
+    for line in rest:
+        console.print(line, markup=False, soft_wrap=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from canary.asked import headers_of, url_of
 from canary.curl import curl_command
 from canary.diff.stack_diff import StackDiff, VersionDiff
 from stacks.settings.problems import without_user
@@ -69,8 +70,8 @@ def setting_rows(diff: StackDiff) -> list[SettingRow]:
 
 def request_words(request: Request) -> str:
     """Return a request in one line: `GET http://shop.example.com/ with qa: canary-test`."""
-    headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
-    words = f"{request.method} {_url(request)}{f' with {headers}' if headers else ''}"
+    headers = ", ".join(f"{name}: {value}" for name, value in headers_of(request))
+    words = f"{request.method} {url_of(request)}{f' with {headers}' if headers else ''}"
     words += f" with a valid token ({plain_words(request.claims)})" if request.claims else ""
     return f"{words}, from {_caller(request)}" if request.caller else words
 
@@ -78,8 +79,8 @@ def request_words(request: Request) -> str:
 def curl_words(request: Request) -> str:
     """Return the curl command for a request at the gateway, or in the calling pod."""
     if request.caller is not None:
-        origin = _url(request)[: -len(request.path)]
-        inside = curl_command(_without_host(request), origin)
+        origin = url_of(request)[: -len(request.path)]
+        inside = curl_command(replace(request, headers=headers_of(request), authority=""), origin)
         return f"{inside}  # in a pod: {_caller(request)}"
     port = request.asked_port
     suffix = "" if port == DEFAULT_PORTS[request.scheme] else f":{port}"
@@ -203,20 +204,6 @@ def _version_words(name: str, version: VersionSettings | OutsideVersion) -> str:
 
 def _setting(service: str, change: ValueChange) -> SettingRow:
     return SettingRow(service, change.path, value_words(change.before), value_words(change.after))
-
-
-def _url(request: Request) -> str:
-    host = request.authority
-    port = request.asked_port
-    if port != DEFAULT_PORTS[request.scheme] and ":" not in host:
-        host = f"{host}:{port}"
-    return f"{request.scheme}://{host}{request.path}"
-
-
-def _without_host(request: Request) -> Request:
-    from dataclasses import replace
-
-    return replace(request, authority="", caller=None)
 
 
 def _caller(request: Request) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from canary.asked import headers_of, url_of
+
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
     from stacks.settings.stack_file import StackFile
     from traffic.model import HeaderOperations, Rule
-    from traffic.simulate import Decision, Forwarded, Passed, Request, Share
+    from traffic.simulate import Decision, Forwarded, Passed, Request, RetryPolicy, Share
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,11 @@ class Explanation:
         from canary.explain.client import words
 
         request = self.decision.request
-        headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
+        headers = ", ".join(f"{name}: {value}" for name, value in headers_of(request))
         where = _from(request) if request.caller else self._through()
         known = words(request)
         where = f"{where}, {known}" if known else where
-        return f"{request.method} {url(request)}{f', with {headers},' if headers else ''} {where}"
+        return f"{request.method} {url_of(request)}{f', with {headers},' if headers else ''} {where}"
 
     @property
     def result(self) -> str:
@@ -205,7 +207,8 @@ class Explanation:
         if decision.service is not None and decision.rule is not None:
             yield from filter(None, [self.places.active(decision.service, decision.rule)])
         yield from _stays(decision, outcome)
-        if (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):
+        is_rewritten = decision.rule is not None and decision.rule.rewrite is not None
+        if is_rewritten or (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):
             yield f"The version sees {decision.request.method} {outcome.path} at {outcome.authority}."
         yield from outside_details(self.places.settings, decision.request.method, outcome)
         yield from _headers("Request", outcome.request_headers)
@@ -246,13 +249,6 @@ class Explanation:
         return "It is sent to its host without any routing (mesh.outboundTrafficPolicy: ALLOW_ANY)."
 
 
-def url(request: Request) -> str:
-    """Return the URL of the request."""
-    port = "" if request.asked_port == {"http": 80, "https": 443}[request.scheme] else f":{request.asked_port}"
-    host = request.authority if ":" in request.authority else f"{request.authority}{port}"
-    return f"{request.scheme}://{host}{request.path}"
-
-
 def _from(request: Request) -> str:
     assert request.caller is not None
     labels = ", ".join(f"{key}={value}" for key, value in request.caller.labels.items())
@@ -283,17 +279,27 @@ def _headers(whose: str, changes: HeaderOperations | None) -> Iterator[str]:
 
 
 def _timeout_and_retries(outcome: Forwarded) -> str:
+    from dataclasses import replace
+
     from traffic.simulate.actions import ISTIOS_RETRIES
 
-    limit = "No timeout" if outcome.timeout is None else f"Timeout {outcome.timeout:g} s"
     retries = outcome.retries
-    if retries == ISTIOS_RETRIES:
-        return f"{limit}; Istio's default of 2 retries."
+    limit = "No timeout" if outcome.timeout is None else f"Timeout {outcome.timeout:g} s"
     if retries is None:
         return f"{limit}; no retries."
+    where = "" if retries.to_other_hosts else ", which may go to the same pod again"
+    if replace(retries, to_other_hosts=True) == ISTIOS_RETRIES:
+        return f"{limit}; Istio's default of 2 retries{where}."
     each = f" of at most {retries.per_try_timeout:g} s each" if retries.per_try_timeout else ""
+    if outcome.timeout and retries.per_try_timeout and outcome.timeout < _longest(retries):
+        limit = f"{limit} for all tries together"
     times = "1 retry" if retries.attempts == 1 else f"up to {retries.attempts} retries"
-    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}."
+    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}{where}."
+
+
+def _longest(retries: RetryPolicy) -> float:
+    """Seconds that all tries take if each takes as long as it may, without the time between them."""
+    return (retries.attempts + 1) * (retries.per_try_timeout or 0)
 
 
 def _percent(probability: float) -> str:
@@ -316,7 +322,8 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "stack": stack,
         "request": {
             "method": request.method,
-            "url": url(request),
+            "url": url_of(request),
+            "host": request.authority,
             "headers": [list(pair) for pair in request.pairs],
             "from": {"namespace": request.caller.namespace, "labels": dict(request.caller.labels)}
             if request.caller

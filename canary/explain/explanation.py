@@ -26,8 +26,9 @@ ANY_HOST = "any-host.example"
 class Question:
     """A request to `service`, as given on the command line.
 
-    `source` is the calling workload, None for a caller outside the mesh; `host` and `port` default to the service's.
-    `client_ip` and `claims` are the address of a caller at the gateway, and the claims of its token as name=value.
+    `source` is the calling workload, None for a caller outside the mesh; `host` and `port` default to the service's. A
+    header `host` is sent as it is; otherwise the port is part of the Host header where clients send it. `client_ip` and
+    `claims` are the address of a caller at the gateway, and the claims of its token as name=value.
     """
 
     service: str
@@ -54,11 +55,11 @@ def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
 def request_of(settings: Settings, question: Question) -> Request:
     """Return the request to simulate; raises CommandError for an unknown service or caller, or an invalid header."""
     from canary.explain.client import FROM_INSIDE, address, claims
-    from traffic.simulate import Request
+    from traffic.simulate import Request, authority_of
 
     service_named(settings, question.service)
     pairs = tuple(map(_header, question.headers))
-    named = question.host or next((value for name, value in pairs if name.lower() == "host"), None)
+    sent = next((value for name, value in pairs if name.lower() == "host"), None)
     if not question.path.startswith("/"):
         raise CommandError(
             f"{question.path!r} is not a path",
@@ -69,7 +70,7 @@ def request_of(settings: Settings, question: Question) -> Request:
         headers=tuple((name, value) for name, value in pairs if name.lower() != "host"),
         path=question.path,
         method=question.method.upper(),
-        authority=named or "",
+        authority=question.host or sent or "",
         scheme="https" if question.https else "http",
         port=question.port,
         client=address(question.client_ip),
@@ -78,8 +79,12 @@ def request_of(settings: Settings, question: Question) -> Request:
     if question.source is not None and (given.client or given.claims):
         raise CommandError("--client-ip and --claim are for callers at the gateway", ExitCode.CONFIG, fix=FROM_INSIDE)
     if question.source is not None:
-        return _from_inside(settings, question.service, given, caller_of(settings, question.source))
-    return _from_outside(settings, question.service, given)
+        request = _from_inside(settings, question.service, given, caller_of(settings, question.source))
+    else:
+        request = _from_outside(settings, question.service, given)
+    if sent and not question.host:
+        return request
+    return replace(request, authority=authority_of(request.authority, request.scheme, request.asked_port))
 
 
 def _of_url(text: str) -> str | None:
@@ -136,9 +141,8 @@ def caller_note(settings: Settings, workload: str | None) -> str | None:
 
 def _from_inside(settings: Settings, name: str, given: Request, caller: Caller) -> Request:
     service = settings.services[name]
-    port = given.port or service.port
-    host = f"{name}.{service.namespace}" + ("" if port == 80 else f":{port}")
-    return replace(given, authority=given.authority or host, port=port, caller=caller)
+    port = given.port or _port_in(given.authority) or service.port
+    return replace(given, authority=given.authority or f"{name}.{service.namespace}", port=port, caller=caller)
 
 
 def _from_outside(settings: Settings, name: str, given: Request) -> Request:
@@ -153,11 +157,19 @@ def _from_outside(settings: Settings, name: str, given: Request) -> Request:
             fix=f"name the caller: canary explain {name} --from <service>/<version>",
         )
     fitting = [entry for entry in known if _fits(entry, given)]
-    chosen = min(fitting or known, key=lambda entry: entry.server.redirects)
+    # A port in the host may be that of a node or of a forwarded port, which the gateway does not see.
+    named = _port_in(given.authority)
+    chosen = min(fitting or known, key=lambda entry: (entry.server.port != named, entry.server.redirects))
     scheme = chosen.scheme if fitting else given.scheme
     host = ANY_HOST if chosen.domain == "*" else chosen.domain.replace("*", "any", 1)
     port = chosen.server.port if fitting else given.port
     return replace(given, authority=given.authority or host, scheme=scheme, port=port)
+
+
+def _port_in(authority: str) -> int | None:
+    """The port that a Host header names."""
+    found = re.search(r":([0-9]{1,5})$", authority)
+    return int(found[1]) if found else None
 
 
 def _fits(entry: Entry, given: Request) -> bool:

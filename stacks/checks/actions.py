@@ -1,21 +1,17 @@
-"""Checks of what rules do with requests: timeouts that cut off retries, redirect loops."""
+"""Checks of what rules do with requests: rewrites that leave no path, redirect loops."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from stacks.checks.places import Place, lets_in, places
+from stacks.checks.host_ports import port_of, redirected_to
+from stacks.checks.places import Place, holds_at, lets_in, places
 from stacks.checks.view import Service, View, entries
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.fields import seconds
-from traffic.model import Match, Redirect, Retries, Rule, StringMatch
+from traffic.model import Match, Redirect, Rule, StringMatch
 from traffic.reach import covers
 from traffic.simulate.path import normalized, received, rewritten
-
-LEAST_BACKOFF = 0.025
-GROWTH_OF_BACKOFF = 10
-"""Envoy's retry back-off: at most 25 ms before the first retry, doubled for each, up to ten times that."""
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -24,48 +20,8 @@ def check(view: View) -> Iterator[Finding]:
         for index, rule in enumerate(service.rules):
             if rule is not None:
                 location = (*service.location, "route", index)
-                yield from _check_timeout(rule, location)
                 yield from _check_rewrite(rule, location)
                 yield from _check_redirect(view, service, index, rule, location)
-
-
-def _check_timeout(rule: Rule, location: Location) -> Iterator[Finding]:
-    """The rule's timeout covers all attempts and the back-off between them (Envoy: RetryPolicy)."""
-    retries = rule.retries
-    if rule.timeout is None or retries is None or retries.per_try_timeout is None:
-        return
-    total, once = seconds(rule.timeout), seconds(retries.per_try_timeout)
-    tries = retries.attempts + 1
-    needed = tries * once + longest_backoff(retries)
-    if once >= total:
-        yield Finding(
-            (*location, "retries", "perTryTimeout"),
-            f"perTryTimeout {retries.per_try_timeout} is not shorter than the rule's timeout {rule.timeout}: "
-            "Envoy would ignore it",
-            f"less than the rule's timeout, which is {rule.timeout}",
-            f"raise timeout to {_duration(needed)}, or lower perTryTimeout",
-            shown(retries.per_try_timeout),
-        )
-    elif needed > total:
-        yield Finding(
-            (*location, "timeout"),
-            f"{tries} attempts of {retries.per_try_timeout} and the back-off between them take up to "
-            f"{_duration(needed)}, but the timeout is {rule.timeout}",
-            "a timeout that allows for all attempts: (attempts + 1) x perTryTimeout, plus Envoy's back-off",
-            f"raise timeout to {_duration(needed)}, or lower attempts or perTryTimeout",
-            shown(rule.timeout),
-        )
-
-
-def longest_backoff(retries: Retries) -> float:
-    """Return the maximum total back-off of all retries, in seconds."""
-    base = seconds(retries.backoff) if retries.backoff else LEAST_BACKOFF
-    return sum(base * min(1 << number, GROWTH_OF_BACKOFF) for number in range(retries.attempts))
-
-
-def _duration(amount: float) -> str:
-    milliseconds = round(amount * 1000)
-    return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"
 
 
 def _check_rewrite(rule: Rule, location: Location) -> Iterator[Finding]:
@@ -124,11 +80,16 @@ def _way_out(redirect: Redirect, location: Location) -> str:
     return "add a rule for the new URL before this one, or narrow this rule's match"
 
 
+def _returns(redirect: Redirect, place: Place) -> bool:
+    """Whether a redirect leads to the scheme and the port at which the request came."""
+    host = next((host for host in place.hosts if "*" not in host), "any-host.example")
+    url = redirected_to(redirect, place, host)
+    return url is not None and (url.scheme, port_of(url)) == (place.scheme, place.port)
+
+
 def _leads_back(redirect: Redirect, match: Match, place: Place, earlier: Sequence[Rule | None]) -> bool:
     """Whether the same match certainly matches the redirected request again."""
-    if redirect.scheme not in (None, place.scheme) or redirect.port not in (None, place.port):
-        return False
-    if not _is_met_at(match, place):
+    if not holds_at(match, place) or not _returns(redirect, place):
         return False
     asked = {}
     if redirect.authority is not None:
@@ -142,11 +103,3 @@ def _leads_back(redirect: Redirect, match: Match, place: Place, earlier: Sequenc
     if not covers(Rule.model_construct(match=(match,)), again):
         return False
     return not any(rule is None or covers(rule, again) for rule in earlier)
-
-
-def _is_met_at(match: Match, place: Place) -> bool:
-    return (
-        (not match.gateways or place.gateway in match.gateways)
-        and match.port in (None, place.port)
-        and (match.scheme is None or match.scheme.exact == place.scheme)
-    )

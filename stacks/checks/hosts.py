@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stacks.checks.one_host import below_a_path
 from stacks.checks.view import Service, View, default_of, entries, is_count
 from stacks.settings.model import ServiceSettings
 from stacks.settings.problems import Finding, key_path, shown
@@ -136,6 +137,8 @@ def _claimed_twice(service: Service, index: int, owner: Service, place: int, por
         (*service.location, "hosts", index),
         f"host {host!r} {where} is already claimed by {whose}, at {key_path((*owner.location, 'hosts', place))}",
         "each host once inside the mesh" if port == MESH else "each host and gateway port once in a stack",
-        "remove it" if owner is service else "use another host, or another `gatewayPort`",
+        "remove it"
+        if owner is service
+        else f"{below_a_path(owner, service)}; or use another host, or another `gatewayPort`",
         shown(host),
     )

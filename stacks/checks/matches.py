@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from stacks.checks.places import Place, lets_in, places
+from stacks.checks.places import Place, holds_at, lets_in, places
 from stacks.checks.view import Service, View
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import MESH, Match, Rule, StringMatch
@@ -62,9 +62,7 @@ class _Check:
     def _holds_at(self, place: Place) -> bool:
         match = self.match
         return (
-            (not match.gateways or place.gateway in match.gateways)
-            and match.port in (None, place.port)
-            and (match.scheme is None or match.scheme.exact == place.scheme)
+            holds_at(match, place)
             and (place.gateway == MESH or not (match.source_labels or match.source_namespace))
             and (match.authority is None or _may_be(match.authority, place))
         )

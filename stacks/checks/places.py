@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stacks.checks.view import Service, View
-from traffic.model import MESH, own_gateway, service_host
+from traffic.model import MESH, Match, own_gateway, service_host
 from traffic.simulate import entries
 
 HTTP_IN_MESH = 80
@@ -44,6 +44,15 @@ def places(service: Service, view: View) -> list[Place] | None:
         for port in sorted({service.routing.port, HTTP_IN_MESH}) if service.routing.hosts else [service.routing.port]:
             found[MESH, port, "http"] = list(hosts_inside(service))
     return [Place(*place, hosts=tuple(dict.fromkeys(hosts))) for place, hosts in found.items()]
+
+
+def holds_at(match: Match, place: Place) -> bool:
+    """Return whether requests that enter there can meet the match, as far as gateways, port and scheme tell."""
+    return (
+        (not match.gateways or place.gateway in match.gateways)
+        and match.port in (None, place.port)
+        and (match.scheme is None or match.scheme.exact == place.scheme)
+    )
 
 
 def hosts_inside(service: Service) -> Iterable[str]:

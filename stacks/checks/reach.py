@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from stacks.checks.view import Service, View, block, entries
 from stacks.settings.problems import Finding, Location, key_path, shown
+from traffic.idle import idle_by
 from traffic.model import Match, Rule
 from traffic.reach import covers, is_catch_all
 
@@ -15,17 +16,18 @@ def check(view: View) -> Iterator[Finding]:
     """Yield rules and matches that earlier ones cover, and routes without a rule for some requests."""
     for service in view.services.values():
         given = entries(service.given.get("route"))
-        yield from _check_order(service.matching, given, (*service.location, "route"))
+        yield from _check_order(service, given)
         yield from _check_end(service, given)
 
 
-def _check_order(rules: Sequence[Rule | None], given: list[Any], location: Location) -> Iterator[Finding]:
+def _check_order(service: Service, given: list[Any]) -> Iterator[Finding]:
+    rules, location = service.matching, (*service.location, "route")
     for index, rule in enumerate(rules):
         if rule is None:
             continue
         earlier = next((at for at, other in enumerate(rules[:index]) if other and covers(other, rule)), None)
         if earlier is None:
-            yield from _check_matches(rules[:index], rule, given[index], (*location, index, "match"))
+            yield from _check_matches(service, index, rule, given[index])
             continue
         first = rules[earlier]
         assert first is not None
@@ -45,36 +47,39 @@ def _unreachable(location: Location, earlier: str, first: Rule, rule: Rule, give
     return Finding(location, what, "rules in order from the most to the least specific", fix, shown(given))
 
 
-def _check_matches(earlier: Sequence[Rule | None], rule: Rule, given: Any, location: Location) -> Iterator[Finding]:
-    """Unreachable matches of a rule that has other, reachable ones."""
+def _check_matches(service: Service, position: int, rule: Rule, given: Any) -> Iterator[Finding]:
+    """Matches without effect in a rule that has others; whether they have one depends on what the whole rule does."""
     if len(rule.match) < 2:
         return
+    earlier, is_whole = service.matching[:position], service.rules[position] is not None
+    location = (*service.location, "route", position, "match")
     for index, match in enumerate(rule.match):
+        given_match = shown(given["match"][index])
         taker = next((at for at, other in enumerate(earlier) if other and covers(other, _only(match))), None)
-        wider = next((at for at, other in enumerate(rule.match) if _is_redundant(index, match, at, other)), None)
-        if taker is None and wider is None:
-            continue
-        taken_by = (*location[:-2], taker) if taker is not None else (*location, wider or 0)
-        yield Finding(
-            (*location, index),
-            f"no request reaches this match: {key_path(taken_by)} matches all of its requests",
-            "matches for requests that no other match covers",
-            f"remove this match, or move the rule before {key_path(taken_by)}"
-            if taker is not None
-            else "remove this match: the rule matches the same requests without it",
-            shown(given["match"][index]),
-        )
+        if taker is not None:
+            by = key_path((*location[:-2], taker))
+            yield Finding(
+                (*location, index),
+                f"no request reaches this match: {by} matches all of its requests",
+                "matches for requests that no other match covers",
+                f"remove this match, or move the rule before {by}",
+                given_match,
+            )
+        elif (other := idle_by(rule, index) if is_whole else None) is not None:
+            by = key_path((*location, other))
+            yield Finding(
+                (*location, index),
+                f"no request reaches this match: {by} matches all of its requests"
+                if other < index
+                else f"this match has no effect: {by} matches all of its requests, too",
+                "matches for requests that no other match covers",
+                "remove this match: the rule matches the same requests without it",
+                given_match,
+            )
 
 
 def _only(match: Match) -> Rule:
     return Rule.model_construct(match=(match,))
-
-
-def _is_redundant(index: int, match: Match, at: int, other: Match) -> bool:
-    """Whether `other` covers `match`; of two equivalent matches, the later one is redundant."""
-    if index == at or not covers(_only(other), _only(match)):
-        return False
-    return at < index or not covers(_only(match), _only(other))
 
 
 def _check_end(service: Service, given: list[Any]) -> Iterator[Finding]:

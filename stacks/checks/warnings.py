@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks import addresses, claims, ingress, outside, security, strategies, telemetry
+from stacks.checks import (
+    addresses,
+    callers,
+    claims,
+    hashing,
+    host_ports,
+    ingress,
+    outside,
+    retries,
+    rewrites,
+    security,
+    strategies,
+    telemetry,
+)
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
-from traffic.model import Match, Protocol, Rule, StringMatch
+from traffic.model import Protocol, Rule
 from traffic.overlap import overlap
 from traffic.reach import covers
 from traffic.simulate import Request, intersection
 
-HTTPS = 443
-"""The default port of https:// URLs."""
+HTTP, HTTPS = 80, 443
+"""The default ports of http:// and https:// URLs."""
 
 
 def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iterator[Finding]:
@@ -30,9 +43,13 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)
-            yield from _glued(rule, place)
+            yield from retries.warnings(rule, place)
+            yield from hashing.warnings(settings, name, rule, place)
         yield from _same_names(service, location)
     yield from _redirected(settings)
+    yield from rewrites.warnings(settings)
+    yield from host_ports.warnings(settings)
+    yield from callers.warnings(settings)
     yield from ingress.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from claims.warnings(settings)
@@ -133,28 +150,6 @@ def _same_names(service: ServiceSettings, location: Location) -> Iterator[Findin
             )
 
 
-def _glued(rule: Rule, location: Location) -> Iterator[Finding]:
-    """Envoy replaces the prefix as it is, without adjusting slashes."""
-    new = rule.rewrite.uri if rule.rewrite else None
-    if new is None:
-        return
-    for match in rule.match or (Match.model_construct(),):
-        prefix = (match.uri or StringMatch(prefix="/")).prefix
-        if prefix is None or prefix.endswith("/") == new.endswith("/"):
-            continue
-        path = f"{prefix}x" if prefix.endswith("/") else f"{prefix}/x"
-        yield Finding(
-            (*location, "rewrite", "uri"),
-            f"{path} would become {new}{path.removeprefix(prefix)}",
-            "a prefix and a replacement that both end with / or both do not",
-            f"write {{prefix: {prefix}/}} and {{exact: {prefix}}} in the match"
-            if new.endswith("/")
-            else f"write uri: {new}/",
-            shown(new),
-        )
-        return
-
-
 def _denied(settings: Settings, service: ServiceSettings, location: Location) -> Iterator[Finding]:
     around = settings.namespaces.get(service.namespace)
     by_namespace = around is not None and around.deny_by_default
@@ -190,6 +185,16 @@ def _redirected(settings: Settings) -> Iterator[Finding]:
     for name, gateway in settings.gateways.items():
         for index, server in enumerate(gateway.servers):
             if not server.redirects:
+                continue
+            if server.port != HTTP:
+                yield Finding(
+                    ("gateways", name, "servers", index, "tls", "httpsRedirect"),
+                    f"callers are redirected to https:// at port {server.port}, which speaks HTTP: Envoy keeps the "
+                    "port of the Host header",
+                    f"httpsRedirect at port {HTTP}",
+                    f"write port: {HTTP}, or redirect in a route instead, with the scheme and the host or port; none "
+                    f"needed if clients use port {HTTP}, which is forwarded to this one",
+                )
                 continue
             lost = [host for host in server.hosts if not intersection([host], secure)]
             if lost:

@@ -103,6 +103,9 @@ def _authority(draw: st.DrawFn, name: str, service: Settings, match: Settings, c
             host = draw(text_for(match["authority"], words.AUTHORITIES))
         others = st.sampled_from((*words.AUTHORITIES, DOMAIN, f"no.{DOMAIN}"))
         host = draw(mostly(st.just(host), others, 12))
+        if host != "*" and draw(st.integers(0, 4)) == 4:
+            # Envoy looks for the host without its port; matches and redirects have it.
+            host += draw(st.sampled_from((":80", ":443", ":8080")))
     return host
 
 

@@ -7,8 +7,7 @@ from itertools import combinations
 
 from traffic.diff.texts import texts
 from traffic.model import Match, Rule, ServiceRouting, StringMatch, service_host
-from traffic.simulate import Caller, Request, Simulator, entries
-from traffic.simulate.request import DEFAULT_PORTS
+from traffic.simulate import Caller, Request, Simulator, authority_of, entries
 
 ANY_HOST = "any-host.invalid"
 """A host for the wildcard `*`."""
@@ -45,10 +44,9 @@ class Authorities:
 
     def spelled(self, host: str, port: int, scheme: str) -> Iterator[str]:
         """Yield the host as clients write it, and where rules compare the Host header, in other ways."""
-        usual = f"{host}:{port}" if port != DEFAULT_PORTS[scheme] else host
-        yield host
+        yield authority_of(host, scheme, port)
         if self.compares:
-            yield usual
+            yield host
             yield f"{host}:{port}"
             yield host.upper()
 

@@ -24,7 +24,7 @@ from traffic.simulate.decision import (
     Unrouted,
 )
 from traffic.simulate.hosts import Entry, bare, entries, intersection, route_hosts
-from traffic.simulate.request import Caller, Request
+from traffic.simulate.request import Caller, Request, authority_of
 from traffic.simulate.simulator import INGRESS, CompiledRoute, Simulator, matches, rule_for
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Share",
     "Simulator",
     "Unrouted",
+    "authority_of",
     "bare",
     "conditions",
     "entries",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from traffic.fields import seconds
 from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, Target, target
@@ -21,11 +22,18 @@ Authorities = Callable[[Target], str | None]
 
 
 def outcome(
-    step: StickyStep, service: str, uri: StringMatch | None, seen: Seen, authority_of: Authorities = lambda _: None
+    step: StickyStep,
+    service: str,
+    uri: StringMatch | None,
+    seen: Seen,
+    authority_of: Authorities = lambda _: None,
+    *,
+    keeps_hash: bool = False,
 ) -> Forwarded | Redirected | Answered:
     """Return what happens to a request that met the step by a match on `uri`.
 
-    `authority_of` returns the Host header that a destination outside needs.
+    `authority_of` returns the Host header that a destination outside needs; `keeps_hash` is whether retries go to the
+    pod that a hash chooses (`traffic.hashing`).
     """
     rule = step.rule
     headers = rule.headers or UNCHANGED
@@ -45,7 +53,7 @@ def outcome(
         request_headers=headers.request,
         response_headers=headers.response,
         timeout=seconds(rule.timeout) if rule.timeout else None,
-        retries=retry_policy(rule.retries),
+        retries=retry_policy(rule.retries, keeps_hash),
         mirrors=tuple(_mirrors(rule, service)),
         is_taken=taken is not None,
     )
@@ -71,18 +79,19 @@ def probability(percent: float) -> float:
     return math.floor(percent * 10_000) / 1_000_000
 
 
-def retry_policy(retries: Retries | None) -> RetryPolicy | None:
+def retry_policy(retries: Retries | None, keeps_hash: bool = False) -> RetryPolicy | None:
     """Return Envoy's retry policy, None if there are no retries (istiod: retry.ConvertPolicy)."""
     if retries is None:
-        return ISTIOS_RETRIES
+        return ISTIOS_RETRIES if not keeps_hash else replace(ISTIOS_RETRIES, to_other_hosts=False)
     if retries.attempts == 0:
         return None
+    to_others = retries.retry_ignore_previous_hosts
     return RetryPolicy(
         attempts=retries.attempts,
         retry_on=_retry_on(retries.retry_on) if retries.retry_on else RETRY_ON,
         per_try_timeout=seconds(retries.per_try_timeout) if retries.per_try_timeout else None,
         backoff=seconds(retries.backoff) if retries.backoff else ISTIOS_RETRIES.backoff,
-        to_other_hosts=retries.retry_ignore_previous_hosts is not False,
+        to_other_hosts=not keeps_hash if to_others is None else to_others,
         remote_localities=bool(retries.retry_remote_localities),
     )
 

@@ -40,6 +40,15 @@ OF_THE_MESH = (
 """Headers that a gateway removes because only Envoys may set them."""
 
 
+def authority_of(host: str, scheme: str, port: int) -> str:
+    """Return the Host header that clients send for a URL: with its port, unless that is the scheme's (RFC 9110, 7.2).
+
+    A `host` that has a port already is returned as it is.
+    """
+    has_port = host.rfind(":") > host.rfind("]")
+    return host if has_port or port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
+
+
 @dataclass(frozen=True)
 class Caller:
     """A calling pod inside the mesh."""

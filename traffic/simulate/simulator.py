@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from traffic.hashing import retries_keep_hash
 from traffic.model import Match, Route, RouteTable, SharedGateway, Target, gateway_labels, service_host
 from traffic.model.backend import EgressTable, backend
 from traffic.simulate import actions
@@ -224,7 +225,9 @@ class Simulator:
             return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed, claims=seen.claims)
         index, step = met.step.index, met.step.step
         rule = self.routes[service].route[index]
-        outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen, self._authority_of)
+        keeps_hash = retries_keep_hash(self.routes, service, step.rule)
+        uri = met.match.uri if met.match else None
+        outcome_ = actions.outcome(step, service, uri, seen, self._authority_of, keeps_hash=keeps_hash)
         is_forwarded = rule.to is not None
         return Decision(
             request,

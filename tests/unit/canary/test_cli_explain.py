@@ -339,3 +339,85 @@ def test_a_rewrite_to_an_invalid_path_is_explained(tmp_path: Path) -> None:
     rewriting = STACK.replace("{exact: /only}}], to: one}", f"{{regex: /only/.*}}}}], to: one, {rewrite}}}")
     (tmp_path / "Pulumi.dev.yaml").write_text(rewriting, encoding="utf-8")
     assert "goes to one, whose sidecar answers 400: 'b/x' is not a valid path." in explain("strict", "/only/x").output
+
+
+CALLERS = """
+    books:
+      gateways: [mesh]
+      versions: {one: {image: "books:1", port: 8080}, two: {image: "books:2", port: 8080}}
+      route:
+        - match: [{sourceLabels: {version: shop-version-2}}]
+          to: two
+        - match: [{sourceLabels: {app: shop, tier: gold}}]
+          to: two
+        - to: one
+"""
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> None:
+    """A service whose route tells versions of callers apart."""
+    (tmp_path / "Pulumi.dev.yaml").write_text(STACK.rstrip() + CALLERS, encoding="utf-8")
+
+
+@pytest.mark.usefixtures("books")
+def test_an_answer_that_depends_on_the_callers_version_is_given_for_each() -> None:
+    lines = explain("books", "--from", "shop").stdout.splitlines()
+    assert lines[:2] == [
+        "GET http://books.books/ from inside the mesh (a pod with app=shop in shop)",
+        "depends on the caller's version:",
+    ]
+    assert lines[2].startswith("  from shop/version-1 it goes to one. Rule 3 decides")
+    assert lines[3].startswith("  from shop/version-2 it goes to two. Rule 1 decides")
+    assert lines[4] == "For more, name it: --from shop/version-1"
+
+
+@pytest.mark.usefixtures("books")
+def test_an_answer_that_is_the_same_for_all_versions_is_given_once() -> None:
+    assert explain("books", "--from", "books").stdout.splitlines()[1] == "goes to one."
+    assert "depends" not in explain("cart", "--from", "shop").stdout
+
+
+def test_versions_may_all_be_told_from_pods_of_no_version(tmp_path: Path) -> None:
+    each = [f"{{sourceLabels: {{version: shop-version-{number}}}}}" for number in (1, 2)]
+    route = CALLERS.replace("{sourceLabels: {version: shop-version-2}}", ", ".join(each))
+    (tmp_path / "Pulumi.dev.yaml").write_text(STACK.rstrip() + route, encoding="utf-8")
+    assert explain("books", "--from", "shop").stdout.splitlines()[1] == "goes to two."
+
+
+@pytest.mark.usefixtures("books")
+def test_labels_of_callers_outside_the_stack_are_not_known() -> None:
+    assert "rule 1 and 2 would depend on its label version and app" not in explain("books", "--from", "a/b").stderr
+    assert "rule 1 would depend on its label version" in explain("books", "--from", "a/b").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["strict"], "GET http://strict.example:9191/ through the gateway strict-gateway"),
+        (["strict", "--host", "strict.example:30080"],
+         "GET http://strict.example:30080/ through the gateway strict-gateway"),
+        (["strict", "-H", "Host: strict.example"],
+         "GET http://strict.example:9191/, with host: strict.example, through the gateway strict-gateway"),
+        (["cart", "--from", "shop/version-1", "--host", "cart"],
+         "GET http://cart:8080/ from inside the mesh (a pod with app=shop, version=shop-version-1 in shop)"),
+        (["cart", "--from", "shop/version-1", "-H", "host: cart.cart"],
+         "GET http://cart.cart:8080/, with host: cart.cart, "
+         "from inside the mesh (a pod with app=shop, version=shop-version-1 in shop)"),
+    ],
+)  # fmt: skip
+def test_the_host_is_sent_as_clients_do(arguments: list[str], line: str) -> None:
+    assert explain(*arguments).stdout.splitlines()[0] == line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "host"),
+    [
+        (["strict"], "strict.example:9191"),
+        (["strict", "-H", "host: strict.example"], "strict.example"),
+        (["shop"], "shop.example.com"),
+        (["cart", "--from", "shop/version-1"], "cart.cart:8080"),
+    ],
+)
+def test_the_host_header_is_part_of_the_json(arguments: list[str], host: str) -> None:
+    assert json.loads(explain(*arguments, "--json").stdout)["request"]["host"] == host

@@ -52,7 +52,7 @@ def test_the_simplest_request_is_preferred() -> None:
 
 def test_a_wildcard_gets_a_concrete_host() -> None:
     found = sampled(route(None), 0, hosts=["*.example.com"], gatewayPort=9191)
-    assert found == Request(authority="canary-verify.example.com", port=9191)
+    assert found == Request(authority="canary-verify.example.com:9191", port=9191)
 
 
 @pytest.mark.parametrize("want", [{"prefix": "eu."}, {"prefix": "eu"}, {"regex": r"eu\..*"}])
@@ -60,7 +60,7 @@ def test_a_host_for_a_wildcard_begins_as_the_rule_requires(want: dict[str, str])
     found = sampled(route({"authority": want}, None), 0, hosts=["*.example.com"], gatewayPort=9191)
     assert isinstance(found, Request), found
     assert found.authority.startswith("eu")
-    assert found.authority.endswith(".example.com")
+    assert found.authority.endswith(".example.com:9191"), "clients send a port that is not the scheme's"
 
 
 def test_a_host_is_set_if_rules_match_on_it() -> None:
