@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kube.objects import kind_of, list_in
 from traffic.model import MESH, RouteTable, Target, service_host, version_label
+from traffic.proportions import percent_words, percentages
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -111,12 +112,12 @@ def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], 
     """The destinations of a rule that get requests, each with its share as text."""
     for route, weight in _weighted(rule):
         if weight:
-            yield route.get("destination") or {}, f"{weight} %"
+            yield route.get("destination") or {}, percent_words(weight)
     for mirror in [*(rule.get("mirrors") or ()), *([{"destination": rule["mirror"]}] if "mirror" in rule else ())]:
         yield mirror.get("destination") or {}, "mirrored requests"
 
 
-def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, int]:
+def weights_of(rule: Mapping[str, Any], service: str) -> dict[str, float]:
     """Return percent by destination of one http route of a VirtualService of `service`."""
     return {destination_of(route, service): weight for route, weight in _weighted(rule)}
 
@@ -128,8 +129,12 @@ def destination_of(route: Mapping[str, Any], service: str) -> str:
     return subset if called == service else f"{called}/{subset}"
 
 
-def _weighted(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Each destination of a rule with its percent: a single one has no weight in Istio, and gets all."""
-    routes = rule.get("route") or ()
-    for route in routes:
-        yield route, 100 if len(routes) == 1 else int(route.get("weight") or 0)
+def _weighted(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], float]]:
+    """Each destination of a rule with its percent: Istio's weights are relative; a single destination gets all."""
+    routes = list(rule.get("route") or ())
+    if len(routes) == 1:
+        yield routes[0], 100
+        return
+    percent = percentages({index: int(route.get("weight") or 0) for index, route in enumerate(routes)})
+    for index, route in enumerate(routes):
+        yield route, percent[index]

@@ -16,11 +16,11 @@ from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings
 from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
-from traffic.model import ONE_VERSION, WEIGHTS
+from traffic.model import ONE_VERSION, WEIGHT_ALONE, WEIGHTS, WITH_HEADERS
 
 Schema = dict[str, Any]
 
-MARKERS = (ONE_VERSION, WEIGHTS, ONE_PORT, SEVERAL_PORTS)
+MARKERS = (ONE_VERSION, WEIGHTS, WEIGHT_ALONE, WITH_HEADERS, ONE_PORT, SEVERAL_PORTS)
 """Parts of pydantic's locations that are no keys."""
 ECHOES = ("default_factory_not_called",)
 """Error types that only follow from another error."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from traffic.diff.values import plain_words
 from traffic.model import HeaderOperations, Redirect, Rule, StringMatch
+from traffic.proportions import percent_words
 from traffic.simulate import (
     Answered,
     Decision,
@@ -159,7 +160,7 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 def percent(probability: float) -> str:
     """Return a probability from 0 to 1 as `12.5 %`."""
-    return f"{round(100 * probability, 6):g} %"
+    return percent_words(100 * probability)
 
 
 def _location(redirect: Redirect) -> str:
@@ -181,8 +182,8 @@ def _lesser(simulator: Simulator, decision: Decision) -> Iterator[tuple[Part, Va
         return
     yield Part.PATH, Value(_path(simulator, decision, rule), outcome.path)
     yield Part.HOST, Value((rule.rewrite and rule.rewrite.authority) or UNCHANGED, outcome.authority)
-    yield Part.REQUEST_HEADERS, _same(_operations(outcome.request_headers))
-    yield Part.RESPONSE_HEADERS, _same(_operations(outcome.response_headers))
+    yield Part.REQUEST_HEADERS, _same(_with_shares(outcome.request_headers, outcome.shares, "request"))
+    yield Part.RESPONSE_HEADERS, _same(_with_shares(outcome.response_headers, outcome.shares, "response"))
     yield Part.COOKIE, _same(_cookie(rule, outcome))
     yield Part.CORS, Value(_cors(rule, decision.cors), frozenset(decision.cors.items()))
     yield Part.TIMEOUT, _same(NONE if outcome.timeout is None else f"{outcome.timeout:g} s")
@@ -206,6 +207,20 @@ def _operations(operations: HeaderOperations | None) -> str:
     words += [f"set {name}: {value}" for name, value in sorted(operations.set.items())]
     words += [f"add {name}: {value}" for name, value in sorted(operations.add.items())]
     return "; ".join(words) or UNCHANGED
+
+
+def _with_shares(of_rule: HeaderOperations, shares: tuple[Share, ...], side: str) -> str:
+    """The rule's changes, then those of single destinations: `set x-a: b; to shop/canary: set x-canary: true`."""
+    own = [
+        (f"{share.target.service}/{share.target.version}", _operations(getattr(share.headers, side)))
+        for share in shares
+        if share.headers is not None
+    ]
+    changed = sorted((name, words) for name, words in own if words != UNCHANGED)
+    if not changed:
+        return _operations(of_rule)
+    first = [] if _operations(of_rule) == UNCHANGED else [_operations(of_rule)]
+    return "; ".join([*first, *(f"requests to {name}: {words}" for name, words in changed)])
 
 
 def _cookie(rule: Rule, outcome: Forwarded) -> str:

@@ -34,12 +34,15 @@ from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
 from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, service_host
+from traffic.model.share import WEIGHT_ALONE, WITH_HEADERS, RouteDestination
 from traffic.model.target import Target, target
 
 __all__ = [
     "MESH",
     "ONE_VERSION",
     "WEIGHTS",
+    "WEIGHT_ALONE",
+    "WITH_HEADERS",
     "Abort",
     "AccessRule",
     "Authorization",
@@ -65,6 +68,7 @@ __all__ = [
     "Retries",
     "Rewrite",
     "Route",
+    "RouteDestination",
     "RouteTable",
     "Rule",
     "Server",

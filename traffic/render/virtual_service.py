@@ -12,6 +12,7 @@ from traffic.model import (
     CorsPolicy,
     DirectResponse,
     Fault,
+    Headers,
     Match,
     Mirror,
     Route,
@@ -22,6 +23,7 @@ from traffic.model import (
     service_host,
     target,
 )
+from traffic.proportions import whole_weights
 from traffic.render.gateway import gateway_reference
 from traffic.render.spec import Spec, non_default_fields, percentage, string_match
 from traffic.sticky import StickyStep, steps
@@ -117,14 +119,15 @@ class _Context:
 
     def _destinations(self, step: StickyStep) -> list[Spec]:
         """Omit destinations at 0 percent: Envoy does not need them, and their subsets stay in the DestinationRule."""
-        weights = {name: weight for name, weight in step.rule.weights.items() if weight > 0}
+        shares = {name: share for name, share in step.rule.shares.items() if share.weight > 0}
+        weights = whole_weights({name: share.weight for name, share in shares.items()})
         return [
             {
                 "destination": self._destination(name),
-                **({"weight": weight} if len(weights) > 1 else {}),
-                **self._headers_of(name, step),
+                **({"weight": weights[name]} if len(weights) > 1 else {}),
+                **self._headers_of(name, step, share.headers),
             }
-            for name, weight in weights.items()
+            for name, share in shares.items()
         ]
 
     def _destination(self, name: str) -> Spec:
@@ -133,15 +136,18 @@ class _Context:
         host = service_host(service, settings.namespace)
         return {"host": host, "subset": version, "port": {"number": settings.port}}
 
-    def _headers_of(self, name: str, step: StickyStep) -> Spec:
+    def _headers_of(self, name: str, step: StickyStep, headers: Headers | None) -> Spec:
         """The cookie is added, not set, so that the version's own cookies are kept."""
-        response: Spec = {}
+        request = non_default_fields(headers.request) if headers else {}
+        response = non_default_fields(headers.response) if headers else {}
         if self.version_header is not None:
-            response["set"] = {self.version_header: name}
+            response["set"] = {**response.get("set", {}), self.version_header: name}
         if name in step.set_cookie:
             # Envoy reads a single % as the beginning of a command operator.
-            response["add"] = {"set-cookie": step.set_cookie[name].replace("%", "%%")}
-        return {"headers": {"response": response}} if response else {}
+            cookie = step.set_cookie[name].replace("%", "%%")
+            response["add"] = {**response.get("add", {}), "set-cookie": cookie}
+        own = {key: value for key, value in (("request", request), ("response", response)) if value}
+        return {"headers": own} if own else {}
 
     def _mirror(self, mirror: Mirror) -> Spec:
         return {"destination": self._destination(mirror.to), "percentage": percentage(mirror.percentage.value)}

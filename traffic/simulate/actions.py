@@ -46,9 +46,10 @@ def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen)
 
 
 def _shares(step: StickyStep, service: str) -> Iterator[Share]:
-    for name, weight in step.rule.weights.items():
-        if weight > 0:
-            yield Share(name, target(service, name), weight / 100, step.set_cookie.get(name))
+    for name, share in step.rule.shares.items():
+        if share.weight > 0:
+            cookie = step.set_cookie.get(name)
+            yield Share(name, target(service, name), share.weight / 100, cookie, share.headers)
 
 
 def _mirrors(rule: Rule, service: str) -> Iterator[Share]:

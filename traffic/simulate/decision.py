@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from traffic.model import HeaderOperations, Rule, Target
+from traffic.model import HeaderOperations, Headers, Rule, Target
 from traffic.simulate.conditions import Condition, Found
 from traffic.simulate.request import Request
 
@@ -15,13 +15,15 @@ from traffic.simulate.request import Request
 class Share:
     """A destination as named in the config, the version it refers to, and its probability, from 0 to 1.
 
-    `set_cookie` is the response header that keeps the user there.
+    `set_cookie` is the response header that keeps the user there, `headers` are changes of this share alone, which
+    Envoy makes before those of the rule; None if there are none.
     """
 
     destination: str
     target: Target
     probability: float
     set_cookie: str | None = None
+    headers: Headers | None = None
 
 
 @dataclass(frozen=True)
