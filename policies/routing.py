@@ -137,8 +137,8 @@ def cohort_before_weight(context: Context) -> Iterator[Problem]:
                 continue
             yield Problem(
                 route.virtual_service,
-                f"{route.place} sends {_percent(destination, weighted)} of all requests to {destination.words}, which no rule "
-                "with a header has sent any to before",
+                f"{route.place} sends {_percent(destination, weighted)} of all requests to {destination.words}, which "
+                "no rule with a header has sent any to before",
                 "add a rule before it, such as {match: [{headers: {x-tester: {present: true}}}], to: …}",
             )
 

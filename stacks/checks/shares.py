@@ -58,9 +58,9 @@ def _fix(weights: Mapping[str, float], total: float) -> str:
         return "give at least one version a weight above 0"
     proportion = _flow(percentages(weights))
     largest = max(weights, key=lambda name: weights[name])
-    corrected = {**weights, largest: total_of({0: weights[largest], 1: 100, 2: -total})}
-    if abs(total - 100) <= NEARLY and corrected[largest] >= 0:
-        return f"write {_flow(corrected)}, or, in the same proportion as now, {proportion}"
+    corrected = _flow({**weights, largest: total_of({0: weights[largest], 1: 100, 2: -total})})
+    if abs(total - 100) <= NEARLY and weights[largest] >= NEARLY and corrected != proportion:
+        return f"write {corrected}, or, in the same proportion as now, {proportion}"
     return f"write {proportion}, which is the same proportion"
 
 

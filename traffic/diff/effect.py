@@ -82,7 +82,7 @@ class Effect:
 def effect(simulator: Simulator, request: Request) -> Effect:
     """Return what happens to `request`."""
     decision = simulator.decide(request)
-    return Effect(decision, _destination(decision), dict(_lesser(simulator, decision)))
+    return Effect(decision, _destination(simulator, decision), dict(_lesser(simulator, decision)))
 
 
 def changes(before: Effect, after: Effect) -> tuple[Change, ...]:
@@ -102,8 +102,8 @@ def lesser_changes(before: Effect, after: Effect) -> tuple[Change, ...]:
     )
 
 
-def _destination(decision: Decision) -> Value:
-    exact, words = _end(decision)
+def _destination(simulator: Simulator, decision: Decision) -> Value:
+    exact, words = _end(simulator, decision)
     abort = decision.abort
     if abort is None:
         return Value(_shares(words), frozenset(exact.items()))
@@ -114,7 +114,7 @@ def _destination(decision: Decision) -> Value:
     return Value(_shares({**scaled, **failed}), frozenset({**exactly, **failed}.items()))
 
 
-def _end(decision: Decision) -> tuple[dict[str, float], dict[str, float]]:
+def _end(simulator: Simulator, decision: Decision) -> tuple[dict[str, float], dict[str, float]]:
     """Where the request goes, exactly and in words, each with its probability."""
     outcome = decision.outcome
     if isinstance(outcome, Forwarded):
@@ -123,7 +123,8 @@ def _end(decision: Decision) -> tuple[dict[str, float], dict[str, float]]:
         exact = f"{outcome.status} {outcome.location}"
         rule = decision.rule
         redirect = rule.redirect if rule and rule.redirect else Redirect(scheme="https")
-        return {exact: 1}, {f"redirect {outcome.status} to {_location(redirect)}": 1}
+        uri = _matched_uri(simulator, decision, rule) if rule and redirect.prefix_rewrite else None
+        return {exact: 1}, {f"redirect {outcome.status} to {_location(redirect, uri)}": 1}
     if isinstance(outcome, Answered):
         if decision.rule is not None and decision.rule.direct_response is None:
             return {PREFLIGHT: 1}, {PREFLIGHT: 1}
@@ -163,12 +164,15 @@ def percent(probability: float) -> str:
     return percent_words(100 * probability)
 
 
-def _location(redirect: Redirect) -> str:
-    """The location with `<host>` and the like for what the request keeps."""
-    if redirect.uri and not (redirect.scheme or redirect.authority or redirect.port):
-        return redirect.uri
+def _location(redirect: Redirect, uri: StringMatch | None) -> str:
+    """The location with `<host>` and the like for what the request keeps; `uri` is the prefix that is replaced."""
+    path = redirect.uri or "<path>"
+    if redirect.prefix_rewrite:
+        path = f"{redirect.prefix_rewrite}<what follows {uri.prefix if uri else '/'}>"
+    if path != "<path>" and not (redirect.scheme or redirect.authority or redirect.port):
+        return path
     port = f":{redirect.port}" if redirect.port else ""
-    return f"{redirect.scheme or '<scheme>'}://{redirect.authority or '<host>'}{port}{redirect.uri or '<path>'}"
+    return f"{redirect.scheme or '<scheme>'}://{redirect.authority or '<host>'}{port}{path}"
 
 
 def _lesser(simulator: Simulator, decision: Decision) -> Iterator[tuple[Part, Value]]:

@@ -9,7 +9,7 @@ from traffic.fields import seconds
 from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, target
 from traffic.simulate.conditions import text_matches
 from traffic.simulate.decision import Aborted, Answered, Delayed, Forwarded, Redirected, RetryPolicy, Share
-from traffic.simulate.path import received, rewritten
+from traffic.simulate.path import received, rewritten, with_prefix
 from traffic.simulate.request import DEFAULT_PORTS, Seen
 from traffic.sticky import StickyStep
 
@@ -24,7 +24,7 @@ def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen)
     rule = step.rule
     headers = rule.headers or UNCHANGED
     if rule.redirect is not None:
-        return Redirected(rule.redirect.redirect_code, location(rule.redirect, seen), headers.response)
+        return Redirected(rule.redirect.redirect_code, location(rule.redirect, uri, seen), headers.response)
     if rule.direct_response is not None:
         answer = rule.direct_response
         return Answered(answer.status, answer.body or "", response_headers=headers.response)
@@ -85,13 +85,13 @@ def _retry_on(reasons: str) -> str:
     return f"{reasons},retriable-status-codes" if numbers and "retriable-status-codes" not in reasons else reasons
 
 
-def location(redirect: Redirect, seen: Seen) -> str:
-    """Return the URL that Envoy redirects to (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
+def location(redirect: Redirect, uri: StringMatch | None, seen: Seen) -> str:
+    """Return the URL to which Envoy redirects what met `uri` (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
     scheme = redirect.scheme or seen.scheme
     own_port = DEFAULT_PORTS[redirect.scheme or ("http" if seen.inside else seen.scheme)]
     # istiod omits the scheme's default port, and then a port in the Host header is kept.
     port = "" if redirect.port in (None, own_port) else f":{redirect.port}"
-    path = (redirect.uri or seen.path) + seen.query
+    path = (redirect.uri or with_prefix(redirect.prefix_rewrite, uri, seen.path)) + seen.query
     return f"{scheme}://{redirect.authority or _host(seen, scheme, port)}{port}{path}"
 
 

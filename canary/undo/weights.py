@@ -1,0 +1,56 @@
+"""The weights of a rule as they were, in the form in which the stack's file has them now.
+
+Only the numbers that differ are written, so that comments and what a destination says beside its weight are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from canary.undo.change import Edit
+
+if TYPE_CHECKING:
+    from stacks.settings.problems import Location
+    from traffic.model import Rule
+
+
+def as_given(rule: Rule) -> Any:
+    """Return a rule's `to` as plain values, as in a file."""
+    return rule.model_dump(mode="json", by_alias=True, exclude_defaults=True, include={"to"}).get("to")
+
+
+def edits_of(location: Location, now: Rule, before: Rule) -> tuple[Edit, ...]:
+    """Return the edits with which the rule with its `to` at `location` gets the weights of `before`."""
+    present, former = as_given(now), as_given(before)
+    are_alike = isinstance(present, dict) and isinstance(former, dict) and list(present) == list(former)
+    if not are_alike or _headers(now) != _headers(before):
+        return (Edit(location, former),)
+    numbers = _numbers(present, before.weights)
+    return tuple(
+        Edit((*location, name, "weight") if isinstance(given, Mapping) else (*location, name), numbers[name])
+        for name, given in present.items()
+        if _weight(given) != numbers[name]
+    )
+
+
+def _headers(rule: Rule) -> dict[str, Any]:
+    return {name: share.headers for name, share in rule.shares.items()}
+
+
+def _numbers(present: Mapping[str, Any], percent: Mapping[str, float]) -> dict[str, float]:
+    """The percentages in proportion to the present sum; as percentages where they are no whole numbers of it."""
+    from traffic.proportions import SUMS, exactly, total_of
+
+    total = total_of({name: _weight(given) for name, given in present.items()})
+    if total == SUMS[0]:
+        return dict(percent)
+    parts = {name: exactly(weight) * int(total) / SUMS[0] for name, weight in percent.items()}
+    if any(part.denominator != 1 for part in parts.values()):
+        return dict(percent)
+    return {name: part.numerator for name, part in parts.items()}
+
+
+def _weight(given: Any) -> float:
+    weight: float = given["weight"] if isinstance(given, Mapping) else given
+    return weight
