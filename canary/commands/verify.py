@@ -26,7 +26,7 @@ Count = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Requests per rule; default: 2000 for a weighted rule, up to 50000 if a share is small, and 100 for a rule "
+        help="Requests per rule; default: 2000 for a weighted rule, up to 50000 if a share is small, 100 for a rule "
         "with a single outcome.",
     ),
 ]
@@ -35,7 +35,7 @@ Timeout = Annotated[
     float | None,
     typer.Option(
         min=1,
-        help="Time limit for all requests together, in seconds; default: 60, or 1 for every 100 requests if that is more.",
+        help="Time limit for all requests together, in seconds; default: 60, or 1 for every 100 requests if longer.",
     ),
 ]
 Gateway = Annotated[str | None, typer.Option(help="URL of the gateway; default: the address of its Service.")]
@@ -85,10 +85,8 @@ def verify(
         planned = counted(_plan(session, services or [], url, count, seed), count, significance)
         answers = _send(ui, planned, header, concurrency, timeout)
         results = conclude(planned, answers, significance)
-        ui.result(
-            as_json(results, session.stack, significance),
-            lambda console: _show(console, results, significance, session.stack),
-        )
+        document = as_json(results, session.stack, significance)
+        ui.result(document, lambda console: _show(console, results, significance, session.stack))
         if not all_pass(results):
             raise typer.Exit(ExitCode.SPLIT)
 

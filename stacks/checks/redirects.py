@@ -42,7 +42,7 @@ def _too_old(view: View, rule: Rule, location: Location) -> Finding:
         (*location, "redirect", "prefixRewrite"),
         f"Istio {view.of_mesh('version')} (mesh.version) does not have prefixRewrite, and would redirect without it",
         f"prefixRewrite with Istio {needed} or newer",
-        f"raise {key_path(('mesh', 'version'))} to {needed} or newer, or write a rule with redirect: {{uri: …}} for each path",
+        f"raise {key_path(('mesh', 'version'))} to {needed} or newer, or write a rule with uri for each path",
         shown(rule.redirect.prefix_rewrite),
     )
 
