@@ -35,7 +35,7 @@ Timeout = Annotated[
     float | None,
     typer.Option(
         min=1,
-        help="Time limit for all requests together, in seconds; default: 60, or 1 for every 100 requests if longer.",
+        help="Time limit for all requests together, in seconds; default: 60, or 1 for every 50 requests if longer.",
     ),
 ]
 Gateway = Annotated[str | None, typer.Option(help="URL of the gateway; default: the address of its Service.")]
@@ -44,7 +44,7 @@ Significance = Annotated[
     typer.Option(min=1e-9, max=0.5, help="Probability that a correct split fails, over all rules together."),
 ]
 SCHEMES = ("http", "https")
-SECONDS, SLOWEST = 60.0, 100
+SECONDS, SLOWEST = 60.0, 50
 """The default time limit in seconds, and the requests a second from which on it is longer."""
 Seed = Annotated[int, typer.Option(help="Seed for the parts of a request that its rule leaves open.")]
 

@@ -23,19 +23,20 @@ def as_given(rule: Rule) -> Any:
 def edits_of(location: Location, now: Rule, before: Rule) -> tuple[Edit, ...]:
     """Return the edits with which the rule with its `to` at `location` gets the weights of `before`."""
     present, former = as_given(now), as_given(before)
-    are_alike = isinstance(present, dict) and isinstance(former, dict) and list(present) == list(former)
-    if not are_alike or _headers(now) != _headers(before):
+    if not (isinstance(present, dict) and isinstance(former, dict)):
         return (Edit(location, former),)
-    numbers = _numbers(present, before.weights)
+    own, others = now.shares, before.shares
+    if not former.keys() <= present.keys() or any(own[name].headers != others[name].headers for name in former):
+        # Pulumi's history has the keys of mappings in alphabetical order.
+        order = dict.fromkeys((*(name for name in present if name in former), *former))
+        return (Edit(location, {name: former[name] for name in order}),)
+    weights = before.weights
+    numbers = _numbers(present, {name: weights.get(name, 0) for name in present})
     return tuple(
         Edit((*location, name, "weight") if isinstance(given, Mapping) else (*location, name), numbers[name])
         for name, given in present.items()
         if _weight(given) != numbers[name]
     )
-
-
-def _headers(rule: Rule) -> dict[str, Any]:
-    return {name: share.headers for name, share in rule.shares.items()}
 
 
 def _numbers(present: Mapping[str, Any], percent: Mapping[str, float]) -> dict[str, float]:

@@ -73,9 +73,31 @@ def check(view: View) -> Iterator[Finding]:
     version_header = view.values.get("versionHeader")
     for service in view.services.values():
         for index, rule in enumerate(service.rules):
-            if rule is not None and isinstance(rule.to, dict):
+            if rule is not None and rule.to is not None:
                 location = (*service.location, "route", index)
+                yield from _check_of_rule(rule, location, version_header)
                 yield from _check_headers(rule, location, version_header)
+
+
+def _check_of_rule(rule: Rule, location: Location, version_header: Any) -> Iterator[Finding]:
+    """The rule's headers come last, so they would undo what this project has each destination set."""
+    if rule.headers is None:
+        return
+    response, place = rule.headers.response, (*location, "headers", "response")
+    if rule.sticky is not None and (SET_COOKIE in response.set or SET_COOKIE in response.remove):
+        yield Finding(
+            place,
+            f"the rule replaces or removes {SET_COOKIE}, and with it the cookie of sticky: {WITH_ALL}",
+            f"sticky, or {SET_COOKIE} in `set` or `remove`; `add` keeps the other cookies",
+            f"write {SET_COOKIE} under `add`, or remove sticky",
+        )
+    if isinstance(version_header, str) and version_header.lower() in _changed(response):
+        yield Finding(
+            place,
+            f"{version_header} is the versionHeader, and would no longer name the destination: {WITH_ALL}",
+            "other headers than versionHeader",
+            f"remove {version_header} here, or give versionHeader another name",
+        )
 
 
 def _check_headers(rule: Rule, location: Location, version_header: Any) -> Iterator[Finding]:

@@ -229,6 +229,22 @@ BLOCK = """- to:
         ),
         ("- to: {one: 90, two: {weight: 10}} # more", {"one": 900, "two": 100}, None),
         (
+            "- to: {two: 10, one: 90} # as Pulumi does not write it",
+            {"one": 99.5, "two": 0.5},
+            [
+                "-        - to: {two: 10, one: 90} # as Pulumi does not write it",
+                "+        - to: {two: 0.5, one: 99.5} # as Pulumi does not write it",
+            ],
+        ),
+        (
+            "- to: {one: 90, two: {weight: 10}}",
+            {"one": 100},
+            [
+                "-        - to: {one: 90, two: {weight: 10}}",
+                "+        - to: {one: 100, two: {weight: 0}}",
+            ],
+        ),
+        (
             "- to: {one: 50, two: 50} # more",
             {"one": 90, "two": {"weight": 10, **OWN}},
             [
@@ -237,7 +253,16 @@ BLOCK = """- to:
             ],
         ),
     ],
-    ids=["decimals", "parts of a thousand", "no whole parts of a thousand", "a mapping", "the same", "other headers"],
+    ids=[
+        "decimals",
+        "parts of a thousand",
+        "no whole parts of a thousand",
+        "a mapping",
+        "the same",
+        "another order",
+        "a version that was not there",
+        "other headers",
+    ],
 )
 def test_canary_writes_the_weights_in_the_form_that_the_file_has(
     now: str, before: Any, lines: list[str] | None, file: Path, runs: Runs, history: list[dict[str, Any]]

@@ -82,6 +82,18 @@ CASES = [
          routed(f"- to: {{v1: 90, v2: {{weight: 10, headers: {{response: {{add: {{set-cookie: a=b}}}}}}}}}} {HERE}\n"
                 "  sticky: {cookie: v, ttl: 1h}\n"), f"{TO}.v2.headers.response.add.set-cookie",
          ("sticky already adds this header", "remove it, or remove sticky")),
+    Case("the version header in a rule",
+         routed(f"- to: {{v1: 90, v2: 10}}\n  headers: {{response: {{set: {{x-served: b}}}}}} {HERE}\n")
+         + "  istio-canary:versionHeader: x-served\n",
+         f"{ROUTE}[0].headers.response", ("x-served is the versionHeader, and would no longer name",)),
+    Case("a rule that removes the cookie of sticky",
+         routed(f"- to: {{v1: 90, v2: 10}}\n  sticky: {{cookie: v, ttl: 1h}}\n"
+                f"  headers: {{response: {{remove: [set-cookie]}}}} {HERE}\n"),
+         f"{ROUTE}[0].headers.response", ("replaces or removes set-cookie, and with it the cookie of sticky",)),
+    Case("headers of a destination at an Ingress",
+         service(f"{HOSTS}ingressClassName: istio\nversions: {{v1: {{image: a, port: 80}}}}\n"
+                 f"route:\n  - to: {{v1: {{weight: 100, {MARK}}}}} {HERE}\n"),
+         f"{TO}.v1.headers", ("an Ingress cannot express headers of a destination",)),
     Case("a version without pods with a small share",
          service(f"{HOSTS}versions:\n  v1: {{image: a, port: 1}}\n  v2: {{image: a, port: 1, replicas: 0}}\n"
                  f"route:\n  - to: {{v1: 99.5, v2: {{weight: 0.5}}}} {HERE}\n"), f"{TO}.v2", ("has no pods",)),
