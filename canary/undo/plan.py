@@ -16,7 +16,7 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.service_named import service_named
 from canary.undo.change import Change, Edit, weights_words
-from canary.undo.weights import as_given, edits_of
+from canary.undo.weights import as_given, edits_of, in_order
 
 if TYPE_CHECKING:
     from canary.engine.session import Session
@@ -166,12 +166,13 @@ def _back(
         ]
         edits = (Edit(location, route),)
     rules = " and ".join(str(index + 1) for index in changed)
+    weights = [(now.route[index].weights, before.route[index].weights) for index in changed]
     return Change(
         service,
         now.strategy.name.value,
         f"weights of rule {rules}",
-        " and ".join(weights_words(now.route[index].weights) for index in changed),
-        " and ".join(weights_words(before.route[index].weights) for index in changed),
+        " and ".join(weights_words(present) for present, _ in weights),
+        " and ".join(weights_words(in_order(former, present)) for present, former in weights),
         f"as of the run that ended at {run.ended}",
         edits,
     )

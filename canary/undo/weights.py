@@ -6,13 +6,15 @@ Only the numbers that differ are written, so that comments and what a destinatio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from canary.undo.change import Edit
 
 if TYPE_CHECKING:
     from stacks.settings.problems import Location
     from traffic.model import Rule
+
+T = TypeVar("T")
 
 
 def as_given(rule: Rule) -> Any:
@@ -27,9 +29,7 @@ def edits_of(location: Location, now: Rule, before: Rule) -> tuple[Edit, ...]:
         return (Edit(location, former),)
     own, others = now.shares, before.shares
     if not former.keys() <= present.keys() or any(own[name].headers != others[name].headers for name in former):
-        # Pulumi's history has the keys of mappings in alphabetical order.
-        order = dict.fromkeys((*(name for name in present if name in former), *former))
-        return (Edit(location, {name: former[name] for name in order}),)
+        return (Edit(location, in_order(former, present)),)
     weights = before.weights
     numbers = _numbers(present, {name: weights.get(name, 0) for name in present})
     return tuple(
@@ -37,6 +37,11 @@ def edits_of(location: Location, now: Rule, before: Rule) -> tuple[Edit, ...]:
         for name, given in present.items()
         if _weight(given) != numbers[name]
     )
+
+
+def in_order(former: Mapping[str, T], present: Mapping[str, Any]) -> dict[str, T]:
+    """Return `former` in the order of `present`: Pulumi's history has the keys of mappings in alphabetical order."""
+    return {name: former[name] for name in dict.fromkeys((*(name for name in present if name in former), *former))}
 
 
 def _numbers(present: Mapping[str, Any], percent: Mapping[str, float]) -> dict[str, float]:

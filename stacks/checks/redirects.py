@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stacks.checks.view import View, at, entries
-from stacks.settings.model import ServiceSettings, Settings
+from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.model import Match, Rule, StringMatch
-from traffic.reach import covers
+from traffic.model import Rule, StringMatch
 
 SINCE = (1, 31)
 """The release of Istio that has the field: an older CRD drops it, and the rest of the redirect would apply alone."""
@@ -79,14 +78,13 @@ def _kind(uri: StringMatch) -> str:
 
 
 def warnings(settings: Settings) -> Iterator[Finding]:
-    """Yield redirects that an older mesh would not make, and prefixes whose replacement joins two words or slashes."""
+    """Yield redirects that a mesh of an older release would make differently."""
+    if settings.mesh.install:
+        return
     for name, service in settings.services.items():
         for index, rule in enumerate(service.route):
             if rule.redirect is not None and rule.redirect.prefix_rewrite is not None:
-                location: Location = ("services", name, "route", index)
-                if not settings.mesh.install:
-                    yield _unknown_mesh(location, rule.redirect.prefix_rewrite)
-                yield from _glued(service, index, rule.redirect.prefix_rewrite, location)
+                yield _unknown_mesh(("services", name, "route", index), rule.redirect.prefix_rewrite)
 
 
 def _unknown_mesh(location: Location, new: str) -> Finding:
@@ -99,25 +97,3 @@ def _unknown_mesh(location: Location, new: str) -> Finding:
         f"none needed if `istioctl version` shows {needed} or newer",
         shown(new),
     )
-
-
-def _glued(service: ServiceSettings, index: int, new: str, location: Location) -> Iterator[Finding]:
-    """Envoy replaces the prefix as it is, without adjusting slashes."""
-    for match in service.route[index].match:
-        prefix = match.uri.prefix if match.uri else None
-        if prefix is None or prefix.endswith("/") == new.endswith("/"):
-            continue
-        rest = "x" if prefix.endswith("/") else "/x"
-        below = Match.model_construct(**{**dict(match), "uri": StringMatch(prefix=f"{prefix}{rest.removesuffix('x')}")})
-        if any(covers(earlier, Rule.model_construct(match=(below,))) for earlier in service.route[:index]):
-            continue
-        yield Finding(
-            (*location, "redirect", "prefixRewrite"),
-            f"{prefix}{rest} would be redirected to {new}{rest}",
-            "a prefix and a replacement that both end with / or both do not",
-            f"write {{prefix: {prefix}/}} and prefixRewrite: {new}, and a rule for the exact path {prefix}"
-            if new.endswith("/")
-            else f"write prefixRewrite: {new}/",
-            shown(new),
-        )
-        return

@@ -45,8 +45,7 @@ def check_sum(to: Mapping[str, Any], location: Location) -> Iterator[Finding]:
     yield Finding(
         location,
         f"the weights sum to {number_words(total)}, {why}",
-        f"percentages with at most {DECIMALS} decimals that sum to 100, or whole numbers that sum to "
-        f"{', '.join(map(str, SUMS[1:-1]))} or {LARGEST}",
+        f"percentages that sum to 100, or whole numbers that sum to {', '.join(map(str, SUMS[1:-1]))} or {LARGEST}",
         _fix(weights, total),
         _flow(weights),
     )
@@ -60,7 +59,7 @@ def _fix(weights: Mapping[str, float], total: float) -> str:
     largest = max(weights, key=lambda name: weights[name])
     corrected = _flow({**weights, largest: total_of({0: weights[largest], 1: 100, 2: -total})})
     if abs(total - 100) <= NEARLY and weights[largest] >= NEARLY and corrected != proportion:
-        return f"write {corrected}, or, in the same proportion as now, {proportion}"
+        return f"write {corrected}, or {proportion} for the present proportion"
     return f"write {proportion}, which is the same proportion"
 
 
