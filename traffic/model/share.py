@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
@@ -28,12 +29,14 @@ def _weight(value: Any) -> Any:
     if not math.isfinite(value):
         raise wrong(f"{value} is not a share of the requests", ALLOWED, "write 10, for example")
     if value < 0:
-        raise wrong(f"{value} is less than 0", ALLOWED, f"write {number_words(-value)}, or 0 for no requests")
+        raise wrong(f"{value} is less than 0", ALLOWED, "write 0 for no requests")
     if value > LARGEST:
         raise wrong(f"{value} is more than {LARGEST}", ALLOWED, "write the percentage of the requests")
     if (exactly(value) / exactly(SMALLEST)).denominator != 1:
-        rounded = max(round(value, DECIMALS), SMALLEST)
-        raise wrong(f"{value} has more than {DECIMALS} decimals", ALLOWED, f"write {number_words(rounded)}")
+        # Neither none nor all of the requests.
+        rounded = min(max(round(value, DECIMALS), SMALLEST), 100 - SMALLEST if value < 100 else value)
+        what = f"{Decimal(str(value)):f} has more than {DECIMALS} decimals"
+        raise wrong(what, ALLOWED, f"write {number_words(round(rounded, DECIMALS))}")
     return value
 
 

@@ -49,7 +49,7 @@ def _shares(step: StickyStep, service: str) -> Iterator[Share]:
     for name, share in step.rule.shares.items():
         if share.weight > 0:
             cookie = step.set_cookie.get(name)
-            yield Share(name, target(service, name), share.weight / 100, cookie, share.headers)
+            yield Share(name, target(service, name), round(share.weight / 100, 6), cookie, share.headers)
 
 
 def _mirrors(rule: Rule, service: str) -> Iterator[Share]:
