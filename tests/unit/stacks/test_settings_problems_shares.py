@@ -44,7 +44,7 @@ CASES = [
     Case("a share without a value", to("{v1: 100, v2: }"), f"{TO}.v2", ("the key has no value",)),
     Case("a share that is true", to("{v1: 99, v2: true}"), f"{TO}.v2", ("this is true, but must be a number",)),
     Case("a list as a share", to("{v1: 90, v2: [10]}"), f"{TO}.v2", ("this is a list, but must be a number",)),
-    Case("a negative share", to("{v1: 100.5, v2: -0.5}"), f"{TO}.v2", ("-0.5 is less than 0", "write 0 for no requests")),
+    Case("a negative share", to("{v1: 100.5, v2: -0.5}"), f"{TO}.v2", ("-0.5 is less than 0", "write 0 for no")),
     Case("five decimals", to("{v1: 99.99995, v2: 0.00005}"), f"{TO}.v2",
          ("0.00005 has more than 4 decimals", "write 0.0001")),
     Case("nearly all", to("{v1: 99.99999, v2: 0.0001}"), f"{TO}.v1", ("99.99999 has more", "write 99.9999")),
