@@ -48,8 +48,8 @@ class RuleState:
     """One rule: percent by version, live in the cluster and as configured."""
 
     name: str
-    live: Mapping[str, int]
-    configured: Mapping[str, int]
+    live: Mapping[str, float]
+    configured: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _title(rule: Rule) -> str:
     return "path rule" if any(match.uri for match in rule.match) else "match"
 
 
-def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str, known: Known) -> dict[str, int]:
+def _weights_at(live: Mapping[str, Any], place: tuple[str, int] | None, service: str, known: Known) -> dict[str, float]:
     """The live percent by version of one rule."""
     routes = live[place[0]] if place else None
     return weights_of(routes[place[1]], service, known) if place and routes and place[1] < len(routes) else {}

@@ -58,5 +58,5 @@ def _of_requests(settings: Settings, step: ResourceStep, stack: str) -> Iterator
     yield f"{name}: {active} is active (blueGreen); {back}" if active else f"{name}: requests move; {back}"
 
 
-def _weights(properties: Mapping[str, Any], service: str) -> list[dict[str, int]]:
+def _weights(properties: Mapping[str, Any], service: str) -> list[dict[str, float]]:
     return [weights_of(rule, service) for rule in (properties.get("spec") or {}).get("http") or ()]

@@ -185,7 +185,8 @@ def weight_changes(scope: Scope, over: str) -> str:
 def weight_in_alert(scope: Scope) -> str:
     """Return the template of the weight, in percent, of the version that an alert is about (Prometheus: "Template")."""
     weight = _recorded(WEIGHT, scope, version='"%s"')
-    return f"{{{{ with printf `100 * {weight}` $labels.version | query }}}}{{{{ . | first | value }}}}{{{{ end }}}}"
+    percent = f"round(100 * {weight}, 0.0001)"  # without the noise of floats
+    return f"{{{{ with printf `{percent}` $labels.version | query }}}}{{{{ . | first | value }}}}{{{{ end }}}}"
 
 
 def label_values(label: str, namespace: str | None = None) -> str:

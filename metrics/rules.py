@@ -77,7 +77,7 @@ def _group(
     return {"name": f"istio-canary {name}", "rules": rules}
 
 
-def _weights(name: str, service: ServiceRouting) -> dict[str, int]:
+def _weights(name: str, service: ServiceRouting) -> dict[str, float]:
     """The percentage of each version in the default rule, the one without a match."""
     default = next((rule for rule in service.route if not rule.match), None)
     given = default.weights if default else {}
@@ -99,7 +99,7 @@ def _recording_rules(name: str, service: ServiceRouting, source: Source) -> Iter
 
 
 def _worse_than_stable(
-    name: str, service: ServiceRouting, weights: Mapping[str, int], alerts: AlertThresholds
+    name: str, service: ServiceRouting, weights: Mapping[str, float], alerts: AlertThresholds
 ) -> dict[str, Any]:
     stable = max(weights, key=lambda version: weights[version])
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from policies.mesh import (
@@ -20,6 +20,8 @@ from policies.mesh import (
 from policies.resource import UNKNOWN, Resources, items, mapping
 from policies.rule import PROD, Context, Enforcement, Parameter, Problem, Rule, Severity
 from traffic.fields import seconds
+from traffic.proportions import DECIMALS, SUMS, number_words, percent_words, percentages
+from traffic.sticky import sticky_cookie
 
 LARGEST_STEP = 25
 MOST_REQUESTS = 4
@@ -30,14 +32,14 @@ Weights = dict[str, float]
 
 
 def weights_sum_to_100(context: Context) -> Iterator[Problem]:
-    """The weights of a route's destinations are percentages."""
+    """The weights of a route's destinations are percentages, or parts of a greater power of ten."""
     for route in http_routes(context.resources):
         weights = [destination.weight for destination in route.destinations]
-        if weights and all(is_number(weight) for weight in weights) and sum(weights) != 100:
+        if weights and all(is_number(weight) for weight in weights) and sum(weights) not in SUMS:
             yield Problem(
                 route.virtual_service,
                 f"the weights of {route.place} are {' + '.join(map(str, weights))} = {sum(weights)}",
-                "change them so that their sum is 100",
+                "change them so that their sum is 100, or 1000, 10000, 100000 or 1000000 for smaller shares",
             )
 
 
@@ -95,14 +97,14 @@ def weight_step(context: Context) -> Iterator[Problem]:
         for index, version in enumerate(order):
             gained = now.get(version, 0) - earlier.get(version, 0)
             lost = sum(max(earlier.get(one, 0) - now.get(one, 0), 0) for one in order[:index])
-            step = min(gained, lost)
+            step = round(min(gained, lost), DECIMALS)
             if step > largest:
                 yield Problem(
                     route.virtual_service,
-                    f"the weight of {version} in {route.place} goes from {earlier.get(version, 0)} to "
-                    f"{now.get(version, 0)} in one change, of which {step} come from older versions; "
-                    f"at most {largest} are allowed",
-                    f"go to {earlier.get(version, 0) + largest} first",
+                    f"the weight of {version} in {route.place} goes from {number_words(earlier.get(version, 0))} to "
+                    f"{number_words(now.get(version, 0))} in one change, of which {number_words(step)} come from older "
+                    f"versions; at most {largest} are allowed",
+                    f"go to {number_words(earlier.get(version, 0) + largest)} first",
                 )
 
 
@@ -112,13 +114,13 @@ def _key(route: HttpRoute) -> tuple[str, str]:
 
 
 def _weights(route: HttpRoute) -> Weights:
-    """The weights by version, of one service; empty if one of them is not known."""
+    """Percentages by version, of one service; empty if one of the weights is not known."""
     weights: Weights = {}
     for destination in route.destinations:
         if not is_number(destination.weight):
             return {}
         weights[destination.subset or destination.words] = destination.weight
-    return weights
+    return percentages(weights)
 
 
 def _declared(resources: Resources, route: HttpRoute) -> list[str]:
@@ -145,10 +147,14 @@ def cohort_before_weight(context: Context) -> Iterator[Problem]:
                 continue
             yield Problem(
                 route.virtual_service,
-                f"{route.place} sends {destination.weight} % of all requests to {destination.words}, which no rule "
-                "with a header has sent any to before",
+                f"{route.place} sends {_percent(destination, weighted)} of all requests to {destination.words}, which "
+                "no rule with a header has sent any to before",
                 "add a rule before it, such as {match: [{headers: {x-tester: {present: true}}}], to: …}",
             )
+
+
+def _percent(destination: Destination, all_of: Sequence[Destination]) -> str:
+    return percent_words(100 * destination.weight / sum(one.weight for one in all_of))
 
 
 def _has_cohort(resources: Resources, tried: Destination) -> bool:
@@ -177,7 +183,7 @@ def _was_tried(before: Resources, tried: Destination) -> bool:
 def _cookies_of(route: HttpRoute) -> set[str]:
     """The cookies with which a sticky route keeps users on their version; they are no testers."""
     set_by = (mapping(one, "headers", "response", "add").get("set-cookie") for one in items(route.spec.get("route")))
-    return {value.partition("=")[0] for value in set_by if isinstance(value, str)}
+    return {cookie for value in set_by if isinstance(value, str) and (cookie := sticky_cookie(value))}
 
 
 def _is_cohort(match: Mapping[str, Any], sticky: set[str]) -> bool:
@@ -260,7 +266,7 @@ RULES = (
         name="weights-sum-to-100",
         check=weights_sum_to_100,
         severity=Severity.CRITICAL,
-        description="The weights of a route sum to 100.",
+        description="The weights of a route sum to 100, or to a greater power of ten.",
     ),
     Rule(
         name="versions-exist",

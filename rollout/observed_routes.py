@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kube.objects import kind_of, list_in
 from traffic.model import EGRESS, MESH, OutsideVersion, RouteTable, Source, Target, service_host, target, version_label
 from traffic.model.backend import Backend, EgressTable, backend
+from traffic.proportions import percent_words, percentages
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -207,7 +208,7 @@ def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], 
     """The destinations of a rule that get requests, each with its share as text."""
     for route, weight in _weighted(rule):
         if weight:
-            yield route.get("destination") or {}, f"{weight} %"
+            yield route.get("destination") or {}, percent_words(weight)
     for mirror in [*(rule.get("mirrors") or ()), *([{"destination": rule["mirror"]}] if "mirror" in rule else ())]:
         yield mirror.get("destination") or {}, "mirrored requests"
 
@@ -223,7 +224,7 @@ def known_destinations(services: RouteTable, service: str, egress: EgressTable) 
     return {(one.host, one.port, one.subset): name for name, one in found.items()}
 
 
-def weights_of(rule: Mapping[str, Any], service: str, known: Known | None = None) -> dict[str, int]:
+def weights_of(rule: Mapping[str, Any], service: str, known: Known | None = None) -> dict[str, float]:
     """Return percent by destination of one http route of a VirtualService of `service`."""
     return {destination_of(route, service, known): weight for route, weight in _weighted(rule)}
 
@@ -244,8 +245,12 @@ def destination_of(route: Mapping[str, Any], service: str, known: Known | None =
     return subset if called == service else f"{called}/{subset}"
 
 
-def _weighted(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Each destination of a rule with its percent: a single one has no weight in Istio, and gets all."""
-    routes = rule.get("route") or ()
-    for route in routes:
-        yield route, 100 if len(routes) == 1 else int(route.get("weight") or 0)
+def _weighted(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], float]]:
+    """Each destination of a rule with its percent: Istio's weights are relative; a single destination gets all."""
+    routes = list(rule.get("route") or ())
+    if len(routes) == 1:
+        yield routes[0], 100
+        return
+    percent = percentages({index: int(route.get("weight") or 0) for index, route in enumerate(routes)})
+    for index, route in enumerate(routes):
+        yield route, percent[index]

@@ -9,7 +9,7 @@ continues the one above it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -20,6 +20,7 @@ HOST = "shop.example.com"
 
 REQUEST = re.compile(r"((?P<caller>[-a-z]+): )?(?P<method>[A-Z]+) (?P<url>\S+)")
 SHARE = re.compile(r"(?P<percent>[0-9.]+) % (?P<rest>.+)")
+AT_VERSION = re.compile(r"(?P<version>\S+) \(sees (?P<header>.+)\)")
 STATUS = re.compile(r"[2-5][0-9][0-9]")
 SECONDS = {"ms": 0.001, "s": 1.0}
 
@@ -50,6 +51,8 @@ class Answer:
     body: str | None
     copies: dict[str, float]
     after: float | None
+    sees_at: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """A header that one of several versions receives, by version."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,16 @@ def _answer(text: str) -> Answer:
     headers: dict[str, str | None] = {}
     sees: list[tuple[str, str | None]] = []
     copies: dict[str, float] = {}
+    sees_at: dict[str, tuple[str, str | None]] = {}
     sees_path = body = after = None
     for part in text.split(", "):
         share = SHARE.fullmatch(part)
         percent, rest = (float(share["percent"]), share["rest"]) if share else (100.0, part)
-        if rest.startswith("copied to "):
+        at_version = AT_VERSION.fullmatch(rest)
+        if at_version:
+            outcomes[at_version["version"]] = percent
+            sees_at[at_version["version"]] = _expected_header(at_version["header"])
+        elif rest.startswith("copied to "):
             copies[rest.removeprefix("copied to ")] = percent
         elif rest.startswith("sees /"):
             sees_path = rest.removeprefix("sees ")
@@ -164,7 +172,7 @@ def _answer(text: str) -> Answer:
             headers |= [_expected_header(rest)]
         else:
             outcomes[rest] = percent
-    return Answer(outcomes, headers, tuple(sees), sees_path, body, copies, after)
+    return Answer(outcomes, headers, tuple(sees), sees_path, body, copies, after, sees_at)
 
 
 def _expected_header(text: str) -> tuple[str, str | None]:

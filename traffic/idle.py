@@ -17,7 +17,7 @@ WHOLE = None
 def replacement(rule: Rule) -> str | None:
     """Return what replaces the part of the path that a match of the rule matched; None if nothing does."""
     rewritten = rule.rewrite.uri if rule.rewrite else None
-    return rewritten or getattr(rule.redirect, "prefix_rewrite", None)
+    return rewritten or (rule.redirect.prefix_rewrite if rule.redirect else None)
 
 
 def idle_by(rule: Rule, index: int) -> int | None:

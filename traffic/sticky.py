@@ -7,11 +7,12 @@ its users.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from traffic.fields import seconds
-from traffic.model import Match, Route, Rule, Sticky, StringMatch
+from traffic.model import Match, Route, RouteDestination, Rule, Sticky, StringMatch
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,16 @@ def steps(rule: Rule) -> tuple[StickyStep, ...]:
     if rule.sticky is None:
         return (StickyStep(rule),)
     versions = [version for version, weight in rule.weights.items() if weight > 0]
+    shares = rule.shares
     kept = [
         StickyStep(
-            rule.model_copy(update={"match": _with_cookie(rule, rule.sticky, version), "to": version, "sticky": None})
+            rule.model_copy(
+                update={
+                    "match": _with_cookie(rule, rule.sticky, version),
+                    "to": _alone(version, shares[version]),
+                    "sticky": None,
+                }
+            )
         )
         for version in versions
     ]
@@ -48,6 +56,17 @@ def steps_of(route: Route) -> list[tuple[int, StickyStep]]:
 def set_cookie(sticky: Sticky, destination: str) -> str:
     """Return the `set-cookie` header that keeps a user on `destination` (RFC 6265)."""
     return f"{sticky.cookie}={destination}; Max-Age={seconds(sticky.ttl):.0f}; Path=/; HttpOnly; SameSite=Lax"
+
+
+def sticky_cookie(header: str) -> str | None:
+    """Return the cookie's name if a `set-cookie` header is one that keeps users; None if somebody else made it."""
+    found = re.fullmatch(r"([^=;]+)=[^;]+; Max-Age=[0-9]+; Path=/; HttpOnly; SameSite=Lax", header)
+    return found[1] if found else None
+
+
+def _alone(version: str, share: RouteDestination) -> str | dict[str, RouteDestination]:
+    """All requests to one version, with what its share changes."""
+    return {version: share.model_copy(update={"weight": 100})} if share.headers else version
 
 
 def _with_cookie(rule: Rule, sticky: Sticky, version: str) -> tuple[Match, ...]:

@@ -115,5 +115,8 @@ def remarks(service: ServiceState, stack: str) -> list[str]:
 
 
 def _weight(rule: RuleState, version: str) -> str:
+    from traffic.proportions import percent_words
+
     live, configured = rule.live.get(version, 0), rule.configured.get(version, 0)
-    return f"{live} %" if live == configured else f"{live} % (config: {configured} %)"
+    words = percent_words(live)
+    return words if live == configured else f"{words} (config: {percent_words(configured)})"

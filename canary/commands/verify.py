@@ -25,17 +25,27 @@ Services = Annotated[list[str] | None, typer.Argument(help="The services whose r
 Count = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Requests per rule; default: 2000 for a weighted rule, 100 for a rule with a single outcome."
+        min=1,
+        help="Requests per rule; default: 2000 for a weighted rule, up to 50000 if a share is small, 100 for a rule "
+        "with a single outcome.",
     ),
 ]
 Concurrency = Annotated[int, typer.Option(min=1, max=256, help="Number of requests in flight at once.")]
-Timeout = Annotated[float, typer.Option(min=1, help="Time limit for all requests together, in seconds.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        help="Time limit for all requests together, in seconds; default: 60, or 1 for every 50 requests if longer.",
+    ),
+]
 Gateway = Annotated[str | None, typer.Option(help="URL of the gateway; default: the address of its Service.")]
 Significance = Annotated[
     float,
     typer.Option(min=1e-9, max=0.5, help="Probability that a correct split fails, over all rules together."),
 ]
 SCHEMES = ("http", "https")
+SECONDS, SLOWEST = 60.0, 50
+"""The default time limit in seconds, and the requests a second from which on it is longer."""
 Seed = Annotated[int, typer.Option(help="Seed for the parts of a request that its rule leaves open.")]
 
 
@@ -45,7 +55,7 @@ def verify(
     json: JsonOption = False,
     count: Count = None,
     concurrency: Concurrency = 16,
-    timeout: Timeout = 60.0,
+    timeout: Timeout = None,
     gateway: Gateway = None,
     significance: Significance = 0.001,
     seed: Seed = 0,
@@ -55,11 +65,12 @@ def verify(
     Sends real requests for every rule and compares the versions that answered with the weights in the stack's file.
     Exits with 3 unless every rule was measured in full and passes. The test is an exact binomial test (Clopper-Pearson
     intervals) with its significance divided among all comparisons (Bonferroni); a version at 0 or 100 percent must
-    match to the last request.
+    match to the last request. With too few requests for so small a share, even a version without any answer would pass:
+    then the rule does not pass, and the output names the number that is needed.
     """
     with command(json) as ui:
         from canary.engine.session import open_session
-        from canary.verify.verification import all_pass, as_json, conclude
+        from canary.verify.verification import all_pass, as_json, conclude, counted
 
         url = None if gateway is None else _url(gateway)
         session = open_session(ui, stack)
@@ -71,10 +82,11 @@ def verify(
                 fix=f"set istio-canary:versionHeader: x-served-version in "
                 f"{session.project.stack_file(session.stack).name}, then `canary up --stack {session.stack}`",
             )
-        planned = _plan(session, services or [], url, count, seed)
+        planned = counted(_plan(session, services or [], url, count, seed), count, significance)
         answers = _send(ui, planned, header, concurrency, timeout)
         results = conclude(planned, answers, significance)
-        ui.result(as_json(results, session.stack, significance), lambda console: _show(console, results, significance))
+        document = as_json(results, session.stack, significance)
+        ui.result(document, lambda console: _show(console, results, significance, session.stack))
         if not all_pass(results):
             raise typer.Exit(ExitCode.SPLIT)
 
@@ -119,18 +131,19 @@ def _plan(session: Session, services: list[str], url: str | None, count: int | N
     return addressed(planned, lambda scheme, port: urls[scheme, port])
 
 
-def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout: float) -> list[Answers]:
+def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout: float | None) -> list[Answers]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from canary.verify.measure import measure
 
     batches = [entry.batch for entry in planned if entry.batch]
+    seconds = timeout or max(SECONDS, sum(batch.count for batch in batches) / SLOWEST)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     shown = ui.stderr.is_terminal and not ui.json
     with Progress(*columns, console=ui.stderr, transient=True, disable=not shown) as progress:
         names = [f"{entry.service}: {entry.rule}" for entry in planned if entry.batch]
         tasks = [progress.add_task(name, total=batch.count) for name, batch in zip(names, batches, strict=True)]
-        answers = measure(batches, header, concurrency, timeout, lambda index: progress.advance(tasks[index]))
+        answers = measure(batches, header, concurrency, seconds, lambda index: progress.advance(tasks[index]))
     if batches and not any(entry.connected for entry in answers):
         kinds = sorted({kind for entry in answers for kind in entry.errors}) or ["no answer in time"]
         raise CommandError(
@@ -142,7 +155,7 @@ def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout
     return answers
 
 
-def _show(console: Console, results: list[RuleResult], significance: float) -> None:
+def _show(console: Console, results: list[RuleResult], significance: float, stack: str) -> None:
     from rich.table import Table
 
     from canary.verify.measure import as_curl
@@ -158,6 +171,9 @@ def _show(console: Console, results: list[RuleResult], significance: float) -> N
         name = f"{result.planned.service}, rule {result.planned.index + 1}"
         if result.answers is None:
             console.print(f"{name} was not measured: {result.planned.reason}", markup=False)
+        if result.verdict == "not enough" or (result.answers is None and result.planned.needed):
+            console.print(_needed(result, name, stack), markup=False, soft_wrap=True)
+        if result.answers is None:
             continue
         for kind, number in result.answers.errors.most_common():
             console.print(f"{name}: {number} x {kind}", markup=False)
@@ -173,6 +189,16 @@ def _show(console: Console, results: list[RuleResult], significance: float) -> N
     for result in results:
         if result.planned.batch:
             console.print(f"  {as_curl(result.planned.batch)}", markup=False, soft_wrap=True)
+
+
+def _needed(result: RuleResult, name: str, stack: str) -> str:
+    from traffic.proportions import percent_words
+
+    needed = result.planned.needed
+    command = f"canary verify {result.planned.service} --count {needed} --stack {stack}"
+    smallest = min((weight, version) for version, weight in result.planned.weights.items() if weight)
+    share = f"{smallest[1]} at {percent_words(smallest[0])}"
+    return f"{name}: with fewer than {needed} requests, {share} would pass without any answer; to measure it: {command}"
 
 
 def _summary(results: list[RuleResult]) -> str:
@@ -197,10 +223,14 @@ def _summary(results: list[RuleResult]) -> str:
 def _add_rows(table: Table, result: RuleResult) -> None:
     from rich.markup import escape
 
+    from traffic.proportions import percent_words
+
     style = "green" if result.passes else "dim" if result.planned.exempt else "bold red"
     verdict = f"[{style}]{result.verdict}[/]"
     rule = f"{result.planned.index + 1}. {result.planned.rule}"
     rows = result.shares or ()
+    # As many decimals as the smallest share needs to be told from none.
+    digits = 1 if all(share.configured in (0, 100) or 1 <= share.configured <= 99 for share in rows) else 4
     if not rows:
         table.add_row(result.planned.service, escape(rule), "", "", "", "", "", verdict)
     for index, share in enumerate(rows):
@@ -209,9 +239,9 @@ def _add_rows(table: Table, result: RuleResult) -> None:
             result.planned.service if first else "",
             escape(rule) if first else "",
             share.version,
-            f"{share.configured:g} %",
-            f"{share.observed:.1f} %",
+            percent_words(share.configured),
+            f"{share.observed:.{digits}f} %",
             f"{share.count} of {share.total}",
-            f"{100 * share.low:.1f} - {100 * share.high:.1f} %",
+            f"{100 * share.low:.{digits}f} - {100 * share.high:.{digits}f} %",
             verdict if first else "",
         )

@@ -11,9 +11,10 @@ from canary.asked import headers_of, url_of
 from canary.curl import curl_command
 from canary.diff.stack_diff import StackDiff, VersionDiff
 from stacks.settings.problems import without_user
-from traffic.diff import Group, Part, RuleChange, RuleChangeKind, ServiceDiff, ValueChange
+from traffic.diff import Group, Part, RuleChange, RuleChangeKind, ServiceDiff, ValueChange, WeightChange
 from traffic.diff.effect import lesser_changes
-from traffic.diff.values import plain_words
+from traffic.diff.values import plain_headers, plain_words
+from traffic.proportions import percent_words
 from traffic.words import rule_words
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def destination_words(rule: Rule) -> str:
     weights = rule.weights
     if len(weights) == 1:
         return next(iter(weights))
-    return ", ".join(f"{name} {weight} %" for name, weight in weights.items())
+    return ", ".join(f"{name} {percent_words(weight)}" for name, weight in weights.items())
 
 
 def _rule_rows(service: str, change: RuleChange) -> Iterator[SettingRow]:
@@ -163,9 +164,9 @@ def _rule_rows(service: str, change: RuleChange) -> Iterator[SettingRow]:
             yield SettingRow(service, f"rule moved ({words})", *places)
         for one in change.changes:
             name = f"rule {_number(change.after)} ({words})"
-            if one.path.startswith("to."):
-                weight = f"weight of {one.path.removeprefix('to.')}"
-                yield SettingRow(service, f"{name}: {weight}", f"{one.before} %", f"{one.after} %")
+            if isinstance(one, WeightChange):
+                weights = percent_words(one.before), percent_words(one.after)
+                yield SettingRow(service, f"{name}: weight of {one.destination}", *weights)
             else:
                 yield SettingRow(service, f"{name}: {one.path}", value_words(one.before), value_words(one.after))
 
@@ -174,7 +175,8 @@ def _rule(rule: Rule) -> str:
     """All that a rule does, apart from its match."""
     actions = rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True,
                               exclude={"to", "match", "name", "redirect", "direct_response"})  # fmt: skip
-    return "; ".join([destination_words(rule), *(plain_words({key: value}) for key, value in actions.items())])
+    own = (f"{name} {plain_words({'headers': plain_headers(one)})}" for name, one in rule.shares.items() if one.headers)
+    return "; ".join([destination_words(rule), *own, *(plain_words({key: value}) for key, value in actions.items())])
 
 
 def _number(index: int | None) -> int:

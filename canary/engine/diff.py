@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.observed_routes import destination_of, weights_of
+from traffic.sticky import sticky_cookie
 
 VIRTUAL_SERVICE = "kubernetes:networking.istio.io/v1:VirtualService"
 RULES = re.compile(r"spec\.http\[\d+\]")
@@ -84,8 +85,9 @@ def _rules(properties: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _cookies_set(rule: Mapping[str, Any]) -> Iterator[str]:
     for route in rule.get("route") or ():
         added = ((route.get("headers") or {}).get("response") or {}).get("add") or {}
-        if SET_COOKIE in added:
-            yield str(added[SET_COOKIE]).partition("=")[0]
+        cookie = sticky_cookie(str(added.get(SET_COOKIE, "")))
+        if cookie is not None:
+            yield cookie
 
 
 def _is_for_returning_users(rule: Mapping[str, Any], cookie: str) -> bool:

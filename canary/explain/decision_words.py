@@ -213,6 +213,7 @@ class Explanation:
         yield from outside_details(self.places.settings, decision.request.method, outcome)
         yield from _headers("Request", outcome.request_headers)
         yield from _headers("Response", outcome.response_headers)
+        yield from _headers_of_shares(outcome.shares)
         for name, value in decision.cors.items():
             yield f"The response has {name}: {value}."
         for mirror in outcome.mirrors:
@@ -267,15 +268,22 @@ def _stays(decision: Decision, outcome: Forwarded) -> Iterator[str]:
         yield f"The response sets the cookie {sticky.cookie}, which keeps the user on that version for {sticky.ttl}."
 
 
-def _headers(whose: str, changes: HeaderOperations | None) -> Iterator[str]:
+def _headers_of_shares(shares: tuple[Share, ...]) -> Iterator[str]:
+    for share in shares:
+        if share.headers is not None:
+            yield from _headers("Request", share.headers.request, f" for {share.destination}")
+            yield from _headers("Response", share.headers.response, f" for {share.destination}")
+
+
+def _headers(whose: str, changes: HeaderOperations | None, which: str = "") -> Iterator[str]:
     if changes is None:
         return
     for name in changes.remove:
-        yield f"{whose} header removed: {name}."
+        yield f"{whose} header removed{which}: {name}."
     for name, value in changes.set.items():
-        yield f"{whose} header set: {name}: {value}."
+        yield f"{whose} header set{which}: {name}: {value}."
     for name, value in changes.add.items():
-        yield f"{whose} header added: {name}: {value}."
+        yield f"{whose} header added{which}: {name}: {value}."
 
 
 def _timeout_and_retries(outcome: Forwarded) -> str:
@@ -303,7 +311,9 @@ def _longest(retries: RetryPolicy) -> float:
 
 
 def _percent(probability: float) -> str:
-    return f"{100 * probability:g} %"
+    from traffic.proportions import percent_words
+
+    return percent_words(100 * probability)
 
 
 def _or(words: list[str]) -> str:

@@ -80,7 +80,7 @@ class _Drawing:
         traces = self.lines(Measure.SHARE, 100, ":.2f", " share")
         for version, line in self._lines(Measure.WEIGHT):
             style = {"dash": "dash", "width": 1.5, "shape": "hv"}
-            traces.append(self._trace(version, line, 100, ":.3~f", " weight", style))
+            traces.append(self._trace(version, line, 100, ":.4~f", " weight", style))
         return traces
 
     def lines(self, measure: Measure, scale: float, form: str, suffix: str = "") -> list[Any]:

@@ -106,6 +106,8 @@ def _edited(text: str, change: Change) -> str:
     return text
 
 
-def weights_words(weights: Mapping[str, int]) -> str:
+def weights_words(weights: Mapping[str, float]) -> str:
     """Return weights in words: `version-1: 90, version-2: 10`."""
-    return ", ".join(f"{name}: {weight}" for name, weight in weights.items())
+    from traffic.proportions import number_words
+
+    return ", ".join(f"{name}: {number_words(weight)}" for name, weight in weights.items())

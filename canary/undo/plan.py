@@ -16,6 +16,7 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.service_named import service_named
 from canary.undo.change import Change, Edit, weights_words
+from canary.undo.weights import as_given, edits_of, in_order
 
 if TYPE_CHECKING:
     from canary.engine.session import Session
@@ -156,20 +157,22 @@ def _back(
     run: Recorded,
 ) -> Change:
     location = ("services", service, "route")
-    edits = tuple(Edit((*location, index, "to"), before.route[index].to) for index in changed)
+    pairs = {index: (now.route[index], before.route[index]) for index in changed}
+    edits = tuple(edit for index, pair in pairs.items() for edit in edits_of((*location, index, "to"), *pair))
     if "route" not in _given(session, service):  # it is the sample's, and lists are replaced as a whole
         route = [
-            {**rule, "to": before.route[index].to} if index in changed else rule
+            {**rule, "to": as_given(before.route[index])} if index in changed else rule
             for index, rule in enumerate(_merged_route(session, service))
         ]
         edits = (Edit(location, route),)
     rules = " and ".join(str(index + 1) for index in changed)
+    weights = [(now.route[index].weights, before.route[index].weights) for index in changed]
     return Change(
         service,
         now.strategy.name.value,
         f"weights of rule {rules}",
-        " and ".join(weights_words(now.route[index].weights) for index in changed),
-        " and ".join(weights_words(before.route[index].weights) for index in changed),
+        " and ".join(weights_words(present) for present, _ in weights),
+        " and ".join(weights_words(in_order(former, present)) for present, former in weights),
         f"as of the run that ended at {run.ended}",
         edits,
     )

@@ -5,15 +5,21 @@ binomially distributed. Its share is judged by the Clopper-Pearson interval, whi
 the stated confidence for any number of requests. The significance is divided equally among all comparisons of one
 measurement (Bonferroni), so a measurement in which every split is correct fails with a probability of at most `alpha`.
 A version at 0 or 100 percent leaves nothing to chance: a single answer too many or too few fails.
+
+The smaller a share, the more requests it takes. With fewer than `fewest` even a version without any answer would pass,
+so a measurement proves nothing; with `enough`, a version with twice its share is found too, nearly always.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 ALPHA = 0.001
 """Probability that a measurement fails although every split is correct."""
+POWER = 0.99
+"""Probability that `enough` requests find a version that gets twice its share."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,43 @@ def judge_all(
     """Return the shares of several rules, given as weights and counts; `alpha` covers all of them together."""
     each = alpha / max(1, sum(comparisons(weights) for weights, _ in measured))
     return tuple(judge(weights, counts, each) for weights, counts in measured)
+
+
+def fewest(weights: Mapping[str, float], alpha: float) -> int:
+    """Return with how many requests a split fails if a version of it gets none; 0 if nothing is left to chance.
+
+    `alpha` is the significance of each comparison.
+    """
+    shares = [weight / 100 for weight in weights.values() if 0 < weight < 100]
+    # Twice the chance of no answer is the p-value; this is where it falls below alpha.
+    return math.floor(math.log(alpha / 2) / math.log1p(-min(shares))) + 1 if shares else 0
+
+
+def enough(weights: Mapping[str, float], alpha: float) -> int:
+    """Return how many requests also find, with a probability of POWER, a version with twice its share."""
+    least = fewest(weights, alpha)
+    if least == 0:
+        return 0
+    share = min(weight / 100 for weight in weights.values() if 0 < weight < 100)
+    low, high = least - 1, least
+    while not _finds_twice(share, high, alpha):
+        low, high = high, 2 * high
+    while high - low > max(1, high // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if _finds_twice(share, middle, alpha) else (middle, high)
+    return high
+
+
+def _finds_twice(share: float, total: int, alpha: float) -> bool:
+    from scipy.special import betainc
+
+    if 2 * share >= 1:
+        return True
+    low, high = math.floor(share * total), total
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if p_value(middle, total, share) < alpha else (middle, high)
+    return bool(betainc(high, total - high + 1, 2 * share) >= POWER)
 
 
 def interval(count: int, total: int, alpha: float) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from canary.verify.measure import STATUS, Answers, RequestBatch
-from canary.verify.split import ALPHA, VersionShare, judge_all
+from canary.verify.split import ALPHA, VersionShare, comparisons, enough, fewest, judge_all
 from stacks.simulator import simulator_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHARED = 2000
 """Requests for a weighted rule: enough to tell 90/10 from 85/15 at the default significance."""
+MOST = 50_000
+"""Requests for a rule with a small share, unless --count asks for more: enough for a share of 0.1 %."""
 SINGLE = 100
 """Requests for a rule with a single outcome: one version, or an answer of Envoy itself."""
 INSIDE, BY_INGRESS = "inside the mesh", "by an Ingress"
@@ -29,6 +31,7 @@ class Planned:
 
     `weights` are in percent, by destination as named in the config, and by `status 503` for Envoy's own answers.
     `exempt` is the verdict of a rule that is not to be measured: for callers inside the mesh alone, or of an Ingress.
+    `needed` is the number of requests below which even a version without any answer would pass.
     """
 
     service: str
@@ -38,6 +41,7 @@ class Planned:
     batch: RequestBatch | None
     reason: str = ""
     exempt: str = ""
+    needed: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,16 @@ class RuleResult:
 
     @property
     def verdict(self) -> str:
-        """`pass`, `fail`, `errors`, `timed out`, `not measured`, `inside the mesh` or `by an Ingress`."""
+        """`pass`, `fail`, `errors`, `timed out`, `not enough`, `not measured`, `inside the mesh` or `by an Ingress`."""
         if self.answers is None:
             return self.planned.exempt or "not measured"
         if any(not share.passes for share in self.shares) and self.answers.versions:
             return "fail"
         if self.answers.errors:
             return "errors"
-        return "timed out" if self.answers.unsent else "pass"
+        if self.answers.unsent:
+            return "timed out"
+        return "not enough" if self.answers.versions.total() < self.planned.needed else "pass"
 
     @property
     def passes(self) -> bool:
@@ -82,6 +88,27 @@ def plan(settings: Settings, count: int | None, seed: int, services: Collection[
     for name in services or settings.services:
         for index in range(len(settings.services[name].route)):
             yield _planned(simulator, settings, name, index, count, seed)
+
+
+def counted(planned: list[Planned], count: int | None, alpha: float) -> list[Planned]:
+    """Return the plans with enough requests for their smallest shares; `count` is what was asked for, if anything.
+
+    A share that would take more than MOST requests is not measured unless `count` asks for them.
+    """
+    each = alpha / max(1, sum(comparisons(entry.weights) for entry in planned if entry.batch))
+    return [_counted(entry, entry.batch, count, each) if entry.batch else entry for entry in planned]
+
+
+def _counted(entry: Planned, batch: RequestBatch, count: int | None, each: float) -> Planned:
+    needed = fewest(entry.weights, each)
+    if count is not None or needed == 0:
+        return replace(entry, needed=needed)
+    if needed > MOST:
+        reason = f"so small a share takes {needed} requests to measure, and {MOST} is the most without --count"
+        return replace(entry, batch=None, needed=needed, reason=reason)
+    return replace(
+        entry, needed=needed, batch=replace(batch, count=max(batch.count, min(MOST, enough(entry.weights, each))))
+    )
 
 
 def addressed(planned: list[Planned], url_for: Callable[[str, int], str]) -> list[Planned]:
@@ -210,6 +237,7 @@ def _result(result: RuleResult) -> dict[str, Any]:
         "passes": result.passes,
         "reason": planned.reason,
         "requests": planned.batch.count if planned.batch else 0,
+        "requests_needed": planned.needed,
         "answers": answers.versions.total() if answers else 0,
         "errors": dict(answers.errors) if answers else {},
         "unsent": answers.unsent if answers else 0,

@@ -13,6 +13,7 @@ from canary.telemetry import finite
 from canary.time_options import rfc3339, words
 from metrics.durations import promql_duration
 from metrics.queries import Scope
+from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
     from canary.status import RuleState, ServiceState, VersionState
@@ -45,7 +46,7 @@ class VersionRow:
     """
 
     name: str
-    weight: int | None = None
+    weight: float | None = None
     requests: float | None = None
     share: float | None = None
     success_rate: float | None = None
@@ -194,7 +195,7 @@ def _traffic(traffic: Traffic, version: str) -> dict[str, Any]:
     return {"requests": requests, "share": traffic.share.get(version), **(of_requests if requests else {})}
 
 
-def _missing_live(name: str, version: str, is_configured: bool, weights: Mapping[str, int]) -> str:
+def _missing_live(name: str, version: str, is_configured: bool, weights: Mapping[str, float]) -> str:
     """Why the cluster has no pods or no weight of a version; empty if it has both."""
     if not is_configured:
         return f"{name} {version}: the version gets requests but is not in the config, so its pods are unknown"
@@ -224,5 +225,5 @@ def _missing_traffic(name: str, version: str, traffic: Traffic, window: float) -
 
 def _rule_text(rule: RuleState) -> str:
     number, _, kind = rule.name.partition(". ")
-    weights = ", ".join(f"{version} {weight} %" for version, weight in rule.live.items())
+    weights = ", ".join(f"{version} {percent_words(weight)}" for version, weight in rule.live.items())
     return f"rule {number} ({kind}): {weights}"

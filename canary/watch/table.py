@@ -13,6 +13,7 @@ from rich.text import Text
 from canary.telemetry import success_text
 from canary.time_options import utc, words
 from canary.watch.reading import ServiceRows, VersionRow, WatchState
+from traffic.proportions import number_words, percent_words
 
 COLUMNS = ("weight", "share", "requests/s", "success", "p95", "ready")
 NARROWEST = 72
@@ -65,13 +66,19 @@ class _Versions:
 def _cells(row: VersionRow) -> tuple[Text, ...]:
     nothing = NOTHING if row.idle else NO_DATA
     return (
-        NO_DATA if row.weight is None else Text(f"{row.weight} %"),
-        nothing if row.share is None else Text(f"{100 * row.share:.1f} %"),
+        NO_DATA if row.weight is None else Text(percent_words(row.weight)),
+        nothing if row.share is None else Text(_share(row.share, row.weight)),
         NO_DATA if row.requests is None else Text(f"{row.requests:.1f}"),
         nothing if row.success_rate is None else Text(success_text(row.success_rate)),
         nothing if row.p95 is None else Text(f"{row.p95:.0f} ms" if row.p95 >= 10 else f"{row.p95:.1f} ms"),
         _pods(row),
     )
+
+
+def _share(share: float, weight: float | None) -> str:
+    """With more decimals where the weight has more, so that the two can be compared."""
+    decimals = max(1, len(number_words(weight or 0).partition(".")[2]))
+    return f"{100 * share:.{decimals}f} %"
 
 
 def _pods(row: VersionRow) -> Text:

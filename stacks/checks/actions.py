@@ -74,7 +74,9 @@ def _check_redirect(view: View, service: Service, index: int, rule: Rule, locati
 
 
 def _way_out(redirect: Redirect, location: Location) -> str:
-    if redirect.scheme is not None and not (redirect.uri or redirect.authority or redirect.port):
+    if redirect.scheme is not None and not (
+        redirect.uri or redirect.prefix_rewrite or redirect.authority or redirect.port
+    ):
         other = "http" if redirect.scheme == "https" else "https"
         return f"add {{scheme: {{exact: {other}}}}} to {key_path((*location, 'match'))}"
     return "add a rule for the new URL before this one, or narrow this rule's match"
@@ -99,6 +101,8 @@ def _leads_back(redirect: Redirect, match: Match, place: Place, earlier: Sequenc
         asked["authority"] = StringMatch(exact=redirect.authority)
     if redirect.uri is not None:
         asked["uri"] = StringMatch(exact=redirect.uri)
+    if redirect.prefix_rewrite is not None:
+        asked["uri"] = StringMatch(prefix=redirect.prefix_rewrite)
     again = Rule.model_construct(match=(match.model_copy(update={**asked, "ignore_uri_case": False}),))
     if not covers(Rule.model_construct(match=(match,)), again):
         return False

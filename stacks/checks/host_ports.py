@@ -176,7 +176,7 @@ def redirected_to(redirect: Redirect, place: Place, host: str, path: str = "/") 
     caller = Caller("default") if place.gateway == MESH else None
     authority = authority_of(host, place.scheme, place.port)
     seen = Request(path=path, authority=authority, scheme=place.scheme, port=place.port, caller=caller).seen
-    return None if seen is None else urlsplit(location_after(redirect, seen))
+    return None if seen is None else urlsplit(location_after(redirect, None, seen))
 
 
 def port_of(url: SplitResult) -> int:

@@ -90,6 +90,14 @@ def _check_rule(rule: Rule, location: Location, given: object) -> Iterator[Findi
             "rules with match and to, and at the end directResponse: {status: 404}",
             f"remove ingressClassName: a VirtualService can express this; or remove {' and '.join(unknown)}",
         )
+    own = [name for name, share in rule.shares.items() if share.headers is not None]
+    if own:
+        yield Finding(
+            (*location, "to", own[0], "headers"),
+            "an Ingress cannot express headers of a destination",
+            "destinations without headers",
+            "remove ingressClassName: a VirtualService can express this; or remove headers",
+        )
     if paths_of(rule) is None:
         yield Finding(
             (*location, "match"),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from stacks.checks.outside import check_egress_target
 from stacks.checks.removed import still_named
+from stacks.checks.shares import check_sum, weight_given
 from stacks.checks.view import Service, View, block, entries, is_count
 from stacks.settings.blue_green import is_blue_green
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
@@ -20,7 +21,7 @@ class Named(NamedTuple):
     location: Location
     name: str
     given: Any
-    weight: int | None
+    weight: float | None
 
     def of(self, service: Service) -> Target:
         """The version it refers to."""
@@ -56,27 +57,8 @@ def _check_route(service: Service) -> Iterator[Finding]:
     for index, rule in enumerate(entries(service.given.get("route"))):
         to, place = block(rule).get("to"), (*location, index, "to")
         if isinstance(to, dict):
-            yield from _check_weights(to, place)
+            yield from check_sum(to, place)
             yield from _check_once(service, to, place)
-
-
-def _check_weights(to: Mapping[str, Any], location: Location) -> Iterator[Finding]:
-    if not to or not all(is_count(weight) and 0 <= weight <= 100 for weight in to.values()):
-        return
-    total = sum(to.values())
-    if total == 100:
-        return
-    largest = max(to, key=lambda version: to[version])
-    corrected = {**to, largest: to[largest] + 100 - total}
-    yield Finding(
-        location,
-        f"the weights sum to {total}, not 100",
-        "whole percentages by version that sum to 100",
-        f"write {_flow(corrected)}, for example"
-        if min(corrected.values()) >= 0
-        else "lower the weights until they sum to 100",
-        _flow(to),
-    )
 
 
 def _check_once(service: Service, to: Mapping[str, Any], location: Location) -> Iterator[Finding]:
@@ -109,7 +91,7 @@ def _named(service: Service) -> Iterator[Named]:
         if isinstance(to, str):
             yield Named((*place, "to"), to, to, 100)
         for name, weight in block(to).items():
-            yield Named((*place, "to", name), name, to, weight if is_count(weight) else 0)
+            yield Named((*place, "to", name), name, to, weight_given(weight) or 0)
         for number, mirror in enumerate(entries(block(rule).get("mirrors"))):
             copied_to = block(mirror).get("to")
             if isinstance(copied_to, str):

@@ -13,9 +13,11 @@ from stacks.checks import (
     host_ports,
     ingress,
     outside,
+    redirects,
     retries,
     rewrites,
     security,
+    shares,
     strategies,
     telemetry,
 )
@@ -51,6 +53,8 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from host_ports.warnings(settings)
     yield from callers.warnings(settings)
     yield from ingress.warnings(settings)
+    yield from shares.warnings(settings)
+    yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from claims.warnings(settings)
     yield from addresses.warnings(settings)

@@ -17,11 +17,20 @@ from stacks.settings.nearest_key import fits, is_same_name, may_be_removed, near
 from stacks.settings.plain_values import SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
-from traffic.model import DEPLOYED, ONE_VERSION, OUTSIDE, WEIGHTS, OutsideVersion, VersionRouting
+from traffic.model import (
+    DEPLOYED,
+    ONE_VERSION,
+    OUTSIDE,
+    WEIGHT_ALONE,
+    WEIGHTS,
+    WITH_HEADERS,
+    OutsideVersion,
+    VersionRouting,
+)
 
 Schema = dict[str, Any]
 
-MARKERS = (ONE_VERSION, WEIGHTS, ONE_PORT, SEVERAL_PORTS, DEPLOYED, OUTSIDE)
+MARKERS = (ONE_VERSION, WEIGHTS, WEIGHT_ALONE, WITH_HEADERS, ONE_PORT, SEVERAL_PORTS, DEPLOYED, OUTSIDE)
 """Parts of pydantic's locations that are no keys."""
 ECHOES = ("default_factory_not_called",)
 """Error types that only follow from another error."""

@@ -46,7 +46,7 @@ def _differences(expected: Expected, request: WireRequest, answer: Answer) -> It
     wrong = [tuple(_of_headers("the answer's", headers, got)) for headers in expected.headers[pod]]
     yield from min(wrong, key=len)
     for upstream in answer.seen:
-        yield from _at_pod(expected, request, upstream)
+        yield from _at_pod(expected, request, upstream, pod)
 
 
 def _answering_pod(expected: Expected, answer: Answer, visits: Counter[str]) -> str:
@@ -57,7 +57,8 @@ def _answering_pod(expected: Expected, answer: Answer, visits: Counter[str]) -> 
     return next(fitting, next(iter(visits), ""))
 
 
-def _at_pod(expected: Expected, request: WireRequest, upstream: Upstream) -> Iterator[str]:
+def _at_pod(expected: Expected, request: WireRequest, upstream: Upstream, pod: str) -> Iterator[str]:
+    """`pod` is the one that answers: the chosen destination's headers are also those of a mirrored copy."""
     where = f"at {upstream.pod}"
     if upstream.method != request.method:
         yield f"method {where}: expected {request.method}, got {upstream.method}"
@@ -65,7 +66,7 @@ def _at_pod(expected: Expected, request: WireRequest, upstream: Upstream) -> Ite
         yield f"path {where}: expected {expected.path!r}, got {upstream.path!r}"
     if upstream.host != expected.host:
         yield f"host {where}: expected {expected.host!r}, got {upstream.host!r}"
-    yield from _of_headers(f"the request's, {where},", expected.request_headers, upstream.headers)
+    yield from _of_headers(f"the request's, {where},", expected.request_headers.get(pod, {}), upstream.headers)
 
 
 def _of_headers(whose: str, expected: Values, got: Values) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Expected:
 
     `status` 0 means no connection. `headers` are the possible headers of the answer, by the pod that answers, "" for
     Envoy. `visits` are the numbers of requests that each pod receives, mirrored copies included, by the pod that
-    answers; `path`, `host` and `request_headers` are what the pods receive.
+    answers; `path` and `host` are what the pods receive, and so are `request_headers`, by the pod that answers.
     """
 
     decision: Decision
@@ -68,7 +68,7 @@ class Expected:
     visits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     path: str = ""
     host: str = ""
-    request_headers: Values = field(default_factory=dict)
+    request_headers: Mapping[str, Values] = field(default_factory=dict)
 
     @property
     def arrivals(self) -> int:
@@ -167,7 +167,12 @@ def _forwarded(decision: Decision, outcome: Forwarded, request: WireRequest) -> 
         visits={} if uncertain else visits,
         path=outcome.path,
         host=outcome.authority,
-        request_headers=changed(dict(seen.headers), outcome.request_headers),
+        request_headers={
+            pod_of(share): changed(
+                changed(dict(seen.headers), share.headers.request if share.headers else None), outcome.request_headers
+            )
+            for share in outcome.shares
+        },
     )
 
 
@@ -180,7 +185,7 @@ def _answer(outcome: Forwarded, share: Share, own: tuple[Header, ...]) -> Values
     headers: Values = {}
     for name, value in (*own, *((("set-cookie", share.set_cookie),) if share.set_cookie else ())):
         headers[name] = (*headers.get(name, ()), value)
-    return changed(headers, outcome.response_headers)
+    return changed(changed(headers, share.headers.response if share.headers else None), outcome.response_headers)
 
 
 def changed(headers: Values, operations: HeaderOperations | None) -> Values:

@@ -179,20 +179,37 @@ def destinations(service: str, services: list[str]) -> st.SearchStrategy[str]:
     return mostly(st.sampled_from(own), st.sampled_from(others or own), 4)
 
 
-SHARES: dict[int, tuple[tuple[int, ...], ...]] = {
+SHARES: dict[int, tuple[tuple[float, ...], ...]] = {
     1: ((100,),),
-    2: ((90, 10), (50, 50), (100, 0)),
-    3: ((60, 30, 10), (50, 0, 50)),
+    2: ((90, 10), (50, 50), (100, 0), (99.5, 0.5), (0.0001, 99.9999), (995, 5)),
+    3: ((60, 30, 10), (50, 0, 50), (33.3333, 33.3334, 33.3333), (0, 0, 1000)),
 }
-"""Percentages, by the number of destinations."""
+"""Percentages, or whole numbers that sum to a greater power of ten, by the number of destinations."""
+OF_SHARES = st.dictionaries(st.sampled_from(words.CHANGED_BY_SHARES), st.sampled_from(words.CHANGES), max_size=2)
+HEADERS_OF_SHARES = st.fixed_dictionaries(
+    {
+        side: st.fixed_dictionaries(
+            {
+                "set": OF_SHARES,
+                "add": OF_SHARES,
+                "remove": st.lists(st.sampled_from(words.CHANGED_BY_SHARES), max_size=1),
+            }
+        ).map(_without_none)
+        for side in ("request", "response")
+    }
+).map(_without_none)
 
 
 @st.composite
-def weights(draw: st.DrawFn, service: str, services: list[str]) -> dict[str, int]:
-    """Percentages over one to three destinations."""
+def weights(draw: st.DrawFn, service: str, services: list[str]) -> Settings:
+    """Shares of one to three destinations, some of which change headers by themselves."""
     chosen = draw(st.lists(destinations(service, services), min_size=1, max_size=3, unique=True))
     shares = draw(st.sampled_from(SHARES[len(chosen)]))
-    return dict(zip(chosen, shares, strict=True))
+    headers = [draw(often(HEADERS_OF_SHARES, 3)) for _ in chosen]
+    return {
+        name: share if own is None else {"weight": share, "headers": own}
+        for name, share, own in zip(chosen, shares, headers, strict=True)
+    }
 
 
 @st.composite
@@ -202,6 +219,8 @@ def rules(draw: st.DrawFn, service: str, services: list[str], gateways: list[str
     end = draw(st.sampled_from(("one", "one", "one", "weights", "weights", "redirect", "direct")))
     if end == "redirect":
         rule["redirect"] = draw(REDIRECT)
+        if draw(st.integers(1, 3)) == 1:
+            rule |= draw(_keeping_the_rest(rule))
     elif end == "direct":
         rule["directResponse"] = draw(DIRECT)
     else:
@@ -215,6 +234,17 @@ def rules(draw: st.DrawFn, service: str, services: list[str], gateways: list[str
     rule["headers"] = _without_none({"request": request, "response": response})
     rule["corsPolicy"] = draw(often(CORS, 6))
     return _without_none(rule)
+
+
+@st.composite
+def _keeping_the_rest(draw: st.DrawFn, rule: Settings) -> Settings:
+    """The rule with a redirect that replaces the prefix of the path alone; every match compares one."""
+    prefixes = st.sampled_from([path for path in words.PATHS if path])
+    redirect = {key: value for key, value in rule["redirect"].items() if key != "uri"}
+    return {
+        "match": [{**match, "uri": {"prefix": draw(prefixes)}} for match in rule["match"]],
+        "redirect": {**redirect, "prefixRewrite": draw(st.sampled_from(words.REWRITES))},
+    }
 
 
 @st.composite

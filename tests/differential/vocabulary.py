@@ -48,6 +48,8 @@ REGEX_REWRITES = (
 )
 CHANGED = ("x-tier", "x-new", "x-user", "x-color")
 """Headers that rules set, add and remove on requests and answers."""
+CHANGED_BY_SHARES = ("x-share", "x-part")
+"""Headers that destinations set, add and remove by themselves; a rule may not change them too."""
 CHANGES = ("blue", "red", "a,b", "100 %%", "canary")
 ORIGINS = (f"https://www.{DOMAIN}", f"https://shop.{DOMAIN}", "https://evil.test", "null")
 ORIGIN_MATCHES = (

@@ -68,21 +68,30 @@ def _mismatch_of_one(answer: Answer, seen: Seen) -> str | None:
         given = seen.headers.get(name)
         if given != value and not (value == "" and given):
             return f"the answer's {name} is {given}"
-    for name, value in answer.sees:
-        values = [seen.received["host"]] if name == "host" else seen.received["headers"].get(name, [])
-        if (value is None and values) or (value is not None and (not values or (value and value not in values))):
-            return f"the version saw {name}: {values}"
+    return next(filter(None, (_mismatch_of_received(seen, *header) for header in answer.sees)), None)
+
+
+def _mismatch_of_received(seen: Seen, name: str, value: str | None) -> str | None:
+    """How a header that the version received differs: None means absent, "" any value."""
+    values = [seen.received["host"]] if name == "host" else seen.received["headers"].get(name, [])
+    if (value is None and values) or (value is not None and (not values or (value and value not in values))):
+        return f"the version saw {name}: {values}"
     return None
 
 
 def _mismatch_of_shares(lab: Lab, request: Request, answer: Answer) -> str | None:
     asked = unique(request)
-    counts = Counter(seen.outcome for seen in lab.send_all(asked, MANY))
+    answers = lab.send_all(asked, MANY)
+    counts = Counter(seen.outcome for seen in answers)
     if not counts.keys() <= answer.outcomes.keys():
         return f"answered by {dict(counts)}"
     for outcome, share in answer.outcomes.items():
         if not is_plausible(counts[outcome], counts.total(), share):
             return f"answered by {dict(counts)}"
+    for seen in answers:
+        for header in [answer.sees_at[seen.outcome]] if seen.outcome in answer.sees_at else ():
+            if wrong := _mismatch_of_received(seen, *header):
+                return f"{seen.outcome}: {wrong}"
     return _mismatch_of_mirrors(lab, request, answer, MANY)
 
 

@@ -29,7 +29,7 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     cluster.kubectl("delete", "namespace", "other-team", "--ignore-not-found")
 
 
-def with_weights(project: Project, stable: int) -> dict[str, Any]:
+def with_weights(project: Project, stable: float) -> dict[str, Any]:
     """The dev stack's config with the header rule and weights."""
     config = project.dev_config()
     route = [
@@ -154,6 +154,22 @@ def test_verify_fails_after_a_manual_edit_of_a_weight_and_up_reverts_it(stack: P
     assert stack.up(STACK)["changes"].get("update") == 1
     code, result = verify(stack, "--count", "2000")
     assert code == 0, result
+
+
+def test_a_share_below_one_percent_is_deployed_measured_and_shown(stack: Project) -> None:
+    stack.write_stack(STACK, with_weights(stack, 99.5))
+    stack.up(STACK)
+    code, result = verify(stack)
+    assert code == 0, result
+    rule = result["rules"][1]
+    assert rule["requests"] > 5000, "so small a share takes more than the usual number"
+    assert [share["configured_percent"] for share in rule["versions"]] == [99.5, 0.5]
+    status = stack.canary("status", "--stack", STACK)
+    assert "0.5 %" in status.stdout, f"the live weights are read as proportions:\n{status.stdout}"
+    code, result = verify(stack, "--count", "200")
+    assert (code, result["rules"][1]["verdict"]) == (3, "not enough")
+    stack.write_stack(STACK, with_weights(stack, 90))
+    stack.up(STACK)
 
 
 def test_a_weight_change_is_previewed_as_the_route_and_the_wanted_share_and_deployed(stack: Project) -> None:

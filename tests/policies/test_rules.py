@@ -82,7 +82,7 @@ def test_a_strict_namespace_in_an_existing_mesh_passes() -> None:
     assert found("mtls-strict", registered(values)) == []
 
 
-def _weights(old: int, new: int) -> list[Resource]:
+def _weights(old: float, new: float) -> list[Resource]:
     values = values_of("prod")
     values["services"]["shop"]["route"][1]["to"] = {"stable": old, "canary": new}
     return registered(values)
@@ -94,9 +94,13 @@ def _weights(old: int, new: int) -> list[Resource]:
         ((95, 5), (60, 40), 35),
         ((100, 0), (50, 50), 50),
         ((60, 40), (0, 100), 60),
+        ((99.5, 0.5), (60, 40), 39.5),
+        ((995, 5), (600, 400), 39.5),
     ],
 )
-def test_a_large_step_of_a_canarys_weight_is_found(before: tuple[int, int], after: tuple[int, int], step: int) -> None:
+def test_a_large_step_of_a_canarys_weight_is_found(
+    before: tuple[float, float], after: tuple[float, float], step: float
+) -> None:
     findings = found("weight-step", _weights(*after), before=_weights(*before))
 
     assert len(findings) == 1
@@ -105,10 +109,31 @@ def test_a_large_step_of_a_canarys_weight_is_found(before: tuple[int, int], afte
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [((95, 5), (75, 25)), ((50, 50), (100, 0)), ((0, 100), (100, 0)), ((50, 50), (50, 50))]
+    ("before", "after"),
+    [
+        ((95, 5), (75, 25)),
+        ((50, 50), (100, 0)),
+        ((0, 100), (100, 0)),
+        ((50, 50), (50, 50)),
+        ((99.9, 0.1), (99.5, 0.5)),
+        ((100, 0), (99.9999, 0.0001)),
+        ((999, 1), (980, 20)),
+    ],
 )
-def test_a_small_step_and_the_way_back_are_allowed(before: tuple[int, int], after: tuple[int, int]) -> None:
+def test_a_small_step_and_the_way_back_are_allowed(before: tuple[float, float], after: tuple[float, float]) -> None:
     assert found("weight-step", _weights(*after), before=_weights(*before)) == []
+
+
+@pytest.mark.parametrize("weights", [(99.5, 0.5), (995, 5), (99.9999, 0.0001)])
+def test_weights_that_are_parts_of_a_power_of_ten_pass(weights: tuple[float, float]) -> None:
+    assert found("weights-sum-to-100", _weights(*weights)) == []
+
+
+def test_a_small_share_without_a_cohort_is_told_in_percent() -> None:
+    values = values_of("prod")
+    values["services"]["shop"]["route"] = [{"to": {"stable": 99.5, "canary": 0.5}, "timeout": "3s"}]
+    (finding,) = found("cohort-before-weight", registered(values))
+    assert "sends 0.5 % of all requests to" in finding.message
 
 
 def test_nothing_is_said_about_a_step_where_the_weights_before_are_not_known() -> None:

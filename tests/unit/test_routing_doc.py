@@ -156,6 +156,17 @@ def _name(share: Share) -> str:
     return version if service == "shop" or share.target.is_egress else f"{service}/{version}"
 
 
+def _received(decision: Decision, version: str, name: str) -> str | None:
+    """The header that a version receives, None if there is none."""
+    assert isinstance(decision.outcome, Forwarded)
+    share = next(one for one in decision.outcome.shares if _name(one) == version)
+    changes = [share.headers.request] if share.headers else []
+    value = dict(decision.request.pairs).get(name)
+    for operations in (*changes, decision.outcome.request_headers):
+        value = operations.add.get(name, operations.set.get(name, None if name in operations.remove else value))
+    return value
+
+
 def _compare_rest(decision: Decision, answer: Answer) -> None:
     outcome: Any = decision.outcome
     if isinstance(outcome, Redirected):
@@ -164,6 +175,8 @@ def _compare_rest(decision: Decision, answer: Answer) -> None:
         assert outcome.body == answer.body
     if answer.sees_path is not None:
         assert outcome.path == answer.sees_path
+    for version, (name, value) in answer.sees_at.items():
+        assert _received(decision, version, name) == value
     if isinstance(outcome, Forwarded):
         copies = {_name(mirror): mirror.probability * 100 for mirror in outcome.mirrors}
         assert copies == pytest.approx(answer.copies)

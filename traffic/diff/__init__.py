@@ -7,7 +7,7 @@ one of each table, that can decide the same request differently.
 from traffic.diff.effect import Change, Effect, Part, changes, effect, percent
 from traffic.diff.rules import RuleChange, RuleChangeKind, changed_rules
 from traffic.diff.traffic_diff import Group, ServiceDiff, TrafficDiff, Witness, traffic_diff
-from traffic.diff.values import ValueChange, rule_changes, value_changes
+from traffic.diff.values import ValueChange, WeightChange, rule_changes, value_changes
 
 __all__ = [
     "Change",
@@ -19,6 +19,7 @@ __all__ = [
     "ServiceDiff",
     "TrafficDiff",
     "ValueChange",
+    "WeightChange",
     "Witness",
     "changed_rules",
     "changes",

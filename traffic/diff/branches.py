@@ -84,7 +84,8 @@ def _variants(service: str, step: CompiledStep, checks: tuple[Check, ...], uri: 
     """The branch of a match; before it, those of the requests that CORS answers or whose response it changes."""
     rule = step.step.rule
     actions = rule.model_copy(update={"match": (), "name": None})
-    rewritten = uri if rule.rewrite and rule.rewrite.uri else None
+    replaces = (rule.rewrite and rule.rewrite.uri) or (rule.redirect and rule.redirect.prefix_rewrite)
+    rewritten = uri if replaces else None
     outcome = (service, actions, tuple(step.step.set_cookie.items()), rewritten)
     if rule.cors_policy is not None and not rule.redirect and not rule.direct_response:
         for kind, extra in _cors(rule.cors_policy):

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from traffic.diff.values import plain_words
 from traffic.model import HeaderOperations, Redirect, Rule, StringMatch
+from traffic.proportions import percent_words
 from traffic.simulate import (
     Answered,
     Decision,
@@ -81,7 +82,7 @@ class Effect:
 def effect(simulator: Simulator, request: Request) -> Effect:
     """Return what happens to `request`."""
     decision = simulator.decide(request)
-    return Effect(decision, _destination(decision), dict(_lesser(simulator, decision)))
+    return Effect(decision, _destination(simulator, decision), dict(_lesser(simulator, decision)))
 
 
 def changes(before: Effect, after: Effect) -> tuple[Change, ...]:
@@ -101,8 +102,8 @@ def lesser_changes(before: Effect, after: Effect) -> tuple[Change, ...]:
     )
 
 
-def _destination(decision: Decision) -> Value:
-    exact, words = _end(decision)
+def _destination(simulator: Simulator, decision: Decision) -> Value:
+    exact, words = _end(simulator, decision)
     abort = decision.abort
     if abort is None:
         return Value(_shares(words), frozenset(exact.items()))
@@ -113,7 +114,7 @@ def _destination(decision: Decision) -> Value:
     return Value(_shares({**scaled, **failed}), frozenset({**exactly, **failed}.items()))
 
 
-def _end(decision: Decision) -> tuple[dict[str, float], dict[str, float]]:
+def _end(simulator: Simulator, decision: Decision) -> tuple[dict[str, float], dict[str, float]]:
     """Where the request goes, exactly and in words, each with its probability."""
     outcome = decision.outcome
     if isinstance(outcome, Forwarded):
@@ -122,7 +123,8 @@ def _end(decision: Decision) -> tuple[dict[str, float], dict[str, float]]:
         exact = f"{outcome.status} {outcome.location}"
         rule = decision.rule
         redirect = rule.redirect if rule and rule.redirect else Redirect(scheme="https")
-        return {exact: 1}, {f"redirect {outcome.status} to {_location(redirect)}": 1}
+        uri = _matched_uri(simulator, decision, rule) if rule and redirect.prefix_rewrite else None
+        return {exact: 1}, {f"redirect {outcome.status} to {_location(redirect, uri)}": 1}
     if isinstance(outcome, Answered):
         if decision.rule is not None and decision.rule.direct_response is None:
             return {PREFLIGHT: 1}, {PREFLIGHT: 1}
@@ -159,15 +161,18 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 def percent(probability: float) -> str:
     """Return a probability from 0 to 1 as `12.5 %`."""
-    return f"{round(100 * probability, 6):g} %"
+    return percent_words(100 * probability)
 
 
-def _location(redirect: Redirect) -> str:
-    """The location with `<host>` and the like for what the request keeps."""
-    if redirect.uri and not (redirect.scheme or redirect.authority or redirect.port):
-        return redirect.uri
+def _location(redirect: Redirect, uri: StringMatch | None) -> str:
+    """The location with `<host>` and the like for what the request keeps; `uri` is the prefix that is replaced."""
+    path = redirect.uri or "<path>"
+    if redirect.prefix_rewrite:
+        path = f"{redirect.prefix_rewrite}<what follows {uri.prefix if uri else '/'}>"
+    if path != "<path>" and not (redirect.scheme or redirect.authority or redirect.port):
+        return path
     port = f":{redirect.port}" if redirect.port else ""
-    return f"{redirect.scheme or '<scheme>'}://{redirect.authority or '<host>'}{port}{redirect.uri or '<path>'}"
+    return f"{redirect.scheme or '<scheme>'}://{redirect.authority or '<host>'}{port}{path}"
 
 
 def _lesser(simulator: Simulator, decision: Decision) -> Iterator[tuple[Part, Value]]:
@@ -181,8 +186,8 @@ def _lesser(simulator: Simulator, decision: Decision) -> Iterator[tuple[Part, Va
         return
     yield Part.PATH, Value(_path(simulator, decision, rule), outcome.path)
     yield Part.HOST, _host(rule, outcome)
-    yield Part.REQUEST_HEADERS, _same(_operations(outcome.request_headers))
-    yield Part.RESPONSE_HEADERS, _same(_operations(outcome.response_headers))
+    yield Part.REQUEST_HEADERS, _same(_with_shares(outcome.request_headers, outcome.shares, "request"))
+    yield Part.RESPONSE_HEADERS, _same(_with_shares(outcome.response_headers, outcome.shares, "response"))
     yield Part.COOKIE, _same(_cookie(rule, outcome))
     yield Part.CORS, Value(_cors(rule, decision.cors), frozenset(decision.cors.items()))
     yield Part.TIMEOUT, _same(NONE if outcome.timeout is None else f"{outcome.timeout:g} s")
@@ -214,6 +219,20 @@ def _operations(operations: HeaderOperations | None) -> str:
     words += [f"set {name}: {value}" for name, value in sorted(operations.set.items())]
     words += [f"add {name}: {value}" for name, value in sorted(operations.add.items())]
     return "; ".join(words) or UNCHANGED
+
+
+def _with_shares(of_rule: HeaderOperations, shares: tuple[Share, ...], side: str) -> str:
+    """The rule's changes, then those of single destinations: `set x-a: b; to shop/canary: set x-canary: true`."""
+    own = [
+        (f"{share.target.service}/{share.target.version}", _operations(getattr(share.headers, side)))
+        for share in shares
+        if share.headers is not None
+    ]
+    changed = sorted((name, words) for name, words in own if words != UNCHANGED)
+    if not changed:
+        return _operations(of_rule)
+    first = [] if _operations(of_rule) == UNCHANGED else [_operations(of_rule)]
+    return "; ".join([*first, *(f"requests to {name}: {words}" for name, words in changed)])
 
 
 def _cookie(rule: Rule, outcome: Forwarded) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from traffic.model import Rule
+from traffic.model import RouteDestination, Rule
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,14 @@ class ValueChange:
     @property
     def mirrored(self) -> ValueChange:
         """The change in the other direction."""
-        return ValueChange(self.path, self.after, self.before)
+        return replace(self, before=self.after, after=self.before)
+
+
+@dataclass(frozen=True)
+class WeightChange(ValueChange):
+    """The weight of a destination that differs, in percent; 0 where a rule does not name it."""
+
+    destination: str = ""
 
 
 def value_changes(before: Any, after: Any) -> tuple[ValueChange, ...]:
@@ -35,9 +42,10 @@ def value_changes(before: Any, after: Any) -> tuple[ValueChange, ...]:
 
 def rule_changes(before: Rule, after: Rule) -> tuple[ValueChange, ...]:
     """Return how two rules differ; weights are percentages by destination, 0 where a rule does not name it."""
-    weights = () if before.to is None or after.to is None else _weights(before, after)
-    hidden = {"to"} if before.to is not None and after.to is not None else set()
-    return (*weights, *value_changes(_plain(before, hidden), _plain(after, hidden)))
+    if before.to is None or after.to is None:
+        return value_changes(_plain(before, set()), _plain(after, set()))
+    shares = (*_weights(before, after), *_headers(before, after))
+    return (*shares, *value_changes(_plain(before, {"to"}), _plain(after, {"to"})))
 
 
 def plain_words(value: Any) -> str:
@@ -66,10 +74,25 @@ def _plain(rule: Rule, hidden: set[str]) -> dict[str, Any]:
     return rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, exclude=hidden)
 
 
-def _weights(before: Rule, after: Rule) -> tuple[ValueChange, ...]:
-    names = dict.fromkeys((*before.weights, *after.weights))
-    pairs = ((name, before.weights.get(name, 0), after.weights.get(name, 0)) for name in names)
-    return tuple(ValueChange(f"to.{name}", old, new) for name, old, new in pairs if old != new)
+def _weights(before: Rule, after: Rule) -> tuple[WeightChange, ...]:
+    olds, news = before.weights, after.weights
+    pairs = ((name, olds.get(name, 0), news.get(name, 0)) for name in dict.fromkeys((*olds, *news)))
+    return tuple(WeightChange(f"to.{name}", old, new, name) for name, old, new in pairs if old != new)
+
+
+def _headers(before: Rule, after: Rule) -> Iterator[ValueChange]:
+    """What destinations change by themselves."""
+    olds, news = before.shares, after.shares
+    for name in dict.fromkeys((*olds, *news)):
+        old, new = (plain_headers(side.get(name)) for side in (olds, news))
+        yield from (change.below(f"to.{name}.headers") for change in value_changes(old, new))
+
+
+def plain_headers(share: RouteDestination | None) -> dict[str, Any]:
+    """Return what a destination changes by itself as plain values."""
+    if share is None or share.headers is None:
+        return {}
+    return share.headers.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[ValueChange]:

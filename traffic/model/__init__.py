@@ -37,6 +37,7 @@ from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
 from traffic.model.service import RouteTable, ServiceRouting, service_host
+from traffic.model.share import WEIGHT_ALONE, WITH_HEADERS, RouteDestination
 from traffic.model.string_match import StringMatch
 from traffic.model.target import EGRESS, Target, target
 
@@ -47,6 +48,8 @@ __all__ = [
     "ONE_VERSION",
     "OUTSIDE",
     "WEIGHTS",
+    "WEIGHT_ALONE",
+    "WITH_HEADERS",
     "Abort",
     "AccessRule",
     "Authorization",
@@ -73,6 +76,7 @@ __all__ = [
     "Retries",
     "Rewrite",
     "Route",
+    "RouteDestination",
     "RouteTable",
     "Rule",
     "Server",

@@ -135,6 +135,10 @@ class Redirect(Model):
     """Redirect to another URL; unset fields keep the value of the request."""
 
     uri: PathText | None = Field(default=None, description="The new path, in place of the whole path.")
+    prefix_rewrite: PathText | None = Field(
+        default=None,
+        description="The new text for the prefix that `uri` matched; the rest of the path stays. Istio 1.31 or newer.",
+    )
     authority: Text | None = Field(default=None, description="The new host.")
     scheme: Literal["http", "https"] | None = Field(default=None, description="The new scheme.")
     port: Port | None = Field(default=None, description="The new port.")
@@ -144,11 +148,17 @@ class Redirect(Model):
 
     @model_validator(mode="after")
     def _to_somewhere_else(self) -> Redirect:
-        if self.uri or self.authority or self.scheme or self.port:
+        if self.uri and self.prefix_rewrite:
+            raise wrong(
+                "uri and prefixRewrite are set together",
+                "uri, which replaces the whole path, or prefixRewrite, which keeps what follows the prefix",
+                "remove one of the two",
+            )
+        if self.uri or self.prefix_rewrite or self.authority or self.scheme or self.port:
             return self
         raise wrong(
             "the redirect leads to the URL that was requested",
-            "at least one of uri, authority, scheme and port",
+            "at least one of uri, prefixRewrite, authority, scheme and port",
             "write {authority: shop.example.com}, for example",
         )
 

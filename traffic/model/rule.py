@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag, model_validator
 
-from traffic.fields import LONGEST_REGEX, Duration, Model, Percent, Text, wrong
+from traffic.fields import LONGEST_REGEX, Duration, Model, Text, wrong
 from traffic.model.actions import (
     CorsPolicy,
     DirectResponse,
@@ -24,8 +24,10 @@ from traffic.model.actions import (
 )
 from traffic.model.cookies import MOST_COOKIES, cookies_pattern
 from traffic.model.match import Match
+from traffic.model.share import GivenShare, RouteDestination
 from traffic.model.string_match import StringMatch
 from traffic.model.target import DestinationName
+from traffic.proportions import percentages
 
 ONE_VERSION, WEIGHTS = "<one version>", "<weights>"
 """Markers of the two kinds of destination in the locations of validation errors; no key can have these names."""
@@ -43,7 +45,7 @@ def _kind_of_destination(value: Any) -> str | None:
 
 Destination = Annotated[
     Annotated[DestinationName, Tag(ONE_VERSION)]
-    | Annotated[dict[DestinationName, Percent], Field(min_length=1), Tag(WEIGHTS)],
+    | Annotated[dict[DestinationName, GivenShare], Field(min_length=1), Tag(WEIGHTS)],
     Discriminator(_kind_of_destination),
 ]
 
@@ -76,8 +78,8 @@ class Rule(Model):
     to: Destination | None = Field(
         default=None,
         examples=["version-1"],
-        description="A version, or percentages that sum to 100: {version-1: 90, version-2: 10}; "
-        "<service>/<version> is a version of another service.",
+        description="A version, or percentages that sum to 100: {version-1: 90, version-2: 10}; whole numbers may sum "
+        "to 1000, 10000, 100000 or 1000000 instead. <service>/<version> is a version of another service.",
     )
     redirect: Redirect | None = Field(default=None, description="Redirect to another URL.")
     direct_response: DirectResponse | None = Field(
@@ -138,11 +140,26 @@ class Rule(Model):
         return self
 
     @property
-    def weights(self) -> dict[str, int]:
-        """Percentage of the rule's requests by destination, in the order given; sums to 100, empty without `to`."""
+    def weights(self) -> dict[str, float]:
+        """Percentage of the rule's requests by destination, in the order given; sums to 100, empty without `to`.
+
+        Whole ones are of type int.
+        """
         if self.to is None:
             return {}
-        return {self.to: 100} if isinstance(self.to, str) else dict(self.to)
+        if isinstance(self.to, str):
+            return {self.to: 100}
+        return percentages({name: one if isinstance(one, int | float) else one.weight for name, one in self.to.items()})
+
+    @property
+    def shares(self) -> dict[str, RouteDestination]:
+        """The destinations with their percentage, and with the headers that each changes by itself."""
+        given = self.to if isinstance(self.to, dict) else {}
+        own = {name: one.headers for name, one in given.items() if isinstance(one, RouteDestination)}
+        return {
+            name: RouteDestination.model_construct(weight=weight, headers=own.get(name))
+            for name, weight in self.weights.items()
+        }
 
 
 Route = tuple[Rule, ...]

@@ -12,6 +12,7 @@ from traffic.model import (
     CorsPolicy,
     DirectResponse,
     Fault,
+    Headers,
     Match,
     Mirror,
     Route,
@@ -23,6 +24,7 @@ from traffic.model import (
     target,
 )
 from traffic.model.backend import Backend, EgressTable, backend
+from traffic.proportions import whole_weights
 from traffic.render.claims import claim_matches
 from traffic.render.gateway import gateway_reference
 from traffic.render.spec import Spec, non_default_fields, percentage, string_match
@@ -125,14 +127,15 @@ class _Context:
 
     def _destinations(self, step: StickyStep) -> list[Spec]:
         """Omit destinations at 0 percent: Envoy does not need them, and their subsets stay in the DestinationRule."""
-        weights = {name: weight for name, weight in step.rule.weights.items() if weight > 0}
+        shares = {name: share for name, share in step.rule.shares.items() if share.weight > 0}
+        weights = whole_weights({name: share.weight for name, share in shares.items()})
         return [
             {
                 "destination": self._destination(name),
-                **({"weight": weight} if len(weights) > 1 else {}),
-                **self._headers_of(name, step),
+                **({"weight": weights[name]} if len(weights) > 1 else {}),
+                **self._headers_of(name, step, share.headers),
             }
-            for name, weight in weights.items()
+            for name, share in shares.items()
         ]
 
     def _destination(self, name: str) -> Spec:
@@ -143,19 +146,22 @@ class _Context:
     def _backend(self, name: str) -> Backend:
         return backend(target(self.service, name), self.routes, self.egress)
 
-    def _headers_of(self, name: str, step: StickyStep) -> Spec:
+    def _headers_of(self, name: str, step: StickyStep, headers: Headers | None) -> Spec:
         """The cookie is added, not set, so that the version's own cookies are kept."""
-        response: Spec = {}
+        request = non_default_fields(headers.request) if headers else {}
+        response = non_default_fields(headers.response) if headers else {}
         if self.version_header is not None:
-            response["set"] = {self.version_header: name}
+            response["set"] = {**response.get("set", {}), self.version_header: name}
         if name in step.set_cookie:
             # Envoy reads a single % as the beginning of a command operator.
-            response["add"] = {"set-cookie": step.set_cookie[name].replace("%", "%%")}
+            cookie = step.set_cookie[name].replace("%", "%%")
+            response["add"] = {**response.get("add", {}), "set-cookie": cookie}
         authority = None if step.rule.rewrite and step.rule.rewrite.authority else self._backend(name).authority
-        # Istio's way to change the authority for one of several destinations (istiod: processWeightedDestination).
-        request = {"request": {"set": {"host": authority}}} if authority else {}
-        headers = {**request, **({"response": response} if response else {})}
-        return {"headers": headers} if headers else {}
+        if authority:
+            # Istio's way to change the authority for one of several destinations (istiod: processWeightedDestination).
+            request["set"] = {"host": authority, **request.get("set", {})}
+        own = {key: value for key, value in (("request", request), ("response", response)) if value}
+        return {"headers": own} if own else {}
 
     def _mirror(self, mirror: Mirror) -> Spec:
         return {"destination": self._destination(mirror.to), "percentage": percentage(mirror.percentage.value)}

@@ -10,7 +10,7 @@ from traffic.fields import seconds
 from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, Target, target
 from traffic.simulate.conditions import text_matches
 from traffic.simulate.decision import Aborted, Answered, Delayed, Forwarded, Redirected, RetryPolicy, Share
-from traffic.simulate.path import received, rewritten
+from traffic.simulate.path import received, rewritten, with_prefix
 from traffic.simulate.request import DEFAULT_PORTS, Seen
 from traffic.sticky import StickyStep
 
@@ -38,7 +38,7 @@ def outcome(
     rule = step.rule
     headers = rule.headers or UNCHANGED
     if rule.redirect is not None:
-        return Redirected(rule.redirect.redirect_code, location(rule.redirect, seen), headers.response)
+        return Redirected(rule.redirect.redirect_code, location(rule.redirect, uri, seen), headers.response)
     if rule.direct_response is not None:
         answer = rule.direct_response
         return Answered(answer.status, answer.body or "", response_headers=headers.response)
@@ -61,11 +61,12 @@ def outcome(
 
 def _shares(step: StickyStep, service: str, authority_of: Authorities) -> Iterator[Share]:
     keeps_rules = step.rule.rewrite is not None and step.rule.rewrite.authority is not None
-    for name, weight in step.rule.weights.items():
-        if weight > 0:
+    for name, share in step.rule.shares.items():
+        if share.weight > 0:
             called = target(service, name)
             authority = None if keeps_rules else authority_of(called)
-            yield Share(name, called, weight / 100, step.set_cookie.get(name), authority)
+            cookie = step.set_cookie.get(name)
+            yield Share(name, called, round(share.weight / 100, 6), cookie, authority, share.headers)
 
 
 def _mirrors(rule: Rule, service: str) -> Iterator[Share]:
@@ -102,13 +103,13 @@ def _retry_on(reasons: str) -> str:
     return f"{reasons},retriable-status-codes" if numbers and "retriable-status-codes" not in reasons else reasons
 
 
-def location(redirect: Redirect, seen: Seen) -> str:
-    """Return the URL that Envoy redirects to (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
+def location(redirect: Redirect, uri: StringMatch | None, seen: Seen) -> str:
+    """Return the URL to which Envoy redirects what met `uri` (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
     scheme = redirect.scheme or seen.scheme
     own_port = DEFAULT_PORTS[redirect.scheme or ("http" if seen.inside else seen.scheme)]
     # istiod omits the scheme's default port, and then a port in the Host header is kept.
     port = "" if redirect.port in (None, own_port) else f":{redirect.port}"
-    path = (redirect.uri or seen.path) + seen.query
+    path = (redirect.uri or with_prefix(redirect.prefix_rewrite, uri, seen.path)) + seen.query
     return f"{scheme}://{redirect.authority or _host(seen, scheme, port)}{port}{path}"
 
 

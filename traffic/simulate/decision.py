@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from traffic.model import HeaderOperations, Rule, Target
+from traffic.model import HeaderOperations, Headers, Rule, Target
 from traffic.simulate.conditions import Condition, Found
 from traffic.simulate.request import Request
 
@@ -17,7 +17,8 @@ class Share:
     """A destination as named in the config, the version it refers to, and its probability, from 0 to 1.
 
     `set_cookie` is the response header that keeps the user there. `authority` is the host that it sees, if that is not
-    the one that the rule's other destinations see.
+    the one that the rule's other destinations see. `headers` are changes of this share alone, which Envoy makes before
+    those of the rule; None if there are none.
     """
 
     destination: str
@@ -25,6 +26,7 @@ class Share:
     probability: float
     set_cookie: str | None = None
     authority: str | None = None
+    headers: Headers | None = None
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,15 @@ def rewritten(rewrite: Rewrite | None, uri: StringMatch | None, path: str) -> st
         return path
     if rewrite.uri_regex_rewrite is not None:
         return replace_all(rewrite.uri_regex_rewrite.match, rewrite.uri_regex_rewrite.rewrite, path) or path
-    if rewrite.uri is None:
+    return with_prefix(rewrite.uri, uri, path)
+
+
+def with_prefix(new: str | None, uri: StringMatch | None, path: str) -> str:
+    """Return `path` with `new` in place of what `uri` matched; `path` itself if `new` is None."""
+    if new is None:
         return path
     prefix = "/" if uri is None else path if uri.prefix is None else uri.prefix
-    return rewrite.uri + path[len(prefix) :]
+    return new + path[len(prefix) :]
 
 
 def replace_all(pattern: str, replacement: str, text: str) -> str:

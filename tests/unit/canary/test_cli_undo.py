@@ -191,6 +191,91 @@ def test_canary_restores_the_weights_of_the_last_run_that_had_others(
     ]
 
 
+OWN = {"headers": {"request": {"set": {"x-canary": "true"}}}}
+BLOCK = """- to:
+            one: 90 # stable
+            two:
+              weight: 10 # the canary
+              headers: {request: {set: {x-canary: "true"}}}"""
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "lines"),
+    [
+        (
+            "- to: {one: 99, two: 1} # more",
+            {"one": 99.5, "two": 0.5},
+            ["-        - to: {one: 99, two: 1} # more", "+        - to: {one: 99.5, two: 0.5} # more"],
+        ),
+        (
+            "- to: {one: 990, two: 10}",
+            {"one": 99.5, "two": 0.5},
+            ["-        - to: {one: 990, two: 10}", "+        - to: {one: 995, two: 5}"],
+        ),
+        (
+            "- to: {one: 990, two: 10}",
+            {"one": 99.95, "two": 0.05},
+            ["-        - to: {one: 990, two: 10}", "+        - to: {one: 99.95, two: 0.05}"],
+        ),
+        (
+            BLOCK,
+            {"one": 995, "two": {"weight": 5, **OWN}},
+            [
+                "-            one: 90 # stable",
+                "+            one: 99.5 # stable",
+                "-              weight: 10 # the canary",
+                "+              weight: 0.5 # the canary",
+            ],
+        ),
+        ("- to: {one: 90, two: {weight: 10}} # more", {"one": 900, "two": 100}, None),
+        (
+            "- to: {two: 10, one: 90} # as Pulumi does not write it",
+            {"one": 99.5, "two": 0.5},
+            [
+                "-        - to: {two: 10, one: 90} # as Pulumi does not write it",
+                "+        - to: {two: 0.5, one: 99.5} # as Pulumi does not write it",
+            ],
+        ),
+        (
+            "- to: {one: 90, two: {weight: 10}}",
+            {"one": 100},
+            [
+                "-        - to: {one: 90, two: {weight: 10}}",
+                "+        - to: {one: 100, two: {weight: 0}}",
+            ],
+        ),
+        (
+            "- to: {one: 50, two: 50} # more",
+            {"one": 90, "two": {"weight": 10, **OWN}},
+            [
+                "-        - to: {one: 50, two: 50} # more",
+                "+        - to: {one: 90, two: {weight: 10, headers: {request: {set: {x-canary: 'true'}}}}} # more",
+            ],
+        ),
+    ],
+    ids=[
+        "decimals",
+        "parts of a thousand",
+        "no whole parts of a thousand",
+        "a mapping",
+        "the same",
+        "another order",
+        "a version that was not there",
+        "other headers",
+    ],
+)
+def test_canary_writes_the_weights_in_the_form_that_the_file_has(
+    now: str, before: Any, lines: list[str] | None, file: Path, runs: Runs, history: list[dict[str, Any]]
+) -> None:
+    text = STACK.replace("- to: {one: 50, two: 50} # more", now)
+    file.write_text(text, encoding="utf-8")
+    history.append(recorded([TESTERS, {"to": before}]))
+    result = run("shop", "--stack", "dev", "--yes")
+
+    assert (result.exit_code == 0) == (lines is not None), result.output
+    assert sorted(changed_lines(text, file.read_text())) == sorted(lines or [])
+
+
 def test_weights_that_failed_or_are_not_deployed_go_back_to_those_of_the_last_success(
     file: Path, runs: Runs, history: list[dict[str, Any]]
 ) -> None:

@@ -27,7 +27,8 @@ from canary.app import app
 from canary.exit_codes import ExitCode
 from canary.gateway import host_of
 from canary.verify.measure import RequestBatch, as_curl, measure
-from canary.verify.verification import addressed, plan
+from canary.verify.split import ALPHA
+from canary.verify.verification import MOST, addressed, counted, plan
 from stacks.settings.loading import load_stack
 from traffic.simulate import Request
 
@@ -192,6 +193,59 @@ def test_the_default_count_depends_on_the_kind_of_rule(tmp_path: Path) -> None:
     planned = addressed(list(plan(settings, count=None, seed=0)), lambda scheme, port: f"{scheme}://gateway:{port}")
     assert [entry.batch.count for entry in planned if entry.batch] == [100, 2000]
     assert {entry.batch.url for entry in planned if entry.batch} == {"http://gateway:80"}, "the service's gatewayPort"
+
+
+def with_share(percent: float) -> None:
+    text = STACK.replace("{version-1: 90, version-2: 10}", f"{{version-1: {100 - percent}, version-2: {percent}}}")
+    Path("Pulumi.dev.yaml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("percent", "count"), [(10, 2000), (2, 2230), (0.5, 9102), (0.1, 45588), (0.02, MOST), (0.01, None)]
+)
+def test_the_default_count_grows_as_a_share_gets_smaller(percent: float, count: int | None, tmp_path: Path) -> None:
+    with_share(percent)
+    settings = load_stack(tmp_path / "Pulumi.dev.yaml").settings
+    (_, shared) = counted(list(plan(settings, count=None, seed=0)), None, ALPHA)
+    found = shared.batch.count if shared.batch else None
+    assert found == (None if count is None else pytest.approx(count, rel=0.02))
+
+
+def test_too_few_requests_for_a_small_share_do_not_pass_and_the_number_and_command_are_named() -> None:
+    with_share(0.5)
+    with gateway(split(0)) as url:
+        result = verify(url, "--count", "200")
+        document = json.loads(verify(url, "--count", "200", "--json").stdout)
+
+    assert result.exit_code == ExitCode.SPLIT, "without any answer of version-2 it cannot pass"
+    assert [rule["verdict"] for rule in document["rules"]] == ["pass", "not enough"]
+    assert document["rules"][1]["requests_needed"] == 1517
+    assert (
+        "website, rule 2: with fewer than 1517 requests, version-2 at 0.5 % would pass without any answer; to measure "
+        "it: canary verify website --count 1517 --stack dev" in result.stdout
+    )
+
+
+def test_a_share_that_takes_too_many_requests_is_not_measured_and_the_command_is_named() -> None:
+    with_share(0.01)
+    seen: list[dict[str, str]] = []
+    with gateway(split(0), seen) as url:
+        result = verify(url)
+
+    assert result.exit_code == ExitCode.SPLIT
+    assert len(seen) == 100, "only the other rule is measured"
+    for words in ("so small a share takes 76006 requests", "canary verify website --count 76006 --stack dev"):
+        assert words in result.stdout
+
+
+def test_a_small_share_that_is_missing_fails() -> None:
+    with_share(0.5)
+    with gateway(split(0)) as url:
+        result = verify(url, "website", "--count", "1600")
+
+    assert result.exit_code == ExitCode.SPLIT
+    for words in ("99.5 %", "0.0000 %", "fail"):
+        assert words in result.stdout, "with as many decimals as so small a share takes"
 
 
 def test_a_gateway_that_is_not_there_is_unreachable() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary.verify.split import ALPHA, comparisons, interval, judge, judge_all, p_value
+from canary.verify.split import ALPHA, POWER, comparisons, enough, fewest, interval, judge, judge_all, p_value
 
 settings.register_profile("no deadline", deadline=None)  # the first call imports scipy
 settings.load_profile("no deadline")
@@ -118,6 +118,38 @@ def test_correct_splits_rarely_fail_and_wrong_ones_do() -> None:
     assert sum(not measured(90) for _ in range(300)) <= 3, "0.3 false alarms are expected of 300"
     assert not any(measured(80) for _ in range(50)), "80/20 for 90/10 is far outside at 2,000 requests"
     assert not any(measured(85) for _ in range(50)), "85/15 is found as well"
+
+
+SMALL = st.sampled_from([50, 10, 1, 0.5, 0.1, 0.02, 0.0001])
+
+
+@given(SMALL, st.sampled_from([0.05, 0.001, 1e-5]))
+def test_from_the_fewest_requests_on_a_version_without_any_answer_fails(share: float, alpha: float) -> None:
+    needed = fewest({"a": 100 - share, "b": share}, alpha)
+    assert p_value(0, needed, share / 100) < alpha
+    assert p_value(0, needed - 1, share / 100) >= alpha, "with one fewer it would pass"
+
+
+@given(SMALL.filter(lambda share: share < 50), st.sampled_from([0.05, 0.001]))
+def test_enough_requests_find_a_version_with_twice_its_share(share: float, alpha: float) -> None:
+    weights = {"a": 100 - share, "b": share}
+    total = enough(weights, alpha)
+    assert total >= fewest(weights, alpha)
+    low, high = round(share / 100 * total), total
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if p_value(middle, total, share / 100) < alpha else (middle, high)
+    betainc = pytest.importorskip("scipy.special").betainc
+    assert betainc(high, total - high + 1, 2 * share / 100) >= POWER, f"{high} of {total} is found too rarely"
+
+
+@pytest.mark.parametrize("weights", [{"a": 100}, {"a": 100, "b": 0}, {"status 404": 100}])
+def test_a_split_without_chance_needs_no_number(weights: Mapping[str, float]) -> None:
+    assert fewest(weights, ALPHA) == enough(weights, ALPHA) == 0
+
+
+def test_the_smallest_of_several_shares_decides() -> None:
+    assert fewest({"a": 99.4, "b": 0.5, "c": 0.1}, ALPHA) == fewest({"a": 99.9, "c": 0.1}, ALPHA)
 
 
 def test_the_interval_is_the_one_of_scipy() -> None:

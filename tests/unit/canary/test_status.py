@@ -108,6 +108,25 @@ def test_the_weights_of_an_ingress_are_live_if_it_exists(
     assert service.deployed
 
 
+def test_weights_of_the_cluster_are_shown_as_proportions(
+    exists: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    routes = [
+        {"destination": {"host": "shop.shop.svc.cluster.local", "subset": name}, "weight": weight}
+        for name, weight in (("one", 995), ("two", 5))
+    ]
+    found = {"spec": {"http": [{"route": routes}]}}
+    monkeypatch.setattr("kube.objects.find_object", lambda client, api, kind, *_: found)
+    as_configured = looked({"shop": {"route": [{"to": {"one": 99.5, "two": {"weight": 0.5}}}]}})
+    edited = looked({"shop": {"route": [{"to": {"one": 99.9, "two": 0.1}}]}})
+
+    assert "0.5 % " in shown(as_configured, capsys)
+    assert as_configured.services[0].rules[0].live == as_configured.services[0].rules[0].configured
+    text = shown(edited, capsys).replace("\n", " ")
+    assert "0.5 %" in text
+    assert "config:" in text
+
+
 def test_a_column_is_headed_by_the_name_of_the_rule_or_by_what_its_match_looks_at(exists: set[str]) -> None:
     rules = [
         {"match": [{"headers": {"qa": {"exact": "1"}}, "uri": {"prefix": "/a"}}], "to": "one"},

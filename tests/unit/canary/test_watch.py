@@ -311,6 +311,18 @@ def test_each_refresh_is_a_line_of_json_until_ctrl_c(watching: Loop, capsys: pyt
     assert prometheus.asked[0] == "requests shop.web 31s", "two scrape intervals of 15 s, and a second"
 
 
+def test_a_small_weight_is_shown_with_a_share_of_as_many_decimals() -> None:
+    rules = (RuleState("2. default", {"one": 99.95, "two": 0.05}, {"one": 99.95, "two": 0.05}),)
+    live = replace(LIVE, rules=rules)
+    traffic = replace(FULL, share={"one": 0.99946, "two": 0.00054})
+    settings = settings_of("one", "two", route=[{"to": {"one": 99.95, "two": 0.05}}])
+    watched = WatchState("dev", NOW, 31.0, assemble(settings, {"shop": live}, {"shop": traffic}, 31.0))
+
+    text = shown(watched)
+    for words in ("99.95 %", "0.05 %", "99.95 %"):
+        assert words in text
+
+
 def test_without_a_terminal_the_tables_follow_each_other(watching: Loop, capsys: pytest.CaptureFixture[str]) -> None:
     watching.run(2, json=False)
     assert capsys.readouterr().out.count("stack dev at ") == 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rollout.observed_routes import ObservedRoutes, observed_routes
+from rollout.observed_routes import ObservedRoutes, observed_routes, weights_of
 from rollout.plan import Plan, plans
 from stacks.cluster_facts import refuse_removal_in_use
 from stacks.environment import replicas_of
@@ -63,6 +63,20 @@ def applied(*rules: dict[str, Any], subsets: tuple[str, ...], **spec: Any) -> Ob
 
 
 SHARED = applied(to(version_1=90, version_2=10), subsets=("version-1", "version-2"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "share"), [((995, 5), "0.5 %"), ((999_999, 1), "0.0001 %"), ((1, 2), "66.6667 %"), ((90, 10), "10 %")]
+)
+def test_weights_in_the_cluster_are_read_as_proportions(weights: tuple[int, int], share: str) -> None:
+    found = applied(to(version_1=weights[0], version_2=weights[1]), subsets=("version-1", "version-2"))
+    assert found.shares[V2] == f"{share} in VirtualService shop/shop, rule 1"
+    assert sum(weights_of(to(version_1=weights[0], version_2=weights[1]), "shop").values()) == pytest.approx(100)
+
+
+def test_the_smallest_weight_in_the_cluster_still_gets_requests() -> None:
+    found = applied(to(version_1=10**8, version_2=1), subsets=("version-1", "version-2"))
+    assert V2 in found.used, "its pods must not be taken away"
 
 
 @pytest.mark.parametrize(
