@@ -85,7 +85,8 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
             table.add_column(rule.name, justify="right")
         for version in service.versions:
             weights = [_weight(rule, version.name) for rule in service.rules]
-            ready = f"{version.ready} of {version.desired}"
+            decided_by = f" ({version.decided_by})" if version.decided_by else ""
+            ready = f"{version.ready} of {version.desired}{decided_by}"
             table.add_row(version.name, ready, version.image or "(not deployed)", *weights)
         console.print(table)
         console.print(f"strategy: {service.strategy}", markup=False)

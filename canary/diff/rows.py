@@ -16,6 +16,7 @@ from traffic.diff.values import plain_words
 from traffic.words import rule_words
 
 if TYPE_CHECKING:
+    from stacks.settings.model import VersionSettings
     from traffic.model import Rule, ServiceRouting
     from traffic.simulate import Request
 
@@ -183,12 +184,18 @@ def _version_rows(diff: VersionDiff) -> Iterator[SettingRow]:
     for one, sign in ((diff.before, "removed"), (diff.after, "added")):
         other = diff.after if one is diff.before else diff.before
         if one is not None and other is None:
-            words = f"{one.image}, {'1 replica' if one.replicas == 1 else f'{one.replicas} replicas'}"
+            words = f"{one.image}, {_replicas_words(one)}"
             cells = (UNSET, words) if sign == "added" else (words, UNSET)
             yield SettingRow(diff.service, f"{diff.name} {sign}", *cells)
     for change in diff.changes:
         what = f"{diff.name}: {change.path}"
         yield SettingRow(diff.service, what, value_words(change.before), value_words(change.after))
+
+
+def _replicas_words(version: VersionSettings) -> str:
+    if version.replicas is None:
+        return f"replicas: {version.scaled_by}"
+    return "1 replica" if version.replicas == 1 else f"{version.replicas} replicas"
 
 
 def _setting(service: str, change: ValueChange) -> SettingRow:

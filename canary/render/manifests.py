@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 RELEASE = "kubernetes:helm.sh/v3:Release"
 SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 - a type token
+REPLICAS = "spec.replicas"
 OF_PULUMI = "pulumi.com/"
 """Prefix of the annotations that only Pulumi's Kubernetes provider reads."""
 
@@ -54,12 +55,19 @@ def _part(resource: Recorded, chart: Callable[[Recorded], list[Manifest]] | None
         if chart is None:
             return Part(name, comment=_left_out(inputs))
         return Part(name, tuple(map(without_pulumi, chart(resource))))
-    manifest = without_pulumi(resource.inputs)
+    manifest = without_pulumi(_without_replicas(resource))
     metadata = manifest["metadata"]
     name = _slug(manifest["kind"], metadata.get("namespace"), metadata["name"])
     if resource.type == SECRET:
         return Part(name, comment=_not_shown(manifest))
     return Part(name, (manifest,))
+
+
+def _without_replicas(resource: Recorded) -> Mapping[str, Any]:
+    """The object without a number of pods that is only for its creation: applied again, it would undo an autoscaler."""
+    if REPLICAS not in resource.ignores:
+        return resource.inputs
+    return {**resource.inputs, "spec": {key: value for key, value in resource.spec.items() if key != "replicas"}}
 
 
 def without_pulumi(manifest: Mapping[str, Any]) -> Manifest:

@@ -12,6 +12,7 @@ from typing import Any
 
 from stacks.checks import (
     actions,
+    autoscaling,
     gateways,
     hosting,
     hosts,
@@ -19,6 +20,7 @@ from stacks.checks import (
     matches,
     mesh,
     names,
+    pod_templates,
     pods,
     reach,
     samples,
@@ -37,6 +39,8 @@ CHECKS = (
     mesh.check,
     hosting.check,
     pods.check,
+    autoscaling.check,
+    pod_templates.check,
     strategies.check,
     targets.check,
     reach.check,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks import ingress, security, strategies, telemetry
+from stacks.checks import autoscaling, ingress, security, strategies, telemetry
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
@@ -26,6 +26,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
         yield from _denied(settings, service, location)
         yield from _plain_keys(service, location)
         yield from strategies.warnings(service, location)
+        yield from autoscaling.warnings(name, service, location)
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)
