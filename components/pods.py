@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi_kubernetes as k8s
+import yaml
 from pulumi._types import input_type_to_dict, is_input_type
 
 from kube.kubernetes_schemas import laid_over
 
+PROXY_CONFIG = "proxy.istio.io/config"
+"""Annotation with the configuration of a pod's proxy, YAML or JSON (Istio: "ProxyConfig")."""
 TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 CANONICAL = {
     "app.kubernetes.io/name": ("service.istio.io/canonical-name", "app"),
@@ -28,13 +32,35 @@ def laid_over_pods(
     """
     if not over:
         return template
-    merged = laid_over(_plain(template), over, TEMPLATE)
+    own = _plain(template)
+    merged = laid_over(own, over, TEMPLATE)
+    _merge_proxy_config(merged["metadata"], own["metadata"])
     labels = merged["metadata"]["labels"]
     merged["metadata"]["labels"] = {
         **labels,
         **{canonical: labels[own] for label, (canonical, own) in CANONICAL.items() if label in labels},
     }
     return _without_empty(merged)
+
+
+def _merge_proxy_config(metadata: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Keep what the stack's telemetry asks of the proxies beside what the template does."""
+    texts = [one.get("annotations", {}).get(PROXY_CONFIG) for one in (own, metadata)]
+    below, over = (yaml.safe_load(text) if isinstance(text, str) else None for text in texts)
+    if below != over and isinstance(below, dict) and isinstance(over, dict):
+        metadata["annotations"][PROXY_CONFIG] = json.dumps(_merged(below, over))
+
+
+def _merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Deeply merged, with lists of both."""
+    merged = dict(below)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = _merged(old, value)
+        else:
+            merged[key] = [*old, *value] if isinstance(old, list) and isinstance(value, list) else value
+    return merged
 
 
 def _plain(value: Any) -> Any:

@@ -289,6 +289,10 @@ class ServiceSettings(ServiceRouting):
         description="The ServiceAccount of its pods; by default, one with the service's name.",
     )
 
+    def account(self, name: str) -> str:
+        """Return the ServiceAccount of the pods; `name` is the service's name."""
+        return self.service_account.name or name
+
 
 def _none_if_empty(value: Any) -> Any:
     """Pulumi.yaml has a default for every key, which cannot be null."""
