@@ -43,8 +43,9 @@ class VersionArgs:
     """One version: the Deployment `name`, whose pods have the label `version: <label>`.
 
     `config_files` are read-only files by folder and name; changing one replaces the pods. Durations are in seconds.
-    With `keeps_replicas`, `replicas` is only for a new Deployment, and an existing one keeps the number that it has;
-    `autoscaling` decides about it then, or somebody else. `pod_template` is laid over the pods.
+    `owns_replicas` is whether `replicas` decides about the number of pods at all times, or `autoscaling` or somebody
+    else does; with `keeps_replicas` this run leaves the number of an existing Deployment alone. `pod_template` is laid
+    over the pods.
     """
 
     name: str
@@ -56,6 +57,7 @@ class VersionArgs:
     liveness_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
     startup_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
     replicas: pulumi.Input[int] | None = 1
+    owns_replicas: bool = True
     keeps_replicas: bool = False
     autoscaling: AutoscalingArgs | None = None
     pod_template: Mapping[str, Any] | None = None
@@ -205,7 +207,7 @@ class VersionedService(Component):
         deployment = k8s.apps.v1.Deployment(
             name,
             metadata=_metadata(
-                version.name, args, labels=labels, annotations=None if version.keeps_replicas else TAKES_REPLICAS
+                version.name, args, labels=labels, annotations=TAKES_REPLICAS if version.owns_replicas else None
             ),
             spec=k8s.apps.v1.DeploymentSpecArgs(
                 replicas=version.replicas,
@@ -228,7 +230,10 @@ class VersionedService(Component):
                 version.autoscaling,
                 _metadata(version.name, args, labels=labels),
                 version.name,
-                self._child(depends_on=[deployment]),
+                self._child(
+                    depends_on=[*after, deployment],
+                    hooks=after_wait(f"{name}-autoscaler: no Envoy sends requests to its pods", wait),
+                ),
             )
         return waited_for(deployment, args.until_rolled_out.get(key))
 

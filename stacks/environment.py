@@ -377,6 +377,7 @@ def version_args(service: str, version: str, settings: VersionSettings, observed
         image=settings.image,
         port=settings.port,
         replicas=settings.least_replicas,
+        owns_replicas=settings.replicas is not None,
         keeps_replicas=keeps_pods(settings, observed.get(Target(service, version))),
         autoscaling=autoscaling_args(settings.autoscaling),
         pod_template=settings.pod_template,
