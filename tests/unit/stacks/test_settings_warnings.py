@@ -60,15 +60,15 @@ CASES = [
          service(f"{HOSTS}versions: {{v1: {{image: a, port: 80, autoscaling: {{maxReplicas: 5, cpu: 70}}}}}} {HERE}\n"),
          f"{SHOP}.versions.v1.autoscaling.cpu", ("shop requests no cpu", "resources.requests.cpu: 100m")),
     Case("a percentage of what a further container does not request",
-         service(f"{HOSTS}podTemplate: {{spec: {{containers: [{{name: agent, image: a}}]}}}}\nversions: {{v1: {{image: a, "
-                 "port: 80, resources: {requests: {memory: 64Mi}}, autoscaling: {maxReplicas: 5, memory: 70}}} "
-                 f"{HERE}\n"),
+         service(f"{HOSTS}podTemplate: {{spec: {{containers: [{{name: agent, image: a}}]}}}}\n"
+                 "versions: {v1: {image: a, port: 80, resources: {requests: {memory: 64Mi}}, "
+                 f"autoscaling: {{maxReplicas: 5, memory: 70}}}}}} {HERE}\n"),
          f"{SHOP}.versions.v1.autoscaling.memory", ("agent requests no memory", "to agent")),
     Case("a switch to a version that its autoscaler keeps small",
          service(f"{HOSTS}strategy: blueGreen\nversions:\n"
                  "  v1: {image: a, port: 80, resources: {limits: {cpu: 1}}, autoscaling: {maxReplicas: 9, cpu: 70}}\n"
-                 "  v2: {image: a, port: 80, resources: {limits: {cpu: 1}}, autoscaling: {minReplicas: 2, maxReplicas: 9,"
-                 f" cpu: 70}}}} {HERE}\n"),
+                 "  v2: {image: a, port: 80, resources: {limits: {cpu: 1}}, "
+                 f"autoscaling: {{minReplicas: 2, maxReplicas: 9, cpu: 70}}}} {HERE}\n"),
          f"{SHOP}.versions.v2.autoscaling.minReplicas", ("its 2 pods all requests at once", "up to 9 pods of v1")),
     Case("an active version with fewer pods",
          service(f"{HOSTS}strategy: {{blueGreen: {{active: v2}}}} {HERE}\n"
