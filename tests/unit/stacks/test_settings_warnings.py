@@ -9,10 +9,12 @@ import pulumi
 import pytest
 from pulumi.runtime import set_all_config
 
+from canary.explain.access import is_caller_allowed
 from stacks.program import settings_of_stack
 from stacks.settings.loading import load_stack, warnings
 from stacks.settings.stack_file import read_stack_file
 from tests.unit.problems import HERE, HOSTS, ONE, ROUTE, SHOP, Case, config, doing, routed, service
+from traffic.simulate import Caller, Request
 
 QA = "{headers: {qa: {exact: canary-test}}}"
 ADMIN = "{uri: {prefix: /admin}}"
@@ -194,3 +196,14 @@ def test_the_engine_gets_the_warnings(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     assert len(logged) == 1, "`pulumi up` and `canary up` show the program's warnings"
     assert logged[0].startswith("Pulumi.dev.yaml:10: ")
+
+
+def test_an_identity_is_that_of_the_service_account_that_the_pods_have(tmp_path: Path) -> None:
+    path = tmp_path / "Pulumi.dev.yaml"
+    allowed = "authorization: {allow: [{principals: [cluster.local/ns/shop/sa/bot]}]}\n"
+    path.write_text(service(f"{HOSTS}{ONE}serviceAccount: {{name: bot}}\n{allowed}"))
+    stack = load_stack(path)
+    caller = Request(authority="shop.shop", port=80, caller=Caller("shop", {"app": "shop"}))
+
+    assert list(warnings(stack.settings, stack.source)) == []
+    assert is_caller_allowed(stack.settings, "shop", caller)
