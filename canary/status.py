@@ -32,7 +32,8 @@ class VersionState:
     """One version: ready and desired pods, and the image in the cluster, empty if the version is not deployed.
 
     `elsewhere` says what it is if the stack does not make it: `desired` are then its pods as they are, 0 for a host
-    outside the mesh.
+    outside the mesh. `decided_by` is who decides about the number of pods, if it is not the stack's file:
+    `autoscaling, 2 to 10`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class VersionState:
     desired: int
     image: str
     elsewhere: str = ""
+    decided_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,10 +212,11 @@ def _version(client: Client, name: str, service: ServiceSettings, version: str) 
     except ApiError as error:
         if error.status.code != 404:
             raise
-        return VersionState(version, deployment, 0, settings.replicas, "")
+        return VersionState(version, deployment, 0, settings.least_replicas or 0, "", settings.scaled_by)
     ready = (found.status.readyReplicas or 0) if found.status else 0
     replicas = found.spec.replicas if found.spec.replicas is not None else 1
-    return VersionState(version, deployment, ready, replicas, found.spec.template.spec.containers[0].image or "")
+    image = found.spec.template.spec.containers[0].image or ""
+    return VersionState(version, deployment, ready, replicas, image, settings.scaled_by)
 
 
 def outside_version(client: Client, name: str, service: ServiceSettings, version: str) -> VersionState:

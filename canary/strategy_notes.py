@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 TEMPLATE = "spec.template"
+TAKES_REPLICAS = "metadata.annotations"
+"""The difference of a Deployment whose number of pods becomes the stack's, or somebody else's."""
 
 
 def strategy_notes(settings: Settings, steps: Iterable[ResourceStep], stack: str) -> list[str]:
@@ -28,13 +30,22 @@ def strategy_notes(settings: Settings, steps: Iterable[ResourceStep], stack: str
 
 
 def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
-    if not any(difference.path.startswith(TEMPLATE) for difference in step.diff):
-        return
     metadata = step.new.get("metadata") or {}
     for name, service in settings.services.items():
         for key, version in service.deployed.items():
-            if (service.namespace, version.name) == (metadata.get("namespace"), metadata.get("name")):
+            if (service.namespace, version.name) != (metadata.get("namespace"), metadata.get("name")):
+                continue
+            if any(difference.path.startswith(TEMPLATE) for difference in step.diff):
                 yield f"{name}/{key}: {_pods_words(version)}"
+            if any(difference.path == TAKES_REPLICAS for difference in step.diff):
+                yield f"{name}/{key}: {_replicas_words(version)}"
+
+
+def _replicas_words(version: VersionSettings) -> str:
+    """Who decides about the number of pods from now on."""
+    if version.replicas is None:
+        return f"its number of pods is left as it is ({version.scaled_by})"
+    return f"its number of pods is set to {version.replicas} again, whatever it is now"
 
 
 def _pods_words(version: VersionSettings) -> str:

@@ -6,13 +6,23 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.autoscaling import AutoscalingArgs, horizontal_pod_autoscaler
 from components.base import Component, adopting
 from components.names import PORT_NAME
+from components.pods import laid_over_pods
 from components.waiting import after_wait, waited_for
+
+REPLICAS = "spec.replicas"
+"""A Deployment's number of pods. If it were left out instead of ignored, Kubernetes would reset it to 1."""
+
+TAKES_REPLICAS = {"pulumi.com/patchForce": "true"}
+"""Annotation of a Deployment whose number of pods is the stack's: it is set even if an autoscaler, or `kubectl scale`,
+has set another one. Where that changes, the annotation does, so that the provider updates the Deployment."""
 
 PROGRESS_DEADLINE = 600
 """Kubernetes' default progressDeadlineSeconds, which is raised for Deployments that may take longer."""
@@ -31,6 +41,9 @@ class VersionArgs:
     """One version: the Deployment `name`, whose pods have the label `version: <label>`.
 
     `config_files` are read-only files by folder and name; changing one replaces the pods. Durations are in seconds.
+    `owns_replicas` is whether `replicas` decides about the number of pods at all times, or `autoscaling` or somebody
+    else does; with `keeps_replicas` this run leaves the number of an existing Deployment alone. `pod_template` is laid
+    over the pods.
     """
 
     name: str
@@ -40,7 +53,12 @@ class VersionArgs:
     security_context: pulumi.Input[k8s.core.v1.SecurityContextArgs]
     readiness_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
     liveness_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
-    replicas: pulumi.Input[int] = 1
+    startup_probe: pulumi.Input[k8s.core.v1.ProbeArgs] | None = None
+    replicas: pulumi.Input[int] | None = 1
+    owns_replicas: bool = True
+    keeps_replicas: bool = False
+    autoscaling: AutoscalingArgs | None = None
+    pod_template: Mapping[str, Any] | None = None
     command: Sequence[pulumi.Input[str]] = ()
     args: Sequence[pulumi.Input[str]] = ()
     env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
@@ -66,6 +84,7 @@ class VersionedServiceArgs:
 
     With `speaks_tls` the pods terminate TLS themselves, and their sidecars pass it through. `idle` are the versions
     that no route sends requests to; `complete` builds them. `pod_annotations` are those of every version's pods.
+    `account` is a ServiceAccount that exists; with None, one is made, with `account_annotations`.
     `until_rolled_out` has, for the versions for which Pulumi's own wait does not suffice, what returns once the
     Deployment has rolled out.
     """
@@ -82,13 +101,16 @@ class VersionedServiceArgs:
     speaks_tls: bool = False
     idle: frozenset[str] = frozenset()
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
+    account: str | None = None
+    account_annotations: Mapping[str, str] = field(default_factory=dict)
     ready_within: int = 300
     until_rolled_out: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
 
 class VersionedService(Component):
-    """A ServiceAccount, a Service for all versions, and for each version a Deployment, its ConfigMaps and, if it has a
-    budget, a PodDisruptionBudget (Kubernetes: "Specifying a Disruption Budget for your Application").
+    """A ServiceAccount, a Service for all versions, and for each version a Deployment, its ConfigMaps and, if it has
+    them, a PodDisruptionBudget and a HorizontalPodAutoscaler (Kubernetes: "Specifying a Disruption Budget for your
+    Application", "Horizontal Pod Autoscaling").
 
     Pods continue to serve for `pre_stop_seconds` after they are told to terminate, until every proxy has removed them
     (Kubernetes: "Container Lifecycle Hooks", sleep). ConfigMaps are immutable and named by their content: new content
@@ -115,7 +137,7 @@ class VersionedService(Component):
             formerly="istio-canary:versioned_service:VersionedService",
         )
         self._name, self._args = name, args
-        self._account = self._service_account(name, args)
+        self._account = args.account or self._service_account(name, args).metadata.name
         service = [] if args.has_late_port else [self._service(name, args)]
         self._deployments = {
             version: self._deployment(version) for version in args.versions if version not in args.idle
@@ -151,7 +173,7 @@ class VersionedService(Component):
     def _service_account(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.ServiceAccount:
         return k8s.core.v1.ServiceAccount(
             f"{name}-account",
-            metadata=_metadata(args.service, args),
+            metadata=_metadata(args.service, args, annotations=dict(args.account_annotations) or None),
             automount_service_account_token=False,
             opts=self._child(),
         )
@@ -194,38 +216,52 @@ class VersionedService(Component):
     ) -> pulumi.Input[k8s.apps.v1.Deployment]:
         name, args, version = f"{self._name}-{key}", self._args, self._args.versions[key]
         labels = {"app": args.service, "version": version.label}
-        of_pods = k8s.meta.v1.ObjectMetaArgs(
-            labels={**args.selector, **labels}, annotations=dict(args.pod_annotations) or None
-        )
         volumes, mounts = self._config(name, args, version)
         self._disruption_budget(name, args, version, labels)
         ready_within = f"{args.ready_within}s"
+        template = k8s.core.v1.PodTemplateSpecArgs(
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                labels={**args.selector, **labels}, annotations=dict(args.pod_annotations) or None
+            ),
+            spec=k8s.core.v1.PodSpecArgs(
+                service_account_name=self._account,
+                automount_service_account_token=False,
+                termination_grace_period_seconds=version.termination_grace_period_seconds,
+                containers=[_container(args.service, version, mounts)],
+                volumes=volumes or None,
+            ),
+        )
         deployment = k8s.apps.v1.Deployment(
             name,
-            metadata=_metadata(version.name, args, labels=labels),
+            metadata=_metadata(
+                version.name, args, labels=labels, annotations=TAKES_REPLICAS if version.owns_replicas else None
+            ),
             spec=k8s.apps.v1.DeploymentSpecArgs(
                 replicas=version.replicas,
                 min_ready_seconds=version.min_ready_seconds,
                 progress_deadline_seconds=max(PROGRESS_DEADLINE, args.ready_within),
                 strategy=version.strategy,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
-                template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=of_pods,
-                    spec=k8s.core.v1.PodSpecArgs(
-                        service_account_name=self._account.metadata.name,
-                        automount_service_account_token=False,
-                        termination_grace_period_seconds=version.termination_grace_period_seconds,
-                        containers=[_container(args.service, version, mounts)],
-                        volumes=volumes or None,
-                    ),
-                ),
+                template=laid_over_pods(template, version.pod_template),
             ),
             opts=self._child(
                 depends_on=list(after),
                 hooks=after_wait(f"{name}: no Envoy sends requests to it", wait),
                 custom_timeouts=pulumi.CustomTimeouts(create=ready_within, update=ready_within),
+                ignore_changes=[REPLICAS] if version.keeps_replicas else None,
             ),
         )
+        if version.autoscaling is not None:
+            horizontal_pod_autoscaler(
+                f"{name}-autoscaler",
+                version.autoscaling,
+                _metadata(version.name, args, labels=labels),
+                version.name,
+                self._child(
+                    depends_on=[*after, deployment],
+                    hooks=after_wait(f"{name}-autoscaler: no Envoy sends requests to its pods", wait),
+                ),
+            )
         return waited_for(deployment, args.until_rolled_out.get(key))
 
     def _disruption_budget(
@@ -307,6 +343,7 @@ def _container(
         resources=version.resources,
         readiness_probe=version.readiness_probe,
         liveness_probe=version.liveness_probe,
+        startup_probe=version.startup_probe,
         lifecycle=_pre_stop_sleep(version.pre_stop_seconds),
         volume_mounts=mounts or None,
         security_context=version.security_context,

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.mesh import chart_name, containers, in_mesh, pod_labels, replicas, selects, with_requests, workloads
+from policies.mesh import (
+    autoscaler,
+    chart_name,
+    containers,
+    in_mesh,
+    pod_labels,
+    replicas,
+    selects,
+    with_requests,
+    workloads,
+)
 from policies.resource import UNKNOWN, Resource, mapping
 from policies.rule import PROD, TEXTS, Context, Enforcement, Parameter, Problem, Rule, Severity
 
@@ -83,12 +93,13 @@ def replicas_and_budget(context: Context) -> Iterator[Problem]:
     """A version that gets requests survives the loss of a pod and the draining of a node."""
     least = context.parameters["leastReplicas"]
     for workload in with_requests(context.resources):
-        count = replicas(workload)
+        count = replicas(context.resources, workload)
         if count is not None and count < least:
+            key = "minReplicas" if autoscaler(context.resources, workload) else "replicas"
             yield Problem(
                 workload,
-                f"it gets requests and has replicas: {count}; at least {least} are needed",
-                f"write replicas: {least}",
+                f"it gets requests and has {key}: {count}; at least {least} are needed",
+                f"write {key}: {least}",
             )
         if workload.kind != "DaemonSet" and not _has_budget(context, workload):
             yield Problem(

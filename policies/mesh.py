@@ -147,10 +147,21 @@ def containers(workload: Resource, *, with_init: bool = True) -> list[Mapping[st
     return [*items(spec.get("containers")), *(items(spec.get("initContainers")) if with_init else ())]
 
 
-def replicas(workload: Resource) -> int | None:
-    """Return how many pods it has, None if that is not known; 1 is Kubernetes' default."""
-    given = workload.spec.get("replicas", 1)
+def replicas(resources: Resources, workload: Resource) -> int | None:
+    """Return how many pods it has at least; None if that is not known, as where the number is left to somebody else."""
+    scaler = autoscaler(resources, workload)
+    given = scaler.spec.get("minReplicas", 1) if scaler else workload.spec.get("replicas")
     return given if isinstance(given, int) and workload.kind != "DaemonSet" else None
+
+
+def autoscaler(resources: Resources, workload: Resource) -> Resource | None:
+    """Return the HorizontalPodAutoscaler that decides about its number of pods, None if there is none."""
+    wanted = {"kind": workload.kind, "name": workload.object_name}
+    for one in resources.of_kind("HorizontalPodAutoscaler"):
+        target = one.mapping("spec", "scaleTargetRef")
+        if one.namespace == workload.namespace and {key: target.get(key) for key in wanted} == wanted:
+            return one
+    return None
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:

@@ -70,7 +70,7 @@ def versions_have_pods(context: Context) -> Iterator[Problem]:
         if not destination.gets_requests or destination.service is None:
             continue
         found = pods_of(context.resources, destination.service, destination.subset)
-        if found and all(replicas(workload) == 0 for workload in found):
+        if found and all(replicas(context.resources, workload) == 0 for workload in found):
             yield Problem(
                 destination.route.virtual_service,
                 f"{destination.route.place} sends requests to {destination.words}, which has 0 replicas",

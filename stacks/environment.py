@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.gateway_policies import gateway_policies
 from stacks.outside import target_port
+from stacks.pod_counts import autoscaling_args, keeps_pods, pods_of
 from stacks.proxies import proxies_of
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
@@ -71,7 +72,7 @@ class Environment:
         self._proxies = proxies_of(settings, cluster.routes)
         self._used = all_targets(settings.services)
         self._transitions = Transitions(settings, cluster.routes, self._proxies)
-        self._plans = plans(settings.services, replicas_of(settings), cluster.routes)
+        self._plans = plans(settings.services, replicas_of(settings, cluster.routes.replicas), cluster.routes)
 
         self._namespaces = self._build_namespaces()
         TelemetryServers(
@@ -271,11 +272,14 @@ class Environment:
                 has_late_port=self._transitions.has_late_port(name),
                 adopt=service.adopt,
                 versions={
-                    version: version_args(name, version, settings) for version, settings in service.deployed.items()
+                    version: version_args(name, version, settings, self._cluster.routes.replicas)
+                    for version, settings in service.deployed.items()
                 },
                 speaks_tls=service.speaks_tls,
                 idle=frozenset(version for version in service.deployed if Target(name, version) not in self._used),
                 pod_annotations=pod_annotations_of(self._settings),
+                account=service.service_account.name,
+                account_annotations=service.service_account.annotations,
                 ready_within=self._settings.ready_within,
                 until_rolled_out=self._rollouts(service),
             ),
@@ -381,29 +385,36 @@ def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target])
     return partial(wait, targets) if targets else None
 
 
-def replicas_of(settings: Settings) -> dict[Target, int]:
-    """Return the configured number of pods of each version that the stack deploys."""
+def replicas_of(settings: Settings, observed: Mapping[Target, int] | None = None) -> dict[Target, int]:
+    """Return the number of pods that each version that the stack deploys will have; `observed` are those that versions
+    have.
+    """
     return {
-        Target(name, version): given.replicas
+        Target(name, version): pods_of(given, (observed or {}).get(Target(name, version)))
         for name, service in settings.services.items()
         for version, given in service.deployed.items()
     }
 
 
-def version_args(service: str, version: str, settings: VersionSettings) -> VersionArgs:
-    """Return the component's arguments for one version."""
+def version_args(service: str, version: str, settings: VersionSettings, observed: Mapping[Target, int]) -> VersionArgs:
+    """Return the component's arguments for one version; `observed` are the numbers of pods in the cluster."""
     return VersionArgs(
         name=settings.name,
         label=version_label(service, version),
         image=settings.image,
         port=settings.port,
-        replicas=settings.replicas,
+        replicas=settings.least_replicas,
+        owns_replicas=settings.replicas is not None,
+        keeps_replicas=keeps_pods(settings, observed.get(Target(service, version))),
+        autoscaling=autoscaling_args(settings.autoscaling),
+        pod_template=settings.pod_template,
         command=settings.command,
         args=settings.args,
         env=settings.env,
         resources=args_of(k8s.core.v1.ResourceRequirementsArgs, _explicit_fields(settings.resources)),
         readiness_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.readiness_probe)),
         liveness_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.liveness_probe)),
+        startup_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.startup_probe)),
         strategy=deployment_strategy(
             settings.strategy.type.value, settings.strategy.max_surge, settings.strategy.max_unavailable
         ),

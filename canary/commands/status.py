@@ -86,7 +86,8 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
         for version in service.versions:
             weights = [_weight(rule, version.name) for rule in service.rules]
             is_host = version.elsewhere and not (version.desired or version.image)
-            ready = "-" if is_host else f"{version.ready} of {version.desired}"
+            decided_by = f" ({version.decided_by})" if version.decided_by else ""
+            ready = "-" if is_host else f"{version.ready} of {version.desired}{decided_by}"
             image = version.image or (version.elsewhere and f"({version.elsewhere})") or "(not deployed)"
             table.add_row(version.name, ready, image, *weights)
         console.print(table)

@@ -201,7 +201,13 @@ def _version_words(name: str, version: VersionSettings | OutsideVersion) -> str:
 
     if isinstance(version, OutsideVersion):
         return version.words(name)
-    return f"{version.image}, {'1 replica' if version.replicas == 1 else f'{version.replicas} replicas'}"
+    return f"{version.image}, {_replicas_words(version)}"
+
+
+def _replicas_words(version: VersionSettings) -> str:
+    if version.replicas is None:
+        return f"replicas: {version.scaled_by}"
+    return "1 replica" if version.replicas == 1 else f"{version.replicas} replicas"
 
 
 def _setting(service: str, change: ValueChange) -> SettingRow:

@@ -82,7 +82,7 @@ def stack_diff(stack: str, before: Revision, after: Revision, with_policies: boo
         traffic=_traffic(old, new),
         versions=tuple(_versions(old, new)),
         mesh=tuple(change for change in changes if _is_of_traffic(change.path)),
-        others=tuple(change for change in (*changes, *_strategies(old, new)) if not _is_of_traffic(change.path)),
+        others=tuple(change for change in (*changes, *_of_pods(old, new)) if not _is_of_traffic(change.path)),
         policies=policy_changes(None if is_new else old, None if is_gone else new, stack)
         if with_policies
         else PolicyChanges(),
@@ -138,10 +138,12 @@ def _plain_version(version: VersionSettings | OutsideVersion) -> dict[str, Any]:
     return version.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _strategies(before: Settings, after: Settings) -> Iterator[ValueChange]:
+def _of_pods(before: Settings, after: Settings) -> Iterator[ValueChange]:
+    """Changes of what a service has beside its traffic and its versions."""
     for name, service in after.services.items():
         if name in before.services:
-            old, new = (one.strategy.model_dump(mode="json", by_alias=True, exclude_none=True)
-                        for one in (before.services[name], service))  # fmt: skip
-            for change in value_changes(old, new):
-                yield change.below(f"services.{name}.strategy")
+            for key, field in (("strategy", "strategy"), ("serviceAccount", "service_account")):
+                old, new = (getattr(one, field).model_dump(mode="json", by_alias=True, exclude_none=True)
+                            for one in (before.services[name], service))  # fmt: skip
+                for change in value_changes(old, new):
+                    yield change.below(f"services.{name}.{key}")

@@ -53,4 +53,5 @@ def _identity(settings: Settings, request: Request) -> Identity:
         return Identity(settings.mesh.gateway.namespace, None)
     app = caller.labels.get("app", "")
     service = settings.services.get(app)
-    return Identity(caller.namespace, app if service is not None and service.namespace == caller.namespace else None)
+    is_known = service is not None and service.namespace == caller.namespace
+    return Identity(caller.namespace, service.account(app) if service is not None and is_known else None)

@@ -100,7 +100,6 @@ def _of_url(text: str) -> str | None:
 
 def caller_of(settings: Settings, workload: str) -> Caller:
     """Return the caller for `<service>/<version>` or `<service>` of the stack, or `<namespace>/<name>` outside it."""
-    from traffic.model import version_label
     from traffic.simulate import Caller
 
     first, slash, second = workload.partition("/")
@@ -121,8 +120,14 @@ def caller_of(settings: Settings, workload: str) -> Caller:
             fix=f"{_meant(second, service.versions)}its versions are: {_listed(service.versions)}",
         )
     version = second or (next(iter(service.versions)) if len(service.versions) == 1 else "")
-    labels = {"version": version_label(first, version)} if version else {}
-    return Caller(service.namespace, {"app": first, **labels})
+    labels = service.pod_labels(first, version) if version else {"app": first}
+    if labels is None:
+        raise CommandError(
+            f"{first}/{version} has no pods of its own that could call",
+            ExitCode.CONFIG,
+            fix=f"name a version that has pods, of: {_listed(service.versions)}",
+        )
+    return Caller(service.namespace, labels)
 
 
 def caller_note(settings: Settings, workload: str | None) -> str | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 RELEASE = "kubernetes:helm.sh/v3:Release"
 SECRET = "Secret"  # noqa: S105 - a kind
+REPLICAS = "spec.replicas"
 OF_PULUMI = "pulumi.com/"
 """Prefix of the annotations that only Pulumi's Kubernetes provider reads."""
 
@@ -49,7 +50,7 @@ def parts_of(resources: Iterable[Recorded], chart: Callable[[Recorded], list[Man
 
 def _parts(resource: Recorded, chart: Callable[[Recorded], list[Manifest]] | None) -> Iterator[Part]:
     if resource.type != RELEASE:
-        yield _part(without_pulumi(resource.inputs))
+        yield _part(without_pulumi(_without_replicas(resource)))
         return
     name = _slug("chart", resource.inputs["namespace"], resource.inputs["name"])
     if chart is None:
@@ -64,6 +65,13 @@ def _part(manifest: Manifest) -> Part:
     metadata = manifest["metadata"]
     name = _slug(manifest["kind"], metadata.get("namespace"), metadata["name"])
     return Part(name, comment=_not_shown(manifest)) if manifest["kind"] == SECRET else Part(name, (manifest,))
+
+
+def _without_replicas(resource: Recorded) -> Mapping[str, Any]:
+    """The object without a number of pods that is only for its creation: applied again, it would undo an autoscaler."""
+    if REPLICAS not in resource.ignores:
+        return resource.inputs
+    return {**resource.inputs, "spec": {key: value for key, value in resource.spec.items() if key != "replicas"}}
 
 
 def without_pulumi(manifest: Mapping[str, Any]) -> Manifest:

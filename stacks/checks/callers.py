@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, nearest, shown
-from traffic.model import Match, gateway_labels, version_label
+from traffic.model import Match, gateway_labels
 
 APP, VERSION = "app", "version"
 """The labels that tell the stack's pods apart."""
@@ -48,8 +48,9 @@ def warnings(settings: Settings) -> Iterator[Finding]:
 def _pods(settings: Settings) -> Iterator[_Pods]:
     for name, service in settings.services.items():
         for version in service.versions:
-            labels = {APP: name, VERSION: version_label(name, version)}
-            yield _Pods(service.namespace, labels, name, version)
+            labels = service.pod_labels(name, version)
+            if labels is not None:
+                yield _Pods(service.namespace, labels, name, version)
     gateway = settings.mesh.gateway
     yield _Pods(gateway.namespace, gateway_labels(gateway.name))
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks.view import Service, View, block, default_of, is_count
+from stacks.checks.pod_counts import key_of_count, least_pods
+from stacks.checks.view import Service, View, block, is_count
 from stacks.settings.fields import amount
-from stacks.settings.model import Settings, VersionSettings
+from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import version_label
 
@@ -64,17 +65,20 @@ def _check_budget(service: Service, version: str, place: Location) -> Iterator[F
     given = block(service.versions[version])
     own = "podDisruptionBudget" in given
     budget = block((given if own else service.given).get("podDisruptionBudget"))
-    replicas = given.get("replicas", default_of(VersionSettings, "replicas"))
-    if not is_count(replicas) or replicas == 0:
+    replicas, count = least_pods(given), key_of_count(given)
+    if not replicas:
         return
+    is_scaled = count == "minReplicas"
     for limit in ("minAvailable", "maxUnavailable"):
         pods = _pods(budget.get(limit), replicas)
         if pods is not None and (pods == 0 if limit == "maxUnavailable" else pods >= replicas):
+            more = "minReplicas: 2" if is_scaled else "at least 2 replicas"
             yield Finding(
                 (*(place if own else service.location), "podDisruptionBudget", limit),
-                f"none of the {replicas} pods of {version} may be evicted, so a node with one cannot be drained",
+                f"none of the {replicas} pods of {version} may be evicted"
+                f"{' while it has its minReplicas' if is_scaled else ''}, so a node with one cannot be drained",
                 "a budget that allows one eviction",
-                "write maxUnavailable: 1 with at least 2 replicas" if replicas == 1 else "write maxUnavailable: 1",
+                f"write maxUnavailable: 1 with {more}" if replicas == 1 else "write maxUnavailable: 1",
                 shown(budget[limit]),
             )
 

@@ -164,7 +164,7 @@ def _check_failover(service: Service, policy: TrafficPolicy, location: Location)
 
 def warnings(settings: Settings, given: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield identities in authorizations that no workload has, in the namespaces of the stack's services."""
-    own = {(service.namespace, name) for name, service in settings.services.items()}
+    own = {(service.namespace, service.account(name)) for name, service in settings.services.items()}
     namespaces = {namespace for namespace, _ in own}
     for principal, places in _principals(settings).items():
         _, namespace, _, account = principal.rsplit("/", 4)[-4:] if "*" not in principal else ("", "", "", "")

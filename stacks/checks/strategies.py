@@ -167,7 +167,7 @@ def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
     yield from _sides(service, location)
     places: set[Location] = set()
     for name, version in service.deployed.items():
-        finding = _all_at_once(service, name, location) if version.replicas else None
+        finding = _all_at_once(service, name, location) if version.least_replicas else None
         if finding is not None and finding.location not in places:
             places.add(finding.location)
             yield finding
@@ -178,8 +178,11 @@ def _sides(service: ServiceSettings, location: Location) -> Iterator[Finding]:
     active = service.strategy.active
     if active is None or service.outside:
         return
-    pods = {name: version.replicas for name, version in service.deployed.items()}
-    idle = next(name for name in pods if name != active)
+    fixed = {name: version.replicas for name, version in service.deployed.items()}
+    idle = next(name for name in fixed if name != active)
+    pods = {name: number for name, number in fixed.items() if number is not None}
+    if len(pods) < len(fixed):
+        return  # an autoscaler, or somebody else, decides
     equal = "remove replicas: both versions then have as many"
     if 0 < pods[idle] < pods[active]:
         yield Finding(
@@ -201,7 +204,8 @@ def _sides(service: ServiceSettings, location: Location) -> Iterator[Finding]:
 
 
 def _all_at_once(service: ServiceSettings, name: str, location: Location) -> Finding | None:
-    version, pods = service.deployed[name], service.deployed[name].replicas
+    version = service.deployed[name]
+    pods, count = version.least_replicas or 1, "minReplicas" if version.autoscaling else "replicas"
     if version.strategy.type is not StrategyType.ROLLING_UPDATE:
         return None
     surge = -(-_of(version.strategy.max_surge, pods) // 100)
@@ -215,8 +219,8 @@ def _all_at_once(service: ServiceSettings, name: str, location: Location) -> Fin
         (*location, *place, "maxUnavailable"),
         f"an update may delete {'the only pod' if pods == 1 else f'all {pods} pods'} of {name} before new ones are "
         "ready",
-        f"maxUnavailable below replicas, which is {pods}",
-        f"write {fix}, or raise replicas; none needed if intended",
+        f"maxUnavailable below {count}, which is {pods}",
+        f"write {fix}, or raise {count}; none needed if intended",
         shown(version.strategy.max_unavailable),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from stacks.checks import (
     addresses,
+    autoscaling,
     callers,
     claims,
     hashing,
@@ -42,6 +43,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
         yield from _plain_keys(service, location)
         yield from strategies.warnings(service, location)
         yield from outside.warnings(service, location)
+        yield from autoscaling.warnings(name, service, location)
         for index, rule in enumerate(service.route):
             place = (*location, "route", index)
             yield from _faults(rule, place)

@@ -66,7 +66,23 @@ def _entry(base: Any, own: Any) -> Any:
     merged = {**_over(base, own)}
     if own.get("strategy") is not None and _names(base.get("strategy")) != _names(own["strategy"]):
         merged["strategy"] = own["strategy"]
+    if isinstance(own.get("versions"), Mapping):
+        merged["versions"] = _counted(merged["versions"], own["versions"])
     return merged
+
+
+def _counted(versions: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The versions without a sample's `replicas` where the stack has `autoscaling` or `replicas: null` instead."""
+    counted = dict(versions)
+    for name, version in own.items():
+        if not isinstance(version, Mapping) or not isinstance(counted.get(name), Mapping):
+            continue
+        others = {key: value for key, value in counted[name].items() if key != "replicas"}
+        if "replicas" in version and version["replicas"] is None:
+            counted[name] = {**others, "replicas": None}
+        elif version.get("autoscaling") is not None and "replicas" not in version:
+            counted[name] = others
+    return counted
 
 
 def _over(base: Any, own: Any) -> Any:

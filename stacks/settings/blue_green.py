@@ -15,6 +15,8 @@ from traffic.model.outside import kind_of_version
 
 ENDS = ("to", "redirect", "directResponse")
 NAME = StrategyName.BLUE_GREEN.value
+COUNTS = ("replicas", "autoscaling")
+"""The keys of a version that say how many pods it has."""
 
 
 def is_blue_green(strategy: Any) -> bool:
@@ -75,9 +77,10 @@ def _route(route: Any, to: Mapping[str, int]) -> Any:
 
 
 def _equal(versions: Mapping[str, Any]) -> dict[str, Any]:
-    """The versions with equal replicas, unless each has its own."""
-    given = [one["replicas"] for one in versions.values() if isinstance(one, Mapping) and "replicas" in one]
+    """The versions with equal replicas, or equal autoscaling, unless each has its own."""
+    counted = [one for one in versions.values() if isinstance(one, Mapping) and any(key in one for key in COUNTS)]
     runs_elsewhere = any(kind_of_version(one) == OUTSIDE for one in versions.values())
-    if len(versions) != 2 or len(given) != 1 or runs_elsewhere:
+    if len(versions) != 2 or len(counted) != 1 or runs_elsewhere:
         return dict(versions)
-    return {name: {"replicas": given[0], **one} if isinstance(one, Mapping) else one for name, one in versions.items()}
+    given = {key: counted[0][key] for key in COUNTS if key in counted[0]}
+    return {name: {**given, **one} if isinstance(one, Mapping) else one for name, one in versions.items()}

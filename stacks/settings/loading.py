@@ -17,6 +17,7 @@ from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
 from stacks.samples.unlisted import stray_nulls, unlisted_entries, unlisted_findings
 from stacks.settings.blue_green import decided
+from stacks.settings.kubernetes_values import merged_template
 from stacks.settings.messages import findings
 from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
 from stacks.settings.plain_values import (
@@ -246,6 +247,8 @@ def _filled_version(name: str, version: str, service: ServiceSettings) -> Versio
         "name": given.name or f"{name}-{version}",
         "strategy": pods_strategy(service.strategy, given.strategy),
         "pod_disruption_budget": given.pod_disruption_budget or service.pod_disruption_budget,
+        "replicas": None if given.autoscaling else given.replicas,
+        "pod_template": merged_template(service.pod_template, given.pod_template),
     }
     if ramped is not None and "min_ready_seconds" not in given.model_fields_set:
         filled["min_ready_seconds"] = ramped.min_ready_seconds

@@ -6,18 +6,19 @@ camelCase there, and in snake_case in these classes. Names are those of Kubernet
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
 
+from stacks.settings.autoscaling import Autoscaling
 from stacks.settings.disruption import DisruptionBudget
 from stacks.settings.fields import (
     ChartSource,
     FileName,
     FilePath,
-    HttpPath,
     Hub,
     Image,
     IstioVersion,
@@ -25,12 +26,15 @@ from stacks.settings.fields import (
     VariableName,
 )
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
+from stacks.settings.kubernetes_values import PodTemplateSpec
+from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_connections
 from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.resources import Resources
 from stacks.settings.security import SecurityContext
+from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
 from stacks.settings.telemetry import TelemetrySettings
-from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, each_once, wrong
+from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Text, each_once, wrong
 from traffic.model import (
     DEPLOYED,
     OUTSIDE,
@@ -42,7 +46,9 @@ from traffic.model import (
     PortKey,
     ServiceRouting,
     SharedGateway,
+    Source,
     VersionRouting,
+    version_label,
 )
 from traffic.model.outside import kind_of_version
 
@@ -50,7 +56,6 @@ ONE_PORT, SEVERAL_PORTS = "<one port>", "<several ports>"
 """Markers of the two kinds of node ports in the locations of validation errors; no key can have these names."""
 
 Count = Annotated[int, Field(ge=0, le=1000)]
-Positive = Annotated[int, Field(ge=1, le=3600)]
 NodePort = Annotated[int, Field(ge=30000, le=32767)]
 NodePorts = Annotated[
     Annotated[NodePort, Tag(ONE_PORT)] | Annotated[dict[PortKey, NodePort], Field(min_length=1), Tag(SEVERAL_PORTS)],
@@ -178,62 +183,19 @@ class MeshSettings(Model):
         return None if "://" in self.charts else Path(self.charts)
 
 
-class HttpGet(Model):
-    """A probe's HTTP request."""
-
-    path: HttpPath = Field(default="/", description="Path of the request.")
-    port: Port = Field(examples=[8080], description="Container port.")
-
-
-class TcpSocket(Model):
-    """A probe's TCP connection."""
-
-    port: Port = Field(examples=[8080], description="Container port.")
-
-
-class Probe(Model):
-    """How the kubelet probes a container (Kubernetes' Probe): by HTTP or TCP."""
-
-    http_get: HttpGet | None = Field(default=None, description="HTTP request that must get a status from 200 to 399.")
-    tcp_socket: TcpSocket | None = Field(default=None, description="TCP connection that must be accepted.")
-    initial_delay_seconds: Seconds = Field(default=0, description="Seconds before the first probe.")
-    period_seconds: Positive = Field(default=10, description="Seconds between probes.")
-    timeout_seconds: Positive = Field(default=1, description="Seconds after which a probe times out.")
-    success_threshold: Positive = Field(default=1, description="Consecutive successes to count as successful.")
-    failure_threshold: Positive = Field(default=3, description="Consecutive failures to count as failed.")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Probe:
-        if (self.http_get is None) == (self.tcp_socket is None):
-            raise wrong(
-                "the probe has no handler" if self.http_get is None else "httpGet and tcpSocket are both set",
-                "exactly one of httpGet and tcpSocket",
-                "write httpGet: {path: /health, port: 8080} or tcpSocket: {port: 8080}, for example",
-            )
-        return self
-
-
-def _one_success(probe: Probe) -> Probe:
-    if probe.success_threshold != 1:
-        raise wrong(
-            f"a liveness probe cannot require {probe.success_threshold} successes",
-            "successThreshold 1, which Kubernetes requires for liveness probes",
-            "remove successThreshold",
-        )
-    return probe
-
-
-def _accepts_connections(data: dict[str, Any]) -> Probe:
-    """Ready when the version's port accepts connections, which works for every server."""
-    return Probe(tcp_socket=TcpSocket(port=data["port"]), period_seconds=2)
-
-
 class VersionSettings(VersionRouting):
     """One version of a service: one Deployment."""
 
     image: Image = Field(examples=["hashicorp/http-echo:1.0.0"], description="Image of the container.")
     port: OpenPort = Field(examples=[8080], description="Port that the container listens on.")
-    replicas: Count = Field(default=1, description="Number of pods.")
+    replicas: Count | None = Field(
+        default=1, description="Number of pods; null leaves the number to somebody else, such as another autoscaler."
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        examples=[{"minReplicas": 2, "maxReplicas": 10, "cpu": 70}],
+        description="Lets a HorizontalPodAutoscaler decide about the number of pods, instead of `replicas`.",
+    )
     name: DnsLabel = Field(default="", description="Name of the Deployment; defaults to <service>-<version>.")
     command: Annotated[tuple[str, ...], Strict(False)] = Field(
         default=(), description="Replaces the image's entrypoint."
@@ -242,11 +204,19 @@ class VersionSettings(VersionRouting):
     env: dict[VariableName, str] = Field(default_factory=dict, description="Environment variables.")
     resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
     readiness_probe: Probe = Field(
-        default_factory=_accepts_connections,
+        default_factory=accepts_connections,
         description="When the pod gets requests; by default, when its port accepts connections.",
     )
-    liveness_probe: Annotated[Probe, AfterValidator(_one_success)] | None = Field(
+    liveness_probe: LivenessProbe | None = Field(
         default=None, description="When the container is restarted; by default, only when it exits."
+    )
+    startup_probe: StartupProbe | None = Field(
+        default=None, description="When the container has started; until then, the other probes are not run."
+    )
+    pod_template: PodTemplateSpec | None = Field(
+        default=None,
+        examples=[{"spec": {"nodeSelector": {"disktype": "ssd"}}}],
+        description="Kubernetes' PodTemplateSpec, laid over this version's pods, and over the service's podTemplate.",
     )
     strategy: Strategy = Field(default_factory=Strategy, description="How new pods replace old ones.")
     min_ready_seconds: Seconds = Field(
@@ -273,6 +243,18 @@ class VersionSettings(VersionRouting):
     image_pull_policy: Annotated[ImagePullPolicy, Strict(False)] = Field(
         default=ImagePullPolicy.IF_NOT_PRESENT, description="When the image is pulled."
     )
+
+    @property
+    def least_replicas(self) -> int | None:
+        """The number of pods, with autoscaling the least one; None if somebody else decides about it."""
+        return self.autoscaling.min_replicas if self.autoscaling else self.replicas
+
+    @property
+    def scaled_by(self) -> str:
+        """Who decides about the number of pods, in words; empty if it is `replicas`."""
+        if self.autoscaling:
+            return f"autoscaling, {self.autoscaling.min_replicas} to {self.autoscaling.max_replicas}"
+        return "" if self.replicas is not None else "not managed"
 
     @model_validator(mode="after")
     def _shuts_down_in_time(self) -> VersionSettings:
@@ -324,6 +306,32 @@ class ServiceSettings(ServiceRouting):
     def outside(self) -> dict[str, OutsideVersion]:
         """The versions that the stack does not make."""
         return {name: one for name, one in self.versions.items() if isinstance(one, OutsideVersion)}
+
+    pod_template: PodTemplateSpec | None = Field(
+        default=None,
+        examples=[{"spec": {"nodeSelector": {"disktype": "ssd"}}}],
+        description="Kubernetes' PodTemplateSpec, laid over the pods of every version.",
+    )
+    service_account: ServiceAccount = Field(
+        default_factory=ServiceAccount,
+        examples=[{"annotations": {"iam.gke.io/gcp-service-account": "shop@project.iam.gserviceaccount.com"}}],
+        description="The ServiceAccount of its pods; by default, one with the service's name.",
+    )
+
+    def pod_labels(self, name: str, version: str) -> dict[str, str] | None:
+        """Return the labels of a version's pods; None if it has none, such as a host outside the mesh. `name` is the
+        service's name.
+        """
+        given = self.versions[version]
+        if isinstance(given, OutsideVersion):
+            is_pods = given.source is Source.PODS
+            return {**self.selector_of(name), **given.pod_labels(version)} if is_pods else None
+        own: Mapping[str, str] = ((given.pod_template or {}).get("metadata") or {}).get("labels") or {}
+        return {**own, **self.selector_of(name), "app": name, "version": version_label(name, version)}
+
+    def account(self, name: str) -> str:
+        """Return the ServiceAccount of the pods; `name` is the service's name."""
+        return self.service_account.name or name
 
 
 def _none_if_empty(value: Any) -> Any:

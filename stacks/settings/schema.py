@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from stacks.samples import BLOCKS, SETTINGS
+from stacks.settings.kubernetes_definitions import add_kubernetes
 from stacks.settings.model import Settings
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE
@@ -27,6 +28,7 @@ def stack_file_schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of `Pulumi.<stack>.yaml`: `config:` with our keys, and Pulumi's own."""
     settings = Settings.model_json_schema()
     definitions: Schema = settings["$defs"]
+    add_kubernetes(settings)
     for name, overlay in OVERLAYS.items():
         definitions[overlay] = _overlay(definitions[name])
     for block in BLOCKS:

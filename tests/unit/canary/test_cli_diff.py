@@ -75,6 +75,21 @@ def test_a_revision_is_compared_with_the_files_as_they_are_and_nothing_is_checke
     assert git(folder, "status", "--porcelain").strip() == "M deploy/Pulumi.dev.yaml"
 
 
+def test_who_decides_about_the_pods_and_what_is_laid_over_them_is_compared(folder: Path) -> None:
+    scaled = "autoscaling: {minReplicas: 2, maxReplicas: 5, cpu: 70}, podTemplate: {spec: {priorityClassName: high}}"
+    account = "hosts: [shop.example.com]\n      serviceAccount: {name: bot}"
+    third = '        version-3: {image: "shop:3", port: 8080, replicas: null}\n      route:'
+    text = BEFORE.replace("replicas: 2", scaled).replace("hosts: [shop.example.com]", account)
+    text = text.replace("      route:", third).replace("version-2: 10", "version-2: 10, version-3: 0")
+    (folder / "Pulumi.dev.yaml").write_text(text, encoding="utf-8")
+
+    result = diff("old")
+
+    for words in ("version-1: replicas", "version-1: autoscaling", "version-1: podTemplate", "serviceAccount.name",
+                  "replicas: not managed"):  # fmt: skip
+        assert words in result.stdout, words
+
+
 def test_two_revisions_are_compared_whatever_the_files_are_now(folder: Path) -> None:
     git(folder, "commit", "--quiet", "--all", "--message=after")
     (folder / "Pulumi.dev.yaml").write_text("broken", encoding="utf-8")

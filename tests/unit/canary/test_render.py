@@ -111,6 +111,19 @@ def test_no_manifest_has_anything_of_pulumi(name: str) -> None:
         assert manifest["metadata"]["name"], "Pulumi's generated names are not known here"
 
 
+def test_the_number_of_pods_that_an_autoscaler_decides_about_is_not_rendered() -> None:
+    scaled = {"image": "shop:1", "port": 8080, "autoscaling": {"minReplicas": 2, "maxReplicas": 5, "cpu": 70}}
+    versions = {"one": scaled, "two": {"image": "shop:2", "port": 8080, "replicas": 3}}
+    route = [{"to": {"one": 90, "two": 10}}]
+    shop = {"hosts": ["*"], "versions": versions, "route": route}
+    resources = record(load({"mesh": {"install": False}, "services": {"shop": shop}}), "dev")
+    rendered = [manifest for part in parts_of(resources, None) for manifest in part.manifests]
+
+    replicas = {one["metadata"]["name"]: one["spec"].get("replicas") for one in rendered if one["kind"] == "Deployment"}
+    assert replicas == {"shop-one": None, "shop-two": 3}
+    assert [one["spec"]["minReplicas"] for one in rendered if one["kind"] == "HorizontalPodAutoscaler"] == [2]
+
+
 def test_secrets_are_named_with_their_keys_and_never_shown() -> None:
     password = "the-password-of-grafana"  # noqa: S105
     settings = load({"telemetry": ALL_CONSOLES, "grafanaAdminPassword": {"secure": password}})

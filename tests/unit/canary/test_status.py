@@ -139,3 +139,12 @@ def test_a_column_is_headed_by_the_name_of_the_rule_or_by_what_its_match_looks_a
 
     titles = [rule.name for rule in service.rules]
     assert titles == ["1. header rule", "2. path rule", "3. match", "4. writers", "5. default"]
+
+
+def test_a_version_says_who_decides_about_its_pods(exists: set[str]) -> None:
+    scaled = {"image": "shop:1", "port": 8080, "autoscaling": {"minReplicas": 2, "maxReplicas": 5, "cpu": 70}}
+    versions = {"one": scaled, "two": {**VERSIONS["two"], "replicas": None}, "three": VERSIONS["one"]}
+    route = [{"to": {"one": 80, "two": 10, "three": 10}}]
+    (service,) = looked({"shop": {"versions": versions, "route": route}}).services
+
+    assert [version.decided_by for version in service.versions] == ["autoscaling, 2 to 5", "not managed", ""]

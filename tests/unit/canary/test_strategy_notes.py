@@ -83,3 +83,27 @@ def test_a_line_says_what_the_strategy_means_for_a_change(
     old: dict[str, Any], new: dict[str, Any], expected: list[str]
 ) -> None:
     assert notes(old, new) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "takes", "expected"),
+    [
+        ({"replicas": 3}, True, "shop/one: its number of pods is set to 3 again, whatever it is now"),
+        ({"replicas": None}, False, "shop/one: its number of pods is left as it is (not managed)"),
+        (
+            {"autoscaling": {"minReplicas": 2, "maxReplicas": 5, "cpu": 70}},
+            False,
+            "shop/one: its number of pods is left as it is (autoscaling, 2 to 5)",
+        ),
+    ],
+    ids=str,
+)
+def test_a_line_says_who_decides_about_the_pods_from_now_on(count: dict[str, Any], takes: bool, expected: str) -> None:
+    versions = copy.deepcopy(VERSIONS)
+    versions["one"] |= count
+    settings = load({"services": {"shop": {"hosts": ["*"], "versions": versions, **weights(50)}}})
+    plain = {"namespace": "shop", "name": "shop-one"}
+    marked = {**plain, "annotations": {"pulumi.com/patchForce": "true"}}
+    old, new = ({"metadata": metadata, "spec": {}} for metadata in ((plain, marked) if takes else (marked, plain)))
+
+    assert strategy_notes(settings, [_step(DEPLOYMENT, old, new)], "dev") == [expected]

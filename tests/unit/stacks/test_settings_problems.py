@@ -162,7 +162,7 @@ CASES = [
     Case("request above the limit", version("resources: {requests: {cpu: 2}, limits: {cpu: 500m}}"),
          f"{V1}.resources.requests.cpu", ("the request 2 is above the limit 500m",)),
     Case("probe without a handler", version("readinessProbe: {periodSeconds: 2}"), f"{V1}.readinessProbe",
-         ("exactly one of httpGet and tcpSocket",)),
+         ("exactly one of exec, grpc, httpGet and tcpSocket",)),
     Case("liveness probe with two successes", version("livenessProbe: {tcpSocket: {port: 1}, successThreshold: 2}"),
          f"{V1}.livenessProbe", ("successThreshold 1",)),
     Case("strategy that cannot update", version("strategy: {maxSurge: 0, maxUnavailable: 0}"), f"{V1}.strategy",

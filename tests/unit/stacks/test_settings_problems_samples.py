@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,11 +97,20 @@ def test_a_misspelt_sample_is_all_that_is_reported_of_it(tmp_path: Path) -> None
 
 
 def test_null_removes_any_key_that_a_sample_has() -> None:
-    services = {"website": {"route": None, "versions": {"version-2": None, "version-1": {"replicas": None}}}}
+    services = {"website": {"route": None, "versions": {"version-2": None, "version-1": {"args": None}}}}
     website = load({"samples": ["website"], "services": services}).services["website"]
 
-    assert (list(website.versions), website.deployed["version-1"].replicas) == (["version-1"], 1)
+    assert (list(website.versions), website.deployed["version-1"].args) == (["version-1"], ())
     assert [rule.to for rule in website.route] == ["version-1"]
+
+
+@pytest.mark.parametrize("count", [{"replicas": None}, {"autoscaling": {"maxReplicas": 5, "cpu": 70}}])
+def test_the_replicas_of_a_sample_give_way_to_who_else_decides_about_them(count: dict[str, Any]) -> None:
+    services = {"website": {"versions": {"version-1": count}}}
+    versions = load({"samples": ["website"], "services": services}).services["website"].deployed
+
+    assert versions["version-1"].replicas is None
+    assert versions["version-2"].replicas == 1
 
 
 def test_a_service_of_ones_own_may_have_the_name_of_a_samples() -> None:

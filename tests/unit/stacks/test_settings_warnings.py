@@ -9,10 +9,12 @@ import pulumi
 import pytest
 from pulumi.runtime import set_all_config
 
+from canary.explain.access import is_caller_allowed
 from stacks.program import settings_of_stack
 from stacks.settings.loading import load_stack, warnings
 from stacks.settings.stack_file import read_stack_file
 from tests.unit.problems import HERE, HOSTS, ONE, ROUTE, SHOP, Case, config, doing, routed, service
+from traffic.simulate import Caller, Request
 
 QA = "{headers: {qa: {exact: canary-test}}}"
 ADMIN = "{uri: {prefix: /admin}}"
@@ -56,6 +58,20 @@ CASES = [
          service(f"{HOSTS}strategy: blueGreen\nversions:\n  v1: {{image: a, port: 80, replicas: 4}}\n"
                  f"  v2: {{image: a, port: 80, replicas: 1}} {HERE}\n"),
          f"{SHOP}.versions.v2.replicas", ("its 1 pod the requests of the 4 of v1", "remove replicas")),
+    Case("a percentage of what no container requests",
+         service(f"{HOSTS}versions: {{v1: {{image: a, port: 80, autoscaling: {{maxReplicas: 5, cpu: 70}}}}}} {HERE}\n"),
+         f"{SHOP}.versions.v1.autoscaling.cpu", ("shop requests no cpu", "resources.requests.cpu: 100m")),
+    Case("a percentage of what a further container does not request",
+         service(f"{HOSTS}podTemplate: {{spec: {{containers: [{{name: agent, image: a}}]}}}}\n"
+                 "versions: {v1: {image: a, port: 80, resources: {requests: {memory: 64Mi}}, "
+                 f"autoscaling: {{maxReplicas: 5, memory: 70}}}}}} {HERE}\n"),
+         f"{SHOP}.versions.v1.autoscaling.memory", ("agent requests no memory", "to agent")),
+    Case("a switch to a version that its autoscaler keeps small",
+         service(f"{HOSTS}strategy: blueGreen\nversions:\n"
+                 "  v1: {image: a, port: 80, resources: {limits: {cpu: 1}}, autoscaling: {maxReplicas: 9, cpu: 70}}\n"
+                 "  v2: {image: a, port: 80, resources: {limits: {cpu: 1}}, "
+                 f"autoscaling: {{minReplicas: 2, maxReplicas: 9, cpu: 70}}}} {HERE}\n"),
+         f"{SHOP}.versions.v2.autoscaling.minReplicas", ("its 2 pods all requests at once", "up to 9 pods of v1")),
     Case("an active version with fewer pods",
          service(f"{HOSTS}strategy: {{blueGreen: {{active: v2}}}} {HERE}\n"
                  "versions: {v1: {image: a, port: 80, replicas: 4}, v2: {image: a, port: 80, replicas: 1}}\n"),
@@ -180,3 +196,14 @@ def test_the_engine_gets_the_warnings(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     assert len(logged) == 1, "`pulumi up` and `canary up` show the program's warnings"
     assert logged[0].startswith("Pulumi.dev.yaml:10: ")
+
+
+def test_an_identity_is_that_of_the_service_account_that_the_pods_have(tmp_path: Path) -> None:
+    path = tmp_path / "Pulumi.dev.yaml"
+    allowed = "authorization: {allow: [{principals: [cluster.local/ns/shop/sa/bot]}]}\n"
+    path.write_text(service(f"{HOSTS}{ONE}serviceAccount: {{name: bot}}\n{allowed}"))
+    stack = load_stack(path)
+    caller = Request(authority="shop.shop", port=80, caller=Caller("shop", {"app": "shop"}))
+
+    assert list(warnings(stack.settings, stack.source)) == []
+    assert is_caller_allowed(stack.settings, "shop", caller)

@@ -16,6 +16,7 @@ from stacks.settings.strategy import NAMES, ServiceStrategy
 from tests.unit.mocks import Deploy
 
 VERSION = {"image": "shop:1", "port": 8080}
+SCALED = {"minReplicas": 2, "maxReplicas": 10, "cpu": 70}
 TESTERS = {"match": [{"headers": {"qa": {"exact": "yes"}}}], "to": "v2"}
 API = {"match": [{"uri": {"prefix": "/api"}}]}
 
@@ -111,11 +112,14 @@ def test_the_actions_of_a_rule_without_a_destination_are_kept() -> None:
         ({"v1": {**VERSION, "replicas": 4}, "v2": VERSION}, {"v1": 4, "v2": 4}),
         ({"v1": VERSION, "v2": {**VERSION, "replicas": 3}}, {"v1": 3, "v2": 3}),
         ({"v1": {**VERSION, "replicas": 4}, "v2": {**VERSION, "replicas": 2}}, {"v1": 4, "v2": 2}),
+        ({"v1": {**VERSION, "replicas": None}, "v2": VERSION}, {"v1": None, "v2": None}),
+        ({"v1": {**VERSION, "autoscaling": SCALED}, "v2": VERSION}, {"v1": None, "v2": None}),
+        ({"v1": {**VERSION, "autoscaling": SCALED}, "v2": {**VERSION, "replicas": 2}}, {"v1": None, "v2": 2}),
     ],
     ids=str,
 )
 def test_both_versions_of_blue_green_have_as_many_pods_unless_configured_otherwise(
-    versions: Any, replicas: dict[str, int]
+    versions: Any, replicas: dict[str, int | None]
 ) -> None:
     read = shop("blueGreen", versions)
 
