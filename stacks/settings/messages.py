@@ -12,15 +12,17 @@ from pydantic import ValidationError
 
 from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
+from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
+from stacks.settings.environment_variables import SOURCE
 from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings
-from stacks.settings.plain_values import SECRET_KEYS
+from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
 from traffic.model import ONE_VERSION, WEIGHTS
 
 Schema = dict[str, Any]
 
-MARKERS = (ONE_VERSION, WEIGHTS, ONE_PORT, SEVERAL_PORTS)
+MARKERS = (ONE_VERSION, WEIGHTS, ONE_PORT, SEVERAL_PORTS, TEXT, ENCRYPTED, SOURCE)
 """Parts of pydantic's locations that are no keys."""
 ECHOES = ("default_factory_not_called",)
 """Error types that only follow from another error."""
@@ -44,6 +46,9 @@ def findings(error: ValidationError) -> Iterator[Finding]:
             if one["input"] == "" and one["type"] != WRONG:
                 yield Finding(location, "the key is empty", "a key that is a name", "give it a name", '""')
                 continue
+        if location[-1:] == (SECRET,):
+            yield Finding(location, *NOT_ENCRYPTED)
+            continue
         yield _finding(one, location)
 
 
@@ -292,6 +297,11 @@ def schema_of(location: Location) -> Schema:
         steps = (_step(option, part) for option in _options(schema))
         schema = next((step for step in steps if step is not None), {})
     return schema
+
+
+def may_be_encrypted(location: Location) -> bool:
+    """Return whether the value at a location may be one that Pulumi has encrypted."""
+    return any(list(option.get("properties", ())) == [SECRET] for option in _options(schema_of(location)))
 
 
 def _step(schema: Schema, part: str | int) -> Schema | None:

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
 
 from stacks.settings.disruption import DisruptionBudget
+from stacks.settings.encrypted import PlainOrEncrypted
+from stacks.settings.environment_variables import EnvFrom, Variables
 from stacks.settings.fields import (
     ChartSource,
     FileName,
@@ -22,13 +24,14 @@ from stacks.settings.fields import (
     Image,
     IstioVersion,
     MountPath,
-    VariableName,
 )
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
+from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
 from stacks.settings.security import SecurityContext
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
 from stacks.settings.telemetry import TelemetrySettings
+from stacks.settings.volumes import VolumeMounts, Volumes
 from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Port, Text, each_once, wrong
 from traffic.model import (
     ExternalService,
@@ -234,7 +237,15 @@ class VersionSettings(VersionRouting):
         default=(), description="Replaces the image's entrypoint."
     )
     args: Annotated[tuple[str, ...], Strict(False)] = Field(default=(), description="Replaces the image's arguments.")
-    env: dict[VariableName, str] = Field(default_factory=dict, description="Environment variables.")
+    env: Variables = Field(
+        default_factory=dict,
+        description="Environment variables: text, encrypted text, or valueFrom.",
+    )
+    env_from: Annotated[tuple[EnvFrom, ...], Strict(False)] = Field(
+        default=(),
+        examples=[[{"secretRef": {"name": "billing-db"}}]],
+        description="Environment variables for all keys of Secrets and ConfigMaps.",
+    )
     resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
     readiness_probe: Probe = Field(
         default_factory=_accepts_connections,
@@ -256,9 +267,22 @@ class VersionSettings(VersionRouting):
         default_factory=SecurityContext,
         description="What the container may do; by default, what the restricted Pod Security Standard allows.",
     )
-    config_files: dict[MountPath, dict[FileName, str]] = Field(
+    config_files: dict[MountPath, dict[FileName, PlainOrEncrypted]] = Field(
         default_factory=dict,
         description="Read-only files, by folder and name; a change replaces the pods.",
+    )
+    volumes: Volumes = Field(
+        default=(), examples=[[{"name": "tmp", "emptyDir": {}}]], description="Volumes of the pods."
+    )
+    volume_mounts: VolumeMounts = Field(
+        default=(),
+        examples=[[{"name": "tmp", "mountPath": "/tmp"}]],  # noqa: S108 - a path in a container
+        description="Where the container has the volumes.",
+    )
+    image_pull_secrets: PullSecrets = Field(
+        default=(),
+        examples=[["regcred"]],
+        description="Secrets for a private registry, in the service's namespace.",
     )
     pod_disruption_budget: DisruptionBudget | None = Field(
         default=None,
