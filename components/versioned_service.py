@@ -240,7 +240,9 @@ class VersionedService(Component):
         if not texts:
             return None
         metadata = _metadata(f"{version.name}-env-{fingerprints_hash('env', texts)}", args)
-        return immutable_secret(f"{name}-env", metadata, texts, self._child()).metadata.name
+        secret = immutable_secret(f"{name}-env", metadata, texts, self._child())
+        made: pulumi.Output[str] = secret.metadata.name
+        return made
 
 
 def _metadata(

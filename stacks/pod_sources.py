@@ -1,4 +1,4 @@
-"""What a version's pods read: variables, configuration files and volumes, from settings to the component's arguments."""
+"""What a version's pods read: variables, configuration files and volumes, as the component's arguments."""
 
 from __future__ import annotations
 

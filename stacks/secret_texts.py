@@ -1,8 +1,8 @@
 """The decrypted texts of a stack's encrypted settings, as secrets of Pulumi.
 
 Settings have what the stack's file has, which is encrypted. Pulumi decrypts it for the program and hands it over in the
-config of the run; here it becomes a secret output at once, which Pulumi encrypts in the state and masks wherever it shows
-it (Pulumi: "Secrets").
+config of the run; here it becomes a secret output at once, which Pulumi encrypts in the state and masks in what it
+prints (Pulumi: "Secrets").
 """
 
 from __future__ import annotations

@@ -22,11 +22,13 @@ from stacks.checks import (
     pods,
     reach,
     samples,
+    secrets,
     security,
     sticky,
     strategies,
     targets,
     telemetry,
+    volumes,
 )
 from stacks.checks.view import View
 from stacks.settings.model import Sample, Settings
@@ -48,7 +50,9 @@ CHECKS = (
     hosts.check,
     names.check,
     security.check,
+    secrets.check,
     telemetry.check,
+    volumes.check,
 )
 
 

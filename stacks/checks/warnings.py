@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks import ingress, security, strategies, telemetry
+from stacks.checks import ingress, security, strategies, telemetry, volumes
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
@@ -35,6 +35,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from ingress.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from telemetry.warnings(settings)
+    yield from volumes.warnings(settings)
 
 
 def _overlapping(service: ServiceSettings, location: Location) -> Iterator[Finding]:

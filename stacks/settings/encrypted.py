@@ -26,8 +26,8 @@ CIPHERTEXT = r"(v[0-9]+:)?[A-Za-z0-9+/_-]+=*(:[A-Za-z0-9+/_-]+=*)*"
 NOT_ENCRYPTED = (
     "this is not what Pulumi writes for an encrypted value",
     "what `pulumi config set --secret` has written",
-    "if this is the secret itself, choose another one, since the file has it in plain text; then run `pulumi config set "
-    "--secret --path` with the key's path, which asks for it",
+    "if this is the secret itself, choose another one, since the file has it in plain text; then run `pulumi config "
+    "set --secret --path` with the key's path, which asks for it",
 )
 """What is wrong with a value under `secure`, what is allowed, and the fix; the value itself is not shown."""
 

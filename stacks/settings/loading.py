@@ -57,8 +57,8 @@ def load(
 
     `values` are the keys of `config:`, with our namespace or none; keys of other namespaces are ignored. `source` has
     the line numbers, and the mistakes of the file itself. `secrets` are the keys that Pulumi marks as secret; what is
-    encrypted of them in the file stays so in the settings. `stack` is the stack's name, by default that of `source`. Raises SettingsError with all
-    problems at once.
+    encrypted of them in the file stays so in the settings. `stack` is the stack's name, by default that of `source`.
+    Raises SettingsError with all problems at once.
     """
     ours = _sealed(_unquoted(_ours(values)), source, secrets)
     found = [plain_text_finding((key,)) for key in _hide_secrets(ours)]

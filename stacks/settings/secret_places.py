@@ -52,6 +52,11 @@ WHY: Mapping[tuple[str, ...], tuple[str, str]] = {
         "Helm writes values into manifests, and keeps them with the release",
         "create a Secret in the cluster, and name it in the value that the chart has for that",
     ),
+    ("telemetry",): (
+        "it is in a server's configuration, which whoever may look at ConfigMaps and pods can read",
+        "the password of Grafana's admin has a key of its own: pulumi config set --secret "
+        f"{key_path(('grafanaAdminPassword',))}",
+    ),
     ("cluster",): (
         "the kubeconfig is a file on the machine that runs this, and its path is no secret",
         "keep tokens in the kubeconfig, or have it run a credential plugin",
