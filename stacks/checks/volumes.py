@@ -153,7 +153,7 @@ def _claims(settings: Settings) -> Iterator[Finding]:
         for version, given in service.versions.items():
             for index, volume in enumerate(given.volumes):
                 claim = volume.persistent_volume_claim
-                if claim is None:
+                if claim is None or claim.read_only:
                     continue
                 key = (service.namespace, claim.claim_name)
                 pods[key] = pods.get(key, 0) + _most_pods(service, given)

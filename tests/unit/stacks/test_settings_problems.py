@@ -302,7 +302,7 @@ CASES = [
          ("Service 'istio-ingressgateway'", "created by istio-canary:mesh")),
     # The file itself.
     Case("encrypted value", config(f"versionHeader: {{secure: AAABAOhw}} {HERE}"), "istio-canary:versionHeader",
-         ("the value is encrypted, and settings are read without a passphrase", "encrypted values in env and configFiles",
+         ("the value is encrypted, and settings are read without a passphrase", "encrypted values in env",
           "if it is no secret, write it in plain text; a secret belongs into env or configFiles of the version")),
     Case("encrypted value deep in a block", version("args: [a, {secure: AAABAOhw}]"), f"{V1}.args[1]",
          ("the value is encrypted, and arguments are in the pod's spec", "fix:     encrypt a variable of env")),
