@@ -1,4 +1,4 @@
-"""A secret on its way into a pod: it arrives, it is nowhere in plain text on the way, and a change of it rolls the pods.
+"""A secret on its way into a pod: it arrives, is in plain text nowhere on the way, and a change of it rolls the pods.
 
 The texts are set with Pulumi's own command and the stack's passphrase, as docs/secrets.md says. The tests build on each
 other.
@@ -10,7 +10,8 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,21 @@ class Billing:
 
     def set_secret(self, path: str, text: str) -> None:
         self.pulumi("config", "set", "--secret", "--path", path, stdin=text)
+
+    @contextmanager
+    def changed(self, texts: Mapping[str, str]) -> Iterator[None]:
+        """The stack's file with other texts, which waits 20 seconds for pods."""
+        path = self.project.folder / f"Pulumi.{STACK}.yaml"
+        good = path.read_text()
+        changed = good.replace("config:\n", "config:\n  istio-canary:readyWithin: 20\n", 1)
+        for old, new in texts.items():
+            assert old in changed
+            changed = changed.replace(old, new)
+        path.write_text(changed)
+        try:
+            yield
+        finally:
+            path.write_text(good)
 
     def objects(self, kind: str) -> list[Any]:
         found: list[Any] = self.project.cluster.get(kind, f"--namespace={NAMESPACE}", "--selector=app=billing")["items"]
@@ -168,12 +184,8 @@ def test_a_change_of_the_text_rolls_the_pods_and_deletes_the_old_secret_last(bil
 
 
 def test_a_pod_that_fails_with_a_secret_in_its_words_is_told_without_it(billing: Billing) -> None:
-    path = billing.project.folder / f"Pulumi.{STACK}.yaml"
-    good = path.read_text()
-    path.write_text(good.replace("-listen=:5678", "-listen=$(DB_PASSWORD)").replace(
-        "config:\n", "config:\n  istio-canary:readyWithin: 20\n", 1))  # fmt: skip
-    done = billing.canary("up", "--yes", succeeds=False)
-    path.write_text(good)
+    with billing.changed({"-listen=:5678": "-listen=$(DB_PASSWORD)"}):
+        done = billing.canary("up", "--yes", succeeds=False)
 
     assert "address [secret]: missing port" in done.stdout + done.stderr
     billing.canary("up", "--yes")
@@ -181,19 +193,15 @@ def test_a_pod_that_fails_with_a_secret_in_its_words_is_told_without_it(billing:
 
 
 def test_a_missing_secret_is_named_with_what_to_do(billing: Billing) -> None:
-    path = billing.project.folder / f"Pulumi.{STACK}.yaml"
-    good = path.read_text()
-    path.write_text(good.replace("          port: 5678\n", "          port: 5678\n          envFrom: [{secretRef: {name: "
-                                 "billing-db}}]\n").replace(
-        "config:\n", "config:\n  istio-canary:readyWithin: 20\n", 1))  # fmt: skip
-    done = billing.canary("up", "--yes", succeeds=False)
-    assert f"create the Secret billing-db in namespace {NAMESPACE}" in done.stdout + done.stderr
+    port = "          port: 5678\n"
+    with billing.changed({port: f"{port}          envFrom: [{{secretRef: {{name: billing-db}}}}]\n"}):
+        done = billing.canary("up", "--yes", succeeds=False)
+        assert f"create the Secret billing-db in namespace {NAMESPACE}" in done.stdout + done.stderr
 
-    billing.project.cluster.kubectl(
-        "create", "secret", "generic", "billing-db", f"--namespace={NAMESPACE}", "--from-literal=A=b"
-    )
-    billing.canary("up", "--yes")
-    path.write_text(good)
+        billing.project.cluster.kubectl(
+            "create", "secret", "generic", "billing-db", f"--namespace={NAMESPACE}", "--from-literal=A=b"
+        )
+        billing.canary("up", "--yes")
     billing.canary("up", "--yes")
 
 

@@ -14,7 +14,7 @@ from kube.missing_sources import fix_of
 from stacks.recording import record
 from stacks.settings.loading import json_schema, load_stack, warnings
 from stacks.settings.messages import may_be_encrypted
-from stacks.settings.problems import key_path
+from stacks.settings.problems import Location, key_path
 from stacks.settings.secret_places import WHY
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secrets.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def blocks(language: str) -> list[str]:
 def encrypted_places(file: Path) -> set[str]:
     services = load_stack(file).source
     assert services is not None
-    found = set()
+    found: set[Location] = set()
     for service, given in services.values["services"].items():
         for version, one in given["versions"].items():
             place = ("services", service, "versions", version)

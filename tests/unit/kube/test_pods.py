@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from lightkube import ApiError
 from lightkube.models.core_v1 import Event as EventModel
@@ -51,7 +51,7 @@ class FakeCluster:
     def get(self, kind: Any, name: str, namespace: str) -> Any:
         code = self.refused or (200 if name == "of-a-variable" else 404)
         if code != 200:
-            answer = httpx.Response(code, request=httpx.Request("GET", "http://x"), json={"code": code})
+            answer = httpx2.Response(code, request=httpx2.Request("GET", "http://x"), json={"code": code})
             raise ApiError(answer.request, answer)
         data = {"a": HELD, "short": "no", "lines": f"first line\n  {HELD}2\n"}
         return kind.from_dict({"data": {key: base64.b64encode(one.encode()).decode() for key, one in data.items()}})

@@ -123,7 +123,7 @@ def test_settings_print_a_mask_and_a_hash_of_what_is_encrypted(file: Path) -> No
     one, other = Encrypted(secure=CIPHER), Encrypted(secure=CIPHER.replace("bm90", "bm91"))
     assert one != other
     assert one.model_dump() != other.model_dump(), "`canary diff` must tell that the secret is another one"
-    assert one.model_dump() == f"[secret] ({one.fingerprint})"
+    assert str(one.model_dump()) == f"[secret] ({one.fingerprint})"
 
 
 def test_the_settings_of_a_run_are_those_of_the_file_and_have_no_secret(file: Path) -> None:
