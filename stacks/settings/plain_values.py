@@ -64,7 +64,11 @@ def sealed(value: Any, in_file: Any) -> Any:
         return dict(in_file)
     if isinstance(in_file, Mapping) and isinstance(value, Mapping):
         names = {_text(key): key for key in in_file}
-        return {key: sealed(one, in_file[names[key]]) if key in names else {SECRET: ""} for key, one in value.items()}
+        unset = {key: None for key, one in in_file.items() if one is None}  # what removes a sample's entry
+        return unset | {
+            names.get(key, key): sealed(one, in_file[names[key]]) if key in names else {SECRET: ""}
+            for key, one in value.items()
+        }
     if isinstance(in_file, (list, tuple)) and isinstance(value, list):
         rest = [{SECRET: ""}] * (len(value) - len(in_file))
         return [*(sealed(one, other) for one, other in zip(value, in_file, strict=False)), *rest]

@@ -85,3 +85,17 @@ def test_diff_tells_that_a_secret_is_another_one(project: Path, is_json: bool) -
     assert "configFiles" not in done.output, "only one of the two has changed"
     assert CIPHER not in done.output
     assert "bm91" not in done.output
+
+
+def test_diff_does_not_show_the_text_that_is_encrypted_from_now_on(project: Path) -> None:
+    git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
+    stack = project / "Pulumi.dev.yaml"
+    stack.write_text(STACK.replace(f'{{secure: "{CIPHER}"}}', "hunter2", 1))
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message=before")):
+        subprocess.run([*git, *words], cwd=project, check=True, capture_output=True)
+    stack.write_text(STACK)
+    done = CliRunner().invoke(app, ["diff", "HEAD", "--stack", "dev"])
+
+    assert "env.PASSWORD" in done.output, done.output
+    assert "a text in plain" in done.output
+    assert "hunter2" not in done.output
