@@ -48,8 +48,8 @@ KNOWN = (
     Known(
         r"validating stack config: (?:.*: )?(?:bad value|illegal base64|cipher: message authentication failed)",
         "the file of stack {stack} has an encrypted value that the stack's own key does not decrypt",
-        "set each of its encrypted values again: pulumi config set --secret --path '<its path>', which asks for it; what "
-        "another stack has encrypted cannot be copied",
+        "set each of its encrypted values again: pulumi config set --secret --path '<its path>', which asks for it; "
+        "what another stack has encrypted cannot be copied",
         ExitCode.CONFIG,
     ),
     Known(
