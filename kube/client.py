@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +18,11 @@ DEADLINE = 5.0
 
 MORE_INFORMATION = "For more information check:"
 """httpx ends its messages with a link to an explanation of the HTTP status."""
+
+FORBIDDEN = re.compile(
+    r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)" (?:in the namespace "([^"]+)"|at the cluster scope)'
+)
+"""The end of the API server's message for a right that is missing."""
 
 T = TypeVar("T")
 
@@ -83,17 +89,27 @@ def _explained(config: SingleConfig, error: Exception) -> Exception:
 
 def _refused(config: SingleConfig, error: Any) -> ClusterUnreachableError:
     status = error.response.status_code
+    said = str(error).partition(MORE_INFORMATION)[0].strip()
     fixes = {
         401: "the credentials are invalid or expired: log in again, or fetch a new kubeconfig",
-        403: "get permission to read namespaces, custom resource definitions, Deployments, VirtualServices and "
-        "DestinationRules, or use another context",
+        403: f"have {_right_in(said)} granted (docs/rights.md has the rights of each command), or use another context",
     }
     return ClusterUnreachableError(
         kubeconfig.describe(config),
-        f"HTTP {status}: {str(error).partition(MORE_INFORMATION)[0].strip()}",
+        f"HTTP {status}: {said}",
         fixes.get(status, "check the API server's log"),
         "the cluster refused the request" if status in fixes else "cannot reach the cluster",
     )
+
+
+def _right_in(said: str) -> str:
+    """The right that the API server's message says is missing."""
+    found = FORBIDDEN.search(said)
+    if found is None:
+        return "the right"
+    verb, resource, group, namespace = found.groups()
+    where = f"in the namespace {namespace}" if namespace else "in the whole cluster"
+    return f"the right to {verb} {resource}{'.' + group if group else ''} {where}"
 
 
 def _no_connection(config: SingleConfig, reason: str) -> ClusterUnreachableError:

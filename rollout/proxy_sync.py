@@ -160,7 +160,9 @@ class ProxySync:
             f"    reason:  the rights to list `pods` and to get and create `pods/exec` in {where} are missing "
             f"({kubeconfig.describe(config)})\n"
             f"    fix:  have them granted: `{rights}`, bound to this user with `kubectl create {kind}binding`; or "
-            "use another context. Then run the same command again, which continues from here"
+            "use another context; or, if nobody may have them, wait a stated time instead, which proves less: "
+            f"istio-canary:proxySync: {{ask: {'gateway' if self.in_mesh else 'none'}}} (docs/rights.md). Then run the "
+            "same command again, which continues from here"
         )
 
 
@@ -180,7 +182,7 @@ def _unknown(client: Client, envoy: Envoy, clusters: Mapping[str, Target], calle
         return None
     ready = {entry["name"] for entry in found if any(map(_is_healthy, entry.get("host_statuses") or ()))}
     missing = [target for name, target in clusters.items() if name not in ready]
-    return f"has no healthy endpoint of {_names(missing)}" if missing else None
+    return f"has no healthy endpoint of {names_of(missing)}" if missing else None
 
 
 def _is_healthy(host: Mapping[str, Any]) -> bool:
@@ -190,7 +192,7 @@ def _is_healthy(host: Mapping[str, Any]) -> bool:
 def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) -> str | None:
     answer = _ask(client, envoy, "config_dump?resource=dynamic_route_configs")
     used = [target for name, target in clusters.items() if f'"{name}"' in answer]
-    return f"still routes requests to {_names(used)}" if used else None
+    return f"still routes requests to {names_of(used)}" if used else None
 
 
 def _ask(client: Client, envoy: Envoy, path: str) -> str:
@@ -221,7 +223,8 @@ def _ask(client: Client, envoy: Envoy, path: str) -> str:
     return str(answer.stdout)
 
 
-def _names(targets: Iterable[Target]) -> str:
+def names_of(targets: Iterable[Target]) -> str:
+    """Return the targets as text: `website/version-1, website/version-2`."""
     return ", ".join(f"{target.service}/{target.version}" for target in sorted(targets))
 
 

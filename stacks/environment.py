@@ -20,9 +20,9 @@ from components.workload_args import args_of, deployment_strategy, security_cont
 from kube.kubeconfig import ClusterUnreachableError
 from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
-from rollout.proxy_sync import ProxySync
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.pod_sources import config_files_of, env_from_of, env_of, volume_mounts_of, volumes_of
+from stacks.proxies import proxies_of
 from stacks.secret_texts import Decrypt, masked
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
@@ -68,7 +68,9 @@ class Environment:
         self._cluster = cluster
         self._owner = owner
         self._in_cluster = pulumi.ResourceOptions(provider=self._provider())
-        self._proxies = self._proxy_sync()
+        self._proxies = proxies_of(
+            settings, cluster.routes.in_mesh or any(service.in_mesh for service in settings.services.values())
+        )
         self._used = all_targets(settings.services)
         self._plans = plans(settings.services, replicas_of(settings), cluster.routes)
 
@@ -109,17 +111,6 @@ class Environment:
             enable_config_map_mutable=True,
             enable_secret_mutable=True,
             opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),
-        )
-
-    def _proxy_sync(self) -> ProxySync:
-        settings, gateway = self._settings, self._settings.mesh.gateway
-        return ProxySync(
-            cluster=settings.cluster,
-            routes=settings.services,
-            gateway_namespace=gateway.namespace,
-            gateway_selector=gateway_selector(gateway.name),
-            timeout_seconds=settings.taken_within,
-            in_mesh=self._cluster.routes.in_mesh or any(service.in_mesh for service in settings.services.values()),
         )
 
     def _build_namespaces(self) -> dict[str, Namespace]:

@@ -116,6 +116,11 @@ class Engine:
         if self._backend:
             self._env.pop("PULUMI_CONFIG_PASSPHRASE", None)
 
+    @property
+    def backend_folder(self) -> Path | None:
+        """The folder of the backend, or None if the backend is not a folder on this machine."""
+        return self._toolchain.folder
+
     def run(self, operation: Operation, show: ShowEvent) -> Outcome:
         """Run `operation` and return its result; `show` is called with events during the run, from another thread.
 

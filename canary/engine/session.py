@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from canary.command_error import CommandError, cluster_needed
 from canary.engine.driver import Engine, Operation, Outcome
 from canary.engine.engine_errors import failure_of, known_error, locked, other_cluster, stack_is_missing
+from canary.engine.file_backend import repeated_while_written
 from canary.engine.kubernetes_provider import provider_line
 from canary.engine.locks import Lock, end_session, locks_in, wait_for_end
-from canary.engine.toolchain import find_toolchain, pulumi_home, repeated_while_written
+from canary.engine.toolchain import find_toolchain, pulumi_home
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
 from canary.ui import Ui
@@ -63,7 +64,9 @@ class Session:
         """
         for _ in range(ATTEMPTS):
             outcome = repeated_while_written(
-                lambda: self._run(operation), lambda done: "" if done.ok or done.interrupted else done.stderr
+                lambda: self._run(operation),
+                lambda done: "" if done.ok or done.interrupted else done.stderr,
+                self.engine.backend_folder,
             )
             if outcome.interrupted:
                 self._await_deletions(outcome)

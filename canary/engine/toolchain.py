@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from canary.command_error import CommandError
+from canary.engine.file_backend import backend_folder, repeated_while_written
 from canary.exit_codes import ExitCode
 from canary.project import Project
 
-T = TypeVar("T")
 INSTALL = "https://www.pulumi.com/docs/install/"
 OLDEST = "3.200"
 """The oldest Pulumi CLI that works."""
-READ_ATTEMPTS = 10
-READ_PAUSE = 0.1
-"""Seconds before a state that another run was writing is read again."""
-END_OF_FILE = re.compile(r"(^|: )(unexpected )?EOF$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """How to call the engine. `home` is the folder of the local backend, None if Pulumi has a backend already."""
+    """How to call the engine.
+
+    `home` is the folder of the local backend, None if Pulumi has a backend already. `folder` is that of the backend,
+    None if it is not one on this machine.
+    """
 
     pulumi: Path
     env: Mapping[str, str]
     home: Path | None = None
     notes: tuple[str, ...] = field(default=())
+    folder: Path | None = None
 
     def call(
         self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, text: str = ""
@@ -46,6 +44,7 @@ class Toolchain:
         return repeated_while_written(
             lambda: self._call(arguments, cwd, env or self.env, text),
             lambda done: done.stderr if done.returncode else "",
+            self.folder,
         )
 
     def _call(
@@ -73,21 +72,6 @@ class Toolchain:
         )
 
 
-def repeated_while_written(attempt: Callable[[], T], error: Callable[[T], str]) -> T:
-    """Call `attempt` again while it fails because another run was writing a file of the backend; return its result.
-
-    `error` returns the CLI's stderr of a failed attempt, else "". With a folder as backend, each file has an `.attrs`
-    file that is not written atomically (gocloud.dev/blob/fileblob, attrs.go). Reading does not wait for the stack's
-    lock.
-    """
-    for _ in range(READ_ATTEMPTS):
-        result = attempt()
-        if END_OF_FILE.search(error(result).strip()) is None:
-            break
-        time.sleep(READ_PAUSE)
-    return result
-
-
 def find_toolchain(project: Project) -> Toolchain:
     """Return the toolchain for `project`; raises CommandError if pulumi is not installed.
 
@@ -105,13 +89,13 @@ def find_toolchain(project: Project) -> Toolchain:
             fix=f"install it ({INSTALL}), or run `canary sandbox up`, which builds it",
         )
     notes: list[str] = []
-    home = None
-    if not _has_backend(project, env):
+    home, backend = None, _backend_url(project, env)
+    if backend is None:
         home = state_home()
         notes.append(f"Pulumi is not logged in to a backend: the state is kept in {home}")
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        env["PULUMI_BACKEND_URL"] = home.as_uri()
-    return Toolchain(Path(pulumi), env, home, tuple(notes))
+        backend = env["PULUMI_BACKEND_URL"] = home.as_uri()
+    return Toolchain(Path(pulumi), env, home, tuple(notes), backend_folder(backend, env))
 
 
 def state_home() -> Path:
@@ -120,18 +104,20 @@ def state_home() -> Path:
     return Path(base) / "istio-canary" / "pulumi"
 
 
-def _has_backend(project: Project, env: Mapping[str, str]) -> bool:
+def _backend_url(project: Project, env: Mapping[str, str]) -> str | None:
+    """The URL of Pulumi's backend, empty for that of an access token; None if Pulumi has none."""
     if env.get("PULUMI_BACKEND_URL") or env.get("PULUMI_ACCESS_TOKEN"):
-        return True
+        return env.get("PULUMI_BACKEND_URL", "")
     backend = project.definition.get("backend")
     if isinstance(backend, dict) and backend.get("url"):
-        return True
+        return str(backend["url"])
     folder = Path(env.get("PULUMI_CREDENTIALS_PATH") or pulumi_home(env))
     try:
         credentials = json.loads((folder / "credentials.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return bool(isinstance(credentials, dict) and credentials.get("current"))
+        return None
+    current = credentials.get("current") if isinstance(credentials, dict) else None
+    return str(current) if current else None
 
 
 def pulumi_home(env: Mapping[str, str]) -> Path:

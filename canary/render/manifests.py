@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 RELEASE = "kubernetes:helm.sh/v3:Release"
-SECRET = "kubernetes:core/v1:Secret"  # noqa: S105 - a type token
+SECRET = "Secret"  # noqa: S105 - a kind
 OF_PULUMI = "pulumi.com/"
 """Prefix of the annotations that only Pulumi's Kubernetes provider reads."""
 
@@ -44,22 +44,26 @@ def parts_of(resources: Iterable[Recorded], chart: Callable[[Recorded], list[Man
     `chart` returns the manifests of a Helm release; None leaves them out. A Secret has a comment instead of a manifest:
     one with masked values would replace the right ones, or be a known password.
     """
-    return [_part(resource, chart) for resource in in_order(resources)]
+    return [part for resource in in_order(resources) for part in _parts(resource, chart)]
 
 
-def _part(resource: Recorded, chart: Callable[[Recorded], list[Manifest]] | None) -> Part:
-    if resource.type == RELEASE:
-        inputs = resource.inputs
-        name = _slug("chart", inputs["namespace"], inputs["name"])
-        if chart is None:
-            return Part(name, comment=_left_out(inputs))
-        return Part(name, tuple(map(without_pulumi, chart(resource))))
-    manifest = without_pulumi(resource.inputs)
+def _parts(resource: Recorded, chart: Callable[[Recorded], list[Manifest]] | None) -> Iterator[Part]:
+    if resource.type != RELEASE:
+        yield _part(without_pulumi(resource.inputs))
+        return
+    name = _slug("chart", resource.inputs["namespace"], resource.inputs["name"])
+    if chart is None:
+        yield Part(name, comment=_left_out(resource.inputs))
+        return
+    manifests = [without_pulumi(manifest) for manifest in chart(resource)]
+    yield from (_part(manifest) for manifest in manifests if manifest["kind"] == SECRET)
+    yield Part(name, tuple(manifest for manifest in manifests if manifest["kind"] != SECRET))
+
+
+def _part(manifest: Manifest) -> Part:
     metadata = manifest["metadata"]
     name = _slug(manifest["kind"], metadata.get("namespace"), metadata["name"])
-    if resource.type == SECRET:
-        return Part(name, comment=_not_shown(manifest))
-    return Part(name, (manifest,))
+    return Part(name, comment=_not_shown(manifest)) if manifest["kind"] == SECRET else Part(name, (manifest,))
 
 
 def without_pulumi(manifest: Mapping[str, Any]) -> Manifest:

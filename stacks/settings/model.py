@@ -26,6 +26,7 @@ from stacks.settings.fields import (
     MountPath,
 )
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
+from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
 from stacks.settings.security import SecurityContext
@@ -366,6 +367,11 @@ class Settings(Model):
     )
     taken_within: Annotated[int, Field(ge=1, le=600)] = Field(
         default=30, description="Seconds within which the mesh's Envoys must apply a change of routes."
+    )
+    proxy_sync: ProxySyncSettings = Field(
+        default_factory=ProxySyncSettings,
+        examples=[{"ask": "gateway", "waitSeconds": 10}],
+        description="How `up` knows that the Envoys have applied a change of routes.",
     )
     samples: Annotated[tuple[Annotated[Sample, Strict(False)], ...], AfterValidator(_once), Strict(False)] = Field(
         default=(), description="Samples whose settings are laid under those of the stack."

@@ -122,6 +122,17 @@ def test_secrets_are_named_with_their_keys_and_never_shown() -> None:
     assert "secretName: grafana" in text, "the pod refers to it"
 
 
+def test_a_secret_of_a_chart_is_named_with_its_keys_and_never_shown() -> None:
+    metadata = {"name": "registry", "namespace": "istio-system"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": "the-token"}}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    parts = parts_of(recorded("dev"), lambda release: [secret, account])
+    text = stream(parts, "dev")
+    assert "the-token" not in text
+    assert "kubectl create secret generic registry --namespace istio-system --from-literal=token=…" in text
+    assert [one for part in parts for one in part.manifests].count(account) == 3, "the rest of each chart is there"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -44,7 +44,7 @@ def api_server(code: int, body: str, tokens: list[str] | None = None) -> Iterato
             if tokens is not None:
                 tokens.append(self.headers.get("Authorization", ""))
             self.send_response(code)
-            self.send_header("Content-Type", "application/json" if code == 200 else "text/html")
+            self.send_header("Content-Type", "application/json" if body.startswith("{") else "text/html")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,25 @@ def test_a_status_of_the_server_is_reported_without_the_http_clients_advice(
     assert f"HTTP {code}" in error.reason
     assert "For more information" not in str(error)
     assert "mozilla" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        (
+            'nodes is forbidden: User "ci" cannot list resource "nodes" in API group "" at the cluster scope',
+            "have the right to list nodes in the whole cluster granted",
+        ),
+        (
+            'deployments.apps is forbidden: User "ci" cannot list resource "deployments" in API group "apps" in the '
+            'namespace "shop"',
+            "have the right to list deployments.apps in the namespace shop granted",
+        ),
+        ("forbidden by the proxy", "have the right granted"),
+    ],
+)
+def test_a_missing_right_is_named_with_the_page_that_has_all_of_them(said: str, right: str, tmp_path: Path) -> None:
+    with api_server(403, json.dumps({"kind": "Status", "code": 403, "message": said})) as server:
+        error = refusal(kubeconfig(tmp_path / "kubeconfig", {"token": "t"}, server))
+
+    assert error.fix.startswith(f"{right} (docs/rights.md")

@@ -189,9 +189,7 @@ def test_a_second_mesh_is_refused_before_anything_is_created(
     assert "set istio-canary:mesh.install to false" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("code", "fix"), [(401, "log in again"), (403, "permission to read namespaces"), (500, "API server's log")]
-)
+@pytest.mark.parametrize(("code", "fix"), [(401, "log in again"), (403, "docs/rights.md"), (500, "API server's log")])
 def test_an_error_of_the_api_server_is_reported_with_the_fix(
     website: dict[str, Any], kubeconfig: Kubeconfig, api_server: Callable[[Objects], str], code: int, fix: str
 ) -> None:
