@@ -17,6 +17,7 @@ from stacks.program import (
     grafana_admin_password,
     owner_of_stack,
     require_same_cluster,
+    runtime_secrets,
     settings_of_stack,
     warn,
 )
@@ -32,7 +33,7 @@ except (SettingsError, ClusterUnreachableError, OtherClusterError) as error:
 warn(facts.warnings)
 
 istio_objects = RegisteredIstioObjects()
-environment = Environment(settings, facts, owner_of_stack(), grafana_admin_password())
+environment = Environment(settings, facts, owner_of_stack(), grafana_admin_password(), runtime_secrets())
 for name, output in environment.outputs.items():
     pulumi.export(name, output)
 istio_objects.check()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +12,10 @@ import pulumi_kubernetes as k8s
 from components.autoscaling import AutoscalingArgs, horizontal_pod_autoscaler
 from components.base import Component, adopting
 from components.names import PORT_NAME
+from components.pod_files import Mounted, config_files
+from components.pod_variables import Variable, secret_variables, variables
 from components.pods import laid_over_pods
+from components.secrets import SecretText, fingerprints_hash, immutable_secret
 from components.waiting import after_wait, waited_for
 
 REPLICAS = "spec.replicas"
@@ -40,10 +41,10 @@ class DisruptionBudgetArgs:
 class VersionArgs:
     """One version: the Deployment `name`, whose pods have the label `version: <label>`.
 
-    `config_files` are read-only files by folder and name; changing one replaces the pods. Durations are in seconds.
-    `owns_replicas` is whether `replicas` decides about the number of pods at all times, or `autoscaling` or somebody
-    else does; with `keeps_replicas` this run leaves the number of an existing Deployment alone. `pod_template` is laid
-    over the pods.
+    `config_files` are read-only files by folder and name; changing one replaces the pods, as does changing a secret
+    text of `env`. `image_pull_secrets` are names of Secrets. Durations are in seconds. `owns_replicas` is whether
+    `replicas` decides about the number of pods at all times, or `autoscaling` or somebody else does; with
+    `keeps_replicas` this run leaves the number of an existing Deployment alone. `pod_template` is laid over the pods.
     """
 
     name: str
@@ -61,13 +62,17 @@ class VersionArgs:
     pod_template: Mapping[str, Any] | None = None
     command: Sequence[pulumi.Input[str]] = ()
     args: Sequence[pulumi.Input[str]] = ()
-    env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    env: Mapping[str, Variable] = field(default_factory=dict)
+    env_from: Sequence[k8s.core.v1.EnvFromSourceArgs] = ()
     resources: pulumi.Input[k8s.core.v1.ResourceRequirementsArgs] | None = None
     strategy: pulumi.Input[k8s.apps.v1.DeploymentStrategyArgs] | None = None
     min_ready_seconds: pulumi.Input[int] | None = None
     termination_grace_period_seconds: pulumi.Input[int] = 30
     pre_stop_seconds: int = 5
-    config_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    config_files: Mapping[str, Mapping[str, str | SecretText]] = field(default_factory=dict)
+    volumes: Sequence[k8s.core.v1.VolumeArgs] = ()
+    volume_mounts: Sequence[k8s.core.v1.VolumeMountArgs] = ()
+    image_pull_secrets: Sequence[str] = ()
     disruption_budget: DisruptionBudgetArgs | None = None
     image_pull_policy: pulumi.Input[str] = "IfNotPresent"
 
@@ -108,13 +113,14 @@ class VersionedServiceArgs:
 
 
 class VersionedService(Component):
-    """A ServiceAccount, a Service for all versions, and for each version a Deployment, its ConfigMaps and, if it has
-    them, a PodDisruptionBudget and a HorizontalPodAutoscaler (Kubernetes: "Specifying a Disruption Budget for your
-    Application", "Horizontal Pod Autoscaling").
+    """A ServiceAccount, a Service for all versions, and for each version a Deployment, its ConfigMaps and Secrets and,
+    if it has them, a PodDisruptionBudget and a HorizontalPodAutoscaler (Kubernetes: "Specifying a Disruption Budget for
+    your Application", "Horizontal Pod Autoscaling").
 
     Pods continue to serve for `pre_stop_seconds` after they are told to terminate, until every proxy has removed them
     (Kubernetes: "Container Lifecycle Hooks", sleep). ConfigMaps are immutable and named by their content: new content
     is a new ConfigMap, the pods roll over to it, and the old one is deleted last, so no pod starts without its files.
+    Secrets are the same, but named by the fingerprints of their texts.
 
     A version that the routes no longer use may lose pods only after the routes have changed, so the caller builds the
     routing first and then calls `complete`, which builds the idle versions and registers the outputs.
@@ -175,6 +181,7 @@ class VersionedService(Component):
             f"{name}-account",
             metadata=_metadata(args.service, args, annotations=dict(args.account_annotations) or None),
             automount_service_account_token=False,
+            image_pull_secrets=_references(_pull_secrets(args)) or None,
             opts=self._child(),
         )
 
@@ -216,7 +223,9 @@ class VersionedService(Component):
     ) -> pulumi.Input[k8s.apps.v1.Deployment]:
         name, args, version = f"{self._name}-{key}", self._args, self._args.versions[key]
         labels = {"app": args.service, "version": version.label}
-        volumes, mounts = self._config(name, args, version)
+        mounted = self._config_files(name, args, version)
+        secret = self._secret_variables(name, args, version)
+        volumes = [*(one.volume for one in mounted), *version.volumes]
         self._disruption_budget(name, args, version, labels)
         ready_within = f"{args.ready_within}s"
         template = k8s.core.v1.PodTemplateSpecArgs(
@@ -227,8 +236,9 @@ class VersionedService(Component):
                 service_account_name=self._account,
                 automount_service_account_token=False,
                 termination_grace_period_seconds=version.termination_grace_period_seconds,
-                containers=[_container(args.service, version, mounts)],
+                containers=[_container(args.service, version, mounted, secret)],
                 volumes=volumes or None,
+                image_pull_secrets=_references(version.image_pull_secrets) or None,
             ),
         )
         deployment = k8s.apps.v1.Deployment(
@@ -281,37 +291,26 @@ class VersionedService(Component):
             opts=self._child(),
         )
 
-    def _config(
+    def _config_files(self, name: str, args: VersionedServiceArgs, version: VersionArgs) -> list[Mounted]:
+        return config_files(
+            name, version.config_files, lambda end: _metadata(f"{version.name}-{end}", args), self._child
+        )
+
+    def _secret_variables(
         self, name: str, args: VersionedServiceArgs, version: VersionArgs
-    ) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
-        volumes, mounts = [], []
-        for index, (folder, files) in enumerate(sorted(version.config_files.items())):
-            config_map = k8s.core.v1.ConfigMap(
-                f"{name}{folder}",
-                metadata=_metadata(f"{version.name}-{content_hash(folder, files)}", args),
-                data=dict(files),
-                immutable=True,
-                opts=self._child(),
-            )
-            volumes.append(
-                k8s.core.v1.VolumeArgs(
-                    name=f"config-{index}",
-                    config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=config_map.metadata.name),
-                )
-            )
-            mounts.append(k8s.core.v1.VolumeMountArgs(name=f"config-{index}", mount_path=folder, read_only=True))
-        return volumes, mounts
+    ) -> pulumi.Output[str] | None:
+        texts = secret_variables(version.env)
+        if not texts:
+            return None
+        metadata = _metadata(f"{version.name}-env-{fingerprints_hash('env', texts)}", args)
+        secret = immutable_secret(f"{name}-env", metadata, texts, self._child())
+        made: pulumi.Output[str] = secret.metadata.name
+        return made
 
 
 def _app_protocol(port_name: str) -> str | None:
     """A port that someone else named keeps its name; where Istio takes no protocol from it, the port says it."""
     return None if port_name.partition("-")[0] in (PORT_NAME, "http2", "grpc") else PORT_NAME
-
-
-def content_hash(folder: str, files: Mapping[str, str]) -> str:
-    """Return a hash of a folder's files, ten hexadecimal digits."""
-    text = json.dumps([folder, dict(files)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def _metadata(
@@ -328,8 +327,17 @@ def _metadata(
     )
 
 
+def _pull_secrets(args: VersionedServiceArgs) -> list[str]:
+    """Those of all versions, which share the account; it gives them to pods that name none."""
+    return list(dict.fromkeys(name for version in args.versions.values() for name in version.image_pull_secrets))
+
+
+def _references(names: Sequence[str]) -> list[k8s.core.v1.LocalObjectReferenceArgs]:
+    return [k8s.core.v1.LocalObjectReferenceArgs(name=name) for name in names]
+
+
 def _container(
-    service: str, version: VersionArgs, mounts: list[k8s.core.v1.VolumeMountArgs]
+    service: str, version: VersionArgs, mounted: Sequence[Mounted], secret: pulumi.Input[str] | None
 ) -> k8s.core.v1.ContainerArgs:
     """The security context is set on the container, not on the pod, which would affect Istio's injected containers."""
     return k8s.core.v1.ContainerArgs(
@@ -338,14 +346,15 @@ def _container(
         image_pull_policy=version.image_pull_policy,
         command=list(version.command) or None,
         args=list(version.args) or None,
-        env=[_variable(key, value) for key, value in version.env.items()] or None,
+        env=variables(version.env, secret) or None,
+        env_from=list(version.env_from) or None,
         ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=version.port, protocol="TCP")],
         resources=version.resources,
         readiness_probe=version.readiness_probe,
         liveness_probe=version.liveness_probe,
         startup_probe=version.startup_probe,
         lifecycle=_pre_stop_sleep(version.pre_stop_seconds),
-        volume_mounts=mounts or None,
+        volume_mounts=[*(one.mount for one in mounted), *version.volume_mounts] or None,
         security_context=version.security_context,
     )
 
@@ -355,8 +364,3 @@ def _pre_stop_sleep(seconds: int) -> k8s.core.v1.LifecycleArgs | None:
         return None
     sleep = k8s.core.v1.SleepActionArgs(seconds=seconds)
     return k8s.core.v1.LifecycleArgs(pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=sleep))
-
-
-def _variable(name: str, value: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
-    """An empty value is omitted: Kubernetes drops it, and every later update would show a diff."""
-    return k8s.core.v1.EnvVarArgs(name=name, value=None if value == "" else value)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from kube.missing_sources import fix_of
+from kube.pod_secrets import SecretsUnreadableError, masked, secret_texts
+
 if TYPE_CHECKING:
     from lightkube import Client
 
@@ -32,12 +35,28 @@ def reasons_of_unready(client: Client, pods: Iterable[Any]) -> Iterator[str]:
 
 
 def why_not_ready(client: Client, pod: Any) -> Iterator[str]:
-    """Yield why a pod is not ready, the most specific reason first."""
+    """Yield why a pod is not ready, the most specific reason first, without what is in the Secrets that it reads."""
+    texts: list[str] = []
+    unreadable = ""
+    try:
+        texts = secret_texts(client, pod)
+    except SecretsUnreadableError as error:
+        unreadable = str(error)
+    fixes: list[str] = []
+    for line in _reasons(client, pod, with_log=not unreadable):
+        yield masked(line, texts)
+        fixes += filter(None, [fix_of(line, pod.metadata.namespace)])
+    if unreadable:
+        yield f"(its log is not shown: it may have what is in {unreadable}, which may not be read here)"
+    yield from dict.fromkeys(f"fix: {fix}" for fix in fixes)
+
+
+def _reasons(client: Client, pod: Any, with_log: bool) -> Iterator[str]:
     for condition in (pod.status.conditions if pod.status else None) or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             yield f"not scheduled: {condition.message}"
     for status in _containers(pod):
-        yield from _of_container(client, pod, status)
+        yield from _of_container(client, pod, status, with_log)
     yield from _events(client, pod)
 
 
@@ -46,7 +65,7 @@ def _containers(pod: Any) -> list[Any]:
     return [*(status.initContainerStatuses or ()), *(status.containerStatuses or ())] if status else []
 
 
-def _of_container(client: Client, pod: Any, status: Any) -> Iterator[str]:
+def _of_container(client: Client, pod: Any, status: Any, with_log: bool) -> Iterator[str]:
     waiting = status.state.waiting if status.state else None
     if waiting is not None and waiting.reason not in STARTING:
         yield f"container {status.name}: {waiting.reason}" + (f": {waiting.message}" if waiting.message else "")
@@ -55,7 +74,8 @@ def _of_container(client: Client, pod: Any, status: Any) -> Iterator[str]:
         message = f": {ended.message.strip()}" if ended.message else ""
         restarts = f", {status.restartCount} restarts" if status.restartCount else ""
         yield f"container {status.name}: exited with {ended.exitCode} ({ended.reason}{restarts}){message}"
-        yield from (f"  | {line}" for line in _log(client, pod, status))
+        if with_log:
+            yield from (f"  | {line}" for line in _log(client, pod, status))
     elif status.state and status.state.running is not None and not status.ready:
         yield f"container {status.name}: running, but not ready"
 

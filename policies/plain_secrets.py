@@ -57,7 +57,8 @@ def secrets_not_plain(context: Context) -> Iterator[Problem]:
                         workload,
                         f"the container {container.get('name')} has the value of {name} in its spec, where everybody "
                         "who may look at pods can read it",
-                        "put it in a Secret, and let the program read it from there",
+                        f"encrypt it: pulumi config set --secret --path '<the version>.env.{name}', which asks for "
+                        "it; or read it from a Secret that exists, with valueFrom or envFrom (docs/secrets.md)",
                     )
     for config_map in context.resources.of_kind("ConfigMap"):
         for file, text in config_map.mapping("data").items():
@@ -69,7 +70,8 @@ def secrets_not_plain(context: Context) -> Iterator[Problem]:
                 yield Problem(
                     config_map,
                     f"{file} has values for {', '.join(found)} in plain text",
-                    "put them in a Secret, or name them in allowedNames if they are no secrets",
+                    f'encrypt the file: pulumi config set --secret --path \'<the version>.configFiles["<folder>"]'
+                    f'["{file}"]\', which asks for its text; or name them in allowedNames if they are no secrets',
                 )
 
 

@@ -25,7 +25,9 @@ from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.gateway_policies import gateway_policies
 from stacks.outside import target_port
 from stacks.pod_counts import autoscaling_args, keeps_pods, pods_of
+from stacks.pod_sources import config_files_of, env_from_of, env_of, volume_mounts_of, volumes_of
 from stacks.proxies import proxies_of
+from stacks.secret_texts import Decrypt, masked
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
 from stacks.telemetry import (
@@ -54,6 +56,7 @@ class Environment:
 
     `outputs` are the stack's outputs: `cluster` (the uid of its namespace kube-system), `gateway` (service, namespace)
     and `services` (namespace, hosts, versions with their Deployments, and the weights of the default rule).
+    `decrypt` returns the texts that are encrypted in the settings; by default, all are masked.
     """
 
     outputs: dict[str, pulumi.Input[Any]]
@@ -64,8 +67,10 @@ class Environment:
         cluster: ClusterFacts,
         owner: str,
         grafana_admin_password: pulumi.Input[str] | None = None,
+        decrypt: Decrypt = masked,
     ) -> None:
         self._settings = settings
+        self._decrypt = decrypt
         self._cluster = cluster
         self._owner = owner
         self._in_cluster = pulumi.ResourceOptions(provider=self._provider())
@@ -272,7 +277,7 @@ class Environment:
                 has_late_port=self._transitions.has_late_port(name),
                 adopt=service.adopt,
                 versions={
-                    version: version_args(name, version, settings, self._cluster.routes.replicas)
+                    version: version_args(name, version, settings, self._cluster.routes.replicas, self._decrypt)
                     for version, settings in service.deployed.items()
                 },
                 speaks_tls=service.speaks_tls,
@@ -396,8 +401,18 @@ def replicas_of(settings: Settings, observed: Mapping[Target, int] | None = None
     }
 
 
-def version_args(service: str, version: str, settings: VersionSettings, observed: Mapping[Target, int]) -> VersionArgs:
-    """Return the component's arguments for one version; `observed` are the numbers of pods in the cluster."""
+def version_args(
+    service: str,
+    version: str,
+    settings: VersionSettings,
+    observed: Mapping[Target, int],
+    decrypt: Decrypt = masked,
+) -> VersionArgs:
+    """Return the component's arguments for one version.
+
+    `observed` are the numbers of pods in the cluster; `decrypt` returns encrypted texts.
+    """
+    place = ("services", service, "versions", version)
     return VersionArgs(
         name=settings.name,
         label=version_label(service, version),
@@ -410,7 +425,8 @@ def version_args(service: str, version: str, settings: VersionSettings, observed
         pod_template=settings.pod_template,
         command=settings.command,
         args=settings.args,
-        env=settings.env,
+        env=env_of(settings, place, decrypt),
+        env_from=env_from_of(settings),
         resources=args_of(k8s.core.v1.ResourceRequirementsArgs, _explicit_fields(settings.resources)),
         readiness_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.readiness_probe)),
         liveness_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.liveness_probe)),
@@ -422,7 +438,10 @@ def version_args(service: str, version: str, settings: VersionSettings, observed
         min_ready_seconds=settings.min_ready_seconds or None,
         termination_grace_period_seconds=settings.termination_grace_period_seconds,
         pre_stop_seconds=settings.pre_stop_seconds,
-        config_files=settings.config_files,
+        config_files=config_files_of(settings, place, decrypt),
+        volumes=volumes_of(settings),
+        volume_mounts=volume_mounts_of(settings),
+        image_pull_secrets=settings.image_pull_secrets,
         disruption_budget=args_of(DisruptionBudgetArgs, _explicit_fields(settings.pod_disruption_budget)),
         image_pull_policy=settings.image_pull_policy.value,
     )

@@ -14,6 +14,7 @@ import pulumi
 from pulumi.runtime import config
 
 from stacks.cluster_facts import ClusterFacts
+from stacks.secret_texts import RuntimeSecrets
 from stacks.settings.loading import StackSettings, load_runtime, warnings
 from stacks.settings.model import Settings
 from stacks.settings.problems import NAMESPACE, Problem
@@ -82,6 +83,11 @@ def grafana_admin_password() -> pulumi.Output[str] | None:
     """Return the password of Grafana's user admin as a secret, None if the stack has none."""
     settings, key = pulumi.Config(NAMESPACE), "grafanaAdminPassword"
     return settings.get_secret(key) if settings.get(key) else None  # Pulumi.yaml's default is empty
+
+
+def runtime_secrets() -> RuntimeSecrets:
+    """Return the texts that are encrypted in the stack's file, as Pulumi has decrypted them for this run."""
+    return RuntimeSecrets(config.CONFIG.get())
 
 
 def fail(message: str) -> NoReturn:

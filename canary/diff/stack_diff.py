@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.diff.policy_findings import PolicyChanges, policy_changes
 from canary.diff.revisions import Revision
+from stacks.settings.encrypted import MASK
 from stacks.settings.problems import Problem, SettingsError
 from traffic.diff import TrafficDiff, ValueChange, traffic_diff, value_changes
 
@@ -20,6 +21,8 @@ TRAFFIC_SETTINGS = (
     "egress", "versionHeader",
 )  # fmt: skip
 """Settings of a stack, apart from its services, that decide which requests are answered, and how."""
+IN_PLAIN = "a text in plain"
+"""Stands for a text that is encrypted on the other side, and may be the same."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _versions(before: Settings, after: Settings) -> Iterator[VersionDiff]:
         for name in dict.fromkeys((*new, *old)):
             changes: Sequence[ValueChange] = ()
             if name in old and name in new:
-                changes = value_changes(_plain_version(old[name]), _plain_version(new[name]))
+                changes = [*map(_hidden, value_changes(_plain_version(old[name]), _plain_version(new[name])))]
             if changes or name not in old or name not in new:
                 yield VersionDiff(service, name, old.get(name), new.get(name), tuple(changes))
 
@@ -136,6 +139,15 @@ def _of_service(settings: Settings, name: str) -> dict[str, VersionSettings | Ou
 
 def _plain_version(version: VersionSettings | OutsideVersion) -> dict[str, Any]:
     return version.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _hidden(change: ValueChange) -> ValueChange:
+    """The change without a text that is a secret now, or was one; a value of another kind stays."""
+    sides = (change.before, change.after)
+    if not any(isinstance(one, str) and one.startswith(f"{MASK} (") for one in sides):
+        return change
+    before, after = (IN_PLAIN if isinstance(one, str) and not one.startswith(f"{MASK} (") else one for one in sides)
+    return ValueChange(change.path, before, after)
 
 
 def _of_pods(before: Settings, after: Settings) -> Iterator[ValueChange]:

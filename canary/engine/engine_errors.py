@@ -46,6 +46,13 @@ KNOWN = (
         ExitCode.CONFIG,
     ),
     Known(
+        r"validating stack config: (?:.*: )?(?:bad value|illegal base64|cipher: message authentication failed)",
+        "the file of stack {stack} has an encrypted value that the stack's own key does not decrypt",
+        "set each of its encrypted values again: pulumi config set --secret --path '<its path>', which asks for it; "
+        "what another stack has encrypted cannot be copied",
+        ExitCode.CONFIG,
+    ),
+    Known(
         r"PULUMI_ACCESS_TOKEN must be set",
         "Pulumi's backend requires a login",
         "run `pulumi login`, or set PULUMI_BACKEND_URL (file://<folder> keeps the state on this machine)",
@@ -125,7 +132,7 @@ def failure_of(outcome: Outcome, stack: str) -> CommandError:
         texts.append(
             f"the engine was killed by signal {-outcome.code}; the next `canary up` recovers its unfinished operations"
         )
-    known = _known("\n".join(texts), stack)
+    known = known_error("\n".join(texts), stack)
     if known is not None:
         return known
     fix = "" if outcome.operation is Operation.PREVIEW else "fix the cause, then run the command again"
@@ -160,7 +167,8 @@ def _cause(error: BaseException | None) -> CommandError | None:
     return None
 
 
-def _known(text: str, stack: str) -> CommandError | None:
+def known_error(text: str, stack: str) -> CommandError | None:
+    """Return the clearer error for what the engine says, None if there is none."""
     for known in KNOWN:
         found = re.search(known.pattern, text)
         if found:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from canary.command_error import CommandError, cluster_needed
 from canary.engine.driver import Engine, Operation, Outcome
-from canary.engine.engine_errors import failure_of, locked, other_cluster, stack_is_missing
+from canary.engine.engine_errors import failure_of, known_error, locked, other_cluster, stack_is_missing
 from canary.engine.file_backend import repeated_while_written
 from canary.engine.kubernetes_provider import provider_line
 from canary.engine.locks import Lock, end_session, locks_in, wait_for_end
@@ -159,7 +159,8 @@ class Session:
             self.ui.note(f"created stack {self.stack} in the backend")
         elif "already exists" not in created.stderr:
             details = tuple(created.stderr.splitlines())
-            raise CommandError(f"stack {self.stack} cannot be created", ExitCode.FAILED, details=details)
+            error = CommandError(f"stack {self.stack} cannot be created", ExitCode.FAILED, details=details)
+            raise known_error(created.stderr, self.stack) or error
 
 
 def open_session(ui: Ui, stack: str | None) -> Session:

@@ -28,12 +28,14 @@ from stacks.checks import (
     reach,
     redirects,
     samples,
+    secrets,
     security,
     shares,
     sticky,
     strategies,
     targets,
     telemetry,
+    volumes,
 )
 from stacks.checks.view import View
 from stacks.settings.model import Sample, Settings
@@ -62,7 +64,9 @@ CHECKS = (
     security.check,
     claims.check,
     addresses.check,
+    secrets.check,
     telemetry.check,
+    volumes.check,
 )
 
 

@@ -21,6 +21,7 @@ from stacks.checks import (
     shares,
     strategies,
     telemetry,
+    volumes,
 )
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
@@ -61,6 +62,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from claims.warnings(settings)
     yield from addresses.warnings(settings)
     yield from telemetry.warnings(settings)
+    yield from volumes.warnings(settings)
 
 
 def _overlapping(service: ServiceSettings, location: Location) -> Iterator[Finding]:

@@ -18,17 +18,17 @@ from stacks.samples import laid_under, sample_of
 from stacks.samples.unlisted import stray_nulls, unlisted_entries, unlisted_findings
 from stacks.settings.blue_green import decided
 from stacks.settings.kubernetes_values import merged_template
-from stacks.settings.messages import findings
+from stacks.settings.messages import findings, may_be_encrypted
 from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
 from stacks.settings.plain_values import (
     SECRET,
     SECRET_KEYS,
     encrypted,
     plain,
-    plain_text_finding,
-    secret_finding,
+    sealed,
 )
 from stacks.settings.problems import NAMESPACE, Finding, Location, Problem, SettingsError, key_path
+from stacks.settings.secret_places import plain_text_finding, secret_finding
 from stacks.settings.stack_file import StackFile, read_stack_file
 from stacks.settings.strategy import pods_strategy
 from traffic.model import OutsideVersion, Rule
@@ -57,14 +57,14 @@ def load(
     """Return the settings in `values`, with samples merged into `services` and names filled in.
 
     `values` are the keys of `config:`, with our namespace or none; keys of other namespaces are ignored. `source` has
-    the line numbers, and the mistakes of the file itself. `secrets` are the keys that Pulumi marks as secret; their
-    values are never shown. `stack` is the stack's name, by default that of `source`. Raises SettingsError with all
-    problems at once.
+    the line numbers, and the mistakes of the file itself. `secrets` are the keys that Pulumi marks as secret; what is
+    encrypted of them in the file stays so in the settings. `stack` is the stack's name, by default that of `source`.
+    Raises SettingsError with all problems at once.
     """
     ours = _sealed(_unquoted(_ours(values)), source, secrets)
     found = [plain_text_finding((key,)) for key in _hide_secrets(ours)]
     given = plain(ours, (), found)
-    sealed = [place for place in encrypted(given) if place not in [(key,) for key in SECRET_KEYS]]
+    misplaced = [place for place in encrypted(given) if not _may_be_encrypted(given, place)]
     merged = laid_under(given)
     unlisted = unlisted_entries(given)
     for block, name in (entry for entries in unlisted.values() for entry in entries):
@@ -79,9 +79,9 @@ def load(
     stray = list(stray_nulls(given, merged))
     found = [*stray, *(finding for finding in found if finding.location not in [one.location for one in stray])]
     found += check(whole, settings, stack or (source.stack if source else None), merged, given, unlisted.keys())
-    # Of an encrypted value, only report that it is encrypted.
-    found = [finding for finding in found if not any(_is_within(finding.location, place) for place in sealed)]
-    found += map(secret_finding, sealed)
+    # Of a value that cannot be encrypted, only report that it is.
+    found = [finding for finding in found if not any(_is_within(finding.location, place) for place in misplaced)]
+    found += (secret_finding(place, _at(given, place)) for place in misplaced)
 
     place = _Placing(given, merged, source)
     problems = [*(source.problems if source else ()), *map(place, found)]
@@ -164,7 +164,19 @@ def _sealed(values: dict[str, Any], source: StackFile | None, secrets: Iterable[
     """The values, with secrets encrypted as in the file, so that no message can show them."""
     for key in {key.removeprefix(OURS) for key in secrets} & values.keys():
         in_file = source.values.get(key) if source else None
-        values[key] = in_file if encrypted(in_file, (key,)) else {SECRET: ""}
+        values[key] = sealed(values[key], in_file) if encrypted(in_file, (key,)) else {SECRET: ""}
+    return values
+
+
+def _may_be_encrypted(given: Mapping[str, Any], place: Location) -> bool:
+    if place[1:] == ():
+        return str(place[0]) in SECRET_KEYS
+    return may_be_encrypted(place) and _at(given, place)[SECRET] != ""
+
+
+def _at(values: Any, place: Location) -> Any:
+    for part in place:
+        values = values[part]
     return values
 
 

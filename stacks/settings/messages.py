@@ -12,9 +12,11 @@ from pydantic import ValidationError
 
 from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
+from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
+from stacks.settings.environment_variables import SOURCE
 from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings, VersionSettings
 from stacks.settings.nearest_key import fits, is_same_name, may_be_removed, nearest_key
-from stacks.settings.plain_values import SECRET_KEYS
+from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
 from traffic.model import (
@@ -30,7 +32,19 @@ from traffic.model import (
 
 Schema = dict[str, Any]
 
-MARKERS = (ONE_VERSION, WEIGHTS, WEIGHT_ALONE, WITH_HEADERS, ONE_PORT, SEVERAL_PORTS, DEPLOYED, OUTSIDE)
+MARKERS = (
+    ONE_VERSION,
+    WEIGHTS,
+    WEIGHT_ALONE,
+    WITH_HEADERS,
+    ONE_PORT,
+    SEVERAL_PORTS,
+    DEPLOYED,
+    OUTSIDE,
+    TEXT,
+    ENCRYPTED,
+    SOURCE,
+)
 """Parts of pydantic's locations that are no keys."""
 ECHOES = ("default_factory_not_called",)
 """Error types that only follow from another error."""
@@ -54,6 +68,9 @@ def findings(error: ValidationError) -> Iterator[Finding]:
             if one["input"] == "" and one["type"] != WRONG:
                 yield Finding(location, "the key is empty", "a key that is a name", "give it a name", '""')
                 continue
+        if location[-1:] == (SECRET,):
+            yield Finding(location, *NOT_ENCRYPTED)
+            continue
         yield _finding(one, location)
 
 
@@ -324,6 +341,11 @@ def schema_of(location: Location) -> Schema:
         steps = (_step(option, part) for option in _options(schema))
         schema = next((step for step in steps if step is not None), {})
     return schema
+
+
+def may_be_encrypted(location: Location) -> bool:
+    """Return whether the value at a location may be one that Pulumi has encrypted."""
+    return any(list(option.get("properties", ())) == [SECRET] for option in _options(schema_of(location)))
 
 
 def _step(schema: Schema, part: str | int) -> Schema | None:

@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Stri
 
 from stacks.settings.autoscaling import Autoscaling
 from stacks.settings.disruption import DisruptionBudget
+from stacks.settings.encrypted import PlainOrEncrypted
+from stacks.settings.environment_variables import EnvFrom, Variables
 from stacks.settings.fields import (
     ChartSource,
     FileName,
@@ -23,17 +25,18 @@ from stacks.settings.fields import (
     Image,
     IstioVersion,
     MountPath,
-    VariableName,
 )
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
 from stacks.settings.kubernetes_values import PodTemplateSpec
 from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_connections
 from stacks.settings.proxy_sync import ProxySyncSettings
+from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
 from stacks.settings.security import SecurityContext
 from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
 from stacks.settings.telemetry import TelemetrySettings
+from stacks.settings.volumes import VolumeMounts, Volumes
 from traffic.fields import DnsLabel, Duration, HeaderName, Model, OpenPort, Text, each_once, wrong
 from traffic.model import (
     DEPLOYED,
@@ -201,7 +204,15 @@ class VersionSettings(VersionRouting):
         default=(), description="Replaces the image's entrypoint."
     )
     args: Annotated[tuple[str, ...], Strict(False)] = Field(default=(), description="Replaces the image's arguments.")
-    env: dict[VariableName, str] = Field(default_factory=dict, description="Environment variables.")
+    env: Variables = Field(
+        default_factory=dict,
+        description="Environment variables: text, encrypted text, or valueFrom.",
+    )
+    env_from: Annotated[tuple[EnvFrom, ...], Strict(False)] = Field(
+        default=(),
+        examples=[[{"secretRef": {"name": "billing-db"}}]],
+        description="Environment variables for all keys of Secrets and ConfigMaps.",
+    )
     resources: Resources = Field(default_factory=Resources, description="Requests and limits of the container.")
     readiness_probe: Probe = Field(
         default_factory=accepts_connections,
@@ -231,9 +242,22 @@ class VersionSettings(VersionRouting):
         default_factory=SecurityContext,
         description="What the container may do; by default, what the restricted Pod Security Standard allows.",
     )
-    config_files: dict[MountPath, dict[FileName, str]] = Field(
+    config_files: dict[MountPath, dict[FileName, PlainOrEncrypted]] = Field(
         default_factory=dict,
         description="Read-only files, by folder and name; a change replaces the pods.",
+    )
+    volumes: Volumes = Field(
+        default=(), examples=[[{"name": "tmp", "emptyDir": {}}]], description="Volumes of the pods."
+    )
+    volume_mounts: VolumeMounts = Field(
+        default=(),
+        examples=[[{"name": "tmp", "mountPath": "/tmp"}]],  # noqa: S108 - a path in a container
+        description="Where the container has the volumes.",
+    )
+    image_pull_secrets: PullSecrets = Field(
+        default=(),
+        examples=[["regcred"]],
+        description="Secrets for a private registry, in the service's namespace.",
     )
     pod_disruption_budget: DisruptionBudget | None = Field(
         default=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stacks.settings.problems import Finding, Location, key_path
+from stacks.settings.problems import Finding, Location
 
 SECRET = "secure"  # noqa: S105  (Pulumi's mark of an encrypted value, not a secret)
 SECRET_KEYS: Mapping[str, str] = {
@@ -54,31 +54,25 @@ def encrypted(value: Any, location: Location = ()) -> list[Location]:
     return []
 
 
-def secret_finding(location: Location) -> Finding:
-    """Return the finding for an encrypted value of a setting."""
-    path = key_path(location)
-    return Finding(
-        location,
-        "the value is encrypted, and settings are read without a passphrase",
-        f"plain values; of this file's keys only {_secret_keys()} may be encrypted, and other secrets belong in a "
-        "Kubernetes Secret",
-        "move a secret to a Kubernetes Secret, and remove it here; only a value that is not secret may be in plain "
-        f"text: pulumi config set --plaintext --path '{path}' <value>",
-    )
+def sealed(value: Any, in_file: Any) -> Any:
+    """Return a value that Pulumi has decrypted with its secrets encrypted as in the file.
 
-
-def plain_text_finding(location: Location) -> Finding:
-    """Return the finding for a value of a secret key that is not encrypted; it never shows the value."""
-    return Finding(
-        location,
-        "the value is not encrypted, so everyone who reads the file knows it",
-        "a value that Pulumi has encrypted (secure: …)",
-        f"choose another one, and run pulumi config set --secret {key_path(location)}, which asks for it",
-    )
-
-
-def _secret_keys() -> str:
-    return ", ".join(key_path((key,)) for key in SECRET_KEYS)
+    Pulumi says of a whole key that it is secret, and the file which of its values are. What the file does not have may
+    be a secret of another source, such as an environment of Pulumi ESC: it is left out, as `{secure: ""}`.
+    """
+    if isinstance(in_file, Mapping) and list(in_file) == [SECRET]:
+        return dict(in_file)
+    if isinstance(in_file, Mapping) and isinstance(value, Mapping):
+        names = {_text(key): key for key in in_file}
+        unset = {key: None for key, one in in_file.items() if one is None}  # what removes a sample's entry
+        return unset | {
+            names.get(key, key): sealed(one, in_file[names[key]]) if key in names else {SECRET: ""}
+            for key, one in value.items()
+        }
+    if isinstance(in_file, (list, tuple)) and isinstance(value, list):
+        rest = [{SECRET: ""}] * (len(value) - len(in_file))
+        return [*(sealed(one, other) for one, other in zip(value, in_file, strict=False)), *rest]
+    return in_file if value == plain(in_file, (), []) else {SECRET: ""}
 
 
 def _text(key: Any) -> str:

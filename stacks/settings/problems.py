@@ -93,9 +93,16 @@ def key_path(location: Sequence[str | int]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as in a file, on one line, without passwords in URLs, and truncated if it is long."""
-    text = without_user(json.dumps(value, ensure_ascii=False, default=str))
+    """Return a value as in a file, on one line, without secrets and passwords in URLs, and truncated if it is long."""
+    text = without_user(json.dumps(_masked(value), ensure_ascii=False, default=str))
     return text if len(text) <= LONGEST_GIVEN else f"{text[: LONGEST_GIVEN - 1]}…"
+
+
+def _masked(value: Any) -> Any:
+    """What is under `secure:` may be a secret that a person has written there in plain text."""
+    if isinstance(value, dict):
+        return {key: "[secret]" if key == "secure" else _masked(one) for key, one in value.items()}
+    return [_masked(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def without_user(text: str) -> str:

@@ -21,6 +21,8 @@ TOP_LEVEL = ("config", "environment", "secretsprovider", "encryptedkey", "encryp
 
 MOST_KEYS = 300_000
 DEEPEST = 50
+PERMISSIONS = ("mode", "defaultMode")
+"""Keys whose numbers are octal, for which text is read as well."""
 OCTAL = re.compile(r"[-+]?0[0-9]+")
 
 
@@ -173,7 +175,9 @@ def _mistakes(path: Path, root: Any) -> Iterator[Problem]:
             is_secret = location == ("config",) and str(key).removeprefix(f"{NAMESPACE}:") in SECRET_KEYS
             if isinstance(value, yaml.ScalarNode) and not (value.style or is_secret) and OCTAL.fullmatch(value.value):
                 what = f"some YAML parsers read {value.value} as octal, others as decimal"
-                fix = f'remove the leading 0, or put it in quotes: "{value.value}"'
+                quoted = f'put it in quotes: "{value.value}"'
+                # Without the 0, permissions would be others: 400 is 0620.
+                fix = quoted if key in PERMISSIONS else f"remove the leading 0, or {quoted}"
                 yield _mistake(path, (*location, key), line_of(mark), what, "numbers without a leading 0", fix)
 
 

@@ -276,6 +276,33 @@ def test_canary_writes_the_weights_in_the_form_that_the_file_has(
     assert sorted(changed_lines(text, file.read_text())) == sorted(lines or [])
 
 
+def test_a_run_with_encrypted_values_is_read_and_none_of_them_shown(
+    file: Path, runs: Runs, history: list[dict[str, Any]]
+) -> None:
+    text = "correct-horse-battery"
+    versions = {name: {"image": f"shop:{name}", "port": 8080, "env": {"PASSWORD": text}} for name in ("one", "two")}
+    run_before = recorded([TESTERS, {"to": {"one": 90, "two": 10}}], versions=versions)
+    services = run_before["config"]["istio-canary:services"]
+    services["secret"] = True
+    history.append(run_before)
+    shown = file.parent / "history.json"
+    hidden = file.parent / "hidden.json"
+    hidden.write_text(shown.read_text().replace(json.dumps(services), '{"secret": true}'))
+    pulumi = file.parent / "bin" / "pulumi"
+    pulumi.write_text(
+        pulumi.read_text()
+        .replace("case ", f'case "$*" in *show-secrets*) cat {shown}; exit;; esac\ncase ', 1)
+        .replace(f"cat {shown};; version", f"cat {hidden};; version")
+    )
+    result = run("shop", "--stack", "dev", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert "one: 50, two: 50 -> one: 90, two: 10" in result.stderr
+    assert text not in result.output + result.stderr + file.read_text()
+    assert "correct" in shown.read_text()
+    assert "correct" not in hidden.read_text()
+
+
 def test_weights_that_failed_or_are_not_deployed_go_back_to_those_of_the_last_success(
     file: Path, runs: Runs, history: list[dict[str, Any]]
 ) -> None:

@@ -26,6 +26,12 @@ WRITTEN = [
         "need a passphrase",
         ExitCode.CONFIG,
     ),
+    ("error: validating stack config: bad value", "own key does not decrypt", ExitCode.CONFIG),
+    (
+        "error: validating stack config: cipher: message authentication failed",
+        "what another stack has encrypted cannot be copied",
+        ExitCode.CONFIG,
+    ),
     (
         "error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions",
         "requires a login",

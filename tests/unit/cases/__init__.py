@@ -1,0 +1,1 @@
+"""Real services, as people run them: what is said of them without a cluster."""

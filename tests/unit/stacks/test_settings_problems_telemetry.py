@@ -222,7 +222,7 @@ VALUES = [
          ("run pulumi config set --secret istio-canary:grafanaAdminPassword",)),
     Case("an encrypted password here",
          telemetry("grafana: {adminPassword: {secure: AAAB}}"), f"{KEY}.grafana.adminPassword",
-         ("the value is encrypted", "only istio-canary:grafanaAdminPassword may be encrypted")),
+         ("the value is encrypted", "pulumi config set --secret istio-canary:grafanaAdminPassword")),
 ]  # fmt: skip
 
 CONTRADICTIONS = [
