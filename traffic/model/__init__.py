@@ -30,6 +30,7 @@ from traffic.model.gateway import (
 )
 from traffic.model.jwt import JwtRule
 from traffic.model.match import Match, StringMatch, cookie_pattern
+from traffic.model.mesh import ISTIOS_MESH, MeshTraffic, PathNormalization
 from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
@@ -37,6 +38,7 @@ from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, se
 from traffic.model.target import Target, target
 
 __all__ = [
+    "ISTIOS_MESH",
     "MESH",
     "ONE_VERSION",
     "WEIGHTS",
@@ -53,11 +55,13 @@ __all__ = [
     "Headers",
     "JwtRule",
     "Match",
+    "MeshTraffic",
     "Mirror",
     "Mtls",
     "MutualTls",
     "NamespaceSecurity",
     "OutboundTrafficPolicy",
+    "PathNormalization",
     "Percent",
     "PortKey",
     "Protocol",

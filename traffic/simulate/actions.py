@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from traffic.fields import seconds
-from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, target
+from traffic.model import CorsPolicy, Fault, Headers, MeshTraffic, Redirect, Retries, Rule, StringMatch, target
 from traffic.simulate.conditions import text_matches
 from traffic.simulate.decision import Aborted, Answered, Delayed, Forwarded, Redirected, RetryPolicy, Share
 from traffic.simulate.path import received, rewritten
@@ -19,7 +19,9 @@ ISTIOS_RETRIES = RetryPolicy(2, RETRY_ON)
 UNCHANGED = Headers()
 
 
-def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen) -> Forwarded | Redirected | Answered:
+def outcome(
+    step: StickyStep, service: str, uri: StringMatch | None, seen: Seen, mesh: MeshTraffic
+) -> Forwarded | Redirected | Answered:
     """Return what happens to a request that met the step by a match on `uri`."""
     rule = step.rule
     headers = rule.headers or UNCHANGED
@@ -31,7 +33,7 @@ def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen)
     if rule.cors_policy is not None and _is_preflight(rule.cors_policy, seen):
         return Answered(200, headers=_preflight(rule.cors_policy, seen))
     path = rewritten(rule.rewrite, uri, seen.path) + seen.query
-    taken = received(path)
+    taken = received(path, mesh.path_normalization)
     return Forwarded(
         shares=tuple(_shares(step, service)),
         path=path if taken is None else taken,
@@ -39,7 +41,7 @@ def outcome(step: StickyStep, service: str, uri: StringMatch | None, seen: Seen)
         request_headers=headers.request,
         response_headers=headers.response,
         timeout=seconds(rule.timeout) if rule.timeout else None,
-        retries=retry_policy(rule.retries),
+        retries=retry_policy(rule.retries or mesh.default_retries),
         mirrors=tuple(_mirrors(rule, service)),
         is_taken=taken is not None,
     )
@@ -87,7 +89,7 @@ def _retry_on(reasons: str) -> str:
 def location(redirect: Redirect, seen: Seen) -> str:
     """Return the URL that Envoy redirects to (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
     scheme = redirect.scheme or seen.scheme
-    own_port = DEFAULT_PORTS[redirect.scheme or ("http" if seen.inside else seen.scheme)]
+    own_port = DEFAULT_PORTS[redirect.scheme or ("http" if seen.inside else seen.connection)]
     # istiod omits the scheme's default port, and then a port in the Host header is kept.
     port = "" if redirect.port in (None, own_port) else f":{redirect.port}"
     path = (redirect.uri or seen.path) + seen.query

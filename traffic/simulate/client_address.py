@@ -18,14 +18,15 @@ def trusted_client_address(connection: str, x_forwarded_for: str | None, num_tru
     """
     if num_trusted_proxies == 0 or x_forwarded_for is None:
         return connection
-    # Envoy takes a trailing comma as part of the last address, which is then none.
-    addresses = x_forwarded_for.removesuffix(",").split(",")
-    if len(addresses) < num_trusted_proxies or (x_forwarded_for.endswith(",") and num_trusted_proxies == 1):
+    addresses = x_forwarded_for.split(",")
+    if len(addresses) < num_trusted_proxies:
         return connection
     try:
-        return str(ipaddress.ip_address(addresses[-num_trusted_proxies].strip()))
-    except ValueError:
+        address = ipaddress.ip_address(addresses[-num_trusted_proxies].strip())
+    except ValueError:  # with a port, for example: measured
         return connection
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return f"::ffff:{mapped}" if mapped else str(address)
 
 
 def forwarded_for(connection: str, x_forwarded_for: str | None) -> str:

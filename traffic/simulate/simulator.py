@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from traffic.model import Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
+from traffic.model import (
+    ISTIOS_MESH,
+    Match,
+    MeshTraffic,
+    Route,
+    RouteTable,
+    SharedGateway,
+    gateway_labels,
+    service_host,
+)
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
 from traffic.simulate.decision import Decision, Refused, Unrouted
@@ -111,13 +120,18 @@ def matches(match: Match, request: Request) -> bool:
 class Simulator:
     """Decides requests by the routes of all services of a stack. Compiling takes a moment, a decision microseconds.
 
-    `gateways` are the stack's shared Gateways by name; `proxy` is the gateway's pod. Authorization and tokens are
-    checked by the version's sidecar, after routing, and are not part of a decision.
+    `gateways` are the stack's shared Gateways by name; `proxy` is the gateway's pod, `mesh` what the mesh decides.
+    Authorization and tokens are checked by the version's sidecar, after routing, and are not part of a decision.
     """
 
     def __init__(
-        self, routes: RouteTable, gateways: Mapping[str, SharedGateway] | None = None, proxy: Caller = INGRESS
+        self,
+        routes: RouteTable,
+        gateways: Mapping[str, SharedGateway] | None = None,
+        proxy: Caller = INGRESS,
+        mesh: MeshTraffic = ISTIOS_MESH,
     ) -> None:
+        self.mesh = ISTIOS_MESH if mesh == ISTIOS_MESH else mesh
         self.routes = routes
         self.gateways = gateways or {}
         self.proxy = proxy
@@ -130,10 +144,12 @@ class Simulator:
         hosts = None if request.caller else self._hosts_at_gateway(request)
         if isinstance(hosts, Refused):
             return Decision(request, hosts)
-        seen = request.seen
+        seen = request.seen_in(self.mesh)
         if seen is None:
             what = f"Envoy rejects the path, method or host: {request.method} {request.path!r} {request.authority!r}"
             return Decision(request, Refused(400, what))
+        if not seen.headers["x-forwarded-proto"][0]:
+            return Decision(request, Refused(404, "x-forwarded-proto is empty, and Envoy then selects no route"))
         return self._from_inside(request, seen) if hosts is None else self._from_outside(request, seen, hosts)
 
     def route(self, service: str) -> CompiledRoute:
@@ -161,7 +177,7 @@ class Simulator:
             if request.gateway not in (None, host.gateway):
                 continue
             placed = seen.at(host.gateway, self.proxy)
-            if host.to_https:
+            if host.to_https and seen.headers["x-forwarded-proto"][0] != "https":
                 return Decision(request, actions.to_https(placed), host.service, host.domain, host.gateway)
             # If istiod omits all rules of a route, Envoy does not get its host either.
             if host.service is not None and self.route(host.service).holds_at(placed):
@@ -187,10 +203,12 @@ class Simulator:
         met = self.route(service).meet(seen)
         if met.step is None:
             outcome = Refused(404, f"no rule of {service} matches the request")
-            return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed)
+            return Decision(
+                request, outcome, service, host.domain, host.gateway, missed=met.missed, mesh=self.mesh
+            )
         index, step = met.step.index, met.step.step
         rule = self.routes[service].route[index]
-        outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen)
+        outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen, self.mesh)
         is_forwarded = rule.to is not None
         return Decision(
             request,
@@ -205,6 +223,7 @@ class Simulator:
             abort=actions.abort(rule.fault),
             cors=actions.cors_headers(rule.cors_policy, seen) if is_forwarded else {},
             missed=met.missed,
+            mesh=self.mesh,
         )
 
 
