@@ -52,6 +52,7 @@ def explain(
     with command(json) as ui:
         from canary.explain.decision_words import Explanation, Places, as_json
         from canary.explain.explanation import Question, caller_note, request_of, settings_of
+        from canary.explain.mesh_words import mesh_notes
         from stacks.settings.loading import warnings
         from stacks.settings.problems import key_path
         from stacks.simulator import simulator_of
@@ -65,7 +66,10 @@ def explain(
         for warning in warnings(settings, source_file):
             if f"{warning.path}.".startswith(f"{key_path(('services', service))}."):
                 ui.note(f"warning: {warning}")
-        explanation = Explanation(service, decision, Places(settings, source_file))
+        places = Places(settings, source_file)
+        for mesh_note in mesh_notes(places):
+            ui.note(f"note: {mesh_note}")
+        explanation = Explanation(service, decision, places)
         ui.result(as_json(explanation, name), lambda console: _show(console, explanation))
 
 

@@ -162,6 +162,7 @@ class Explanation:
         return f"through the gateway {decision.gateway}{owner}"
 
     def _details(self) -> Iterator[str]:
+        from canary.explain.mesh_words import overwritten
         from traffic.simulate import Answered, Forwarded, Redirected, Unrouted
 
         decision, outcome = self.decision, self.decision.outcome
@@ -174,6 +175,7 @@ class Explanation:
             )
             share = _percent(decision.abort.probability)
             yield f"Fault injection: {share} of the requests are answered {status} instead."
+        yield from overwritten(decision)
         if isinstance(outcome, Forwarded):
             yield from self._forwarding(outcome)
         elif isinstance(outcome, Redirected | Answered):
@@ -197,20 +199,22 @@ class Explanation:
             yield f"The response has {name}: {value}."
         for mirror in outcome.mirrors:
             yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
-        yield _timeout_and_retries(outcome)
+        yield _timeout_and_retries(outcome, decision)
         undecided = [name for name in self._called(outcome) if self._access(name) is None]
         if undecided:
             yield f"The pods of {_or(undecided)} then check whether the caller is allowed."
 
     def _without_route(self) -> str:
+        from stacks.mesh_traffic import mesh_traffic
         from traffic.model import OutboundTrafficPolicy
         from traffic.simulate import bare, intersection
 
         settings, host = self.places.settings, bare(self.decision.request.authority)
+        policy = mesh_traffic(settings).outbound_traffic_policy
         for name, external in settings.egress.items():
             if intersection([host], external.hosts):
                 return f"It leaves the mesh: {host} is a host of egress {name}."
-        if settings.mesh.outbound_traffic_policy is OutboundTrafficPolicy.REGISTRY_ONLY:
+        if policy is OutboundTrafficPolicy.REGISTRY_ONLY:
             return "The caller's sidecar answers 502, because the host is not in the mesh (REGISTRY_ONLY)."
         return "It is sent to its host without any routing (mesh.outboundTrafficPolicy: ALLOW_ANY)."
 
@@ -251,18 +255,20 @@ def _headers(whose: str, changes: HeaderOperations | None) -> Iterator[str]:
         yield f"{whose} header added: {name}: {value}."
 
 
-def _timeout_and_retries(outcome: Forwarded) -> str:
+def _timeout_and_retries(outcome: Forwarded, decision: Decision) -> str:
     from traffic.simulate.actions import ISTIOS_RETRIES
 
     limit = "No timeout" if outcome.timeout is None else f"Timeout {outcome.timeout:g} s"
     retries = outcome.retries
-    if retries == ISTIOS_RETRIES:
+    by_mesh = decision.mesh.default_retries is not None and (decision.rule is None or decision.rule.retries is None)
+    whose = ", as the whole mesh's default says" if by_mesh else ""
+    if retries == ISTIOS_RETRIES and not by_mesh:
         return f"{limit}; Istio's default of 2 retries."
     if retries is None:
-        return f"{limit}; no retries."
+        return f"{limit}; no retries{whose}."
     each = f" of at most {retries.per_try_timeout:g} s each" if retries.per_try_timeout else ""
     times = "1 retry" if retries.attempts == 1 else f"up to {retries.attempts} retries"
-    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}."
+    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}{whose}."
 
 
 def _percent(probability: float) -> str:
@@ -275,6 +281,8 @@ def _or(words: list[str]) -> str:
 
 def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
     """Return the document printed by `--json`."""
+    from canary.explain.mesh_words import mesh_json
+
     decision = explanation.decision
     request = decision.request
     rule = None
@@ -299,6 +307,7 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "allowed": explanation.allowed,
         "words": [f"{explanation.request} {explanation.result}", *explanation.details],
         "before": [_passed(explanation, passed) for passed in decision.passed],
+        **mesh_json(explanation.places),
     }
 
 

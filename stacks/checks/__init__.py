@@ -18,6 +18,7 @@ from stacks.checks import (
     ingress,
     matches,
     mesh,
+    mesh_values,
     names,
     pods,
     reach,
@@ -35,6 +36,7 @@ from stacks.settings.problems import Finding, Location
 CHECKS = (
     samples.check,
     mesh.check,
+    mesh_values.check,
     hosting.check,
     pods.check,
     strategies.check,

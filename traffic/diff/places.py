@@ -98,7 +98,7 @@ def _outside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[
 
 
 def _by_protocol(request: Request, tables: Sequence[Simulator]) -> Iterator[Request]:
-    """Yield the request and, where a gateway trusts the proxies in front of it, as they send it for the other scheme."""
+    """Yield the request and, where a gateway trusts proxies in front of it, as they send it for the other scheme."""
     yield request
     if any(table.mesh.num_trusted_proxies for table in tables):
         yield replace(request, headers=(("x-forwarded-proto", "http" if request.scheme == "https" else "https"),))

@@ -203,9 +203,7 @@ class Simulator:
         met = self.route(service).meet(seen)
         if met.step is None:
             outcome = Refused(404, f"no rule of {service} matches the request")
-            return Decision(
-                request, outcome, service, host.domain, host.gateway, missed=met.missed, mesh=self.mesh
-            )
+            return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed, mesh=self.mesh)
         index, step = met.step.index, met.step.step
         rule = self.routes[service].route[index]
         outcome_ = actions.outcome(step, service, met.match.uri if met.match else None, seen, self.mesh)
