@@ -13,6 +13,7 @@ from stacks.mesh_traffic import (
     OUTBOUND,
     PROXIES,
     RETRIES,
+    at,
     mesh_traffic,
     read_normalization,
     read_number,
@@ -54,7 +55,7 @@ def warnings(settings: Settings) -> Iterator[Finding]:
             "none needed; check on the cluster what it does to requests",
             shown(one.given),
         )
-    if _at_values(settings, ("istiod", "meshConfig", "enableAutoMtls")) is False and settings.mesh.mtls is Mtls.STRICT:
+    if at(settings.mesh, ("istiod", "meshConfig", "enableAutoMtls")) is False and settings.mesh.mtls is Mtls.STRICT:
         yield Finding(
             (*VALUES, "istiod", "meshConfig", "enableAutoMtls"),
             f"{key_path(('mesh', 'mtls'))} is STRICT, so pods refuse plain text, and with enableAutoMtls: false "
@@ -62,6 +63,16 @@ def warnings(settings: Settings) -> Iterator[Finding]:
             "enableAutoMtls: true, Istio's default",
             "remove enableAutoMtls",
             "false",
+        )
+    annotation = at(settings.mesh, ANNOTATION)
+    if isinstance(annotation, str) and "EXIT_ON_ZERO_ACTIVE_CONNECTIONS" not in annotation:
+        yield Finding(
+            (*VALUES, *ANNOTATION),
+            "it replaces this project's own annotation, with which a gateway pod that is replaced ends after its last "
+            "request; now Istio ends it after five seconds",
+            'a ProxyConfig with proxyMetadata: {EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"}',
+            f"add it, or write {key_path(('mesh', 'gateway', 'numTrustedProxies'))} in place of the annotation",
+            shown(annotation),
         )
     yield from _overwritten(settings)
 
@@ -146,11 +157,6 @@ def _at(values: Any, place: Location) -> Any:
     for part in place:
         values = block(values).get(str(part))
     return values
-
-
-def _at_values(settings: Settings, place: Location) -> Any:
-    values = settings.mesh.values
-    return _at({"istiod": values.istiod, "gateway": values.gateway}, place)
 
 
 def _period(value: Any) -> Any:
