@@ -32,7 +32,7 @@ def normalized(path: str, how: PathNormalization = PathNormalization.BASE) -> st
         return path
     if how is PathNormalization.DECODE_AND_MERGE_SLASHES:
         path = ESCAPED_SLASH.sub(lambda found: "/" if found[0][1] == "2" else "\\", path)
-    clean = None if "%00" in path else _without_dots(path)
+    clean = _without_dots(path)
     if clean is None or how is PathNormalization.BASE:
         return clean
     merged = re.sub("//+", "/", clean)
@@ -40,9 +40,11 @@ def normalized(path: str, how: PathNormalization = PathNormalization.BASE) -> st
     return "//" if merged == "/" and clean != "/" else merged
 
 
-def _without_dots(path: str) -> str:
-    """The path as Istio's default normalises it."""
+def _without_dots(path: str) -> str | None:
+    """The path as Istio's default normalises it, None if Envoy responds with 400."""
     path = DOTS_WITH_PARAMETERS.sub(r"\1", path).replace("\\", "/")
+    if "%00" in path:
+        return None
     path = UNRESERVED.sub(lambda found: chr(int(found[1], 16)), path)
     path = ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", path)
     kept: list[str] = []
