@@ -34,7 +34,6 @@ NORMALIZATION: Location = (*MESH_CONFIG, "pathNormalization", "normalization")
 OUTBOUND: Location = (*MESH_CONFIG, "outboundTrafficPolicy", "mode")
 PROXIES: Location = (*MESH_CONFIG, "defaultConfig", "gatewayTopology", "numTrustedProxies")
 ANNOTATION: Location = ("gateway", "podAnnotations", CONFIG_ANNOTATION)
-DEBOUNCE: Location = ("istiod", "env", "PILOT_DEBOUNCE_AFTER")
 """Places below `mesh.values`."""
 
 

@@ -8,9 +8,7 @@ from typing import Any
 from stacks.checks.view import View, block
 from stacks.mesh_traffic import (
     ANNOTATION,
-    DEBOUNCE,
     NORMALIZATION,
-    OUTBOUND,
     PROXIES,
     RETRIES,
     at,
@@ -23,7 +21,6 @@ from stacks.mesh_traffic import (
 )
 from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.fields import seconds
 from traffic.model import Mtls
 from traffic.simulate import entries
 
@@ -147,8 +144,8 @@ def _contradiction(own: Location, given: Any, place: Location, value: Any) -> Fi
     return Finding(
         place,
         f"it contradicts {key_path(own)}, which is {shown(given)}, and would replace it",
-        f"what {key_path(own)} says, or no value",
-        f"remove it; {key_path(own)} is the only place that is needed",
+        f"one of {key_path(own)} and {key_path(place)}",
+        f"keep one of the two: remove {key_path(own)} ({shown(given)}) or {key_path(place)} ({shown(value)})",
         shown(value),
     )
 
@@ -159,23 +156,9 @@ def _at(values: Any, place: Location) -> Any:
     return values
 
 
-def _period(value: Any) -> Any:
-    try:
-        return seconds(value)
-    except (TypeError, ValueError, AttributeError):
-        return None
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
 CONTRADICTIONS: tuple[tuple[Location, Location, Callable[[Any], Any]], ...] = (
     (("retries",), RETRIES, read_retries),
     (("pathNormalization",), NORMALIZATION, read_normalization),
-    (("outboundTrafficPolicy",), OUTBOUND, _as_it_is),
     (("gateway", "numTrustedProxies"), PROXIES, read_number),
-    (("pushDebounce",), DEBOUNCE, _period),
-    (("gateway", "serviceType"), ("gateway", "service", "type"), _as_it_is),
 )
-"""Own keys, the values of charts that say the same, and how both are read."""
+"""Own keys, the values of charts that say the same, and how both are read; `hosting` checks those that are plain text."""

@@ -131,12 +131,6 @@ CONTRADICTIONS = [
     Case("normalization", config(f"mesh:\n  pathNormalization: BASE\n  values: {{istiod: {{meshConfig: "
          f"{{pathNormalization: {{normalization: NONE}}}}}}}} {HERE}"),
          f"{VALUES}.istiod.meshConfig.pathNormalization.normalization", ('which is "BASE"', 'given:   "NONE"')),
-    Case("outbound", config(f"mesh:\n  outboundTrafficPolicy: REGISTRY_ONLY\n  values: {{istiod: {{meshConfig: "
-         f"{{outboundTrafficPolicy: {{mode: ALLOW_ANY}}}}}}}} {HERE}"),
-         f"{VALUES}.istiod.meshConfig.outboundTrafficPolicy.mode", ('which is "REGISTRY_ONLY"',)),
-    Case("debounce", config(f"mesh:\n  pushDebounce: 10ms\n  values: {{istiod: {{env: "
-         f"{{PILOT_DEBOUNCE_AFTER: 1s}}}}}} {HERE}"),
-         f"{VALUES}.istiod.env.PILOT_DEBOUNCE_AFTER", ("contradicts istio-canary:mesh.pushDebounce",)),
     Case("proxies", config(f"mesh:\n  gateway: {{numTrustedProxies: 2}}\n  values: {{istiod: {{meshConfig: "
          f"{{defaultConfig: {{gatewayTopology: {{numTrustedProxies: 1}}}}}}}}}} {HERE}"),
          f"{VALUES}.istiod.meshConfig.defaultConfig.gatewayTopology.numTrustedProxies", ("which is 2",)),
@@ -163,8 +157,7 @@ def test_a_value_that_contradicts_an_own_key_is_an_error(case: Case, tmp_path: P
 
 
 def test_a_value_that_says_the_same_as_an_own_key_is_no_error() -> None:
-    mesh = {"retries": {"attempts": 0}, "pushDebounce": "10ms", **mesh_config(defaultHttpRetryPolicy={"attempts": 0})}
-    mesh["values"]["istiod"]["env"] = {"PILOT_DEBOUNCE_AFTER": "0.01s"}
+    mesh = {"retries": {"attempts": 0}, **mesh_config(defaultHttpRetryPolicy={"attempts": 0})}
 
     assert mesh_traffic(load({"mesh": mesh})).default_retries == NO_RETRIES
 

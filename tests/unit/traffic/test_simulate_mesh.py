@@ -90,7 +90,7 @@ def test_what_a_caller_puts_into_x_forwarded_for_is_only_believed_behind_that_ma
         assert trusted_client_address(CONNECTION, header, trusted) != str(forged)
 
 
-TO_HTTPS = [
+TO_HTTPS: list[dict[str, Any]] = [
     {"match": [{"headers": {"x-forwarded-proto": {"exact": "http"}}}], "redirect": {"scheme": "https"}},
     {"to": "version-1"},
 ]
@@ -156,7 +156,7 @@ def test_a_rule_without_retries_has_those_of_the_mesh(
     assert outcome.retries == expected
 
 
-ADMIN = [{"match": [{"uri": {"prefix": "/shop/admin"}}], "to": "version-2"}, {"to": "version-1"}]
+ADMIN: list[dict[str, Any]] = [{"match": [{"uri": {"prefix": "/shop/admin"}}], "to": "version-2"}, {"to": "version-1"}]
 
 
 @pytest.mark.parametrize(
