@@ -161,4 +161,4 @@ CONTRADICTIONS: tuple[tuple[Location, Location, Callable[[Any], Any]], ...] = (
     (("pathNormalization",), NORMALIZATION, read_normalization),
     (("gateway", "numTrustedProxies"), PROXIES, read_number),
 )
-"""Own keys, the values of charts that say the same, and how both are read; `hosting` checks those that are plain text."""
+"""Own keys, the values of charts that say the same, and how both are read; `hosting` checks plain text."""
