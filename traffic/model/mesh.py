@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from traffic.fields import Model
 from traffic.model.actions import Retries
 from traffic.model.egress import OutboundTrafficPolicy
@@ -21,16 +23,20 @@ class PathNormalization(StrEnum):
 
 
 class MeshTraffic(Model):
-    """Facts about the mesh; the defaults are Istio's.
+    """Facts about the mesh; the defaults are Istio's."""
 
-    `default_retries` are those of rules that set none, None for Istio's two. `num_trusted_proxies` is the number of
-    proxies in front of the gateway that it believes (Istio: gatewayTopology.numTrustedProxies).
-    """
-
-    default_retries: Retries | None = None
-    path_normalization: PathNormalization = PathNormalization.BASE
-    num_trusted_proxies: int = 0
-    outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy.ALLOW_ANY
+    default_retries: Retries | None = Field(
+        default=None, description="Retries of rules that set none, None for Istio's two."
+    )
+    path_normalization: PathNormalization = Field(
+        default=PathNormalization.BASE, description="How Envoy normalises paths before it compares them."
+    )
+    num_trusted_proxies: int = Field(
+        default=0, description="Proxies in front of the gateway that it believes (gatewayTopology.numTrustedProxies)."
+    )
+    outbound_traffic_policy: OutboundTrafficPolicy = Field(
+        default=OutboundTrafficPolicy.ALLOW_ANY, description="What happens to calls of hosts outside the mesh."
+    )
 
 
 ISTIOS_MESH = MeshTraffic()
