@@ -23,6 +23,7 @@ from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.gateway_policies import gateway_policies
+from stacks.mesh_traffic import own_mesh_config, own_proxy_config
 from stacks.outside import target_port
 from stacks.pod_counts import autoscaling_args, keeps_pods, pods_of
 from stacks.pod_sources import config_files_of, env_from_of, env_of, volume_mounts_of, volumes_of
@@ -135,6 +136,7 @@ class Environment:
         mesh = self._settings.mesh
         policy = mesh.outbound_traffic_policy
         mesh_config, istiod_env = istiod_settings(self._settings)
+        mesh_config = {**mesh_config, **own_mesh_config(mesh)}
         ingress_classes = ingress_classes_of(self._settings)
         if ingress_classes:
             mesh_config = {**mesh_config, "ingressSelector": gateway_selector(mesh.gateway.name)["istio"]}
@@ -152,7 +154,7 @@ class Environment:
                     service_type=mesh.gateway.service_type.value,
                     ports=mesh.gateway.ports,
                     node_ports=mesh.gateway.node_ports,
-                    proxy_config=proxy_config_of(self._settings),
+                    proxy_config={**proxy_config_of(self._settings), **own_proxy_config(mesh)},
                 ),
                 outbound_traffic_policy=None if policy is OutboundTrafficPolicy.ALLOW_ANY else policy.value,
                 push_debounce=mesh.push_debounce,

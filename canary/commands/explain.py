@@ -63,6 +63,7 @@ def explain(
         from canary.explain.callers import ByVersion, decide, unknown_labels
         from canary.explain.decision_words import Explanation, Places, as_json
         from canary.explain.explanation import Question, caller_note, request_of, settings_of
+        from canary.explain.mesh_words import mesh_notes
         from stacks.settings.loading import warnings
         from stacks.settings.problems import key_path
         from stacks.simulator import simulator_of
@@ -89,6 +90,8 @@ def explain(
             if f"{warning.path}.".startswith(f"{key_path(('services', service))}."):
                 ui.note(f"warning: {warning}")
         places = Places(settings, source_file)
+        for mesh_note in mesh_notes(places):
+            ui.note(f"note: {mesh_note}")
         if len(decisions) > 1:
             asked = Explanation(service, simulator.decide(request_of(settings, question)), places)
             depends = ByVersion({caller: Explanation(service, one, places) for caller, one in decisions.items()})

@@ -70,6 +70,7 @@ def verify(
     """
     with command(json) as ui:
         from canary.engine.session import open_session
+        from canary.explain.mesh_words import unsimulated_words
         from canary.verify.verification import all_pass, as_json, conclude, counted
 
         url = None if gateway is None else _url(gateway)
@@ -82,10 +83,13 @@ def verify(
                 fix=f"set istio-canary:versionHeader: x-served-version in "
                 f"{session.project.stack_file(session.stack).name}, then `canary up --stack {session.stack}`",
             )
+        unsimulated = unsimulated_words(session.settings)
+        for words in unsimulated:
+            ui.note(f"note: not simulated, so the expected shares leave it out: {words}")
         planned = counted(_plan(session, services or [], url, count, seed), count, significance)
         answers = _send(ui, planned, header, concurrency, timeout)
         results = conclude(planned, answers, significance)
-        document = as_json(results, session.stack, significance)
+        document = as_json(results, session.stack, significance, unsimulated)
         ui.result(document, lambda console: _show(console, results, significance, session.stack))
         if not all_pass(results):
             raise typer.Exit(ExitCode.SPLIT)

@@ -78,6 +78,7 @@ def _stack(diff: StackDiff) -> dict[str, Any]:
         "mesh": [_value(change) for change in diff.mesh],
         "settings": [_value(change) for change in diff.others],
         "policies": asdict(diff.policies),
+        "notSimulated": list(diff.unsimulated),
     }
 
 

@@ -73,6 +73,8 @@ def _stack(diff: StackDiff) -> Iterator[str]:
     yield from _policies("Policy findings that are gone", diff.policies.gone)
     if not diff.traffic.is_complete:
         yield "*The search for requests was given up at some place: groups may be missing.*"
+    for words in diff.unsimulated:
+        yield f"Not simulated: {_escaped(words)}"
 
 
 def _problems(side: SideProblems) -> str:

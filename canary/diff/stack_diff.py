@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.diff.policy_findings import PolicyChanges, policy_changes
 from canary.diff.revisions import Revision
+from canary.explain.mesh_words import unsimulated_words
 from stacks.settings.encrypted import MASK
 from stacks.settings.problems import Problem, SettingsError
 from traffic.diff import TrafficDiff, ValueChange, traffic_diff, value_changes
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from traffic.model import OutsideVersion
 
 TRAFFIC_SETTINGS = (
-    "mesh.mtls", "mesh.denyByDefault", "mesh.outboundTrafficPolicy", "mesh.gateway", "gateways", "namespaces",
-    "egress", "versionHeader",
+    "mesh.mtls", "mesh.denyByDefault", "mesh.outboundTrafficPolicy", "mesh.retries", "mesh.pathNormalization",
+    "mesh.gateway", "gateways", "namespaces", "egress", "versionHeader",
 )  # fmt: skip
 """Settings of a stack, apart from its services, that decide which requests are answered, and how."""
 IN_PLAIN = "a text in plain"
@@ -49,6 +50,7 @@ class StackDiff:
     """How a stack differs. `is_new` and `is_gone` are whether only one side has it.
 
     With `problems`, nothing else is known. `mesh` are the settings that decide about traffic, and `others` all others.
+    `unsimulated` are the settings of the mesh that the search for requests leaves out, in words.
     """
 
     stack: str
@@ -60,6 +62,7 @@ class StackDiff:
     mesh: tuple[ValueChange, ...] = ()
     others: tuple[ValueChange, ...] = ()
     policies: PolicyChanges = field(default_factory=PolicyChanges)
+    unsimulated: tuple[str, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -89,6 +92,7 @@ def stack_diff(stack: str, before: Revision, after: Revision, with_policies: boo
         policies=policy_changes(None if is_new else old, None if is_gone else new, stack)
         if with_policies
         else PolicyChanges(),
+        unsimulated=tuple(dict.fromkeys((*unsimulated_words(old), *unsimulated_words(new)))),
     )
 
 

@@ -52,6 +52,8 @@ def _show_stack(console: Console, diff: StackDiff) -> None:
             _table(console, f"policy findings: {title}", ("policy", "level", "object", "finding"), rows)
     if not diff.traffic.is_complete:
         console.print("the search for requests was given up at some place: groups may be missing", style="yellow")
+    for words in diff.unsimulated:
+        console.print(f"not simulated: {words}", style="yellow", markup=False, soft_wrap=True)
     console.print()
 
 

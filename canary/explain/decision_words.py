@@ -178,6 +178,7 @@ class Explanation:
         return f"through the gateway {decision.gateway}{owner}"
 
     def _details(self) -> Iterator[str]:
+        from canary.explain.mesh_words import overwritten
         from traffic.simulate import Answered, Forwarded, Redirected, Unrouted
 
         decision, outcome = self.decision, self.decision.outcome
@@ -190,6 +191,7 @@ class Explanation:
             )
             share = _percent(decision.abort.probability)
             yield f"Fault injection: {share} of the requests are answered {status} instead."
+        yield from overwritten(decision)
         if isinstance(outcome, Forwarded):
             yield from self._forwarding(outcome)
         elif isinstance(outcome, Redirected | Answered):
@@ -218,7 +220,7 @@ class Explanation:
             yield f"The response has {name}: {value}."
         for mirror in outcome.mirrors:
             yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
-        yield _timeout_and_retries(outcome)
+        yield _timeout_and_retries(outcome, decision)
         yield from self._at_gateway()
         undecided = [name for name in self._called(outcome) if self._access(name) is None]
         if undecided:
@@ -227,7 +229,7 @@ class Explanation:
     def _at_gateway(self) -> Iterator[str]:
         """What the gateway checks before it routes, as far as it is not known."""
         decision = self.decision
-        settings, seen = self.places.settings, decision.request.seen
+        settings, seen = self.places.settings, decision.seen
         if seen is None or seen.inside or decision.service is None:
             return
         from stacks.simulator import simulator_of
@@ -238,14 +240,16 @@ class Explanation:
             yield "The gateway accepts the token only with a valid signature, which is not checked here."
 
     def _without_route(self) -> str:
+        from stacks.mesh_traffic import mesh_traffic
         from traffic.model import OutboundTrafficPolicy
         from traffic.simulate import bare, intersection
 
         settings, host = self.places.settings, bare(self.decision.request.authority)
+        policy = mesh_traffic(settings).outbound_traffic_policy
         for name, external in settings.egress.items():
             if intersection([host], external.hosts):
                 return f"It leaves the mesh: {host} is a host of egress {name}."
-        if settings.mesh.outbound_traffic_policy is OutboundTrafficPolicy.REGISTRY_ONLY:
+        if policy is OutboundTrafficPolicy.REGISTRY_ONLY:
             return "The caller's sidecar answers 502, because the host is not in the mesh (REGISTRY_ONLY)."
         return "It is sent to its host without any routing (mesh.outboundTrafficPolicy: ALLOW_ANY)."
 
@@ -286,23 +290,25 @@ def _headers(whose: str, changes: HeaderOperations | None, which: str = "") -> I
         yield f"{whose} header added{which}: {name}: {value}."
 
 
-def _timeout_and_retries(outcome: Forwarded) -> str:
+def _timeout_and_retries(outcome: Forwarded, decision: Decision) -> str:
     from dataclasses import replace
 
     from traffic.simulate.actions import ISTIOS_RETRIES
 
     retries = outcome.retries
     limit = "No timeout" if outcome.timeout is None else f"Timeout {outcome.timeout:g} s"
+    by_mesh = decision.mesh.default_retries is not None and (decision.rule is None or decision.rule.retries is None)
+    whose = ", as the whole mesh's default says" if by_mesh else ""
     if retries is None:
-        return f"{limit}; no retries."
+        return f"{limit}; no retries{whose}."
     where = "" if retries.to_other_hosts else ", which may go to the same pod again"
-    if replace(retries, to_other_hosts=True) == ISTIOS_RETRIES:
+    if replace(retries, to_other_hosts=True) == ISTIOS_RETRIES and not by_mesh:
         return f"{limit}; Istio's default of 2 retries{where}."
     each = f" of at most {retries.per_try_timeout:g} s each" if retries.per_try_timeout else ""
     if outcome.timeout and retries.per_try_timeout and outcome.timeout < _longest(retries):
         limit = f"{limit} for all tries together"
     times = "1 retry" if retries.attempts == 1 else f"up to {retries.attempts} retries"
-    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}{where}."
+    return f"{limit}; {times}{each}, on {retries.retry_on.replace(',', ', ')}{where}{whose}."
 
 
 def _longest(retries: RetryPolicy) -> float:
@@ -322,6 +328,8 @@ def _or(words: list[str]) -> str:
 
 def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
     """Return the document printed by `--json`."""
+    from canary.explain.mesh_words import mesh_json
+
     decision = explanation.decision
     request = decision.request
     rule = None
@@ -349,6 +357,7 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "allowed": explanation.allowed,
         "words": [f"{explanation.request} {explanation.result}", *explanation.details],
         "before": [_passed(explanation, passed) for passed in decision.passed],
+        **mesh_json(explanation.places),
     }
 
 

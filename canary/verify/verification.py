@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -205,13 +205,14 @@ def conclude(planned: list[Planned], answers: list[Answers], alpha: float = ALPH
     return [RuleResult(entry, got, next(judged) if got is not None else ()) for entry, got in pairs]
 
 
-def as_json(results: list[RuleResult], stack: str, alpha: float) -> dict[str, Any]:
-    """Return the document printed by `--json`."""
+def as_json(results: list[RuleResult], stack: str, alpha: float, unsimulated: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the document printed by `--json`; `unsimulated` is what the expected shares leave out."""
     return {
         "stack": stack,
         "passes": all_pass(results),
         "significance": alpha,
         "rules": [_result(result) for result in results],
+        "notSimulated": list(unsimulated),
     }
 
 

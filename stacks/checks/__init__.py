@@ -21,6 +21,7 @@ from stacks.checks import (
     ingress,
     matches,
     mesh,
+    mesh_values,
     names,
     outside,
     pod_templates,
@@ -44,6 +45,7 @@ from stacks.settings.problems import Finding, Location
 CHECKS = (
     samples.check,
     mesh.check,
+    mesh_values.check,
     hosting.check,
     pods.check,
     autoscaling.check,

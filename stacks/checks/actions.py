@@ -9,7 +9,7 @@ from stacks.checks.host_ports import port_of, redirected_to
 from stacks.checks.places import Place, holds_at, lets_in, places
 from stacks.checks.view import Service, View, entries
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.model import Match, Redirect, Rule, StringMatch
+from traffic.model import Match, PathNormalization, Redirect, Rule, StringMatch
 from traffic.reach import covers
 from traffic.simulate.path import normalized, received, rewritten
 
@@ -20,20 +20,20 @@ def check(view: View) -> Iterator[Finding]:
         for index, rule in enumerate(service.rules):
             if rule is not None:
                 location = (*service.location, "route", index)
-                yield from _check_rewrite(rule, location)
+                yield from _check_rewrite(rule, location, view.mesh_traffic.path_normalization)
                 yield from _check_redirect(view, service, index, rule, location)
 
 
-def _check_rewrite(rule: Rule, location: Location) -> Iterator[Finding]:
+def _check_rewrite(rule: Rule, location: Location, how: PathNormalization) -> Iterator[Finding]:
     """A path that the rule certainly matches must still be a valid path after the rewrite."""
     if rule.rewrite is None:
         return
     regex = rule.rewrite.uri_regex_rewrite
     key, text = (("uriRegexRewrite", "rewrite"), regex.rewrite) if regex else (("uri",), rule.rewrite.uri)
     for match in rule.match or (Match.model_construct(),):
-        for path in _paths(match):
+        for path in _paths(match, how):
             new = rewritten(rule.rewrite, match.uri, path)
-            if received(new) is not None:
+            if received(new, how) is not None:
                 continue
             better = quote(text or "", safe="/%\\?=&;:@!$'()*+,~")
             yield Finding(
@@ -46,14 +46,14 @@ def _check_rewrite(rule: Rule, location: Location) -> Iterator[Finding]:
             return
 
 
-def _paths(match: Match) -> Iterator[str]:
+def _paths(match: Match, how: PathNormalization) -> Iterator[str]:
     """Normalised paths that the match accepts."""
     if match.uri is None or match.uri.prefix is not None:
         prefix = match.uri.prefix if match.uri and match.uri.prefix else "/"
         texts = [prefix, f"{prefix}x", f"{prefix}/x"]
     else:
         texts = [match.uri.exact] if match.uri.exact else []
-    yield from (text for text in texts if normalized(text) == text)
+    yield from (text for text in texts if normalized(text, how) == text)
 
 
 def _check_redirect(view: View, service: Service, index: int, rule: Rule, location: Location) -> Iterator[Finding]:

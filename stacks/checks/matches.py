@@ -10,11 +10,20 @@ from urllib.parse import quote
 from stacks.checks.places import Place, holds_at, lets_in, places
 from stacks.checks.view import Service, View
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
-from traffic.model import MESH, Match, Rule, StringMatch
+from traffic.model import MESH, Match, PathNormalization, Rule, StringMatch
 from traffic.reach import LITERAL, covers
 from traffic.simulate import text_matches
 from traffic.simulate.path import normalized
 from traffic.simulate.request import METHODS
+
+_BASE = "a path without dot segments or \\, with letters and digits unescaped and other characters like %C3%A9"
+ALLOWED_PATHS = {
+    PathNormalization.NONE: "a path that begins with /, of ASCII characters",
+    PathNormalization.BASE: _BASE,
+    PathNormalization.MERGE_SLASHES: f"{_BASE}, without //",
+    PathNormalization.DECODE_AND_MERGE_SLASHES: f"{_BASE}, without //, %2F and %5C",
+}
+"""What a path can be after it is normalised."""
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -25,7 +34,7 @@ def check(view: View) -> Iterator[Finding]:
             for number, match in enumerate(rule.match if rule else ()):
                 location = (*service.location, "route", index, "match", number)
                 yield from _check_contradiction(match, location)
-                yield from _check_path(match, location)
+                yield from _check_path(match, location, view.mesh_traffic.path_normalization)
                 yield from _check_spaces(match, location)
                 yield from _check_regex(match, location)
                 yield from _check_method(match, location)
@@ -160,19 +169,19 @@ def _check_contradiction(match: Match, location: Location) -> Iterator[Finding]:
             )
 
 
-def _check_path(match: Match, location: Location) -> Iterator[Finding]:
+def _check_path(match: Match, location: Location, how: PathNormalization) -> Iterator[Finding]:
     """Envoy compares normalised paths. What follows a prefix is unknown; an x stands in for it."""
     if match.uri is None or match.uri.regex is not None:
         return
     key, rest = ("exact", "") if match.uri.exact is not None else ("prefix", "x")
     text = match.uri.exact or match.uri.prefix or ""
-    if normalized(text + rest) == text + rest:
+    if normalized(text + rest, how) == text + rest:
         return
-    clean = normalized(quote(text, safe="/%\\;=:@!$&'()*+,~") + rest)
+    clean = normalized(quote(text, safe="/%\\;=:@!$&'()*+,~") + rest, how)
     yield Finding(
         (*location, "uri", key),
         f"no request's path {'begins with' if rest else 'is'} {text!r}: Envoy normalises paths before it compares them",
-        "a path without dot segments or \\, with letters and digits unescaped and other characters like %C3%A9",
+        ALLOWED_PATHS[how],
         f"write {{{key}: {clean.removesuffix(rest)}}}" if clean else "remove it: Envoy rejects such paths with 400",
         shown(text),
     )

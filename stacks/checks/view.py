@@ -11,17 +11,20 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from stacks.mesh_traffic import traffic_of
 from stacks.samples import SETTINGS
 from stacks.settings.fields import ChartSource
 from stacks.settings.model import GatewaySettings, MeshSettings, Sample, Settings
 from stacks.settings.problems import Location
 from traffic.fields import Host, OpenPort
 from traffic.model import (
+    ISTIOS_MESH,
     OUTSIDE,
     Authorization,
     ExternalService,
     JwtRule,
     Match,
+    MeshTraffic,
     Mtls,
     MutualTls,
     NamespaceSecurity,
@@ -43,6 +46,7 @@ HOST: TypeAdapter[str] = TypeAdapter(Host)
 PORT: TypeAdapter[int] = TypeAdapter(OpenPort)
 CHARTS: TypeAdapter[str] = TypeAdapter(ChartSource)
 MTLS: TypeAdapter[Mtls] = TypeAdapter(Mtls)
+MESH: TypeAdapter[MeshSettings] = TypeAdapter(MeshSettings)
 GATEWAY: TypeAdapter[SharedGateway] = TypeAdapter(SharedGateway)
 NAMESPACE: TypeAdapter[NamespaceSecurity] = TypeAdapter(NamespaceSecurity)
 EGRESS: TypeAdapter[ExternalService] = TypeAdapter(ExternalService)
@@ -165,6 +169,12 @@ class View:
     def of_mesh(self, key: str) -> Any:
         """A value of the mesh, or its default."""
         return self.mesh.get(key, default_of(MeshSettings, key))
+
+    @cached_property
+    def mesh_traffic(self) -> MeshTraffic:
+        """What the mesh decides about requests; Istio's defaults where its values are malformed."""
+        mesh = self._settings.mesh if self._settings is not None else _read(MESH, self.mesh)
+        return ISTIOS_MESH if mesh is None else traffic_of(mesh)
 
     @property
     def charts_folder(self) -> Path | None:

@@ -13,6 +13,7 @@ from stacks.checks import (
     hashing,
     host_ports,
     ingress,
+    mesh_values,
     outside,
     redirects,
     retries,
@@ -55,6 +56,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from rewrites.warnings(settings)
     yield from host_ports.warnings(settings)
     yield from callers.warnings(settings)
+    yield from mesh_values.warnings(settings)
     yield from ingress.warnings(settings)
     yield from shares.warnings(settings)
     yield from redirects.warnings(settings)

@@ -46,7 +46,9 @@ from traffic.model import (
     NamespaceSecurity,
     OutboundTrafficPolicy,
     OutsideVersion,
+    PathNormalization,
     PortKey,
+    Retries,
     ServiceRouting,
     SharedGateway,
     Source,
@@ -127,6 +129,12 @@ class GatewaySettings(Model):
         description="Node port for the first of `ports`, or for each of several: {80: 30080}; Kubernetes chooses the "
         "others.",
     )
+    num_trusted_proxies: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0,
+        examples=[1],
+        description="Proxies in front of the gateway, such as a load balancer that ends TLS, whose x-forwarded-for and "
+        "x-forwarded-proto it believes (Istio: gatewayTopology).",
+    )
 
     @property
     def node_ports(self) -> dict[int, int]:
@@ -160,6 +168,15 @@ class MeshSettings(Model):
     outbound_traffic_policy: Annotated[OutboundTrafficPolicy, Strict(False)] = Field(
         default=OutboundTrafficPolicy.ALLOW_ANY,
         description="What happens to calls to hosts that the mesh does not know; `egress` adds hosts.",
+    )
+    retries: Retries | None = Field(
+        default=None,
+        examples=[{"attempts": 0}],
+        description="Retries of rules that set none (defaultHttpRetryPolicy); if unset, Istio's default of two.",
+    )
+    path_normalization: Annotated[PathNormalization, Strict(False)] = Field(
+        default=PathNormalization.BASE,
+        description="How proxies normalise paths before they compare them (Istio: MeshConfig.pathNormalization).",
     )
     charts: ChartSource = Field(
         default=OFFICIAL_CHARTS, description="Repository of Istio's charts, or a folder of them."

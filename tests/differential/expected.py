@@ -146,7 +146,7 @@ def _aborted(decision: Decision, status: int) -> Expected:
 
 
 def _forwarded(decision: Decision, outcome: Forwarded, request: WireRequest) -> Expected:
-    seen = decision.request.seen
+    seen = decision.seen
     assert seen is not None
     if not outcome.is_taken:
         headers = tuple(_answer(outcome, share, ()) | _cors(decision) for share in outcome.shares)

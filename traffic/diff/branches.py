@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from traffic.model import CorsPolicy, Rule, StringMatch
+from traffic.model import CorsPolicy, MeshTraffic, Rule, StringMatch
 from traffic.simulate import Condition, Decision, Kind, Redirected, Refused, Simulator
-from traffic.simulate.actions import cors_headers
+from traffic.simulate.actions import cors_headers, retry_policy
 from traffic.simulate.conditions import OF_PLACE
 from traffic.simulate.request import Seen
 from traffic.simulate.simulator import CompiledStep
@@ -49,7 +49,7 @@ def is_routed(decision: Decision) -> bool:
 
 def placed(simulator: Simulator, decision: Decision) -> Seen:
     """Return a routed request as the routes see it where it entered."""
-    seen = decision.request.seen
+    seen = decision.seen
     assert seen is not None
     assert decision.gateway is not None
     return seen if seen.inside else seen.at(decision.gateway, simulator.proxy)
@@ -65,28 +65,31 @@ def branches(simulator: Simulator, decision: Decision) -> tuple[Branch, ...]:
     seen = placed(simulator, decision)
     found: list[Branch] = []
     for step in simulator.route(service).steps:
-        found += _of_step(service, step, seen)
+        found += _of_step(service, step, seen, simulator.mesh)
         if found and not found[-1].checks:
             return tuple(found)
     return (*found, Branch((), (service, WITHOUT_ROUTE)))
 
 
-def _of_step(service: str, step: CompiledStep, seen: Seen) -> Iterator[Branch]:
+def _of_step(service: str, step: CompiledStep, seen: Seen, mesh: MeshTraffic) -> Iterator[Branch]:
     if not step.matches:
-        yield from _variants(service, step, (), None)
+        yield from _variants(service, step, (), None, mesh)
     for match, conditions in step.matches:
         if all(condition.holds(seen) for condition in conditions if is_of_place(condition)):
             rest = tuple(_check(condition) for condition in conditions if not is_of_place(condition))
-            yield from _variants(service, step, rest, match.uri)
+            yield from _variants(service, step, rest, match.uri, mesh)
 
 
-def _variants(service: str, step: CompiledStep, checks: tuple[Check, ...], uri: StringMatch | None) -> Iterator[Branch]:
+def _variants(
+    service: str, step: CompiledStep, checks: tuple[Check, ...], uri: StringMatch | None, mesh: MeshTraffic
+) -> Iterator[Branch]:
     """The branch of a match; before it, those of the requests that CORS answers or whose response it changes."""
     rule = step.step.rule
     actions = rule.model_copy(update={"match": (), "name": None})
     replaces = (rule.rewrite and rule.rewrite.uri) or (rule.redirect and rule.redirect.prefix_rewrite)
     rewritten = uri if replaces else None
-    outcome = (service, actions, tuple(step.step.set_cookie.items()), rewritten)
+    retries = retry_policy(rule.retries or mesh.default_retries) if rule.to is not None else None
+    outcome = (service, actions, tuple(step.step.set_cookie.items()), rewritten, retries)
     if rule.cors_policy is not None and not rule.redirect and not rule.direct_response:
         for kind, extra in _cors(rule.cors_policy):
             yield Branch((*checks, *extra), (*outcome, kind), rule)

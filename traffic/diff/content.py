@@ -15,8 +15,8 @@ from itertools import combinations, product
 from traffic.candidates import METHODS
 from traffic.diff.branches import Branch, Check
 from traffic.diff.texts import OTHER, other_case, samples, texts
-from traffic.model import StringMatch
-from traffic.simulate import Condition, Kind, Request, text_matches
+from traffic.model import MeshTraffic, StringMatch
+from traffic.simulate import Caller, Condition, Kind, Request, text_matches
 from traffic.simulate.request import METHODS as ALL_METHODS
 from traffic.simulate.request import Seen
 from traffic.simulate.tokens import with_claim
@@ -52,11 +52,14 @@ METHOD: Part = (Where.METHOD, "")
 
 @dataclass(frozen=True)
 class Class:
-    """A class of values of one part: the one that stands for it, its cost to a reader, and the checks that hold."""
+    """A class of values of one part: the one that stands for it, its cost to a reader, and the checks that hold.
+
+    Each check that holds is with the number of the mesh in which it does.
+    """
 
     content: Content
     cost: int
-    holding: frozenset[Condition]
+    holding: frozenset[tuple[Condition, int]]
 
 
 def part_of(condition: Condition) -> Part:
@@ -105,10 +108,13 @@ Known = dict[Hashable, list[Class]]
 """The classes that were found for other places."""
 
 
-def classes(at: Request, seen: Seen, branches: Iterable[Branch], known: Known) -> dict[Part, list[Class]]:
+def classes(
+    at: Request, seen: Seen, branches: Iterable[Branch], known: Known, meshes: Sequence[MeshTraffic]
+) -> dict[Part, list[Class]]:
     """Return the classes of each part that the branches look at, the simplest first.
 
-    `at` is a request at the place, and `seen` how the routes see it there.
+    `at` is a request at the place, and `seen` how the routes see it there. `meshes` are that before the change and, if
+    it differs, that after it.
     """
     checks: dict[Part, dict[Condition, Check]] = {}
     rewriting = False
@@ -119,13 +125,14 @@ def classes(at: Request, seen: Seen, branches: Iterable[Branch], known: Known) -
             checks.setdefault(part_of(check.condition), {})[check.condition] = check
     if rewriting:
         checks.setdefault(PATH, {})
+    beside = seen.gateway, seen.caller
     found: dict[Part, list[Class]] = {}
     for part, wanted in checks.items():
         each = MOST_PATHS if rewriting and part == PATH else 1
         # Headers that Envoy sets itself depend on how the request comes.
         key = (part, frozenset(wanted), each, seen.inside, seen.scheme, at.pairs)
         if key not in known:
-            known[key] = _classes(at, seen, part, tuple(wanted.values()), each)
+            known[key] = _classes(at, beside, part, tuple(wanted.values()), each, meshes)
         found[part] = known[key]
     return found
 
@@ -140,18 +147,28 @@ def _observers(branch: Branch) -> Iterator[Check]:
         yield Check(Condition(Kind.URI, "", anywhere, holds=holds), (bare,))
 
 
-def _classes(at: Request, seen: Seen, part: Part, checks: Sequence[Check], each: int) -> list[Class]:
-    """`each` is the number of values that are kept of a class."""
-    found: dict[frozenset[Condition], list[Class]] = {}
-    for content in _contents(part, checks):
+def _classes(
+    at: Request,
+    beside: tuple[str | None, Caller | None],
+    part: Part,
+    checks: Sequence[Check],
+    each: int,
+    meshes: Sequence[MeshTraffic],
+) -> list[Class]:
+    """`beside` are the Gateway and the caller; `each` is the number of values that are kept of a class."""
+    found: dict[frozenset[tuple[Condition, int]], list[Class]] = {}
+    gateway, caller = beside
+    for content in _contents(part, checks, meshes):
         request = request_with(at, {part: content})
         if not can_be_sent(request):
             continue
-        got = request.seen
-        if got is None:
+        got = [request.seen_in(mesh) for mesh in meshes]
+        here = [one if one.inside else replace(one, gateway=gateway, caller=caller) for one in got if one is not None]
+        if len(here) < len(meshes):
             continue
-        here = got if got.inside else replace(got, gateway=seen.gateway, caller=seen.caller)
-        holding = frozenset(check.condition for check in checks if check.condition.holds(here))
+        holding = frozenset(
+            (check.condition, side) for check in checks for side, one in enumerate(here) if check.condition.holds(one)
+        )
         alike = found.setdefault(holding, [])
         if len(alike) < each:
             alike.append(Class(content, _cost(part, content), holding))
@@ -166,13 +183,16 @@ def _cost(part: Part, content: Content) -> int:
     return 10 + odd + sum(map(len, content)) + (0 if part != PATH else -2)
 
 
-def _contents(part: Part, checks: Sequence[Check]) -> Iterator[Content]:
+def _contents(part: Part, checks: Sequence[Check], meshes: Sequence[MeshTraffic]) -> Iterator[Content]:
     seeds = [seed for check in checks for seed in check.seeds]
     if part == METHOD:
         prefixed = [one for seed in seeds for one in sorted(ALL_METHODS) if text_matches(seed, one)]
         yield from ((one,) for one in (*METHODS, *prefixed))
     elif part == PATH:
-        yield from ((one,) for one in _paths(seeds, checks))
+        paths = list(_paths(seeds, checks))
+        yield from ((one,) for one in paths)
+        if len({mesh.path_normalization for mesh in meshes}) > 1:
+            yield from ((other,) for one in paths for other in _spelled(one))
     elif part == COOKIE:
         yield from _cookies(checks)
     else:
@@ -199,6 +219,16 @@ def _paths(seeds: Sequence[StringMatch], checks: Sequence[Check]) -> Iterator[st
     yield from (f"{one}/{more}" for one in found[:20] for more in (OTHER, f"{OTHER}/x"))
     if any(check.condition.ignore_case for check in checks):
         yield from other_case(found)
+
+
+def _spelled(path: str) -> Iterator[str]:
+    """Yield other spellings of the path, which one mesh normalises to it and another does not."""
+    for at in (index for index, letter in enumerate(path) if letter == "/"):
+        yield f"{path[:at]}//{path[at + 1 :]}"
+        if at:
+            yield f"{path[:at]}%2F{path[at + 1 :]}"
+    if len(path) > 1 and path[1].isascii() and path[1].isalnum():
+        yield f"/%{ord(path[1]):02X}{path[2:]}"
 
 
 def _cookies(checks: Sequence[Check]) -> Iterator[Content]:

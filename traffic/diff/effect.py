@@ -276,7 +276,7 @@ def _path(simulator: Simulator, decision: Decision, rule: Rule) -> str:
 
 def _matched_uri(simulator: Simulator, decision: Decision, rule: Rule) -> StringMatch | None:
     """The condition on the path by which the request met the rule."""
-    seen = decision.request.seen
+    seen = decision.seen
     assert seen is not None  # it met a rule
     placed = seen if seen.inside or decision.gateway is None else seen.at(decision.gateway, simulator.proxy)
     met = (match for match in rule.match if all(condition.holds(placed) for condition in conditions(match)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from traffic.diff.texts import texts
@@ -91,7 +92,14 @@ def _outside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[
         for domain in domains:
             for host in authorities.below(domain):
                 for authority in authorities.spelled(host, port, scheme):
-                    yield Request(headers=(), authority=authority, scheme=scheme, port=port)
+                    yield from _by_protocol(Request(headers=(), authority=authority, scheme=scheme, port=port), tables)
+
+
+def _by_protocol(request: Request, tables: Sequence[Simulator]) -> Iterator[Request]:
+    """Yield the request and, where a gateway trusts proxies in front of it, as they send it for the other scheme."""
+    yield request
+    if any(table.mesh.num_trusted_proxies for table in tables):
+        yield replace(request, headers=(("x-forwarded-proto", "http" if request.scheme == "https" else "https"),))
 
 
 def _servers(table: Simulator) -> Iterator[tuple[str, int, Sequence[str]]]:

@@ -27,12 +27,12 @@ class Search:
         self._classes = list(classes.values())
         self._number = {part: number for number, part in enumerate(self._parts)}
         self._all: Possible = tuple((1 << len(options)) - 1 for options in self._classes)
-        self._held: dict[Check, tuple[int, int]] = {}
+        self._held: dict[tuple[Check, int], tuple[int, int]] = {}
         self._steps = 0
 
-    def holding(self, branch: Branch) -> Holding:
-        """Return where the checks of a branch hold."""
-        return tuple(map(self._holds, branch.checks))
+    def holding(self, branch: Branch, side: int) -> Holding:
+        """Return where the checks of a branch hold in the mesh of a side; see `classes`."""
+        return tuple(self._holds(check, side) for check in branch.checks)
 
     def contents(self, required: Holding, excluded: Sequence[Holding]) -> Iterator[dict[Part, Content]]:
         """Yield contents for which all `required` hold, and not all of any of `excluded`; roughly simple ones first.
@@ -56,13 +56,14 @@ class Search:
             if solved[self._number[PATH]] >> index & 1:
                 yield {**contents, PATH: path.content}
 
-    def _holds(self, check: Check) -> tuple[int, int]:
-        if check not in self._held:
+    def _holds(self, check: Check, side: int) -> tuple[int, int]:
+        key = check, side
+        if key not in self._held:
             number = self._number[part_of(check.condition)]
             options = enumerate(self._classes[number])
-            held = sum(1 << index for index, one in options if check.condition in one.holding)
-            self._held[check] = number, held
-        return self._held[check]
+            held = sum(1 << index for index, one in options if (check.condition, side) in one.holding)
+            self._held[key] = number, held
+        return self._held[key]
 
     def _solved(self, possible: Possible, excluded: Sequence[Holding], first: int) -> Possible | None:
         """What is possible, reduced so that all of it avoids what is excluded; None if there is no such request.

@@ -142,13 +142,15 @@ class _Requests:
 
     def _is_same(self) -> bool:
         one, other = self.before, self.after
-        return one.routes == other.routes and one.gateways == other.gateways and one.proxy == other.proxy
+        same_table = one.routes == other.routes and one.gateways == other.gateways
+        return same_table and one.proxy == other.proxy and one.mesh == other.mesh
 
     def _at_place(self, at: Request, sides: tuple[Effect, Effect]) -> None:
         self._note(at)
         before = branches(self.before, sides[0].decision)
         after = branches(self.after, sides[1].decision)
-        if before == after:
+        meshes = tuple(dict.fromkeys((self.before.mesh, self.after.mesh)))
+        if before == after and len(meshes) == 1:
             return
         routed = [
             placed(simulator, side.decision)
@@ -156,8 +158,9 @@ class _Requests:
             if is_routed(side.decision)
         ]
         # Conditions on content hold alike for both sides, whose Gateways may differ.
-        search = Search(classes(at, routed[0], (*before, *after), self._known) if routed else {})
-        held_before, held_after = (tuple(map(search.holding, found)) for found in (before, after))
+        search = Search(classes(at, routed[0], (*before, *after), self._known, meshes) if routed else {})
+        held_before = tuple(search.holding(branch, 0) for branch in before)
+        held_after = tuple(search.holding(branch, len(meshes) - 1) for branch in after)
         for old, branch in enumerate(before):
             for new, other in enumerate(after):
                 if branch.outcome != other.outcome:

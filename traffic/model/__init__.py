@@ -32,6 +32,7 @@ from traffic.model.gateway import (
 )
 from traffic.model.jwt import JwtRule
 from traffic.model.match import Match
+from traffic.model.mesh import ISTIOS_MESH, MeshTraffic, PathNormalization
 from traffic.model.outside import DEPLOYED, OUTSIDE, OutsideVersion, Source, VersionRouting
 from traffic.model.policy import TrafficPolicy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
@@ -44,6 +45,7 @@ from traffic.model.target import EGRESS, Target, target
 __all__ = [
     "DEPLOYED",
     "EGRESS",
+    "ISTIOS_MESH",
     "MESH",
     "ONE_VERSION",
     "OUTSIDE",
@@ -63,12 +65,14 @@ __all__ = [
     "Headers",
     "JwtRule",
     "Match",
+    "MeshTraffic",
     "Mirror",
     "Mtls",
     "MutualTls",
     "NamespaceSecurity",
     "OutboundTrafficPolicy",
     "OutsideVersion",
+    "PathNormalization",
     "Percent",
     "PortKey",
     "Protocol",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from traffic.fields import seconds
-from traffic.model import CorsPolicy, Fault, Headers, Redirect, Retries, Rule, StringMatch, Target, target
+from traffic.model import CorsPolicy, Fault, Headers, MeshTraffic, Redirect, Retries, Rule, StringMatch, Target, target
 from traffic.simulate.conditions import text_matches
 from traffic.simulate.decision import Aborted, Answered, Delayed, Forwarded, Redirected, RetryPolicy, Share
 from traffic.simulate.path import received, rewritten, with_prefix
@@ -26,6 +26,7 @@ def outcome(
     service: str,
     uri: StringMatch | None,
     seen: Seen,
+    mesh: MeshTraffic,
     authority_of: Authorities = lambda _: None,
     *,
     keeps_hash: bool = False,
@@ -45,7 +46,7 @@ def outcome(
     if rule.cors_policy is not None and _is_preflight(rule.cors_policy, seen):
         return Answered(200, headers=_preflight(rule.cors_policy, seen))
     path = rewritten(rule.rewrite, uri, seen.path) + seen.query
-    taken = received(path)
+    taken = received(path, mesh.path_normalization)
     return Forwarded(
         shares=tuple(_shares(step, service, authority_of)),
         path=path if taken is None else taken,
@@ -53,7 +54,7 @@ def outcome(
         request_headers=headers.request,
         response_headers=headers.response,
         timeout=seconds(rule.timeout) if rule.timeout else None,
-        retries=retry_policy(rule.retries, keeps_hash),
+        retries=retry_policy(rule.retries or mesh.default_retries, keeps_hash),
         mirrors=tuple(_mirrors(rule, service)),
         is_taken=taken is not None,
     )
@@ -106,7 +107,7 @@ def _retry_on(reasons: str) -> str:
 def location(redirect: Redirect, uri: StringMatch | None, seen: Seen) -> str:
     """Return the URL to which Envoy redirects what met `uri` (Envoy: Utility::newUri; istiod: ApplyRedirect)."""
     scheme = redirect.scheme or seen.scheme
-    own_port = DEFAULT_PORTS[redirect.scheme or ("http" if seen.inside else seen.scheme)]
+    own_port = DEFAULT_PORTS[redirect.scheme or ("http" if seen.inside else seen.connection)]
     # istiod omits the scheme's default port, and then a port in the Host header is kept.
     port = "" if redirect.port in (None, own_port) else f":{redirect.port}"
     path = (redirect.uri or with_prefix(redirect.prefix_rewrite, uri, seen.path)) + seen.query

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from traffic.model import HeaderOperations, Headers, Rule, Target
+from traffic.model import ISTIOS_MESH, HeaderOperations, Headers, MeshTraffic, Rule, Target
 from traffic.simulate.conditions import Condition, Found
-from traffic.simulate.request import Request
+from traffic.simulate.request import Request, Seen
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Decision:
     service has the host. `index` and `rule` are the rule that matches; `sticks` is whether the user's cookie chose the
     version. `delay` and `abort` are its faults, which come before the outcome. `cors` are the headers that CORS adds to
     the response. `missed` has, for each earlier rule, the first condition of each match that did not hold. `claims` are
-    those that the gateway has accepted.
+    those that the gateway has accepted, `mesh` the mesh that decided.
     """
 
     request: Request
@@ -162,11 +162,17 @@ class Decision:
     cors: Mapping[str, str] = field(default_factory=dict)
     missed: tuple[tuple[int, tuple[Condition, ...]], ...] = ()
     claims: Mapping[str, Any] | None = None
+    mesh: MeshTraffic = ISTIOS_MESH
+
+    @property
+    def seen(self) -> Seen | None:
+        """The request as Envoy saw it, None if it responded with 400."""
+        return self.request.seen_in(self.mesh)
 
     @cached_property
     def passed(self) -> tuple[Passed, ...]:
         """Why each rule before the one that matches did not match the request, in order."""
-        seen = self.request.seen
+        seen = self.seen
         if seen is None:
             return ()
         placed = seen if seen.inside or self.gateway is None else seen.at(self.gateway, seen.caller)

@@ -1,7 +1,8 @@
 """Paths: how Envoy normalises them before it selects a route, and how it rewrites them afterwards.
 
 With Istio's default (MeshConfig.pathNormalization: BASE), Envoy normalises as browsers do: dot segments are removed,
-unreserved characters are decoded, `\\` becomes `/`; double slashes and `%2f` are kept. All measured at a gateway.
+unreserved characters are decoded, `\\` becomes `/`; double slashes and `%2f` are kept. MERGE_SLASHES also makes one of
+several slashes, DECODE_AND_MERGE_SLASHES decodes `%2f` and `%5c` before that, NONE changes nothing. All measured.
 """
 
 from __future__ import annotations
@@ -10,23 +11,40 @@ import re
 from typing import Any
 
 from traffic.fields import compiled
-from traffic.model import Rewrite, StringMatch
+from traffic.model import PathNormalization, Rewrite, StringMatch
 
 PLAIN = re.compile(r"(/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*)*/?")
 """Paths that are already normalised: no escapes, no segment that begins with a dot or is empty."""
 UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF]|7[eE])")
 ESCAPED = re.compile(r'["<>^`{|}]')
 DOTS_WITH_PARAMETERS = re.compile(r"(?<=/)(\.\.?);[^/]*")
-REFUSED = re.compile(r"[^\x21-\x7e]|%00")
+UNSENDABLE = re.compile(r"[^\x21-\x7e]")
+ESCAPED_SLASH = re.compile(r"%(?:2[fF]|5[cC])")
 
 
-def normalized(path: str) -> str | None:
+def normalized(path: str, how: PathNormalization = PathNormalization.BASE) -> str | None:
     """Return the path as routes see it, or None if Envoy responds with 400. `path` has no query or fragment."""
     if PLAIN.fullmatch(path) and path:
         return path
-    if not path.startswith("/") or REFUSED.search(path):
+    if not path.startswith("/") or UNSENDABLE.search(path):
         return None
+    if how is PathNormalization.NONE:
+        return path
+    if how is PathNormalization.DECODE_AND_MERGE_SLASHES:
+        path = ESCAPED_SLASH.sub(lambda found: "/" if found[0][1] == "2" else "\\", path)
+    clean = _without_dots(path)
+    if clean is None or how is PathNormalization.BASE:
+        return clean
+    merged = re.sub("//+", "/", clean)
+    # Measured: of a path of slashes alone, two are left.
+    return "//" if merged == "/" and clean != "/" else merged
+
+
+def _without_dots(path: str) -> str | None:
+    """The path as Istio's default normalises it, None if Envoy responds with 400."""
     path = DOTS_WITH_PARAMETERS.sub(r"\1", path).replace("\\", "/")
+    if "%00" in path:
+        return None
     path = UNRESERVED.sub(lambda found: chr(int(found[1], 16)), path)
     path = ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", path)
     kept: list[str] = []
@@ -41,13 +59,13 @@ def normalized(path: str) -> str | None:
     return "/" + "/".join(kept)
 
 
-def received(target: str) -> str | None:
+def received(target: str, how: PathNormalization = PathNormalization.BASE) -> str | None:
     """Return path and query as a version sees them, or None if its sidecar responds with 400.
 
     The sidecar normalises the rewritten path, as the caller's Envoy normalised the original one.
     """
     path, question, query = target.split("#", 1)[0].partition("?")
-    clean = normalized(path)
+    clean = normalized(path, how)
     return None if clean is None else f"{clean}{question}{query}"
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from traffic.model import ISTIOS_MESH, MeshTraffic
+from traffic.simulate.client_address import forwarded_for, trusted_client_address
 from traffic.simulate.path import normalized
 
 Pairs = tuple[tuple[str, str], ...]
@@ -91,13 +93,20 @@ class Request:
 
     @cached_property
     def seen(self) -> Seen | None:
-        """The request as Envoy sees it, or None if it responds with 400 without selecting a route."""
+        """The request as Envoy sees it in a mesh with Istio's defaults; see `seen_in`."""
+        return self._seen(ISTIOS_MESH)
+
+    def seen_in(self, mesh: MeshTraffic) -> Seen | None:
+        """Return the request as Envoy sees it in `mesh`, or None if it responds with 400 without selecting a route."""
+        return self.seen if mesh is ISTIOS_MESH else self._seen(mesh)
+
+    def _seen(self, mesh: MeshTraffic) -> Seen | None:
         path, question, query = self.path.split("#", 1)[0].partition("?")
-        clean = normalized(path)
+        clean = normalized(path, mesh.path_normalization)
         if clean is None or self.method not in METHODS or REFUSED_IN_HOST.search(self.authority):
             return None
         headers = _values(self.pairs)
-        scheme = _set_by_envoy(headers, self)
+        scheme = _set_by_envoy(headers, self, mesh.num_trusted_proxies)
         headers["host"] = (self.authority,)
         return Seen(
             headers=headers,
@@ -106,6 +115,7 @@ class Request:
             method=self.method,
             authority=self.authority,
             scheme=scheme,
+            connection=self.scheme,
             port=self.asked_port,
             gateway=self.gateway,
             caller=self.caller,
@@ -118,9 +128,10 @@ class Request:
 class Seen:
     """A request as conditions see it: header names in lower case, the path normalised and without its query.
 
-    `query` begins with `?` unless it is empty. At a gateway, `caller` is the gateway's own pod, which Istio compares
-    sourceLabels with there; None if it is not known. `inside` is whether the caller is inside the mesh. `claims` are
-    those of the token that the gateway has accepted.
+    `query` begins with `?` unless it is empty. `connection` is `https` over TLS, and `scheme` what x-forwarded-proto
+    says where it is trusted. At a gateway, `caller` is the gateway's own pod, which Istio compares sourceLabels with
+    there; None if it is not known. `inside` is whether the caller is inside the mesh. `claims` are those of the token
+    that the gateway has accepted.
     """
 
     headers: Mapping[str, tuple[str, ...]]
@@ -129,6 +140,7 @@ class Seen:
     method: str
     authority: str
     scheme: str
+    connection: str
     port: int
     gateway: str | None
     caller: Caller | None
@@ -162,23 +174,30 @@ def _values(pairs: Pairs) -> dict[str, tuple[str, ...]]:
     return values
 
 
-def _set_by_envoy(headers: dict[str, tuple[str, ...]], request: Request) -> str:
+def _set_by_envoy(headers: dict[str, tuple[str, ...]], request: Request, num_trusted_proxies: int) -> str:
     """Change `headers` as Envoy does before it selects a route, and return the scheme that it sees.
 
-    A gateway only trusts the connection; a sidecar trusts x-forwarded-proto (Envoy: use_remote_address).
+    A gateway trusts x-forwarded-proto only of trusted proxies in front of it; a sidecar always does (Envoy:
+    use_remote_address, xff_num_trusted_hops).
     """
     for name in _removed(headers, request):
         headers.pop(name, None)
     if headers.get("te", ("trailers",)) != ("trailers",):
         del headers["te"]
     if request.caller is None:
-        headers["x-forwarded-proto"] = (request.scheme,)
         headers["x-request-id"] = (REQUEST_ID,)
-        forwarded = headers.get("x-forwarded-for")
-        client = request.client or CLIENT
-        headers["x-forwarded-for"] = (f"{forwarded[0]},{client}" if forwarded else client,)
-        headers["x-envoy-external-address"] = (client,)
-        return request.scheme
+        forwarded = headers.get("x-forwarded-for", (None,))[0]
+        connection, client = CLIENT, request.client
+        if client is not None and num_trusted_proxies == 0:
+            connection = client
+        elif client is not None and forwarded is None:  # the proxies in front add the addresses that they see
+            forwarded = ",".join([client, *[CLIENT] * (num_trusted_proxies - 1)])
+        trusted = client or trusted_client_address(connection, forwarded, num_trusted_proxies)
+        headers["x-envoy-external-address"] = (trusted,)
+        headers["x-forwarded-for"] = (forwarded_for(connection, forwarded),)
+        if num_trusted_proxies == 0:
+            headers["x-forwarded-proto"] = (request.scheme,)
+            return request.scheme
     headers.setdefault("x-request-id", (REQUEST_ID,))
     scheme = headers.setdefault("x-forwarded-proto", (request.scheme,))[0].lower()
     return scheme if scheme in DEFAULT_PORTS else request.scheme

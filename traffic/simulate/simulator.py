@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from traffic.hashing import retries_keep_hash
-from traffic.model import Match, Route, RouteTable, SharedGateway, Target, gateway_labels, service_host
+from traffic.model import (
+    ISTIOS_MESH,
+    Match,
+    MeshTraffic,
+    Route,
+    RouteTable,
+    SharedGateway,
+    Target,
+    gateway_labels,
+    service_host,
+)
 from traffic.model.backend import EgressTable, backend
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
@@ -115,10 +125,10 @@ def matches(match: Match, request: Request) -> bool:
 class Simulator:
     """Decides requests by the routes of all services of a stack. Compiling takes a moment, a decision microseconds.
 
-    `gateways` are the stack's shared Gateways by name; `proxy` is the gateway's pod; `egress` are the hosts outside
-    that routes may lead to. Authorization and tokens are checked by the version's sidecar, after routing, and are not
-    part of a decision; but before it the gateway compares addresses of callers, and validates tokens if routes look at
-    claims.
+    `gateways` are the stack's shared Gateways by name; `proxy` is the gateway's pod, `mesh` what the mesh decides;
+    `egress` are the hosts outside that routes may lead to. Authorization and tokens are checked by the version's
+    sidecar, after routing, and are not part of a decision; but before it the gateway compares addresses of callers, and
+    validates tokens if routes look at claims.
     """
 
     def __init__(
@@ -126,9 +136,11 @@ class Simulator:
         routes: RouteTable,
         gateways: Mapping[str, SharedGateway] | None = None,
         proxy: Caller = INGRESS,
+        mesh: MeshTraffic = ISTIOS_MESH,
         *,
         egress: EgressTable | None = None,
     ) -> None:
+        self.mesh = ISTIOS_MESH if mesh == ISTIOS_MESH else mesh
         self.routes = routes
         self.gateways = gateways or {}
         self.proxy = proxy
@@ -144,10 +156,12 @@ class Simulator:
         hosts = None if request.caller else self._hosts_at_gateway(request)
         if isinstance(hosts, Refused):
             return Decision(request, hosts)
-        seen = request.seen
+        seen = request.seen_in(self.mesh)
         if seen is None:
             what = f"Envoy rejects the path, method or host: {request.method} {request.path!r} {request.authority!r}"
             return Decision(request, Refused(400, what))
+        if not seen.headers["x-forwarded-proto"][0]:
+            return Decision(request, Refused(404, "x-forwarded-proto is empty, and Envoy then selects no route"))
         return self._from_inside(request, seen) if hosts is None else self._from_outside(request, seen, hosts)
 
     def route(self, service: str) -> CompiledRoute:
@@ -184,8 +198,8 @@ class Simulator:
             placed = self._with_claims(seen, accepted, host.service).at(host.gateway, self.proxy)
             if host.service is not None and self.is_denied(host.service, request, placed):
                 refused = Refused(403, f"the gateway denies it, by the authorization of {host.service}")
-                return Decision(request, refused, host.service, host.domain, host.gateway)
-            if host.to_https:
+                return Decision(request, refused, host.service, host.domain, host.gateway, mesh=self.mesh)
+            if host.to_https and seen.headers["x-forwarded-proto"][0] != "https":
                 return Decision(request, actions.to_https(placed), host.service, host.domain, host.gateway)
             # If istiod omits all rules of a route, Envoy does not get its host either.
             if host.service is not None and self.route(host.service).holds_at(placed):
@@ -195,7 +209,9 @@ class Simulator:
 
     def is_denied(self, service: str, request: Request, seen: Seen) -> bool | None:
         """Return whether the gateway denies the request by the rules of `service`; None if that is not known."""
-        return is_denied(self._denials.get(service, ()), seen, request.client is not None)
+        forwarded = any(name.lower() == "x-forwarded-for" for name, _ in request.pairs)
+        is_known = request.client is not None or (self.mesh.num_trusted_proxies > 0 and forwarded)
+        return is_denied(self._denials.get(service, ()), seen, is_known)
 
     def _with_claims(self, seen: Seen, accepted: Mapping[str, Any] | None, service: str | None) -> Seen:
         """The request with the claims that the route of the service looks at."""
@@ -222,12 +238,21 @@ class Simulator:
         met = self.route(service).meet(seen)
         if met.step is None:
             outcome = Refused(404, f"no rule of {service} matches the request")
-            return Decision(request, outcome, service, host.domain, host.gateway, missed=met.missed, claims=seen.claims)
+            return Decision(
+                request,
+                outcome,
+                service,
+                host.domain,
+                host.gateway,
+                missed=met.missed,
+                claims=seen.claims,
+                mesh=self.mesh,
+            )
         index, step = met.step.index, met.step.step
         rule = self.routes[service].route[index]
         keeps_hash = retries_keep_hash(self.routes, service, step.rule)
         uri = met.match.uri if met.match else None
-        outcome_ = actions.outcome(step, service, uri, seen, self._authority_of, keeps_hash=keeps_hash)
+        outcome_ = actions.outcome(step, service, uri, seen, self.mesh, self._authority_of, keeps_hash=keeps_hash)
         is_forwarded = rule.to is not None
         return Decision(
             request,
@@ -243,6 +268,7 @@ class Simulator:
             cors=actions.cors_headers(rule.cors_policy, seen) if is_forwarded else {},
             missed=met.missed,
             claims=seen.claims,
+            mesh=self.mesh,
         )
 
 
