@@ -212,11 +212,11 @@ def _version(client: Client, name: str, service: ServiceSettings, version: str) 
     except ApiError as error:
         if error.status.code != 404:
             raise
-        return VersionState(version, deployment, 0, settings.least_replicas or 0, "", settings.scaled_by)
+        return VersionState(version, deployment, 0, settings.least_replicas or 0, "", decided_by=settings.scaled_by)
     ready = (found.status.readyReplicas or 0) if found.status else 0
     replicas = found.spec.replicas if found.spec.replicas is not None else 1
     image = found.spec.template.spec.containers[0].image or ""
-    return VersionState(version, deployment, ready, replicas, image, settings.scaled_by)
+    return VersionState(version, deployment, ready, replicas, image, decided_by=settings.scaled_by)
 
 
 def outside_version(client: Client, name: str, service: ServiceSettings, version: str) -> VersionState:

@@ -16,6 +16,8 @@ KINDS: dict[Callable[..., Any], tuple[str, str]] = {
     render.deny_by_default: (SECURITY, "AuthorizationPolicy"),
     render.destination_rule: (NETWORKING, "DestinationRule"),
     render.egress_destination_rule: (NETWORKING, "DestinationRule"),
+    render.gateway_denial: (SECURITY, "AuthorizationPolicy"),
+    render.gateway_request_authentication: (SECURITY, "RequestAuthentication"),
     render.outside_destination_rules: (NETWORKING, "DestinationRule"),
     render.own_gateway: (NETWORKING, "Gateway"),
     render.peer_authentication: (SECURITY, "PeerAuthentication"),

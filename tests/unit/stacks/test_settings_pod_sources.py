@@ -34,7 +34,7 @@ CASES = [
     Case("two sources", version("env: {A: {valueFrom: {fieldRef: {fieldPath: metadata.name}, secretKeyRef: "
          "{name: a, key: b}}}}"), f"{V1}.env.A.valueFrom", ("secretKeyRef and fieldRef are both set",)),
     Case("a misspelt source", version("env: {A: {valueFrom: {secretRef: {name: a, key: b}}}}"),
-         f"{V1}.env.A.valueFrom.secretRef", ("the nearest is `secretKeyRef`",)),
+         f"{V1}.env.A.valueFrom.secretRef", ("the keys secretKeyRef, configMapKeyRef",)),
     Case("no key", version("env: {A: {valueFrom: {secretKeyRef: {name: a}}}}"),
          f"{V1}.env.A.valueFrom.secretKeyRef.key", ("this key is missing",)),
     Case("no such field", version("env: {A: {valueFrom: {fieldRef: {fieldPath: status.phase}}}}"),

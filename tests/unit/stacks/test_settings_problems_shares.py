@@ -101,9 +101,6 @@ CASES = [
     Case("weights beside blueGreen",
          service(f"{HOSTS}strategy: blueGreen\n{TWO}route:\n  - to: {{v1: 99.5, v2: 0.5}} {HERE}\n"), TO,
          ("with blueGreen the active version gets all", "has weights")),
-    Case("sticky with a mapping and a cookie in the match",
-         routed(f"- {{match: [{{cookies: {{a: {{exact: b}}}}}}], to: {{v1: 99.5, v2: {{weight: 0.5}}}}, "
-                f"sticky: {{cookie: v, ttl: 1h}}}} {HERE}\n- to: v1\n"), f"{ROUTE}[0]", ("cookie",)),
     # Redirects
     Case("uri and prefixRewrite", rule("match: [{uri: {prefix: /a}}], redirect: {uri: /b, prefixRewrite: /c}"),
          f"{ROUTE}[0].redirect", ("uri and prefixRewrite are set together", "keeps what follows the prefix")),
