@@ -130,18 +130,19 @@ class CanaryRouting(Component):
             args.routes, args.service, gateway_namespace=args.gateway_namespace, version_header=args.version_header
         )
         hooks = after_wait(f"{name}: every Envoy knows the added versions", args.until_known)
-        return [
-            self._object(
+        made: dict[str, VirtualService] = {}
+        # That for callers inside the mesh first: until it exists, the other one still applies to them.
+        for object_name, spec in reversed(specs.items()):
+            made[object_name] = self._object(
                 VirtualService,
                 f"{name}{object_name.removeprefix(args.service)}-virtual-service",
                 args,
                 object_name,
                 spec,
-                depends_on=after,
+                depends_on=[*after, *made.values()],
                 hooks=hooks,
             )
-            for object_name, spec in specs.items()
-        ]
+        return [made[object_name] for object_name in specs]
 
     def _object(
         self,

@@ -11,10 +11,9 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.base import Component
+from components.service_ports import container_ports, service_ports
 from components.waiting import after_wait, waited_for
-
-PORT_NAME = "http"
-"""Port name of the Service and the containers, from which Istio takes the protocol (Istio: "Protocol Selection")."""
+from traffic.model import NamedPort, ServiceProtocol
 
 PROGRESS_DEADLINE = 600
 """Kubernetes' default progressDeadlineSeconds, which is raised for Deployments that may take longer."""
@@ -32,7 +31,8 @@ class DisruptionBudgetArgs:
 class VersionArgs:
     """One version: the Deployment `name`, whose pods have the label `version: <label>`.
 
-    `config_files` are read-only files by folder and name; changing one replaces the pods. Durations are in seconds.
+    `config_files` are read-only files by folder and name; changing one replaces the pods. `further_ports` are container
+    ports by name, beside `port`. Durations are in seconds.
     """
 
     name: str
@@ -52,6 +52,7 @@ class VersionArgs:
     termination_grace_period_seconds: pulumi.Input[int] = 30
     pre_stop_seconds: int = 5
     config_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    further_ports: Mapping[str, int] = field(default_factory=dict)
     disruption_budget: DisruptionBudgetArgs | None = None
     image_pull_policy: pulumi.Input[str] = "IfNotPresent"
 
@@ -60,6 +61,7 @@ class VersionArgs:
 class VersionedServiceArgs:
     """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
 
+    `protocol` is that of `port`; `further_ports` are ports beside it, which every version has.
     With `speaks_tls` the pods terminate TLS themselves, and their sidecars pass it through. `idle` are the versions
     that no route sends requests to; `complete` builds them. `pod_annotations` are those of every version's pods.
     `until_rolled_out` has, for the versions for which Pulumi's own wait does not suffice, what returns once the
@@ -70,6 +72,8 @@ class VersionedServiceArgs:
     namespace: pulumi.Input[str]
     port: pulumi.Input[int]
     versions: Mapping[str, VersionArgs]
+    protocol: ServiceProtocol = ServiceProtocol.HTTP
+    further_ports: Sequence[NamedPort] = ()
     speaks_tls: bool = False
     idle: frozenset[str] = frozenset()
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
@@ -141,25 +145,14 @@ class VersionedService(Component):
         )
 
     def _service(self, name: str, args: VersionedServiceArgs) -> k8s.core.v1.Service:
-        """Pulumi waits for the Deployments; waiting for endpoints as well would hang if all have 0 replicas.
-
-        On an HTTP port a sidecar accepts Istio's mTLS and plain text, and resets any other TLS (measured); on an HTTPS
-        port it passes TLS through to the container (Istio: "Protocol Selection").
-        """
-        port = k8s.core.v1.ServicePortArgs(
-            name=PORT_NAME,
-            port=args.port,
-            target_port=PORT_NAME,
-            protocol="TCP",
-            app_protocol="https" if args.speaks_tls else None,
-        )
+        """Pulumi waits for the Deployments; waiting for endpoints as well would hang if all have 0 replicas."""
         return k8s.core.v1.Service(
             f"{name}-service",
             metadata=_metadata(args.service, args, annotations={"pulumi.com/skipAwait": "true"}),
             spec=k8s.core.v1.ServiceSpecArgs(
                 type="ClusterIP",
                 selector={"app": args.service},
-                ports=[port],
+                ports=service_ports(args.port, args.protocol, args.further_ports, speaks_tls=args.speaks_tls),
             ),
             opts=self._child(),
         )
@@ -270,7 +263,7 @@ def _container(
         command=list(version.command) or None,
         args=list(version.args) or None,
         env=[_variable(key, value) for key, value in version.env.items()] or None,
-        ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=version.port, protocol="TCP")],
+        ports=container_ports(version.port, version.further_ports),
         resources=version.resources,
         readiness_probe=version.readiness_probe,
         liveness_probe=version.liveness_probe,

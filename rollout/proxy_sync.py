@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -74,18 +74,22 @@ class ProxySync:
 
         Raises ProxySyncTimeoutError, ProxiesForbiddenError and ClusterUnreachableError.
         """
-        clusters = {self._cluster(target): target for target in targets}
-        self._wait(lambda client, envoy: _unknown(client, envoy, clusters, self._cluster(Target(caller, ""))))
+        clusters, own = self._clusters(targets), next(self._cluster_names(Target(caller, "")))
+        self._wait(lambda client, envoy: _unknown(client, envoy, clusters, own))
 
     def until_unused(self, targets: Iterable[Target]) -> None:
         """Return once no Envoy has a route to any of `targets`; raises the same errors as `until_known`."""
-        clusters = {self._cluster(target): target for target in targets}
+        clusters = self._clusters(targets)
         self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
 
-    def _cluster(self, target: Target) -> str:
-        """Envoy's cluster name for a version, or for the whole service if the version is empty."""
+    def _clusters(self, targets: Iterable[Target]) -> dict[str, Target]:
+        return {name: target for target in targets for name in self._cluster_names(target)}
+
+    def _cluster_names(self, target: Target) -> Iterator[str]:
+        """Envoy's cluster names for a version, or for the whole service if the version is empty: one for each port."""
         service = self.routes[target.service]
-        return f"outbound|{service.port}|{target.version}|{service_host(target.service, service.namespace)}"
+        for port in dict.fromkeys((service.port, *service.http_ports)):
+            yield f"outbound|{port}|{target.version}|{service_host(target.service, service.namespace)}"
 
     def _wait(self, status_of: Callable[[Client, Envoy], str | None]) -> None:
         """Query each Envoy until it has once been in sync: with many Envoys, some query fails in every round."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -257,8 +257,11 @@ class Environment:
                 namespace=self._namespace(service.namespace),
                 port=service.port,
                 versions={
-                    version: version_args(name, version, settings) for version, settings in service.versions.items()
+                    version: version_args(name, version, settings, service.container_ports(version))
+                    for version, settings in service.versions.items()
                 },
+                protocol=service.protocol,
+                further_ports=service.further_ports,
                 speaks_tls=service.speaks_tls,
                 idle=frozenset(version for version in service.versions if Target(name, version) not in self._used),
                 pod_annotations=pod_annotations_of(self._settings),
@@ -365,8 +368,10 @@ def replicas_of(settings: Settings) -> dict[Target, int]:
     }
 
 
-def version_args(service: str, version: str, settings: VersionSettings) -> VersionArgs:
-    """Return the component's arguments for one version."""
+def version_args(
+    service: str, version: str, settings: VersionSettings, further_ports: Mapping[str, int]
+) -> VersionArgs:
+    """Return the component's arguments for one version, with its container ports beside the main one."""
     return VersionArgs(
         name=settings.name,
         label=version_label(service, version),
@@ -387,6 +392,7 @@ def version_args(service: str, version: str, settings: VersionSettings) -> Versi
         termination_grace_period_seconds=settings.termination_grace_period_seconds,
         pre_stop_seconds=settings.pre_stop_seconds,
         config_files=settings.config_files,
+        further_ports=further_ports,
         disruption_budget=args_of(DisruptionBudgetArgs, _explicit_fields(settings.pod_disruption_budget)),
         image_pull_policy=settings.image_pull_policy.value,
     )

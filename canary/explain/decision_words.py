@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from canary.explain.upstream_words import upstream_protocols, upstream_sentence
+
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
     from stacks.settings.stack_file import StackFile
@@ -198,6 +200,7 @@ class Explanation:
         for mirror in outcome.mirrors:
             yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
         yield _timeout_and_retries(outcome)
+        yield from filter(None, [upstream_sentence(self.places.settings.services, decision.request, outcome)])
         undecided = [name for name in self._called(outcome) if self._access(name) is None]
         if undecided:
             yield f"The pods of {_or(undecided)} then check whether the caller is allowed."
@@ -295,17 +298,18 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "gateway": decision.gateway,
         "rule": rule,
         "sticks": decision.sticks,
-        "result": _outcome(decision),
+        "result": _outcome(decision, explanation.places.settings),
         "allowed": explanation.allowed,
         "words": [f"{explanation.request} {explanation.result}", *explanation.details],
         "before": [_passed(explanation, passed) for passed in decision.passed],
     }
 
 
-def _outcome(decision: Decision) -> dict[str, Any]:
+def _outcome(decision: Decision, settings: Settings) -> dict[str, Any]:
     from dataclasses import asdict
 
     from traffic.fields import Model
+    from traffic.simulate import Forwarded
 
     def plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return {key: value.model_dump(mode="json") if isinstance(value, Model) else value for key, value in pairs}
@@ -313,6 +317,8 @@ def _outcome(decision: Decision) -> dict[str, Any]:
     fields = asdict(decision.outcome, dict_factory=plain)
     for share in (*fields.get("shares", ()), *fields.get("mirrors", ())):
         share["target"] = share["target"]._asdict()
+    if isinstance(decision.outcome, Forwarded):
+        fields["protocols"] = upstream_protocols(settings.services, decision.outcome)
     faults = {name: asdict(fault) for name in ("delay", "abort") if (fault := getattr(decision, name)) is not None}
     return {"kind": type(decision.outcome).__name__.lower(), **fields, "faults": faults, "cors": dict(decision.cors)}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.explain.upstream_words import GRPC_HEADERS
 from canary.service_named import service_named
 
 if TYPE_CHECKING:
@@ -26,12 +27,13 @@ ANY_HOST = "any-host.example"
 class Question:
     """A request to `service`, as given on the command line.
 
-    `source` is the calling workload, None for a caller outside the mesh; `host` and `port` default to the service's.
+    `source` is the calling workload, None for a caller outside the mesh; `host` and `port` default to the service's,
+    `method` to GET. A service of gRPC is asked as gRPC asks: by POST, with its headers.
     """
 
     service: str
     path: str = "/"
-    method: str = "GET"
+    method: str | None = None
     headers: tuple[str, ...] = ()
     source: str | None = None
     host: str | None = None
@@ -50,10 +52,15 @@ def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
 
 def request_of(settings: Settings, question: Question) -> Request:
     """Return the request to simulate; raises CommandError for an unknown service or caller, or an invalid header."""
+    from traffic.model import ServiceProtocol
     from traffic.simulate import Request
 
     service_named(settings, question.service)
     pairs = tuple(map(_header, question.headers))
+    by_grpc = settings.services[question.service].protocol is ServiceProtocol.GRPC and question.method is None
+    if by_grpc:
+        given_names = {name.lower() for name, _ in pairs}
+        pairs += tuple((name, value) for name, value in GRPC_HEADERS if name not in given_names)
     named = question.host or next((value for name, value in pairs if name.lower() == "host"), None)
     if not question.path.startswith("/"):
         raise CommandError(
@@ -64,7 +71,7 @@ def request_of(settings: Settings, question: Question) -> Request:
     given = Request(
         headers=tuple((name, value) for name, value in pairs if name.lower() != "host"),
         path=question.path,
-        method=question.method.upper(),
+        method=(question.method or ("POST" if by_grpc else "GET")).upper(),
         authority=named or "",
         scheme="https" if question.https else "http",
         port=question.port,

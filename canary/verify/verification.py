@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from canary.verify.grpc import as_grpc
 from canary.verify.measure import STATUS, Answers, RequestBatch
 from canary.verify.split import ALPHA, VersionShare, judge_all
 from stacks.simulator import simulator_of
@@ -118,6 +119,7 @@ def _planned(simulator: Simulator, settings: Settings, name: str, index: int, co
     expected = _client_certificate_required(settings, decision) or expected_shares(decision)
     if isinstance(expected, str):
         return Planned(name, index, words, {}, None, expected)
+    request = as_grpc(simulator, decision)
     single = sum(1 for share in expected.values() if share) == 1
     statuses = frozenset(int(label.removeprefix(STATUS)) for label in expected if label.startswith(STATUS))
     return Planned(

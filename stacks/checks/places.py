@@ -41,7 +41,7 @@ def places(service: Service, view: View) -> list[Place] | None:
         if not entry.server.redirects:
             found.setdefault((entry.gateway, entry.server.port, entry.scheme), []).append(entry.domain)
     if service.routing.in_mesh:
-        for port in sorted({service.routing.port, HTTP_IN_MESH}) if service.routing.hosts else [service.routing.port]:
+        for port in sorted({*service.routing.http_ports, *([HTTP_IN_MESH] if service.routing.hosts else [])}):
             found[MESH, port, "http"] = list(hosts_inside(service))
     return [Place(*place, hosts=tuple(dict.fromkeys(hosts))) for place, hosts in found.items()]
 

@@ -7,9 +7,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Strict, TypeAdapter, ValidationError
 
 from stacks.samples import SETTINGS
 from stacks.settings.fields import ChartSource
@@ -25,12 +25,14 @@ from traffic.model import (
     MutualTls,
     NamespaceSecurity,
     Rule,
+    ServiceProtocol,
     ServiceRouting,
     SharedGateway,
     TrafficPolicy,
     VersionRouting,
     own_gateway,
 )
+from traffic.model.service import NamedPorts
 
 T = TypeVar("T")
 
@@ -48,6 +50,8 @@ FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "mtls": TypeAdapter(MutualTls),
     "authorization": TypeAdapter(Authorization),
     "jwt": TypeAdapter(tuple[JwtRule, ...]),
+    "protocol": TypeAdapter(Annotated[ServiceProtocol, Strict(False)]),
+    "ports": TypeAdapter(NamedPorts),
 }
 
 
@@ -266,6 +270,8 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
         namespace=namespace or name,
         hosts=_each_once(well_formed),
         port=port,
+        protocol=fields.get("protocol") or default_of(ServiceRouting, "protocol"),
+        ports=fields.get("ports") or (),
         gateway_port=gateway_port,
         ingress_class_name=ingress_class,
         gateways=tuple(gateways),
@@ -288,7 +294,8 @@ def _each_once(hosts: Iterable[str]) -> tuple[str, ...]:
 
 def _version(given: Any) -> VersionRouting:
     policy = _read(FIELDS["trafficPolicy"], block(given).get("trafficPolicy"))
-    return VersionRouting.model_construct(traffic_policy=policy)
+    ports = _read(FIELDS["ports"], block(given).get("ports", []))
+    return VersionRouting.model_construct(traffic_policy=policy, ports=ports or ())
 
 
 def _matching(rule: Any) -> Rule | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacks.checks import ingress, security, strategies, telemetry
+from stacks.checks import ingress, protocols, security, strategies, telemetry
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
@@ -33,6 +33,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
         yield from _same_names(service, location)
     yield from _redirected(settings)
     yield from ingress.warnings(settings)
+    yield from protocols.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from telemetry.warnings(settings)
 

@@ -128,7 +128,7 @@ def _rules_inside(tables: Sequence[Simulator], host: str, port: int) -> Iterator
 
 
 def _hosts_inside(name: str, services: Sequence[ServiceRouting], authorities: Authorities) -> Iterator[tuple[str, int]]:
-    ports = dict.fromkeys(service.port for service in services)
+    ports = dict.fromkeys(port for service in services for port in service.http_ports)
     for namespace in dict.fromkeys(service.namespace for service in services):
         yield from ((f"{name}.{namespace}", port) for port in ports)
         if authorities.compares:

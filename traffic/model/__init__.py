@@ -31,9 +31,10 @@ from traffic.model.gateway import (
 from traffic.model.jwt import JwtRule
 from traffic.model.match import Match, StringMatch, cookie_pattern
 from traffic.model.policy import TrafficPolicy
+from traffic.model.protocols import NamedPort, ServiceProtocol
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
-from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, service_host
+from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, mesh_virtual_service, service_host
 from traffic.model.target import Target, target
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Mirror",
     "Mtls",
     "MutualTls",
+    "NamedPort",
     "NamespaceSecurity",
     "OutboundTrafficPolicy",
     "Percent",
@@ -69,6 +71,7 @@ __all__ = [
     "Rule",
     "Server",
     "ServerTls",
+    "ServiceProtocol",
     "ServiceRouting",
     "SharedGateway",
     "Sticky",
@@ -80,6 +83,7 @@ __all__ = [
     "cookie_pattern",
     "gateway_labels",
     "gateway_selector",
+    "mesh_virtual_service",
     "own_gateway",
     "service_host",
     "target",

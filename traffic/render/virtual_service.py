@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from traffic.model import (
     MESH,
@@ -19,6 +19,7 @@ from traffic.model import (
     Rule,
     ServiceRouting,
     cookie_pattern,
+    mesh_virtual_service,
     service_host,
     target,
 )
@@ -33,8 +34,9 @@ def virtual_services(
     """Return the specs of the VirtualServices that implement the service's route, by name.
 
     There is one, `<service>`, whose hosts include the service's own DNS name if the route applies inside the mesh.
-    Istio rejects the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. One
-    without any rules is omitted. Shared gateways are in `gateway_namespace`. `version_header` is a response header
+    Istio rejects the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. So
+    it is if the service has several HTTP ports: requests from inside the mesh keep the port that they are sent to.
+    One without any rules is omitted. Shared gateways are in `gateway_namespace`. `version_header` is a response header
     that names the destination that served the request.
     """
     context = _Context(routes, service, gateway_namespace, version_header)
@@ -65,27 +67,31 @@ def _places(name: str, service: ServiceRouting) -> list[tuple[str, Sequence[str]
     if not service.in_mesh:
         return [(name, service.hosts, service.gateways)]
     inside = [*(host for host in service.hosts if host != "*"), service_host(name, service.namespace)]
-    gateways = [gateway for gateway in service.gateways if gateway != MESH]
-    if "*" not in service.hosts or not gateways:
+    if not service.has_mesh_virtual_service:
         return [(name, inside, service.gateways)]
-    return [(name, service.hosts, gateways), (f"{name}-mesh", inside, [MESH])]
+    gateways = [gateway for gateway in service.gateways if gateway != MESH]
+    return [(name, service.hosts, gateways), (mesh_virtual_service(name), inside, [MESH])]
 
 
 @dataclass(frozen=True)
 class _Context:
-    """What the rules of one service have in common."""
+    """What the rules of one service have in common; with `keeps_port`, its own versions get requests at any port."""
 
     routes: RouteTable
     service: str
     gateway_namespace: str
     version_header: str | None
+    keeps_port: bool = False
 
     def virtual_service(self, hosts: Sequence[str], gateways: Sequence[str]) -> Spec:
         rules = _rules_at(gateways, self.routes[self.service].route)
+        # istiod takes the port that a request is sent to for a destination without one.
+        keeps_port = list(gateways) == [MESH] and len(self.routes[self.service].http_ports) > 1
+        here = replace(self, keeps_port=keeps_port)
         return {
             "hosts": list(hosts),
             "gateways": self._references(gateways),
-            "http": [self._http_route(step) for _, rule in rules for step in steps(rule)],
+            "http": [here._http_route(step) for _, rule in rules for step in steps(rule)],
         }
 
     def _references(self, gateways: Sequence[str]) -> list[str]:
@@ -131,7 +137,10 @@ class _Context:
         service, version = target(self.service, name)
         settings = self.routes[service]
         host = service_host(service, settings.namespace)
-        return {"host": host, "subset": version, "port": {"number": settings.port}}
+        destination: Spec = {"host": host, "subset": version}
+        if self.keeps_port and service == self.service:
+            return destination
+        return {**destination, "port": {"number": settings.port}}
 
     def _headers_of(self, name: str, step: StickyStep) -> Spec:
         """The cookie is added, not set, so that the version's own cookies are kept."""

@@ -26,6 +26,7 @@ from traffic.simulate.decision import (
 from traffic.simulate.hosts import Entry, bare, entries, intersection, route_hosts
 from traffic.simulate.request import Caller, Request
 from traffic.simulate.simulator import INGRESS, CompiledRoute, Simulator, matches, rule_for
+from traffic.simulate.upstream import Upstream, is_grpc, upstream
 
 __all__ = [
     "INGRESS",
@@ -50,13 +51,16 @@ __all__ = [
     "Share",
     "Simulator",
     "Unrouted",
+    "Upstream",
     "bare",
     "conditions",
     "entries",
     "intersection",
     "is_allowed",
+    "is_grpc",
     "matches",
     "route_hosts",
     "rule_for",
     "text_matches",
+    "upstream",
 ]

@@ -98,7 +98,7 @@ def entries(name: str, service: ServiceRouting, gateways: Mapping[str, SharedGat
 
 def route_hosts(name: str, service: ServiceRouting) -> tuple[str, ...]:
     """Return the hosts of the service's VirtualService at gateways, with its mesh host if the VirtualService has it."""
-    inside = service.in_mesh and "*" not in service.hosts
+    inside = service.in_mesh and not service.has_mesh_virtual_service
     return (*service.hosts, service_host(name, service.namespace)) if inside else service.hosts
 
 
@@ -180,12 +180,13 @@ def mesh_ports(routes: RouteTable) -> dict[int, MeshPort]:
     for name, service in routes.items():
         namespace = service.namespace
         full = service_host(name, namespace)
-        port = ports.setdefault(service.port, MeshPort(Hosts(), {}))
         own = VirtualHost(full, name, MESH)
-        port.short[namespace, name] = own
-        for domain in (full, f"{full}.", f"{name}.{namespace}", f"{name}.{namespace}.svc"):
-            port.named.add(domain, own)
-        for domain in service.hosts if service.in_mesh else ():
-            if domain != "*":
-                port.named.add(domain, VirtualHost(domain, name, MESH))
+        for number in service.http_ports:
+            port = ports.setdefault(number, MeshPort(Hosts(), {}))
+            port.short[namespace, name] = own
+            for domain in (full, f"{full}.", f"{name}.{namespace}", f"{name}.{namespace}.svc"):
+                port.named.add(domain, own)
+            for domain in service.hosts if service.in_mesh else ():
+                if domain != "*":
+                    port.named.add(domain, VirtualHost(domain, name, MESH))
     return ports
