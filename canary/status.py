@@ -153,7 +153,7 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
         virtual_service: find_object(client, api_version, "VirtualService", service.namespace, virtual_service)
         for virtual_service in configured
     }
-    live = {virtual_service: ((entry or {}).get("spec") or {}).get("http") for virtual_service, entry in found.items()}
+    live = {virtual_service: _routes(entry and entry.get("spec")) for virtual_service, entry in found.items()}
     versions = tuple(_version(client, name, service, version) for version in service.versions)
     by_ingress = service.has_ingress(name) and find_object(client, INGRESS_API, "Ingress", service.namespace, name)
     rules = tuple(
@@ -167,7 +167,7 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
         )
     )
     known = {
-        virtual_service: (recorded.get(f"{service.namespace}/{virtual_service}") or {}).get("http")
+        virtual_service: _routes(recorded.get(f"{service.namespace}/{virtual_service}"))
         for virtual_service in configured
     }
     is_routed = any(found.values())
@@ -218,7 +218,14 @@ def _configured(settings: Settings, name: str) -> dict[str, Any]:
         gateway_namespace=settings.mesh.gateway.namespace,
         version_header=settings.version_header,
     )
-    return {virtual_service: spec["http"] for virtual_service, spec in specs.items()}
+    return {virtual_service: _routes(spec) for virtual_service, spec in specs.items()}
+
+
+def _routes(spec: Spec | None) -> list[Any] | None:
+    """The routes of a VirtualService's spec, None if there is no such object."""
+    from traffic.render import routes_in
+
+    return routes_in(spec) if spec is not None else None
 
 
 def _drift(live: Mapping[str, Any], recorded: Mapping[str, Any], configured: Mapping[str, Any]) -> str:

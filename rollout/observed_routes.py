@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kube.objects import kind_of, list_in
 from traffic.model import MESH, RouteTable, Target, service_host, version_label
+from traffic.render import routes_in
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -66,7 +67,7 @@ def observed_routes(
     for item in virtual_services:
         place = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
         in_mesh = in_mesh or MESH in (item["spec"].get("gateways") or [MESH])
-        for index, rule in enumerate(item["spec"].get("http") or (), start=1):
+        for index, rule in enumerate(routes_in(item["spec"]), start=1):
             for destination, share in _destinations(rule):
                 name = by_host.get(destination.get("host", ""))
                 if name is not None:

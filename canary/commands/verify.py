@@ -178,7 +178,7 @@ def _show(console: Console, results: list[RuleResult], significance: float) -> N
 def _summary(results: list[RuleResult]) -> str:
     from collections import Counter
 
-    from canary.verify.verification import BY_INGRESS, INSIDE
+    from canary.verify.verification import BY_INGRESS, CONNECTIONS, INSIDE
 
     exempt = Counter(result.planned.exempt for result in results if result.planned.exempt)
     measurable = len(results) - exempt.total()
@@ -190,7 +190,7 @@ def _summary(results: list[RuleResult]) -> str:
         verdict = f"{failed} of {rules} {'fails' if failed == 1 else 'fail'}"
     else:
         verdict = "1 rule passes" if measurable == 1 else f"{rules}: all pass"
-    words = {INSIDE: "for callers inside the mesh", BY_INGRESS: "by an Ingress"}
+    words = {INSIDE: "for callers inside the mesh", BY_INGRESS: "by an Ingress", CONNECTIONS: "of connections"}
     return "; ".join([verdict, *(f"{count} {words[why]}" for why, count in exempt.items())])
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from canary.curl import curl_command
+from canary.curl import connect_command, curl_command
 from canary.diff.stack_diff import StackDiff, VersionDiff
+from canary.explain.connection_words import connection_words
 from stacks.settings.problems import without_user
 from traffic.diff import Group, Part, RuleChange, RuleChangeKind, ServiceDiff, ValueChange
 from traffic.diff.effect import lesser_changes
@@ -68,13 +69,18 @@ def setting_rows(diff: StackDiff) -> list[SettingRow]:
 
 def request_words(request: Request) -> str:
     """Return a request in one line: `GET http://shop.example.com/ with qa: canary-test`."""
+    if request.is_connection:
+        words = connection_words(request)
+        return f"{words}, from {_caller(request)}" if request.caller else words
     headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
     words = f"{request.method} {_url(request)}{f' with {headers}' if headers else ''}"
     return f"{words}, from {_caller(request)}" if request.caller else words
 
 
 def curl_words(request: Request) -> str:
-    """Return the curl command for a request at the gateway, or in the calling pod."""
+    """Return the curl command for a request at the gateway, or in the calling pod; for a connection, what opens it."""
+    if request.is_connection:
+        return connect_command(request, GATEWAY)
     if request.caller is not None:
         origin = _url(request)[: -len(request.path)]
         inside = curl_command(_without_host(request), origin)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from canary.explain.connection_words import connection_words
 from canary.explain.upstream_words import upstream_protocols, upstream_sentence
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class Explanation:
     def request(self) -> str:
         """The request, in one line."""
         request = self.decision.request
+        if request.is_connection:
+            where = _from(request) if request.caller else self._through()
+            return f"A {connection_words(request)} {where}"
         headers = ", ".join(f"{name}: {value}" for name, value in request.pairs)
         where = _from(request) if request.caller else self._through()
         return f"{request.method} {url(request)}{f', with {headers},' if headers else ''} {where}"
@@ -73,7 +77,7 @@ class Explanation:
     def result(self) -> str:
         """The outcome, in one sentence."""
         from canary.explain.access import denial
-        from traffic.simulate import Answered, Forwarded, Redirected, Refused
+        from traffic.simulate import Answered, Connected, Forwarded, Redirected, Refused
 
         outcome = self.decision.outcome
         if isinstance(outcome, Forwarded):
@@ -85,6 +89,8 @@ class Explanation:
                 return f"{to}."
             whose = "whose sidecar" if len(self._called(outcome)) == 1 else f"of which the sidecar of {denying}"
             return f"{to}, {whose} answers 403: {denial(self.places.settings, denying)}."
+        if isinstance(outcome, Connected):
+            return f"goes to {_or([_share(share) for share in outcome.shares])}."
         if isinstance(outcome, Redirected):
             return f"is redirected ({outcome.status}) to {outcome.location}"
         if isinstance(outcome, Answered):
@@ -113,7 +119,7 @@ class Explanation:
             return f"No route is configured{whose}, so every request goes to the only version."
         head = f"Rule {decision.index + 1}{whose} decides ({place})"
         if not decision.rule.match:
-            return f"{head}: it matches every other request."
+            return f"{head}: it matches every other {'connection' if decision.request.is_connection else 'request'}."
         return f"{head}: {' or '.join(map(match_words, decision.rule.match))}."
 
     @property
@@ -287,9 +293,7 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
     return {
         "stack": stack,
         "request": {
-            "method": request.method,
-            "url": url(request),
-            "headers": [list(pair) for pair in request.pairs],
+            **_asked(request),
             "from": {"namespace": request.caller.namespace, "labels": dict(request.caller.labels)}
             if request.caller
             else None,
@@ -303,6 +307,12 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "words": [f"{explanation.request} {explanation.result}", *explanation.details],
         "before": [_passed(explanation, passed) for passed in decision.passed],
     }
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    if request.is_connection:
+        return {"protocol": request.scheme.upper(), "host": request.authority or None, "port": request.asked_port}
+    return {"method": request.method, "url": url(request), "headers": [list(pair) for pair in request.pairs]}
 
 
 def _outcome(decision: Decision, settings: Settings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.explain.connection_words import connection_of
 from canary.explain.upstream_words import GRPC_HEADERS
 from canary.service_named import service_named
 
@@ -56,6 +57,9 @@ def request_of(settings: Settings, question: Question) -> Request:
     from traffic.simulate import Request
 
     service_named(settings, question.service)
+    if not settings.services[question.service].protocol.is_http:
+        caller = caller_of(settings, question.source) if question.source is not None else None
+        return connection_of(settings, question, caller)
     pairs = tuple(map(_header, question.headers))
     by_grpc = settings.services[question.service].protocol is ServiceProtocol.GRPC and question.method is None
     if by_grpc:

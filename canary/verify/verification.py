@@ -19,7 +19,7 @@ SHARED = 2000
 """Requests for a weighted rule: enough to tell 90/10 from 85/15 at the default significance."""
 SINGLE = 100
 """Requests for a rule with a single outcome: one version, or an answer of Envoy itself."""
-INSIDE, BY_INGRESS = "inside the mesh", "by an Ingress"
+INSIDE, BY_INGRESS, CONNECTIONS = "inside the mesh", "by an Ingress", "connections"
 LONGEST_DELAY = 1.0
 """Rules with a fault delay of more seconds than this are not measured."""
 
@@ -29,7 +29,8 @@ class Planned:
     """A rule and how it is measured: `batch`, or None and the `reason` why it cannot be.
 
     `weights` are in percent, by destination as named in the config, and by `status 503` for Envoy's own answers.
-    `exempt` is the verdict of a rule that is not to be measured: for callers inside the mesh alone, or of an Ingress.
+    `exempt` is the verdict of a rule that is not to be measured: for callers inside the mesh alone, of an Ingress, or
+    of connections.
     """
 
     service: str
@@ -51,7 +52,7 @@ class RuleResult:
 
     @property
     def verdict(self) -> str:
-        """`pass`, `fail`, `errors`, `timed out`, `not measured`, `inside the mesh` or `by an Ingress`."""
+        """`pass`, `fail`, `errors`, `timed out`, `not measured`, or why it is exempt."""
         if self.answers is None:
             return self.planned.exempt or "not measured"
         if any(not share.passes for share in self.shares) and self.answers.versions:
@@ -112,6 +113,9 @@ def _planned(simulator: Simulator, settings: Settings, name: str, index: int, co
     if settings.services[name].has_ingress(name):
         reason = "an Ingress does not name the version that served a request"
         return Planned(name, index, words, {}, None, reason, BY_INGRESS)
+    if not settings.services[name].protocol.is_http:
+        reason = f"a connection of {settings.services[name].protocol.value} does not tell which version has it"
+        return Planned(name, index, words, {}, None, reason, CONNECTIONS)
     request = sample_request(simulator, name, index, seed=seed, path=_answered_path(settings, name, index))
     if isinstance(request, NoSample):
         return Planned(name, index, words, {}, None, request.reason, INSIDE if request.inside else "")

@@ -12,6 +12,7 @@ from typing import Any
 
 from stacks.checks import (
     actions,
+    connections,
     gateways,
     hosting,
     hosts,
@@ -39,6 +40,7 @@ CHECKS = (
     hosting.check,
     pods.check,
     protocols.check,
+    connections.check,
     strategies.check,
     targets.check,
     reach.check,

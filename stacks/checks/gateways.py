@@ -41,8 +41,7 @@ def _servers(view: View) -> Iterator[_Placed]:
             yield _Placed(("gateways", name, "servers", index, "port"), server)
     for service in view.services.values():
         if service.has_own_gateway and service.is_placed:
-            server = Server.model_construct(port=service.routing.gateway_port, hosts=service.routing.hosts)
-            yield _Placed((*service.location, "gatewayPort"), server)
+            yield _Placed((*service.location, "gatewayPort"), service.routing.own_server)
 
 
 def _check_names(view: View, service: Service) -> Iterator[Finding]:
@@ -147,7 +146,7 @@ def _check_twins(servers: list[_Placed]) -> Iterator[Finding]:
             same_protocol = owner.server.protocol is placed.server.protocol
             if owner is placed or not same_protocol or (owner.server.tls is None and placed.server.tls is None):
                 continue
-            is_https = placed.server.protocol is Protocol.HTTPS
+            is_https = placed.server.protocol is not Protocol.HTTP
             yield Finding(
                 placed.location,
                 f"host {host!r} at port {placed.server.port} already has TLS settings at {key_path(owner.location)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,6 +15,7 @@ from stacks.samples import SETTINGS
 from stacks.settings.fields import ChartSource
 from stacks.settings.model import GatewaySettings, MeshSettings, Sample, Settings
 from stacks.settings.problems import Location
+from traffic.default_protocol import with_protocol
 from traffic.fields import Host, OpenPort
 from traffic.model import (
     Authorization,
@@ -127,9 +128,14 @@ class View:
         """The services by name."""
         if self._settings is not None:
             given = block(self.values.get("services"))
-            return {name: _whole(name, given[name], one) for name, one in self._settings.services.items()}
+            return {name: self._spoken(_whole(name, given[name], one)) for name, one in self._settings.services.items()}
         services = block(self.values.get("services"))
-        return {name: _piecewise(name, given) for name, given in services.items() if isinstance(given, dict)}
+        return {
+            name: self._spoken(_piecewise(name, given)) for name, given in services.items() if isinstance(given, dict)
+        }
+
+    def _spoken(self, service: Service) -> Service:
+        return replace(service, routing=with_protocol(service.routing, self.gateways))
 
     @cached_property
     def gateways(self) -> dict[str, SharedGateway | None]:
@@ -270,7 +276,7 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
         namespace=namespace or name,
         hosts=_each_once(well_formed),
         port=port,
-        protocol=fields.get("protocol") or default_of(ServiceRouting, "protocol"),
+        **({"protocol": fields["protocol"]} if fields.get("protocol") else {}),
         ports=fields.get("ports") or (),
         gateway_port=gateway_port,
         ingress_class_name=ingress_class,

@@ -22,7 +22,8 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     """Yield the warnings for a stack's settings; `given` are the values of its file, without samples."""
     for name, service in settings.services.items():
         location = ("services", name)
-        yield from _overlapping(service, location)
+        if service.protocol.is_http:
+            yield from _overlapping(service, location)
         yield from _denied(settings, service, location)
         yield from _plain_keys(service, location)
         yield from strategies.warnings(service, location)

@@ -14,6 +14,7 @@ from traffic.diff.values import plain_words
 from traffic.model import HeaderOperations, Redirect, Rule, StringMatch
 from traffic.simulate import (
     Answered,
+    Connected,
     Decision,
     Forwarded,
     Redirected,
@@ -118,6 +119,9 @@ def _end(decision: Decision) -> tuple[dict[str, float], dict[str, float]]:
     outcome = decision.outcome
     if isinstance(outcome, Forwarded):
         return _forwarded(outcome)
+    if isinstance(outcome, Connected):
+        shares = {f"{share.target.service}/{share.target.version}": share.probability for share in outcome.shares}
+        return shares, shares
     if isinstance(outcome, Redirected):
         exact = f"{outcome.status} {outcome.location}"
         rule = decision.rule

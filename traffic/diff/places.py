@@ -25,6 +25,7 @@ def places(*tables: Simulator) -> Iterator[Request]:
     authorities = Authorities(tables)
     yield from dict.fromkeys(_outside(tables, authorities))
     yield from _inside(tables, authorities)
+    yield from _connections_inside(tables)
 
 
 class Authorities:
@@ -45,9 +46,9 @@ class Authorities:
 
     def spelled(self, host: str, port: int, scheme: str) -> Iterator[str]:
         """Yield the host as clients write it, and where rules compare the Host header, in other ways."""
-        usual = f"{host}:{port}" if port != DEFAULT_PORTS[scheme] else host
         yield host
-        if self.compares:
+        if self.compares and scheme in DEFAULT_PORTS:
+            usual = f"{host}:{port}" if port != DEFAULT_PORTS[scheme] else host
             yield usual
             yield f"{host}:{port}"
             yield host.upper()
@@ -89,7 +90,12 @@ def _outside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[
             endpoints[scheme, port] = None
             domains.update(dict.fromkeys(hosts))
     domains[UNKNOWN_HOST] = None
+    for rule in _rules(tables):
+        domains.update(dict.fromkeys(host for match in rule.match for host in match.sni_hosts))
     for scheme, port in sorted(endpoints):
+        if scheme == "tcp":
+            yield Request((), scheme=scheme, port=port)
+            continue
         for domain in domains:
             for host in authorities.below(domain):
                 for authority in authorities.spelled(host, port, scheme):
@@ -118,6 +124,18 @@ def _inside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[R
                 for caller in _callers(rules):
                     for headers in schemes:
                         yield Request(authority=authority, port=port, caller=caller, headers=headers)
+
+
+def _connections_inside(tables: Sequence[Simulator]) -> Iterator[Request]:
+    """Connections of TCP and TLS to each service of that kind, by its own name and by its hosts."""
+    for table in tables:
+        for name, service in table.routes.items():
+            if service.protocol.is_http:
+                continue
+            hosts = [f"{name}.{service.namespace}", *(host for host in service.hosts if "*" not in host)]
+            for host in hosts if service.in_mesh else hosts[:1]:
+                for caller in _callers(rule for other in tables for rule in other.routes.get(name, service).route):
+                    yield Request((), authority=host, scheme=service.route_kind.value, port=service.port, caller=caller)
 
 
 def _rules_inside(tables: Sequence[Simulator], host: str, port: int) -> Iterator[Rule]:

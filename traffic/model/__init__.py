@@ -31,7 +31,7 @@ from traffic.model.gateway import (
 from traffic.model.jwt import JwtRule
 from traffic.model.match import Match, StringMatch, cookie_pattern
 from traffic.model.policy import TrafficPolicy
-from traffic.model.protocols import NamedPort, ServiceProtocol
+from traffic.model.protocols import NamedPort, RouteKind, ServiceProtocol
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
 from traffic.model.service import RouteTable, ServiceRouting, VersionRouting, mesh_virtual_service, service_host
@@ -67,6 +67,7 @@ __all__ = [
     "Retries",
     "Rewrite",
     "Route",
+    "RouteKind",
     "RouteTable",
     "Rule",
     "Server",

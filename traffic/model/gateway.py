@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, Strict, model_validator
 
 from traffic.fields import Host, Model, OpenPort, SecretName, each_once, wrong
+from traffic.model.protocols import RouteKind
 
 MESH = "mesh"
 """Istio's name for all sidecars: a route bound to it applies to callers inside the mesh."""
@@ -20,13 +21,16 @@ class Protocol(StrEnum):
 
     HTTP = "HTTP"
     HTTPS = "HTTPS"
+    TCP = "TCP"
+    TLS = "TLS"
 
 
 class ServerTlsMode(StrEnum):
-    """Who presents a certificate: only the gateway, or the caller too."""
+    """Who presents a certificate: only the gateway, or the caller too; PASSTHROUGH: the pods, not the gateway."""
 
     SIMPLE = "SIMPLE"
     MUTUAL = "MUTUAL"
+    PASSTHROUGH = "PASSTHROUGH"
 
 
 class TlsVersion(StrEnum):
@@ -37,11 +41,13 @@ class TlsVersion(StrEnum):
 
 
 class ServerTls(Model):
-    """TLS of an HTTPS port of a gateway, or the redirect to HTTPS of an HTTP port."""
+    """TLS of an HTTPS or TLS port of a gateway, or the redirect to HTTPS of an HTTP port."""
 
     https_redirect: bool = Field(default=False, description="Redirect every request to https://.")
     mode: Annotated[ServerTlsMode, Strict(False)] | None = Field(
-        default=None, description="SIMPLE: the gateway has a certificate; MUTUAL: callers need one too."
+        default=None,
+        description="SIMPLE: the gateway has a certificate; MUTUAL: callers need one too; PASSTHROUGH, with protocol "
+        "TLS: TLS ends at the pods, and the server name (SNI) decides the route.",
     )
     credential_name: SecretName | None = Field(
         default=None,
@@ -53,6 +59,14 @@ class ServerTls(Model):
 
     @model_validator(mode="after")
     def _mode_with_certificate(self) -> ServerTls:
+        if self.mode is ServerTlsMode.PASSTHROUGH:
+            if self.credential_name is None and self.min_protocol_version is None and not self.https_redirect:
+                return self
+            raise wrong(
+                "PASSTHROUGH leaves TLS to the pods, so the gateway has no certificate and no say in the TLS version",
+                "mode: PASSTHROUGH alone",
+                "remove the other keys, or write mode: SIMPLE to end TLS at the gateway",
+            )
         if self.mode and self.credential_name is None:
             raise wrong(
                 f"{self.mode.value} needs a certificate",
@@ -75,7 +89,11 @@ class Server(Model):
     """One port of a gateway."""
 
     port: OpenPort = Field(examples=[443], description="Port of the gateway's Service.")
-    protocol: Annotated[Protocol, Strict(False)] = Field(default=Protocol.HTTP, description="Protocol of the port.")
+    protocol: Annotated[Protocol, Strict(False)] = Field(
+        default=Protocol.HTTP,
+        description="Protocol of the port. HTTP and HTTPS also take HTTP/2 and gRPC; of TCP and TLS, routes share the "
+        "connections out.",
+    )
     hosts: Annotated[tuple[Host, ...], Field(min_length=1), Strict(False), AfterValidator(each_once)] = Field(
         examples=[["shop.example.com"]], description="Hosts that the port accepts."
     )
@@ -84,6 +102,15 @@ class Server(Model):
     @model_validator(mode="after")
     def _tls_fits_protocol(self) -> Server:
         ends_tls = self.tls is not None and self.tls.mode is not None
+        if self.protocol in (Protocol.TCP, Protocol.TLS):
+            self._tls_fits_connections()
+        if self.protocol is Protocol.HTTPS and self.passes_through:
+            raise wrong(
+                "the gateway cannot see requests in TLS that passes through",
+                "mode: SIMPLE or MUTUAL for protocol: HTTPS, and mode: PASSTHROUGH for protocol: TLS",
+                "write protocol: TLS, whose connections a route shares out; or end TLS here, with mode: SIMPLE and "
+                "credentialName",
+            )
         if self.protocol is Protocol.HTTPS and (not ends_tls or self.redirects):
             raise wrong(
                 "HTTPS needs a certificate" if not ends_tls else "an HTTPS port redirects to HTTPS",
@@ -97,6 +124,32 @@ class Server(Model):
                 "write protocol: HTTPS, or remove mode and credentialName",
             )
         return self
+
+    def _tls_fits_connections(self) -> None:
+        if self.protocol is Protocol.TCP and self.tls is not None:
+            raise wrong(
+                "a TCP port has no TLS",
+                "protocol: TCP without tls, or protocol: TLS with it",
+                "write protocol: TLS, or remove tls",
+            )
+        if self.protocol is Protocol.TLS and (self.tls is None or self.tls.mode is None or self.redirects):
+            raise wrong(
+                "a TLS port needs to know where TLS ends",
+                "tls: {mode: PASSTHROUGH}, or mode: SIMPLE or MUTUAL with credentialName",
+                "write tls: {mode: PASSTHROUGH} if the pods terminate TLS",
+            )
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether TLS ends at the pods."""
+        return self.tls is not None and self.tls.mode is ServerTlsMode.PASSTHROUGH
+
+    @property
+    def route_kind(self) -> RouteKind:
+        """What routes can tell apart here: of TLS that ends at the gateway, the connections inside."""
+        if self.protocol in (Protocol.HTTP, Protocol.HTTPS):
+            return RouteKind.HTTP
+        return RouteKind.TLS if self.passes_through else RouteKind.TCP
 
     @property
     def redirects(self) -> bool:

@@ -16,6 +16,14 @@ LONGEST_PORT_NAME = 15
 """Kubernetes' limit for the name of a container port (IANA_SVC_NAME), by which a Service refers to it."""
 
 
+class RouteKind(StrEnum):
+    """What a route tells apart: requests, or connections of TCP or TLS. The names of a VirtualService's lists."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    TLS = "tls"
+
+
 class ServiceProtocol(StrEnum):
     """Protocol of a service's port, by Istio's names."""
 
@@ -26,9 +34,14 @@ class ServiceProtocol(StrEnum):
     TLS = "TLS"
 
     @property
+    def route_kind(self) -> RouteKind:
+        """What the route of a service with this protocol tells apart."""
+        return {ServiceProtocol.TCP: RouteKind.TCP, ServiceProtocol.TLS: RouteKind.TLS}.get(self, RouteKind.HTTP)
+
+    @property
     def is_http(self) -> bool:
         """Whether Envoy sees requests, which a route can tell apart."""
-        return self not in (ServiceProtocol.TCP, ServiceProtocol.TLS)
+        return self.route_kind is RouteKind.HTTP
 
     @property
     def is_http2(self) -> bool:

@@ -11,10 +11,10 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, Strict
 
 from traffic.fields import DnsLabel, Host, Model, OpenPort, Port, Text, each_once
-from traffic.model.gateway import MESH, own_gateway
+from traffic.model.gateway import MESH, Protocol, Server, ServerTls, ServerTlsMode, own_gateway
 from traffic.model.jwt import JwtRule
 from traffic.model.policy import TlsMode, TrafficPolicy
-from traffic.model.protocols import NamedPort, ServiceProtocol
+from traffic.model.protocols import NamedPort, RouteKind, ServiceProtocol
 from traffic.model.rule import Rule
 from traffic.model.security import Authorization, MutualTls
 
@@ -102,8 +102,13 @@ class ServiceRouting(Model):
     @property
     def http_ports(self) -> tuple[int, ...]:
         """The ports whose requests the route decides inside the mesh, `port` first; none if that is not HTTP."""
-        further = (port.port for port in self.further_ports if port.speaks.is_http)
-        return (self.port, *further) if self.protocol.is_http else ()
+        return self.ports_of_requests if self.protocol.is_http else ()
+
+    @property
+    def ports_of_requests(self) -> tuple[int, ...]:
+        """The ports of HTTP, whether or not the route decides there."""
+        main = (self.port,) if self.protocol.is_http else ()
+        return (*main, *(port.port for port in self.further_ports if port.speaks.is_http))
 
     def container_ports(self, version: str) -> dict[str, int]:
         """Return the container ports of a version by name, apart from its main one."""
@@ -114,6 +119,18 @@ class ServiceRouting(Model):
     def in_mesh(self) -> bool:
         """Whether the route applies to callers inside the mesh."""
         return MESH in self.gateways
+
+    @property
+    def route_kind(self) -> RouteKind:
+        """What its route tells apart."""
+        return self.protocol.route_kind
+
+    @property
+    def own_server(self) -> Server:
+        """The one server of its own Gateway: its protocol, for its hosts, on `gateway_port`."""
+        protocol = {RouteKind.TCP: Protocol.TCP, RouteKind.TLS: Protocol.TLS}.get(self.route_kind, Protocol.HTTP)
+        tls = ServerTls(mode=ServerTlsMode.PASSTHROUGH) if self.route_kind is RouteKind.TLS else None
+        return Server.model_construct(port=self.gateway_port, protocol=protocol, hosts=self.hosts, tls=tls)
 
     @property
     def has_mesh_virtual_service(self) -> bool:

@@ -15,6 +15,7 @@ from traffic.model import (
     Match,
     Mirror,
     Route,
+    RouteKind,
     RouteTable,
     Rule,
     ServiceRouting,
@@ -23,8 +24,9 @@ from traffic.model import (
     service_host,
     target,
 )
+from traffic.render.connections import Place, connection_matches
 from traffic.render.gateway import gateway_reference
-from traffic.render.spec import Spec, non_default_fields, percentage, string_match
+from traffic.render.spec import Spec, non_default_fields, percentage, routes_in, string_match
 from traffic.sticky import StickyStep, steps
 
 
@@ -43,7 +45,7 @@ def virtual_services(
     specs = {
         name: context.virtual_service(hosts, gateways) for name, hosts, gateways in _places(service, routes[service])
     }
-    return {name: spec for name, spec in specs.items() if spec["http"]}
+    return {name: spec for name, spec in specs.items() if routes_in(spec)}
 
 
 def places_of_weights(routes: RouteTable, service: str) -> list[tuple[str, int] | None]:
@@ -86,12 +88,29 @@ class _Context:
     def virtual_service(self, hosts: Sequence[str], gateways: Sequence[str]) -> Spec:
         rules = _rules_at(gateways, self.routes[self.service].route)
         # istiod takes the port that a request is sent to for a destination without one.
-        keeps_port = list(gateways) == [MESH] and len(self.routes[self.service].http_ports) > 1
-        here = replace(self, keeps_port=keeps_port)
+        service = self.routes[self.service]
+        spec: Spec = {"hosts": list(hosts), "gateways": self._references(gateways)}
+        if service.route_kind is not RouteKind.HTTP:
+            at = Place(service, hosts, gateways)
+            listed = [self._connection_route(rule, at) for _, rule in rules]
+        else:
+            here = replace(self, keeps_port=list(gateways) == [MESH] and len(service.http_ports) > 1)
+            listed = [here._http_route(step) for _, rule in rules for step in steps(rule)]
+        return {**spec, service.route_kind.value: listed}
+
+    def _connection_route(self, rule: Rule, at: Place) -> Spec:
+        matches = list(connection_matches(rule, at, self._references))
+        spec: Spec = {"match": matches} if matches else {}
+        shares = {name: weight for name, weight in rule.weights.items() if weight > 0}
         return {
-            "hosts": list(hosts),
-            "gateways": self._references(gateways),
-            "http": [here._http_route(step) for _, rule in rules for step in steps(rule)],
+            **spec,
+            "route": [
+                {
+                    "destination": self._destination(name),
+                    **({"weight": weight} if len(shares) > 1 else {}),
+                }
+                for name, weight in shares.items()
+            ],
         }
 
     def _references(self, gateways: Sequence[str]) -> list[str]:

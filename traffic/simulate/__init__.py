@@ -11,6 +11,7 @@ from traffic.simulate.conditions import Condition, Kind, conditions, text_matche
 from traffic.simulate.decision import (
     Aborted,
     Answered,
+    Connected,
     Decision,
     Delayed,
     Forwarded,
@@ -35,6 +36,7 @@ __all__ = [
     "Caller",
     "CompiledRoute",
     "Condition",
+    "Connected",
     "Decision",
     "Delayed",
     "Entry",

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from traffic.model import (
     MESH,
     Protocol,
+    RouteKind,
     RouteTable,
     Server,
     ServerTls,
@@ -77,7 +78,7 @@ class Entry:
 
     @property
     def scheme(self) -> str:
-        """`http` or `https`."""
+        """`http`, `https`, `tcp` or `tls`."""
         return self.server.protocol.value.lower()
 
 
@@ -88,11 +89,14 @@ def bare(authority: str) -> str:
 
 
 def entries(name: str, service: ServiceRouting, gateways: Mapping[str, SharedGateway]) -> Iterator[Entry]:
-    """Yield the entries of the service `name` from outside, in the order given."""
+    """Yield the entries of the service `name` from outside, in the order given.
+
+    Its route applies at the servers whose protocol it can tell apart: of requests, or of connections.
+    """
     hosts = route_hosts(name, service)
     for gateway in service.gateways:
         for server in _servers(gateway, name, service, gateways):
-            for domain in intersection(server.hosts, hosts):
+            for domain in intersection(server.hosts, hosts) if server.route_kind is service.route_kind else ():
                 yield Entry(gateway, server, domain)
 
 
@@ -107,10 +111,10 @@ def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> 
     ports: dict[int, GatewayPort] = {}
     inside: dict[int, Hosts[VirtualHost]] = {}
     for name, shared in gateways.items():
-        for server in shared.servers:
+        for server in (server for server in shared.servers if server.route_kind is RouteKind.HTTP):
             _open(ports.setdefault(server.port, GatewayPort()), server, name, inside)
     for name, service in routes.items():
-        for entry in entries(name, service, gateways):
+        for entry in entries(name, service, gateways) if service.http_ports else ():
             port = ports.setdefault(entry.server.port, GatewayPort())
             host = VirtualHost(entry.domain, name, entry.gateway, entry.server.redirects)
             if entry.server.protocol is Protocol.HTTPS:
@@ -139,7 +143,7 @@ def _servers(
     if gateway in gateways:
         return gateways[gateway].servers
     if gateway == own_gateway(name):
-        return (Server(port=service.gateway_port, hosts=service.hosts),)
+        return (service.own_server,)
     return ()
 
 
@@ -181,12 +185,12 @@ def mesh_ports(routes: RouteTable) -> dict[int, MeshPort]:
         namespace = service.namespace
         full = service_host(name, namespace)
         own = VirtualHost(full, name, MESH)
-        for number in service.http_ports:
+        for number in service.ports_of_requests:
             port = ports.setdefault(number, MeshPort(Hosts(), {}))
             port.short[namespace, name] = own
             for domain in (full, f"{full}.", f"{name}.{namespace}", f"{name}.{namespace}.svc"):
                 port.named.add(domain, own)
-            for domain in service.hosts if service.in_mesh else ():
+            for domain in service.hosts if service.in_mesh and service.http_ports else ():
                 if domain != "*":
                     port.named.add(domain, VirtualHost(domain, name, MESH))
     return ports

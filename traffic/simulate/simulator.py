@@ -9,6 +9,7 @@ from typing import NamedTuple
 from traffic.model import Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
+from traffic.simulate.connections import Connections
 from traffic.simulate.decision import Decision, Refused, Unrouted
 from traffic.simulate.hosts import (
     GatewayPort,
@@ -123,10 +124,13 @@ class Simulator:
         self.proxy = proxy
         self._at_gateway = gateway_ports(routes, self.gateways)
         self._in_mesh = mesh_ports(routes)
+        self._connections = Connections(routes, self.gateways, proxy)
         self._compiled: dict[str, CompiledRoute] = {}
 
     def decide(self, request: Request) -> Decision:
-        """Return what happens to `request`."""
+        """Return what happens to `request`, which may be a connection."""
+        if request.is_connection:
+            return self._connections.decide(request)
         hosts = None if request.caller else self._hosts_at_gateway(request)
         if isinstance(hosts, Refused):
             return Decision(request, hosts)
@@ -152,6 +156,8 @@ class Simulator:
     def _hosts_at_gateway(self, request: Request) -> Hosts[VirtualHost] | Refused:
         port = self._at_gateway.get(request.asked_port)
         if port is None:
+            if self._connections.serves(request.asked_port):
+                return Refused(None, f"port {request.asked_port} carries connections, in which Envoy sees no request")
             known = ", ".join(map(str, sorted(self._at_gateway))) or "none"
             return Refused(None, f"no Gateway listens on port {request.asked_port}; open ports: {known}")
         return _hosts_at(port, request)
@@ -174,10 +180,12 @@ class Simulator:
         namespace = request.caller.namespace if request.caller else ""
         for host in port.candidates(bare(request.authority), namespace) if port else ():
             service = host.service or ""
-            if self.routes[service].in_mesh and self.route(service).holds_at(seen):
+            routing = self.routes[service]
+            if routing.in_mesh and routing.http_ports and self.route(service).holds_at(seen):
                 return self._routed(request, seen, host, service)
-            if host.domain == service_host(service, self.routes[service].namespace):
-                why = "no rule applies to this caller" if self.routes[service].in_mesh else _FOR_GATEWAYS
+            if host.domain == service_host(service, routing.namespace):
+                why = "no rule applies to this caller" if routing.in_mesh else _FOR_GATEWAYS
+                why = why if routing.http_ports else f"its route is one of {routing.protocol.value} connections"
                 outcome = Unrouted(service, f"{why}: the Service sends it to any of its pods, of any version")
                 return Decision(request, outcome, service, host.domain, host.gateway)
         known = f"the stack has no service with the host {request.authority!r} and the port {seen.port}"

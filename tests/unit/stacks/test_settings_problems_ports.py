@@ -73,7 +73,7 @@ def test_one_mistake_in_the_ports_is_reported_once(case: Case, tmp_path: Path) -
 
 
 RULE = f"{ROUTE}[0]"
-TLS = "trafficPolicy: {tls: {mode: SIMPLE, insecureSkipVerify: true}}\n"
+TLS = "mtls: {mode: PERMISSIVE}\ntrafficPolicy: {tls: {mode: SIMPLE, insecureSkipVerify: true}}\n"
 METHOD = "route:\n  - match: [{uri: {prefix: /cart.v1.Cart/}}]\n    to: v2\n  - to: v1\n"
 OF_GRPC = [
     Case("the path of a method", matching("{uri: {prefix: /cart.v1.Cart/}}"), f"{RULE}.match[0].uri",
