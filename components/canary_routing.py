@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pulumi
@@ -22,9 +22,9 @@ _Kind = TypeVar("_Kind", DestinationRule, Gateway, VirtualService)
 class CanaryRoutingArgs:
     """The routing of `service`, as defined in `routes[service]`.
 
-    `routes` contains every service that the route sends requests to. Shared Gateways are in `gateway_namespace`; the
-    service's own Gateway selects pods by `gateway_selector`. If `version_header` is set, that response header names the
-    version that served the request.
+    `routes` contains every service that the route sends requests to. Shared Gateways are in `gateway_namespace`, or as
+    `gateway_namespaces` says by name; the service's own Gateway selects pods by `gateway_selector`. If `version_header`
+    is set, that response header names the version that served the request.
 
     `until_unused` returns once no Envoy uses the removed subsets, `until_known` once every Envoy knows the added
     versions; each is None if there are none.
@@ -35,6 +35,7 @@ class CanaryRoutingArgs:
     routes: RouteTable
     gateway_namespace: str
     gateway_selector: Mapping[str, str]
+    gateway_namespaces: Mapping[str, str] = field(default_factory=dict)
     version_header: str | None = None
     until_unused: Callable[[], None] | None = None
     until_known: Callable[[], None] | None = None
@@ -127,7 +128,11 @@ class CanaryRouting(Component):
         self, name: str, args: CanaryRoutingArgs, after: list[pulumi.Resource]
     ) -> list[VirtualService]:
         specs = render.virtual_services(
-            args.routes, args.service, gateway_namespace=args.gateway_namespace, version_header=args.version_header
+            args.routes,
+            args.service,
+            gateway_namespace=args.gateway_namespace,
+            gateway_namespaces=args.gateway_namespaces,
+            version_header=args.version_header,
         )
         hooks = after_wait(f"{name}: every Envoy knows the added versions", args.until_known)
         made: dict[str, VirtualService] = {}

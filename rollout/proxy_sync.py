@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from kube import kubeconfig
 from kube.kubeconfig import ClusterAccess, ClusterUnreachableError
-from traffic.model import RouteTable, Target, service_host
+from traffic.model import GatewayPods, RouteKind, RouteTable, Target, service_host
 
 if TYPE_CHECKING:
     from lightkube import Client, SingleConfig
@@ -30,6 +30,8 @@ SIDECAR: dict[str, Any] = {"security.istio.io/tlsMode": "istio"}
 AT_ONCE = 8
 """Number of Envoys that are queried at once."""
 ANSWER_SECONDS = 5.0
+DUMPS = ("dynamic_route_configs", "dynamic_listeners")
+"""Where an Envoy has the routes of requests, and those of connections."""
 PAUSE = 0.05
 
 
@@ -58,8 +60,8 @@ class Envoy:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySync:
-    """Waits for all Envoys that have the routes: the gateway's, selected by `gateway_selector`, and with `in_mesh` all
-    sidecars. They have `timeout_seconds` to apply a change.
+    """Waits for all Envoys that have the routes: the gateway's, selected by `gateway_selector`, those of
+    `other_gateways`, and with `in_mesh` all sidecars. They have `timeout_seconds` to apply a change.
     """
 
     cluster: ClusterAccess
@@ -68,6 +70,7 @@ class ProxySync:
     gateway_selector: Mapping[str, str]
     timeout_seconds: float
     in_mesh: bool
+    other_gateways: tuple[GatewayPods, ...] = ()
 
     def until_known(self, targets: Iterable[Target], caller: str) -> None:
         """Return once every Envoy with the route of the service `caller` knows a healthy pod of each of `targets`.
@@ -80,7 +83,9 @@ class ProxySync:
     def until_unused(self, targets: Iterable[Target]) -> None:
         """Return once no Envoy has a route to any of `targets`; raises the same errors as `until_known`."""
         clusters = self._clusters(targets)
-        self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
+        kinds = {self.routes[target.service].route_kind for target in clusters.values()}
+        dumps = DUMPS if kinds - {RouteKind.HTTP} else DUMPS[:1]
+        self._wait(lambda client, envoy: _still_used(client, envoy, clusters, dumps))
 
     def _clusters(self, targets: Iterable[Target]) -> dict[str, Target]:
         return {name: target for target in targets for name in self._cluster_names(target)}
@@ -147,8 +152,10 @@ class ProxySync:
     def _envoys(self, client: Client) -> set[Envoy]:
         from lightkube.resources.core_v1 import Pod
 
-        selector: dict[str, Any] = dict(self.gateway_selector)
-        pods: list[Any] = list(client.list(Pod, namespace=self.gateway_namespace, labels=selector))
+        pods: list[Any] = []
+        for gateway in (GatewayPods(self.gateway_namespace, self.gateway_selector), *self.other_gateways):
+            selector: dict[str, Any] = dict(gateway.selector)
+            pods += client.list(Pod, namespace=gateway.namespace, labels=selector)
         if self.in_mesh:
             pods += client.list(Pod, namespace="*", labels=SIDECAR)
         return {Envoy(pod.metadata.namespace, pod.metadata.name) for pod in pods if _runs(pod)}
@@ -156,8 +163,12 @@ class ProxySync:
     def _forbidden(self, config: SingleConfig) -> ProxiesForbiddenError:
         namespace = self.gateway_namespace
         where, kind, scope = f"the namespace {namespace}", "role", f" --namespace={namespace}"
-        if self.in_mesh:
-            where, kind, scope = "all namespaces (routes apply inside the mesh)", "clusterrole", ""
+        others = {gateway.namespace for gateway in self.other_gateways} - {namespace}
+        if self.in_mesh or others:
+            why = (
+                "routes apply inside the mesh" if self.in_mesh else f"gateways are also in {', '.join(sorted(others))}"
+            )
+            where, kind, scope = f"all namespaces ({why})", "clusterrole", ""
         rights = f"kubectl create {kind} query-envoys{scope} --verb=list,get,create --resource=pods,pods/exec"
         return ProxiesForbiddenError(
             "no permission to query the mesh's Envoys, to check that they have applied the routes\n"
@@ -191,8 +202,8 @@ def _is_healthy(host: Mapping[str, Any]) -> bool:
     return bool(host.get("health_status", {}).get("eds_health_status", "HEALTHY") == "HEALTHY")
 
 
-def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) -> str | None:
-    answer = _ask(client, envoy, "config_dump?resource=dynamic_route_configs")
+def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target], dumps: Iterable[str]) -> str | None:
+    answer = "".join(_ask(client, envoy, f"config_dump?resource={dump}") for dump in dumps)
     used = [target for name, target in clusters.items() if f'"{name}"' in answer]
     return f"still routes requests to {_names(used)}" if used else None
 

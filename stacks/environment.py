@@ -22,6 +22,7 @@ from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from rollout.proxy_sync import ProxySync
 from stacks.cluster_facts import ClusterFacts, namespaces_of
+from stacks.gateway_pods import gateway_namespaces, other_gateway_pods
 from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.security import SecurityContext
 from stacks.telemetry import (
@@ -113,6 +114,7 @@ class Environment:
             routes=settings.services,
             gateway_namespace=gateway.namespace,
             gateway_selector=gateway_selector(gateway.name),
+            other_gateways=tuple(other_gateway_pods(settings).values()),
             timeout_seconds=settings.taken_within,
             in_mesh=self._cluster.routes.in_mesh or any(service.in_mesh for service in settings.services.values()),
         )
@@ -306,6 +308,7 @@ class Environment:
                 routes=self._settings.services,
                 gateway_namespace=mesh.gateway.namespace,
                 gateway_selector=gateway_selector(mesh.gateway.name),
+                gateway_namespaces=gateway_namespaces(self._settings),
                 version_header=self._settings.version_header,
                 until_unused=until(self._proxies.until_unused, plan.removed),
                 until_known=until(partial(self._proxies.until_known, caller=name), plan.activated),

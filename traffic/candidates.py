@@ -41,6 +41,7 @@ def candidate(
         port=at.port or next((match.port for match in wanted if match.port), None),
         gateway=at.gateway,
         caller=at.caller,
+        deployment=at.deployment,
     )
 
 

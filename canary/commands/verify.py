@@ -114,9 +114,12 @@ def _plan(session: Session, services: list[str], url: str | None, count: int | N
     with cluster_needed():
         urls = query(
             settings.cluster,
-            lambda client: {(scheme, port): gateway_url(client, settings, port, scheme) for scheme, port in endpoints},
+            lambda client: {
+                (scheme, port, pods): gateway_url(client, settings, port, scheme, pods)
+                for scheme, port, pods in endpoints
+            },
         )
-    return addressed(planned, lambda scheme, port: urls[scheme, port])
+    return addressed(planned, lambda scheme, port, pods: urls[scheme, port, pods])
 
 
 def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout: float) -> list[Answers]:

@@ -53,4 +53,5 @@ def connection_of(settings: Settings, question: Question, caller: Caller | None)
     chosen = next((entry for entry in known if question.port in (None, entry.server.port)), known[0])
     domain = "" if chosen.domain == "*" else chosen.domain.replace("*", "any", 1)
     name = question.host or domain if chosen.scheme == "tls" else ""
-    return Request(authority=name, scheme=chosen.scheme, port=question.port or chosen.server.port)
+    port = question.port or chosen.server.port
+    return Request(authority=name, scheme=chosen.scheme, port=port, deployment=chosen.deployment)

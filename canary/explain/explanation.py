@@ -160,7 +160,8 @@ def _from_outside(settings: Settings, name: str, given: Request) -> Request:
     scheme = chosen.scheme if fitting else given.scheme
     host = ANY_HOST if chosen.domain == "*" else chosen.domain.replace("*", "any", 1)
     port = chosen.server.port if fitting else given.port
-    return replace(given, authority=given.authority or host, scheme=scheme, port=port)
+    deployment = chosen.deployment
+    return replace(given, authority=given.authority or host, scheme=scheme, port=port, deployment=deployment)
 
 
 def _fits(entry: Entry, given: Request) -> bool:

@@ -37,9 +37,9 @@ class RequestBatch:
     statuses: frozenset[int] = frozenset()
 
     @property
-    def endpoint(self) -> tuple[str, int]:
-        """Scheme and port of the gateway."""
-        return self.request.scheme, self.request.asked_port
+    def endpoint(self) -> tuple[str, int, str]:
+        """Scheme, port and deployment of the gateway."""
+        return self.request.scheme, self.request.asked_port, self.request.deployment
 
 
 @dataclass

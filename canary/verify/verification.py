@@ -86,8 +86,8 @@ def plan(settings: Settings, count: int | None, seed: int, services: Collection[
             yield _planned(simulator, settings, name, index, count, seed)
 
 
-def addressed(planned: list[Planned], url_for: Callable[[str, int], str]) -> list[Planned]:
-    """Return the plans with their gateway URLs; `url_for` gets the scheme and the port."""
+def addressed(planned: list[Planned], url_for: Callable[[str, int, str], str]) -> list[Planned]:
+    """Return the plans with their gateway URLs; `url_for` gets the scheme, the port and the deployment."""
     return [
         replace(entry, batch=replace(entry.batch, url=url_for(*entry.batch.endpoint))) if entry.batch else entry
         for entry in planned
@@ -101,7 +101,7 @@ def at_url(planned: list[Planned], url: str) -> list[Planned]:
         replace(entry, batch=None, reason=f"the rule needs {entry.batch.endpoint[0]}, but --gateway is {url}")
         if entry.batch and entry.batch.endpoint[0] != scheme
         else entry
-        for entry in addressed(planned, lambda scheme, port: url)
+        for entry in addressed(planned, lambda scheme, port, deployment: url)
     ]
 
 

@@ -17,10 +17,11 @@ NODE_PORT: Location = ("mesh", "gateway", "nodePort")
 
 
 class _Placed(NamedTuple):
-    """A server, and the location of its port."""
+    """A server, the location of its port, and the gateway deployment that serves it."""
 
     location: Location
     server: Server
+    deployment: str = ""
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -38,7 +39,7 @@ def check(view: View) -> Iterator[Finding]:
 def _servers(view: View) -> Iterator[_Placed]:
     for name, gateway in view.gateways.items():
         for index, server in enumerate(gateway.servers if gateway else ()):
-            yield _Placed(("gateways", name, "servers", index, "port"), server)
+            yield _Placed(("gateways", name, "servers", index, "port"), server, gateway.deployment if gateway else "")
     for service in view.services.values():
         if service.has_own_gateway and service.is_placed:
             yield _Placed((*service.location, "gatewayPort"), service.routing.own_server)
@@ -80,8 +81,8 @@ def _check_open(view: View, servers: list[_Placed]) -> Iterator[Finding]:
     ports = view.gateway_ports
     if ports is None:
         return
-    for location, server in servers:
-        if server.port not in ports:
+    for location, server, deployment in servers:
+        if not deployment and server.port not in ports:
             yield Finding(
                 location,
                 f"the gateway's Service does not open port {server.port}",
@@ -123,9 +124,9 @@ def _check_node_ports(view: View) -> Iterator[Finding]:
 
 def _check_protocols(servers: list[_Placed]) -> Iterator[Finding]:
     """Istio uses the protocol of the first server of a port, and ignores servers with another protocol."""
-    first: dict[int, _Placed] = {}
+    first: dict[tuple[str, int], _Placed] = {}
     for placed in servers:
-        owner = first.setdefault(placed.server.port, placed)
+        owner = first.setdefault((placed.deployment, placed.server.port), placed)
         if owner.server.protocol != placed.server.protocol:
             yield Finding(
                 placed.location,
@@ -139,10 +140,10 @@ def _check_protocols(servers: list[_Placed]) -> Iterator[Finding]:
 
 def _check_twins(servers: list[_Placed]) -> Iterator[Finding]:
     """Of two TLS servers for one host and port Istio uses the first; a redirect applies to the host as a whole."""
-    first: dict[tuple[int, str], _Placed] = {}
+    first: dict[tuple[str, int, str], _Placed] = {}
     for placed in servers:
         for host in placed.server.hosts:
-            owner = first.setdefault((placed.server.port, host.lower()), placed)
+            owner = first.setdefault((placed.deployment, placed.server.port, host.lower()), placed)
             same_protocol = owner.server.protocol is placed.server.protocol
             if owner is placed or not same_protocol or (owner.server.tls is None and placed.server.tls is None):
                 continue

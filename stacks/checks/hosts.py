@@ -122,16 +122,17 @@ def _claimed(view: View, service: Service) -> Iterator[tuple[int, object, str]]:
         if service.routing.in_mesh and host != "*":
             yield index, MESH, host.lower()
     shared = [view.gateways.get(name) for name in service.routing.gateways]
-    for server in (server for gateway in shared if gateway is not None for server in gateway.servers):
+    for pods, server in ((one.deployment, server) for one in shared if one is not None for server in one.servers):
+        port = f"{server.port} of the gateway {pods}" if pods else server.port
         if server.route_kind is not service.routing.route_kind:
             continue
         if server.protocol is Protocol.TCP:
             # A connection of TCP names no host: whoever has the port has all of them.
-            yield from ((index, server.port, "*") for index in list(index_of.values())[:1])
+            yield from ((index, port, "*") for index in list(index_of.values())[:1])
             continue
         for host, index in index_of.items():
             for domain in intersection(server.hosts, [host]):
-                yield index, server.port, domain.lower()
+                yield index, port, domain.lower()
 
 
 def _claimed_twice(service: Service, index: int, owner: Service, place: int, port: object) -> Finding:

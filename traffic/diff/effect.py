@@ -255,6 +255,10 @@ def _matched_uri(simulator: Simulator, decision: Decision, rule: Rule) -> String
     """The condition on the path by which the request met the rule."""
     seen = decision.request.seen
     assert seen is not None  # it met a rule
-    placed = seen if seen.inside or decision.gateway is None else seen.at(decision.gateway, simulator.proxy)
+    placed = (
+        seen
+        if seen.inside or decision.gateway is None
+        else seen.at(decision.gateway, simulator.proxy_of(decision.gateway))
+    )
     met = (match for match in rule.match if all(condition.holds(placed) for condition in conditions(match)))
     return next((match.uri for match in met), None)

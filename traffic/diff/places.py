@@ -83,32 +83,32 @@ def _is_host(text: str) -> bool:
 
 
 def _outside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[Request]:
-    endpoints: dict[tuple[str, int], None] = {}
+    endpoints: dict[tuple[str, str, int], None] = {}
     domains: dict[str, None] = {}
     for table in tables:
-        for scheme, port, hosts in _servers(table):
-            endpoints[scheme, port] = None
+        for deployment, scheme, port, hosts in _servers(table):
+            endpoints[deployment, scheme, port] = None
             domains.update(dict.fromkeys(hosts))
     domains[UNKNOWN_HOST] = None
     for rule in _rules(tables):
         domains.update(dict.fromkeys(host for match in rule.match for host in match.sni_hosts))
-    for scheme, port in sorted(endpoints):
+    for deployment, scheme, port in sorted(endpoints):
         if scheme == "tcp":
-            yield Request((), scheme=scheme, port=port)
+            yield Request((), scheme=scheme, port=port, deployment=deployment)
             continue
         for domain in domains:
             for host in authorities.below(domain):
                 for authority in authorities.spelled(host, port, scheme):
-                    yield Request(headers=(), authority=authority, scheme=scheme, port=port)
+                    yield Request((), authority=authority, scheme=scheme, port=port, deployment=deployment)
 
 
-def _servers(table: Simulator) -> Iterator[tuple[str, int, Sequence[str]]]:
+def _servers(table: Simulator) -> Iterator[tuple[str, str, int, Sequence[str]]]:
     for name, service in table.routes.items():
         for entry in entries(name, service, table.gateways):
-            yield entry.scheme, entry.server.port, (entry.domain,)
+            yield entry.deployment, entry.scheme, entry.server.port, (entry.domain,)
     for gateway in table.gateways.values():
         for server in gateway.servers:
-            yield server.protocol.value.lower(), server.port, server.hosts
+            yield gateway.deployment, server.protocol.value.lower(), server.port, server.hosts
 
 
 def _inside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[Request]:

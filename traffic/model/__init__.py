@@ -20,6 +20,7 @@ from traffic.model.actions import (
 from traffic.model.egress import EgressPort, ExternalService, OutboundTrafficPolicy
 from traffic.model.gateway import (
     MESH,
+    GatewayPods,
     Protocol,
     Server,
     ServerTls,
@@ -50,6 +51,7 @@ __all__ = [
     "EgressPort",
     "ExternalService",
     "Fault",
+    "GatewayPods",
     "HeaderOperations",
     "Headers",
     "JwtRule",

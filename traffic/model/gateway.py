@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from traffic.fields import Host, Model, OpenPort, SecretName, each_once, wrong
+from traffic.fields import DnsLabel, Host, LabelKey, LabelValue, Model, OpenPort, SecretName, each_once, wrong
 from traffic.model.protocols import RouteKind
 
 MESH = "mesh"
@@ -157,12 +159,55 @@ class Server(Model):
         return self.tls is not None and self.tls.https_redirect
 
 
+@dataclass(frozen=True)
+class GatewayPods:
+    """The pods of a gateway deployment: their namespace, and labels that all of them have."""
+
+    namespace: str
+    selector: Mapping[str, str]
+
+
 class SharedGateway(Model):
-    """A Gateway that several services share, in the namespace of the gateway's pods."""
+    """A Gateway that several services share, in the namespace of the gateway's pods.
+
+    With `selector` these are the pods of another gateway deployment than the mesh's, which exists already.
+    """
+
+    namespace: DnsLabel | None = Field(
+        default=None,
+        examples=["istio-internal"],
+        description="Namespace of the gateway's pods, with `selector`; defaults to that of mesh.gateway.",
+    )
+    selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        examples=[{"istio": "internal-gateway"}],
+        description="Labels of the pods of another gateway deployment, which the stack does not make; by default, the "
+        "pods of mesh.gateway.",
+    )
 
     servers: Annotated[tuple[Server, ...], Field(min_length=1), Strict(False)] = Field(
         examples=[[{"port": 80, "hosts": ["*.example.com"]}]], description="Ports of the Gateway, each with its hosts."
     )
+
+    @model_validator(mode="after")
+    def _namespace_with_selector(self) -> SharedGateway:
+        if self.namespace is None or self.selector:
+            return self
+        raise wrong(
+            "a namespace without selector says nothing: the pods of mesh.gateway are in the namespace of mesh.gateway",
+            "namespace with selector",
+            "add selector: the labels of the other gateway's pods; or remove namespace",
+        )
+
+    @property
+    def deployment(self) -> str:
+        """What tells gateway deployments apart: empty for the mesh's own, else its namespace and labels."""
+        labels = ",".join(f"{key}={value}" for key, value in sorted(self.selector.items()))
+        return f"{self.namespace or ''}/{labels}" if labels else ""
+
+    def pods(self, mesh: GatewayPods) -> GatewayPods:
+        """Return the pods that it configures; `mesh` are those of mesh.gateway."""
+        return GatewayPods(self.namespace or mesh.namespace, self.selector) if self.selector else mesh
 
 
 def own_gateway(service: str) -> str:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from traffic.model import (
     MESH,
@@ -29,19 +30,26 @@ from traffic.render.gateway import gateway_reference
 from traffic.render.spec import Spec, non_default_fields, percentage, routes_in, string_match
 from traffic.sticky import StickyStep, steps
 
+NOWHERE_ELSE: Mapping[str, str] = MappingProxyType({})
+
 
 def virtual_services(
-    routes: RouteTable, service: str, *, gateway_namespace: str, version_header: str | None = None
+    routes: RouteTable,
+    service: str,
+    *,
+    gateway_namespace: str,
+    gateway_namespaces: Mapping[str, str] = NOWHERE_ELSE,
+    version_header: str | None = None,
 ) -> dict[str, Spec]:
     """Return the specs of the VirtualServices that implement the service's route, by name.
 
     There is one, `<service>`, whose hosts include the service's own DNS name if the route applies inside the mesh.
     Istio rejects the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. So
     it is if the service has several HTTP ports: requests from inside the mesh keep the port that they are sent to.
-    One without any rules is omitted. Shared gateways are in `gateway_namespace`. `version_header` is a response header
-    that names the destination that served the request.
+    One without any rules is omitted. Shared gateways are in `gateway_namespace`, or as `gateway_namespaces` says by
+    name. `version_header` is a response header that names the destination that served the request.
     """
-    context = _Context(routes, service, gateway_namespace, version_header)
+    context = _Context(routes, service, gateway_namespace, gateway_namespaces, version_header)
     specs = {
         name: context.virtual_service(hosts, gateways) for name, hosts, gateways in _places(service, routes[service])
     }
@@ -82,6 +90,7 @@ class _Context:
     routes: RouteTable
     service: str
     gateway_namespace: str
+    gateway_namespaces: Mapping[str, str]
     version_header: str | None
     keeps_port: bool = False
 
@@ -114,7 +123,10 @@ class _Context:
         }
 
     def _references(self, gateways: Sequence[str]) -> list[str]:
-        return [gateway_reference(self.service, gateway, self.gateway_namespace) for gateway in gateways]
+        return [
+            gateway_reference(self.service, gateway, self.gateway_namespaces.get(gateway, self.gateway_namespace))
+            for gateway in gateways
+        ]
 
     def _http_route(self, step: StickyStep) -> Spec:
         rule = step.rule

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from traffic.model import (
     MESH,
+    GatewayPods,
     Match,
     RouteKind,
     RouteTable,
@@ -47,15 +48,16 @@ class Connections:
 
     def __init__(self, routes: RouteTable, gateways: Mapping[str, SharedGateway], proxy: Caller) -> None:
         self._routes = routes
+        self._gateways = gateways
         self._proxy = proxy
-        self._ports: dict[int, list[tuple[str, Entry]]] = {}
+        self._ports: dict[tuple[str, int], list[tuple[str, Entry]]] = {}
         for name, service in routes.items():
             for entry in entries(name, service, gateways) if service.route_kind is not RouteKind.HTTP else ():
-                self._ports.setdefault(entry.server.port, []).append((name, entry))
+                self._ports.setdefault((entry.deployment, entry.server.port), []).append((name, entry))
 
-    def serves(self, port: int) -> bool:
-        """Whether a port of the gateway takes connections."""
-        return port in self._ports
+    def serves(self, deployment: str, port: int) -> bool:
+        """Whether a port of a gateway deployment takes connections."""
+        return (deployment, port) in self._ports
 
     def decide(self, request: Request) -> Decision:
         """Return what happens to a connection."""
@@ -65,16 +67,17 @@ class Connections:
         return self._from_inside(request, seen) if request.caller else self._from_outside(request, seen)
 
     def _from_outside(self, request: Request, seen: Seen) -> Decision:
-        found = self._ports.get(request.asked_port)
+        found = self._ports.get((request.deployment, request.asked_port))
         if found is None:
-            known = ", ".join(map(str, sorted(self._ports))) or "none"
+            here_open = sorted(port for deployment, port in self._ports if deployment == request.deployment)
+            known = ", ".join(map(str, here_open)) or "none"
             return Decision(request, Refused(None, f"no Gateway takes connections at {seen.port}; ports: {known}"))
         here = [(name, entry) for name, entry in found if request.gateway in (None, entry.gateway)]
         if here and here[0][1].scheme != request.scheme:
             return Decision(request, Refused(None, f"port {seen.port} takes {here[0][1].scheme.upper()} connections"))
         ways: list[Way] = []
         for name, entry in here:
-            placed = seen.at(entry.gateway, self._proxy)
+            placed = seen.at(entry.gateway, proxy_of(entry.gateway, self._gateways, self._proxy))
             # Where TLS ends at the gateway, its server selects by the name; of TLS that passes through, the route.
             passes = entry.server.passes_through
             names = _names(name, self._routes[name]) if passes else (entry.domain,)
@@ -131,6 +134,14 @@ class Connections:
             rule=rule,
             missed=tuple(_missed(self._routes[way.service].route[: way.rule], seen)),
         )
+
+
+def proxy_of(gateway: str, gateways: Mapping[str, SharedGateway], mesh: Caller) -> Caller:
+    """Return the pod of the gateway deployment that a Gateway configures; `mesh` is that of mesh.gateway."""
+    if gateway not in gateways or not gateways[gateway].selector:
+        return mesh
+    pods = gateways[gateway].pods(GatewayPods(mesh.namespace, mesh.labels))
+    return Caller(pods.namespace, pods.selector)
 
 
 def _names(name: str, service: ServiceRouting) -> tuple[str, ...]:

@@ -75,6 +75,7 @@ class Entry:
     gateway: str
     server: Server
     domain: str
+    deployment: str = ""
 
     @property
     def scheme(self) -> str:
@@ -95,9 +96,10 @@ def entries(name: str, service: ServiceRouting, gateways: Mapping[str, SharedGat
     """
     hosts = route_hosts(name, service)
     for gateway in service.gateways:
+        deployment = gateways[gateway].deployment if gateway in gateways else ""
         for server in _servers(gateway, name, service, gateways):
             for domain in intersection(server.hosts, hosts) if server.route_kind is service.route_kind else ():
-                yield Entry(gateway, server, domain)
+                yield Entry(gateway, server, domain, deployment)
 
 
 def route_hosts(name: str, service: ServiceRouting) -> tuple[str, ...]:
@@ -106,16 +108,16 @@ def route_hosts(name: str, service: ServiceRouting) -> tuple[str, ...]:
     return (*service.hosts, service_host(name, service.namespace)) if inside else service.hosts
 
 
-def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> dict[int, GatewayPort]:
-    """Return what the gateway's pods serve, by port."""
-    ports: dict[int, GatewayPort] = {}
+def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> dict[tuple[str, int], GatewayPort]:
+    """Return what the pods of each gateway deployment serve, by deployment and port."""
+    ports: dict[tuple[str, int], GatewayPort] = {}
     inside: dict[int, Hosts[VirtualHost]] = {}
     for name, shared in gateways.items():
         for server in (server for server in shared.servers if server.route_kind is RouteKind.HTTP):
-            _open(ports.setdefault(server.port, GatewayPort()), server, name, inside)
+            _open(ports.setdefault((shared.deployment, server.port), GatewayPort()), server, name, inside)
     for name, service in routes.items():
         for entry in entries(name, service, gateways) if service.http_ports else ():
-            port = ports.setdefault(entry.server.port, GatewayPort())
+            port = ports.setdefault((entry.deployment, entry.server.port), GatewayPort())
             host = VirtualHost(entry.domain, name, entry.gateway, entry.server.redirects)
             if entry.server.protocol is Protocol.HTTPS:
                 inside[id(entry.server)].add(entry.domain, host)

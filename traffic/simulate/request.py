@@ -56,6 +56,7 @@ class Request:
     `headers` are by name, in any case, or pairs if a name is repeated. `path` includes the query. `authority` is the
     Host header. `port` is the gateway's or the service's, by default that of the scheme. `gateway` restricts the hosts
     to those of one Gateway, by default those of all Gateways on that port.
+    `deployment` is the gateway deployment that gets it (SharedGateway.deployment), by default the mesh's.
 
     With the scheme `tcp` or `tls` it is a connection: of it there are only `port`, `caller`, `gateway` and, as
     `authority`, the server name (SNI) of TLS, or the host of a service that a caller inside the mesh connects to.
@@ -69,6 +70,7 @@ class Request:
     port: int | None = None
     gateway: str | None = None
     caller: Caller | None = None
+    deployment: str = ""
 
     @property
     def pairs(self) -> Pairs:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from traffic.model import Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
-from traffic.simulate.connections import Connections
+from traffic.simulate.connections import Connections, proxy_of
 from traffic.simulate.decision import Decision, Refused, Unrouted
 from traffic.simulate.hosts import (
     GatewayPort,
@@ -140,6 +140,10 @@ class Simulator:
             return Decision(request, Refused(400, what))
         return self._from_inside(request, seen) if hosts is None else self._from_outside(request, seen, hosts)
 
+    def proxy_of(self, gateway: str) -> Caller:
+        """Return the pod of the gateway deployment that a Gateway configures."""
+        return proxy_of(gateway, self.gateways, self.proxy)
+
     def route(self, service: str) -> CompiledRoute:
         """Return the route of `service`, compiled for many requests."""
         if service not in self._compiled:
@@ -154,11 +158,12 @@ class Simulator:
                 yield host.service
 
     def _hosts_at_gateway(self, request: Request) -> Hosts[VirtualHost] | Refused:
-        port = self._at_gateway.get(request.asked_port)
+        port = self._at_gateway.get((request.deployment, request.asked_port))
         if port is None:
-            if self._connections.serves(request.asked_port):
+            if self._connections.serves(request.deployment, request.asked_port):
                 return Refused(None, f"port {request.asked_port} carries connections, in which Envoy sees no request")
-            known = ", ".join(map(str, sorted(self._at_gateway))) or "none"
+            open_ports = sorted(number for deployment, number in self._at_gateway if deployment == request.deployment)
+            known = ", ".join(map(str, open_ports)) or "none"
             return Refused(None, f"no Gateway listens on port {request.asked_port}; open ports: {known}")
         return _hosts_at(port, request)
 
@@ -166,7 +171,7 @@ class Simulator:
         for host in hosts.candidates(bare(request.authority)):
             if request.gateway not in (None, host.gateway):
                 continue
-            placed = seen.at(host.gateway, self.proxy)
+            placed = seen.at(host.gateway, self.proxy_of(host.gateway))
             if host.to_https:
                 return Decision(request, actions.to_https(placed), host.service, host.domain, host.gateway)
             # If istiod omits all rules of a route, Envoy does not get its host either.
