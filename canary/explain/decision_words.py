@@ -206,7 +206,7 @@ class Explanation:
         for mirror in outcome.mirrors:
             yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
         yield _timeout_and_retries(outcome)
-        yield from filter(None, [upstream_sentence(self.places.settings.services, decision.request, outcome)])
+        yield from filter(None, [upstream_sentence(self.places.settings.services, decision, outcome)])
         undecided = [name for name in self._called(outcome) if self._access(name) is None]
         if undecided:
             yield f"The pods of {_or(undecided)} then check whether the caller is allowed."
@@ -328,7 +328,7 @@ def _outcome(decision: Decision, settings: Settings) -> dict[str, Any]:
     for share in (*fields.get("shares", ()), *fields.get("mirrors", ())):
         share["target"] = share["target"]._asdict()
     if isinstance(decision.outcome, Forwarded):
-        fields["protocols"] = upstream_protocols(settings.services, decision.outcome)
+        fields["protocols"] = upstream_protocols(settings.services, decision, decision.outcome)
     faults = {name: asdict(fault) for name in ("delay", "abort") if (fault := getattr(decision, name)) is not None}
     return {"kind": type(decision.outcome).__name__.lower(), **fields, "faults": faults, "cors": dict(decision.cors)}
 

@@ -61,7 +61,9 @@ def request_of(settings: Settings, question: Question) -> Request:
         caller = caller_of(settings, question.source) if question.source is not None else None
         return connection_of(settings, question, caller)
     pairs = tuple(map(_header, question.headers))
-    by_grpc = settings.services[question.service].protocol is ServiceProtocol.GRPC and question.method is None
+    service = settings.services[question.service]
+    at_main_port = question.source is None or question.port in (None, service.port)
+    by_grpc = service.protocol is ServiceProtocol.GRPC and question.method is None and at_main_port
     if by_grpc:
         given_names = {name.lower() for name, _ in pairs}
         pairs += tuple((name, value) for name, value in GRPC_HEADERS if name not in given_names)

@@ -23,15 +23,16 @@ class Upstream(StrEnum):
     AS_CLIENT = "the client's protocol"
 
 
-def upstream(routes: RouteTable, target: Target) -> Upstream:
-    """Return what Envoy speaks to the pods of a version, which is a service's of the table, at its main port."""
+def upstream(routes: RouteTable, target: Target, port: int | None = None) -> Upstream:
+    """Return what Envoy speaks to the pods of a version, at a port of the table's service, by default its main one."""
     service = routes[target.service]
+    further = next((one.speaks for one in service.further_ports if one.port == port), None)
     http = _http_settings(routes, target)
     if http is not None and http.use_client_protocol:
         return Upstream.AS_CLIENT
     # To istiod, the port of pods that terminate TLS is no HTTP port, which it would neither make HTTP/2 nor upgrade.
     upgraded = http is not None and http.h2_upgrade_policy is H2UpgradePolicy.UPGRADE
-    is_http2 = (service.protocol.is_http2 or upgraded) and not service.speaks_tls
+    is_http2 = ((further or service.protocol).is_http2 or upgraded) and not service.speaks_tls
     return Upstream.HTTP2 if is_http2 else Upstream.HTTP1
 
 
