@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from traffic.model import MESH, Match, RouteKind, Rule, ServiceRouting
@@ -23,27 +24,56 @@ class Place:
     gateways: Sequence[str]
 
 
-def connection_matches(rule: Rule, at: Place, references: Callable[[Sequence[str]], list[str]]) -> Iterator[Spec]:
+def connection_matches(
+    rule: Rule, at: Place, references: Callable[[Sequence[str]], list[str]], taken: AbstractSet[str] = frozenset()
+) -> Iterator[Spec]:
     """Yield the matches of a rule; none if it takes every connection. `references` are the names of gateways there.
 
     Inside the mesh a match names the port, or it would take the connections to the service's further ports as well.
+    `taken` are server names that earlier rules have.
     """
     for match in rule.match or (EVERY_CONNECTION,):
-        outside = [gateway for gateway in at.gateways if gateway != MESH]
-        if match.port is not None or match.gateways or MESH not in at.gateways:
-            yield from _some(_spec(match, at, references(match.gateways), match.port))
-            continue
-        if outside and not (match.source_labels or match.source_namespace):
-            yield from _some(_spec(match, at, references(outside), None))
-        inside = references([MESH]) if outside else []
-        yield from _some(_spec(match, at, inside, at.service.port))
+        for name in _server_names(match, at, taken):
+            yield from _matches(match, name, at, references)
 
 
-def _spec(match: Match, at: Place, gateways: list[str], port: int | None) -> Spec:
-    """Istio requires server names in every match of a TLS route: all hosts, if the rule does not say which."""
-    is_tls = at.service.route_kind is RouteKind.TLS
+def server_names_taken(rule: Rule, at: Place) -> frozenset[str]:
+    """Return the server names that a rule has wherever the connection comes from, so that no later one gets them."""
+    always = (match for match in rule.match or (EVERY_CONNECTION,) if not _is_of_place(match))
+    return frozenset(name for match in always for name in _server_names(match, at, frozenset()) if name)
+
+
+def _is_of_place(match: Match) -> bool:
+    return bool(match.port or match.gateways or match.source_labels or match.source_namespace)
+
+
+def _server_names(match: Match, at: Place, taken: AbstractSet[str]) -> Sequence[str | None]:
+    """Istio requires server names in every match of a TLS route: all hosts, if the rule does not say which.
+
+    Each is a match of its own. Of a match with several names istiod would drop all, if an earlier one has any of them
+    (measured).
+    """
+    if at.service.route_kind is not RouteKind.TLS:
+        return [None]
+    names = match.sni_hosts or tuple(at.hosts)
+    return [name for name in names if name not in taken] or names
+
+
+def _matches(
+    match: Match, name: str | None, at: Place, references: Callable[[Sequence[str]], list[str]]
+) -> Iterator[Spec]:
+    outside = [gateway for gateway in at.gateways if gateway != MESH]
+    if match.port is not None or match.gateways or MESH not in at.gateways:
+        yield from _some(_spec(match, name, references(match.gateways), match.port))
+        return
+    if outside and not (match.source_labels or match.source_namespace):
+        yield from _some(_spec(match, name, references(outside), None))
+    yield from _some(_spec(match, name, references([MESH]) if outside else [], at.service.port))
+
+
+def _spec(match: Match, name: str | None, gateways: list[str], port: int | None) -> Spec:
     spec: Spec = {
-        "sniHosts": list(match.sni_hosts or at.hosts) if is_tls else [],
+        "sniHosts": [name] if name is not None else [],
         "port": port,
         "sourceLabels": dict(sorted(match.source_labels.items())),
         "sourceNamespace": match.source_namespace,

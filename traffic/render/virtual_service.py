@@ -25,7 +25,7 @@ from traffic.model import (
     service_host,
     target,
 )
-from traffic.render.connections import Place, connection_matches
+from traffic.render.connections import Place, connection_matches, server_names_taken
 from traffic.render.gateway import gateway_reference
 from traffic.render.spec import Spec, non_default_fields, percentage, routes_in, string_match
 from traffic.sticky import StickyStep, steps
@@ -101,14 +101,17 @@ class _Context:
         spec: Spec = {"hosts": list(hosts), "gateways": self._references(gateways)}
         if service.route_kind is not RouteKind.HTTP:
             at = Place(service, hosts, gateways)
-            listed = [self._connection_route(rule, at) for _, rule in rules]
+            listed, taken = [], frozenset[str]()
+            for _, rule in rules:
+                listed.append(self._connection_route(rule, at, taken))
+                taken |= server_names_taken(rule, at)
         else:
             here = replace(self, keeps_port=list(gateways) == [MESH] and len(service.http_ports) > 1)
             listed = [here._http_route(step) for _, rule in rules for step in steps(rule)]
         return {**spec, service.route_kind.value: listed}
 
-    def _connection_route(self, rule: Rule, at: Place) -> Spec:
-        matches = list(connection_matches(rule, at, self._references))
+    def _connection_route(self, rule: Rule, at: Place, taken: frozenset[str]) -> Spec:
+        matches = list(connection_matches(rule, at, self._references, taken))
         spec: Spec = {"match": matches} if matches else {}
         shares = {name: weight for name, weight in rule.weights.items() if weight > 0}
         return {

@@ -86,10 +86,24 @@ def test_callers_are_matched_inside_the_mesh_alone() -> None:
     assert spec(routes)["tcp"][0]["match"] == [{"port": 7070, "sourceLabels": {"app": "web"}, "gateways": ["mesh"]}]
 
 
-def test_every_tls_match_has_server_names() -> None:
+def test_a_tls_rule_without_a_match_has_the_server_names_that_are_left() -> None:
+    """istiod drops a match as a whole if an earlier one has any of its names (measured)."""
     assert spec(tls(route=[NAMED, WEIGHTS]))["tls"] == [
         {"match": [{"sniHosts": ["b.example.com"]}], "route": [to("version-2")]},
-        {"match": [{"sniHosts": ["a.example.com", "b.example.com"]}], "route": SHARED},
+        {"match": [{"sniHosts": ["a.example.com"]}], "route": SHARED},
+    ]
+
+
+def test_each_server_name_is_a_match_of_its_own() -> None:
+    assert spec(tls())["tls"][0]["match"] == [{"sniHosts": ["a.example.com"]}, {"sniHosts": ["b.example.com"]}]
+
+
+def test_a_server_name_that_only_some_callers_take_is_left_for_the_others() -> None:
+    named = {"match": [{"sniHosts": ["a.example.com"], "port": 7070}], "to": "version-2"}
+
+    assert spec(tls(route=[named, WEIGHTS]))["tls"][1]["match"] == [
+        {"sniHosts": ["a.example.com"]},
+        {"sniHosts": ["b.example.com"]},
     ]
 
 
@@ -97,8 +111,10 @@ def test_inside_the_mesh_the_services_own_name_is_a_server_name() -> None:
     routes = tls(hosts=["a.example.com"], gateways=["edge", "mesh"])
 
     assert spec(routes)["tls"][0]["match"] == [
-        {"sniHosts": ["a.example.com", OWN], "gateways": ["istio-ingress/edge"]},
-        {"sniHosts": ["a.example.com", OWN], "port": 7070, "gateways": ["mesh"]},
+        {"sniHosts": ["a.example.com"], "gateways": ["istio-ingress/edge"]},
+        {"sniHosts": ["a.example.com"], "port": 7070, "gateways": ["mesh"]},
+        {"sniHosts": [OWN], "gateways": ["istio-ingress/edge"]},
+        {"sniHosts": [OWN], "port": 7070, "gateways": ["mesh"]},
     ]
 
 
