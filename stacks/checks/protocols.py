@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from stacks.checks.view import Service, View, block, entries, is_count
-from stacks.settings.model import Settings
+from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.model import Match, NamedPort, Retries, Rule, ServiceRouting, StringMatch, Target, target
+from traffic.model import Match, NamedPort, Retries, Rule, ServiceProtocol, ServiceRouting, StringMatch, Target, target
 from traffic.simulate import Upstream, upstream
 from traffic.simulate.upstream import GRPC
 
@@ -131,15 +131,33 @@ def _check_containers(service: Service, given: list[_Given]) -> Iterator[Finding
 
 
 def warnings(settings: Settings) -> Iterator[Finding]:
-    """Yield routes that speak of gRPC and lead to versions to which Envoy speaks HTTP/1.1: every call would fail."""
+    """Yield routes that speak of gRPC and lead to versions to which Envoy speaks HTTP/1.1: every call would fail.
+
+    And probes by HTTP/1.1 of a port of gRPC.
+    """
     reported: set[str] = set()
     for name, service in settings.services.items():
+        yield from _probes(service, ("services", name))
         for place, words, rule in _of_grpc(service, ("services", name, "route")):
             called = _plain(settings, name, rule)
             if called is None or called in reported:
                 continue
             reported.add(called)
             yield _plain_port(settings, called, place, words)
+
+
+def _probes(service: ServiceSettings, location: Location) -> Iterator[Finding]:
+    """A gRPC server refuses the kubelet's HTTP/1.1: its pods would never be ready, or be restarted for ever."""
+    for name, version in service.versions.items() if service.protocol is ServiceProtocol.GRPC else ():
+        for key, probe in (("readinessProbe", version.readiness_probe), ("livenessProbe", version.liveness_probe)):
+            if probe is not None and probe.http_get is not None and probe.http_get.port == version.port:
+                yield Finding(
+                    (*location, "versions", name, key, "httpGet"),
+                    f"the kubelet probes by HTTP/1.1, and port {version.port} serves gRPC, whose servers refuse that",
+                    "tcpSocket on the port of gRPC, or httpGet on a port of HTTP",
+                    f"write tcpSocket: {{port: {version.port}}}; none needed if the server takes HTTP/1.1 as well",
+                    shown(probe.http_get.model_dump(exclude_none=True, by_alias=True)),
+                )
 
 
 def _plain(settings: Settings, name: str, rule: Rule) -> str | None:

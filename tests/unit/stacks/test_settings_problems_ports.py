@@ -149,3 +149,28 @@ def test_a_route_to_another_service_names_that_service(tmp_path: Path) -> None:
     (warning,) = warned(text, tmp_path)
 
     assert "the port of cart is HTTP" in warning
+
+
+def test_a_probe_by_http_of_a_port_of_grpc_is_a_warning(tmp_path: Path) -> None:
+    text = service(
+        f"{HOSTS}protocol: GRPC\n"
+        "versions: {v1: {image: a, port: 50051, readinessProbe: {httpGet: {port: 50051}}, "
+        "livenessProbe: {httpGet: {port: 8081}}}}\n"
+    )
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(text)
+
+    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
+
+    assert warning.path == f"{SHOP}.versions.v1.readinessProbe.httpGet"
+    assert "write tcpSocket: {port: 50051}" in str(warning)
+
+
+def test_mutual_tls_may_be_set_for_a_further_port(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(
+        service(f"{HOSTS}{ONE}ports: [{{name: http-metrics, port: 90, targetPort: 9090}}]\n"
+                "mtls: {portLevelMtls: {9090: DISABLE}}\n")
+    )  # fmt: skip
+
+    assert load_stack(file).settings.services["shop"].mtls is not None
