@@ -123,19 +123,27 @@ def _check_node_ports(view: View) -> Iterator[Finding]:
 
 
 def _check_protocols(servers: list[_Placed]) -> Iterator[Finding]:
-    """Istio uses the protocol of the first server of a port, and ignores servers with another protocol."""
+    """Istio uses the protocol of the first server of a port, and ignores servers with another protocol.
+
+    HTTPS and TLS can share a port, since both are selected by the server name (measured).
+    """
     first: dict[tuple[str, int], _Placed] = {}
     for placed in servers:
         owner = first.setdefault((placed.deployment, placed.server.port), placed)
-        if owner.server.protocol != placed.server.protocol:
+        if _shared(owner.server) != _shared(placed.server):
             yield Finding(
                 placed.location,
                 f"port {placed.server.port} is {placed.server.protocol.value} here, "
                 f"but {owner.server.protocol.value} at {key_path(owner.location)}",
-                "one protocol per gateway port",
+                "one protocol per gateway port; only HTTPS and TLS may share one",
                 f"use another port that is in {key_path(PORTS)}",
                 shown(placed.server.port),
             )
+
+
+def _shared(server: Server) -> Protocol:
+    """The protocol under which servers share a port."""
+    return Protocol.TLS if server.protocol is Protocol.HTTPS else server.protocol
 
 
 def _check_twins(servers: list[_Placed]) -> Iterator[Finding]:
@@ -144,7 +152,7 @@ def _check_twins(servers: list[_Placed]) -> Iterator[Finding]:
     for placed in servers:
         for host in placed.server.hosts:
             owner = first.setdefault((placed.deployment, placed.server.port, host.lower()), placed)
-            same_protocol = owner.server.protocol is placed.server.protocol
+            same_protocol = _shared(owner.server) is _shared(placed.server)
             if owner is placed or not same_protocol or (owner.server.tls is None and placed.server.tls is None):
                 continue
             is_https = placed.server.protocol is not Protocol.HTTP

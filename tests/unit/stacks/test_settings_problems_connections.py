@@ -131,3 +131,22 @@ def test_the_protocol_defaults_to_that_of_the_servers(server: str, keys: str, pr
     file.write_text(serving(server, keys))
 
     assert load_stack(file).settings.services["shop"].protocol is ServiceProtocol(protocol)
+
+
+HTTPS = "{port: 443, protocol: HTTPS, hosts: [%s], tls: {mode: SIMPLE, credentialName: cert}}"
+
+
+def test_requests_over_tls_and_tls_that_passes_through_share_a_port(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(serving(TLS).replace(f"- {TLS}", f"- {TLS}\n        - {HTTPS % 'a.org'}"))
+
+    assert load_stack(file).settings.gateways["edge"].servers[1].hosts == ("a.org",)
+
+
+def test_a_host_cannot_both_pass_through_and_end_at_the_gateway(tmp_path: Path) -> None:
+    text = serving(TLS.replace("'*.example.com'", "a.example.com"), "hosts: [a.example.com]\n")
+    server = TLS.replace("'*.example.com'", "a.example.com")
+    text = text.replace(f"- {server}", f"- {server}\n        - {HTTPS % 'a.example.com'} {HERE}")
+    path = "istio-canary:gateways.edge.servers[1].port"
+
+    assert_is_reported(Case("", text, path, ("already has TLS settings",)), tmp_path)
