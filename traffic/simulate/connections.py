@@ -26,7 +26,7 @@ from traffic.model import (
 )
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
 from traffic.simulate.decision import Connected, Decision, Refused, Share, Unrouted
-from traffic.simulate.hosts import Entry, Hosts, bare, entries
+from traffic.simulate.hosts import Entry, Hosts, bare, dns_names, entries
 from traffic.simulate.request import Caller, Request, Seen
 
 EVERY_CONNECTION = Match.model_construct()
@@ -105,13 +105,9 @@ class Connections:
 
     def _called(self, request: Request) -> str | None:
         """The service that a caller inside the mesh connects to, by any of its names."""
-        namespace = request.caller.namespace if request.caller else ""
-        host = bare(request.authority)
         for name, service in self._routes.items():
-            full = service_host(name, service.namespace)
-            names = {full, f"{full}.", f"{name}.{service.namespace}", f"{name}.{service.namespace}.svc", *service.hosts}
-            names |= {name} if namespace == service.namespace else set()
-            if host in names and service.port == request.asked_port and service.route_kind is not RouteKind.HTTP:
+            is_served = service.port == request.asked_port and service.route_kind is not RouteKind.HTTP
+            if is_served and (bare(request.authority) in service.hosts or is_called(name, service, request)):
                 return name
         return None
 
@@ -134,6 +130,12 @@ class Connections:
             rule=rule,
             missed=tuple(_missed(self._routes[way.service].route[: way.rule], seen)),
         )
+
+
+def is_called(name: str, service: ServiceRouting, request: Request) -> bool:
+    """Whether a caller inside the mesh calls a service by one of its DNS names."""
+    is_near = request.caller is not None and request.caller.namespace == service.namespace
+    return bare(request.authority) in (*dns_names(name, service.namespace), *([name] if is_near else ()))
 
 
 def proxy_of(gateway: str, gateways: Mapping[str, SharedGateway], mesh: Caller) -> Caller:

@@ -180,6 +180,12 @@ class MeshPort:
         yield from self.named.candidates(host)
 
 
+def dns_names(service: str, namespace: str) -> tuple[str, ...]:
+    """Return the DNS names of a Service that all namespaces can call it by."""
+    full = service_host(service, namespace)
+    return full, f"{full}.", f"{service}.{namespace}", f"{service}.{namespace}.svc"
+
+
 def mesh_ports(routes: RouteTable) -> dict[int, MeshPort]:
     """Return the hosts that sidecars know, by port, including services whose route only applies at gateways."""
     ports: dict[int, MeshPort] = {}
@@ -190,7 +196,7 @@ def mesh_ports(routes: RouteTable) -> dict[int, MeshPort]:
         for number in service.ports_of_requests:
             port = ports.setdefault(number, MeshPort(Hosts(), {}))
             port.short[namespace, name] = own
-            for domain in (full, f"{full}.", f"{name}.{namespace}", f"{name}.{namespace}.svc"):
+            for domain in dns_names(name, namespace):
                 port.named.add(domain, own)
             for domain in service.hosts if service.in_mesh and service.http_ports else ():
                 if domain != "*":

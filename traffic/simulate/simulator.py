@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from traffic.model import Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
+from traffic.model import MESH, Match, Route, RouteTable, SharedGateway, gateway_labels, service_host
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
-from traffic.simulate.connections import Connections, proxy_of
+from traffic.simulate.connections import Connections, is_called, proxy_of
 from traffic.simulate.decision import Decision, Refused, Unrouted
 from traffic.simulate.hosts import (
     GatewayPort,
@@ -193,7 +193,17 @@ class Simulator:
                 why = why if routing.http_ports else f"its route is one of {routing.protocol.value} connections"
                 outcome = Unrouted(service, f"{why}: the Service sends it to any of its pods, of any version")
                 return Decision(request, outcome, service, host.domain, host.gateway)
-        known = f"the stack has no service with the host {request.authority!r} and the port {seen.port}"
+        return self._without_requests(request)
+
+    def _without_requests(self, request: Request) -> Decision:
+        """What happens at a port where no service has a route of requests: it may have one of connections, or none."""
+        number = request.asked_port
+        for name, service in self.routes.items():
+            carried = {service.port: service.protocol, **{port.port: port.speaks for port in service.further_ports}}
+            if number in carried and is_called(name, service, request):
+                why = f"port {number} carries {carried[number].value} connections, in which Envoy sees no request"
+                return Decision(request, Unrouted(name, why), name, service_host(name, service.namespace), MESH)
+        known = f"the stack has no service with the host {request.authority!r} and the port {number}"
         return Decision(request, Unrouted(None, known))
 
     def _routed(self, request: Request, seen: Seen, host: VirtualHost, service: str) -> Decision:

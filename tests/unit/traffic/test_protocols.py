@@ -83,7 +83,8 @@ def test_a_further_port_of_tcp_has_no_route_of_requests() -> None:
     routes = cart(ports=[{"name": "tcp-raft", "port": 7000}])
 
     assert list(specs(routes)) == ["cart"]
-    assert isinstance(Simulator(routes).decide(Request(authority="cart.cart", port=7000, caller=POD)).outcome, Unrouted)
+    outcome = Simulator(routes).decide(Request(authority="cart.cart", port=7000, caller=POD)).outcome
+    assert outcome == Unrouted("cart", "port 7000 carries TCP connections, in which Envoy sees no request")
 
 
 def test_the_ports_are_the_services_and_those_that_only_a_version_names() -> None:
