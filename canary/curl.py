@@ -24,3 +24,12 @@ def curl_command(request: Request, url: str) -> str:
     if request.authority:
         words += ["--header", f"host: {request.authority}"]
     return shlex.join([*words, url + request.path])
+
+
+def connect_command(request: Request, host: str) -> str:
+    """Return the command that opens the connection to the gateway at `host`, or in a calling pod to the service."""
+    address = request.authority if request.caller else host
+    if request.scheme == "tls":
+        name = ["-servername", request.authority] if request.authority else []
+        return shlex.join(["openssl", "s_client", "-connect", f"{address}:{request.asked_port}", *name])
+    return shlex.join(["nc", address, str(request.asked_port)])

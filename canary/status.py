@@ -72,12 +72,13 @@ class ServiceState:
 class EnvironmentState:
     """All services, the gateway's address and the mesh's version, or why there is none, and the consoles by name.
 
-    `gateway` is for the first port that the services use, `gateway_ports` for each.
+    `gateway` is for the first port that the services use, `gateway_ports` for each; those of other gateway deployments
+    are named with the Gateway: `80 (internal)`.
     """
 
     services: tuple[ServiceState, ...]
     gateway: str
-    gateway_ports: Mapping[int, str]
+    gateway_ports: Mapping[int | str, str]
     mesh: str
     consoles: Mapping[str, str]
 
@@ -116,35 +117,37 @@ def _ask(settings: Settings, ask: Callable[[Client], T]) -> T:
 
 def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> EnvironmentState:
     services = tuple(_service(client, settings, name, recorded) for name in settings.services)
-    gateways = {port: _gateway(client, settings, *port) for port in _ports(settings)}
+    gateways = {entry[0]: _gateway(client, settings, *entry[1:]) for entry in _ports(settings)}
     consoles = {name: console.summary(settings.telemetry) for name, console in CONSOLES.items()}
     return EnvironmentState(
         services,
         next(iter(gateways.values())),
-        {port: url for (_, port), url in gateways.items()},
+        gateways,
         _mesh(client, settings),
         consoles,
     )
 
 
-def _ports(settings: Settings) -> list[tuple[str, int]]:
-    """The gateway's ports that lead to services, with their schemes, in the order of the services."""
+def _ports(settings: Settings) -> list[tuple[int | str, str, int, str]]:
+    """The gateways' ports that lead to services: what they are called, scheme, port and deployment."""
     from traffic.simulate import entries
 
-    used = [
-        (entry.scheme, entry.server.port)
-        for name, service in settings.services.items()
-        for entry in entries(name, service, settings.gateways)
-    ]
-    return list(dict.fromkeys(used)) or [("http", settings.mesh.gateway.ports[0])]
+    used: list[tuple[int | str, str, int, str]] = []
+    for name, service in settings.services.items():
+        for entry in entries(name, service, settings.gateways):
+            port = entry.server.port
+            called = f"{port} ({entry.gateway})" if entry.deployment else port
+            used.append((called, entry.scheme, port, entry.deployment))
+    first = settings.mesh.gateway.ports[0]
+    return list(dict.fromkeys(used)) or [(first, "http", first, "")]
 
 
-def _gateway(client: Client, settings: Settings, scheme: str, port: int) -> str:
+def _gateway(client: Client, settings: Settings, scheme: str, port: int, deployment: str) -> str:
     """The URL of a port of the gateway, or why there is none."""
     from canary.gateway import gateway_url
 
     try:
-        return gateway_url(client, settings, port, scheme)
+        return gateway_url(client, settings, port, scheme, deployment)
     except CommandError as failure:
         return f"{failure.message}; fix: {failure.fix}"
 
@@ -160,7 +163,7 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
         virtual_service: find_object(client, api_version, "VirtualService", service.namespace, virtual_service)
         for virtual_service in configured
     }
-    live = {virtual_service: ((entry or {}).get("spec") or {}).get("http") for virtual_service, entry in found.items()}
+    live = {virtual_service: _routes(entry and entry.get("spec")) for virtual_service, entry in found.items()}
     versions = tuple(_version(client, name, service, version) for version in service.versions)
     by_ingress = service.has_ingress(name) and find_object(client, INGRESS_API, "Ingress", service.namespace, name)
     known = known_destinations(settings.services, name, settings.egress)
@@ -175,7 +178,7 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
         )
     )
     stored = {
-        virtual_service: (recorded.get(f"{service.namespace}/{virtual_service}") or {}).get("http")
+        virtual_service: _routes(recorded.get(f"{service.namespace}/{virtual_service}"))
         for virtual_service in configured
     }
     is_routed = any(found.values())
@@ -240,6 +243,7 @@ def outside_version(client: Client, name: str, service: ServiceSettings, version
 
 def _configured(settings: Settings, name: str) -> dict[str, Any]:
     """The HTTP routes of each VirtualService as configured."""
+    from stacks.gateway_pods import gateway_namespaces
     from traffic.render import virtual_services
 
     specs = virtual_services(
@@ -247,9 +251,17 @@ def _configured(settings: Settings, name: str) -> dict[str, Any]:
         name,
         egress=settings.egress,
         gateway_namespace=settings.mesh.gateway.namespace,
+        gateway_namespaces=gateway_namespaces(settings),
         version_header=settings.version_header,
     )
-    return {virtual_service: spec["http"] for virtual_service, spec in specs.items()}
+    return {virtual_service: _routes(spec) for virtual_service, spec in specs.items()}
+
+
+def _routes(spec: Spec | None) -> list[Any] | None:
+    """The routes of a VirtualService's spec, None if there is no such object."""
+    from traffic.render import routes_in
+
+    return routes_in(spec) if spec is not None else None
 
 
 def _drift(live: Mapping[str, Any], recorded: Mapping[str, Any], configured: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.engine.diff import VIRTUAL_SERVICE, service_of
 from rollout.observed_routes import weights_of
+from traffic.render import routes_in
 
 if TYPE_CHECKING:
     from canary.engine.events import ResourceStep
@@ -70,4 +71,4 @@ def _of_requests(settings: Settings, step: ResourceStep, stack: str) -> Iterator
 
 
 def _weights(properties: Mapping[str, Any], service: str) -> list[dict[str, float]]:
-    return [weights_of(rule, service) for rule in (properties.get("spec") or {}).get("http") or ()]
+    return [weights_of(rule, service) for rule in routes_in(properties.get("spec") or {})]

@@ -26,10 +26,10 @@ DEPLOYED_ELSEWHERE = "istio-canary/deployed-elsewhere"
 class CanaryRoutingArgs:
     """The routing of `service`, as defined in `routes[service]`.
 
-    `routes` contains every service that the route sends requests to. Shared Gateways are in `gateway_namespace`; the
-    service's own Gateway selects pods by `gateway_selector`. If `version_header` is set, that response header names the
-    version that served the request. `egress` are the hosts outside that routes may lead to. With `adopt`, fields of
-    existing objects of the same names are overwritten.
+    `routes` contains every service that the route sends requests to. Shared Gateways are in `gateway_namespace`, or as
+    `gateway_namespaces` says by name; the service's own Gateway selects pods by `gateway_selector`. If `version_header`
+    is set, that response header names the version that served the request. `egress` are the hosts outside that routes
+    may lead to. With `adopt`, fields of existing objects of the same names are overwritten.
 
     `until_unused` returns once no Envoy uses the removed subsets, `until_known` once every Envoy knows the added
     versions; each is None if there are none.
@@ -46,6 +46,7 @@ class CanaryRoutingArgs:
     routes: RouteTable
     gateway_namespace: str
     gateway_selector: Mapping[str, str]
+    gateway_namespaces: Mapping[str, str] = field(default_factory=dict)
     version_header: str | None = None
     egress: EgressTable = field(default_factory=dict)
     adopt: bool = False
@@ -183,22 +184,24 @@ class CanaryRouting(Component):
             args.routes,
             args.service,
             gateway_namespace=args.gateway_namespace,
+            gateway_namespaces=args.gateway_namespaces,
             version_header=args.version_header,
             egress=args.egress,
         )
         hooks = after_wait(f"{name}: every Envoy knows the added versions", args.until_known)
-        return [
-            self._object(
+        made: dict[str, VirtualService] = {}
+        # That for callers inside the mesh first: until it exists, the other one still applies to them.
+        for object_name, spec in reversed(specs.items()):
+            made[object_name] = self._object(
                 VirtualService,
                 f"{name}{object_name.removeprefix(args.service)}-virtual-service",
                 args,
                 object_name,
                 spec,
-                depends_on=after,
+                depends_on=[*after, *made.values()],
                 hooks=hooks,
             )
-            for object_name, spec in specs.items()
-        ]
+        return [made[object_name] for object_name in specs]
 
     def _object(
         self,

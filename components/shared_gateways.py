@@ -16,7 +16,9 @@ from traffic.model import SharedGateway
 
 @dataclass(frozen=True, kw_only=True)
 class SharedGatewaysArgs:
-    """The Gateways by name. `namespace` and `selector` are the namespace and the labels of the gateway's pods."""
+    """The Gateways by name. `namespace` and `selector` are those of the pods of the mesh's gateway, which a Gateway
+    configures unless it names others.
+    """
 
     namespace: pulumi.Input[str]
     selector: Mapping[str, str]
@@ -43,9 +45,11 @@ class SharedGateways(Component):
         self.register_outputs({"gateways": self.gateways})
 
     def _gateway(self, args: SharedGatewaysArgs, gateway: str) -> Gateway:
+        shared = args.gateways[gateway]
+        namespace = shared.namespace or args.namespace
         return Gateway(
             f"{gateway}-shared-gateway",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=gateway, namespace=args.namespace),
-            spec=render.shared_gateway(args.gateways[gateway], args.selector),
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=gateway, namespace=namespace),
+            spec=render.shared_gateway(shared, shared.selector or args.selector),
             opts=self._child(),
         )

@@ -11,12 +11,13 @@ import pulumi_kubernetes as k8s
 
 from components.autoscaling import AutoscalingArgs, horizontal_pod_autoscaler
 from components.base import Component, adopting
-from components.names import PORT_NAME
 from components.pod_files import Mounted, config_files
 from components.pod_variables import Variable, secret_variables, variables
 from components.pods import laid_over_pods
 from components.secrets import SecretText, fingerprints_hash, immutable_secret
+from components.service_ports import container_ports, service_ports
 from components.waiting import after_wait, waited_for
+from traffic.model import NamedPort, ServiceProtocol
 
 REPLICAS = "spec.replicas"
 """A Deployment's number of pods. If it were left out instead of ignored, Kubernetes would reset it to 1."""
@@ -42,9 +43,10 @@ class VersionArgs:
     """One version: the Deployment `name`, whose pods have the label `version: <label>`.
 
     `config_files` are read-only files by folder and name; changing one replaces the pods, as does changing a secret
-    text of `env`. `image_pull_secrets` are names of Secrets. Durations are in seconds. `owns_replicas` is whether
-    `replicas` decides about the number of pods at all times, or `autoscaling` or somebody else does; with
-    `keeps_replicas` this run leaves the number of an existing Deployment alone. `pod_template` is laid over the pods.
+    text of `env`. `image_pull_secrets` are names of Secrets. `further_ports` are container ports by name, beside
+    `port`. Durations are in seconds. `owns_replicas` is whether `replicas` decides about the number of pods at all
+    times, or `autoscaling` or somebody else does; with `keeps_replicas` this run leaves the number of an existing
+    Deployment alone. `pod_template` is laid over the pods.
     """
 
     name: str
@@ -70,6 +72,7 @@ class VersionArgs:
     termination_grace_period_seconds: pulumi.Input[int] = 30
     pre_stop_seconds: int = 5
     config_files: Mapping[str, Mapping[str, str | SecretText]] = field(default_factory=dict)
+    further_ports: Mapping[str, int] = field(default_factory=dict)
     volumes: Sequence[k8s.core.v1.VolumeArgs] = ()
     volume_mounts: Sequence[k8s.core.v1.VolumeMountArgs] = ()
     image_pull_secrets: Sequence[str] = ()
@@ -82,7 +85,8 @@ class VersionedServiceArgs:
     """The Service `service` on `port`, and its versions by name. `ready_within` is in seconds, for each Deployment.
 
     The Service selects pods by `selector`, by default `app: <service>`, and sends to their port `target_port`, or that
-    with the name `http` if it is None. With `adopt`, fields of an existing Service are overwritten.
+    with the name `http` if it is None. Its main port is called `port_name`, or by its `protocol`; `further_ports` are
+    ports beside it, which every version has. With `adopt`, fields of an existing Service are overwritten.
 
     With `has_late_port` the Service gets another port, and `complete` builds it: the old one must stay until no route
     uses it.
@@ -98,10 +102,12 @@ class VersionedServiceArgs:
     namespace: pulumi.Input[str]
     port: pulumi.Input[int]
     versions: Mapping[str, VersionArgs]
+    protocol: ServiceProtocol = ServiceProtocol.HTTP
+    further_ports: Sequence[NamedPort] = ()
     selector: Mapping[str, str] = field(default_factory=dict)
     target_port: int | None = None
     adopt: bool = False
-    port_name: str = PORT_NAME
+    port_name: str | None = None
     has_late_port: bool = False
     speaks_tls: bool = False
     idle: frozenset[str] = frozenset()
@@ -192,26 +198,23 @@ class VersionedService(Component):
         after: Sequence[pulumi.Resource] = (),
         wait: Callable[[], None] | None = None,
     ) -> k8s.core.v1.Service:
-        """Pulumi waits for the Deployments; waiting for endpoints as well would hang if all have 0 replicas.
-
-        On an HTTP port a sidecar accepts Istio's mTLS and plain text, and resets any other TLS (measured); on an HTTPS
-        port it passes TLS through to the container (Istio: "Protocol Selection").
-        """
+        """Pulumi waits for the Deployments; waiting for endpoints as well would hang if all have 0 replicas."""
         annotations = {"pulumi.com/skipAwait": "true", **adopting(args.adopt)}
-        port = k8s.core.v1.ServicePortArgs(
-            name=args.port_name,
-            port=args.port,
-            target_port=args.target_port or PORT_NAME,
-            protocol="TCP",
-            app_protocol="https" if args.speaks_tls else _app_protocol(args.port_name),
-        )
         return k8s.core.v1.Service(
             f"{name}-service",
             metadata=_metadata(args.service, args, annotations=annotations),
             spec=k8s.core.v1.ServiceSpecArgs(
                 type="ClusterIP",
                 selector=dict(args.selector) or {"app": args.service},
-                ports=[port],
+                ports=service_ports(
+                    args.port,
+                    args.protocol,
+                    args.further_ports,
+                    speaks_tls=args.speaks_tls,
+                    name=args.port_name,
+                    target_port=args.target_port,
+                    is_adopted=args.adopt,
+                ),
             ),
             opts=self._child(
                 depends_on=list(after), hooks=after_wait(f"{name}: no Envoy uses the port that it loses", wait)
@@ -308,11 +311,6 @@ class VersionedService(Component):
         return made
 
 
-def _app_protocol(port_name: str) -> str | None:
-    """A port that someone else named keeps its name; where Istio takes no protocol from it, the port says it."""
-    return None if port_name.partition("-")[0] in (PORT_NAME, "http2", "grpc") else PORT_NAME
-
-
 def _metadata(
     name: str,
     args: VersionedServiceArgs,
@@ -348,7 +346,7 @@ def _container(
         args=list(version.args) or None,
         env=variables(version.env, secret) or None,
         env_from=list(version.env_from) or None,
-        ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=version.port, protocol="TCP")],
+        ports=container_ports(version.port, version.further_ports),
         resources=version.resources,
         readiness_probe=version.readiness_probe,
         liveness_probe=version.liveness_probe,

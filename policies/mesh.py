@@ -17,23 +17,28 @@ MESH_GATEWAY = "mesh"
 """Istio's name for the sidecars (Istio: VirtualService, gateways)."""
 
 
+HTTP = "http"
+KINDS = (HTTP, "tls", "tcp")
+"""The lists of routes of a VirtualService."""
+
 _once = lru_cache(maxsize=4)  # several rules ask the same of the same resources
 """Keeps what a function returned for the stacks that it was last asked about; nobody may change it."""
 
 
 @dataclass(frozen=True)
 class HttpRoute:
-    """One HTTP route of a VirtualService."""
+    """One route of a VirtualService: of HTTP, or of the connections of TCP or TLS, which have destinations alone."""
 
     virtual_service: Resource
     index: int
     spec: Mapping[str, Any]
+    kind: str = HTTP
 
     @property
     def place(self) -> str:
         """How messages name it."""
         name = self.spec.get("name")
-        return f"route {name}" if isinstance(name, str) else f"http[{self.index}]"
+        return f"route {name}" if isinstance(name, str) else f"{self.kind}[{self.index}]"
 
     @cached_property
     def destinations(self) -> tuple[Destination, ...]:
@@ -101,10 +106,17 @@ def service_of(host: Any, namespace: str) -> tuple[str, str] | None:
 @_once
 def http_routes(resources: Resources) -> Sequence[HttpRoute]:
     """Return all HTTP routes in the order in which Istio tries them in each VirtualService."""
+    return [route for route in all_routes(resources) if route.kind == HTTP]
+
+
+@_once
+def all_routes(resources: Resources) -> Sequence[HttpRoute]:
+    """Return the routes of requests and of connections, those of each list in Istio's order."""
     return [
-        HttpRoute(virtual_service, index, spec)
+        HttpRoute(virtual_service, index, spec, kind)
         for virtual_service in resources.of_kind("VirtualService")
-        for index, spec in enumerate(items(virtual_service.spec.get("http")))
+        for kind in KINDS
+        for index, spec in enumerate(items(virtual_service.spec.get(kind)))
     ]
 
 
@@ -199,7 +211,7 @@ def pods_of(resources: Resources, service: tuple[str, str], subset: str | None) 
 def with_requests(resources: Resources) -> Sequence[Resource]:
     """Return the workloads to which routes send requests, each once."""
     found: dict[str, Resource] = {}
-    for route in http_routes(resources):
+    for route in all_routes(resources):
         for destination in route.destinations:
             if destination.gets_requests and destination.service is not None:
                 for workload in pods_of(resources, destination.service, destination.subset) or ():

@@ -9,6 +9,7 @@ from typing import Any
 from policies.mesh import (
     Destination,
     HttpRoute,
+    all_routes,
     http_routes,
     is_deployed_elsewhere,
     is_number,
@@ -33,7 +34,7 @@ Weights = dict[str, float]
 
 def weights_sum_to_100(context: Context) -> Iterator[Problem]:
     """The weights of a route's destinations are percentages, or parts of a greater power of ten."""
-    for route in http_routes(context.resources):
+    for route in all_routes(context.resources):
         weights = [destination.weight for destination in route.destinations]
         if weights and all(is_number(weight) for weight in weights) and sum(weights) not in SUMS:
             yield Problem(
@@ -79,7 +80,7 @@ def versions_have_pods(context: Context) -> Iterator[Problem]:
 
 
 def _all_destinations(resources: Resources) -> Iterator[Destination]:
-    for route in http_routes(resources):
+    for route in all_routes(resources):
         yield from route.destinations
         yield from route.mirrors
 
@@ -87,8 +88,8 @@ def _all_destinations(resources: Resources) -> Iterator[Destination]:
 def weight_step(context: Context) -> Iterator[Problem]:
     """How much weight moves, in one change, to a version from those declared before it; back is always allowed."""
     largest = context.parameters["largestStep"]
-    before = {_key(route): _weights(route) for route in http_routes(context.before or Resources(()))}
-    for route in http_routes(context.resources):
+    before = {_key(route): _weights(route) for route in all_routes(context.before or Resources(()))}
+    for route in all_routes(context.resources):
         now, earlier = _weights(route), before.get(_key(route))
         if not earlier:
             continue

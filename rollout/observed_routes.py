@@ -11,6 +11,7 @@ from kube.objects import kind_of, list_in
 from traffic.model import EGRESS, MESH, OutsideVersion, RouteTable, Source, Target, service_host, target, version_label
 from traffic.model.backend import Backend, EgressTable, backend
 from traffic.proportions import percent_words, percentages
+from traffic.render import routes_in
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -98,7 +99,7 @@ def observed_routes(
         if (namespace, own_name) in names:
             routed.add(owner)
         in_mesh = in_mesh or MESH in (item["spec"].get("gateways") or [MESH])
-        for index, rule in enumerate(item["spec"].get("http") or (), start=1):
+        for index, rule in enumerate(routes_in(item["spec"]), start=1):
             for destination, share in _destinations(rule):
                 host = full_host(destination.get("host", ""), namespace)
                 name = by_host.get(host)

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from kube import kubeconfig
 from kube.kubeconfig import ClusterAccess, ClusterUnreachableError
-from traffic.model import RouteTable, Target, service_host
+from traffic.model import GatewayPods, RouteKind, RouteTable, Target, service_host
 from traffic.model.backend import Backend, EgressTable, backend
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ SIDECAR: dict[str, Any] = {"security.istio.io/tlsMode": "istio"}
 AT_ONCE = 8
 """Number of Envoys that are queried at once."""
 ANSWER_SECONDS = 5.0
+DUMPS = ("dynamic_route_configs", "dynamic_listeners")
+"""Where an Envoy has the routes of requests, and those of connections."""
 PAUSE = 0.05
 
 
@@ -59,9 +61,9 @@ class Envoy:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySync:
-    """Waits for all Envoys that have the routes: the gateway's, selected by `gateway_selector`, and with `in_mesh` all
-    sidecars. They have `timeout_seconds` to apply a change. `former_ports` are those that
-    Services lose, by service.
+    """Waits for all Envoys that have the routes: the gateway's, selected by `gateway_selector`, those of
+    `other_gateways`, and with `in_mesh` all sidecars. They have `timeout_seconds` to apply a change. `former_ports` are
+    those that Services lose, by service.
     """
 
     cluster: ClusterAccess
@@ -72,45 +74,55 @@ class ProxySync:
     in_mesh: bool
     egress: EgressTable = field(default_factory=dict)
     former_ports: Mapping[str, Set[int]] = field(default_factory=dict)
+    other_gateways: tuple[GatewayPods, ...] = ()
 
     def until_known(self, targets: Iterable[Target], caller: str) -> None:
         """Return once every Envoy with the route of the service `caller` knows a healthy pod of each of `targets`.
 
         Raises ProxySyncTimeoutError, ProxiesForbiddenError and ClusterUnreachableError.
         """
-        clusters = {self._cluster(target): target for target in targets}
-        self._wait(lambda client, envoy: _unknown(client, envoy, clusters, self._cluster(Target(caller, ""))))
+        clusters, own = self._clusters(targets), next(self._cluster_names(Target(caller, "")))
+        self._wait(lambda client, envoy: _unknown(client, envoy, clusters, own))
 
     def until_unused(self, targets: Iterable[Target]) -> None:
         """Return once no Envoy has a route to any of `targets`; raises the same errors as `until_known`."""
-        clusters = {self._cluster(target): target for target in targets}
+        clusters = self._clusters(targets)
         clusters |= {
-            self._cluster(target, port): target
+            self._cluster_at(target, port): target
             for target in targets
             for port in self.former_ports.get(target.service, ())
         }
-        self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
+        self._until_not_used(clusters)
 
     def until_left(self, clusters: Iterable[str]) -> None:
         """Return once no Envoy has a route to any of these clusters, which are no versions of the stack any more."""
-        named = {cluster: Target(cluster.rpartition("|")[2], "") for cluster in clusters}
-        self._wait(lambda client, envoy: _still_used(client, envoy, named))
+        self._until_not_used({cluster: Target(cluster.rpartition("|")[2], "") for cluster in clusters})
 
     def until_ports_unused(self, targets: Iterable[Target], ports: Iterable[int]) -> None:
         """Return once no Envoy has a route to any of `targets` at one of these ports of its Service."""
-        clusters = {self._cluster(target, port): target for target in targets for port in ports}
-        self._wait(lambda client, envoy: _still_used(client, envoy, clusters))
+        self._until_not_used({self._cluster_at(target, port): target for target in targets for port in ports})
 
-    def _cluster(self, target: Target, port: int | None = None) -> str:
-        """Envoy's cluster name for a version, or for the whole service if the version is empty.
+    def _until_not_used(self, clusters: Mapping[str, Target]) -> None:
+        is_http = all(service.route_kind is RouteKind.HTTP for service in self.routes.values())
+        self._wait(lambda client, envoy: _still_used(client, envoy, clusters, DUMPS[:1] if is_http else DUMPS))
 
-        `port` is the Service's, by default as configured.
-        """
-        if port is not None or not target.version:
-            service = self.routes[target.service]
-            host = service_host(target.service, service.namespace)
-            return Backend(host, port or service.port, target.version).cluster
-        return backend(target, self.routes, self.egress).cluster
+    def _clusters(self, targets: Iterable[Target]) -> dict[str, Target]:
+        return {name: target for target in targets for name in self._cluster_names(target)}
+
+    def _cluster_names(self, target: Target) -> Iterator[str]:
+        """Envoy's cluster names for a version, or for the whole service if the version is empty: one for each port."""
+        found = backend(target, self.routes, self.egress) if target.version else None
+        service = self.routes.get(target.service)
+        if service is None or (found is not None and found.host != service_host(target.service, service.namespace)):
+            assert found is not None
+            yield found.cluster
+            return
+        for port in dict.fromkeys((service.port, *service.http_ports)):
+            yield self._cluster_at(target, port)
+
+    def _cluster_at(self, target: Target, port: int) -> str:
+        host = service_host(target.service, self.routes[target.service].namespace)
+        return Backend(host, port, target.version).cluster
 
     def _wait(self, status_of: Callable[[Client, Envoy], str | None]) -> None:
         """Query each Envoy until it has once been in sync: with many Envoys, some query fails in every round."""
@@ -168,8 +180,10 @@ class ProxySync:
     def _envoys(self, client: Client) -> set[Envoy]:
         from lightkube.resources.core_v1 import Pod
 
-        selector: dict[str, Any] = dict(self.gateway_selector)
-        pods: list[Any] = list(client.list(Pod, namespace=self.gateway_namespace, labels=selector))
+        pods: list[Any] = []
+        for gateway in (GatewayPods(self.gateway_namespace, self.gateway_selector), *self.other_gateways):
+            selector: dict[str, Any] = dict(gateway.selector)
+            pods += client.list(Pod, namespace=gateway.namespace, labels=selector)
         if self.in_mesh:
             pods += client.list(Pod, namespace="*", labels=SIDECAR)
         return {Envoy(pod.metadata.namespace, pod.metadata.name) for pod in pods if _runs(pod)}
@@ -177,8 +191,12 @@ class ProxySync:
     def _forbidden(self, config: SingleConfig) -> ProxiesForbiddenError:
         namespace = self.gateway_namespace
         where, kind, scope = f"the namespace {namespace}", "role", f" --namespace={namespace}"
-        if self.in_mesh:
-            where, kind, scope = "all namespaces (routes apply inside the mesh)", "clusterrole", ""
+        others = {gateway.namespace for gateway in self.other_gateways} - {namespace}
+        if self.in_mesh or others:
+            why = (
+                "routes apply inside the mesh" if self.in_mesh else f"gateways are also in {', '.join(sorted(others))}"
+            )
+            where, kind, scope = f"all namespaces ({why})", "clusterrole", ""
         rights = f"kubectl create {kind} query-envoys{scope} --verb=list,get,create --resource=pods,pods/exec"
         return ProxiesForbiddenError(
             "no permission to query the mesh's Envoys, to check that they have applied the routes\n"
@@ -214,8 +232,8 @@ def _is_healthy(host: Mapping[str, Any]) -> bool:
     return bool(host.get("health_status", {}).get("eds_health_status", "HEALTHY") == "HEALTHY")
 
 
-def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target]) -> str | None:
-    answer = _ask(client, envoy, "config_dump?resource=dynamic_route_configs")
+def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target], dumps: Iterable[str]) -> str | None:
+    answer = "".join(_ask(client, envoy, f"config_dump?resource={dump}") for dump in dumps)
     used = [target for name, target in clusters.items() if f'"{name}"' in answer]
     return f"still routes requests to {names_of(used)}" if used else None
 

@@ -38,7 +38,10 @@ def renamed(routes: RouteTable, observed: ObservedRoutes) -> dict[str, frozenset
 
 def former_ports(routes: RouteTable, observed: ObservedRoutes) -> dict[str, frozenset[int]]:
     """Return, by service, the ports of its Service that routes in the cluster use, and that it is to lose."""
-    found = {name: observed.ports.get(name, frozenset()) - {service.port} for name, service in routes.items()}
+    found = {
+        name: observed.ports.get(name, frozenset()) - {service.port, *(port.port for port in service.further_ports)}
+        for name, service in routes.items()
+    }
     return {name: ports for name, ports in found.items() if ports}
 
 

@@ -16,21 +16,19 @@ from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
-from components.versioned_service import DisruptionBudgetArgs, VersionArgs, VersionedService, VersionedServiceArgs
-from components.workload_args import args_of, deployment_strategy, security_context
+from components.versioned_service import VersionedService, VersionedServiceArgs
 from kube.kubeconfig import ClusterUnreachableError
 from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
+from stacks.gateway_pods import gateway_namespaces
 from stacks.gateway_policies import gateway_policies
 from stacks.mesh_traffic import own_mesh_config, own_proxy_config
 from stacks.outside import target_port
-from stacks.pod_counts import autoscaling_args, keeps_pods, pods_of
-from stacks.pod_sources import config_files_of, env_from_of, env_of, volume_mounts_of, volumes_of
+from stacks.pod_counts import pods_of
 from stacks.proxies import proxies_of
 from stacks.secret_texts import Decrypt, masked
-from stacks.settings.model import ServiceSettings, Settings, VersionSettings
-from stacks.settings.security import SecurityContext
+from stacks.settings.model import ServiceSettings, Settings
 from stacks.telemetry import (
     TelemetryServers,
     build_mesh_telemetry,
@@ -39,8 +37,8 @@ from stacks.telemetry import (
     proxy_config_of,
 )
 from stacks.transitions import Transitions
+from stacks.version_args import version_args
 from traffic.addresses import at_pods
-from traffic.fields import Model
 from traffic.graph import all_targets, called_by, called_first, callers_of
 from traffic.model import (
     MutualTls,
@@ -48,7 +46,6 @@ from traffic.model import (
     OutboundTrafficPolicy,
     Target,
     gateway_selector,
-    version_label,
 )
 
 
@@ -279,9 +276,18 @@ class Environment:
                 has_late_port=self._transitions.has_late_port(name),
                 adopt=service.adopt,
                 versions={
-                    version: version_args(name, version, settings, self._cluster.routes.replicas, self._decrypt)
+                    version: version_args(
+                        name,
+                        version,
+                        settings,
+                        self._cluster.routes.replicas,
+                        service.container_ports(version),
+                        self._decrypt,
+                    )
                     for version, settings in service.deployed.items()
                 },
+                protocol=service.protocol,
+                further_ports=service.further_ports,
                 speaks_tls=service.speaks_tls,
                 idle=frozenset(version for version in service.deployed if Target(name, version) not in self._used),
                 pod_annotations=pod_annotations_of(self._settings),
@@ -332,6 +338,7 @@ class Environment:
                 routes=self._settings.services,
                 gateway_namespace=mesh.gateway.namespace,
                 gateway_selector=gateway_selector(mesh.gateway.name),
+                gateway_namespaces=gateway_namespaces(self._settings),
                 version_header=self._settings.version_header,
                 egress=self._settings.egress,
                 adopt=service.adopt,
@@ -401,62 +408,3 @@ def replicas_of(settings: Settings, observed: Mapping[Target, int] | None = None
         for name, service in settings.services.items()
         for version, given in service.deployed.items()
     }
-
-
-def version_args(
-    service: str,
-    version: str,
-    settings: VersionSettings,
-    observed: Mapping[Target, int],
-    decrypt: Decrypt = masked,
-) -> VersionArgs:
-    """Return the component's arguments for one version.
-
-    `observed` are the numbers of pods in the cluster; `decrypt` returns encrypted texts.
-    """
-    place = ("services", service, "versions", version)
-    return VersionArgs(
-        name=settings.name,
-        label=version_label(service, version),
-        image=settings.image,
-        port=settings.port,
-        replicas=settings.least_replicas,
-        owns_replicas=settings.replicas is not None,
-        keeps_replicas=keeps_pods(settings, observed.get(Target(service, version))),
-        autoscaling=autoscaling_args(settings.autoscaling),
-        pod_template=settings.pod_template,
-        command=settings.command,
-        args=settings.args,
-        env=env_of(settings, place, decrypt),
-        env_from=env_from_of(settings),
-        resources=args_of(k8s.core.v1.ResourceRequirementsArgs, _explicit_fields(settings.resources)),
-        readiness_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.readiness_probe)),
-        liveness_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.liveness_probe)),
-        startup_probe=args_of(k8s.core.v1.ProbeArgs, _explicit_fields(settings.startup_probe)),
-        strategy=deployment_strategy(
-            settings.strategy.type.value, settings.strategy.max_surge, settings.strategy.max_unavailable
-        ),
-        security_context=_security_context(settings.security_context),
-        min_ready_seconds=settings.min_ready_seconds or None,
-        termination_grace_period_seconds=settings.termination_grace_period_seconds,
-        pre_stop_seconds=settings.pre_stop_seconds,
-        config_files=config_files_of(settings, place, decrypt),
-        volumes=volumes_of(settings),
-        volume_mounts=volume_mounts_of(settings),
-        image_pull_secrets=settings.image_pull_secrets,
-        disruption_budget=args_of(DisruptionBudgetArgs, _explicit_fields(settings.pod_disruption_budget)),
-        image_pull_policy=settings.image_pull_policy.value,
-    )
-
-
-def _explicit_fields(settings: Model | None) -> dict[str, Any]:
-    return settings.model_dump(by_alias=False, exclude_defaults=True) if settings else {}
-
-
-def _security_context(context: SecurityContext) -> k8s.core.v1.SecurityContextArgs:
-    return security_context(
-        add=context.capabilities.add,
-        drop=context.capabilities.drop,
-        seccomp_profile=context.seccomp_profile.type.value,
-        **context.model_dump(by_alias=False, exclude={"capabilities", "seccomp_profile"}),
-    )

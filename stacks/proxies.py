@@ -8,6 +8,7 @@ from rollout.observed_routes import ObservedRoutes
 from rollout.proxy_sync import ProxySync
 from rollout.transition import former_ports
 from rollout.unasked_proxies import UnaskedProxies
+from stacks.gateway_pods import other_gateway_pods
 from stacks.settings.model import Settings
 from stacks.settings.proxy_sync import Asked
 from traffic.model import gateway_selector
@@ -27,6 +28,7 @@ def proxies_of(settings: Settings, observed: ObservedRoutes) -> Proxies:
         cluster=settings.cluster,
         routes=settings.services,
         egress=settings.egress,
+        other_gateways=tuple(other_gateway_pods(settings).values()),
         former_ports=former_ports(settings.services, observed),
         gateway_namespace=gateway.namespace,
         gateway_selector=gateway_selector(gateway.name),

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from components.names import PORT_NAME
+from components.service_ports import app_protocol
 from kube.client import query
 from rollout.observed_routes import ObservedRoutes
 from rollout.transition import add_port, add_subsets, former_ports, renamed
@@ -46,10 +47,8 @@ class Transitions:
         """
         ports = self._observed.service_ports.get(name, {})
         known = ports.get(self._settings.services[name].port)
-        return known or (PORT_NAME if PORT_NAME not in ports.values() else self._other_name(name))
-
-    def _other_name(self, name: str) -> str:
-        return f"{PORT_NAME}-{self._settings.services[name].port}"
+        usual = self._settings.services[name].protocol.port_name
+        return known or (usual if usual not in ports.values() else f"{usual}-{self._settings.services[name].port}")
 
     def before_routes(
         self, name: str, called: Iterable[str], known: Callable[[], None] | None
@@ -102,8 +101,9 @@ class Transitions:
                 "targetPort": target_port(service) or PORT_NAME,
                 "protocol": "TCP",
             }
-            if service.speaks_tls:
-                port["appProtocol"] = "https"
+            spoken = app_protocol(service.protocol, str(port["name"]), service.adopt)
+            if service.speaks_tls or spoken:
+                port["appProtocol"] = "https" if service.speaks_tls else str(spoken)
             add_port(client, service.namespace, name, port)
 
 

@@ -44,6 +44,7 @@ def candidate(
         gateway=at.gateway,
         caller=at.caller,
         claims=_claims(wanted, rng, plain),
+        deployment=at.deployment,
     )
 
 

@@ -48,7 +48,9 @@ def witness(one: Match, other: Match) -> Request | None:
 def _exclude_each_other(one: Match, other: Match) -> bool:
     """Whether it is obvious that no request meets both, which is quick and settles most pairs of rules."""
     return (
-        (one.port is not None and other.port is not None and one.port != other.port)
+        # Of two server names the more specific one decides, not the order.
+        bool(one.sni_hosts and other.sni_hosts)
+        or (one.port is not None and other.port is not None and one.port != other.port)
         or any(
             one.source_labels[key] != other.source_labels[key] for key in one.source_labels.keys() & other.source_labels
         )

@@ -57,6 +57,7 @@ def _is_narrower_place(narrow: Match, wide: Match) -> bool:
     return (
         (not wide.gateways or (bool(narrow.gateways) and set(narrow.gateways) <= set(wide.gateways)))
         and wide.port in (None, narrow.port)
+        and (not wide.sni_hosts or (bool(narrow.sni_hosts) and set(narrow.sni_hosts) <= set(wide.sni_hosts)))
         and wide.source_namespace in (None, narrow.source_namespace)
         and wide.source_labels.items() <= narrow.source_labels.items()
     )

@@ -68,7 +68,7 @@ def _ways(simulator: Simulator, service: str, rule: Rule) -> Iterator[tuple[Entr
     for entry in sorted(ways, key=lambda entry: entry.scheme):
         seen = Request(port=entry.server.port).seen
         assert seen is not None
-        placed = seen.at(entry.gateway, simulator.proxy)
+        placed = seen.at(entry.gateway, simulator.proxy_of(entry.gateway))
         for match in rule.match or (EVERY_REQUEST,):
             if all(condition.holds(placed) for condition in conditions(match) if condition.kind in OF_PLACE):
                 yield entry, match
@@ -96,7 +96,9 @@ def _at(entry: Entry, match: Match, named: bool, rng: random.Random, plain: bool
     authority = entry.domain.replace("*", first, 1)
     if entry.domain == "*":
         authority = f"{first}.invalid" if named else ""
-    return Request(authority=authority, scheme=entry.scheme, port=entry.server.port, path=path)
+    return Request(
+        authority=authority, scheme=entry.scheme, port=entry.server.port, path=path, deployment=entry.deployment
+    )
 
 
 def _meets(simulator: Simulator, service: str, index: int, request: Request) -> bool:

@@ -25,7 +25,7 @@ def condition_words(condition: Condition) -> str:
     if condition.kind is Kind.GATEWAYS:
         return " or ".join(map(_place, want)) if isinstance(want, tuple) else ""
     if not isinstance(want, StringMatch):
-        return f"{subject} = {want}"
+        return f"{subject} = {_listed(want)}"
     if condition.kind is Kind.WITHOUT_HEADERS:
         return f"{subject} {_compared(want, IS_NOT)}"
     return f"{subject} {_compared(want, IS)}{', ignoring case' if condition.ignore_case else ''}"
@@ -43,9 +43,13 @@ def _requirement(condition: Condition) -> str:
     subject = _subject(condition)
     article = "" if condition.kind in NAMED else "the "
     if not isinstance(want, StringMatch):
-        return f"{article}{subject} to be {want}"
+        return f"{article}{subject} to be {_listed(want)}"
     no = "not " if condition.kind is Kind.WITHOUT_HEADERS else ""
     return f"{article}{subject} {no}to {_compared(want, TO)}{', ignoring case' if condition.ignore_case else ''}"
+
+
+def _listed(want: str | int | tuple[str, ...]) -> str:
+    return " or ".join(want) if isinstance(want, tuple) else str(want)
 
 
 NAMED = (Kind.HEADERS, Kind.WITHOUT_HEADERS, Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS)
@@ -71,6 +75,7 @@ def _subject(condition: Condition) -> str:
         Kind.PORT: "port",
         Kind.SOURCE_NAMESPACE: "the caller's namespace",
         Kind.SOURCE_LABELS: f"the caller's label {name}",
+        Kind.SNI_HOSTS: "server name (SNI)",
         Kind.AUTHORITY: "host",
         Kind.SCHEME: "scheme",
         Kind.METHOD: "method",
@@ -99,6 +104,8 @@ def _missing(miss: Miss) -> str:
     kind, name = miss.condition.kind, miss.condition.name
     if kind in (Kind.SOURCE_NAMESPACE, Kind.SOURCE_LABELS):
         return f"the caller has no label {name}" if miss.inside else "the request comes from outside the mesh"
+    if kind is Kind.SNI_HOSTS:
+        return "the connection names no server"
     if kind is Kind.WITHOUT_HEADERS:
         return "the header is absent, which counts as empty"
     if kind is Kind.CLAIMS:

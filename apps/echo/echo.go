@@ -66,6 +66,10 @@ func (e *echo) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	case "/_call":
 		serveCall(answer, request)
 	default:
+		if isGRPC(request) {
+			e.answerGRPC(answer, request)
+			return
+		}
 		e.answer(answer, request)
 	}
 }

@@ -8,6 +8,10 @@
 //	x-echo-header: x-color: blue           add a header to the answer; may be repeated
 //	x-echo-key: abc                        remember the request under the key abc
 //
+// A call of gRPC is answered, whatever its method, with one message: the same JSON as text. 503 is the status UNAVAILABLE
+// there. grpc.health.v1.Health/Check says SERVING. With -lines, TCP connections to another address are answered too:
+// each line with the version, the pod and the line.
+//
 // Special paths: GET /_seen?key=abc lists the requests of a key, GET /_seen?prefix=a those of all keys with the prefix,
 // by key; POST /_call sends a request from this pod (see call.go); GET /_health is for probes.
 //
@@ -26,6 +30,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -40,6 +45,7 @@ func main() {
 	handler.addFlags(flag.CommandLine)
 	listen := flag.String("listen", ":8080", "addresses to listen on, with ',' between them")
 	grace := flag.Duration("grace", 20*time.Second, "how long running requests may take after SIGTERM")
+	lines := flag.String("lines", "", "address for TCP connections, on which each line is answered with the version")
 	certificate := flag.String("certificate", "", "file of a TLS certificate; with it, only TLS is served")
 	key := flag.String("key", "", "file of the certificate's key")
 	authority := flag.String("client-authority", "", "file of the CA that must have issued callers' certificates")
@@ -48,8 +54,7 @@ func main() {
 		log.Fatalf("%v\n    fix: echo -help lists the flags", err)
 	}
 
-	upstream := server.New(handler)
-	upstream.MaxHeaderBytes = headerBytes
+	upstream := upstream(handler)
 	var err error
 	if upstream.TLSConfig, err = tlsFrom(*certificate, *key, *authority); err != nil {
 		log.Fatal(err)
@@ -60,9 +65,31 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if *lines != "" {
+		listener, err := server.Listen(*lines)
+		if err != nil {
+			log.Fatal(err)
+		}
+		go func() {
+			if err := handler.serveLines(ctx, listener[0]); err != nil {
+				log.Fatal(err)
+			}
+		}()
+	}
 	if err := server.Serve(ctx, upstream, listeners, *grace); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// upstream returns the server of an echo. It speaks HTTP/1.1 and, as gRPC needs, HTTP/2 also without TLS.
+func upstream(handler *echo) *http.Server {
+	upstream := server.New(handler)
+	upstream.MaxHeaderBytes = headerBytes
+	upstream.Protocols = new(http.Protocols)
+	upstream.Protocols.SetHTTP1(true)
+	upstream.Protocols.SetHTTP2(true)
+	upstream.Protocols.SetUnencryptedHTTP2(true)
+	return upstream
 }
 
 // unusable returns what is wrong with the arguments: those after the first that is no flag would be ignored.

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 Service = Annotated[str, typer.Argument(help="The service that is called.")]
 Path = Annotated[str, typer.Argument(help="Path and query string of the request.")]
 Headers = Annotated[list[str] | None, typer.Option("--header", "-H", help="A header, 'name: value'; repeatable.")]
-Method = Annotated[str, typer.Option("--request", "-X", help="HTTP method of the request.")]
+Method = Annotated[
+    str | None,
+    typer.Option("--request", "-X", help="HTTP method of the request; default: GET, and POST for a service of gRPC."),
+]
 Source = Annotated[
     str | None,
     typer.Option(
@@ -44,7 +47,7 @@ def explain(
     service: Service,
     path: Path = "/",
     headers: Headers = None,
-    method: Method = "GET",
+    method: Method = None,
     source: Source = None,
     host: Host = None,
     port: Port = None,

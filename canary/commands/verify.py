@@ -130,9 +130,12 @@ def _plan(session: Session, services: list[str], url: str | None, count: int | N
     with cluster_needed():
         urls = query(
             settings.cluster,
-            lambda client: {(scheme, port): gateway_url(client, settings, port, scheme) for scheme, port in endpoints},
+            lambda client: {
+                (scheme, port, pods): gateway_url(client, settings, port, scheme, pods)
+                for scheme, port, pods in endpoints
+            },
         )
-    return addressed(planned, lambda scheme, port: urls[scheme, port])
+    return addressed(planned, lambda scheme, port, pods: urls[scheme, port, pods])
 
 
 def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout: float | None) -> list[Answers]:
@@ -208,7 +211,7 @@ def _needed(result: RuleResult, name: str, stack: str) -> str:
 def _summary(results: list[RuleResult]) -> str:
     from collections import Counter
 
-    from canary.verify.verification import BY_INGRESS, INSIDE
+    from canary.verify.verification import BY_INGRESS, CONNECTIONS, INSIDE
 
     exempt = Counter(result.planned.exempt for result in results if result.planned.exempt)
     measurable = len(results) - exempt.total()
@@ -220,7 +223,7 @@ def _summary(results: list[RuleResult]) -> str:
         verdict = f"{failed} of {rules} {'fails' if failed == 1 else 'fail'}"
     else:
         verdict = "1 rule passes" if measurable == 1 else f"{rules}: all pass"
-    words = {INSIDE: "for callers inside the mesh", BY_INGRESS: "by an Ingress"}
+    words = {INSIDE: "for callers inside the mesh", BY_INGRESS: "by an Ingress", CONNECTIONS: "of connections"}
     return "; ".join([verdict, *(f"{count} {words[why]}" for why, count in exempt.items())])
 
 

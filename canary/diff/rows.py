@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from canary.asked import headers_of, url_of
-from canary.curl import curl_command
+from canary.curl import connect_command, curl_command
 from canary.diff.stack_diff import StackDiff, VersionDiff
+from canary.explain.connection_words import connection_words
 from stacks.settings.problems import without_user
 from traffic.diff import Group, Part, RuleChange, RuleChangeKind, ServiceDiff, ValueChange, WeightChange
 from traffic.diff.effect import lesser_changes
@@ -71,6 +72,9 @@ def setting_rows(diff: StackDiff) -> list[SettingRow]:
 
 def request_words(request: Request) -> str:
     """Return a request in one line: `GET http://shop.example.com/ with qa: canary-test`."""
+    if request.is_connection:
+        words = connection_words(request)
+        return f"{words}, from {_caller(request)}" if request.caller else words
     headers = ", ".join(f"{name}: {value}" for name, value in headers_of(request))
     words = f"{request.method} {url_of(request)}{f' with {headers}' if headers else ''}"
     words += f" with a valid token ({plain_words(request.claims)})" if request.claims else ""
@@ -78,7 +82,9 @@ def request_words(request: Request) -> str:
 
 
 def curl_words(request: Request) -> str:
-    """Return the curl command for a request at the gateway, or in the calling pod."""
+    """Return the curl command for a request at the gateway, or in the calling pod; for a connection, what opens it."""
+    if request.is_connection:
+        return connect_command(request, GATEWAY)
     if request.caller is not None:
         origin = url_of(request)[: -len(request.path)]
         inside = curl_command(replace(request, headers=headers_of(request), authority=""), origin)

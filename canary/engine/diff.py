@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.observed_routes import destination_of, weights_of
+from traffic.render import routes_in
 from traffic.sticky import sticky_cookie
 
 VIRTUAL_SERVICE = "kubernetes:networking.istio.io/v1:VirtualService"
-RULES = re.compile(r"spec\.http\[\d+\]")
+RULES = re.compile(r"spec\.(http|tcp|tls)\[\d+\]")
 SET_COOKIE = "set-cookie"
 ABSENT = object()
 LONGEST = 100
@@ -74,9 +75,9 @@ def brief(value: Any) -> str:
 
 
 def _rules(properties: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The http routes of the config's rules, in order, without the extra routes of sticky rules for returning users."""
-    http = (properties.get("spec") or {}).get("http")
-    if not isinstance(http, list) or not all(isinstance(rule, Mapping) for rule in http):
+    """The routes of the config's rules, in order, without the extra routes of sticky rules for returning users."""
+    http = routes_in(properties.get("spec") or {})
+    if not all(isinstance(rule, Mapping) for rule in http):
         return []
     cookies = {cookie for rule in http for cookie in _cookies_set(rule)}
     return [rule for rule in http if not any(_is_for_returning_users(rule, cookie) for cookie in cookies)]

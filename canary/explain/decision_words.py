@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from canary.asked import headers_of, url_of
+from canary.explain.connection_words import connection_words
+from canary.explain.upstream_words import upstream_protocols, upstream_sentence
 
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
@@ -67,6 +69,9 @@ class Explanation:
         from canary.explain.client import words
 
         request = self.decision.request
+        if request.is_connection:
+            where = _from(request) if request.caller else self._through()
+            return f"A {connection_words(request)} {where}"
         headers = ", ".join(f"{name}: {value}" for name, value in headers_of(request))
         where = _from(request) if request.caller else self._through()
         known = words(request)
@@ -77,7 +82,7 @@ class Explanation:
     def result(self) -> str:
         """The outcome, in one sentence."""
         from canary.explain.access import denial
-        from traffic.simulate import Answered, Forwarded, Redirected, Refused
+        from traffic.simulate import Answered, Connected, Forwarded, Redirected, Refused
 
         outcome = self.decision.outcome
         if isinstance(outcome, Forwarded):
@@ -90,6 +95,8 @@ class Explanation:
             is_only = len(self._called(outcome)) == 1 and not self._outside(outcome)
             whose = "whose sidecar" if is_only else f"of which the sidecar of {denying}"
             return f"{to}, {whose} answers 403: {denial(self.places.settings, denying)}."
+        if isinstance(outcome, Connected):
+            return f"goes to {_or([_share(share) for share in outcome.shares])}."
         if isinstance(outcome, Redirected):
             return f"is redirected ({outcome.status}) to {outcome.location}"
         if isinstance(outcome, Answered):
@@ -118,7 +125,7 @@ class Explanation:
             return f"No route is configured{whose}, so every request goes to the only version."
         head = f"Rule {decision.index + 1}{whose} decides ({place})"
         if not decision.rule.match:
-            return f"{head}: it matches every other request."
+            return f"{head}: it matches every other {'connection' if decision.request.is_connection else 'request'}."
         return f"{head}: {' or '.join(map(match_words, decision.rule.match))}."
 
     @property
@@ -221,6 +228,7 @@ class Explanation:
         for mirror in outcome.mirrors:
             yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
         yield _timeout_and_retries(outcome, decision)
+        yield from filter(None, [upstream_sentence(self.places.settings.services, decision, outcome)])
         yield from self._at_gateway()
         undecided = [name for name in self._called(outcome) if self._access(name) is None]
         if undecided:
@@ -339,10 +347,7 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
     return {
         "stack": stack,
         "request": {
-            "method": request.method,
-            "url": url_of(request),
-            "host": request.authority,
-            "headers": [list(pair) for pair in request.pairs],
+            **_asked(request),
             "from": {"namespace": request.caller.namespace, "labels": dict(request.caller.labels)}
             if request.caller
             else None,
@@ -353,7 +358,7 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
         "gateway": decision.gateway,
         "rule": rule,
         "sticks": decision.sticks,
-        "result": _outcome(decision),
+        "result": _outcome(decision, explanation.places.settings),
         "allowed": explanation.allowed,
         "words": [f"{explanation.request} {explanation.result}", *explanation.details],
         "before": [_passed(explanation, passed) for passed in decision.passed],
@@ -361,10 +366,22 @@ def as_json(explanation: Explanation, stack: str) -> dict[str, Any]:
     }
 
 
-def _outcome(decision: Decision) -> dict[str, Any]:
+def _asked(request: Request) -> dict[str, Any]:
+    if request.is_connection:
+        return {"protocol": request.scheme.upper(), "host": request.authority or None, "port": request.asked_port}
+    return {
+        "method": request.method,
+        "url": url_of(request),
+        "host": request.authority,
+        "headers": [list(pair) for pair in request.pairs],
+    }
+
+
+def _outcome(decision: Decision, settings: Settings) -> dict[str, Any]:
     from dataclasses import asdict
 
     from traffic.fields import Model
+    from traffic.simulate import Forwarded
 
     def plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return {key: value.model_dump(mode="json") if isinstance(value, Model) else value for key, value in pairs}
@@ -372,6 +389,8 @@ def _outcome(decision: Decision) -> dict[str, Any]:
     fields = asdict(decision.outcome, dict_factory=plain)
     for share in (*fields.get("shares", ()), *fields.get("mirrors", ())):
         share["target"] = share["target"]._asdict()
+    if isinstance(decision.outcome, Forwarded):
+        fields["protocols"] = upstream_protocols(settings.services, decision, decision.outcome)
     faults = {name: asdict(fault) for name in ("delay", "abort") if (fault := getattr(decision, name)) is not None}
     return {"kind": type(decision.outcome).__name__.lower(), **fields, "faults": faults, "cors": dict(decision.cors)}
 

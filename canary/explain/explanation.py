@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.explain.connection_words import connection_of
+from canary.explain.upstream_words import GRPC_HEADERS
 from canary.service_named import service_named
 
 if TYPE_CHECKING:
@@ -26,14 +28,15 @@ ANY_HOST = "any-host.example"
 class Question:
     """A request to `service`, as given on the command line.
 
-    `source` is the calling workload, None for a caller outside the mesh; `host` and `port` default to the service's. A
-    header `host` is sent as it is; otherwise the port is part of the Host header where clients send it. `client_ip` and
-    `claims` are the address of a caller at the gateway, and the claims of its token as name=value.
+    `source` is the calling workload, None for a caller outside the mesh; `host` and `port` default to the service's,
+    `method` to GET. A service of gRPC is asked as gRPC asks: by POST, with its headers. A header `host` is sent as it
+    is; otherwise the port is part of the Host header where clients send it. `client_ip` and `claims` are the address of
+    a caller at the gateway, and the claims of its token as name=value.
     """
 
     service: str
     path: str = "/"
-    method: str = "GET"
+    method: str | None = None
     headers: tuple[str, ...] = ()
     source: str | None = None
     host: str | None = None
@@ -55,10 +58,20 @@ def settings_of(stack: str | None) -> tuple[str, Settings, StackFile]:
 def request_of(settings: Settings, question: Question) -> Request:
     """Return the request to simulate; raises CommandError for an unknown service or caller, or an invalid header."""
     from canary.explain.client import FROM_INSIDE, address, claims
+    from traffic.model import ServiceProtocol
     from traffic.simulate import Request, authority_of
 
     service_named(settings, question.service)
+    if not settings.services[question.service].protocol.is_http:
+        caller = caller_of(settings, question.source) if question.source is not None else None
+        return connection_of(settings, question, caller)
     pairs = tuple(map(_header, question.headers))
+    service = settings.services[question.service]
+    at_main_port = question.source is None or question.port in (None, service.port)
+    by_grpc = service.protocol is ServiceProtocol.GRPC and question.method is None and at_main_port
+    if by_grpc:
+        given_names = {name.lower() for name, _ in pairs}
+        pairs += tuple((name, value) for name, value in GRPC_HEADERS if name not in given_names)
     sent = next((value for name, value in pairs if name.lower() == "host"), None)
     if not question.path.startswith("/"):
         raise CommandError(
@@ -69,7 +82,7 @@ def request_of(settings: Settings, question: Question) -> Request:
     given = Request(
         headers=tuple((name, value) for name, value in pairs if name.lower() != "host"),
         path=question.path,
-        method=question.method.upper(),
+        method=(question.method or ("POST" if by_grpc else "GET")).upper(),
         authority=question.host or sent or "",
         scheme="https" if question.https else "http",
         port=question.port,
@@ -168,7 +181,8 @@ def _from_outside(settings: Settings, name: str, given: Request) -> Request:
     scheme = chosen.scheme if fitting else given.scheme
     host = ANY_HOST if chosen.domain == "*" else chosen.domain.replace("*", "any", 1)
     port = chosen.server.port if fitting else given.port
-    return replace(given, authority=given.authority or host, scheme=scheme, port=port)
+    deployment = chosen.deployment
+    return replace(given, authority=given.authority or host, scheme=scheme, port=port, deployment=deployment)
 
 
 def _port_in(authority: str) -> int | None:

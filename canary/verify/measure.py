@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from canary.curl import curl_command
+from canary.verify.grpc import ANSWERED
 
 if TYPE_CHECKING:
     import httpx
@@ -36,9 +37,9 @@ class RequestBatch:
     statuses: frozenset[int] = frozenset()
 
     @property
-    def endpoint(self) -> tuple[str, int]:
-        """Scheme and port of the gateway."""
-        return self.request.scheme, self.request.asked_port
+    def endpoint(self) -> tuple[str, int, str]:
+        """Scheme, port and deployment of the gateway."""
+        return self.request.scheme, self.request.asked_port, self.request.deployment
 
 
 @dataclass
@@ -144,6 +145,8 @@ def _count(response: httpx.Response, header: str, statuses: frozenset[int], answ
         answers.versions[f"{STATUS}{response.status_code}"] += 1
     elif not response.is_success:
         answers.errors[f"HTTP {response.status_code} {response.reason_phrase}".strip()] += 1
+    elif (status := response.headers.get("grpc-status")) not in (None, *ANSWERED):
+        answers.errors[f"gRPC status {status} {response.headers.get('grpc-message', '')}".strip()] += 1
     elif not version:
         answers.errors[f"answer without the header {header}"] += 1
     else:

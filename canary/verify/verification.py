@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from canary.verify.grpc import as_grpc
 from canary.verify.measure import STATUS, Answers, RequestBatch
 from canary.verify.split import ALPHA, VersionShare, comparisons, enough, fewest, judge_all
 from stacks.simulator import simulator_of
@@ -20,7 +21,7 @@ MOST = 50_000
 """Requests for a rule with a small share, unless --count asks for more: enough for a share of 0.1 %."""
 SINGLE = 100
 """Requests for a rule with a single outcome: one version, or an answer of Envoy itself."""
-INSIDE, BY_INGRESS = "inside the mesh", "by an Ingress"
+INSIDE, BY_INGRESS, CONNECTIONS = "inside the mesh", "by an Ingress", "connections"
 LONGEST_DELAY = 1.0
 """Rules with a fault delay of more seconds than this are not measured."""
 
@@ -30,8 +31,8 @@ class Planned:
     """A rule and how it is measured: `batch`, or None and the `reason` why it cannot be.
 
     `weights` are in percent, by destination as named in the config, and by `status 503` for Envoy's own answers.
-    `exempt` is the verdict of a rule that is not to be measured: for callers inside the mesh alone, or of an Ingress.
-    `needed` is the number of requests below which even a version without any answer would pass.
+    `exempt` is the verdict of a rule that is not to be measured: for callers inside the mesh alone, of an Ingress, or
+    of connections. `needed` is the number of requests below which even a version without any answer would pass.
     """
 
     service: str
@@ -54,7 +55,7 @@ class RuleResult:
 
     @property
     def verdict(self) -> str:
-        """`pass`, `fail`, `errors`, `timed out`, `not enough`, `not measured`, `inside the mesh` or `by an Ingress`."""
+        """`pass`, `fail`, `errors`, `timed out`, `not enough`, `not measured`, or why it is exempt."""
         if self.answers is None:
             return self.planned.exempt or "not measured"
         if any(not share.passes for share in self.shares) and self.answers.versions:
@@ -111,8 +112,8 @@ def _counted(entry: Planned, batch: RequestBatch, count: int | None, each: float
     )
 
 
-def addressed(planned: list[Planned], url_for: Callable[[str, int], str]) -> list[Planned]:
-    """Return the plans with their gateway URLs; `url_for` gets the scheme and the port."""
+def addressed(planned: list[Planned], url_for: Callable[[str, int, str], str]) -> list[Planned]:
+    """Return the plans with their gateway URLs; `url_for` gets the scheme, the port and the deployment."""
     return [
         replace(entry, batch=replace(entry.batch, url=url_for(*entry.batch.endpoint))) if entry.batch else entry
         for entry in planned
@@ -126,7 +127,7 @@ def at_url(planned: list[Planned], url: str) -> list[Planned]:
         replace(entry, batch=None, reason=f"the rule needs {entry.batch.endpoint[0]}, but --gateway is {url}")
         if entry.batch and entry.batch.endpoint[0] != scheme
         else entry
-        for entry in addressed(planned, lambda scheme, port: url)
+        for entry in addressed(planned, lambda scheme, port, deployment: url)
     ]
 
 
@@ -138,6 +139,9 @@ def _planned(simulator: Simulator, settings: Settings, name: str, index: int, co
     if settings.services[name].has_ingress(name):
         reason = "an Ingress does not name the version that served a request"
         return Planned(name, index, words, {}, None, reason, BY_INGRESS)
+    if not settings.services[name].protocol.is_http:
+        reason = f"a connection of {settings.services[name].protocol.value} does not tell which version has it"
+        return Planned(name, index, words, {}, None, reason, CONNECTIONS)
     request = sample_request(simulator, name, index, seed=seed, path=_answered_path(settings, name, index))
     if isinstance(request, NoSample):
         return Planned(name, index, words, {}, None, request.reason, INSIDE if request.inside else "")
@@ -145,6 +149,7 @@ def _planned(simulator: Simulator, settings: Settings, name: str, index: int, co
     expected = _client_certificate_required(settings, decision) or expected_shares(decision)
     if isinstance(expected, str):
         return Planned(name, index, words, {}, None, expected)
+    request = as_grpc(simulator, decision)
     single = sum(1 for share in expected.values() if share) == 1
     statuses = frozenset(int(label.removeprefix(STATUS)) for label in expected if label.startswith(STATUS))
     return Planned(

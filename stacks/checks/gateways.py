@@ -17,10 +17,11 @@ NODE_PORT: Location = ("mesh", "gateway", "nodePort")
 
 
 class _Placed(NamedTuple):
-    """A server, and the location of its port."""
+    """A server, the location of its port, and the gateway deployment that serves it."""
 
     location: Location
     server: Server
+    deployment: str = ""
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -38,11 +39,10 @@ def check(view: View) -> Iterator[Finding]:
 def _servers(view: View) -> Iterator[_Placed]:
     for name, gateway in view.gateways.items():
         for index, server in enumerate(gateway.servers if gateway else ()):
-            yield _Placed(("gateways", name, "servers", index, "port"), server)
+            yield _Placed(("gateways", name, "servers", index, "port"), server, gateway.deployment if gateway else "")
     for service in view.services.values():
         if service.has_own_gateway and service.is_placed:
-            server = Server.model_construct(port=service.routing.gateway_port, hosts=service.routing.hosts)
-            yield _Placed((*service.location, "gatewayPort"), server)
+            yield _Placed((*service.location, "gatewayPort"), service.routing.own_server)
 
 
 def _check_names(view: View, service: Service) -> Iterator[Finding]:
@@ -81,8 +81,8 @@ def _check_open(view: View, servers: list[_Placed]) -> Iterator[Finding]:
     ports = view.gateway_ports
     if ports is None:
         return
-    for location, server in servers:
-        if server.port not in ports:
+    for location, server, deployment in servers:
+        if not deployment and server.port not in ports:
             yield Finding(
                 location,
                 f"the gateway's Service does not open port {server.port}",
@@ -123,31 +123,39 @@ def _check_node_ports(view: View) -> Iterator[Finding]:
 
 
 def _check_protocols(servers: list[_Placed]) -> Iterator[Finding]:
-    """Istio uses the protocol of the first server of a port, and ignores servers with another protocol."""
-    first: dict[int, _Placed] = {}
+    """Istio uses the protocol of the first server of a port, and ignores servers with another protocol.
+
+    HTTPS and TLS can share a port, since both are selected by the server name (measured).
+    """
+    first: dict[tuple[str, int], _Placed] = {}
     for placed in servers:
-        owner = first.setdefault(placed.server.port, placed)
-        if owner.server.protocol != placed.server.protocol:
+        owner = first.setdefault((placed.deployment, placed.server.port), placed)
+        if _shared(owner.server) != _shared(placed.server):
             yield Finding(
                 placed.location,
                 f"port {placed.server.port} is {placed.server.protocol.value} here, "
                 f"but {owner.server.protocol.value} at {key_path(owner.location)}",
-                "one protocol per gateway port",
+                "one protocol per gateway port; only HTTPS and TLS may share one",
                 f"use another port that is in {key_path(PORTS)}",
                 shown(placed.server.port),
             )
 
 
+def _shared(server: Server) -> Protocol:
+    """The protocol under which servers share a port."""
+    return Protocol.TLS if server.protocol is Protocol.HTTPS else server.protocol
+
+
 def _check_twins(servers: list[_Placed]) -> Iterator[Finding]:
     """Of two TLS servers for one host and port Istio uses the first; a redirect applies to the host as a whole."""
-    first: dict[tuple[int, str], _Placed] = {}
+    first: dict[tuple[str, int, str], _Placed] = {}
     for placed in servers:
         for host in placed.server.hosts:
-            owner = first.setdefault((placed.server.port, host.lower()), placed)
-            same_protocol = owner.server.protocol is placed.server.protocol
+            owner = first.setdefault((placed.deployment, placed.server.port, host.lower()), placed)
+            same_protocol = _shared(owner.server) is _shared(placed.server)
             if owner is placed or not same_protocol or (owner.server.tls is None and placed.server.tls is None):
                 continue
-            is_https = placed.server.protocol is Protocol.HTTPS
+            is_https = placed.server.protocol is not Protocol.HTTP
             yield Finding(
                 placed.location,
                 f"host {host!r} at port {placed.server.port} already has TLS settings at {key_path(owner.location)}"

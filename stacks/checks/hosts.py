@@ -8,7 +8,7 @@ from stacks.checks.one_host import below_a_path
 from stacks.checks.view import Service, View, default_of, entries, is_count
 from stacks.settings.model import ServiceSettings
 from stacks.settings.problems import Finding, key_path, shown
-from traffic.model import MESH, own_gateway, service_host
+from traffic.model import MESH, Protocol, RouteKind, own_gateway, service_host
 from traffic.simulate import intersection
 from traffic.simulate.hosts import Hosts
 
@@ -119,14 +119,21 @@ def _claimed(view: View, service: Service) -> Iterator[tuple[int, object, str]]:
         if not isinstance(host, str):
             continue
         if service.has_own_gateway and is_count(port):
-            yield index, port, host.lower()
+            yield index, port, "*" if service.routing.route_kind is RouteKind.TCP else host.lower()
         if service.routing.in_mesh and host != "*":
             yield index, MESH, host.lower()
     shared = [view.gateways.get(name) for name in service.routing.gateways]
-    for server in (server for gateway in shared if gateway is not None for server in gateway.servers):
+    for pods, server in ((one.deployment, server) for one in shared if one is not None for server in one.servers):
+        port = f"{server.port} of the gateway {pods}" if pods else server.port
+        if server.route_kind is not service.routing.route_kind:
+            continue
+        if server.protocol is Protocol.TCP:
+            # A connection of TCP names no host: whoever has the port has all of them.
+            yield from ((index, port, "*") for index in list(index_of.values())[:1])
+            continue
         for host, index in index_of.items():
             for domain in intersection(server.hosts, [host]):
-                yield index, server.port, domain.lower()
+                yield index, port, domain.lower()
 
 
 def _claimed_twice(service: Service, index: int, owner: Service, place: int, port: object) -> Finding:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stacks.checks.view import Service, View, block
 from stacks.settings.problems import Finding, Location, key_path
-from traffic.model import MESH, OutsideVersion, Source, own_gateway
+from traffic.model import MESH, OutsideVersion, Source, mesh_virtual_service, own_gateway
 
 LONGEST_GATEWAY = 63
 """Istio requires a DNS label for the name of a Gateway."""
@@ -46,8 +46,8 @@ class _Names:
         fix = "give the service another `namespace` or name"
         yield from self._claim("Service", namespace, service.name, location, fix)
         yield from self._claim("VirtualService", namespace, service.name, location, fix)
-        if service.routing.in_mesh and "*" in service.routing.hosts and len(service.routing.gateways) > 1:
-            yield from self._claim("VirtualService", namespace, f"{service.name}-mesh", location, fix)
+        if service.routing.has_mesh_virtual_service:
+            yield from self._claim("VirtualService", namespace, mesh_virtual_service(service.name), location, fix)
         yield from self._claim("DestinationRule", namespace, service.name, location, fix)
         for version, own in service.routing.versions.items():
             if isinstance(own, OutsideVersion) and own.source is not Source.PODS:

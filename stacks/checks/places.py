@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stacks.checks.view import Service, View
-from traffic.model import MESH, Match, own_gateway, service_host
+from traffic.model import MESH, Match, RouteKind, own_gateway, service_host
 from traffic.simulate import entries
 
 HTTP_IN_MESH = 80
@@ -41,8 +41,10 @@ def places(service: Service, view: View) -> list[Place] | None:
         if not entry.server.redirects:
             found.setdefault((entry.gateway, entry.server.port, entry.scheme), []).append(entry.domain)
     if service.routing.in_mesh:
-        for port in sorted({service.routing.port, HTTP_IN_MESH}) if service.routing.hosts else [service.routing.port]:
-            found[MESH, port, "http"] = list(hosts_inside(service))
+        kind = service.routing.route_kind
+        also = [HTTP_IN_MESH] if service.routing.hosts and kind is RouteKind.HTTP else []
+        for port in sorted({*(service.routing.http_ports or [service.routing.port]), *also}):
+            found[MESH, port, kind.value] = list(hosts_inside(service))
     return [Place(*place, hosts=tuple(dict.fromkeys(hosts))) for place, hosts in found.items()]
 
 

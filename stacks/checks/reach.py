@@ -8,8 +8,9 @@ from typing import Any
 from stacks.checks.view import Service, View, block, entries
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.idle import idle_by
-from traffic.model import Match, Rule
-from traffic.reach import covers, is_catch_all
+from traffic.model import Match, RouteKind, Rule
+from traffic.reach import EVERY_REQUEST, covers, is_catch_all
+from traffic.simulate import route_hosts
 
 
 def check(view: View) -> Iterator[Finding]:
@@ -84,14 +85,29 @@ def _only(match: Match) -> Rule:
 
 def _check_end(service: Service, given: list[Any]) -> Iterator[Finding]:
     rules = service.matching
-    if not rules or any(rule is None or is_catch_all(rule) for rule in rules):
+    if not rules or any(rule is None or is_catch_all(rule) for rule in rules) or _names_all_hosts(service):
         return
+    is_http = service.routing.protocol.is_http
     yield Finding(
         (*service.location, "route"),
-        "requests that match none of the rules would get 404",
-        "a route whose last rule has no `match` and so matches all remaining requests",
+        "requests that match none of the rules would get 404"
+        if is_http
+        else "of the connections that match none of the rules, those at a gateway would be refused, and those from "
+        "inside the mesh would go to any version",
+        f"a route whose last rule has no `match` and so matches all remaining "
+        f"{'requests' if is_http else 'connections'}",
         f"add a last rule, for example `- to: {next(_destinations(given), 'version-1')}`",
     )
+
+
+def _names_all_hosts(service: Service) -> bool:
+    """Whether the rules of a TLS route have every host of the service as a server name."""
+    if service.routing.route_kind is not RouteKind.TLS:
+        return False
+    matches = [match for rule in service.matching if rule is not None for match in rule.match]
+    always = (match for match in matches if match.model_copy(update={"sni_hosts": ()}) == EVERY_REQUEST)
+    named = {host for match in always for host in match.sni_hosts}
+    return set(route_hosts(service.name, service.routing)) <= named
 
 
 def _destinations(given: list[Any]) -> Iterator[str]:

@@ -49,7 +49,9 @@ def _policies(service: Service) -> Iterator[tuple[Location, TrafficPolicy]]:
 
 def _ports(service: Service) -> set[int]:
     given: list[Any] = [block(version).get("port") for version in service.versions.values()]
-    return {port for port in given if is_count(port)}
+    main = {port for port in given if is_count(port)}
+    further = {port for name in service.routing.versions for port in service.routing.container_ports(name).values()}
+    return main | further if main else main
 
 
 def _check_ports(service: Service, ports: set[int]) -> Iterator[Finding]:
@@ -61,7 +63,7 @@ def _check_port(service: Service, port: int, ports: set[int], location: Location
     if not ports or port in ports:
         return
     known = ", ".join(map(str, sorted(ports)))
-    is_services = port == service.routing.port
+    is_services = port in (service.routing.port, *(one.port for one in service.routing.further_ports))
     yield Finding(
         location,
         f"{port} is the Service's port, not the container's" if is_services else f"no version listens on port {port}",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Strict, TypeAdapter, ValidationError
 
 from stacks.mesh_traffic import traffic_of
 from stacks.samples import SETTINGS
 from stacks.settings.fields import ChartSource
 from stacks.settings.model import GatewaySettings, MeshSettings, Sample, Settings
 from stacks.settings.problems import Location
+from traffic.default_protocol import with_protocol
 from traffic.fields import Host, OpenPort
 from traffic.model import (
     ISTIOS_MESH,
@@ -30,6 +31,7 @@ from traffic.model import (
     NamespaceSecurity,
     OutsideVersion,
     Rule,
+    ServiceProtocol,
     ServiceRouting,
     SharedGateway,
     TrafficPolicy,
@@ -37,6 +39,7 @@ from traffic.model import (
     own_gateway,
 )
 from traffic.model.outside import kind_of_version
+from traffic.model.protocols import NamedPorts
 
 T = TypeVar("T")
 
@@ -57,6 +60,8 @@ FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "mtls": TypeAdapter(MutualTls),
     "authorization": TypeAdapter(Authorization),
     "jwt": TypeAdapter(tuple[JwtRule, ...]),
+    "protocol": TypeAdapter(Annotated[ServiceProtocol, Strict(False)]),
+    "ports": TypeAdapter(NamedPorts),
 }
 
 
@@ -137,9 +142,14 @@ class View:
         """The services by name."""
         if self._settings is not None:
             given = block(self.values.get("services"))
-            return {name: _whole(name, given[name], one) for name, one in self._settings.services.items()}
+            return {name: self._spoken(_whole(name, given[name], one)) for name, one in self._settings.services.items()}
         services = block(self.values.get("services"))
-        return {name: _piecewise(name, given) for name, given in services.items() if isinstance(given, dict)}
+        return {
+            name: self._spoken(_piecewise(name, given)) for name, given in services.items() if isinstance(given, dict)
+        }
+
+    def _spoken(self, service: Service) -> Service:
+        return replace(service, routing=with_protocol(service.routing, self.gateways))
 
     @cached_property
     def gateways(self) -> dict[str, SharedGateway | None]:
@@ -286,6 +296,8 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
         namespace=namespace or name,
         hosts=_each_once(well_formed),
         port=port,
+        **({"protocol": fields["protocol"]} if fields.get("protocol") else {}),
+        ports=fields.get("ports") or (),
         gateway_port=gateway_port,
         ingress_class_name=ingress_class,
         gateways=tuple(gateways),
@@ -312,7 +324,8 @@ def _version(given: Any) -> VersionRouting:
         outside = _read(OUTSIDE_VERSION, given)
         return OutsideVersion.model_construct() if outside is None else outside
     policy = _read(FIELDS["trafficPolicy"], block(given).get("trafficPolicy"))
-    return VersionRouting.model_construct(traffic_policy=policy)
+    ports = _read(FIELDS["ports"], block(given).get("ports", []))
+    return VersionRouting.model_construct(traffic_policy=policy, ports=ports or ())
 
 
 def _matching(rule: Any) -> Rule | None:

@@ -15,6 +15,7 @@ from stacks.checks import (
     ingress,
     mesh_values,
     outside,
+    protocols,
     redirects,
     retries,
     rewrites,
@@ -40,7 +41,8 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     """Yield the warnings for a stack's settings; `given` are the values of its file, without samples."""
     for name, service in settings.services.items():
         location = ("services", name)
-        yield from _overlapping(service, location)
+        if service.protocol.is_http:
+            yield from _overlapping(service, location)
         yield from _denied(settings, service, location)
         yield from _plain_keys(service, location)
         yield from strategies.warnings(service, location)
@@ -58,6 +60,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from callers.warnings(settings)
     yield from mesh_values.warnings(settings)
     yield from ingress.warnings(settings)
+    yield from protocols.warnings(settings)
     yield from shares.warnings(settings)
     yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})

@@ -31,6 +31,7 @@ from stacks.settings.problems import NAMESPACE, Finding, Location, Problem, Sett
 from stacks.settings.secret_places import plain_text_finding, secret_finding
 from stacks.settings.stack_file import StackFile, read_stack_file
 from stacks.settings.strategy import pods_strategy
+from traffic.default_protocol import with_protocol
 from traffic.model import OutsideVersion, Rule
 
 OURS = f"{NAMESPACE}:"
@@ -239,7 +240,10 @@ def _in_order(problem: Problem) -> tuple[bool, int, str]:
 
 def _filled(settings: Settings) -> Settings:
     """The settings with the names, namespaces and routes that default to others."""
-    services = {name: _filled_service(name, service) for name, service in settings.services.items()}
+    services = {
+        name: with_protocol(_filled_service(name, service), settings.gateways)
+        for name, service in settings.services.items()
+    }
     telemetry = settings.telemetry
     telemetry = telemetry.model_copy(update={"namespace": telemetry.namespace or settings.mesh.namespace})
     return settings.model_copy(update={"services": services, "telemetry": telemetry})

@@ -77,7 +77,7 @@ class Client:
         assert request.caller is not None
         call = {
             "method": request.method,
-            "address": f"{self.service_address}:80",
+            "address": f"{self.service_address}:{request.port}",
             "uri": request.path,
             "host": request.authority,
             "headers": headers,

@@ -127,6 +127,7 @@ def expectation(decision: Decision, request: WireRequest) -> Expected:
         headers = changed({name: (value,) for name, value in outcome.headers.items()}, outcome.response_headers)
         expected = replace(_of_envoy(decision, outcome.status, headers), body=outcome.body)
     else:
+        assert isinstance(outcome, Forwarded), "only requests are asked"
         expected = _forwarded(decision, outcome, request)
     return replace(expected, seconds=delay)
 

@@ -19,6 +19,7 @@ from tests.differential.place import (
     HTTP_PORT,
     HTTPS_PORT,
     IMAGE,
+    MORE_PORT,
     NAMESPACE,
     NAMESPACES,
     OWN_PORT,
@@ -77,6 +78,8 @@ def _injected(name: str) -> Manifest:
 def _upstreams() -> Iterator[Manifest]:
     for upstream in UPSTREAMS.values():
         ports = [{"name": "http", "port": 80, "targetPort": TRAFFIC_PORT}]
+        if upstream.has_more_ports:
+            ports.append({"name": "http-more", "port": MORE_PORT, "targetPort": TRAFFIC_PORT})
         service = _object("v1", "Service", upstream.name, upstream.namespace)
         yield {**service, "spec": {"selector": {"app": upstream.name}, "ports": ports}}
         routing = ServiceRouting.model_validate(

@@ -22,6 +22,8 @@ IMAGE = "istio-canary/echo:1.0.0"
 PUBLIC = "public"
 """The shared gateway; HTTP and HTTPS."""
 HTTP_PORT, HTTPS_PORT, OWN_PORT = PORTS = (80, 443, 9191)
+MORE_PORT = 8090
+"""A further port of HTTP that some services have inside the mesh."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,14 @@ class Upstream:
     name: str
     namespace: str
     versions: tuple[str, ...]
+    has_more_ports: bool = False
 
 
 UPSTREAMS = {
     upstream.name: upstream
     for upstream in (
         Upstream("shop", NAMESPACE, ("version-1", "version-2", "version-3")),
-        Upstream("users", OTHER_NAMESPACE, ("version-1", "version-2")),
+        Upstream("users", OTHER_NAMESPACE, ("version-1", "version-2"), has_more_ports=True),
         Upstream("assets", NAMESPACE, ("version-1",)),
     )
 }

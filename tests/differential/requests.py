@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.differential import vocabulary as words
-from tests.differential.place import CALLERS, DOMAIN, HTTP_PORT, HTTPS_PORT, OWN_PORT, PORTS, PUBLIC
+from tests.differential.place import CALLERS, DOMAIN, HTTP_PORT, HTTPS_PORT, MORE_PORT, OWN_PORT, PORTS, PUBLIC
 from tests.differential.tables import Settings, mostly, often
 from tests.differential.wire import Header, WireRequest
 from traffic.model import MESH, StringMatch, own_gateway, service_host
@@ -34,7 +34,7 @@ def requests(draw: st.DrawFn, table: dict[str, Settings]) -> WireRequest:
     match = draw(st.sampled_from(rule.get("match", [{}])))
     port, caller = draw(_entry(name, service, match))
     request: dict[str, Any] = {
-        "authority": draw(_authority(name, service, match, caller)),
+        "authority": draw(_authority(name, service, match, port, caller)),
         "path": draw(_path(match)) + draw(_query(match)),
         "method": draw(_method(match, rule)),
         "headers": draw(_headers(match, rule)),
@@ -69,7 +69,8 @@ def _entry(name: str, service: Settings, match: Settings) -> st.SearchStrategy[t
     if own_gateway(name) in service["gateways"]:
         ways += [(OWN_PORT, None)]
     if MESH in service["gateways"]:
-        ways += [(HTTP_PORT, caller) for caller in sorted(CALLERS)]
+        ports = [HTTP_PORT, *(port["port"] for port in service.get("ports", ()))]
+        ways += [(port, caller) for port in ports for caller in sorted(CALLERS)]
     fitting = [way for way in ways if _may_hold(name, match, *way)] or ways
     others = ways if MESH in service["gateways"] else [(port, None) for port in PORTS]
     return mostly(st.sampled_from(fitting), st.sampled_from(others), 12)
@@ -89,13 +90,16 @@ def _may_hold(name: str, match: Settings, port: int, caller: str | None) -> bool
 
 
 @st.composite
-def _authority(draw: st.DrawFn, name: str, service: Settings, match: Settings, caller: str | None) -> str:
-    """A host of the service; from inside the mesh, also its DNS name."""
+def _authority(draw: st.DrawFn, name: str, service: Settings, match: Settings, port: int, caller: str | None) -> str:
+    """A host of the service; from inside the mesh also its DNS name, at a further port this alone.
+
+    Of the tables, one has the DNS name and with it the ports of the Service; in the others, hosts are known at port 80.
+    """
     host: str = draw(st.sampled_from(service["hosts"]))
-    if caller is not None and draw(st.integers(0, 2)) == 2:
+    if caller is not None and (port == MORE_PORT or draw(st.integers(0, 2)) == 2):
         full = service_host(name, service["namespace"])
         short = f"{name}.{service['namespace']}"
-        return draw(st.sampled_from((full, f"{full}:80", full.title(), short, f"{short}.svc")))
+        return draw(st.sampled_from((full, f"{full}:{port}", full.title(), short, f"{short}.svc")))
     if host.startswith("*."):
         host = draw(st.sampled_from(("shop", "www", "a.b", "eu.api"))) + host[1:]
     if caller is None:

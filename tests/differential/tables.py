@@ -13,6 +13,7 @@ from tests.differential import vocabulary as words
 from tests.differential.place import (
     CALLERS,
     DOMAIN,
+    MORE_PORT,
     OWN_PORT,
     PORTS,
     PUBLIC,
@@ -84,7 +85,7 @@ CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
     "authority": text_match(words.AUTHORITIES, words.AUTHORITY_REGEXES),
     "scheme": st.sampled_from(({"exact": "http"}, {"exact": "https"})),
     "queryParams": _by_name(words.PARAMETERS, PARAMETER, 2),
-    "port": st.sampled_from(PORTS),
+    "port": st.sampled_from((*PORTS, *PORTS, MORE_PORT)),
 }
 KINDS = st.sampled_from(("headers", "headers", "uri", "uri", "uri", *CONDITIONS, "source", "gateways"))
 
@@ -307,5 +308,6 @@ def _services(draw: st.DrawFn, name: str, services: list[str], hosts: list[str])
         "gateways": gateways,
         "gatewayPort": OWN_PORT,
         "versions": {version: {} for version in UPSTREAMS[name].versions},
+        **({"ports": [{"name": "http-more", "port": MORE_PORT}]} if UPSTREAMS[name].has_more_ports else {}),
         "route": route,
     }

@@ -177,6 +177,18 @@ def test_weights_are_found_exactly_if_they_do_not_sum_to_100(weights: list[int])
     assert bool(found("weights-sum-to-100", resources)) == (sum(weights) != 100)
 
 
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_routes_of_connections_are_looked_at_as_well(kind: str) -> None:
+    shop = {"host": "shop.shop.svc.cluster.local"}
+    given = [{"route": [{"destination": {**shop, "subset": "nobody"}, "weight": 90}]}]
+    resources = changed(committed("prod"), ROUTE, all_of(sets(f"spec.{kind}", given)))
+
+    for rule, words in (("weights-sum-to-100", "90 = 90"), ("versions-exist", "no DestinationRule")):
+        (finding,) = found(rule, resources)
+        assert f"{kind}[0]" in finding.message
+        assert words in finding.message
+
+
 @pytest.mark.parametrize(
     "name",
     ["DB_PASSWORD", "apiToken", "secret", "AWS_SECRET_ACCESS_KEY", "api.key", "API_KEY", "github-token", "PWD_X"],

@@ -52,7 +52,7 @@ def placed(simulator: Simulator, decision: Decision) -> Seen:
     seen = decision.seen
     assert seen is not None
     assert decision.gateway is not None
-    return seen if seen.inside else seen.at(decision.gateway, simulator.proxy)
+    return seen if seen.inside else seen.at(decision.gateway, simulator.proxy_of(decision.gateway))
 
 
 def branches(simulator: Simulator, decision: Decision) -> tuple[Branch, ...]:

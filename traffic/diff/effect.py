@@ -15,6 +15,7 @@ from traffic.model import HeaderOperations, Redirect, Rule, StringMatch
 from traffic.proportions import percent_words
 from traffic.simulate import (
     Answered,
+    Connected,
     Decision,
     Forwarded,
     Redirected,
@@ -119,6 +120,9 @@ def _end(simulator: Simulator, decision: Decision) -> tuple[dict[str, float], di
     outcome = decision.outcome
     if isinstance(outcome, Forwarded):
         return _forwarded(outcome)
+    if isinstance(outcome, Connected):
+        shares = {f"{share.target.service}/{share.target.version}": share.probability for share in outcome.shares}
+        return shares, shares
     if isinstance(outcome, Redirected):
         exact = f"{outcome.status} {outcome.location}"
         rule = decision.rule
@@ -278,6 +282,10 @@ def _matched_uri(simulator: Simulator, decision: Decision, rule: Rule) -> String
     """The condition on the path by which the request met the rule."""
     seen = decision.seen
     assert seen is not None  # it met a rule
-    placed = seen if seen.inside or decision.gateway is None else seen.at(decision.gateway, simulator.proxy)
+    placed = (
+        seen
+        if seen.inside or decision.gateway is None
+        else seen.at(decision.gateway, simulator.proxy_of(decision.gateway))
+    )
     met = (match for match in rule.match if all(condition.holds(placed) for condition in conditions(match)))
     return next((match.uri for match in met), None)

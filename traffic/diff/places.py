@@ -9,6 +9,7 @@ from itertools import combinations
 from traffic.diff.texts import texts
 from traffic.model import Match, Rule, ServiceRouting, StringMatch, service_host
 from traffic.simulate import Caller, Request, Simulator, authority_of, entries
+from traffic.simulate.request import DEFAULT_PORTS
 
 ANY_HOST = "any-host.invalid"
 """A host for the wildcard `*`."""
@@ -25,6 +26,7 @@ def places(*tables: Simulator) -> Iterator[Request]:
     authorities = Authorities(tables)
     yield from dict.fromkeys(_outside(tables, authorities))
     yield from _inside(tables, authorities)
+    yield from _connections_inside(tables)
 
 
 class Authorities:
@@ -45,6 +47,9 @@ class Authorities:
 
     def spelled(self, host: str, port: int, scheme: str) -> Iterator[str]:
         """Yield the host as clients write it, and where rules compare the Host header, in other ways."""
+        if scheme not in DEFAULT_PORTS:  # of a connection, the name is all there is
+            yield host
+            return
         yield authority_of(host, scheme, port)
         if self.compares:
             yield host
@@ -81,34 +86,40 @@ def _is_host(text: str) -> bool:
 
 
 def _outside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[Request]:
-    endpoints: dict[tuple[str, int], None] = {}
+    endpoints: dict[tuple[str, str, int], None] = {}
     domains: dict[str, None] = {}
     for table in tables:
-        for scheme, port, hosts in _servers(table):
-            endpoints[scheme, port] = None
+        for deployment, scheme, port, hosts in _servers(table):
+            endpoints[deployment, scheme, port] = None
             domains.update(dict.fromkeys(hosts))
     domains[UNKNOWN_HOST] = None
-    for scheme, port in sorted(endpoints):
+    for rule in _rules(tables):
+        domains.update(dict.fromkeys(host for match in rule.match for host in match.sni_hosts))
+    for deployment, scheme, port in sorted(endpoints):
+        if scheme == "tcp":
+            yield Request((), scheme=scheme, port=port, deployment=deployment)
+            continue
         for domain in domains:
             for host in authorities.below(domain):
                 for authority in authorities.spelled(host, port, scheme):
-                    yield from _by_protocol(Request(headers=(), authority=authority, scheme=scheme, port=port), tables)
+                    request = Request((), authority=authority, scheme=scheme, port=port, deployment=deployment)
+                    yield from _by_protocol(request, tables)
 
 
 def _by_protocol(request: Request, tables: Sequence[Simulator]) -> Iterator[Request]:
     """Yield the request and, where a gateway trusts proxies in front of it, as they send it for the other scheme."""
     yield request
-    if any(table.mesh.num_trusted_proxies for table in tables):
+    if not request.is_connection and any(table.mesh.num_trusted_proxies for table in tables):
         yield replace(request, headers=(("x-forwarded-proto", "http" if request.scheme == "https" else "https"),))
 
 
-def _servers(table: Simulator) -> Iterator[tuple[str, int, Sequence[str]]]:
+def _servers(table: Simulator) -> Iterator[tuple[str, str, int, Sequence[str]]]:
     for name, service in table.routes.items():
         for entry in entries(name, service, table.gateways):
-            yield entry.scheme, entry.server.port, (entry.domain,)
+            yield entry.deployment, entry.scheme, entry.server.port, (entry.domain,)
     for gateway in table.gateways.values():
         for server in gateway.servers:
-            yield server.protocol.value.lower(), server.port, server.hosts
+            yield gateway.deployment, server.protocol.value.lower(), server.port, server.hosts
 
 
 def _inside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[Request]:
@@ -126,6 +137,18 @@ def _inside(tables: Sequence[Simulator], authorities: Authorities) -> Iterator[R
                         yield Request(authority=authority, port=port, caller=caller, headers=headers)
 
 
+def _connections_inside(tables: Sequence[Simulator]) -> Iterator[Request]:
+    """Connections of TCP and TLS to each service of that kind, by its own name and by its hosts."""
+    for table in tables:
+        for name, service in table.routes.items():
+            if service.protocol.is_http:
+                continue
+            hosts = [f"{name}.{service.namespace}", *(host for host in service.hosts if "*" not in host)]
+            for host in hosts if service.in_mesh else hosts[:1]:
+                for caller in _callers(rule for other in tables for rule in other.routes.get(name, service).route):
+                    yield Request((), authority=host, scheme=service.route_kind.value, port=service.port, caller=caller)
+
+
 def _rules_inside(tables: Sequence[Simulator], host: str, port: int) -> Iterator[Rule]:
     """The rules that may decide calls of the host from inside the mesh."""
     for table in tables:
@@ -134,7 +157,7 @@ def _rules_inside(tables: Sequence[Simulator], host: str, port: int) -> Iterator
 
 
 def _hosts_inside(name: str, services: Sequence[ServiceRouting], authorities: Authorities) -> Iterator[tuple[str, int]]:
-    ports = dict.fromkeys(service.port for service in services)
+    ports = dict.fromkeys(port for service in services for port in service.http_ports)
     for namespace in dict.fromkeys(service.namespace for service in services):
         yield from ((f"{name}.{namespace}", port) for port in ports)
         if authorities.compares:

@@ -132,6 +132,9 @@ class _Requests:
         known: set[Hashable] = set()
         authorities = Authorities((self.before, self.after))
         for at in places(self.before, self.after):
+            if at.is_connection:
+                self._note(at)  # there is nothing more in it that a rule could tell apart
+                continue
             sides = effect(self.before, at), effect(self.after, at)
             key = self._signature(at, sides, authorities)
             if key not in known:

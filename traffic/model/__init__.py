@@ -22,6 +22,7 @@ from traffic.model.cookies import cookies_pattern
 from traffic.model.egress import EgressPort, ExternalService, OutboundTrafficPolicy
 from traffic.model.gateway import (
     MESH,
+    GatewayPods,
     Protocol,
     Server,
     ServerTls,
@@ -35,9 +36,10 @@ from traffic.model.match import Match
 from traffic.model.mesh import ISTIOS_MESH, MeshTraffic, PathNormalization
 from traffic.model.outside import DEPLOYED, OUTSIDE, OutsideVersion, Source, VersionRouting
 from traffic.model.policy import TrafficPolicy
+from traffic.model.protocols import NamedPort, RouteKind, ServiceProtocol
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
-from traffic.model.service import RouteTable, ServiceRouting, service_host
+from traffic.model.service import RouteTable, ServiceRouting, mesh_virtual_service, service_host
 from traffic.model.share import WEIGHT_ALONE, WITH_HEADERS, RouteDestination
 from traffic.model.string_match import StringMatch
 from traffic.model.target import EGRESS, Target, target
@@ -61,6 +63,7 @@ __all__ = [
     "EgressPort",
     "ExternalService",
     "Fault",
+    "GatewayPods",
     "HeaderOperations",
     "Headers",
     "JwtRule",
@@ -69,6 +72,7 @@ __all__ = [
     "Mirror",
     "Mtls",
     "MutualTls",
+    "NamedPort",
     "NamespaceSecurity",
     "OutboundTrafficPolicy",
     "OutsideVersion",
@@ -81,10 +85,12 @@ __all__ = [
     "Rewrite",
     "Route",
     "RouteDestination",
+    "RouteKind",
     "RouteTable",
     "Rule",
     "Server",
     "ServerTls",
+    "ServiceProtocol",
     "ServiceRouting",
     "SharedGateway",
     "Source",
@@ -99,6 +105,7 @@ __all__ = [
     "cookies_pattern",
     "gateway_labels",
     "gateway_selector",
+    "mesh_virtual_service",
     "own_gateway",
     "service_host",
     "target",

@@ -15,6 +15,7 @@ from traffic.fields import (
     CookieName,
     DnsLabel,
     HeaderName,
+    Host,
     LabelKey,
     LabelValue,
     Model,
@@ -108,6 +109,11 @@ class Match(Model):
     port: Port | None = Field(
         default=None, description="Port that the request is sent to: the gateway's, or the service's."
     )
+    sni_hosts: Annotated[tuple[Host, ...], Strict(False), AfterValidator(each_once)] = Field(
+        default=(),
+        examples=[["broker.example.com"]],
+        description="Server names (SNI) of TLS connections, any of them; only in routes of protocol TLS.",
+    )
     source_labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, description="Labels of the calling pod: for callers inside the mesh."
     )
@@ -188,6 +194,6 @@ class Match(Model):
 NO_CONDITION = Match.model_construct()
 CONDITIONS = (
     "headers", "withoutHeaders", "cookies", "uri", "method", "authority", "scheme", "queryParams", "port",
-    "sourceLabels", "sourceNamespace", "claims", "gateways",
+    "sniHosts", "sourceLabels", "sourceNamespace", "claims", "gateways",
 )  # fmt: skip
 """The keys of a match that are conditions."""

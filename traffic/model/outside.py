@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from traffic.fields import DNS_LABEL, HOST, LabelKey, LabelValue, Model, Port, wrong
 from traffic.model.policy import TlsMode, TrafficPolicy
+from traffic.model.protocols import NamedPorts
 from traffic.model.rule import version_label
 
 DEPLOYED, OUTSIDE = "<deployed>", "<outside>"
@@ -72,6 +73,11 @@ ExternalHost = Annotated[
 class VersionRouting(Model):
     """What callers need to know about a version."""
 
+    ports: NamedPorts = Field(
+        default=(),
+        examples=[[{"name": "http-metrics", "port": 9090}]],
+        description="Further ports of the service, or where this version's container listens for one of them.",
+    )
     traffic_policy: TrafficPolicy | None = Field(
         default=None, description="How callers connect to the pods of this version; if unset, the service's policy."
     )

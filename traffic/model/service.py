@@ -11,10 +11,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
 
 from traffic.fields import DnsLabel, Host, LabelKey, LabelValue, Model, OpenPort, Port, Text, each_once
-from traffic.model.gateway import MESH, own_gateway
+from traffic.model.gateway import MESH, Protocol, Server, ServerTls, ServerTlsMode, own_gateway
 from traffic.model.jwt import JwtRule
 from traffic.model.outside import DEPLOYED, OUTSIDE, OutsideVersion, Source, VersionRouting, kind_of_version
 from traffic.model.policy import TlsMode, TrafficPolicy
+from traffic.model.protocols import NamedPort, NamedPorts, RouteKind, ServiceProtocol
 from traffic.model.rule import Rule
 from traffic.model.security import Authorization, MutualTls
 
@@ -33,6 +34,16 @@ class ServiceRouting(Model):
         description="Hosts at the gateway that route to the service: '*', DNS names, or wildcards.",
     )
     port: Port = Field(default=80, description="Port of the Service inside the cluster.")
+    protocol: Annotated[ServiceProtocol, Strict(False)] = Field(
+        default=ServiceProtocol.HTTP,
+        description="Protocol of `port`: HTTP, or HTTP2 or GRPC for servers that speak only HTTP/2; defaults to HTTP, "
+        "or to what the servers of its gateways speak: TCP, or TLS that passes through.",
+    )
+    ports: NamedPorts = Field(
+        default=(),
+        examples=[[{"name": "http-metrics", "port": 9090}]],
+        description="Further ports of the Service, for all versions.",
+    )
     ingress_class_name: DnsLabel | None = Field(
         default=None,
         examples=["istio"],
@@ -77,6 +88,30 @@ class ServiceRouting(Model):
         return self.model_copy(update=filled)
 
     @property
+    def further_ports(self) -> tuple[NamedPort, ...]:
+        """The ports beside `port`: the service's, and those that only a version names; each name once."""
+        found: dict[str, NamedPort] = {}
+        for port in (*self.ports, *(port for version in self.versions.values() for port in version.ports)):
+            found.setdefault(port.name, port)
+        return tuple(found.values())
+
+    @property
+    def http_ports(self) -> tuple[int, ...]:
+        """The ports whose requests the route decides inside the mesh, `port` first; none if that is not HTTP."""
+        return self.ports_of_requests if self.protocol.is_http else ()
+
+    @property
+    def ports_of_requests(self) -> tuple[int, ...]:
+        """The ports of HTTP, whether or not the route decides there."""
+        main = (self.port,) if self.protocol.is_http else ()
+        return (*main, *(port.port for port in self.further_ports if port.speaks.is_http))
+
+    def container_ports(self, version: str) -> dict[str, int]:
+        """Return the container ports of a version by name, apart from its main one."""
+        own = {port.name: port.container_port for port in self.versions[version].ports}
+        return {port.name: own.get(port.name, port.container_port) for port in self.further_ports}
+
+    @property
     def in_mesh(self) -> bool:
         """Whether the route applies to callers inside the mesh."""
         return MESH in self.gateways
@@ -84,6 +119,27 @@ class ServiceRouting(Model):
     def selector_of(self, name: str) -> dict[str, str]:
         """Return the labels by which the Service of the service, which is called `name`, selects pods."""
         return dict(self.selector) or {"app": name}
+
+    @property
+    def route_kind(self) -> RouteKind:
+        """What its route tells apart."""
+        return self.protocol.route_kind
+
+    @property
+    def own_server(self) -> Server:
+        """The one server of its own Gateway: its protocol, for its hosts, on `gateway_port`."""
+        protocol = {RouteKind.TCP: Protocol.TCP, RouteKind.TLS: Protocol.TLS}.get(self.route_kind, Protocol.HTTP)
+        tls = ServerTls(mode=ServerTlsMode.PASSTHROUGH) if self.route_kind is RouteKind.TLS else None
+        return Server.model_construct(port=self.gateway_port, protocol=protocol, hosts=self.hosts, tls=tls)
+
+    @property
+    def has_mesh_virtual_service(self) -> bool:
+        """Whether callers inside the mesh have a VirtualService of their own.
+
+        Istio rejects the host `*` inside the mesh; and requests keep their port only inside the mesh.
+        """
+        outside = any(gateway != MESH for gateway in self.gateways)
+        return self.in_mesh and outside and ("*" in self.hosts or len(self.http_ports) > 1)
 
     def has_ingress(self, name: str) -> bool:
         """Return whether an Ingress takes the place of the own Gateway of the service, which is called `name`."""
@@ -101,6 +157,11 @@ class ServiceRouting(Model):
 def service_host(service: str, namespace: str) -> str:
     """Return the full DNS name of a Service; short names depend on the caller's namespace."""
     return f"{service}.{namespace}.svc.cluster.local"
+
+
+def mesh_virtual_service(service: str) -> str:
+    """Return the name of the VirtualService for callers inside the mesh, where it is not the service's only one."""
+    return f"{service}-mesh"
 
 
 RouteTable = Mapping[str, ServiceRouting]

@@ -19,7 +19,7 @@ from traffic.render.security import (
     peer_authentication,
     request_authentication,
 )
-from traffic.render.spec import Spec
+from traffic.render.spec import Spec, routes_in
 from traffic.render.virtual_service import places_of_weights, virtual_services
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "peer_authentication",
     "places_of_weights",
     "request_authentication",
+    "routes_in",
     "service_entries",
     "service_entry",
     "shared_gateway",

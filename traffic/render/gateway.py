@@ -10,11 +10,11 @@ from traffic.render.spec import Spec, non_default_fields
 
 
 def own_gateway(service: ServiceRouting, selector: Mapping[str, str]) -> Spec:
-    """Return the spec of a service's own Gateway: HTTP for its hosts on its `gatewayPort`.
+    """Return the spec of a service's own Gateway: its protocol, for its hosts, on its `gatewayPort`.
 
     `selector` are the labels of the gateway's pods.
     """
-    return _gateway([Server(port=service.gateway_port, hosts=service.hosts)], selector)
+    return _gateway([service.own_server], selector)
 
 
 def shared_gateway(gateway: SharedGateway, selector: Mapping[str, str]) -> Spec:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from traffic.fields import Model
-from traffic.model import StringMatch
+from traffic.model import RouteKind, StringMatch
 
 Spec = dict[str, Any]
+
+
+def routes_in(spec: Mapping[str, Any]) -> list[Any]:
+    """Return the routes of a VirtualService's spec, whatever they tell apart: requests, or connections."""
+    found: list[Any] = []
+    for kind in RouteKind:
+        listed = spec.get(kind.value)
+        found += listed if isinstance(listed, list) else []
+    return found
 
 
 def non_default_fields(model: Model) -> Spec:

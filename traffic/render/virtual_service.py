@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from traffic.model import (
     MESH,
@@ -16,19 +17,24 @@ from traffic.model import (
     Match,
     Mirror,
     Route,
+    RouteKind,
     RouteTable,
     Rule,
     ServiceRouting,
     cookies_pattern,
+    mesh_virtual_service,
     service_host,
     target,
 )
 from traffic.model.backend import Backend, EgressTable, backend
 from traffic.proportions import whole_weights
 from traffic.render.claims import claim_matches
+from traffic.render.connections import Place, connection_matches, server_names_taken
 from traffic.render.gateway import gateway_reference
-from traffic.render.spec import Spec, non_default_fields, percentage, string_match
+from traffic.render.spec import Spec, non_default_fields, percentage, routes_in, string_match
 from traffic.sticky import StickyStep, steps
+
+NOWHERE_ELSE: Mapping[str, str] = MappingProxyType({})
 
 
 def virtual_services(
@@ -36,21 +42,24 @@ def virtual_services(
     service: str,
     *,
     gateway_namespace: str,
+    gateway_namespaces: Mapping[str, str] = NOWHERE_ELSE,
     version_header: str | None = None,
     egress: EgressTable | None = None,
 ) -> dict[str, Spec]:
     """Return the specs of the VirtualServices that implement the service's route, by name.
 
     There is one, `<service>`, whose hosts include the service's own DNS name if the route applies inside the mesh.
-    Istio rejects the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. One
-    without any rules is omitted. Shared gateways are in `gateway_namespace`. `version_header` is a response header
-    that names the destination that served the request. `egress` are the hosts outside that routes may lead to.
+    Istio rejects the host `*` there: then `<service>` is for the gateways and `<service>-mesh` for callers inside. So
+    it is if the service has several HTTP ports: requests from inside the mesh keep the port that they are sent to.
+    One without any rules is omitted. Shared gateways are in `gateway_namespace`, or as `gateway_namespaces` says by
+    name. `version_header` is a response header that names the destination that served the request. `egress` are the
+    hosts outside that routes may lead to.
     """
-    context = _Context(routes, service, gateway_namespace, version_header, egress or {})
+    context = _Context(routes, service, gateway_namespace, gateway_namespaces, version_header, egress or {})
     specs = {
         name: context.virtual_service(hosts, gateways) for name, hosts, gateways in _places(service, routes[service])
     }
-    return {name: spec for name, spec in specs.items() if spec["http"]}
+    return {name: spec for name, spec in specs.items() if routes_in(spec)}
 
 
 def places_of_weights(routes: RouteTable, service: str) -> list[tuple[str, int] | None]:
@@ -74,32 +83,60 @@ def _places(name: str, service: ServiceRouting) -> list[tuple[str, Sequence[str]
     if not service.in_mesh:
         return [(name, service.hosts, service.gateways)]
     inside = [*(host for host in service.hosts if host != "*"), service_host(name, service.namespace)]
-    gateways = [gateway for gateway in service.gateways if gateway != MESH]
-    if "*" not in service.hosts or not gateways:
+    if not service.has_mesh_virtual_service:
         return [(name, inside, service.gateways)]
-    return [(name, service.hosts, gateways), (f"{name}-mesh", inside, [MESH])]
+    gateways = [gateway for gateway in service.gateways if gateway != MESH]
+    return [(name, service.hosts, gateways), (mesh_virtual_service(name), inside, [MESH])]
 
 
 @dataclass(frozen=True)
 class _Context:
-    """What the rules of one service have in common."""
+    """What the rules of one service have in common; with `keeps_port`, its own versions get requests at any port."""
 
     routes: RouteTable
     service: str
     gateway_namespace: str
+    gateway_namespaces: Mapping[str, str]
     version_header: str | None
     egress: EgressTable
+    keeps_port: bool = False
 
     def virtual_service(self, hosts: Sequence[str], gateways: Sequence[str]) -> Spec:
         rules = _rules_at(gateways, self.routes[self.service].route)
+        # istiod takes the port that a request is sent to for a destination without one.
+        service = self.routes[self.service]
+        spec: Spec = {"hosts": list(hosts), "gateways": self._references(gateways)}
+        if service.route_kind is not RouteKind.HTTP:
+            at = Place(service, hosts, gateways)
+            listed, taken = [], frozenset[str]()
+            for _, rule in rules:
+                listed.append(self._connection_route(rule, at, taken))
+                taken |= server_names_taken(rule, at)
+        else:
+            here = replace(self, keeps_port=list(gateways) == [MESH] and len(service.http_ports) > 1)
+            listed = [here._http_route(step) for _, rule in rules for step in steps(rule)]
+        return {**spec, service.route_kind.value: listed}
+
+    def _connection_route(self, rule: Rule, at: Place, taken: frozenset[str]) -> Spec:
+        matches = list(connection_matches(rule, at, self._references, taken))
+        spec: Spec = {"match": matches} if matches else {}
+        weights = whole_weights({name: weight for name, weight in rule.weights.items() if weight > 0})
         return {
-            "hosts": list(hosts),
-            "gateways": self._references(gateways),
-            "http": [self._http_route(step) for _, rule in rules for step in steps(rule)],
+            **spec,
+            "route": [
+                {
+                    "destination": self._destination(name),
+                    **({"weight": weight} if len(weights) > 1 else {}),
+                }
+                for name, weight in weights.items()
+            ],
         }
 
     def _references(self, gateways: Sequence[str]) -> list[str]:
-        return [gateway_reference(self.service, gateway, self.gateway_namespace) for gateway in gateways]
+        return [
+            gateway_reference(self.service, gateway, self.gateway_namespaces.get(gateway, self.gateway_namespace))
+            for gateway in gateways
+        ]
 
     def _http_route(self, step: StickyStep) -> Spec:
         rule = step.rule
@@ -140,8 +177,10 @@ class _Context:
 
     def _destination(self, name: str) -> Spec:
         found = self._backend(name)
-        subset = {"subset": found.subset} if found.subset else {}
-        return {"host": found.host, **subset, "port": {"number": found.port}}
+        destination: Spec = {"host": found.host, **({"subset": found.subset} if found.subset else {})}
+        if self.keeps_port and found.host == service_host(self.service, self.routes[self.service].namespace):
+            return destination
+        return {**destination, "port": {"number": found.port}}
 
     def _backend(self, name: str) -> Backend:
         return backend(target(self.service, name), self.routes, self.egress)

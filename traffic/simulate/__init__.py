@@ -11,6 +11,7 @@ from traffic.simulate.conditions import Condition, Kind, conditions, text_matche
 from traffic.simulate.decision import (
     Aborted,
     Answered,
+    Connected,
     Decision,
     Delayed,
     Forwarded,
@@ -26,6 +27,7 @@ from traffic.simulate.decision import (
 from traffic.simulate.hosts import Entry, bare, entries, intersection, route_hosts
 from traffic.simulate.request import Caller, Request, authority_of
 from traffic.simulate.simulator import INGRESS, CompiledRoute, Simulator, matches, rule_for
+from traffic.simulate.upstream import Upstream, is_grpc, upstream
 
 __all__ = [
     "INGRESS",
@@ -34,6 +36,7 @@ __all__ = [
     "Caller",
     "CompiledRoute",
     "Condition",
+    "Connected",
     "Decision",
     "Delayed",
     "Entry",
@@ -50,14 +53,17 @@ __all__ = [
     "Share",
     "Simulator",
     "Unrouted",
+    "Upstream",
     "authority_of",
     "bare",
     "conditions",
     "entries",
     "intersection",
     "is_allowed",
+    "is_grpc",
     "matches",
     "route_hosts",
     "rule_for",
     "text_matches",
+    "upstream",
 ]

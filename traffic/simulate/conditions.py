@@ -27,6 +27,7 @@ class Kind(StrEnum):
     PORT = "port"
     SOURCE_NAMESPACE = "sourceNamespace"
     SOURCE_LABELS = "sourceLabels"
+    SNI_HOSTS = "sniHosts"
     AUTHORITY = "authority"
     SCHEME = "scheme"
     METHOD = "method"
@@ -113,6 +114,8 @@ def _of_place(match: Match) -> Iterator[Condition]:
 
 
 def _of_request(match: Match) -> Iterator[Condition]:
+    if match.sni_hosts:
+        yield Condition(Kind.SNI_HOSTS, "", match.sni_hosts, holds=_has_name(match.sni_hosts))
     if match.authority:
         yield _text(Kind.AUTHORITY, match.authority, lambda seen: seen.authority)
     if match.scheme:
@@ -144,6 +147,13 @@ def _at_gateways(gateways: tuple[str, ...]) -> Callable[[Seen], bool]:
         return seen.gateway in gateways if seen.gateway is not None else gateways != (MESH,)
 
     return holds
+
+
+def _has_name(hosts: tuple[str, ...]) -> Callable[[Seen], bool]:
+    return lambda seen: any(
+        host == "*" or (seen.authority.endswith(host[1:]) if host.startswith("*") else seen.authority == host)
+        for host in hosts
+    )
 
 
 def _has_label(key: str, value: str) -> Callable[[Seen], bool]:
@@ -213,6 +223,7 @@ _FOUND: Mapping[Kind, Callable[[str, Seen], Found]] = {
     Kind.PORT: lambda name, seen: str(seen.port),
     Kind.SOURCE_NAMESPACE: lambda name, seen: seen.caller.namespace if seen.caller and seen.inside else None,
     Kind.SOURCE_LABELS: lambda name, seen: seen.caller.labels.get(name) if seen.caller and seen.inside else None,
+    Kind.SNI_HOSTS: lambda name, seen: seen.authority or None,
     Kind.AUTHORITY: lambda name, seen: seen.authority,
     Kind.SCHEME: lambda name, seen: seen.scheme,
     Kind.METHOD: lambda name, seen: seen.method,

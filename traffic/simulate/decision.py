@@ -61,6 +61,13 @@ class Forwarded:
 
 
 @dataclass(frozen=True)
+class Connected:
+    """The connection goes to a version, for as long as it lasts."""
+
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True)
 class Redirected:
     """Envoy redirects to another URL."""
 
@@ -98,7 +105,7 @@ class Unrouted:
     reason: str
 
 
-Outcome = Forwarded | Redirected | Answered | Refused | Unrouted
+Outcome = Forwarded | Connected | Redirected | Answered | Refused | Unrouted
 
 
 @dataclass(frozen=True)
@@ -185,4 +192,4 @@ class Decision:
     @property
     def status(self) -> int | None:
         """The response status if Envoy alone decides it, apart from faults."""
-        return None if isinstance(self.outcome, Forwarded | Unrouted) else self.outcome.status
+        return None if isinstance(self.outcome, Forwarded | Connected | Unrouted) else self.outcome.status

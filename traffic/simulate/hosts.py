@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from traffic.model import (
     MESH,
     Protocol,
+    RouteKind,
     RouteTable,
     Server,
     ServerTls,
@@ -74,10 +75,11 @@ class Entry:
     gateway: str
     server: Server
     domain: str
+    deployment: str = ""
 
     @property
     def scheme(self) -> str:
-        """`http` or `https`."""
+        """`http`, `https`, `tcp` or `tls`."""
         return self.server.protocol.value.lower()
 
 
@@ -88,30 +90,34 @@ def bare(authority: str) -> str:
 
 
 def entries(name: str, service: ServiceRouting, gateways: Mapping[str, SharedGateway]) -> Iterator[Entry]:
-    """Yield the entries of the service `name` from outside, in the order given."""
+    """Yield the entries of the service `name` from outside, in the order given.
+
+    Its route applies at the servers whose protocol it can tell apart: of requests, or of connections.
+    """
     hosts = route_hosts(name, service)
     for gateway in service.gateways:
+        deployment = gateways[gateway].deployment if gateway in gateways else ""
         for server in _servers(gateway, name, service, gateways):
-            for domain in intersection(server.hosts, hosts):
-                yield Entry(gateway, server, domain)
+            for domain in intersection(server.hosts, hosts) if server.route_kind is service.route_kind else ():
+                yield Entry(gateway, server, domain, deployment)
 
 
 def route_hosts(name: str, service: ServiceRouting) -> tuple[str, ...]:
     """Return the hosts of the service's VirtualService at gateways, with its mesh host if the VirtualService has it."""
-    inside = service.in_mesh and "*" not in service.hosts
+    inside = service.in_mesh and not service.has_mesh_virtual_service
     return (*service.hosts, service_host(name, service.namespace)) if inside else service.hosts
 
 
-def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> dict[int, GatewayPort]:
-    """Return what the gateway's pods serve, by port."""
-    ports: dict[int, GatewayPort] = {}
+def gateway_ports(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> dict[tuple[str, int], GatewayPort]:
+    """Return what the pods of each gateway deployment serve, by deployment and port."""
+    ports: dict[tuple[str, int], GatewayPort] = {}
     inside: dict[int, Hosts[VirtualHost]] = {}
     for name, shared in gateways.items():
-        for server in shared.servers:
-            _open(ports.setdefault(server.port, GatewayPort()), server, name, inside)
+        for server in (server for server in shared.servers if server.route_kind is RouteKind.HTTP):
+            _open(ports.setdefault((shared.deployment, server.port), GatewayPort()), server, name, inside)
     for name, service in routes.items():
-        for entry in entries(name, service, gateways):
-            port = ports.setdefault(entry.server.port, GatewayPort())
+        for entry in entries(name, service, gateways) if service.http_ports else ():
+            port = ports.setdefault((entry.deployment, entry.server.port), GatewayPort())
             host = VirtualHost(entry.domain, name, entry.gateway, entry.server.redirects)
             if entry.server.protocol is Protocol.HTTPS:
                 inside[id(entry.server)].add(entry.domain, host)
@@ -139,7 +145,7 @@ def _servers(
     if gateway in gateways:
         return gateways[gateway].servers
     if gateway == own_gateway(name):
-        return (Server(port=service.gateway_port, hosts=service.hosts),)
+        return (service.own_server,)
     return ()
 
 
@@ -174,18 +180,25 @@ class MeshPort:
         yield from self.named.candidates(host)
 
 
+def dns_names(service: str, namespace: str) -> tuple[str, ...]:
+    """Return the DNS names of a Service that all namespaces can call it by."""
+    full = service_host(service, namespace)
+    return full, f"{full}.", f"{service}.{namespace}", f"{service}.{namespace}.svc"
+
+
 def mesh_ports(routes: RouteTable) -> dict[int, MeshPort]:
     """Return the hosts that sidecars know, by port, including services whose route only applies at gateways."""
     ports: dict[int, MeshPort] = {}
     for name, service in routes.items():
         namespace = service.namespace
         full = service_host(name, namespace)
-        port = ports.setdefault(service.port, MeshPort(Hosts(), {}))
         own = VirtualHost(full, name, MESH)
-        port.short[namespace, name] = own
-        for domain in (full, f"{full}.", f"{name}.{namespace}", f"{name}.{namespace}.svc"):
-            port.named.add(domain, own)
-        for domain in service.hosts if service.in_mesh else ():
-            if domain != "*":
-                port.named.add(domain, VirtualHost(domain, name, MESH))
+        for number in service.ports_of_requests:
+            port = ports.setdefault(number, MeshPort(Hosts(), {}))
+            port.short[namespace, name] = own
+            for domain in dns_names(name, namespace):
+                port.named.add(domain, own)
+            for domain in service.hosts if service.in_mesh and service.http_ports else ():
+                if domain != "*":
+                    port.named.add(domain, VirtualHost(domain, name, MESH))
     return ports

@@ -14,6 +14,8 @@ from traffic.simulate.path import normalized
 
 Pairs = tuple[tuple[str, str], ...]
 DEFAULT_PORTS = {"http": 80, "https": 443}
+CONNECTIONS = ("tcp", "tls")
+"""Schemes of connections whose content Envoy does not read."""
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 """Placeholder for the x-request-id that Envoy generates."""
 CLIENT = "192.0.2.1"
@@ -65,9 +67,13 @@ class Request:
 
     `headers` are by name, in any case, or pairs if a name is repeated. `path` includes the query. `authority` is the
     Host header. `port` is the gateway's or the service's, by default that of the scheme. `gateway` restricts the hosts
-    to those of one Gateway, by default those of all Gateways on that port. `client` is the caller's address, the one
-    that the gateway trusts; None if it is not known. `claims` are those of a valid token, instead of a real one in a
-    header; without `iss` it is of an issuer of the service.
+    to those of one Gateway, by default those of all Gateways on that port. `deployment` is the gateway deployment that
+    gets it (SharedGateway.deployment), by default the mesh's. `client` is the caller's address, the one that the
+    gateway trusts; None if it is not known. `claims` are those of a valid token, instead of a real one in a header;
+    without `iss` it is of an issuer of the service.
+
+    With the scheme `tcp` or `tls` it is a connection: of it there are only `port`, `caller`, `gateway` and, as
+    `authority`, the server name (SNI) of TLS, or the host of a service that a caller inside the mesh connects to.
     """
 
     headers: Mapping[str, str] | Pairs = field(default_factory=dict)
@@ -80,6 +86,7 @@ class Request:
     caller: Caller | None = None
     client: str | None = None
     claims: Mapping[str, Any] | None = field(default=None, hash=False)
+    deployment: str = ""
 
     @property
     def pairs(self) -> Pairs:
@@ -89,7 +96,12 @@ class Request:
     @property
     def asked_port(self) -> int:
         """The port that the request is sent to."""
-        return self.port or DEFAULT_PORTS[self.scheme]
+        return self.port or DEFAULT_PORTS.get(self.scheme, 0)
+
+    @property
+    def is_connection(self) -> bool:
+        """Whether it is a connection of TCP or TLS, in which Envoy sees no request."""
+        return self.scheme in CONNECTIONS
 
     @cached_property
     def seen(self) -> Seen | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from traffic.hashing import retries_keep_hash
 from traffic.model import (
     ISTIOS_MESH,
+    MESH,
     Match,
     MeshTraffic,
     Route,
@@ -21,6 +22,7 @@ from traffic.model import (
 from traffic.model.backend import EgressTable, backend
 from traffic.simulate import actions
 from traffic.simulate.conditions import OF_PLACE, Condition, conditions
+from traffic.simulate.connections import Connections, is_called, proxy_of
 from traffic.simulate.decision import Decision, Refused, Unrouted
 from traffic.simulate.gateway_access import denials_at_gateway, is_denied
 from traffic.simulate.hosts import (
@@ -147,12 +149,15 @@ class Simulator:
         self.egress = egress or {}
         self._at_gateway = gateway_ports(routes, self.gateways)
         self._in_mesh = mesh_ports(routes)
+        self._connections = Connections(routes, self.gateways, proxy)
         self._compiled: dict[str, CompiledRoute] = {}
         self._jwt = rules_at_gateway(routes)
         self._denials = denials_at_gateway(routes, proxy.namespace)
 
     def decide(self, request: Request) -> Decision:
-        """Return what happens to `request`."""
+        """Return what happens to `request`, which may be a connection."""
+        if request.is_connection:
+            return self._connections.decide(request)
         hosts = None if request.caller else self._hosts_at_gateway(request)
         if isinstance(hosts, Refused):
             return Decision(request, hosts)
@@ -163,6 +168,10 @@ class Simulator:
         if not seen.headers["x-forwarded-proto"][0]:
             return Decision(request, Refused(404, "x-forwarded-proto is empty, and Envoy then selects no route"))
         return self._from_inside(request, seen) if hosts is None else self._from_outside(request, seen, hosts)
+
+    def proxy_of(self, gateway: str) -> Caller:
+        """Return the pod of the gateway deployment that a Gateway configures."""
+        return proxy_of(gateway, self.gateways, self.proxy)
 
     def route(self, service: str) -> CompiledRoute:
         """Return the route of `service`, compiled for many requests."""
@@ -182,9 +191,12 @@ class Simulator:
                 yield host.service
 
     def _hosts_at_gateway(self, request: Request) -> Hosts[VirtualHost] | Refused:
-        port = self._at_gateway.get(request.asked_port)
+        port = self._at_gateway.get((request.deployment, request.asked_port))
         if port is None:
-            known = ", ".join(map(str, sorted(self._at_gateway))) or "none"
+            if self._connections.serves(request.deployment, request.asked_port):
+                return Refused(None, f"port {request.asked_port} carries connections, in which Envoy sees no request")
+            open_ports = sorted(number for deployment, number in self._at_gateway if deployment == request.deployment)
+            known = ", ".join(map(str, open_ports)) or "none"
             return Refused(None, f"no Gateway listens on port {request.asked_port}; open ports: {known}")
         return _hosts_at(port, request)
 
@@ -195,7 +207,7 @@ class Simulator:
         for host in hosts.candidates(bare(request.authority)):
             if request.gateway not in (None, host.gateway):
                 continue
-            placed = self._with_claims(seen, accepted, host.service).at(host.gateway, self.proxy)
+            placed = self._with_claims(seen, accepted, host.service).at(host.gateway, self.proxy_of(host.gateway))
             if host.service is not None and self.is_denied(host.service, request, placed):
                 refused = Refused(403, f"the gateway denies it, by the authorization of {host.service}")
                 return Decision(request, refused, host.service, host.domain, host.gateway, mesh=self.mesh)
@@ -225,13 +237,25 @@ class Simulator:
         namespace = request.caller.namespace if request.caller else ""
         for host in port.candidates(bare(request.authority), namespace) if port else ():
             service = host.service or ""
-            if self.routes[service].in_mesh and self.route(service).holds_at(seen):
+            routing = self.routes[service]
+            if routing.in_mesh and routing.http_ports and self.route(service).holds_at(seen):
                 return self._routed(request, seen, host, service)
-            if host.domain == service_host(service, self.routes[service].namespace):
-                why = "no rule applies to this caller" if self.routes[service].in_mesh else _FOR_GATEWAYS
+            if host.domain == service_host(service, routing.namespace):
+                why = "no rule applies to this caller" if routing.in_mesh else _FOR_GATEWAYS
+                why = why if routing.http_ports else f"its route is one of {routing.protocol.value} connections"
                 outcome = Unrouted(service, f"{why}: the Service sends it to any of its pods, of any version")
                 return Decision(request, outcome, service, host.domain, host.gateway)
-        known = f"the stack has no service with the host {request.authority!r} and the port {seen.port}"
+        return self._without_requests(request)
+
+    def _without_requests(self, request: Request) -> Decision:
+        """What happens at a port where no service has a route of requests: it may have one of connections, or none."""
+        number = request.asked_port
+        for name, service in self.routes.items():
+            carried = {service.port: service.protocol, **{port.port: port.speaks for port in service.further_ports}}
+            if number in carried and is_called(name, service, request):
+                why = f"port {number} carries {carried[number].value} connections, in which Envoy sees no request"
+                return Decision(request, Unrouted(name, why), name, service_host(name, service.namespace), MESH)
+        known = f"the stack has no service with the host {request.authority!r} and the port {number}"
         return Decision(request, Unrouted(None, known))
 
     def _routed(self, request: Request, seen: Seen, host: VirtualHost, service: str) -> Decision:

@@ -190,7 +190,7 @@ def test_requests_carry_the_services_host_and_no_headers_of_the_client() -> None
 
 def test_the_default_count_depends_on_the_kind_of_rule(tmp_path: Path) -> None:
     settings = load_stack(tmp_path / "Pulumi.dev.yaml").settings
-    planned = addressed(list(plan(settings, count=None, seed=0)), lambda scheme, port: f"{scheme}://gateway:{port}")
+    planned = addressed(list(plan(settings, count=None, seed=0)), lambda scheme, port, _: f"{scheme}://gateway:{port}")
     assert [entry.batch.count for entry in planned if entry.batch] == [100, 2000]
     assert {entry.batch.url for entry in planned if entry.batch} == {"http://gateway:80"}, "the service's gatewayPort"
 

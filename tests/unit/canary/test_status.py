@@ -38,7 +38,7 @@ def exists(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     def find(client: Any, api_version: str, kind: str, namespace: str, name: str) -> Any:
         return {"spec": {}} if kind in kinds else None
 
-    def url(client: Any, settings: Any, port: int, scheme: str) -> str:
+    def url(client: Any, settings: Any, port: int, scheme: str, deployment: str) -> str:
         if port == 9999:
             raise CommandError("no port 9999", fix="open it")
         return f"{scheme}://192.0.2.1:3{port}"

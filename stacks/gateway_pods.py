@@ -1,0 +1,27 @@
+"""Which pods are the gateways of a stack: those of mesh.gateway, and of other deployments that `gateways` name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traffic.model import GatewayPods, gateway_selector
+
+if TYPE_CHECKING:
+    from stacks.settings.model import Settings
+
+
+def mesh_gateway_pods(settings: Settings) -> GatewayPods:
+    """Return the pods of mesh.gateway."""
+    gateway = settings.mesh.gateway
+    return GatewayPods(gateway.namespace, gateway_selector(gateway.name))
+
+
+def other_gateway_pods(settings: Settings) -> dict[str, GatewayPods]:
+    """Return the pods of other gateway deployments, by SharedGateway.deployment."""
+    mesh = mesh_gateway_pods(settings)
+    return {shared.deployment: shared.pods(mesh) for shared in settings.gateways.values() if shared.selector}
+
+
+def gateway_namespaces(settings: Settings) -> dict[str, str]:
+    """Return the namespaces of shared Gateways that are elsewhere than mesh.gateway, by their names."""
+    return {name: shared.namespace for name, shared in settings.gateways.items() if shared.namespace}
