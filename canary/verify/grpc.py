@@ -26,7 +26,8 @@ def as_grpc(simulator: Simulator, decision: Decision) -> Request:
     outcome, request = decision.outcome, decision.request
     if not isinstance(outcome, Forwarded):
         return request
-    protocols = {simulator.routes[share.target.service].protocol for share in outcome.shares}
+    called = [share.target for share in outcome.shares if not share.target.is_egress]
+    protocols = {simulator.routes[target.service].protocol for target in called}
     if protocols != {ServiceProtocol.GRPC}:
         return request
     named = {name.lower() for name, _ in request.pairs}

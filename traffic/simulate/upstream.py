@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from traffic.model import RouteTable, Target
+from traffic.model import OutsideVersion, RouteTable, Source, Target
 from traffic.model.policy import H2UpgradePolicy, HttpSettings
 from traffic.simulate.request import Request
 
@@ -34,6 +34,14 @@ def upstream(routes: RouteTable, target: Target, port: int | None = None) -> Ups
     upgraded = http is not None and http.h2_upgrade_policy is H2UpgradePolicy.UPGRADE
     is_http2 = ((further or service.protocol).is_http2 or upgraded) and not service.speaks_tls
     return Upstream.HTTP2 if is_http2 else Upstream.HTTP1
+
+
+def has_pods(routes: RouteTable, target: Target) -> bool:
+    """Whether a destination is pods of a service of the table, and not another Service or a host outside."""
+    if target.is_egress:
+        return False
+    version = routes[target.service].versions.get(target.version)
+    return not isinstance(version, OutsideVersion) or version.source is Source.PODS
 
 
 def is_grpc(request: Request) -> bool:
