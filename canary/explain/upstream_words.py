@@ -15,7 +15,8 @@ GRPC_HEADERS = (("content-type", "application/grpc"), ("te", "trailers"))
 def upstream_protocols(routes: RouteTable, decision: Decision, outcome: Forwarded) -> dict[str, str]:
     """Return what Envoy speaks to the pods of each destination: `HTTP/1.1`, `HTTP/2` or `the client's protocol`.
 
-    Other Services and hosts outside are left out: whoever makes them decides. Inside the mesh a request keeps its port on the way to the service's own versions.
+    Other Services and hosts outside are left out: whoever makes them decides. Inside the mesh a request keeps its port
+    on the way to the service's own versions.
     """
     from traffic.simulate import upstream
     from traffic.simulate.upstream import has_pods
