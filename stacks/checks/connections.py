@@ -9,7 +9,7 @@ from typing import Any
 
 from stacks.checks.view import Service, View, block, entries
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.model import MESH, RouteKind, Server, own_gateway
+from traffic.model import MESH, OutsideVersion, RouteKind, Server, Source, own_gateway
 from traffic.simulate import intersection, route_hosts
 
 ACTIONS = {
@@ -48,10 +48,12 @@ def check(view: View) -> Iterator[Finding]:
             location: Location = (*service.location, "route", index)
             if kind is not RouteKind.HTTP:
                 yield from _check_actions(service, block(given), location)
+                yield from _check_shares(service, block(given), location)
             for number, match in enumerate(entries(block(given).get("match"))):
                 yield from _check_match(service, block(match), (*location, "match", number))
         if kind is not RouteKind.HTTP:
             yield from _check_settings(service)
+            yield from _check_hosts_outside(service)
 
 
 def _speaks(service: Service) -> str:
@@ -67,6 +69,29 @@ def _check_actions(service: Service, given: Mapping[str, Any], location: Locatio
                 "rules with `to`, and `match` on where a connection comes from",
                 f"remove {key}",
                 shown(given[key]),
+            )
+
+
+def _check_shares(service: Service, given: Mapping[str, Any], location: Location) -> Iterator[Finding]:
+    for name, share in block(given.get("to")).items():
+        if block(share).get("headers"):
+            yield Finding(
+                (*location, "to", name, "headers"),
+                f"{_speaks(service)}: {ACTIONS['headers']}",
+                "a weight",
+                "remove headers",
+                shown(share["headers"]),
+            )
+
+
+def _check_hosts_outside(service: Service) -> Iterator[Finding]:
+    for name, version in service.routing.versions.items():
+        if isinstance(version, OutsideVersion) and version.originates_tls and version.source is Source.HOST:
+            yield Finding(
+                (*service.location, "versions", name),
+                f"{_speaks(service)}: they would get TLS around what the client sends",
+                "hosts to which the bytes of the connection are passed on as they are",
+                "add trafficPolicy: {tls: {mode: DISABLE}} to the version",
             )
 
 

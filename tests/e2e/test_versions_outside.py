@@ -96,6 +96,8 @@ def test_verify_measures_the_share_of_each_kind(foo: Project) -> None:
 
 def test_a_share_moves_to_and_from_each_kind_without_losing_a_request(foo: Project, tmp_path: Path) -> None:
     alone = {"new": NEW}
+    write(foo, {**alone, "pods": PODS, "service": SERVICE}, {"new": 100, "pods": 0, "service": 0})
+    foo.up(STACK)
     write(foo, alone, "new")
     foo.up(STACK)
     with load(foo.cluster.layout.gateway_url, tmp_path, rate=RATE, headers={"Host": HOST}) as done:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traffic.model import ExternalService, OutsideVersion, ServiceRouting, Source, service_host
+from traffic.model import ExternalService, OutsideVersion, RouteKind, ServiceRouting, Source, service_host
 from traffic.model.backend import DEFAULT_PORT, TLS_SUBSET, needs_tls
 from traffic.render.spec import Spec, non_default_fields
 
@@ -25,7 +25,7 @@ def service_entries(name: str, service: ServiceRouting) -> dict[str, Spec]:
         object_name(name, key): {
             "hosts": [version.host],
             "location": "MESH_EXTERNAL",
-            "ports": [_port(version)],
+            "ports": [_port(service, version)],
             "resolution": "DNS",
         }
         for key, version in _hosts(service)
@@ -60,9 +60,11 @@ def _hosts(service: ServiceRouting) -> Iterator[tuple[str, OutsideVersion]]:
             yield key, version
 
 
-def _port(version: OutsideVersion) -> Spec:
+def _port(service: ServiceRouting, version: OutsideVersion) -> Spec:
     number = version.port or DEFAULT_PORT
     protocol = "HTTPS" if version.originates_tls else "HTTP"
+    if service.route_kind is not RouteKind.HTTP:  # what the caller sends is passed on as it is
+        protocol = service.route_kind.value.upper()
     return {"number": number, "name": f"{protocol.lower()}-{number}", "protocol": protocol}
 
 

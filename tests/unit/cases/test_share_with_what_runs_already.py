@@ -12,7 +12,7 @@ from stacks.settings.loading import load_stack, warnings
 from stacks.simulator import simulator_of
 from tests.unit.rendered import checked
 from traffic import render
-from traffic.model import EgressPort, ExternalService, Target
+from traffic.model import EgressPort, ExternalService, OutsideVersion, ServiceProtocol, Target
 from traffic.model.backend import backend
 from traffic.model.egress import EgressProtocol
 from traffic.simulate import Forwarded, Request
@@ -73,6 +73,16 @@ def test_callers_originate_tls_to_port_443_for_this_route_alone() -> None:
         "foo-host": "HTTP",
         "foo-tls": "HTTPS",
     }
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "TLS"])
+def test_connections_are_passed_on_to_a_host_as_they_are(protocol: str) -> None:
+    foo = settings_of(OUTSIDE).services["foo"]
+    old = {"old": OutsideVersion(host="old.example.net", port=7070)}
+    passing = foo.model_copy(update={"protocol": ServiceProtocol(protocol), "versions": old})
+    (entry,) = checked(render.service_entries)("foo", passing).values()
+
+    assert entry["ports"] == [{"number": 7070, "name": f"{protocol.lower()}-7070", "protocol": protocol}]
 
 
 def test_pods_that_someone_else_deploys_are_a_subset_by_their_labels() -> None:

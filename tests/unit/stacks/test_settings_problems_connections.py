@@ -75,6 +75,12 @@ CASES = [
          f"{RULE}.match[0].sniHosts", ("shop speaks HTTP", "write authority")),
     Case("a server name that is no host of the service", ruled("{match: [{sniHosts: [b.example.com]}], to: v2}", TLS),
          f"{RULE}.match[0].sniHosts[0]", ("'b.example.com' is none of the service's hosts", f"add it to {SHOP}.hosts")),
+    Case("headers of a share",
+         serving(TCP, route=f"- to: {{v1: 90, v2: {{weight: 10, headers: {{request: {{set: {{a: b}}}}}}}}}} {HERE}"),
+         f"{RULE}.to.v2.headers", ("there are no headers", "remove headers")),
+    Case("TLS to a host outside, around what the client sends",
+         serving(TCP).replace("v2: {image: b, port: 7070}", f"v2: {{host: old.example.net, port: 443}} }} {HERE}")
+         .replace(f"{HERE}}}", HERE), f"{SHOP}.versions.v2", ("TLS around what the client sends", "mode: DISABLE")),
     Case("a token", serving(TCP, f"jwt: [{{issuer: a, jwksUri: 'https://a.example/keys'}}] {HERE}\n"), f"{SHOP}.jwt",
          ("no token comes with a connection",)),
     Case("an allowance by method", serving(TCP, f"authorization: {{allow: [{{methods: [GET]}}]}} {HERE}\n"),
