@@ -25,7 +25,8 @@ from stacks.mesh_keys import (
 from traffic.model import ISTIOS_MESH, MeshTraffic, OutboundTrafficPolicy, PathNormalization, Retries
 
 if TYPE_CHECKING:
-    from stacks.settings.model import MeshSettings, Settings
+    from stacks.settings.mesh import MeshSettings
+    from stacks.settings.model import Settings
     from stacks.settings.problems import Location
 
 MESH_CONFIG: Location = ("istiod", "meshConfig")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stacks.checks.removed import still_named
 from stacks.checks.view import Service, View, block, is_count
-from stacks.settings.model import ServiceType
+from stacks.settings.mesh import ServiceType
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.fields import PORTS_OF_ISTIO
 from traffic.model import MESH, Protocol, Server, own_gateway

@@ -14,7 +14,8 @@ from pydantic import Strict, TypeAdapter, ValidationError
 from stacks.mesh_traffic import traffic_of
 from stacks.samples import SETTINGS
 from stacks.settings.fields import ChartSource
-from stacks.settings.model import GatewaySettings, MeshSettings, Sample, Settings
+from stacks.settings.mesh import GatewaySettings, MeshSettings
+from stacks.settings.model import Sample, Settings
 from stacks.settings.problems import Location
 from traffic.default_protocol import with_protocol
 from traffic.fields import Host, OpenPort

@@ -14,7 +14,8 @@ from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
-from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings, VersionSettings
+from stacks.settings.mesh import ONE_PORT, SEVERAL_PORTS
+from stacks.settings.model import Settings, VersionSettings
 from stacks.settings.nearest_key import fits, is_same_name, may_be_removed, nearest_key
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
