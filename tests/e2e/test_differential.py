@@ -5,7 +5,6 @@ A longer run with other seeds: python -m tests.differential --pairs 20000 --seed
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,10 +14,9 @@ from tests.differential.cluster import Cluster
 from tests.differential.expected import Expected, expected_of
 from tests.differential.run import Differential, Expect
 from tests.differential.wire import WireRequest
-from tests.e2e.tools import Project
+from tests.e2e.tools import LONG, Project
 from traffic.model import Route, RouteTable
 
-LONG = os.environ.get("ISTIO_CANARY_LONG") == "1"
 TABLES, REQUESTS = 120, 22
 SEED = 6
 OTHER_SEEDS = range(100, 108) if LONG else ()

@@ -17,9 +17,9 @@ import pytest
 
 from tests.e2e.envoys import envoy_of, gateway_pod
 from tests.e2e.load import Load, load
-from tests.e2e.tools import Project
+from tests.e2e.tools import LONG, Project
 
-ROUNDS = 5 if os.environ.get("ISTIO_CANARY_LONG") == "1" else 1
+ROUNDS = 5 if LONG else 1
 """Of each change; `make test-long` asks for more."""
 RATE = 250
 STICKY = {"cookie": "shop-version", "ttl": "1h"}

@@ -23,6 +23,8 @@ from sandbox.layout import TOOLS, Layout
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CANARY = Path(sys.executable).parent / "canary"
+LONG = os.environ.get("ISTIO_CANARY_LONG") == "1"
+"""Whether tests take the time that `make test-long` has."""
 BUILD_SECONDS = 3600
 """Time limit of the first `sandbox up`, which builds everything: 25 minutes on 2 cores with nothing beside it."""
 Completed = subprocess.CompletedProcess[str]
