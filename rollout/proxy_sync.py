@@ -21,6 +21,7 @@ from kube import kubeconfig
 from kube.kubeconfig import ClusterAccess, ClusterUnreachableError
 from traffic.model import GatewayPods, RouteKind, RouteTable, Target, service_host
 from traffic.model.backend import Backend, EgressTable, backend
+from traffic.model.policy import Balancer
 
 if TYPE_CHECKING:
     from lightkube import Client, SingleConfig
@@ -82,7 +83,8 @@ class ProxySync:
         Raises ProxySyncTimeoutError, ProxiesForbiddenError and ClusterUnreachableError.
         """
         clusters, own = self._clusters(targets), next(self._cluster_names(Target(caller, "")))
-        self._wait(lambda client, envoy: _unknown(client, envoy, clusters, own))
+        without = frozenset(name for name, target in clusters.items() if self._is_passed_through(target))
+        self._wait(lambda client, envoy: _unknown(client, envoy, clusters, own, without))
 
     def until_unused(self, targets: Iterable[Target]) -> None:
         """Return once no Envoy has a route to any of `targets`; raises the same errors as `until_known`."""
@@ -119,6 +121,14 @@ class ProxySync:
             return
         for port in dict.fromkeys((service.port, *service.http_ports)):
             yield self._cluster_at(target, port)
+
+    def _is_passed_through(self, target: Target) -> bool:
+        """Whether callers connect to the pod that they have addressed: such a cluster has no endpoints."""
+        service = self.routes.get(target.service)
+        version = service.versions.get(target.version) if service else None
+        policies = (version.traffic_policy if version else None, service.traffic_policy if service else None)
+        balancer = next((one.load_balancer for one in policies if one and one.load_balancer), None)
+        return balancer is not None and balancer.simple is Balancer.PASSTHROUGH
 
     def _cluster_at(self, target: Target, port: int) -> str:
         host = service_host(target.service, self.routes[target.service].namespace)
@@ -217,13 +227,22 @@ def _runs(pod: Any) -> bool:
     return any(state.name == PROXY and state.state and state.state.running for state in states)
 
 
-def _unknown(client: Client, envoy: Envoy, clusters: Mapping[str, Target], caller: str) -> str | None:
-    """An Envoy that does not know the caller has no route of it, because an Istio Sidecar resource excludes it."""
+def _unknown(
+    client: Client, envoy: Envoy, clusters: Mapping[str, Target], caller: str, without: Set[str]
+) -> str | None:
+    """An Envoy that does not know the caller has no route of it, because an Istio Sidecar resource excludes it.
+
+    The clusters `without` endpoints only have to be there.
+    """
     names = "|".join(f"^{re.escape(name)}$" for name in (*clusters, caller))
     found = json.loads(_ask(client, envoy, f"clusters?format=json&filter={quote(names)}")).get("cluster_statuses") or ()
     if all(entry["name"] != caller for entry in found):
         return None
-    ready = {entry["name"] for entry in found if any(map(_is_healthy, entry.get("host_statuses") or ()))}
+    ready = {
+        entry["name"]
+        for entry in found
+        if entry["name"] in without or any(map(_is_healthy, entry.get("host_statuses") or ()))
+    }
     missing = [target for name, target in clusters.items() if name not in ready]
     return f"has no healthy endpoint of {names_of(missing)}" if missing else None
 

@@ -141,6 +141,21 @@ def test_a_version_is_known_once_every_envoy_has_a_healthy_pod_of_it(
     assert envoys.answers["a"] == [json.dumps(HEALTHY)], "a missing cluster or one without endpoints is not enough"
 
 
+def test_pods_that_callers_address_themselves_are_known_once_their_cluster_is_there(
+    mesh: Callable[..., Envoys],
+) -> None:
+    """With PASSTHROUGH Envoy connects to the address that the caller has asked for, and has no endpoints."""
+    versions = {name: {"image": "shop:1", "port": 8080} for name in ("version-1", "version-2")}
+    route = [{"to": {"version-1": 0, "version-2": 100}}]
+    shop = {"gateways": ["mesh"], "port": 8080, "versions": versions, "route": route}
+    passing = {**shop, "trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}}
+    shop_2 = CLUSTER.replace("|80|", "|8080|")
+    there = {"cluster_statuses": [{"name": SHOP["name"].replace("|80|", "|8080|")}, {"name": shop_2}]}
+    envoys = mesh({"a": [json.dumps({"cluster_statuses": there["cluster_statuses"][:1]}), json.dumps(there)]})
+    sync(load({"services": {"shop": passing}})).until_known([V2], "shop")
+    assert envoys.answers["a"] == [json.dumps(there)], "without the cluster, the route would lead nowhere"
+
+
 def test_an_envoy_whose_sidecar_resource_excludes_the_caller_is_not_waited_for(
     settings: Settings, mesh: Callable[..., Envoys]
 ) -> None:
