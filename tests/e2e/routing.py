@@ -111,6 +111,8 @@ class Lab:
             versions = {name: {**ECHO, **(given or {})} for name, given in service["versions"].items()}
             service["versions"] = versions
         shop = services["shop"]
+        for version in SERVICES["shop"]["versions"].keys() - own["istio-canary:services"]["shop"]["versions"].keys():
+            shop["route"][-1]["to"][version] = 0  # the example knows nothing of it, and it keeps its pods
         if shop.get("gateways") == ["mesh"]:
             shop.pop("hosts")
         rule = {"match": [{"headers": {MARK: {"exact": mark}}}], "directResponse": {"status": 200, "body": mark}}
