@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from canary.diff.rows import GATEWAY, RequestRow, request_rows, setting_rows
+from canary.diff.rows import GATEWAY, RequestRow, access_note, request_rows, setting_rows
 from canary.diff.stack_diff import SideProblems, StackDiff
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ def _stack(diff: StackDiff) -> Iterator[str]:
         yield table if len(rows) <= 8 else _folded(count, table)
     yield from _policies("New policy findings", diff.policies.new)
     yield from _policies("Policy findings that are gone", diff.policies.gone)
+    note = access_note(diff)
+    if note is not None:
+        yield f"**{_escaped(note[0].upper() + note[1:])}.**"
     if not diff.traffic.is_complete:
         yield "*The search for requests was given up at some place: groups may be missing.*"
     for words in diff.unsimulated:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from traffic.model import OutsideVersion, Rule, ServiceRouting
     from traffic.simulate import Request
 
+ACCESS = {"authorization", "jwt", "mtls", "denyByDefault", "namespaces"}
+"""Settings that decide who may call."""
 GATEWAY = "GATEWAY"
 """Stands in curl commands for the address of the gateway."""
 UNSET = "-"
@@ -68,6 +70,24 @@ def setting_rows(diff: StackDiff) -> list[SettingRow]:
     order = list(dict.fromkeys(row.service for row in found))
     found.sort(key=lambda row: order.index(row.service))
     return [*found, *(_setting(STACK, change) for change in (*diff.mesh, *diff.others))]
+
+
+def access_note(diff: StackDiff) -> str | None:
+    """Return the note that who may call changes, which no witness request shows; None if it does not."""
+    found = [
+        f"{service.name}: {change.path}"
+        for service in diff.traffic.services
+        for change in service.settings
+        if _decides_on_callers(change.path)
+    ]
+    found += [change.path for change in (*diff.mesh, *diff.others) if _decides_on_callers(change.path)]
+    if not found:
+        return None
+    return f"who may call changes, and is not compared request by request: {', '.join(found)}"
+
+
+def _decides_on_callers(path: str) -> bool:
+    return bool(ACCESS & set(re.split(r"[.\[]", path)))
 
 
 def request_words(request: Request) -> str:

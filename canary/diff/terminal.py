@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from canary.diff.rows import GATEWAY, request_rows, setting_rows
+from canary.diff.rows import GATEWAY, access_note, request_rows, setting_rows
 from canary.diff.stack_diff import StackDiff
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def show(console: Console, comparison: Comparison) -> None:
 
 
 def _show_stack(console: Console, diff: StackDiff) -> None:
-    note = " (new)" if diff.is_new else " (removed)" if diff.is_gone else ""
-    console.print(f"stack {diff.stack}{note}", style="bold", markup=False)
+    state = " (new)" if diff.is_new else " (removed)" if diff.is_gone else ""
+    console.print(f"stack {diff.stack}{state}", style="bold", markup=False)
     for side in diff.problems:
         console.print(f"{side.revision} does not load:", style="red", markup=False)
         for problem in side.problems:
@@ -50,6 +50,9 @@ def _show_stack(console: Console, diff: StackDiff) -> None:
         if found:
             rows = [[one.rule, one.enforcement, one.object, one.message] for one in found]
             _table(console, f"policy findings: {title}", ("policy", "level", "object", "finding"), rows)
+    note = access_note(diff)
+    if note is not None:
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
     if not diff.traffic.is_complete:
         console.print("the search for requests was given up at some place: groups may be missing", style="yellow")
     for words in diff.unsimulated:

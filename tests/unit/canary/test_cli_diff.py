@@ -90,6 +90,17 @@ def test_who_decides_about_the_pods_and_what_is_laid_over_them_is_compared(folde
         assert words in result.stdout, words
 
 
+@pytest.mark.parametrize("form", ["--markdown", "--no-policies"])
+def test_it_is_said_that_who_may_call_changes_without_a_request_that_shows_it(folder: Path, form: str) -> None:
+    allowed = "      authorization: {allow: [{namespaces: [istio-ingress], methods: [GET]}]}\n"
+    (folder / "Pulumi.dev.yaml").write_text(BEFORE + allowed, encoding="utf-8")
+    printed = " ".join(diff("old", form, "--stack", "dev").stdout.split())
+    assert "ho may call changes, and is not compared request by request: shop: authorization" in printed
+
+    (folder / "Pulumi.dev.yaml").write_text(AFTER, encoding="utf-8")
+    assert "ho may call" not in diff("old", form, "--stack", "dev").stdout
+
+
 def test_two_revisions_are_compared_whatever_the_files_are_now(folder: Path) -> None:
     git(folder, "commit", "--quiet", "--all", "--message=after")
     (folder / "Pulumi.dev.yaml").write_text("broken", encoding="utf-8")
