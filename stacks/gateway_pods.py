@@ -8,6 +8,7 @@ from traffic.model import GatewayPods, gateway_selector
 
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
+    from traffic.simulate import Request
 
 
 def mesh_gateway_pods(settings: Settings) -> GatewayPods:
@@ -20,6 +21,11 @@ def other_gateway_pods(settings: Settings) -> dict[str, GatewayPods]:
     """Return the pods of other gateway deployments, by SharedGateway.deployment."""
     mesh = mesh_gateway_pods(settings)
     return {shared.deployment: shared.pods(mesh) for shared in settings.gateways.values() if shared.selector}
+
+
+def gateway_that_gets(settings: Settings, request: Request) -> GatewayPods:
+    """Return the pods of the gateway deployment that gets a request from outside the mesh."""
+    return other_gateway_pods(settings).get(request.deployment) or mesh_gateway_pods(settings)
 
 
 def gateway_namespaces(settings: Settings) -> dict[str, str]:

@@ -71,12 +71,17 @@ def _conditions(rule: AccessRule, caller: Identity, method: str) -> Iterator[boo
 
 
 def _is_principal(pattern: str, caller: Identity) -> bool | None:
+    known = f"{TRUST_DOMAIN}/ns/{caller.namespace}/sa/"
     if caller.account is not None:
-        return fits(pattern, f"{TRUST_DOMAIN}/ns/{caller.namespace}/sa/{caller.account}")
-    if pattern == "*":
+        return fits(pattern, f"{known}{caller.account}")
+    is_prefix = pattern.endswith("*")
+    if is_prefix and known.startswith(pattern[:-1]):
         return True
-    exact = re.fullmatch(r"[^*]+/ns/([^/*]+)/sa/[^*]+", pattern)
-    return False if exact and exact[1] != caller.namespace else None
+    # Whatever the trust domain is, the pattern says which namespaces it may be.
+    _, found, rest = pattern.partition("/ns/")
+    space, given = f"{caller.namespace}/sa/", rest.removesuffix("*")
+    may_be = not found or given.startswith(space) or (is_prefix and space.startswith(given))
+    return None if may_be else False
 
 
 def _is_namespace(pattern: str, caller: Identity) -> bool:
