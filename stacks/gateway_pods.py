@@ -28,6 +28,18 @@ def gateway_that_gets(settings: Settings, request: Request) -> GatewayPods:
     return other_gateway_pods(settings).get(request.deployment) or mesh_gateway_pods(settings)
 
 
+def gateways_of(settings: Settings, name: str) -> dict[str, tuple[str, ...]]:
+    """Return the Gateways at which a service gets requests or connections, by the namespace of their pods."""
+    from traffic.simulate import entries
+
+    mesh, others = mesh_gateway_pods(settings), other_gateway_pods(settings)
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in entries(name, settings.services[name], settings.gateways):
+        namespace = others.get(entry.deployment, mesh).namespace
+        found[namespace] = tuple(dict.fromkeys((*found.get(namespace, ()), entry.gateway)))
+    return found
+
+
 def gateway_namespaces(settings: Settings) -> dict[str, str]:
     """Return the namespaces of shared Gateways that are elsewhere than mesh.gateway, by their names."""
     return {name: shared.namespace for name, shared in settings.gateways.items() if shared.namespace}

@@ -14,6 +14,8 @@ from traffic.model import AccessRule, Authorization
 
 TRUST_DOMAIN = "cluster.local"
 """Istio's default, and in a policy an alias of the mesh's own."""
+OF_IDENTITY = ("principals", "not_principals", "namespaces", "not_namespaces")
+"""Conditions on the caller's identity."""
 UNKNOWN = (
     "request_principals",
     "not_request_principals",
@@ -47,6 +49,11 @@ def is_allowed(authorization: Authorization | None, closed: bool, caller: Identi
     denied = any_of(_holds(rule, caller, method) for rule in deny or ())
     allowed = not closed if allow is None else any_of(_holds(rule, caller, method) for rule in allow)
     return all_of([allowed, None if denied is None else not denied])
+
+
+def holds_for(rule: AccessRule, caller: Identity) -> bool | None:
+    """Return whether the caller meets the rule's conditions on identities, None if that is not known."""
+    return _holds(AccessRule.model_construct(**{name: getattr(rule, name) for name in OF_IDENTITY}), caller, "")
 
 
 def _holds(rule: AccessRule, caller: Identity, method: str) -> bool | None:
