@@ -17,6 +17,7 @@ from stacks.checks import (
     outside,
     protocols,
     redirects,
+    request_ids,
     retries,
     rewrites,
     security,
@@ -60,6 +61,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from rewrites.warnings(settings)
     yield from host_ports.warnings(settings)
     yield from callers.warnings(settings)
+    yield from request_ids.warnings(settings)
     yield from mesh_values.warnings(settings)
     yield from ingress.warnings(settings)
     yield from protocols.warnings(settings)
