@@ -28,7 +28,7 @@ def check(view: View) -> Iterator[Finding]:
                 )
             elsewhere = view.other_gateway(service, match.gateways)
             if service.is_placed and elsewhere is not None:
-                yield _unvalidated_at(service, location, elsewhere)
+                yield _unvalidated_at(view, service, location, elsewhere)
 
 
 def warnings(settings: Settings) -> Iterator[Finding]:
@@ -66,14 +66,18 @@ def _looks_at_claims(service: ServiceRouting) -> bool:
     return any(match.claims for rule in service.route for match in rule.match)
 
 
-def _unvalidated_at(service: Service, location: Location, elsewhere: str) -> Finding:
+def _unvalidated_at(view: View, service: Service, location: Location, elsewhere: str) -> Finding:
+    others = {name for name, gateway in view.well_formed_gateways.items() if gateway.selector}
+    rest = [name for name in service.routing.gateways if name not in others and name != MESH]
+    # Not another condition in its place: callers can write headers and cookies as they like.
+    remove = "remove this match, and the whole rule if it has no other"
+    fix = f"add gateways: [{', '.join(rest)}] to the match" if rest else remove
     return Finding(
         location,
         f"tokens are validated at the pods of mesh.gateway alone, and the Gateway {elsewhere} selects those of another "
         "deployment: there no claims are known, and the match is never met",
         "claims in matches for Gateways without `selector`",
-        f"name the Gateways of mesh.gateway in `gateways` of the match, or remove {elsewhere} from "
-        f"{key_path((*service.location, 'gateways'))}",
+        fix,
     )
 
 

@@ -89,16 +89,18 @@ def test_addresses_of_callers_are_refused_at_other_deployments(gateways: str, ru
 
 
 @pytest.mark.parametrize(
-    ("gateways", "route"),
+    ("gateways", "route", "fix"),
     [
-        ("internal", ANYWHERE),
-        ("public, internal", ANYWHERE),
-        ("public, internal", CLAIMS.replace("ONLY", "internal, public")),
+        ("internal", ANYWHERE, "remove this match, and the whole rule"),
+        ("internal, mesh", ANYWHERE, "remove this match, and the whole rule"),
+        ("public, internal", ANYWHERE, "add gateways: [public] to the match"),
+        ("public, internal", CLAIMS.replace("ONLY", "internal, public"), "gateways: [public]"),
     ],
 )
-def test_claims_are_refused_at_other_deployments(gateways: str, route: str, tmp_path: Path) -> None:
+def test_claims_are_refused_at_other_deployments(gateways: str, route: str, fix: str, tmp_path: Path) -> None:
     found = problem_of(tmp_path, stack(gateways, JWT + route))
     assert "selects those of another deployment: there no claims are known" in found
+    assert fix in found
 
 
 def test_claims_and_addresses_are_for_the_pods_of_the_meshs_gateway(tmp_path: Path) -> None:
