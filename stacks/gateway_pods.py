@@ -8,6 +8,7 @@ from traffic.model import GatewayPods, gateway_selector
 
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
+    from traffic.simulate import Request
 
 
 def mesh_gateway_pods(settings: Settings) -> GatewayPods:
@@ -20,6 +21,23 @@ def other_gateway_pods(settings: Settings) -> dict[str, GatewayPods]:
     """Return the pods of other gateway deployments, by SharedGateway.deployment."""
     mesh = mesh_gateway_pods(settings)
     return {shared.deployment: shared.pods(mesh) for shared in settings.gateways.values() if shared.selector}
+
+
+def gateway_that_gets(settings: Settings, request: Request) -> GatewayPods:
+    """Return the pods of the gateway deployment that gets a request from outside the mesh."""
+    return other_gateway_pods(settings).get(request.deployment) or mesh_gateway_pods(settings)
+
+
+def gateways_of(settings: Settings, name: str) -> dict[str, tuple[str, ...]]:
+    """Return the Gateways at which a service gets requests or connections, by the namespace of their pods."""
+    from traffic.simulate import entries
+
+    mesh, others = mesh_gateway_pods(settings), other_gateway_pods(settings)
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in entries(name, settings.services[name], settings.gateways):
+        namespace = others.get(entry.deployment, mesh).namespace
+        found[namespace] = tuple(dict.fromkeys((*found.get(namespace, ()), entry.gateway)))
+    return found
 
 
 def gateway_namespaces(settings: Settings) -> dict[str, str]:

@@ -8,8 +8,8 @@ import pulumi
 
 from components.gateway_policies import GatewayPoliciesArgs
 from stacks.settings.model import Settings
-from traffic.model import MESH, gateway_selector
-from traffic.simulate import entries
+from traffic.model import gateway_selector
+from traffic.simulate import at_mesh_gateway, entries
 from traffic.simulate.gateway_access import denials_at_gateway
 from traffic.simulate.tokens import rules_at_gateway
 
@@ -19,11 +19,12 @@ def gateway_policies(
 ) -> dict[str, GatewayPoliciesArgs]:
     """Return the policies at the gateway by service; `namespace` gives the name of a namespace, or its output."""
     gateway = settings.mesh.gateway
-    denied = denials_at_gateway(settings.services, gateway.namespace)
-    validates = bool(rules_at_gateway(settings.services))
+    services = at_mesh_gateway(settings.services, settings.gateways)
+    denied = denials_at_gateway(services, gateway.namespace)
+    validates = bool(rules_at_gateway(services))
     found = {}
-    for name, service in settings.services.items():
-        jwt = service.jwt if validates and set(service.gateways) - {MESH} else ()
+    for name, service in services.items():
+        jwt = service.jwt if validates else ()
         if jwt or name in denied:
             found[name] = GatewayPoliciesArgs(
                 namespace=namespace(gateway.namespace),
@@ -43,4 +44,4 @@ def _ports(settings: Settings, name: str) -> tuple[int, ...]:
     if not settings.mesh.install or "service" in chart:
         return ()
     served = entries(name, settings.services[name], settings.gateways)
-    return tuple(sorted({entry.server.port for entry in served}))
+    return tuple(sorted({entry.server.port for entry in served if not entry.deployment}))

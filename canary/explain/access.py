@@ -46,11 +46,12 @@ def denial(settings: Settings, name: str) -> str:
 
 
 def _identity(settings: Settings, request: Request) -> Identity:
+    from stacks.gateway_pods import gateway_that_gets
     from traffic.simulate import Identity
 
     caller = request.caller
     if caller is None:
-        return Identity(settings.mesh.gateway.namespace, None)
+        return Identity(gateway_that_gets(settings, request).namespace, None)
     app = caller.labels.get("app", "")
     service = settings.services.get(app)
     is_known = service is not None and service.namespace == caller.namespace

@@ -185,7 +185,7 @@ class Explanation:
         return f"through the gateway {decision.gateway}{owner}"
 
     def _details(self) -> Iterator[str]:
-        from canary.explain.mesh_words import overwritten
+        from canary.explain.mesh_words import by_chance, overwritten
         from traffic.simulate import Answered, Forwarded, Redirected, Unrouted
 
         decision, outcome = self.decision, self.decision.outcome
@@ -198,6 +198,7 @@ class Explanation:
             )
             share = _percent(decision.abort.probability)
             yield f"Fault injection: {share} of the requests are answered {status} instead."
+        yield from by_chance(decision)
         yield from overwritten(decision)
         if isinstance(outcome, Forwarded):
             yield from self._forwarding(outcome)

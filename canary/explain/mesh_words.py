@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from canary.explain.decision_words import Places
     from stacks.settings.model import Settings
-    from traffic.simulate import Decision
+    from traffic.simulate import Condition, Decision
 
 OVERWRITTEN = ("x-forwarded-proto", "x-envoy-external-address", "x-request-id")
 """Headers that a gateway overwrites, unless it trusts the proxies in front of it."""
@@ -29,6 +29,36 @@ def overwritten(decision: Decision) -> Iterator[str]:
     if trusted and "x-forwarded-for" in given:
         address = seen.headers["x-envoy-external-address"][0]
         yield f"The gateway takes {address} for the caller's address, {_trust(trusted)}."
+
+
+def by_chance(decision: Decision) -> Iterator[str]:
+    """Yield the sentence that rules compare the id which Envoy makes for each request, if any does."""
+    from traffic.simulate import conditions
+    from traffic.simulate.request import REQUEST_ID, REQUEST_ID_HEADER
+
+    seen = decision.seen
+    if seen is None or seen.headers.get(REQUEST_ID_HEADER) != (REQUEST_ID,):
+        return
+    compared = {passed.index: [miss.condition for miss in passed.misses] for passed in decision.passed}
+    if decision.index is not None and decision.rule is not None:
+        compared[decision.index] = [one for match in decision.rule.match for one in conditions(match)]
+    found = [str(index + 1) for index, all_of in compared.items() if any(map(_compares_id, all_of))]
+    if found:
+        what = f"rule {found[0]} compares" if len(found) == 1 else f"rules {' and '.join(found)} compare"
+        maker = "the sidecar" if seen.inside else "the gateway"
+        yield (
+            f"{REQUEST_ID_HEADER} is a random id, which {maker} makes for each request: {what} it, "
+            "so the same request may be decided otherwise another time."
+        )
+
+
+def _compares_id(condition: Condition) -> bool:
+    from traffic.model import StringMatch
+    from traffic.simulate import Kind
+    from traffic.simulate.request import REQUEST_ID_HEADER
+
+    is_header = condition.kind in (Kind.HEADERS, Kind.WITHOUT_HEADERS) and condition.name == REQUEST_ID_HEADER
+    return is_header and isinstance(condition.want, StringMatch) and not condition.want.present
 
 
 def _trust(number: int) -> str:

@@ -40,6 +40,17 @@ def check(view: View) -> Iterator[Finding]:
 def _check_entries(view: View, service: Service, place: Location) -> Iterator[Finding]:
     """Requests must come through a gateway, for hosts that a policy can name in all their spellings."""
     routing = service.routing
+    elsewhere = view.other_gateway(service)
+    if elsewhere is not None:
+        yield Finding(
+            (*service.location, "gateways", routing.gateways.index(elsewhere)),
+            "remoteIpBlocks is compared at the pods of mesh.gateway alone, and this Gateway selects those of another "
+            "deployment: there nothing would compare the addresses of callers",
+            "Gateways without `selector` for services with remoteIpBlocks or notRemoteIpBlocks",
+            "remove it from the list if callers come through another one; if not, have an AuthorizationPolicy at that "
+            "gateway's pods compare the addresses, and allow requests from there with namespaces",
+            shown(elsewhere),
+        )
     if all(gateway == MESH for gateway in routing.gateways):
         yield Finding(
             place,

@@ -143,11 +143,17 @@ def _other_namespace(view: View, service: Service, called: Service, location: Lo
     return Finding(location, what, allowed, f"{move}{remove}", shown(name))
 
 
+def is_of_others(settings: Settings, service: ServiceSettings) -> bool:
+    """Return whether another controller than Istio's may serve the service's Ingress."""
+    given = service.ingress_class_name
+    return given not in (None, ISTIOS) and (given in OF_OTHERS or not settings.mesh.install)
+
+
 def warnings(settings: Settings) -> Iterator[Finding]:
     """Yield Ingresses that another controller than Istio's may serve, past the gateway, the mesh and its rules."""
     for name, service in settings.services.items():
         given = service.ingress_class_name
-        if given is None or given == ISTIOS or not (given in OF_OTHERS or not settings.mesh.install):
+        if given is None or not is_of_others(settings, service):
             continue
         makes = "up makes it a class of Istio's" if settings.mesh.install else "mesh.install is false, so none is made"
         yield Finding(

@@ -162,6 +162,15 @@ class View:
         """The shared Gateways that are well-formed."""
         return {name: gateway for name, gateway in self.gateways.items() if gateway is not None}
 
+    def other_gateway(self, service: Service, among: Iterable[str] = ()) -> str | None:
+        """The service's first Gateway `among` these of another deployment than mesh.gateway; of all if none is given.
+
+        None if there is none.
+        """
+        elsewhere = {name for name, gateway in self.well_formed_gateways.items() if gateway.selector}
+        asked = elsewhere.intersection(among) if among else elsewhere
+        return next((name for name in service.routing.gateways if name in asked), None)
+
     @property
     def telemetry(self) -> dict[str, Any]:
         """The values of the telemetry."""

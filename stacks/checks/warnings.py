@@ -17,14 +17,17 @@ from stacks.checks import (
     outside,
     protocols,
     redirects,
+    request_ids,
     retries,
     rewrites,
     security,
     shares,
+    shut_out,
     strategies,
     telemetry,
     volumes,
 )
+from stacks.gateway_pods import gateways_of
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.fields import seconds
@@ -43,7 +46,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
         location = ("services", name)
         if service.protocol.is_http:
             yield from _overlapping(service, location)
-        yield from _denied(settings, service, location)
+        yield from _denied(settings, name, location)
         yield from _plain_keys(service, location)
         yield from strategies.warnings(service, location)
         yield from outside.warnings(service, location)
@@ -58,12 +61,14 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from rewrites.warnings(settings)
     yield from host_ports.warnings(settings)
     yield from callers.warnings(settings)
+    yield from request_ids.warnings(settings)
     yield from mesh_values.warnings(settings)
     yield from ingress.warnings(settings)
     yield from protocols.warnings(settings)
     yield from shares.warnings(settings)
     yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})
+    yield from shut_out.warnings(settings)
     yield from claims.warnings(settings)
     yield from addresses.warnings(settings)
     yield from telemetry.warnings(settings)
@@ -163,7 +168,8 @@ def _same_names(service: ServiceSettings, location: Location) -> Iterator[Findin
             )
 
 
-def _denied(settings: Settings, service: ServiceSettings, location: Location) -> Iterator[Finding]:
+def _denied(settings: Settings, name: str, location: Location) -> Iterator[Finding]:
+    service = settings.services[name]
     around = settings.namespaces.get(service.namespace)
     by_namespace = around is not None and around.deny_by_default
     if service.authorization is not None and service.authorization.allow is not None:
@@ -175,7 +181,8 @@ def _denied(settings: Settings, service: ServiceSettings, location: Location) ->
             f"all requests for the service get 403, because of {key_path((*source, 'denyByDefault'))}",
             "authorization.allow with the requests that are allowed",
             f"add {key_path((*location, 'authorization', 'allow'))} with who may call it, such as "
-            f"[{{namespaces: [{settings.mesh.gateway.namespace}]}}] for requests through the gateway",
+            f"[{{namespaces: [{', '.join(gateways_of(settings, name)) or settings.mesh.gateway.namespace}]}}] for "
+            "requests through the gateway",
         )
 
 

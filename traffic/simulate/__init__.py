@@ -24,7 +24,7 @@ from traffic.simulate.decision import (
     Share,
     Unrouted,
 )
-from traffic.simulate.hosts import Entry, bare, entries, intersection, route_hosts
+from traffic.simulate.hosts import Entry, at_mesh_gateway, bare, entries, intersection, route_hosts
 from traffic.simulate.request import Caller, Request, authority_of
 from traffic.simulate.simulator import INGRESS, CompiledRoute, Simulator, matches, rule_for
 from traffic.simulate.upstream import Upstream, is_grpc, upstream
@@ -54,6 +54,7 @@ __all__ = [
     "Simulator",
     "Unrouted",
     "Upstream",
+    "at_mesh_gateway",
     "authority_of",
     "bare",
     "conditions",

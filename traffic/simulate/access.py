@@ -14,6 +14,8 @@ from traffic.model import AccessRule, Authorization
 
 TRUST_DOMAIN = "cluster.local"
 """Istio's default, and in a policy an alias of the mesh's own."""
+OF_IDENTITY = ("principals", "not_principals", "namespaces", "not_namespaces")
+"""Conditions on the caller's identity."""
 UNKNOWN = (
     "request_principals",
     "not_request_principals",
@@ -49,6 +51,11 @@ def is_allowed(authorization: Authorization | None, closed: bool, caller: Identi
     return all_of([allowed, None if denied is None else not denied])
 
 
+def holds_for(rule: AccessRule, caller: Identity) -> bool | None:
+    """Return whether the caller meets the rule's conditions on identities, None if that is not known."""
+    return _holds(AccessRule.model_construct(**{name: getattr(rule, name) for name in OF_IDENTITY}), caller, "")
+
+
 def _holds(rule: AccessRule, caller: Identity, method: str) -> bool | None:
     return all_of(_conditions(rule, caller, method))
 
@@ -71,12 +78,17 @@ def _conditions(rule: AccessRule, caller: Identity, method: str) -> Iterator[boo
 
 
 def _is_principal(pattern: str, caller: Identity) -> bool | None:
+    known = f"{TRUST_DOMAIN}/ns/{caller.namespace}/sa/"
     if caller.account is not None:
-        return fits(pattern, f"{TRUST_DOMAIN}/ns/{caller.namespace}/sa/{caller.account}")
-    if pattern == "*":
+        return fits(pattern, f"{known}{caller.account}")
+    is_prefix = pattern.endswith("*")
+    if is_prefix and known.startswith(pattern[:-1]):
         return True
-    exact = re.fullmatch(r"[^*]+/ns/([^/*]+)/sa/[^*]+", pattern)
-    return False if exact and exact[1] != caller.namespace else None
+    # Whatever the trust domain is, the pattern says which namespaces it may be.
+    _, found, rest = pattern.partition("/ns/")
+    space, given = f"{caller.namespace}/sa/", rest.removesuffix("*")
+    may_be = not found or given.startswith(space) or (is_prefix and space.startswith(given))
+    return None if may_be else False
 
 
 def _is_namespace(pattern: str, caller: Identity) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from traffic.addresses import denied_at_gateway
-from traffic.model import MESH, AccessRule, RouteTable
+from traffic.model import AccessRule, RouteTable
 from traffic.simulate.access import all_of, any_of, fits, negated
 from traffic.simulate.request import Seen
 
@@ -16,11 +16,10 @@ CLIENT_ADDRESS = "x-envoy-external-address"
 
 
 def denials_at_gateway(routes: RouteTable, gateway_namespace: str) -> dict[str, tuple[AccessRule, ...]]:
-    """Return what the gateway denies, by the service whose rules say so."""
-    at_gateways = {name: service for name, service in routes.items() if set(service.gateways) - {MESH}}
+    """Return what the gateway denies, by the service whose rules say so; `routes` are the services at the gateway."""
     found = {}
-    for name, service in at_gateways.items():
-        others = {host for other, one in at_gateways.items() if other != name for host in one.hosts}
+    for name, service in routes.items():
+        others = {host for other, one in routes.items() if other != name for host in one.hosts}
         rules = denied_at_gateway(service.authorization, service.hosts, others, gateway_namespace)
         if rules:
             found[name] = rules

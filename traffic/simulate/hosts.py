@@ -102,6 +102,12 @@ def entries(name: str, service: ServiceRouting, gateways: Mapping[str, SharedGat
                 yield Entry(gateway, server, domain, deployment)
 
 
+def at_mesh_gateway(routes: RouteTable, gateways: Mapping[str, SharedGateway]) -> RouteTable:
+    """Return the services at the pods of mesh.gateway; those of other gateway deployments get no policies."""
+    elsewhere = {MESH, *(name for name, shared in gateways.items() if shared.selector)}
+    return {name: service for name, service in routes.items() if set(service.gateways) - elsewhere}
+
+
 def route_hosts(name: str, service: ServiceRouting) -> tuple[str, ...]:
     """Return the hosts of the service's VirtualService at gateways, with its mesh host if the VirtualService has it."""
     inside = service.in_mesh and not service.has_mesh_virtual_service

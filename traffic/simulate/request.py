@@ -16,6 +16,8 @@ Pairs = tuple[tuple[str, str], ...]
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CONNECTIONS = ("tcp", "tls")
 """Schemes of connections whose content Envoy does not read."""
+REQUEST_ID_HEADER = "x-request-id"
+"""Header of the id that Envoy gives each request: always at gateways, inside the mesh if the caller sends none."""
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 """Placeholder for the x-request-id that Envoy generates."""
 CLIENT = "192.0.2.1"
@@ -197,7 +199,7 @@ def _set_by_envoy(headers: dict[str, tuple[str, ...]], request: Request, num_tru
     if headers.get("te", ("trailers",)) != ("trailers",):
         del headers["te"]
     if request.caller is None:
-        headers["x-request-id"] = (REQUEST_ID,)
+        headers[REQUEST_ID_HEADER] = (REQUEST_ID,)
         forwarded = headers.get("x-forwarded-for", (None,))[0]
         connection, client = CLIENT, request.client
         if client is not None and num_trusted_proxies == 0:
@@ -210,7 +212,7 @@ def _set_by_envoy(headers: dict[str, tuple[str, ...]], request: Request, num_tru
         if num_trusted_proxies == 0:
             headers["x-forwarded-proto"] = (request.scheme,)
             return request.scheme
-    headers.setdefault("x-request-id", (REQUEST_ID,))
+    headers.setdefault(REQUEST_ID_HEADER, (REQUEST_ID,))
     scheme = headers.setdefault("x-forwarded-proto", (request.scheme,))[0].lower()
     return scheme if scheme in DEFAULT_PORTS else request.scheme
 

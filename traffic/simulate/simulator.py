@@ -29,6 +29,7 @@ from traffic.simulate.hosts import (
     GatewayPort,
     Hosts,
     VirtualHost,
+    at_mesh_gateway,
     bare,
     gateway_ports,
     mesh_ports,
@@ -151,8 +152,9 @@ class Simulator:
         self._in_mesh = mesh_ports(routes)
         self._connections = Connections(routes, self.gateways, proxy)
         self._compiled: dict[str, CompiledRoute] = {}
-        self._jwt = rules_at_gateway(routes)
-        self._denials = denials_at_gateway(routes, proxy.namespace)
+        with_policies = at_mesh_gateway(routes, self.gateways)
+        self._jwt = rules_at_gateway(with_policies)
+        self._denials = denials_at_gateway(with_policies, proxy.namespace)
 
     def decide(self, request: Request) -> Decision:
         """Return what happens to `request`, which may be a connection."""
@@ -201,7 +203,10 @@ class Simulator:
         return _hosts_at(port, request)
 
     def _from_outside(self, request: Request, seen: Seen, hosts: Hosts[VirtualHost]) -> Decision:
-        accepted = accepted_claims(seen, self._jwt) if request.claims is None else None
+        if request.deployment:
+            seen = replace(seen, claims=None)
+        jwt = self._jwt if request.claims is None and not request.deployment else ()
+        accepted = accepted_claims(seen, jwt)
         if isinstance(accepted, TokenRefused):
             return Decision(request, Refused(401, f"the gateway does not accept the token: {accepted.reason}"))
         for host in hosts.candidates(bare(request.authority)):
@@ -223,7 +228,8 @@ class Simulator:
         """Return whether the gateway denies the request by the rules of `service`; None if that is not known."""
         forwarded = any(name.lower() == "x-forwarded-for" for name, _ in request.pairs)
         is_known = request.client is not None or (self.mesh.num_trusted_proxies > 0 and forwarded)
-        return is_denied(self._denials.get(service, ()), seen, is_known)
+        rules = () if request.deployment else self._denials.get(service, ())
+        return is_denied(rules, seen, is_known)
 
     def _with_claims(self, seen: Seen, accepted: Mapping[str, Any] | None, service: str | None) -> Seen:
         """The request with the claims that the route of the service looks at."""

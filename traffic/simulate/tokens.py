@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from traffic.model import MESH, JwtRule, RouteTable, claim_path
+from traffic.model import JwtRule, RouteTable, claim_path
 from traffic.model.claims import ISSUER, TEXT_LISTS
 from traffic.simulate.request import Seen
 
@@ -34,12 +34,12 @@ class TokenRefused:
 def rules_at_gateway(routes: RouteTable) -> tuple[JwtRule, ...]:
     """Return the rules by which the gateway validates tokens: none if no route looks at claims.
 
-    If one does, those of all services at gateways: a token of an issuer that the gateway does not know gets 401.
+    If one does, those of all: a token of an issuer that the gateway does not know gets 401. `routes` are the
+    services at the gateway.
     """
-    at_gateways = [service for service in routes.values() if set(service.gateways) - {MESH}]
-    if not any(match.claims for service in at_gateways for rule in service.route for match in rule.match):
+    if not any(match.claims for service in routes.values() for rule in service.route for match in rule.match):
         return ()
-    return tuple(rule for service in at_gateways for rule in service.jwt)
+    return tuple(rule for service in routes.values() for rule in service.jwt)
 
 
 def accepted_claims(seen: Seen, rules: Sequence[JwtRule]) -> Claims | TokenRefused | None:

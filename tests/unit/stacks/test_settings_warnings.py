@@ -101,7 +101,8 @@ CASES = [
          service(f"ingressClassName: ours {HERE}\n{HOSTS}{ONE}") + "  istio-canary:mesh: {install: false}\n",
          f"{SHOP}.ingressClassName", ("mesh.install is false, so none is made", "kubectl get ingressclass ours")),
     Case("an identity that no service has",
-         service(f"{HOSTS}{ONE}authorization:\n  allow:\n    - principals: [cluster.local/ns/shop/sa/cart] {HERE}\n"),
+         service(f"gateways: [mesh]\n{ONE}authorization:\n  allow:\n"
+                 f"    - principals: [cluster.local/ns/shop/sa/cart] {HERE}\n"),
          f"{SHOP}.authorization.allow[0].principals[0]",
          ("no service of the stack has the identity cluster.local/ns/shop/sa/cart", "shop has no service cart")),
     Case("a caller that is moved",
@@ -201,7 +202,7 @@ def test_the_engine_gets_the_warnings(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_an_identity_is_that_of_the_service_account_that_the_pods_have(tmp_path: Path) -> None:
     path = tmp_path / "Pulumi.dev.yaml"
     allowed = "authorization: {allow: [{principals: [cluster.local/ns/shop/sa/bot]}]}\n"
-    path.write_text(service(f"{HOSTS}{ONE}serviceAccount: {{name: bot}}\n{allowed}"))
+    path.write_text(service(f"gateways: [mesh]\n{ONE}serviceAccount: {{name: bot}}\n{allowed}"))
     stack = load_stack(path)
     caller = Request(authority="shop.shop", port=80, caller=Caller("shop", {"app": "shop"}))
 
