@@ -170,8 +170,8 @@ def _sealed(values: dict[str, Any], source: StackFile | None, secrets: Iterable[
 
 
 def _may_be_encrypted(given: Mapping[str, Any], place: Location) -> bool:
-    if place[1:] == ():
-        return str(place[0]) in SECRET_KEYS
+    if len(place) < 2:
+        return bool(place) and str(place[0]) in SECRET_KEYS
     return may_be_encrypted(place) and _at(given, place)[SECRET] != ""
 
 

@@ -339,6 +339,11 @@ VALUES = st.recursive(
 )
 
 
+def test_a_key_that_is_called_as_encrypted_values_are_is_a_mistake_like_others() -> None:
+    loaded, problems = tried({"secure": None})
+    assert (loaded, len(problems)) == (None, 1)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(WORDS | st.text(max_size=4), VALUES, max_size=4))
 def test_load_only_fails_with_settings_problems(values: dict[str, Any]) -> None:
