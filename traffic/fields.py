@@ -204,10 +204,23 @@ def host(value: str) -> str:
 
 
 def _host_fix(value: str) -> str:
-    bare = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
-    if bare != value and re.fullmatch(HOST, bare):
-        return f"write {bare!r}; the port is the service's `gatewayPort`"
-    return "write the name that callers ask for, such as shop.example.com"
+    bare = bare_host(value)
+    if not re.fullmatch(HOST, bare):
+        return "write the name that callers ask for, such as shop.example.com"
+    has_port = re.search(r":[0-9]+(/|$)", value)
+    return f"write {bare!r}" + ("; the port is the service's `gatewayPort`" if has_port else "")
+
+
+def bare_host(value: str) -> str:
+    """Return a host without scheme, port and path, or without the namespace before it (Istio: Server.hosts).
+
+    `*/shop.example.com` is one host for all namespaces: what is before the `/` is never a host, which would be a wider
+    one.
+    """
+    rest = re.sub(r"^[a-z]+://", "", value.lower())
+    first, slash, last = rest.partition("/")
+    has_namespace = rest == value.lower() and slash and re.fullmatch(rf"[*.~]|{DNS_LABEL}", first)
+    return (last if has_namespace else first).split("/")[0].split(":")[0]
 
 
 def open_port(value: int) -> int:

@@ -19,7 +19,7 @@ from stacks.settings.model import Settings, VersionSettings
 from stacks.settings.nearest_key import fits, is_same_name, may_be_removed, nearest_key
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
-from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
+from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG, bare_host
 from traffic.model import (
     DEPLOYED,
     ONE_VERSION,
@@ -209,7 +209,7 @@ def _meant(location: Location, value: Any, schema: Schema) -> str | None:
         if len(value) == len(texts) == 1 and re.fullmatch(r"[^/?#\s][^?#\s]*", texts[0][1]):
             return f"write {{{texts[0][0]}: /{texts[0][1]}}}"
     if isinstance(value, str) and schema.get("pattern") == f"^({HOST})$":
-        name = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
+        name = bare_host(value)
         if re.fullmatch(DNS_LABEL, name):
             return f"write {name}.example.com, for example: {name!r} with its domain"
         if name == value or not re.fullmatch(HOST, name):
