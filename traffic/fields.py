@@ -175,7 +175,10 @@ def duration(value: str) -> str:
     """Return `value` if it is a Go duration of whole milliseconds, at least 1ms, as Istio requires."""
     allowed = "a number with a unit (ms, s, m or h), at least 1ms"
     if not re.fullmatch(DURATION, value) or seconds(value) == 0:
-        raise wrong(f"{value!r} is not a duration", allowed, "write 10ms or 1.5s, for example")
+        days = re.fullmatch(r"([0-9]{1,4})([dw])", value)
+        hours = int(days[1]) * {"d": 24, "w": 168}[days[2]] if days else 0
+        fix = f"write {hours}h" if 0 < hours <= LONGEST_DURATION else "write 10ms or 1.5s, for example"
+        raise wrong(f"{value!r} is not a duration", allowed, fix)
     milliseconds = round(seconds(value) * 1000, 6)
     if not milliseconds.is_integer():
         raise wrong(f"{value!r} has fractions of a millisecond", allowed, f"write {max(round(milliseconds), 1)}ms")
@@ -245,6 +248,18 @@ def secret_name(value: str) -> str:
     )
 
 
+def object_name(value: str) -> str:
+    """Return `value` if it is a name that Kubernetes takes for objects of most kinds (Kubernetes: "Object Names")."""
+    if len(value) <= 253 and re.fullmatch(SECRET_NAME, value):
+        return value
+    near = re.sub(r"[^a-z0-9.-]+", "-", value.lower())[:253].strip("-.")
+    raise wrong(
+        f"{value!r} is not a name that Kubernetes takes",
+        "a-z, 0-9, '-' and '.', beginning and ending with a letter or digit, at most 253 characters",
+        f"write its name as `kubectl get` shows it{f', such as {near!r}' if re.fullmatch(SECRET_NAME, near) else ''}",
+    )
+
+
 def percentage(value: float) -> float:
     """Return `value` if Envoy supports so small a percentage: it counts in millionths."""
     if value == 0 or value >= SMALLEST_PERCENTAGE:
@@ -282,6 +297,11 @@ Percentage = Annotated[float, Field(ge=0, le=100), AfterValidator(percentage)]
 SecretName = Annotated[
     str,
     AfterValidator(secret_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$", "maxLength": 253}),
+]
+ObjectName = Annotated[
+    str,
+    AfterValidator(object_name),
     WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$", "maxLength": 253}),
 ]
 HttpStatus = Annotated[int, Field(ge=200, le=599)]
