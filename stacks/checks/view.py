@@ -312,7 +312,7 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
         jwt=fields.get("jwt") or (),
     )
     is_placed = port_fits and gateway_port_fits and gateways_fit and len(hosts) == len(well_formed)
-    is_placed &= isinstance(given.get("hosts", []), list)
+    is_placed &= isinstance(given.get("hosts", []), list) and fields.get("ports", ()) is not None
     return Service(name, given, routing, rules, matching, is_placed)
 
 
