@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
+from stacks.settings.comparisons import absent, comparison_with_nothing
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
 from stacks.settings.mesh import ONE_PORT, SEVERAL_PORTS
@@ -106,7 +107,8 @@ def _finding(error: Any, location: Location) -> Finding:
         what = f"{shown(value)} is {side}"
         return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
     if value in ("", [], {}):
-        fix = _example(schema) if value == "" else f"add an entry{_or_remove(location, schema)}"
+        example = comparison_with_nothing(location) or _example(schema)
+        fix = example if value == "" else f"add an entry{_or_remove(location, schema)}"
         return Finding(location, "the value is empty", _allowed(schema), fix, shown(value))
     return Finding(
         location, _wrong_kind(value, schema), _allowed(schema), _convert(value, location, schema), shown(value)
@@ -265,7 +267,7 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
             is_one = 0 < value < float("inf")
             return f"write {promql_duration(value)} for seconds, or use ms, m or h" if is_one else _example(schema)
     if value is False and location[-1] == "present" and len(location) > 3:
-        return _absent(location)
+        return absent(location)
     if value is False and "object" in kinds and any(option.get("type") == "null" for option in schema.get("anyOf", ())):
         return "write null, for none"
     if "string" in kinds and isinstance(value, (bool, int, float)):
@@ -287,15 +289,6 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
         return f"write it as a list: [{shown(value)}]"
     inside = next((key for key in _first_keys(schema, value)), None)
     return f"write {shown({inside: value})}, for example" if inside else _example(schema)
-
-
-def _absent(location: Location) -> str:
-    """The fix for `present: false`, which says of a header, cookie or parameter that the request has none."""
-    around, name = location[-3:-1]
-    other = {"headers": "withoutHeaders", "withoutHeaders": "headers"}.get(str(around))
-    if other is not None:
-        return f"write {other}: {{{name}: {{present: true}}}} instead of it in this match"
-    return f"write a rule before this one for the requests that have {name}, and leave {name} out here"
 
 
 def _is_block_of(value: dict[Any, Any], schema: Schema) -> bool:

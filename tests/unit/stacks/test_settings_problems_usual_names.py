@@ -8,9 +8,11 @@ import pytest
 
 from tests.unit.problems import (
     HERE,
+    HOSTS,
     MATCH,
     ROUTE,
     SHOP,
+    TWO,
     V1,
     Case,
     assert_is_reported,
@@ -21,6 +23,7 @@ from tests.unit.problems import (
     only,
     problems_of,
     routed,
+    service,
     version,
 )
 
@@ -126,6 +129,18 @@ CASES = [
          f"{V1}.envFrom[0].configMapRef.name", ("'RATES' is not a name that Kubernetes takes", "such as 'rates'")),
     Case("an empty encrypted value", version('env: {Y: {secure: ""}}'), f"{V1}.env.Y",
          ("the encrypted value is empty", f"pulumi config set --secret --path '{V1}.env.Y'")),
+    # Units, and proportions that cannot be kept.
+    Case("a day", doing("timeout: 1d"), f"{ROUTE}[0].timeout", ("fix:     write 24h",)),
+    Case("a fortnight", doing("timeout: 2w"), f"{ROUTE}[0].timeout", ("fix:     write 336h",)),
+    Case("a weight that would be doubled", routed(f"- to: {{v1: 999999.5, v2: 0.5}} {HERE}\n"), f"{ROUTE}[0].to",
+         ("write {v1: 99.9999, v2: 0.0001}, which is the nearest with four decimals",)),
+    *(
+        Case(f"an empty value of {key}", matching(f"{{{key}: {{b: {{exact: ''}}}}}}"), f"{MATCH}.{key}.b.exact",
+             ("write {regex: '^$'}, which matches the empty value",))
+        for key in ("queryParams", "headers", "withoutHeaders")
+    ),
+    Case("any value of a parameter", matching("{queryParams: {b: {prefix: ''}}}"), f"{MATCH}.queryParams.b.prefix",
+         ("write {present: true} for any value",)),
 ]  # fmt: skip
 
 
@@ -155,3 +170,19 @@ def test_a_rule_with_a_misplaced_match_is_not_taken_for_one_that_matches_every_r
 
     assert problem.path == f"{ROUTE}[0].{key}"
     assert "remove" not in problem.fix
+
+
+def test_a_malformed_port_does_not_make_the_others_unknown(tmp_path: Path) -> None:
+    text = service(
+        f"{HOSTS}{TWO}gateways: [mesh]\nports: [{{name: grpc-api, port: 50051}}, {{name: grpc-b, port: x}}]\n"
+        "route:\n  - {match: [{port: 50051}], to: v2}\n  - to: v1\n"
+    )
+
+    assert [problem.path for problem in problems_of(tmp_path, text).problems] == [f"{SHOP}.ports[1].port"]
+
+
+@pytest.mark.parametrize("strategy", ["{bluegreen: {active: v1}}", "{bluegreen: {}}", "blugreen"])
+def test_a_misspelt_strategy_needs_no_route(strategy: str, tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, service(f"{HOSTS}{TWO}strategy: {strategy}\n")).problems
+
+    assert problem.path.startswith(f"{SHOP}.strategy")
