@@ -110,8 +110,9 @@ class Sourced(Model):
         if value and value.keys() <= set(sources):
             raise wrong("the source of a variable is not under valueFrom", allowed,
                         f"write {{valueFrom: {shown(dict(value))}}}")  # fmt: skip
-        if list(value) == ["value"] and isinstance(value["value"], str):
-            raise wrong("a variable's text is not under `value` here", allowed, f"write {shown(value['value'])}")
+        if list(value) == ["value"] and isinstance(value["value"], (str, int, float)):
+            text = value["value"] if isinstance(value["value"], str) else shown(value["value"])
+            raise wrong("a variable's text is not under `value` here", allowed, f"write {shown(text)}")
         return value
 
 

@@ -88,12 +88,20 @@ def condition_meant(location: Location, value: Any) -> str | None:
     if location[:1] != ("services",) or location[2:3] != ("route",):
         return None
     if len(location) == 5:
-        if key in (info.alias or name for name, info in Match.model_fields.items()):
-            return shown({key: value})
+        names = [info.alias or name for name, info in Match.model_fields.items()]
+        near = key if key in names else next((name for name in names if is_same_name(key, name)), None)
+        if near is not None and (near == key or _compares(value)):
+            return shown({near: value})
         ratio = difflib.SequenceMatcher(None, "match", key.lower()).ratio()
         return "" if ratio >= LIKE_MATCH or key.lower() in CONDITION or _has_condition(value) else None
     is_header = len(location) == 6 and around[-1] == "headers" and isinstance(value, dict)
     return shown({"headers": {key: value}}) if is_header and COMPARISONS & value.keys() else None
+
+
+def _compares(value: Any) -> bool:
+    """Whether the value is a comparison, or has one for each name in it."""
+    options = [value, *value.values()] if isinstance(value, dict) else []
+    return any(isinstance(one, dict) and not COMPARISONS.isdisjoint(one) for one in options)
 
 
 def _has_condition(value: Any) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 
 from stacks.settings.kubernetes_values import POD_TEMPLATE_SPEC
 from stacks.settings.model import VersionSettings
-from stacks.settings.nearest_key import fits
+from stacks.settings.nearest_key import fits, is_same_name
 from stacks.settings.problems import LONGEST_GIVEN, Location, key_path, shown
 
 USUAL: Mapping[str, tuple[str, ...]] = {
+    "path": ("uri",),
+    "host": ("authority",),
     "retry": ("retries",),
     "cors": ("corsPolicy",),
     "readiness": ("readinessProbe",),
@@ -36,6 +38,7 @@ ENTRIES: Mapping[str, tuple[type, str, str]] = {
     "ports": (int, "{{name: http-metrics, port: {0}}}", ", with the protocol first in the name"),
 }
 """By the key of a list of mappings: the type of a bare entry, the entry that it stands for, and further words."""
+CORE = "io.k8s.api.core.v1."
 OF_THE_SERVICE = ("serviceAccountName", "serviceAccount")
 REFUSED = ("hostNetwork", "restartPolicy", "activeDeadlineSeconds", "ephemeralContainers")
 """Fields of a pod that a Deployment behind Istio's sidecar cannot have, so that a podTemplate cannot, either."""
@@ -63,16 +66,16 @@ def said_elsewhere(location: Location, value: Any, known: Iterable[str]) -> tupl
             f"write requests: {inner} for what is reserved; limits: {inner} for the most",
         )
     if location[:1] == ("services",) and len(location) == 3:
-        return _at_a_service(location, value)
+        return _at_a_service(location, value, names)
     if location[:1] == ("services",) and len(location) == 5 and location[2] == "versions" and "image" in names:
-        return _in_the_pod(location, value, location[:4])
+        return _in_the_pod(location, value, names, location[:4])
     return None
 
 
 def entry_meant(location: Location, value: Any) -> tuple[str, str] | None:
     """Return what a bare value stands for in the list of mappings at a location, and further words; None if nothing."""
     kind, form, more = ENTRIES.get(str(location[-1]), (None, "", ""))
-    if kind is None or not isinstance(value, kind) or isinstance(value, bool):
+    if kind is None or location[0] != "services" or not isinstance(value, kind) or isinstance(value, bool):
         return None
     return form.format(value), more
 
@@ -81,15 +84,15 @@ def _either(keys: list[str]) -> str:
     return " or ".join(f"`{key}`" for key in keys)
 
 
-def _at_a_service(location: Location, value: Any) -> tuple[str, str] | None:
+def _at_a_service(location: Location, value: Any, known: Iterable[str]) -> tuple[str, str] | None:
     key = str(location[-1])
     if key in (field.alias or name for name, field in VersionSettings.model_fields.items()):
         versions = key_path((*location[:2], "versions"))
         return "this is a key of a version", f"write it in each of {versions}"
-    return _in_the_pod(location, value, location[:2])
+    return _in_the_pod(location, value, known, location[:2])
 
 
-def _in_the_pod(location: Location, value: Any, place: Location) -> tuple[str, str] | None:
+def _in_the_pod(location: Location, value: Any, known: Iterable[str], place: Location) -> tuple[str, str] | None:
     """A field of the pod, or of the service's container in it, which podTemplate takes."""
     from kube.kubernetes_schemas import misfits, schemas
 
@@ -100,13 +103,19 @@ def _in_the_pod(location: Location, value: Any, place: Location) -> tuple[str, s
             "the ServiceAccount is that of all versions of the service",
             f"write serviceAccount: {{name: {_value(name)}}} in {key_path(location[:2])}",
         )
-    fields = schemas()
-    if key in REFUSED:
+    if any(is_same_name(key, one) for one in known):
         return None
-    if key in fields["io.k8s.api.core.v1.PodSpec"]["properties"]:
-        of, template = "the pod", {"spec": {key: value}}
-    elif key in fields["io.k8s.api.core.v1.Container"]["properties"] and key != "name":
-        of, template = "the container", {"spec": {"containers": [{"name": str(location[1]), key: value}]}}
+    pod, container = (
+        next((one for one in schemas()[f"{CORE}{kind}"]["properties"] if is_same_name(key, one)), None)
+        for kind in ("PodSpec", "Container")
+    )
+    template: dict[str, Any]
+    if pod in REFUSED:
+        return None
+    if pod is not None:
+        of, template = "the pod", {"spec": {pod: value}}
+    elif container is not None:
+        of, template = "the container", {"spec": {"containers": [{"name": str(location[1]), container: value}]}}
     elif key == "annotations":
         of, template = "the pod", {"metadata": {key: value}}
     else:

@@ -57,6 +57,14 @@ CASES = [
             ("dnsPolicy", "Default", '"Default"}}'),
         )
     ),
+    *(
+        Case(f"a pod's field as {key}", version(f"{key}: {{disktype: ssd}}"), f"{V1}.{key}",
+             ('podTemplate: {spec: {nodeSelector: {disktype: "ssd"}}}',))
+        for key in ("nodeselector", "node_selector", "nodeSelectors")
+    ),
+    Case("a single volume", version("volume: {name: a, emptyDir: {}}"), f"{V1}.volume",
+         ('write volumes: [{"name": "a", "emptyDir": {}}]',)),
+    Case("a number under value", version("env: {A: {value: 1}}"), f"{V1}.env.A", ('fix:     write "1"',)),
     Case("a pod's field with a mistake", version("nodeSelector: ssd"), f"{V1}.nodeSelector",
          ('podTemplate: {spec: {nodeSelector: "ssd"}}, and correct its value',)),
     Case("a container's field", version("workingDir: /app"), f"{V1}.workingDir",
@@ -105,6 +113,10 @@ CASES = [
     Case("a header to match among those to set",
          routed(f"- {{headers: {{x-a: {{exact: b}}}}, to: v2}} {HERE}\n- to: v1\n"), f"{ROUTE}[0].headers.x-a",
          ('write it in match: [{"headers": {"x-a": {"exact": "b"}}}]',)),
+    Case("one header to match among a rule's keys",
+         routed(f"- {{header: {{x-a: {{exact: b}}}}, to: v2}} {HERE}\n- to: v1\n"), f"{ROUTE}[0].header",
+         ('write it in match: [{"headers": {"x-a": {"exact": "b"}}}]',)),
+    Case("the path of a match", matching("{path: {prefix: /a}}"), f"{MATCH}.path", ("rename it to `uri`",)),
     # Comparisons.
     Case("an absent header", matching("{headers: {x-b: {present: false}}}"), f"{MATCH}.headers.x-b.present",
          ("write withoutHeaders: {x-b: {present: true}} instead",)),
@@ -129,6 +141,8 @@ CASES = [
          f"{V1}.envFrom[0].configMapRef.name", ("'RATES' is not a name that Kubernetes takes", "such as 'rates'")),
     Case("an empty encrypted value", version('env: {Y: {secure: ""}}'), f"{V1}.env.Y",
          ("the encrypted value is empty", f"pulumi config set --secret --path '{V1}.env.Y'")),
+    Case("a bare port of an egress", config(f"egress: {{a: {{hosts: [a.example.com], ports: [443]}}}} {HERE}"),
+         "istio-canary:egress.a.ports[0]", ('write {"number": 443}',)),
     # Units, and proportions that cannot be kept.
     Case("a day", doing("timeout: 1d"), f"{ROUTE}[0].timeout", ("fix:     write 24h",)),
     Case("a fortnight", doing("timeout: 2w"), f"{ROUTE}[0].timeout", ("fix:     write 336h",)),
