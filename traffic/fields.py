@@ -175,7 +175,10 @@ def duration(value: str) -> str:
     """Return `value` if it is a Go duration of whole milliseconds, at least 1ms, as Istio requires."""
     allowed = "a number with a unit (ms, s, m or h), at least 1ms"
     if not re.fullmatch(DURATION, value) or seconds(value) == 0:
-        raise wrong(f"{value!r} is not a duration", allowed, "write 10ms or 1.5s, for example")
+        days = re.fullmatch(r"([0-9]{1,4})([dw])", value)
+        hours = int(days[1]) * {"d": 24, "w": 168}[days[2]] if days else 0
+        fix = f"write {hours}h" if 0 < hours <= LONGEST_DURATION else "write 10ms or 1.5s, for example"
+        raise wrong(f"{value!r} is not a duration", allowed, fix)
     milliseconds = round(seconds(value) * 1000, 6)
     if not milliseconds.is_integer():
         raise wrong(f"{value!r} has fractions of a millisecond", allowed, f"write {max(round(milliseconds), 1)}ms")
@@ -204,10 +207,23 @@ def host(value: str) -> str:
 
 
 def _host_fix(value: str) -> str:
-    bare = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
-    if bare != value and re.fullmatch(HOST, bare):
-        return f"write {bare!r}; the port is the service's `gatewayPort`"
-    return "write the name that callers ask for, such as shop.example.com"
+    bare = bare_host(value)
+    if not re.fullmatch(HOST, bare):
+        return "write the name that callers ask for, such as shop.example.com"
+    has_port = re.search(r":[0-9]+(/|$)", value)
+    return f"write {bare!r}" + ("; the port is the service's `gatewayPort`" if has_port else "")
+
+
+def bare_host(value: str) -> str:
+    """Return a host without scheme, port and path, or without the namespace before it (Istio: Server.hosts).
+
+    `*/shop.example.com` is one host for all namespaces: what is before the `/` is never a host, which would be a wider
+    one.
+    """
+    rest = re.sub(r"^[a-z]+://", "", value.lower())
+    first, slash, last = rest.partition("/")
+    has_namespace = rest == value.lower() and slash and re.fullmatch(rf"[*.~]|{DNS_LABEL}", first)
+    return (last if has_namespace else first).split("/")[0].split(":")[0]
 
 
 def open_port(value: int) -> int:
@@ -229,6 +245,18 @@ def secret_name(value: str) -> str:
         f"{value!r} is not a Secret name",
         "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
         "write shop-cert, for example",
+    )
+
+
+def object_name(value: str) -> str:
+    """Return `value` if it is a name that Kubernetes takes for objects of most kinds (Kubernetes: "Object Names")."""
+    if len(value) <= 253 and re.fullmatch(SECRET_NAME, value):
+        return value
+    near = re.sub(r"[^a-z0-9.-]+", "-", value.lower())[:253].strip("-.")
+    raise wrong(
+        f"{value!r} is not a name that Kubernetes takes",
+        "a-z, 0-9, '-' and '.', beginning and ending with a letter or digit, at most 253 characters",
+        f"write its name as `kubectl get` shows it{f', such as {near!r}' if re.fullmatch(SECRET_NAME, near) else ''}",
     )
 
 
@@ -269,6 +297,11 @@ Percentage = Annotated[float, Field(ge=0, le=100), AfterValidator(percentage)]
 SecretName = Annotated[
     str,
     AfterValidator(secret_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$", "maxLength": 253}),
+]
+ObjectName = Annotated[
+    str,
+    AfterValidator(object_name),
     WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$", "maxLength": 253}),
 ]
 HttpStatus = Annotated[int, Field(ge=200, le=599)]

@@ -36,7 +36,7 @@ class Misfit:
 
 
 def misfits(value: Any, name: str) -> Iterator[Misfit]:
-    """Yield what in `value` does not fit the schema with this name; `null` fits every field, and removes it."""
+    """Yield what in `value` does not fit the schema with this name; `null` fits every field and key, and removes it."""
     yield from _check(value, {REFERENCE: name}, ())
 
 
@@ -62,7 +62,7 @@ def _check_object(value: Mapping[str, Any], schema: Schema, name: str, path: Pat
         known = (fields or {}).get(key, others)
         if known is None and fields is not None:
             yield _unknown(key, one, fields, path)
-        elif known is not None and (one is not None or fields is None):
+        elif known is not None and one is not None:
             yield from _check(one, known, (*path, key))
     for key in schema.get("required", ()):
         if key not in OPTIONAL.get(name, ()) and value.get(key) is None:

@@ -55,12 +55,14 @@ def _fix(weights: Mapping[str, float], total: float) -> str:
     """The same proportion as percentages; before it, if one weight may be mistyped, the largest one corrected."""
     if not total:
         return "give at least one version a weight above 0"
-    proportion = _flow(percentages(weights))
+    same = percentages(weights)
+    proportion = _flow(same)
     largest = max(weights, key=lambda name: weights[name])
     corrected = _flow({**weights, largest: total_of({0: weights[largest], 1: 100, 2: -total})})
     if abs(total - 100) <= NEARLY and weights[largest] >= NEARLY and corrected != proportion:
         return f"write {corrected}, or {proportion} for the present proportion"
-    return f"write {proportion}, which is the same proportion"
+    is_same = all(exactly(weight) * 100 == exactly(same[name]) * exactly(total) for name, weight in weights.items())
+    return f"write {proportion}, which is the {'same proportion' if is_same else 'nearest with four decimals'}"
 
 
 def _flow(weights: Mapping[str, float]) -> str:

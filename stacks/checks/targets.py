@@ -9,7 +9,7 @@ from stacks.checks.outside import check_egress_target
 from stacks.checks.removed import still_named
 from stacks.checks.shares import check_sum, weight_given
 from stacks.checks.view import Service, View, block, entries, is_count
-from stacks.settings.blue_green import is_blue_green
+from stacks.settings.blue_green import is_blue_green, is_misspelt
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from traffic.model import Target, target
 from traffic.model.target import is_destination
@@ -43,7 +43,8 @@ def check(view: View) -> Iterator[Finding]:
 
 def _check_route(service: Service) -> Iterator[Finding]:
     location, versions = (*service.location, "route"), service.versions
-    if service.given.get("route") is None and len(versions) > 1:
+    needs_route = len(versions) > 1 and not is_misspelt(service.given.get("strategy"))
+    if needs_route and service.given.get("route") is None:
         # One that has pods: a weight above 0 for a version without any would be the next mistake.
         running = next((name for name, given in versions.items() if block(given).get("replicas") != 0), None)
         first = running or next(iter(versions))

@@ -16,6 +16,7 @@ from stacks.samples import SETTINGS
 from stacks.settings.fields import ChartSource
 from stacks.settings.mesh import GatewaySettings, MeshSettings
 from stacks.settings.model import Sample, Settings
+from stacks.settings.nearest_key import condition_meant
 from stacks.settings.problems import Location
 from traffic.default_protocol import with_protocol
 from traffic.fields import Host, OpenPort
@@ -320,7 +321,7 @@ def _piecewise(name: str, given: Mapping[str, Any]) -> Service:
         jwt=fields.get("jwt") or (),
     )
     is_placed = port_fits and gateway_port_fits and gateways_fit and len(hosts) == len(well_formed)
-    is_placed &= isinstance(given.get("hosts", []), list)
+    is_placed &= isinstance(given.get("hosts", []), list) and fields.get("ports", ()) is not None
     return Service(name, given, routing, rules, matching, is_placed)
 
 
@@ -340,10 +341,19 @@ def _version(given: Any) -> VersionRouting:
 
 def _matching(rule: Any) -> Rule | None:
     """A malformed rule reduced to its matches, or None if these are malformed."""
-    if not isinstance(rule, dict) or rule.get("match", True) in (None, []):
+    if not isinstance(rule, dict) or rule.get("match", True) in (None, []) or _has_misplaced_condition(rule):
         return None
     matches = _read(MATCHES, rule["match"]) if "match" in rule else ()
     return Rule.model_construct(match=matches) if matches is not None else None
+
+
+def _has_misplaced_condition(rule: Mapping[str, Any]) -> bool:
+    """Whether it is not known which requests the rule is for, since a key is none of a rule's, but of a match."""
+    keys = {info.alias or name for name, info in Rule.model_fields.items()}
+    place: Location = ("services", "", "route", 0)
+    return any(
+        condition_meant((*place, key), value) is not None for key, value in rule.items() if key not in keys
+    ) or any(condition_meant((*place, "headers", key), one) for key, one in block(rule.get("headers")).items())
 
 
 def _is_text(value: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stacks.settings.strategy import StrategyName
+from stacks.settings.strategy import NAMES, StrategyName
 from traffic.model import OUTSIDE
 from traffic.model.outside import kind_of_version
 
@@ -22,6 +22,12 @@ COUNTS = ("replicas", "autoscaling")
 def is_blue_green(strategy: Any) -> bool:
     """Whether the value of `strategy` names blueGreen."""
     return strategy == NAME or (isinstance(strategy, Mapping) and NAME in strategy)
+
+
+def is_misspelt(strategy: Any) -> bool:
+    """Whether the value of `strategy` names none of the strategies, so that it is not known what it decides."""
+    names = list(strategy) if isinstance(strategy, Mapping) else [] if strategy is None else [strategy]
+    return any(name not in NAMES for name in names)
 
 
 def without_destinations(route: Any) -> Any:

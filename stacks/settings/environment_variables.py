@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from stacks.settings.encrypted import ENCRYPTED, TEXT, Encrypted, kind_of_text
 from stacks.settings.fields import FileName, Quantity, VariableName
 from stacks.settings.problems import shown
-from traffic.fields import Model, SecretName, wrong
+from traffic.fields import Model, ObjectName, wrong
 
 SOURCE = "<source>"
 """Marker of variables with `valueFrom` in the locations of validation errors; no key can have this name."""
@@ -54,7 +54,7 @@ ContainerResource = Annotated[
 class KeyRef(Model):
     """A key of a Secret or a ConfigMap in the service's namespace."""
 
-    name: SecretName = Field(examples=["billing-db"], description="Name of the Secret or ConfigMap.")
+    name: ObjectName = Field(examples=["billing-db"], description="Name of the Secret or ConfigMap.")
     key: FileName = Field(examples=["password"], description="Key in it.")
     optional: bool = Field(default=False, description="Whether the pod starts without it.")
 
@@ -110,8 +110,9 @@ class Sourced(Model):
         if value and value.keys() <= set(sources):
             raise wrong("the source of a variable is not under valueFrom", allowed,
                         f"write {{valueFrom: {shown(dict(value))}}}")  # fmt: skip
-        if list(value) == ["value"] and isinstance(value["value"], str):
-            raise wrong("a variable's text is not under `value` here", allowed, f"write {shown(value['value'])}")
+        if list(value) == ["value"] and isinstance(value["value"], (str, int, float)):
+            text = value["value"] if isinstance(value["value"], str) else shown(value["value"])
+            raise wrong("a variable's text is not under `value` here", allowed, f"write {shown(text)}")
         return value
 
 
@@ -142,7 +143,7 @@ Variables = Annotated[dict[VariableName, Variable], BeforeValidator(_as_mapping)
 class SourceRef(Model):
     """A Secret or ConfigMap in the service's namespace."""
 
-    name: SecretName = Field(examples=["billing-db"], description="Name of the Secret or ConfigMap.")
+    name: ObjectName = Field(examples=["billing-db"], description="Name of the Secret or ConfigMap.")
     optional: bool = Field(default=False, description="Whether the pod starts without it.")
 
 

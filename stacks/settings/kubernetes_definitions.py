@@ -50,7 +50,7 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _of_kubernetes(schema: Schema) -> Schema:
-    """A schema of Kubernetes as JSON schema; every field may be null, which removes what lies below."""
+    """A schema of Kubernetes as JSON schema; every field and key may be null, which removes what lies below."""
     if "$ref" in schema:
         return {"$ref": f"#/$defs/{schema['$ref']}"}
     converted: Schema = {key: schema[key] for key in ("type", "enum") if key in schema}
@@ -60,9 +60,10 @@ def _of_kubernetes(schema: Schema) -> Schema:
         fields = schema["properties"]
         converted["properties"] = {name: _or_null(_of_kubernetes(field)) for name, field in fields.items()}
         converted["additionalProperties"] = False
-    for key in ("items", "additionalProperties"):
-        if key in schema:
-            converted[key] = _of_kubernetes(schema[key])
+    if "items" in schema:
+        converted["items"] = _of_kubernetes(schema["items"])
+    if "additionalProperties" in schema:
+        converted["additionalProperties"] = _or_null(_of_kubernetes(schema["additionalProperties"]))
     # The containers of a PodSpec are required, and there is one already.
     required = [name for name in schema.get("required", ()) if name != "containers"]
     return {**converted, **({"required": required} if required else {})}

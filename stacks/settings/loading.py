@@ -28,7 +28,7 @@ from stacks.settings.plain_values import (
     sealed,
 )
 from stacks.settings.problems import NAMESPACE, Finding, Location, Problem, SettingsError, key_path
-from stacks.settings.secret_places import plain_text_finding, secret_finding
+from stacks.settings.secret_places import empty_finding, plain_text_finding, secret_finding
 from stacks.settings.stack_file import StackFile, read_stack_file
 from stacks.settings.strategy import pods_strategy
 from traffic.default_protocol import with_protocol
@@ -82,7 +82,13 @@ def load(
     found += check(whole, settings, stack or (source.stack if source else None), merged, given, unlisted.keys())
     # Of a value that cannot be encrypted, only report that it is.
     found = [finding for finding in found if not any(_is_within(finding.location, place) for place in misplaced)]
-    found += (secret_finding(place, _at(given, place)) for place in misplaced)
+    in_file = plain(_ours(source.values), (), []) if source else {}
+    found += (
+        empty_finding(place)
+        if may_be_encrypted(place) and has(in_file, (*place, SECRET))
+        else secret_finding(place, _at(given, place))
+        for place in misplaced
+    )
 
     place = _Placing(given, merged, source)
     problems = [*(source.problems if source else ()), *map(place, found)]

@@ -12,14 +12,16 @@ from pydantic import ValidationError
 
 from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
+from stacks.settings.comparisons import absent, comparison_with_nothing
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
 from stacks.settings.mesh import ONE_PORT, SEVERAL_PORTS
 from stacks.settings.model import Settings, VersionSettings
-from stacks.settings.nearest_key import fits, is_same_name, may_be_removed, nearest_key
+from stacks.settings.nearest_key import condition_meant, fits, is_same_name, may_be_removed, nearest_key
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
-from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG
+from stacks.settings.usual_names import entry_meant, said_elsewhere
+from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG, bare_host
 from traffic.model import (
     DEPLOYED,
     ONE_VERSION,
@@ -55,8 +57,18 @@ NOW_LISTS: dict[Location, str] = {("mesh", "gateway", "port"): "ports"}
 """Former keys with a single value, and the key that replaced them with a list."""
 
 
+MISSING = "this key is missing"
+RENAME = "rename it to `"
+
+
 def findings(error: ValidationError) -> Iterator[Finding]:
-    """Yield every mistake that pydantic found."""
+    """Yield every mistake that pydantic found; a key that is only misspelt is not missing, too."""
+    found = list(_findings(error))
+    renamed = [(*one.location[:-1], one.fix[len(RENAME) : -1]) for one in found if one.fix.startswith(RENAME)]
+    yield from (one for one in found if one.what != MISSING or one.location not in renamed)
+
+
+def _findings(error: ValidationError) -> Iterator[Finding]:
     for one in error.errors(include_url=False):
         if one["type"] in ECHOES or (one["type"] == "too_short" and one["input"]):
             continue
@@ -82,7 +94,7 @@ def _finding(error: Any, location: Location) -> Finding:
         fix = _meant(location, value, schema) or context["fix"]
         return Finding(location, context["what"], context["allowed"], fix, shown(value))
     if kind == "missing":
-        return Finding(location, "this key is missing", _allowed(schema), _add(location, schema))
+        return Finding(location, MISSING, _allowed(schema), _add(location, schema))
     if kind == "extra_forbidden":
         return _unknown_key(location, value, _kind_of_version(error["loc"]))
     if kind == "enum" or (kind == "literal_error" and isinstance(value, str)):
@@ -95,7 +107,8 @@ def _finding(error: Any, location: Location) -> Finding:
         what = f"{shown(value)} is {side}"
         return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
     if value in ("", [], {}):
-        fix = _example(schema) if value == "" else f"add an entry{_or_remove(location, schema)}"
+        example = comparison_with_nothing(location) or _example(schema)
+        fix = example if value == "" else f"add an entry{_or_remove(location, schema)}"
         return Finding(location, "the value is empty", _allowed(schema), fix, shown(value))
     return Finding(
         location, _wrong_kind(value, schema), _allowed(schema), _convert(value, location, schema), shown(value)
@@ -146,6 +159,9 @@ def _unknown_key(location: Location, value: Any, version: type[VersionRouting] |
         )
     hidden = nearest(str(location[-1]), known)
     near = hidden if hidden in SECRET_KEYS else nearest_key(location, value, known)
+    elsewhere = None if near else said_elsewhere(location, value, known)
+    if elsewhere is not None:
+        return Finding(location, elsewhere[0], f"the keys {', '.join(known)}", elsewhere[1], shown(value))
     what = f"there is no such key{f'; the nearest is `{near}`' if near else ''}"
     fix = f"rename it to `{near}`" if near else _without_near(location, value, known)
     given = "" if near in SECRET_KEYS else shown(value)
@@ -157,6 +173,13 @@ def _without_near(location: Location, value: Any, known: Sequence[str]) -> str:
     listed = next((key for key in known if is_same_name(str(location[-1]), key)), None)
     if listed is not None and fits((*location[:-1], listed), [value]):
         return f"write {listed}: [{shown(value)}]"
+    condition = condition_meant(location, value)
+    if condition:
+        return f"write it in match: [{condition}]; without it, the rule would match every request"
+    if listed is not None:
+        return f"did you mean `{listed}`? its value has mistakes, too"
+    if condition is not None:
+        return "write match: [{uri: {prefix: /cart}}], for example; without it, the rule would match every request"
     if may_be_removed(location):
         return "remove it"
     return "say it with one of these keys; it is not safe to leave it out"
@@ -209,7 +232,7 @@ def _meant(location: Location, value: Any, schema: Schema) -> str | None:
         if len(value) == len(texts) == 1 and re.fullmatch(r"[^/?#\s][^?#\s]*", texts[0][1]):
             return f"write {{{texts[0][0]}: /{texts[0][1]}}}"
     if isinstance(value, str) and schema.get("pattern") == f"^({HOST})$":
-        name = re.sub(r"^[a-z]+://", "", value.lower()).split("/")[0].split(":")[0]
+        name = bare_host(value)
         if re.fullmatch(DNS_LABEL, name):
             return f"write {name}.example.com, for example: {name!r} with its domain"
         if name == value or not re.fullmatch(HOST, name):
@@ -243,6 +266,8 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
         if f"^({PROMETHEUS_DURATION})$" in patterns:
             is_one = 0 < value < float("inf")
             return f"write {promql_duration(value)} for seconds, or use ms, m or h" if is_one else _example(schema)
+    if value is False and location[-1] == "present" and len(location) > 3:
+        return absent(location)
     if value is False and "object" in kinds and any(option.get("type") == "null" for option in schema.get("anyOf", ())):
         return "write null, for none"
     if "string" in kinds and isinstance(value, (bool, int, float)):
@@ -256,7 +281,10 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
     if "boolean" in kinds and isinstance(value, (str, int, float)):
         return f"write true or false{', without quotes' if isinstance(value, str) else ''}"
     if "array" in kinds and isinstance(value, (str, int)):
-        return f"write it as a list: [{shown(value)}]"
+        entry, more = entry_meant(location, value) or (shown(value), "")
+        return f"write it as a list: [{entry}]{more}"
+    if isinstance(location[-1], int) and (meant := entry_meant(location[:-1], value)):
+        return f"write {''.join(meant)}"
     if "array" in kinds and isinstance(value, dict) and _is_block_of(value, _step(schema, 0) or {}):
         return f"write it as a list: [{shown(value)}]"
     inside = next((key for key in _first_keys(schema, value)), None)

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from stacks.settings.model import Settings
-from stacks.settings.problems import Location, nearest
+from stacks.settings.problems import Location, nearest, shown
+from traffic.model.match import CONDITIONS, Match
 
 LIKE = 0.7
 """How alike two words must be to be one word in two spellings."""
@@ -30,6 +31,11 @@ KEPT_IN = frozenset({"authorization", "match", "jwt", "mtls", "tls", "securityCo
 """Keys in which a key less lets in more callers, or sends requests elsewhere."""
 KEPT = frozenset({*KEPT_IN, "denyByDefault", "hosts", "gateways"})
 """Keys that are not to be removed for the same reason."""
+CONDITION = frozenset({"when", "where", "if", "condition", "conditions", "filter", "filters"})
+"""Other words for a rule's match."""
+COMPARISONS = frozenset({"exact", "prefix", "regex", "present"})
+LIKE_MATCH = 0.6
+"""How alike a word must be to be taken for `match`; lower than LIKE, since nothing is offered for it."""
 
 
 def nearest_key(location: Location, value: Any, known: Iterable[str]) -> str | None:
@@ -71,6 +77,37 @@ def may_be_removed(location: Location) -> bool:
     if location[-1:] and str(location[-1]) in KEPT:
         return False
     return not KEPT_IN & set(map(str, location[:-1]))
+
+
+def condition_meant(location: Location, value: Any) -> str | None:
+    """Return what a key that a rule does not have must be in `match`, such as `{uri: {prefix: /a}}`; None if nothing.
+
+    It is empty for a key that is like `match` itself. Without the key the rule would match every request.
+    """
+    *around, key = map(str, location)
+    if location[:1] != ("services",) or location[2:3] != ("route",):
+        return None
+    if len(location) == 5:
+        names = [info.alias or name for name, info in Match.model_fields.items()]
+        near = key if key in names else next((name for name in names if is_same_name(key, name)), None)
+        if near is not None and (near == key or _compares(value)):
+            return shown({near: value})
+        ratio = difflib.SequenceMatcher(None, "match", key.lower()).ratio()
+        return "" if ratio >= LIKE_MATCH or key.lower() in CONDITION or _has_condition(value) else None
+    is_header = len(location) == 6 and around[-1] == "headers" and isinstance(value, dict)
+    return shown({"headers": {key: value}}) if is_header and COMPARISONS & value.keys() else None
+
+
+def _compares(value: Any) -> bool:
+    """Whether the value is a comparison, or has one for each name in it."""
+    options = [value, *value.values()] if isinstance(value, dict) else []
+    return any(isinstance(one, dict) and not COMPARISONS.isdisjoint(one) for one in options)
+
+
+def _has_condition(value: Any) -> bool:
+    """Whether the value is a match or a list of them."""
+    options = value if isinstance(value, list) else [value]
+    return any(isinstance(one, dict) and not one.keys().isdisjoint(CONDITIONS) for one in options)
 
 
 def _python_name(given: str, known: Iterable[str]) -> str | None:

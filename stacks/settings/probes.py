@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
@@ -16,10 +16,13 @@ HANDLERS = {"exec_": "exec", "grpc": "grpc", "http_get": "httpGet", "tcp_socket"
 
 
 class HttpGet(Model):
-    """A probe's HTTP request."""
+    """A probe's HTTP request (Kubernetes' HTTPGetAction)."""
 
     path: HttpPath = Field(default="/", description="Path of the request.")
     port: Port = Field(examples=[8080], description="Container port.")
+    scheme: Literal["HTTP", "HTTPS"] = Field(
+        default="HTTP", description="HTTPS: over TLS, with a certificate that is not verified."
+    )
 
 
 class TcpSocket(Model):

@@ -89,6 +89,16 @@ def secret_finding(location: Location, value: Any = None) -> Finding:
     )
 
 
+def empty_finding(location: Location) -> Finding:
+    """Return the finding for an encrypted value that is empty in the stack's file."""
+    return Finding(
+        location,
+        "the encrypted value is empty",
+        "what `pulumi config set --secret` has written",
+        f"run pulumi config set --secret --path '{key_path(location)}', which asks for the value",
+    )
+
+
 def plain_text_finding(location: Location) -> Finding:
     """Return the finding for a value of a secret key that is not encrypted; it never shows the value."""
     return Finding(

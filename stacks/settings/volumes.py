@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSch
 
 from stacks.settings.environment_variables import FieldRef, ResourceFieldRef, require_one
 from stacks.settings.fields import FileName, MountPath, Quantity
-from traffic.fields import DnsLabel, Model, SecretName, Text, wrong
+from traffic.fields import DnsLabel, Model, ObjectName, Text, wrong
 
 OCTAL = r"0?[0-7]{3}"
 LARGEST_MODE = 0o777
@@ -64,7 +64,7 @@ Items = Annotated[tuple[KeyToPath, ...], Strict(False)]
 class SecretVolume(Model):
     """The keys of a Secret as files."""
 
-    secret_name: SecretName = Field(examples=["billing-tls"], description="Name of the Secret.")
+    secret_name: ObjectName = Field(examples=["billing-tls"], description="Name of the Secret.")
     items: Items = Field(default=(), description="The keys that become files; all by default.")
     default_mode: Mode | None = Field(default=None, description='Permissions of the files; Kubernetes takes "0644".')
     optional: bool = Field(default=False, description="Whether the pod starts without it.")
@@ -73,7 +73,7 @@ class SecretVolume(Model):
 class ConfigMapVolume(Model):
     """The keys of a ConfigMap as files."""
 
-    name: SecretName = Field(examples=["billing-rates"], description="Name of the ConfigMap.")
+    name: ObjectName = Field(examples=["billing-rates"], description="Name of the ConfigMap.")
     items: Items = Field(default=(), description="The keys that become files; all by default.")
     default_mode: Mode | None = Field(default=None, description='Permissions of the files; Kubernetes takes "0644".')
     optional: bool = Field(default=False, description="Whether the pod starts without it.")
@@ -89,14 +89,14 @@ class EmptyDir(Model):
 class ClaimVolume(Model):
     """A PersistentVolumeClaim of the service's namespace."""
 
-    claim_name: SecretName = Field(examples=["billing-data"], description="Name of the claim.")
+    claim_name: ObjectName = Field(examples=["billing-data"], description="Name of the claim.")
     read_only: bool = Field(default=False, description="Whether it is mounted read-only.")
 
 
 class ProjectedObject(Model):
     """A Secret or ConfigMap in a projected volume."""
 
-    name: SecretName = Field(examples=["billing-tls"], description="Name of the Secret or ConfigMap.")
+    name: ObjectName = Field(examples=["billing-tls"], description="Name of the Secret or ConfigMap.")
     items: Items = Field(default=(), description="The keys that become files; all by default.")
     optional: bool = Field(default=False, description="Whether the pod starts without it.")
 

@@ -208,6 +208,24 @@ def test_a_probe_is_a_command_grpc_or_of_the_start() -> None:
     assert {name: container[name] for name in probes} == probes
 
 
+def test_a_probe_is_sent_over_tls() -> None:
+    probe = {"httpGet": {"path": "/health", "port": 8443, "scheme": "HTTPS"}}
+    container = pod(shop({"readinessProbe": probe}))["spec"]["containers"][0]
+
+    assert container["readinessProbe"] == probe
+
+
+@pytest.mark.parametrize(("block", "key"), [("spec", "nodeSelector"), ("metadata", "annotations"),
+                                            ("metadata", "labels")])  # fmt: skip
+def test_null_in_a_versions_template_removes_an_entry_of_the_services(block: str, key: str) -> None:
+    common = {block: {key: {"example.com/a": "1", "example.com/b": "2"}}}
+    own = {block: {key: {"example.com/a": None}}}
+    given = pod(shop({"podTemplate": own}, podTemplate=common))[block][key]
+
+    assert "example.com/a" not in given
+    assert given["example.com/b"] == "2"
+
+
 @pytest.mark.parametrize(
     ("given", "accounts", "name"),
     [
