@@ -11,9 +11,20 @@ from pydantic import TypeAdapter, ValidationError
 from stacks.checks.view import Service, View, block, entries, is_count
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.model import Match, NamedPort, Retries, Rule, ServiceProtocol, ServiceRouting, StringMatch, Target, target
+from traffic.model import (
+    EGRESS,
+    Match,
+    NamedPort,
+    Retries,
+    Rule,
+    ServiceProtocol,
+    ServiceRouting,
+    StringMatch,
+    Target,
+    target,
+)
 from traffic.simulate import Upstream, upstream
-from traffic.simulate.upstream import GRPC
+from traffic.simulate.upstream import GRPC, has_pods, is_service, upstream_of_egress
 
 GRPC_CONDITIONS = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable")
 """Conditions of retries that are about gRPC's status (Envoy: x-envoy-retry-grpc-on)."""
@@ -140,10 +151,12 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         yield from _probes(service, ("services", name))
         for place, words, rule in _of_grpc(service, ("services", name, "route")):
             called = _plain(settings, name, rule)
-            if called is None or called in reported:
+            if called is None:
                 continue
-            reported.add(called)
-            yield _plain_port(settings, called, place, words)
+            finding = _plain_port(settings, called, place, words)
+            if finding.fix not in reported:
+                reported.add(finding.fix)
+                yield finding
 
 
 def _probes(service: ServiceSettings, location: Location) -> Iterator[Finding]:
@@ -166,19 +179,34 @@ def _probes(service: ServiceSettings, location: Location) -> Iterator[Finding]:
                 )
 
 
-def _plain(settings: Settings, name: str, rule: Rule) -> str | None:
-    """The first service that the rule leads to by HTTP/1.1."""
+def _plain(settings: Settings, name: str, rule: Rule) -> Target | None:
+    """The first destination that the rule leads to by HTTP/1.1."""
     targets = (target(name, to) for to, weight in rule.weights.items() if weight > 0)
-    return next((to.service for to in targets if _is_plain(settings, to)), None)
+    return next((to for to in targets if _is_plain(settings, to)), None)
 
 
 def _is_plain(settings: Settings, to: Target) -> bool:
-    return to.service in settings.services and upstream(settings.services, to) is Upstream.HTTP1
+    if to.is_egress:
+        return upstream_of_egress(to, settings.egress) is Upstream.HTTP1
+    return not is_service(settings.services, to) and upstream(settings.services, to) is Upstream.HTTP1
 
 
-def _plain_port(settings: Settings, called: str, place: Location, words: str) -> Finding:
-    service = settings.services[called]
-    if service.protocol.is_http2:
+def _is_outside(settings: Settings, to: Target) -> bool:
+    """Whether HTTP/1.1 is due to the destination alone: a host of `egress`, or one with a policy of its own."""
+    return to.is_egress or (settings.services[to.service].protocol.is_http2 and not has_pods(settings.services, to))
+
+
+def _plain_port(settings: Settings, to: Target, place: Location, words: str) -> Finding:
+    called = to.service
+    if _is_outside(settings, to):
+        what = f"Envoy speaks HTTP/1.1 to {to.service}/{to.version}"
+        if to.is_egress:
+            fix = f"make the host of {key_path((EGRESS, to.version))} a version, with `host`: it is called as the "
+            fix += "service's protocol says; or write protocol: GRPC for its port if that is plain text"
+        else:
+            policy = ("services", called, "versions", to.version, "trafficPolicy", "connectionPool", "http")
+            fix = f"remove {key_path((*policy, 'h2UpgradePolicy'))}"
+    elif (service := settings.services[called]).protocol.is_http2:
         what = "Envoy speaks HTTP/1.1 to its pods, because they terminate TLS"
         fix = f"write {key_path(('services', called, 'trafficPolicy', 'connectionPool', 'http'))}: "
         fix += "{useClientProtocol: true}"
