@@ -133,7 +133,7 @@ def test_envoy_speaks_to_a_host_what_the_service_speaks(
     [
         ({"new": 10, "old": 90}, "Envoy speaks HTTP/2 to new and old, as gRPC needs."),
         ({"new": 10, "egress/plain": 90}, "Envoy speaks HTTP/1.1 to egress/plain: a gRPC server refuses that"),
-        ({"new": 10, "egress/grpc": 90}, "Envoy speaks HTTP/2 to new and egress/grpc, as gRPC needs."),
+        ({"new": 10, "egress/grpc": 90}, "Envoy speaks HTTP/2 to egress/grpc and new, as gRPC needs."),
     ],
 )
 def test_explain_says_what_envoy_speaks_to_hosts(

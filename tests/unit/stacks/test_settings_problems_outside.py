@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stacks.settings.loading import load_stack, warnings
 from tests.unit.problems import (
     HERE,
     HOSTS,
@@ -83,3 +84,41 @@ CASES = [
 def test_a_mistake_is_reported_with_its_place_and_the_fix(case: Case, tmp_path: Path) -> None:
     assert_is_reported(case, tmp_path)
     assert_is_reported_once(case, tmp_path)
+
+
+LEGACY = "host: old.example.net"
+SIMPLE = "trafficPolicy: {tls: {mode: SIMPLE}}"
+OF_MESH = "gateways: [shop-gateway, mesh]\n"
+
+
+@pytest.mark.parametrize("rest", ["", "mtls: {mode: STRICT}\n", "mtls: {mode: DISABLE}\n", OF_MESH])
+@pytest.mark.parametrize(
+    "keys", [f"{LEGACY}, port: 8443, {SIMPLE}", f"service: foo, port: 8443, {SIMPLE}", f"{LEGACY}, port: 443"]
+)
+def test_tls_to_what_is_no_pod_of_the_service_is_not_compared_with_what_its_pods_accept(
+    keys: str, rest: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(old(keys, rest))
+
+    assert load_stack(tmp_path / "Pulumi.dev.yaml").settings.services["shop"].outside
+
+
+@pytest.mark.parametrize(
+    ("keys", "rest", "warned"),
+    [
+        (f"{LEGACY}, port: 8443", "", True),
+        (f"{LEGACY}, port: 9443, trafficPolicy: {{loadBalancer: {{simple: RANDOM}}}}", "", True),
+        (f"{LEGACY}, port: 8443, {SIMPLE}", "", False),
+        (f"{LEGACY}, port: 8443, trafficPolicy: {{tls: {{mode: DISABLE}}}}", "", False),
+        (f"{LEGACY}, port: 8443", "protocol: TLS\n", False),
+        (f"{LEGACY}, port: 8080", "", False),
+        (f"{LEGACY}, port: 443", "", False),
+        (f"{LEGACY}", "", False),
+        ("service: foo, port: 8443", "", False),
+    ],
+)
+def test_plain_text_to_a_port_of_tls_is_warned_of(keys: str, rest: str, warned: bool, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(old(keys, rest))
+    found = [one for one in warnings(load_stack(tmp_path / "Pulumi.dev.yaml").settings) if "plain text" in str(one)]
+
+    assert [one.path for one in found] == [f"{OLD}.port"] * warned
