@@ -194,6 +194,7 @@ def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
     """
     for name, version in service.outside.items():
         yield from _plain_text(service, version, (*location, "versions", name))
+        yield from _unlimited(service, version, location, name)
         if version.source is Source.PODS and version.labels is None:
             label = f"version: {name}"
             yield Finding(
@@ -202,6 +203,30 @@ def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
                 "image for a version that the stack deploys; labels, service or host for one that runs already",
                 f"write labels: {{{label}}} if that is meant",
             )
+
+
+def _unlimited(service: ServiceSettings, version: OutsideVersion, location: Location, name: str) -> Iterator[Finding]:
+    """Limits and the like of the service that do not apply to the version, though it may need them as well."""
+    if version.source is Source.PODS or service.traffic_policy is None:
+        return
+    given, own = (
+        policy.model_dump(by_alias=True, exclude_none=True) if policy else {}
+        for policy in (service.traffic_policy, version.traffic_policy)
+    )
+    missing = ", ".join(key for key in given if key not in own and key != "tls")
+    namespace = version.service_of(service.namespace)[1]
+    if not missing:
+        return
+    yield Finding(
+        (*location, "versions", name),
+        f"{missing} of {key_path((*location, 'trafficPolicy'))} do not apply to {name}: they are for the service's "
+        f"pods, and {name} is {version.words(name)}",
+        "trafficPolicy of the version itself",
+        f"write a DestinationRule in {namespace}; none needed if there is one"
+        if version.source is Source.SERVICE and namespace != service.namespace
+        else f"write them in {key_path((*location, 'versions', name, 'trafficPolicy'))}, too; none needed if {name} is "
+        "to have none",
+    )
 
 
 def _plain_text(service: ServiceSettings, version: OutsideVersion, location: Location) -> Iterator[Finding]:

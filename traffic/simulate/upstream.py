@@ -80,9 +80,7 @@ def is_grpc(request: Request) -> bool:
 
 def _http_settings(routes: RouteTable, target: Target) -> HttpSettings | None:
     """A version's policy replaces the service's key by key, so its connectionPool as a whole."""
-    service = routes[target.service]
-    version = service.versions.get(target.version)
-    for policy in (version.traffic_policy if version else None, service.traffic_policy):
-        if policy is not None and policy.connection_pool is not None:
+    for policy in routes[target.service].policies_of(target.version):
+        if policy.connection_pool is not None:
             return policy.connection_pool.http
     return None

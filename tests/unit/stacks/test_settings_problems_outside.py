@@ -18,6 +18,7 @@ from tests.unit.problems import (
     config,
     service,
 )
+from traffic.hashing import hash_of
 
 OLD = f"{SHOP}.versions.old"
 BILLING = "hosts: [billing.example.org]"
@@ -122,3 +123,38 @@ def test_plain_text_to_a_port_of_tls_is_warned_of(keys: str, rest: str, warned: 
     found = [one for one in warnings(load_stack(tmp_path / "Pulumi.dev.yaml").settings) if "plain text" in str(one)]
 
     assert [one.path for one in found] == [f"{OLD}.port"] * warned
+
+
+LIMITS = "trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5}, connectionPool: {tcp: {maxConnections: 9}}}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "rest", "words"),
+    [
+        (LEGACY, LIMITS, ("connectionPool, outlierDetection", "the host old.example.net", f"{OLD}.trafficPolicy")),
+        (f"{LEGACY}, trafficPolicy: {{outlierDetection: {{consecutive5xxErrors: 1}}}}", LIMITS, ("connectionPool of",)),
+        ("service: foo.bar", LIMITS, ("write a DestinationRule in bar",)),
+        ("service: foo", LIMITS, (f"{OLD}.trafficPolicy",)),
+        (f"{LEGACY}, {LIMITS}", LIMITS, ()),
+        ("labels: {version: v0}, port: 80", LIMITS, ()),
+        (LEGACY, "trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}", ()),
+        (LEGACY, "", ()),
+    ],
+)
+def test_a_policy_of_the_service_that_does_not_apply_to_a_version_is_warned_of(
+    keys: str, rest: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(old(keys, rest and f"{rest}\n"))
+    found = [str(one) for one in warnings(load_stack(tmp_path / "Pulumi.dev.yaml").settings) if "not apply" in str(one)]
+
+    assert len(found) == bool(words)
+    assert all(word in found[0] for word in words)
+
+
+def test_a_hash_of_the_service_does_not_apply_to_a_host(tmp_path: Path) -> None:
+    hashed = "trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}\n"
+    (tmp_path / "Pulumi.dev.yaml").write_text(old(LEGACY, hashed))
+    services = load_stack(tmp_path / "Pulumi.dev.yaml").settings.services
+
+    assert hash_of(services, "shop", "new") is not None
+    assert hash_of(services, "shop", "old") is None
