@@ -219,13 +219,13 @@ def _unlimited(service: ServiceSettings, version: OutsideVersion, location: Loca
         return
     yield Finding(
         (*location, "versions", name),
-        f"{missing} of {key_path((*location, 'trafficPolicy'))} do not apply to {name}: they are for the service's "
-        f"pods, and {name} is {version.words(name)}",
+        f"{name} has no {missing}: {key_path((*location, 'trafficPolicy'))} is for the service's pods, and {name} is "
+        f"{version.words(name)}",
         "trafficPolicy of the version itself",
         f"write a DestinationRule in {namespace}; none needed if there is one"
         if version.source is Source.SERVICE and namespace != service.namespace
-        else f"write them in {key_path((*location, 'versions', name, 'trafficPolicy'))}, too; none needed if {name} is "
-        "to have none",
+        else f"write {missing} in {key_path((*location, 'versions', name, 'trafficPolicy'))}, too; none "
+        f"needed if {name} is to have none",
     )
 
 

@@ -132,7 +132,11 @@ LIMITS = "trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5}, connectio
     ("keys", "rest", "words"),
     [
         (LEGACY, LIMITS, ("connectionPool, outlierDetection", "the host old.example.net", f"{OLD}.trafficPolicy")),
-        (f"{LEGACY}, trafficPolicy: {{outlierDetection: {{consecutive5xxErrors: 1}}}}", LIMITS, ("connectionPool of",)),
+        (
+            f"{LEGACY}, trafficPolicy: {{outlierDetection: {{consecutive5xxErrors: 1}}}}",
+            LIMITS,
+            ("old has no connectionPool:",),
+        ),
         ("service: foo.bar", LIMITS, ("write a DestinationRule in bar",)),
         ("service: foo", LIMITS, (f"{OLD}.trafficPolicy",)),
         (f"{LEGACY}, {LIMITS}", LIMITS, ()),
@@ -145,7 +149,11 @@ def test_a_policy_of_the_service_that_does_not_apply_to_a_version_is_warned_of(
     keys: str, rest: str, words: tuple[str, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "Pulumi.dev.yaml").write_text(old(keys, rest and f"{rest}\n"))
-    found = [str(one) for one in warnings(load_stack(tmp_path / "Pulumi.dev.yaml").settings) if "not apply" in str(one)]
+    found = [
+        str(one)
+        for one in warnings(load_stack(tmp_path / "Pulumi.dev.yaml").settings)
+        if "is for the service" in str(one)
+    ]
 
     assert len(found) == bool(words)
     assert all(word in found[0] for word in words)
