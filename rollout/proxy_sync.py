@@ -125,9 +125,8 @@ class ProxySync:
     def _is_passed_through(self, target: Target) -> bool:
         """Whether callers connect to the pod that they have addressed: such a cluster has no endpoints."""
         service = self.routes.get(target.service)
-        version = service.versions.get(target.version) if service else None
-        policies = (version.traffic_policy if version else None, service.traffic_policy if service else None)
-        balancer = next((one.load_balancer for one in policies if one and one.load_balancer), None)
+        policies = service.policies_of(target.version) if service else ()
+        balancer = next((one.load_balancer for one in policies if one.load_balancer), None)
         return balancer is not None and balancer.simple is Balancer.PASSTHROUGH
 
     def _cluster_at(self, target: Target, port: int) -> str:

@@ -18,8 +18,7 @@ def hash_of(routes: RouteTable, service: str, destination: str) -> ConsistentHas
     called = routes.get(name)
     if called is None:
         return None
-    own = called.versions.get(version)
-    return _hash_in(own.traffic_policy if own else None) or _hash_in(called.traffic_policy)
+    return next(filter(None, map(_hash_in, called.policies_of(version))), None)
 
 
 def retries_keep_hash(routes: RouteTable, service: str, rule: Rule) -> bool:
@@ -32,5 +31,5 @@ def retries_keep_hash(routes: RouteTable, service: str, rule: Rule) -> bool:
     return len(destinations) == 1 and hash_of(routes, service, destinations[0]) is not None
 
 
-def _hash_in(policy: TrafficPolicy | None) -> ConsistentHash | None:
-    return policy.load_balancer.consistent_hash if policy and policy.load_balancer else None
+def _hash_in(policy: TrafficPolicy) -> ConsistentHash | None:
+    return policy.load_balancer.consistent_hash if policy.load_balancer else None

@@ -229,7 +229,7 @@ class Explanation:
         for mirror in outcome.mirrors:
             yield f"{_percent(mirror.probability)} of the requests are mirrored to {mirror.destination}."
         yield _timeout_and_retries(outcome, decision)
-        yield from filter(None, [upstream_sentence(self.places.settings.services, decision, outcome)])
+        yield from filter(None, [upstream_sentence(self.places.settings, decision, outcome)])
         yield from self._at_gateway()
         undecided = [name for name in self._called(outcome) if self._access(name) is None]
         if undecided:
@@ -391,7 +391,7 @@ def _outcome(decision: Decision, settings: Settings) -> dict[str, Any]:
     for share in (*fields.get("shares", ()), *fields.get("mirrors", ())):
         share["target"] = share["target"]._asdict()
     if isinstance(decision.outcome, Forwarded):
-        fields["protocols"] = upstream_protocols(settings.services, decision, decision.outcome)
+        fields["protocols"] = upstream_protocols(settings, decision, decision.outcome)
     faults = {name: asdict(fault) for name in ("delay", "abort") if (fault := getattr(decision, name)) is not None}
     return {"kind": type(decision.outcome).__name__.lower(), **fields, "faults": faults, "cors": dict(decision.cors)}
 

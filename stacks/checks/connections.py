@@ -9,7 +9,8 @@ from typing import Any
 
 from stacks.checks.view import Service, View, block, entries
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.model import MESH, OutsideVersion, RouteKind, Server, Source, own_gateway
+from traffic.default_protocol import kinds_carried
+from traffic.model import MESH, OutsideVersion, RouteKind, Server, ServiceProtocol, Source, own_gateway
 from traffic.simulate import intersection, route_hosts
 
 ACTIONS = {
@@ -42,6 +43,7 @@ HASHED = ("httpHeaderName", "httpCookie", "httpQueryParameterName")
 def check(view: View) -> Iterator[Finding]:
     """Yield what needs requests in services of TCP and TLS, and server names in other services."""
     for service in view.services.values():
+        yield from _check_protocol(view, service)
         yield from _check_servers(view, service)
         kind = service.routing.route_kind
         for index, given in enumerate(entries(service.given.get("route"))):
@@ -50,7 +52,7 @@ def check(view: View) -> Iterator[Finding]:
                 yield from _check_actions(service, block(given), location)
                 yield from _check_shares(service, block(given), location)
             for number, match in enumerate(entries(block(given).get("match"))):
-                yield from _check_match(service, block(match), (*location, "match", number))
+                yield from _check_match(view, service, block(match), (*location, "match", number))
         if kind is not RouteKind.HTTP:
             yield from _check_settings(service)
             yield from _check_hosts_outside(service)
@@ -95,7 +97,7 @@ def _check_hosts_outside(service: Service) -> Iterator[Finding]:
             )
 
 
-def _check_match(service: Service, match: Mapping[str, Any], location: Location) -> Iterator[Finding]:
+def _check_match(view: View, service: Service, match: Mapping[str, Any], location: Location) -> Iterator[Finding]:
     kind = service.routing.route_kind
     for key in OF_REQUESTS if kind is not RouteKind.HTTP else ():
         if match.get(key):
@@ -113,11 +115,48 @@ def _check_match(service: Service, match: Mapping[str, Any], location: Location)
             f"{service.name} speaks {service.routing.protocol.value}: only of TLS that passes through does Envoy "
             "route by the server name (SNI)",
             "sniHosts in services with protocol: TLS",
-            "write authority for the host of a request" if kind is RouteKind.HTTP else "remove it",
+            _instead_of_names(view, service),
             shown(given),
         )
     elif given:
         yield from _check_names(service, entries(given), (*location, "sniHosts"))
+
+
+def _instead_of_names(view: View, service: Service) -> str:
+    """The fix for server names in a service of another protocol than TLS."""
+    if RouteKind.TLS in {server.route_kind for server in _servers(view, service)}:
+        return f"write {key_path((*service.location, 'protocol'))}: TLS, if its pods terminate TLS"
+    return "write authority for the host of a request" if service.routing.protocol.is_http else "remove it"
+
+
+def _servers(view: View, service: Service) -> list[Server]:
+    """The servers of shared gateways that accept its hosts."""
+    shared = (view.gateways.get(name) for name in service.routing.gateways)
+    servers = (server for gateway in shared if gateway is not None for server in gateway.servers)
+    return [server for server in servers if intersection(server.hosts, service.routing.hosts)]
+
+
+def _check_protocol(view: View, service: Service) -> Iterator[Finding]:
+    """A service may not say its protocol if that is clear from what its gateways carry for its hosts."""
+    if "protocol" in service.given or not service.is_placed or "ingressClassName" in service.given:
+        return
+    kinds = kinds_carried(service.routing, view.gateways)
+    if len(kinds) < 2:
+        return
+    carried = [server for server in _servers(view, service) if server.route_kind in kinds and not server.redirects]
+    meant = {
+        RouteKind.HTTP: "HTTP if its pods serve HTTP (GRPC or HTTP2 if only HTTP/2)",
+        RouteKind.TCP: "TCP if they serve anything else",
+        RouteKind.TLS: "TLS if they terminate TLS themselves",
+    }
+    yield Finding(
+        (*service.location, "hosts"),
+        f"its gateways carry {_carried(carried)} for these hosts, so {service.name} has to say which of them its pods "
+        "serve",
+        f"{key_path((*service.location, 'protocol'))}, one of {', '.join(ServiceProtocol)}",
+        f"add protocol: {', '.join(words for kind, words in meant.items() if kind in kinds)}",
+        shown(list(service.routing.hosts)),
+    )
 
 
 def _check_names(service: Service, names: list[Any], location: Location) -> Iterator[Finding]:

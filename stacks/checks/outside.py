@@ -12,6 +12,9 @@ from traffic.model import EGRESS, ExternalService, OutsideVersion, Source, servi
 from traffic.model.backend import port_for_http
 from traffic.model.egress import Resolution
 
+TLS_PORTS = (4443, 5443, 6443, 8443, 9443, 10443)
+"""Ports where servers usually expect HTTPS."""
+
 
 def check(view: View) -> Iterator[Finding]:
     """Yield what is wrong with versions that the stack does not make."""
@@ -185,8 +188,13 @@ def _unroutable(external: ExternalService) -> tuple[str, str] | None:
 
 
 def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
-    """Yield versions of which a stack says only that they run already; `location` is the service's."""
+    """Yield versions of which a stack says only that they run already, and what it does not do for hosts and Services.
+
+    `location` is the service's.
+    """
     for name, version in service.outside.items():
+        yield from _plain_text(service, version, (*location, "versions", name))
+        yield from _unlimited(service, version, location, name)
         if version.source is Source.PODS and version.labels is None:
             label = f"version: {name}"
             yield Finding(
@@ -195,3 +203,44 @@ def warnings(service: ServiceSettings, location: Location) -> Iterator[Finding]:
                 "image for a version that the stack deploys; labels, service or host for one that runs already",
                 f"write labels: {{{label}}} if that is meant",
             )
+
+
+def _unlimited(service: ServiceSettings, version: OutsideVersion, location: Location, name: str) -> Iterator[Finding]:
+    """Limits and the like of the service that do not apply to the version, though it may need them as well."""
+    if version.source is Source.PODS or service.traffic_policy is None:
+        return
+    given, own = (
+        policy.model_dump(by_alias=True, exclude_none=True) if policy else {}
+        for policy in (service.traffic_policy, version.traffic_policy)
+    )
+    missing = ", ".join(key for key in given if key not in own and key != "tls")
+    namespace = version.service_of(service.namespace)[1]
+    if not missing:
+        return
+    yield Finding(
+        (*location, "versions", name),
+        f"{name} has no {missing}: {key_path((*location, 'trafficPolicy'))} is for the service's pods, and {name} is "
+        f"{version.words(name)}",
+        "trafficPolicy of the version itself",
+        f"write a DestinationRule in {namespace}; none needed if there is one"
+        if version.source is Source.SERVICE and namespace != service.namespace
+        else f"write {missing} in {key_path((*location, 'versions', name, 'trafficPolicy'))}, too; none "
+        f"needed if {name} is to have none",
+    )
+
+
+def _plain_text(service: ServiceSettings, version: OutsideVersion, location: Location) -> Iterator[Finding]:
+    """Requests in plain text to a port where servers usually expect TLS; connections are passed on as they are."""
+    says_tls = version.traffic_policy is not None and version.traffic_policy.tls is not None
+    if version.source is not Source.HOST or version.port not in TLS_PORTS or says_tls or not service.protocol.is_http:
+        return
+    if version.originates_tls:
+        return
+    yield Finding(
+        (*location, "port"),
+        f"requests go to {version.host}:{version.port} in plain text, and servers usually expect TLS there",
+        "tls for a host that expects it; callers originate TLS by themselves only to port 443",
+        "add trafficPolicy: {tls: {mode: SIMPLE}} to the version; none needed for mode: DISABLE, which says that it is "
+        "plain text",
+        shown(version.port),
+    )

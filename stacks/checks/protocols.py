@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,9 +11,20 @@ from pydantic import TypeAdapter, ValidationError
 from stacks.checks.view import Service, View, block, entries, is_count
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.model import Match, NamedPort, Retries, Rule, ServiceProtocol, ServiceRouting, StringMatch, Target, target
+from traffic.model import (
+    EGRESS,
+    Match,
+    NamedPort,
+    Retries,
+    Rule,
+    ServiceProtocol,
+    ServiceRouting,
+    StringMatch,
+    Target,
+    target,
+)
 from traffic.simulate import Upstream, upstream
-from traffic.simulate.upstream import GRPC
+from traffic.simulate.upstream import GRPC, has_pods, is_service, upstream_of_egress
 
 GRPC_CONDITIONS = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable")
 """Conditions of retries that are about gRPC's status (Envoy: x-envoy-retry-grpc-on)."""
@@ -138,12 +149,14 @@ def warnings(settings: Settings) -> Iterator[Finding]:
     reported: set[str] = set()
     for name, service in settings.services.items():
         yield from _probes(service, ("services", name))
-        for place, words, rule in _of_grpc(service, ("services", name, "route")):
-            called = _plain(settings, name, rule)
-            if called is None or called in reported:
+        for place, words, rule, ports in _of_grpc(service, ("services", name, "route")):
+            called = _plain(settings, name, rule, ports)
+            if called is None:
                 continue
-            reported.add(called)
-            yield _plain_port(settings, called, place, words)
+            finding = _plain_port(settings, *called, place, words)
+            if finding.fix not in reported:
+                reported.add(finding.fix)
+                yield finding
 
 
 def _probes(service: ServiceSettings, location: Location) -> Iterator[Finding]:
@@ -166,25 +179,52 @@ def _probes(service: ServiceSettings, location: Location) -> Iterator[Finding]:
                 )
 
 
-def _plain(settings: Settings, name: str, rule: Rule) -> str | None:
-    """The first service that the rule leads to by HTTP/1.1."""
-    targets = (target(name, to) for to, weight in rule.weights.items() if weight > 0)
-    return next((to.service for to in targets if _is_plain(settings, to)), None)
+def _plain(settings: Settings, name: str, rule: Rule, ports: Iterable[int | None]) -> tuple[Target, int | None] | None:
+    """The first destination that the rule leads to by HTTP/1.1, with the port that a match asks for.
+
+    Requests keep their port on the way to the service's own versions.
+    """
+    targets = [target(name, to) for to, weight in rule.weights.items() if weight > 0]
+    each = ((to, port if to.service == name else None) for port in ports for to in targets)
+    return next((one for one in each if _is_plain(settings, *one)), None)
 
 
-def _is_plain(settings: Settings, to: Target) -> bool:
-    return to.service in settings.services and upstream(settings.services, to) is Upstream.HTTP1
+def _is_plain(settings: Settings, to: Target, port: int | None) -> bool:
+    if to.is_egress:
+        return upstream_of_egress(to, settings.egress) is Upstream.HTTP1
+    return not is_service(settings.services, to) and upstream(settings.services, to, port) is Upstream.HTTP1
 
 
-def _plain_port(settings: Settings, called: str, place: Location, words: str) -> Finding:
-    service = settings.services[called]
-    if service.protocol.is_http2:
+def _is_outside(settings: Settings, to: Target) -> bool:
+    """Whether HTTP/1.1 is due to the destination alone: a host of `egress`, or one with a policy of its own."""
+    return to.is_egress or (settings.services[to.service].protocol.is_http2 and not has_pods(settings.services, to))
+
+
+def _plain_port(settings: Settings, to: Target, port: int | None, place: Location, words: str) -> Finding:
+    called = to.service
+    further = [] if to.is_egress else settings.services[called].further_ports
+    asked = next((one for one in further if one.port == port and has_pods(settings.services, to)), None)
+    if _is_outside(settings, to):
+        what = f"Envoy speaks HTTP/1.1 to {to.service}/{to.version}"
+        if to.is_egress:
+            fix = f"make the host of {key_path((EGRESS, to.version))} a version, with `host`: it is called as the "
+            fix += "service's protocol says; or write protocol: GRPC for its port if that is plain text"
+        else:
+            policy = ("services", called, "versions", to.version, "trafficPolicy", "connectionPool", "http")
+            fix = f"remove {key_path((*policy, 'h2UpgradePolicy'))}"
+    elif asked is not None and not asked.speaks.is_http2:
+        what = f"port {port} of {called} is {asked.speaks.value}, so Envoy speaks HTTP/1.1 to its pods there"
+        fix = f"rename {asked.name} to grpc-{port} (protocol: GRPC); none needed if it does not serve gRPC"
+    elif (service := settings.services[called]).protocol.is_http2:
         what = "Envoy speaks HTTP/1.1 to its pods, because they terminate TLS"
         fix = f"write {key_path(('services', called, 'trafficPolicy', 'connectionPool', 'http'))}: "
         fix += "{useClientProtocol: true}"
     else:
         what = f"the port of {called} is {service.protocol.value}, so Envoy speaks HTTP/1.1 to its pods"
         fix = f"write {key_path(('services', called, 'protocol'))}: GRPC; none needed if {called} does not serve gRPC"
+        of_grpc = [one.port for one in further if one.speaks.is_http2]
+        if of_grpc and service.in_mesh:
+            fix = f"add port: {of_grpc[0]} to the match if only requests to that port are meant, or {fix}"
     return Finding(
         place,
         f"{words} is of gRPC, but {what}, and a gRPC server refuses that: callers would get UNAVAILABLE or INTERNAL",
@@ -193,19 +233,22 @@ def _plain_port(settings: Settings, called: str, place: Location, words: str) ->
     )
 
 
-def _of_grpc(service: ServiceRouting, location: Location) -> Iterator[tuple[Location, str, Rule]]:
-    """What speaks of gRPC in a route: its location, words for it, and the rule."""
+def _of_grpc(
+    service: ServiceRouting, location: Location
+) -> Iterator[tuple[Location, str, Rule, tuple[int | None, ...]]]:
+    """What speaks of gRPC in a route: its location, words for it, the rule, and the ports that its matches ask for."""
     for index, rule in enumerate(service.route):
         place = (*location, index)
+        ports = tuple(match.port for match in rule.match) or (None,)
         for number, match in enumerate(rule.match):
             for key, words in _matched(match):
-                yield (*place, "match", number, *key), words, rule
+                yield (*place, "match", number, *key), words, rule, (match.port,)
         if rule.fault and rule.fault.abort and rule.fault.abort.grpc_status:
             status = rule.fault.abort.grpc_status
-            yield (*place, "fault", "abort", "grpcStatus"), f"grpcStatus: {status}", rule
+            yield (*place, "fault", "abort", "grpcStatus"), f"grpcStatus: {status}", rule, ports
         conditions = _conditions(rule.retries)
         if conditions:
-            yield (*place, "retries", "retryOn"), f"retryOn: {', '.join(conditions)}", rule
+            yield (*place, "retries", "retryOn"), f"retryOn: {', '.join(conditions)}", rule, ports
 
 
 def _matched(match: Match) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from stacks.checks.view import Service, View, block, has, is_count
 from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
-from traffic.model import AccessRule, Mtls, TrafficPolicy
+from traffic.model import AccessRule, Mtls, OutsideVersion, Source, TrafficPolicy
 from traffic.model.policy import TlsMode
 
 BY_TOKEN = ("request_principals", "not_request_principals")
@@ -26,9 +26,11 @@ def check(view: View) -> Iterator[Finding]:
             for index, port in enumerate(rule.ports):
                 yield from _check_port(service, port, ports, (*location, "ports", index))
         for location, policy in _policies(service):
-            yield from _check_tls(view, service, policy, location)
-            yield from _check_own_tls(service, policy, location)
-            yield from _check_failover(service, policy, location)
+            outside = _is_outside(service, location)
+            if not outside:
+                yield from _check_tls(view, service, policy, location)
+                yield from _check_own_tls(service, policy, location)
+            yield from _check_failover(None if outside else service.routing.traffic_policy, policy, location)
 
 
 def _access_rules(service: Service) -> Iterator[tuple[Location, AccessRule]]:
@@ -45,6 +47,12 @@ def _policies(service: Service) -> Iterator[tuple[Location, TrafficPolicy]]:
     for name, version in service.routing.versions.items():
         if version.traffic_policy is not None:
             yield (*service.location, "versions", name, "trafficPolicy"), version.traffic_policy
+
+
+def _is_outside(service: Service, location: Location) -> bool:
+    """Whether a policy is that of another Service or a host, not of pods of the service."""
+    version = service.routing.versions.get(str(location[3])) if location[2] == "versions" else None
+    return isinstance(version, OutsideVersion) and version.source is not Source.PODS
 
 
 def _ports(service: Service) -> set[int]:
@@ -149,10 +157,9 @@ def _check_own_tls(service: Service, policy: TrafficPolicy, location: Location) 
     )
 
 
-def _check_failover(service: Service, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:
-    """Envoy only fails over to another region if it detects that pods fail."""
+def _check_failover(whole: TrafficPolicy | None, policy: TrafficPolicy, location: Location) -> Iterator[Finding]:
+    """Envoy only fails over to another region if it detects that pods fail. `whole` is the service's policy."""
     setting = policy.load_balancer.locality_lb_setting if policy.load_balancer else None
-    whole = service.routing.traffic_policy
     if setting is None or not (setting.failover or setting.failover_priority):
         return
     if policy.outlier_detection is None and (whole is None or whole.outlier_detection is None):

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from traffic.fields import DNS_LABEL, HOST, LabelKey, LabelValue, Model, Port, wrong
-from traffic.model.policy import TlsMode, TrafficPolicy
-from traffic.model.protocols import NamedPorts
+from traffic.model.policy import H2UpgradePolicy, HttpSettings, TlsMode, TrafficPolicy
+from traffic.model.protocols import NamedPorts, ServiceProtocol
 from traffic.model.rule import version_label
 
 DEPLOYED, OUTSIDE = "<deployed>", "<outside>"
@@ -149,6 +149,22 @@ class OutsideVersion(VersionRouting):
     def has_subset(self) -> bool:
         """Whether a DestinationRule says how callers connect to it."""
         return self.source is Source.PODS or self.traffic_policy is not None or self.originates_tls
+
+    @property
+    def http_settings(self) -> HttpSettings | None:
+        """How callers connect to it for requests, if it has a policy of its own that says so."""
+        pool = self.traffic_policy and self.traffic_policy.connection_pool
+        return pool.http if pool else None
+
+    def gets_http2(self, protocol: ServiceProtocol) -> bool:
+        """Whether Envoy speaks HTTP/2 to it, which is a host: as to the other versions of a service of `protocol`.
+
+        Its own h2UpgradePolicy decides first. What useClientProtocol changes is left out.
+        """
+        policy = self.http_settings.h2_upgrade_policy if self.http_settings else None
+        if policy in (None, H2UpgradePolicy.DEFAULT):
+            return protocol.is_http2
+        return policy is H2UpgradePolicy.UPGRADE
 
     def service_of(self, namespace: str) -> tuple[str, str]:
         """Return the name and namespace of its Service; `namespace` is that of the service whose version it is."""

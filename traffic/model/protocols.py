@@ -54,9 +54,20 @@ class ServiceProtocol(StrEnum):
         return self.value.lower()
 
 
+OTHER_NAMES = {
+    "https": ServiceProtocol.TLS,
+    "mongo": ServiceProtocol.TCP,
+    "mysql": ServiceProtocol.TCP,
+    "redis": ServiceProtocol.TCP,
+}
+"""Further names of Istio's, of protocols in which Envoy sees TLS or bytes (Istio: "Protocol Selection")."""
+
+
 def protocol_of(port_name: str) -> ServiceProtocol | None:
     """Return the protocol that Istio reads from the name of a port, `<protocol>` or `<protocol>-<suffix>`, or None."""
     prefix = port_name.partition("-")[0]
+    if prefix in OTHER_NAMES:
+        return OTHER_NAMES[prefix]
     return next((protocol for protocol in ServiceProtocol if protocol.port_name == prefix), None)
 
 
@@ -85,7 +96,8 @@ class NamedPort(Model):
     port: Port = Field(examples=[9090], description="Port of the Service inside the cluster.")
     protocol: Annotated[ServiceProtocol, Strict(False)] | None = Field(
         default=None,
-        description="Protocol of the port; defaults to what its name begins with (http-metrics: HTTP), as in Istio.",
+        description="Protocol of the port; defaults to what its name begins with (http-metrics: HTTP; https: TLS; "
+        "mongo, mysql, redis: TCP), as in Istio.",
     )
     target_port: OpenPort | None = Field(
         default=None, description="Port that the container listens on; defaults to `port`."
@@ -98,7 +110,7 @@ class NamedPort(Model):
             raise wrong(
                 f"the name {self.name!r} tells no protocol, and without one Envoy guesses it from the first bytes",
                 f"protocol: {', '.join(ServiceProtocol)}; or a name that begins with one, such as http-{self.name}",
-                "add protocol: HTTP, for example",
+                "add protocol: HTTP if the container serves HTTP there, TLS if it terminates TLS, otherwise TCP",
             )
         if self.protocol is not None and by_name is not None and self.protocol is not by_name:
             raise wrong(

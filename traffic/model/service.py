@@ -111,6 +111,16 @@ class ServiceRouting(Model):
         own = {port.name: port.container_port for port in self.versions[version].ports}
         return {port.name: own.get(port.name, port.container_port) for port in self.further_ports}
 
+    def policies_of(self, version: str) -> tuple[TrafficPolicy, ...]:
+        """Return the traffic policies that apply to a version; the first that has a key decides.
+
+        The service's own is for its pods: it does not apply to versions that are another Service or a host.
+        """
+        given = self.versions.get(version)
+        is_elsewhere = isinstance(given, OutsideVersion) and given.source is not Source.PODS
+        policies = (given.traffic_policy if given else None, None if is_elsewhere else self.traffic_policy)
+        return tuple(policy for policy in policies if policy is not None)
+
     @property
     def in_mesh(self) -> bool:
         """Whether the route applies to callers inside the mesh."""

@@ -91,8 +91,7 @@ class Connections:
     def _from_inside(self, request: Request, seen: Seen) -> Decision:
         name = self._called(request)
         if name is None:
-            known = f"the stack has no service with the host {request.authority!r} and the port {seen.port}"
-            return Decision(request, Unrouted(None, known))
+            return self._at_further_port(request, seen)
         service = self._routes[name]
         domain = service_host(name, service.namespace)
         ways = list(self._ways(name, MESH, domain, _names(name, service), seen)) if service.in_mesh else []
@@ -110,6 +109,17 @@ class Connections:
             if is_served and (bare(request.authority) in service.hosts or is_called(name, service, request)):
                 return name
         return None
+
+    def _at_further_port(self, request: Request, seen: Seen) -> Decision:
+        """What happens at a port without a route of connections: a further one of a service, or an unknown one."""
+        for name, service in self._routes.items():
+            further = next((port for port in service.further_ports if port.port == request.asked_port), None)
+            if further is not None and is_called(name, service, request):
+                why = f"{further.name} is a further port of {name}, whose route is one of {service.protocol.value} "
+                why += f"connections to port {service.port}: the Service sends it to any of its pods, of any version"
+                return Decision(request, Unrouted(name, why), name, service_host(name, service.namespace), MESH)
+        known = f"the stack has no service with the host {request.authority!r} and the port {seen.port}"
+        return Decision(request, Unrouted(None, known))
 
     def _ways(self, name: str, gateway: str, domain: str, names: tuple[str, ...], seen: Seen) -> Iterator[Way]:
         """`names` are the server names of a match that has none."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from canary.app import app
 from stacks.settings.loading import load_stack, warnings
 from stacks.simulator import simulator_of
 from tests.unit.rendered import checked
@@ -15,7 +17,7 @@ from traffic import render
 from traffic.model import EgressPort, ExternalService, OutsideVersion, ServiceProtocol, Target
 from traffic.model.backend import backend
 from traffic.model.egress import EgressProtocol
-from traffic.simulate import Forwarded, Request
+from traffic.simulate import Forwarded, Request, Upstream, upstream
 
 CASES = Path(__file__).parent.parent.parent / "cases"
 OUTSIDE = CASES / "share-with-a-host-outside"
@@ -83,6 +85,78 @@ def test_connections_are_passed_on_to_a_host_as_they_are(protocol: str) -> None:
     (entry,) = checked(render.service_entries)("foo", passing).values()
 
     assert entry["ports"] == [{"number": 7070, "name": f"{protocol.lower()}-7070", "protocol": protocol}]
+
+
+UPGRADE, STAY = "UPGRADE", "DO_NOT_UPGRADE"
+TLS = {"tls": {"mode": "SIMPLE"}}
+
+
+def pool(**http: Any) -> dict[str, Any]:
+    """A policy that says this of requests."""
+    return {"connectionPool": {"http": http}}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "version", "port", "policy", "spoken"),
+    [
+        ("GRPC", {"port": 50051}, "GRPC", None, Upstream.HTTP2),
+        ("HTTP2", {"port": 8080}, "HTTP2", None, Upstream.HTTP2),
+        ("HTTP", {"port": 8080}, "HTTP", None, Upstream.HTTP1),
+        ("GRPC", {"port": 443}, "HTTPS", UPGRADE, Upstream.HTTP2),
+        ("HTTP", {"port": 443}, "HTTPS", None, Upstream.HTTP1),
+        ("GRPC", {"port": 8443, "trafficPolicy": TLS}, "HTTPS", UPGRADE, Upstream.HTTP2),
+        ("GRPC", {"port": 443, "trafficPolicy": pool(http2MaxRequests=9)}, "HTTPS", UPGRADE, Upstream.HTTP2),
+        # Its own policy decides first.
+        ("GRPC", {"port": 443, "trafficPolicy": pool(h2UpgradePolicy=STAY)}, "HTTPS", STAY, Upstream.HTTP1),
+        ("GRPC", {"port": 80, "trafficPolicy": pool(h2UpgradePolicy=STAY)}, "HTTP", STAY, Upstream.HTTP1),
+        ("HTTP", {"port": 80, "trafficPolicy": pool(h2UpgradePolicy=UPGRADE)}, "HTTP2", UPGRADE, Upstream.HTTP2),
+        ("GRPC", {"port": 443, "trafficPolicy": pool(useClientProtocol=True)}, "HTTPS", None, Upstream.AS_CLIENT),
+    ],
+)  # fmt: skip
+def test_envoy_speaks_to_a_host_what_the_service_speaks(
+    protocol: str, version: dict[str, Any], port: str, policy: str | None, spoken: Upstream
+) -> None:
+    foo = settings_of(OUTSIDE).services["foo"]
+    old = OutsideVersion.model_validate({"host": "old.example.net", **version}, by_name=False, by_alias=True)
+    moved = foo.model_copy(update={"protocol": ServiceProtocol(protocol), "versions": {"old": old}})
+    (entry,) = checked(render.service_entries)("foo", moved).values()
+    rules = list(checked(render.outside_destination_rules)("foo", moved).values())
+    subset = rules[0]["subsets"][0]["trafficPolicy"] if rules else {}
+
+    assert entry["ports"][0]["protocol"] == port
+    assert subset.get("connectionPool", {}).get("http", {}).get("h2UpgradePolicy") == policy
+    assert upstream({"foo": moved}, Target("foo", "old")) is spoken
+
+
+@pytest.mark.parametrize(
+    ("destinations", "words"),
+    [
+        ({"new": 10, "old": 90}, "Envoy speaks HTTP/2 to new and old, as gRPC needs."),
+        ({"new": 10, "egress/plain": 90}, "Envoy speaks HTTP/1.1 to egress/plain: a gRPC server refuses that"),
+        ({"new": 10, "egress/grpc": 90}, "Envoy speaks HTTP/2 to egress/grpc and new, as gRPC needs."),
+    ],
+)
+def test_explain_says_what_envoy_speaks_to_hosts(
+    destinations: dict[str, int], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = [{"match": [{"uri": {"prefix": "/a.v1.A/"}}], "to": destinations}, {"to": {"new": 100, "old": 0}}]
+    new, old = {"image": "shop:2", "port": 50051}, {"host": "shop.legacy.example.net", "port": 443}
+    shop = {"hosts": ["shop.example.com"], "protocol": "GRPC", "versions": {"new": new, "old": old}, "route": route}
+    egress = {
+        "plain": {"hosts": ["a.example.net"], "ports": [{"number": 443, "protocol": "HTTPS"}]},
+        "grpc": {"hosts": ["b.example.net"], "ports": [{"number": 50051, "protocol": "GRPC"}]},
+    }
+    config = {"config": {"istio-canary:services": {"shop": shop}, "istio-canary:egress": egress}}
+    (tmp_path / "Pulumi.yaml").write_text("name: istio-canary\nruntime: python\n")
+    (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["explain", "shop", "/a.v1.A/Get", "--stack", "dev"])
+
+    assert words in " ".join(done.stdout.split())
+    found = [
+        str(one) for one in warnings(load_stack(tmp_path / "Pulumi.dev.yaml").settings) if "is of gRPC" in str(one)
+    ]
+    assert [("egress/plain" in one) for one in found] == ([True] if "egress/plain" in destinations else [])
 
 
 def test_pods_that_someone_else_deploys_are_a_subset_by_their_labels() -> None:

@@ -156,3 +156,67 @@ def test_a_host_cannot_both_pass_through_and_end_at_the_gateway(tmp_path: Path) 
     path = "istio-canary:gateways.edge.servers[1].port"
 
     assert_is_reported(Case("", text, path, ("already has TLS settings",)), tmp_path)
+
+
+VAULT = "{port: 443, protocol: TLS, hosts: [vault.example.com], tls: {mode: PASSTHROUGH}}"
+ENDS = "{port: 443, protocol: HTTPS, hosts: ['*.example.com'], tls: {mode: SIMPLE, credentialName: c}}"
+REDIRECT = "{port: 80, hosts: ['*.example.com'], tls: {httpsRedirect: true}}"
+VAULT_REDIRECT = "{port: 80, hosts: [vault.example.com], tls: {httpsRedirect: true}}"
+WEB = "{port: 80, hosts: ['*']}"
+
+
+def beside(servers: list[str], keys: str = "", route: str = "- to: {v1: 90, v2: 10}") -> str:
+    """The service shop with the host vault.example.com behind a gateway with these servers."""
+    text = serving("HERE", f"hosts: [vault.example.com] {HERE}\n{keys}", route)
+    return text.replace("- HERE", f"- {servers[0]}" + "".join(f"\n      {'  '}- {one}" for one in servers[1:]), 1)
+
+
+@pytest.mark.parametrize(
+    ("servers", "protocol"),
+    [
+        ([VAULT], "TLS"),
+        ([VAULT, ENDS], "TLS"),
+        ([ENDS, VAULT, WEB], "TLS"),
+        ([VAULT, REDIRECT], "TLS"),
+        ([VAULT, VAULT_REDIRECT], "TLS"),
+        (["{port: 7070, protocol: TCP, hosts: [vault.example.com]}", ENDS], "TCP"),
+        (["{port: 7070, protocol: TLS, hosts: [vault.example.com], tls: {mode: SIMPLE, credentialName: c}}", ENDS],
+         "TCP"),
+        (["{port: 7070, protocol: TCP, hosts: ['*']}", ENDS], "HTTP"),
+        ([VAULT.replace("vault", "other"), ENDS], "HTTP"),
+        ([ENDS, REDIRECT], "HTTP"),
+        ([REDIRECT], "HTTP"),
+    ],
+)  # fmt: skip
+def test_the_server_with_the_most_specific_host_says_the_protocol(
+    servers: list[str], protocol: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(beside(servers))
+
+    assert load_stack(tmp_path / "Pulumi.dev.yaml").settings.services["shop"].protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("servers", "words"),
+    [
+        ([TLS, WEB.replace("*", "*.example.com")],
+         ("HTTP requests", "TLS that passes through", "TLS if they terminate TLS themselves")),
+        (["{port: 7070, protocol: TCP, hosts: ['*']}", WEB], ("TCP connections", "TCP if they serve anything else")),
+    ],
+)  # fmt: skip
+def test_a_service_says_its_protocol_where_its_gateways_do_not(
+    servers: list[str], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    case = Case("two kinds", beside(servers), f"{SHOP}.hosts", ("has to say which", "add protocol: HTTP", *words))
+    assert_is_reported(case, tmp_path)
+    assert_is_reported_once(case, tmp_path)
+
+    (tmp_path / "Pulumi.dev.yaml").write_text(beside(servers, "protocol: HTTP\n"))
+    assert load_stack(tmp_path / "Pulumi.dev.yaml").settings.services["shop"].protocol == "HTTP"
+
+
+def test_the_fix_for_server_names_is_the_protocol_where_a_server_passes_tls_through(tmp_path: Path) -> None:
+    text = beside([VAULT, ENDS], "protocol: HTTP\n", "- {match: [{sniHosts: [vault.example.com]}], to: v2}\n- to: v1")
+    text = text.replace(HERE, "").replace("to: v2}", f"to: v2}} {HERE}")
+
+    assert_is_reported(Case("", text, f"{RULE}.match[0].sniHosts", (f"write {SHOP}.protocol: TLS",)), tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stacks.settings.loading import load_stack, warnings
 from tests.unit.problems import (
     HERE,
     HOSTS,
@@ -17,6 +18,7 @@ from tests.unit.problems import (
     config,
     service,
 )
+from traffic.hashing import hash_of
 
 OLD = f"{SHOP}.versions.old"
 BILLING = "hosts: [billing.example.org]"
@@ -83,3 +85,84 @@ CASES = [
 def test_a_mistake_is_reported_with_its_place_and_the_fix(case: Case, tmp_path: Path) -> None:
     assert_is_reported(case, tmp_path)
     assert_is_reported_once(case, tmp_path)
+
+
+LEGACY = "host: old.example.net"
+SIMPLE = "trafficPolicy: {tls: {mode: SIMPLE}}"
+OF_MESH = "gateways: [shop-gateway, mesh]\n"
+
+
+@pytest.mark.parametrize("rest", ["", "mtls: {mode: STRICT}\n", "mtls: {mode: DISABLE}\n", OF_MESH])
+@pytest.mark.parametrize(
+    "keys", [f"{LEGACY}, port: 8443, {SIMPLE}", f"service: foo, port: 8443, {SIMPLE}", f"{LEGACY}, port: 443"]
+)
+def test_tls_to_what_is_no_pod_of_the_service_is_not_compared_with_what_its_pods_accept(
+    keys: str, rest: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(old(keys, rest))
+
+    assert load_stack(tmp_path / "Pulumi.dev.yaml").settings.services["shop"].outside
+
+
+@pytest.mark.parametrize(
+    ("keys", "rest", "warned"),
+    [
+        (f"{LEGACY}, port: 8443", "", True),
+        (f"{LEGACY}, port: 9443, trafficPolicy: {{loadBalancer: {{simple: RANDOM}}}}", "", True),
+        (f"{LEGACY}, port: 8443, {SIMPLE}", "", False),
+        (f"{LEGACY}, port: 8443, trafficPolicy: {{tls: {{mode: DISABLE}}}}", "", False),
+        (f"{LEGACY}, port: 8443", "protocol: TLS\n", False),
+        (f"{LEGACY}, port: 8080", "", False),
+        (f"{LEGACY}, port: 443", "", False),
+        (f"{LEGACY}", "", False),
+        ("service: foo, port: 8443", "", False),
+    ],
+)
+def test_plain_text_to_a_port_of_tls_is_warned_of(keys: str, rest: str, warned: bool, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(old(keys, rest))
+    found = [one for one in warnings(load_stack(tmp_path / "Pulumi.dev.yaml").settings) if "plain text" in str(one)]
+
+    assert [one.path for one in found] == [f"{OLD}.port"] * warned
+
+
+LIMITS = "trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5}, connectionPool: {tcp: {maxConnections: 9}}}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "rest", "words"),
+    [
+        (LEGACY, LIMITS, ("connectionPool, outlierDetection", "the host old.example.net", f"{OLD}.trafficPolicy")),
+        (
+            f"{LEGACY}, trafficPolicy: {{outlierDetection: {{consecutive5xxErrors: 1}}}}",
+            LIMITS,
+            ("old has no connectionPool:",),
+        ),
+        ("service: foo.bar", LIMITS, ("write a DestinationRule in bar",)),
+        ("service: foo", LIMITS, (f"{OLD}.trafficPolicy",)),
+        (f"{LEGACY}, {LIMITS}", LIMITS, ()),
+        ("labels: {version: v0}, port: 80", LIMITS, ()),
+        (LEGACY, "trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}", ()),
+        (LEGACY, "", ()),
+    ],
+)
+def test_a_policy_of_the_service_that_does_not_apply_to_a_version_is_warned_of(
+    keys: str, rest: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(old(keys, rest and f"{rest}\n"))
+    found = [
+        str(one)
+        for one in warnings(load_stack(tmp_path / "Pulumi.dev.yaml").settings)
+        if "is for the service" in str(one)
+    ]
+
+    assert len(found) == bool(words)
+    assert all(word in found[0] for word in words)
+
+
+def test_a_hash_of_the_service_does_not_apply_to_a_host(tmp_path: Path) -> None:
+    hashed = "trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}\n"
+    (tmp_path / "Pulumi.dev.yaml").write_text(old(LEGACY, hashed))
+    services = load_stack(tmp_path / "Pulumi.dev.yaml").settings.services
+
+    assert hash_of(services, "shop", "new") is not None
+    assert hash_of(services, "shop", "old") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,43 @@ def test_mutual_tls_may_be_set_for_a_further_port(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert load_stack(file).settings.services["shop"].mtls is not None
+
+
+API = "ports: [{name: grpc-api, port: 9090}, {name: http-web, port: 9091}]\ngateways: [shop-gateway, mesh]\n"
+AT_PORT = "- {match: [{port: %s, uri: {prefix: /cart.v1.Cart/}}], to: v2%s}\n- to: v1\n"
+
+
+def at_port(port: int, more: str = "") -> str:
+    """A service with further ports of gRPC and HTTP, and a rule about gRPC for one port."""
+    return service(f"{HOSTS}{API}{TWO}route:\n{textwrap.indent(AT_PORT % (port, more), '  ')}")
+
+
+@pytest.mark.parametrize("more", ["", ", retries: {attempts: 2, retryOn: resource-exhausted}"])
+def test_a_rule_for_a_further_port_of_grpc_is_no_warning(more: str, tmp_path: Path) -> None:
+    assert warned(at_port(9090, more), tmp_path) == []
+
+
+def test_a_rule_about_grpc_for_a_further_port_of_http_names_that_port(tmp_path: Path) -> None:
+    (warning,) = warned(at_port(9091), tmp_path)
+
+    assert "port 9091 of shop is HTTP" in warning
+    assert "rename http-web to grpc-9091" in warning
+
+
+def test_a_rule_about_grpc_for_the_main_port_may_be_meant_for_another(tmp_path: Path) -> None:
+    (warning,) = warned(at_port(80), tmp_path)
+
+    assert "the port of shop is HTTP" in warning
+    assert "add port: 9090 to the match" in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [("https-admin", "TLS"), ("https", "TLS"), ("mysql", "TCP"), ("mongo-a", "TCP"), ("redis-cache", "TCP"),
+     ("http-a", "HTTP"), ("http2", "HTTP2"), ("grpc-web", "GRPC")],
+)  # fmt: skip
+def test_a_port_has_the_protocol_that_istio_reads_from_its_name(name: str, protocol: str, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(ports(f"{{name: {name}, port: 9443}}"))
+    (port,) = load_stack(tmp_path / "Pulumi.dev.yaml").settings.services["shop"].ports
+
+    assert port.speaks == protocol

@@ -247,3 +247,26 @@ def test_the_diff_tells_of_a_server_name_that_changes() -> None:
 
     assert group.witness.request.authority == "b.example.com"
     assert group.change.after == "broker/version-2"
+
+
+@pytest.mark.parametrize(("name", "port"), [("http-admin", 15672), ("tcp-dist", 25672)])
+def test_a_further_port_of_a_service_of_connections_goes_to_any_of_its_pods(name: str, port: int) -> None:
+    routes = broker(gateways=["mesh"], ports=[{"name": name, "port": port}])
+    outcome = inside(routes, port)
+
+    assert isinstance(outcome, Unrouted)
+    assert outcome.service == "broker"
+    assert outcome.reason.startswith(f"{name} is a further port of broker")
+    assert outcome.reason.endswith("sends it to any of its pods, of any version")
+
+
+def test_a_port_that_a_service_of_connections_does_not_have_is_unknown() -> None:
+    outcome = inside(broker(gateways=["mesh"], ports=[{"name": "http-admin", "port": 15672}]), 9)
+
+    assert isinstance(outcome, Unrouted)
+    assert outcome.service is None
+
+
+def inside(routes: RouteTable, port: int) -> Any:
+    """What happens to a connection of another pod to this port of the broker."""
+    return Simulator(routes).decide(Request(authority="broker.broker", scheme="tcp", port=port, caller=WEB_POD)).outcome
