@@ -98,15 +98,19 @@ class ProxySync:
 
     def until_left(self, clusters: Iterable[str]) -> None:
         """Return once no Envoy has a route to any of these clusters, which are no versions of the stack any more."""
-        self._until_not_used({cluster: Target(cluster.rpartition("|")[2], "") for cluster in clusters})
+        named = {cluster: Target(cluster.rpartition("|")[2], "") for cluster in clusters}
+        # A sidecar has routes to every host of a ServiceEntry, for callers that name it: those stay as long as it does.
+        own = frozenset(target.service for target in named.values())
+        self._until_not_used(named, own)
 
     def until_ports_unused(self, targets: Iterable[Target], ports: Iterable[int]) -> None:
         """Return once no Envoy has a route to any of `targets` at one of these ports of its Service."""
         self._until_not_used({self._cluster_at(target, port): target for target in targets for port in ports})
 
-    def _until_not_used(self, clusters: Mapping[str, Target]) -> None:
+    def _until_not_used(self, clusters: Mapping[str, Target], own: Set[str] = frozenset()) -> None:
         is_http = all(service.route_kind is RouteKind.HTTP for service in self.routes.values())
-        self._wait(lambda client, envoy: _still_used(client, envoy, clusters, DUMPS[:1] if is_http else DUMPS))
+        dumps = DUMPS[:1] if is_http else DUMPS
+        self._wait(lambda client, envoy: _still_used(client, envoy, clusters, dumps, own))
 
     def _clusters(self, targets: Iterable[Target]) -> dict[str, Target]:
         return {name: target for target in targets for name in self._cluster_names(target)}
@@ -250,10 +254,25 @@ def _is_healthy(host: Mapping[str, Any]) -> bool:
     return bool(host.get("health_status", {}).get("eds_health_status", "HEALTHY") == "HEALTHY")
 
 
-def _still_used(client: Client, envoy: Envoy, clusters: Mapping[str, Target], dumps: Iterable[str]) -> str | None:
-    answer = "".join(_ask(client, envoy, f"config_dump?resource={dump}") for dump in dumps)
+def _still_used(
+    client: Client, envoy: Envoy, clusters: Mapping[str, Target], dumps: Iterable[str], own: Set[str]
+) -> str | None:
+    answer = "".join(_without_hosts(_ask(client, envoy, f"config_dump?resource={dump}"), own) for dump in dumps)
     used = [target for name, target in clusters.items() if f'"{name}"' in answer]
     return f"still routes requests to {names_of(used)}" if used else None
+
+
+def _without_hosts(answer: str, hosts: Set[str]) -> str:
+    """Envoy's routes without the virtual hosts of these hosts, which istiod calls `<host>:<port>`."""
+    if not hosts:
+        return answer
+    dump = json.loads(answer)
+    for entry in dump.get("configs") or ():
+        routes = entry.get("route_config") or {}
+        routes["virtual_hosts"] = [
+            one for one in routes.get("virtual_hosts") or () if one.get("name", "").rpartition(":")[0] not in hosts
+        ]
+    return json.dumps(dump)
 
 
 def _ask(client: Client, envoy: Envoy, path: str) -> str:

@@ -156,6 +156,23 @@ def test_pods_that_callers_address_themselves_are_known_once_their_cluster_is_th
     assert envoys.answers["a"] == [json.dumps(there)], "without the cluster, the route would lead nowhere"
 
 
+def test_a_host_outside_is_left_once_only_its_own_callers_name_it(hasty: Settings, mesh: Callable[..., Envoys]) -> None:
+    """A sidecar has routes to every host of a ServiceEntry, whatever the service's routes say."""
+    cluster = "outbound|8080||billing.example.org"
+    routes = [{"route": {"cluster": cluster}}]
+
+    def dump(*names: str) -> str:
+        hosts = [{"name": name, "routes": routes} for name in names]
+        return json.dumps({"configs": [{"route_config": {"virtual_hosts": hosts}}]})
+
+    own, shop = "billing.example.org:8080", "shop.shop.svc.cluster.local:80"
+    mesh({"a": [dump(own, shop), dump(own)]})
+    sync(hasty).until_left([cluster])
+    mesh({"a": [dump(own, shop)]})
+    with pytest.raises(ProxySyncTimeoutError, match=r"still routes requests to billing\.example\.org"):
+        sync(hasty).until_left([cluster])
+
+
 def test_an_envoy_whose_sidecar_resource_excludes_the_caller_is_not_waited_for(
     settings: Settings, mesh: Callable[..., Envoys]
 ) -> None:
