@@ -125,7 +125,8 @@ class Lab:
     def _until_applied(self, caller: str | None, config: Mapping[str, Any], mark: str) -> None:
         shop = config["istio-canary:services"]["shop"]
         inside = f"http://shop.shop:{shop.get('port', 80)}/"
-        url = inside if caller else f"{self.scheme_of(config)}://{shop['hosts'][0]}/"
+        port = f":{shop['gatewayPort']}" if "gatewayPort" in shop else ""
+        url = inside if caller else f"{self.scheme_of(config)}://{shop['hosts'][0]}{port}/"
 
         def applied() -> bool:
             asked = Request("GET", url, ((MARK, mark),), caller, False)
