@@ -19,7 +19,7 @@ from traffic.model import Route, RouteTable
 
 TABLES, REQUESTS = 120, 22
 SEED = 6
-OTHER_SEEDS = range(100, 108) if LONG else ()
+OTHER_SEEDS = range(100, 108)
 LEAST = {
     "Forwarded": 400, "Redirected": 50, "Answered": 50, "Refused": 50, "inside the mesh": 100, "aborted": 5, "late": 1,
     "several requests": 20, "sticks": 2, "CORS": 10,
@@ -50,6 +50,14 @@ def test_simulator_and_envoy_agree_on_at_least_2000_requests(place: Cluster, cas
     assert differential.pairs >= 2000
     for kind, least in LEAST.items():
         assert differential.kinds[kind] >= least, f"too few requests of kind {kind}: {differential.kinds}"
+
+
+@pytest.mark.skipif(not LONG, reason="20,000 requests, for make test-long")
+@pytest.mark.parametrize("seed", OTHER_SEEDS)
+def test_they_agree_on_other_route_tables_too(place: Cluster, seed: int) -> None:
+    differential = Differential(place)
+    assert [one.report(place.client.gateway) for one in differential.check(generate(TABLES, REQUESTS, seed))] == []
+    assert differential.pairs >= 2000
 
 
 def ignoring_case(route: Route) -> Route:
