@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack
+from stacks.settings.loading import load_stack, warnings
 from stacks.settings.problems import SettingsError
+from stacks.settings.stack_file import read_stack_file
 
 HERE = "# HERE"
 """Marks the line that the message must name."""
@@ -142,3 +143,18 @@ def created(server: str) -> str:
 def told(what: str, given: str, allowed: str, fix: str) -> tuple[str, ...]:
     """The words of a message."""
     return (what, f"given:   {given}", f"allowed: {allowed}", f"fix:     {fix}")
+
+
+def assert_is_warned_of(case: Case, folder: Path) -> None:
+    """Assert that the case's file has one warning: its place, its words, what is allowed and the fix."""
+    file = folder / "Pulumi.dev.yaml"
+    file.write_text(case.text)
+    line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
+
+    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
+
+    assert (warning.file, warning.line, warning.path) == ("Pulumi.dev.yaml", line, case.path)
+    for words in case.words:
+        assert words in str(warning), f"{words!r} is missing in:\n{warning}"
+    assert warning.allowed
+    assert warning.fix

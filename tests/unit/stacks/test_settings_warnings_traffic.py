@@ -8,7 +8,20 @@ import pytest
 
 from stacks.settings.loading import load_stack, warnings
 from stacks.settings.stack_file import read_stack_file
-from tests.unit.problems import HERE, HOSTS, ONE, ROUTE, SHOP, TWO, Case, config, doing, routed, service
+from tests.unit.problems import (
+    HERE,
+    HOSTS,
+    ONE,
+    ROUTE,
+    SHOP,
+    TWO,
+    Case,
+    assert_is_warned_of,
+    config,
+    doing,
+    routed,
+    service,
+)
 
 FIRST = f"{ROUTE}[0]"
 PORT = "  istio-canary:mesh: {gateway: {ports: [80, 8080, 8443]}}\n"
@@ -214,17 +227,7 @@ INTENDED = {
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_warning_is_reported_with_its_line_and_path(case: Case, tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(case.text)
-    line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
-
-    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
-
-    assert (warning.file, warning.line, warning.path) == ("Pulumi.dev.yaml", line, case.path)
-    for words in case.words:
-        assert words in str(warning), f"{words!r} is missing in:\n{warning}"
-    assert warning.allowed
-    assert warning.fix
+    assert_is_warned_of(case, tmp_path)
 
 
 @pytest.mark.parametrize("name", INTENDED)

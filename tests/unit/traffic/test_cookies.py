@@ -26,7 +26,7 @@ WANTS = st.one_of(
 
 
 def meets(want: StringMatch, value: str) -> bool:
-    """Whether a value is as wanted, without the expression for the whole header."""
+    """Whether a value meets the condition, without the expression for the whole header."""
     if want.regex is not None:
         return compiled(want.regex).fullmatch(value) is not None
     return value == want.exact if want.exact is not None else value.startswith(want.prefix or "")
