@@ -89,22 +89,32 @@ func (e *echo) answer(answer http.ResponseWriter, request *http.Request) {
 		http.Error(answer, err.Error(), http.StatusBadRequest)
 		return
 	}
-	seen := e.received(request, size)
-	seen.Status = e.status(order)
-	e.memory.remember(request.Header.Get("x-echo-key"), seen)
-	select {
-	case <-time.After(order.delay):
-	case <-request.Context().Done():
+	seen, isWaiting := e.obey(answer, request, order, size)
+	if !isWaiting {
 		return
-	}
-	for _, header := range order.headers {
-		answer.Header().Add(header[0], header[1])
 	}
 	if request.URL.Path == "/chain" {
 		e.answerChain(answer, request, seen)
 		return
 	}
 	writeJSON(answer, seen.Status, seen)
+}
+
+// obey remembers the request, waits as long as the order says, and sets the answer's headers. It returns what was
+// received, with the status to answer with, and whether the caller still waits for the answer.
+func (e *echo) obey(answer http.ResponseWriter, request *http.Request, order order, size int64) (received, bool) {
+	seen := e.received(request, size)
+	seen.Status = e.status(order)
+	e.memory.remember(request.Header.Get("x-echo-key"), seen)
+	select {
+	case <-time.After(order.delay):
+	case <-request.Context().Done():
+		return seen, false
+	}
+	for _, header := range order.headers {
+		answer.Header().Add(header[0], header[1])
+	}
+	return seen, true
 }
 
 func (e *echo) received(request *http.Request, size int64) received {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // gRPC over HTTP/2 without a generated service: every method answers with one message, the JSON of what was received
@@ -57,16 +56,9 @@ func (e *echo) answerGRPC(answer http.ResponseWriter, request *http.Request) {
 		finishGRPC(answer, healthy, grpcOK, "")
 		return
 	}
-	seen := e.received(request, size)
-	seen.Status = e.status(order)
-	e.memory.remember(request.Header.Get("x-echo-key"), seen)
-	select {
-	case <-time.After(order.delay):
-	case <-request.Context().Done():
+	seen, isWaiting := e.obey(answer, request, order, size)
+	if !isWaiting {
 		return
-	}
-	for _, header := range order.headers {
-		answer.Header().Add(header[0], header[1])
 	}
 	switch seen.Status {
 	case http.StatusOK:
