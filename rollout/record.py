@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from traffic.fields import Model
 from traffic.model.rollout import RolloutStrategy
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 """Version of the record's form; a newer one is not read."""
 
 FIELD_MANAGER = "istio-canary-rollout"
