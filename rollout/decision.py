@@ -90,8 +90,8 @@ class Decision:
     `record` is written by compare-and-swap; if that fails nothing else of the decision may be done. `write_routes` is
     "step" (the wanted step, with the resourceVersion that was read before the record) or "back" (no precondition).
     Both carry `annotation`. `barrier` asks the Envoys whether they follow. `hook` is a point whose hooks are to be
-    asked; the answer is in the next facts. `scale` has the least number of pods by version. `wait_seconds` is the
-    longest useful wait until the next look, None if nothing is left to do.
+    asked; the answer is in the next facts. `scale` has the least number of pods by version. `hand_over` gives spec.http
+    back to Pulumi. `wait_seconds` is the longest useful wait until the next look, None if nothing is left to do.
     """
 
     why: str
@@ -101,6 +101,7 @@ class Decision:
     barrier: bool = False
     hook: HookPoint | None = None
     scale: Mapping[str, int] = field(default_factory=dict)
+    hand_over: bool = False
     wait_seconds: float | None = 0.0
 
 

@@ -101,6 +101,7 @@ class EventType(StrEnum):
     UNDONE = "Undone"
     SUPERSEDED = "Superseded"
     CLOSED = "Closed"
+    HANDED_BACK = "HandedBack"
     PENDING = "Pending"
     RETRIED = "Retried"
     RECORD_VOID = "RecordVoid"
