@@ -108,7 +108,9 @@ def pause(record: Record, reason: str, by: str, at: str, *, seconds_long: float 
         until = (datetime.fromisoformat(at) + timedelta(seconds=seconds_long)).isoformat()
     text = f"paused by {by}: {reason}" if reason else f"paused by {by}"
     paused = Paused(by=by, reason=reason, at=at, until=until)
-    return Decision(why=text, record=next_record(record, at, by, Event(type=EventType.PAUSED, text=text), paused=paused))
+    return Decision(
+        why=text, record=next_record(record, at, by, Event(type=EventType.PAUSED, text=text), paused=paused)
+    )
 
 
 def resume(record: Record, by: str, at: str) -> Decision:
@@ -174,8 +176,9 @@ def retry(record: Record, reason: str, by: str, at: str, *, plan: Plan | None = 
         raise RefusedError("no reason is given", "say what has changed since the abort")
     _refuse_void(record)
     text = f"retried by {by}: {reason}"
+    same = record.plan.model_copy(update={"start": record.plan.back})  # the requests are there now
     fresh = {
-        **_fresh(record.plan if plan is None else plan),
+        **_fresh(same if plan is None else plan),
         "id": _next_id(record),
         "bars": tuple(bar for bar in record.bars if bar.hash != record.target.hash),
         "created_at": at,
@@ -270,9 +273,7 @@ def _renewed(record: Record, at: str) -> Deadlines:
 
 
 def _go_back(record: Record, phase: Phase, ended: Ended, *events: Event, write: bool = True) -> Decision:
-    bar = Bar(
-        version=record.target.version, hash=record.target.hash, reason=ended.reason, by=ended.by, at=ended.at
-    )  # fmt: skip
+    bar = Bar(version=record.target.version, hash=record.target.hash, reason=ended.reason, by=ended.by, at=ended.at)
     written = next_record(
         record,
         ended.at,
