@@ -35,6 +35,9 @@ Weights = Mapping[str, Mapping[str, float]]
 """Percent of a rule's requests by rule key and version."""
 
 
+PauseKind = Literal["person", "deadline", "harm", "drift"]
+
+
 class RecordError(Exception):
     """The record in the cluster cannot be read: damaged, or written by a newer version of this project."""
 
@@ -209,7 +212,7 @@ class Paused(Model):
     reason: str
     at: str
     until: str | None = None
-    kind: Literal["person", "deadline", "harm", "drift"] = "person"
+    kind: PauseKind = "person"
 
 
 class Held(Model):

@@ -215,10 +215,11 @@ def begin(
         **_fresh(plan), "vs_uids": vs_uids, "target": target, "from_": from_, "created_at": at, "handed_back_at": None,
     }  # fmt: skip
     if previous is None:
-        first = Record(
-            service=service, namespace=namespace, id=f"{service}-1", generation=1, vs_uids=vs_uids, target=target,
-            from_=from_, plan=plan, wanted=plan.start, created_at=at,
-        )  # fmt: skip
+        given: dict[str, Any] = {
+            "service": service, "namespace": namespace, "id": f"{service}-1", "vs_uids": vs_uids, "target": target,
+            "from_": from_, "plan": plan, "wanted": plan.start, "created_at": at,
+        }  # fmt: skip
+        first = Record(**given)
         written = next_record(first, at, by, event)
         return Decision(why=text, record=written.model_copy(update={"generation": 1, "route_generation": 1}))
     if previous.phase.active and previous.void_since is None and not _gives_way(previous):
