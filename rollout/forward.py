@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollout.decision import Decision, Event, Facts, next_record
+from rollout.decision import Decision, Event, Facts, is_foreign, next_record, phase_text
 from rollout.going_back import harm_in
 from rollout.holding import (
     LOOK,
     by_of,
-    foreign,
     hold_for,
     hook,
     hook_once,
@@ -52,7 +51,7 @@ def start(record: Record, facts: Facts) -> Decision | None:
         "deadlines": deadlines_from(record, facts.now, NOT_STARTED, total=True),
     }
     events = [Event(type=EventType.STARTED, text=f"{record.from_.version} to {record.target.version}")]
-    if foreign(facts) or (facts.route_weights is not None and facts.route_weights != record.wanted):
+    if is_foreign(facts.route_owner) or (facts.route_weights is not None and facts.route_weights != record.wanted):
         text = f"{facts.route_owner or 'somebody'} changed the routes since `up`"
         changes["paused"] = Paused(by=by_of(facts), reason=text, at=facts.now, kind="drift")
         events += [Event(type=EventType.DRIFT, text=text), Event(type=EventType.PAUSED, text=text)]
@@ -82,7 +81,12 @@ def deadline(record: Record, facts: Facts) -> Decision | None:
     if over(record.deadlines.total_at, facts):
         text = f"the rollout has not ended within {limit.total}"
     elif record.paused is None and not waits and over(record.deadlines.step_at, facts):
-        text = f"step {record.step + 1} has not ended by its deadline"
+        last = (
+            "the first step has not been written"
+            if record.step == NOT_STARTED
+            else f"{phase_text(record)} has not ended"
+        )
+        text = f"{last} by its deadline"
     else:
         return None
     text += f": {record.held.text}" if record.held else ""
@@ -110,15 +114,27 @@ def drift(record: Record, facts: Facts) -> Decision | None:
         return None
     seen = record.held is not None and record.held.reason is HoldReason.DRIFT
     moved = record.stage in (None, Stage.OBSERVING) and facts.route_weights not in (None, record.wanted)
-    if not moved and not (foreign(facts) and not seen):
+    if not moved and not (is_foreign(facts.route_owner) and not seen):
         return None
     if seen and record.paused is not None:
         return Decision(why=f"paused: {record.paused.reason}", wait_seconds=LOOK)
+    if _behind(record, facts):
+        return Decision(why="the routes were read before the record's last step was written", wait_seconds=LOOK / 10)
     text = f"{facts.route_owner or 'somebody'} changed the routes"
     if record.phase is Phase.COMPLETED or record.paused is not None:
         return hold_for(record, facts, HoldReason.DRIFT, text)
     held = Held(reason=HoldReason.DRIFT, text=text, since=facts.now)
     return pause_for(record, facts, "drift", text, Event(type=EventType.DRIFT, text=text), held=held)
+
+
+def _behind(record: Record, facts: Facts) -> bool:
+    """Whether the routes are older than the record: they are read first, and another holder may have been faster.
+
+    Only rollouts write the annotation; who else changes the weights leaves it as it is.
+    """
+    name, _, generation = (facts.route_annotation or f"{record.id}/0").partition("/")
+    older = name == record.id and generation.isdecimal() and int(generation) < record.route_generation
+    return older and not is_foreign(facts.route_owner)
 
 
 def write(record: Record, facts: Facts) -> Decision | None:

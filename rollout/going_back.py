@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollout.decision import Decision, Event, Facts, next_record
-from rollout.holding import PULUMI, by_of, has_hook, hold_for
+from rollout.decision import PULUMI, Decision, Event, Facts, next_record
+from rollout.holding import by_of, has_hook, hold_for
 from rollout.record import FIELD_MANAGER, EventType, HoldReason, Phase, Record, seconds_between
 from rollout.verbs import abort, handed_back
 from traffic.fields import seconds

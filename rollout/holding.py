@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from rollout.decision import Decision, Event, Facts, HookPoint, next_record
-from rollout.record import FIELD_MANAGER, EventType, Held, HoldReason, Paused, PauseKind, Record, seconds_between
+from rollout.record import EventType, Held, HoldReason, Paused, PauseKind, Record, seconds_between
 from rollout.verbs import abort
 
 LOOK = 1.0
@@ -14,9 +14,6 @@ LOOK = 1.0
 
 HOOK_WAIT = 10.0
 """Seconds until a hook that said no is asked again."""
-
-PULUMI = "pulumi-kubernetes"
-"""How the names of the field managers of Pulumi's provider begin."""
 
 EVENT_OF = {
     HoldReason.APPROVAL: EventType.APPROVAL_NEEDED,
@@ -44,12 +41,6 @@ def needed_pods(record: Record, step: int) -> int:
 def by_of(facts: Facts) -> str:
     """Who decides, for the history."""
     return facts.holder or "istio-canary"
-
-
-def foreign(facts: Facts) -> bool:
-    """Whether neither a rollout nor Pulumi wrote the routes last."""
-    owner = facts.route_owner
-    return owner is not None and owner != FIELD_MANAGER and not owner.startswith(PULUMI)
 
 
 def over(at: str | None, facts: Facts) -> bool:

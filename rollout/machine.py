@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rollout.decision import Decision, Facts, HookResult, LimitResult, RefusedError
+from rollout.decision import Decision, Facts, HookResult, LimitResult, RefusedError, RoutesSeen, deciding
 from rollout.forward import (
     after_step,
     complete,
@@ -47,10 +47,12 @@ __all__ = [
     "HookResult",
     "LimitResult",
     "RefusedError",
+    "RoutesSeen",
     "abort",
     "advance",
     "approve",
     "begin",
+    "deciding",
     "handed_back",
     "needed_pods",
     "pause",
