@@ -24,7 +24,6 @@ from rollout.record import (
     EventType,
     Held,
     HoldReason,
-    Paused,
     Phase,
     Record,
     Stage,
@@ -42,20 +41,23 @@ def only_the_holder(record: Record, facts: Facts) -> Decision | None:
 
 
 def start(record: Record, facts: Facts) -> Decision | None:
-    """The first look: deadlines begin; routes that are not as `up` left them are for a person to decide."""
+    """The first look: deadlines begin. Routes that are not as `up` left them are for a person to decide."""
     if record.started_at is not None:
         return None
+    text = f"{facts.route_owner or 'somebody'} changed the routes since `up`"
+    if facts.route_weights is not None and facts.route_weights != record.wanted:
+        return hold_for(record, facts, HoldReason.DRIFT, text)  # no pause: they may have been read before a retry
     changes: dict[str, Any] = {
         "started_at": facts.now,
         "holder": facts.holder,
+        "held": None,
         "deadlines": deadlines_from(record, facts.now, NOT_STARTED, total=True),
     }
-    events = [Event(type=EventType.STARTED, text=f"{record.from_.version} to {record.target.version}")]
-    if is_foreign(facts.route_owner) or (facts.route_weights is not None and facts.route_weights != record.wanted):
-        text = f"{facts.route_owner or 'somebody'} changed the routes since `up`"
-        changes["paused"] = Paused(by=by_of(facts), reason=text, at=facts.now, kind="drift")
-        events += [Event(type=EventType.DRIFT, text=text), Event(type=EventType.PAUSED, text=text)]
-    return Decision(why=events[-1].text, record=next_record(record, facts.now, by_of(facts), *events, **changes))
+    started = Event(type=EventType.STARTED, text=f"{record.from_.version} to {record.target.version}")
+    if is_foreign(facts.route_owner):
+        found = Event(type=EventType.DRIFT, text=text)
+        return pause_for(record, facts, "drift", text, started, found, **changes)
+    return Decision(why=started.text, record=next_record(record, facts.now, by_of(facts), started, **changes))
 
 
 def take_over(record: Record, facts: Facts) -> Decision | None:
@@ -119,7 +121,7 @@ def drift(record: Record, facts: Facts) -> Decision | None:
     if seen and record.paused is not None:
         return Decision(why=f"paused: {record.paused.reason}", wait_seconds=LOOK)
     if _behind(record, facts):
-        return Decision(why="the routes were read before the record's last step was written", wait_seconds=LOOK / 10)
+        return _write_again(record, facts)
     text = f"{facts.route_owner or 'somebody'} changed the routes"
     if record.phase is Phase.COMPLETED or record.paused is not None:
         return hold_for(record, facts, HoldReason.DRIFT, text)
@@ -128,13 +130,21 @@ def drift(record: Record, facts: Facts) -> Decision | None:
 
 
 def _behind(record: Record, facts: Facts) -> bool:
-    """Whether the routes are older than the record: they are read first, and another holder may have been faster.
+    """Whether the routes are those of an earlier decision of a rollout: only rollouts write the annotation.
 
-    Only rollouts write the annotation; who else changes the weights leaves it as it is.
+    They were read before another holder went on, or an abort that slept through a retry has written them.
     """
     name, _, generation = (facts.route_annotation or f"{record.id}/0").partition("/")
-    older = name == record.id and generation.isdecimal() and int(generation) < record.route_generation
-    return older and not is_foreign(facts.route_owner)
+    older = generation.isdecimal() and int(generation) < record.route_generation
+    return older and name.startswith(f"{record.service}-") and not is_foreign(facts.route_owner)
+
+
+def _write_again(record: Record, facts: Facts) -> Decision:
+    """The precondition refuses it if the routes were only read too early."""
+    why = "the routes are those of an earlier decision"
+    if not facts.lease_held:
+        return Decision(why=why, wait_seconds=LOOK)
+    return Decision(why=why, write_routes="step", annotation=record.annotation, barrier=True)
 
 
 def write(record: Record, facts: Facts) -> Decision | None:

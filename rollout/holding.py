@@ -72,11 +72,11 @@ def hold_for(record: Record, facts: Facts, reason: HoldReason, text: str, **more
     return Decision(why=text, record=written, wait_seconds=wait, **more)
 
 
-def pause_for(record: Record, facts: Facts, kind: PauseKind, text: str, cause: Event, **changes: Any) -> Decision:
-    """Keep the weight until a person resumes; `cause` is the event that tells why."""
+def pause_for(record: Record, facts: Facts, kind: PauseKind, text: str, *causes: Event, **changes: Any) -> Decision:
+    """Keep the weight until a person resumes; `causes` are the events that tell why."""
     paused = Paused(by=by_of(facts), reason=text, at=facts.now, kind=kind)
     event = Event(type=EventType.PAUSED, text=text)
-    written = next_record(record, facts.now, by_of(facts), cause, event, paused=paused, **changes)
+    written = next_record(record, facts.now, by_of(facts), *causes, event, paused=paused, **changes)
     return Decision(why=text, record=written, wait_seconds=LOOK)
 
 

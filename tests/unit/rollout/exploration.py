@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from rollout.record import Phase
-from tests.unit.rollout.model_actors import World, broken
+from tests.unit.rollout.model_actors import SETTLED, World, broken
 from tests.unit.rollout.model_world import Actor, Mutation, Routes, State, weight_of
 from tests.unit.rollout.records import record_of
 
@@ -18,6 +17,8 @@ class Scenario:
     runners: int = 2
     aborts: int = 1
     blind_aborts: int = 0
+    retries: int = 0
+    undos: int = 0
     ups: int = 1
     virtual_services: int = 1
     harm: bool = False
@@ -76,6 +77,7 @@ def _first(world: World, scenario: Scenario) -> State:
     count = scenario.virtual_services
     actors = [Actor("runner")] * scenario.runners + [Actor("abort")] * scenario.aborts
     actors += [Actor("blind")] * scenario.blind_aborts
+    actors += [Actor("retry")] * scenario.retries + [Actor("undo")] * scenario.undos
     if scenario.ups:
         actors.append(Actor("up", runs_left=scenario.ups))
     return State(
@@ -90,9 +92,9 @@ def _first(world: World, scenario: Scenario) -> State:
 
 
 def _ended_rightly(world: World, state: State) -> bool:
-    """Completed or Aborted, with the weight of it everywhere."""
+    """Completed, Aborted or Undone, with the weight of it everywhere."""
     record = world.records.all[state.record]
-    if record.phase not in (Phase.COMPLETED, Phase.ABORTED):
+    if record.phase not in SETTLED:
         return False
     return all(routes.weight == weight_of(record) for routes in state.routes)
 

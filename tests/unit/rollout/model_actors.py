@@ -6,9 +6,9 @@ a write that fails changes nothing. Any actor may be killed, or sleep for as lon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from rollout.machine import Decision, Facts, RefusedError, RoutesSeen, abort, advance, deciding
+from rollout.machine import Decision, Facts, RoutesSeen, abort, advance, deciding, retry, undo
 from rollout.record import FIELD_MANAGER, Phase, Record
 from tests.unit.rollout.model_world import (
     BACK,
@@ -28,6 +28,10 @@ from tests.unit.rollout.records import START, weights
 
 HARM = {"possible": "seen", "seen": "none"}
 """No pod of version-2 is ready any more, and later they are again."""
+
+
+BACK_FOR_GOOD = (Phase.ABORTED, Phase.UNDONE)
+SETTLED = (Phase.COMPLETED, *BACK_FOR_GOOD)
 
 
 class World:
@@ -88,17 +92,17 @@ class World:
         if decision.write_routes is None:
             return state.with_actor(index, idle)
         record = self.records.all[state.record if decision.record is not None else number]
-        write = Write(weight_of(record), decision.annotation or "", decision.write_routes == "step")
+        write = Write(weight_of(record), decision.annotation or "", decision.write_routes == "step", record.id)
         return state.with_actor(index, actor._replace(at="writing", seen=(), record=-1, write=write))
 
     def _record_written(self, state: State, record: Record) -> State:
         weight, before = weight_of(record), weight_of(self.records.all[state.record])
         allowed = state.allowed
-        if record.phase.goes_back:
-            allowed |= {weight}
+        if record.phase.goes_back or record.id != "website-1":
+            allowed |= {weight}  # after a retry, an abort that slept since the first rollout may still write 0
         elif weight != before:
             allowed = frozenset({before, weight})
-        if record.phase in (Phase.ABORTED, Phase.COMPLETED):
+        if record.phase in SETTLED and record.id == "website-1":
             allowed = frozenset({weight})
         return state._replace(record=self.records.number(record), allowed=allowed)
 
@@ -109,7 +113,7 @@ class World:
             return state.with_actor(index, _idle(actor))  # 409: resourceVersion is another one
         annotation = write.annotation if self.mutation.annotation else None
         state = apply_routes(state, write.next, write.weight, annotation, self.mutation.manager, True)
-        if not write.forward:
+        if not write.forward and write.rollout == self.records.all[state.record].id:
             fenced = (*state.fenced[: write.next], True, *state.fenced[write.next + 1 :])
             state = state._replace(fenced=fenced)
         actor = state.actors[index]
@@ -145,40 +149,48 @@ class World:
             owner=FIELD_MANAGER if FIELD_MANAGER in routes.owners else PULUMI,
         )
 
-    # A person who aborts
+    # A person who aborts, or who undoes what is completed, and waits for the end
 
     def _abort(self, state: State, index: int, actor: Actor) -> Iterator[State]:
+        yield from self._bring_back(state, index, actor, abort)
+
+    def _undo(self, state: State, index: int, actor: Actor) -> Iterator[State]:
+        if actor.at != "idle" or self.records.all[state.record].phase is Phase.COMPLETED:
+            yield from self._bring_back(state, index, actor, undo)
+
+    def _bring_back(self, state: State, index: int, actor: Actor, verb: Callable[..., Decision]) -> Iterator[State]:
         if actor.at == "idle":
-            try:
-                decision = abort(self.records.all[state.record], "it fails", "ann", START)
-            except RefusedError:
-                yield state.with_actor(index, actor._replace(at="gone"))
-                return
+            decision = verb(self.records.all[state.record], "it fails", "ann", START)
             after = self._carry_out(state, index, actor, state.record, decision)
-            done = after.actors[index]
-            yield after if done.at == "writing" else after.with_actor(index, done._replace(at="gone"))
         elif actor.at == "writing":
             after = self._write(state, index, actor)
-            done = after.actors[index]
-            yield after if done.at == "writing" else after.with_actor(index, done._replace(at="waiting"))
-        elif self.records.all[state.record].phase is Phase.ABORTED:
-            yield state.with_actor(index, Actor("abort", "gone"))
+        elif self.records.all[state.record].phase in BACK_FOR_GOOD:
+            yield state.with_actor(index, actor._replace(at="gone", seen=(), fresh=()))
+            return
         else:
             after = self._look(state, index, actor)
-            done = after.actors[index]
-            yield after.with_actor(index, done._replace(at="waiting" if done.at == "idle" else done.at))
+        done = after.actors[index]
+        yield after.with_actor(index, done._replace(at="waiting" if done.at == "idle" else done.at))
 
     # A person who aborts and may not write the record
 
     def _blind(self, state: State, index: int, actor: Actor) -> Iterator[State]:
         record = self.records.all[state.record]
         if actor.at == "idle":
-            write = Write(BACK, record.abort_annotation, False)
+            write = Write(BACK, record.abort_annotation, False, record.id)
             yield state.with_actor(index, actor._replace(at="writing", write=write))
             return
         after = self._write(state, index, actor)
         done = after.actors[index]
         yield after if done.at == "writing" else after.with_actor(index, done._replace(at="gone"))
+
+    # A person who brings an aborted rollout up again
+
+    def _retry(self, state: State, index: int, actor: Actor) -> Iterator[State]:
+        record = self.records.all[state.record]
+        if record.phase is Phase.ABORTED:
+            after = self._record_written(state, retry(record, "a new try", "ann", START).record or record)
+            yield after._replace(fenced=(False,) * len(state.routes)).with_actor(index, actor._replace(at="gone"))
 
     # An `up`: it renders what the record wants, and its provider applies without force
 
@@ -198,7 +210,7 @@ class World:
             yield state.with_actor(index, ended)
             return
         if target + 1 < len(state.routes):
-            going_on = after.actors[index]._replace(write=Write(actor.rendered, "", True, target + 1))
+            going_on = after.actors[index]._replace(write=Write(actor.rendered, "", True, next=target + 1))
             yield after.with_actor(index, going_on)
         else:
             yield after._replace(checkpoint=actor.rendered).with_actor(index, ended)
@@ -206,7 +218,7 @@ class World:
     # spec.http goes back to Pulumi's manager
 
     def _may_hand_over(self, state: State) -> bool:
-        if state.handed_over or self.records.all[state.record].phase is not Phase.ABORTED:
+        if state.handed_over or self.records.all[state.record].phase not in BACK_FOR_GOOD:
             return False
         sleeping = any(actor.kind == "up" and actor.at == "rendered" for actor in state.actors)
         return not sleeping or not self.mutation.hand_over_late
@@ -234,7 +246,9 @@ def broken(state: State, record: Record) -> str | None:
             continue  # the record follows
         if routes.weight not in state.allowed:
             return f"the weight {routes.weight:g} is neither the wanted one nor the one before: {set(state.allowed)}"
-        settled = record.stage == "Observing" or record.phase in (Phase.COMPLETED, Phase.ABORTED)
+        if record.id != "website-1" and routes.weight == BACK:
+            continue
+        settled = record.stage == "Observing" or record.phase in SETTLED
         if settled and routes.weight != weight_of(record):
             return f"the record says {record.phase} {record.stage or ''}, the weight is {routes.weight:g}"
     return None

@@ -44,6 +44,7 @@ class Write(NamedTuple):
     weight: float
     annotation: str
     forward: bool
+    rollout: str = ""
     next: int = 0
 
 
