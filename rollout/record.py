@@ -120,7 +120,6 @@ class HoldReason(StrEnum):
     HOOK = "HookFailed"
     NO_DATA = "NoData"
     SETTLING = "Settling"
-    PAUSED = "Paused"
     DRIFT = "Drift"
     HARM = "HarmFound"
     INCOMPLETE = "AbortIncomplete"
