@@ -269,8 +269,8 @@ class Record(Model):
     service: str
     namespace: str
     id: str
-    generation: Annotated[int, Field(ge=1)] = 1
-    route_generation: Annotated[int, Field(ge=1)] = 1
+    generation: Annotated[int, Field(ge=0)] = 1
+    route_generation: Annotated[int, Field(ge=0)] = 1
     vs_uids: dict[str, str] = Field(default_factory=dict)
     target: Release
     from_: Release = Field(alias="from")

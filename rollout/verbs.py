@@ -218,10 +218,10 @@ def begin(
         given: dict[str, Any] = {
             "service": service, "namespace": namespace, "id": f"{service}-1", "vs_uids": vs_uids, "target": target,
             "from_": from_, "plan": plan, "wanted": plan.start, "created_at": at,
+            "generation": 0,
         }  # fmt: skip
         first = Record(**given)
-        written = next_record(first, at, by, event)
-        return Decision(why=text, record=written.model_copy(update={"generation": 1, "route_generation": 1}))
+        return Decision(why=text, record=next_record(first, at, by, event, routes=True))
     if previous.phase.active and previous.void_since is None and not _gives_way(previous):
         raise RefusedError(
             f"{service} is in a rollout to {previous.target.version} ({phase_text(previous)})",
