@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rollout.machine import Decision, HookResult, LimitResult, advance, needed_pods, pins
+from rollout.machine import Decision, HookResult, LimitResult, RoutesSeen, advance, deciding, needed_pods, pins
 from rollout.record import (
+    FIELD_MANAGER,
     Approval,
     EventType,
     Held,
@@ -238,6 +239,27 @@ def test_an_undo_writes_once_the_old_versions_pods_are_ready() -> None:
     waiting = advance(record, facts_of(record, ready_from=3, **seen))
     assert (waiting.write_routes, waiting.scale) == (None, {"version-1": 4})
     assert advance(record, facts_of(record, ready_from=4, **seen)).write_routes == "back"
+
+
+def test_an_undo_that_an_abort_has_written_waits_for_no_pods() -> None:
+    record = aborting(phase=Phase.UNDOING)
+    decision = advance(record, facts_of(record, ready_from=0))
+
+    assert decision.record is not None
+    assert decision.record.phase is Phase.UNDONE
+
+
+def test_an_abort_in_the_routes_of_one_virtual_service_decides_before_all_others() -> None:
+    record = observing(1, stage=Stage.WRITING)
+    as_wanted = RoutesSeen(weights=record.wanted, annotation=record.annotation, owner=FIELD_MANAGER)
+    older = RoutesSeen(weights=weights(10), annotation="website-1/3", owner=FIELD_MANAGER)
+    by_hand = RoutesSeen(weights=weights(10), annotation="website-1/4", owner="kubectl-edit")
+    by_abort = RoutesSeen(weights=weights(0), annotation="website-1/abort", owner=FIELD_MANAGER)
+
+    assert deciding(record, [as_wanted, older, by_hand, by_abort]) is by_abort
+    assert deciding(record, [as_wanted, older, by_hand]) is by_hand
+    assert deciding(record, [as_wanted, older]) is older
+    assert deciding(record, [as_wanted]) is as_wanted
 
 
 def test_pods_are_asked_for_before_the_weight_rises() -> None:

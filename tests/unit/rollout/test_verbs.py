@@ -26,11 +26,13 @@ from rollout.machine import (
 from rollout.record import (
     LONGEST_HISTORY,
     LONGEST_OUTBOX,
+    Approval,
     Deadlines,
     Held,
     HoldReason,
     Paused,
     Phase,
+    Promotion,
     Record,
     Release,
     Stage,
@@ -236,6 +238,20 @@ def test_the_next_rollout_of_a_service_keeps_bars_and_unsent_events(previous: Re
     assert (after.id, after.phase, after.target) == ("website-2", Phase.PENDING, NEXT)
     assert (after.bars, _types(after)) == (previous.bars, events)
     assert (after.vs_uids, after.void_since, after.step) == ({"website": "uid-2"}, None, -1)
+
+
+def test_nothing_of_the_rollout_before_is_left_in_the_next_one() -> None:
+    before = completed(
+        promotion=Promotion(step=2, by="ann", at=START, full=True),
+        approvals=(Approval(step=0, by="ann", at=START),),
+        held=Held(reason=HoldReason.DRIFT, text="", since=START),
+        hooks_done=("afterStep/0",),
+        holder="ci/1/a",
+    )
+    fresh = _written(_begin(None))
+    kept = {"id", "generation", "route_generation", "outbox", "history", "bars"}
+
+    assert _written(_begin(before)).model_dump(exclude=kept) == fresh.model_dump(exclude=kept)
 
 
 def test_a_holder_that_stops_says_so_if_it_still_is_the_holder() -> None:
