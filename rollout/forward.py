@@ -45,7 +45,7 @@ def start(record: Record, facts: Facts) -> Decision | None:
     if record.started_at is not None:
         return None
     text = f"{facts.route_owner or 'somebody'} changed the routes since `up`"
-    if facts.route_weights is not None and facts.route_weights != record.wanted:
+    if facts.route_weights is not None and not record.stands(facts.route_weights):
         return hold_for(record, facts, HoldReason.DRIFT, text)  # no pause: they may have been read before a retry
     changes: dict[str, Any] = {
         "started_at": facts.now,
@@ -115,8 +115,8 @@ def drift(record: Record, facts: Facts) -> Decision | None:
     if record.step == NOT_STARTED:
         return None
     seen = record.held is not None and record.held.reason is HoldReason.DRIFT
-    moved = record.stage in (None, Stage.OBSERVING) and facts.route_weights not in (None, record.wanted)
-    if not moved and not (is_foreign(facts.route_owner) and not seen):
+    moved = record.stage in (None, Stage.OBSERVING) and not record.stands(facts.route_weights)
+    if facts.route_weights is None or (not moved and not (is_foreign(facts.route_owner) and not seen)):
         return None
     if seen and record.paused is not None:
         return Decision(why=f"paused: {record.paused.reason}", wait_seconds=LOOK)
@@ -155,7 +155,7 @@ def write(record: Record, facts: Facts) -> Decision | None:
         return Decision(why=f"paused: {record.paused.reason}", wait_seconds=LOOK)
     if facts.route_weights is None:
         return Decision(why="the routes could not be read", wait_seconds=LOOK)
-    if facts.route_weights != record.wanted or facts.route_annotation != record.annotation:
+    if not record.stands(facts.route_weights) or facts.route_annotation != record.annotation:
         return Decision(
             why=f"step {record.step + 1} is to be written",
             write_routes="step",

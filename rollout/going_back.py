@@ -59,7 +59,7 @@ def back(record: Record, facts: Facts) -> Decision | None:
     if record.phase is Phase.UNDOING and not written and (facts.ready_from or 0) < needed:
         text = f"{facts.ready_from or 0} of {needed} pods of {record.from_.version} are ready"
         return hold_for(record, facts, HoldReason.CAPACITY, text, scale={record.from_.version: needed})
-    if not written or facts.route_weights != record.wanted:
+    if not written or not record.stands(facts.route_weights):
         return Decision(
             why=f"the routes of {record.from_.version} are to be written",
             write_routes="back",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rollout import decision, forward, going_back, holding, machine, verbs
+from rollout import record as record_module
 from rollout.machine import (
     Decision,
     HookResult,
@@ -131,3 +132,17 @@ def test_all_events_and_all_reasons_to_hold_occur() -> None:
 
     assert {event.type for record in records for event in record.outbox} == set(EventType) - OF_THE_GATES
     assert {record.held.reason for record in records if record.held is not None} == set(HoldReason)
+
+
+KNOWN = {"__future__", "collections", "dataclasses", "datetime", "enum", "math", "pydantic", "typing", "traffic"}
+
+
+@pytest.mark.parametrize("module", [*MODULES, decision, record_module], ids=lambda module: str(module.__name__))
+def test_the_machine_knows_neither_the_cluster_nor_a_clock(module: ModuleType) -> None:
+    source = inspect.getsource(module)
+    names = {node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+    pure = {one.__name__ for one in (*MODULES, decision, record_module)}
+
+    assert {name for name in names if name not in pure and name.split(".")[0] not in KNOWN} == set()
+    assert ".now(" not in source
+    assert "utcnow" not in source

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from rollout.record import Phase, Record, RecordError, seconds_between
-from tests.unit.rollout.records import record_of, weights
+from rollout.record import Phase, Record, RecordError, Weights, seconds_between
+from tests.unit.rollout.records import RULE, record_of, weights
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
@@ -46,11 +46,31 @@ def test_the_routes_of_a_record_that_goes_back_are_those_of_back() -> None:
     assert record_of(step=1, phase=Phase.ABORTED).routes_key == "back"
 
 
-def test_the_highest_weight_of_the_new_version_counts() -> None:
+def test_the_highest_weight_of_the_new_version_counts_but_not_that_of_a_rule_without_rollout() -> None:
     two_rules = weights(50, "cohort") | weights(10, "rest")
+    record = record_of(wanted=two_rules)
 
-    assert record_of().target_weight(two_rules) == 50.0
+    assert record.target_weight() == 50.0
+    assert record.target_weight(weights(20, "cohort") | weights(30, "rest") | weights(100, "testers")) == 30.0
 
 
 def test_times_of_different_zones_are_compared() -> None:
     assert seconds_between("2026-01-05T10:00:00Z", "2026-01-05T11:00:10+01:00") == 10.0
+
+
+@pytest.mark.parametrize(
+    ("seen", "stands"),
+    [
+        (weights(0), True),
+        ({RULE: {"version-1": 100.0}}, True),
+        ({RULE: {"version-1": 100.00000001}}, True),
+        (weights(0) | weights(70, "another-rule"), True),
+        ({RULE: {"version-1": 99.9999, "version-2": 0.0001}}, False),
+        ({RULE: {"version-1": 90.0, "version-3": 10.0}}, False),
+        (weights(0, "another-rule"), False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_weights_stand_if_every_rule_of_the_rollout_has_them(seen: Weights | None, stands: bool) -> None:
+    assert record_of().stands(seen) is stands
