@@ -31,6 +31,9 @@ from rollout.record import (
 )
 from rollout.verbs import abort, deadlines_from, resume
 
+NO_DATA_SECONDS = 60.0
+"""Numbers are not missed earlier: they are scraped, and asked for, every so often."""
+
 FOR_PERSONS = (HoldReason.APPROVAL, HoldReason.HAND, HoldReason.WINDOW)
 """What a step may wait for beyond its own deadline: no fault of the release is behind it."""
 
@@ -186,7 +189,7 @@ def hold(record: Record, facts: Facts) -> Decision | None:
     if record.step == NOT_STARTED or promoted(record):
         return None
     if facts.limits is not None and facts.limits.no_data:
-        return hold_for(record, facts, HoldReason.NO_DATA, "there are no numbers")
+        return _without_numbers(record, facts)
     planned = record.plan.steps[record.step]
     left = planned.hold_seconds - observed(record, facts)
     if left > 0:
@@ -196,6 +199,17 @@ def hold(record: Record, facts: Facts) -> Decision | None:
     if planned.approve and all(approval.step != record.step for approval in record.approvals):
         return hold_for(record, facts, HoldReason.APPROVAL, "a person approves: `canary rollout approve`")
     return None
+
+
+def _without_numbers(record: Record, facts: Facts) -> Decision:
+    """Hold, until the step's deadline; or abort, if there were none for the whole step, and long enough to scrape."""
+    text = "there are no numbers"
+    patience = max(record.plan.steps[record.step].hold_seconds, NO_DATA_SECONDS)
+    waited = seconds_between(record.settled_at or facts.now, facts.now)
+    if record.strategy.on_no_data == "abort" and waited >= patience:
+        cause = Event(type=EventType.NO_DATA, text=text)
+        return abort(record, text, by_of(facts), facts.now, cause=cause)
+    return hold_for(record, facts, HoldReason.NO_DATA, text)
 
 
 def complete(record: Record, facts: Facts) -> Decision | None:
@@ -234,6 +248,7 @@ def rise(record: Record, facts: Facts) -> Decision | None:
     if asked is not None:
         return asked
     text = f"step {step + 1} of {len(record.plan.steps)}: {record.target.version} {planned.weight:g} %"
+    text += f" of {record.plan.rules[planned.rule].text}" if len(record.plan.rules) > 1 else ""
     event = Event(type=EventType.STEP_WRITTEN, text=text, data={"weights": planned.weights})
     changes: dict[str, Any] = {
         "phase": Phase.PROGRESSING, "stage": Stage.WRITING, "step": step, "wanted": planned.weights, "held": None,

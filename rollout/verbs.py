@@ -85,10 +85,13 @@ def undo(record: Record, reason: str, by: str, at: str) -> Decision:
 def supersede(record: Record, version: str, by: str, at: str) -> Decision:
     """Return the decision that aborts a rollout because the stack's file names a third version.
 
-    Raises `RefusedError` unless the strategy says `onSupersede: abort`.
+    Before the first look at it and after its end there is nothing to abort: `begin` follows at once. Raises
+    `RefusedError` unless the strategy says `onSupersede: abort`.
     """
     if record.phase.goes_back:
         return _help(record)
+    if record.phase is Phase.CLOSED or _gives_way(record):
+        return Decision(why=f"{record.id} is {record.phase.value}: the next rollout may follow", wait_seconds=None)
     if record.strategy.on_supersede == "refuse":
         raise RefusedError(
             f"{record.service} is in a rollout to {record.target.version} ({phase_text(record)}), "
@@ -198,9 +201,12 @@ def begin(
     plan: Plan,
     by: str,
     at: str,
+    annotation: str | None = None,
 ) -> Decision:
     """Return the decision that writes the record of a new rollout, Pending; bars of earlier ones stay.
 
+    `annotation` is that of the VirtualServices: if a record was lost, ids and generations go on after it, so that no
+    event and no write of the routes has the name of an earlier one.
     Raises `RefusedError` if the release is barred, or another rollout is still under way.
     """
     bar = previous.bar_of(target.hash) if previous else None
@@ -215,10 +221,10 @@ def begin(
         **_fresh(plan), "vs_uids": vs_uids, "target": target, "from_": from_, "created_at": at, "handed_back_at": None,
     }  # fmt: skip
     if previous is None:
+        number, generation = _numbers(annotation)
         given: dict[str, Any] = {
-            "service": service, "namespace": namespace, "id": f"{service}-1", "vs_uids": vs_uids, "target": target,
-            "from_": from_, "plan": plan, "wanted": plan.start, "created_at": at,
-            "generation": 0,
+            "service": service, "namespace": namespace, "id": f"{service}-{number + 1}", "generation": generation,
+            "vs_uids": vs_uids, "target": target, "from_": from_, "plan": plan, "wanted": plan.start, "created_at": at,
         }  # fmt: skip
         first = Record(**given)
         return Decision(why=text, record=next_record(first, at, by, event, routes=True))
@@ -336,6 +342,13 @@ def _fresh(plan: Plan) -> dict[str, Any]:
 
 def _next_id(record: Record) -> str:
     return f"{record.service}-{int(record.id.rpartition('-')[2]) + 1}"
+
+
+def _numbers(annotation: str | None) -> tuple[int, int]:
+    """The number of the rollout and the generation in the annotation of a VirtualService; 0 if there is none."""
+    name, _, generation = (annotation or "").partition("/")
+    number = name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0, int(generation) if generation.isdecimal() else 0
 
 
 def _gives_way(previous: Record) -> bool:

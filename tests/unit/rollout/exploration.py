@@ -19,6 +19,7 @@ class Scenario:
     blind_aborts: int = 0
     retries: int = 0
     undos: int = 0
+    pauses: int = 0
     ups: int = 1
     virtual_services: int = 1
     harm: bool = False
@@ -78,6 +79,7 @@ def _first(world: World, scenario: Scenario) -> State:
     actors = [Actor("runner")] * scenario.runners + [Actor("abort")] * scenario.aborts
     actors += [Actor("blind")] * scenario.blind_aborts
     actors += [Actor("retry")] * scenario.retries + [Actor("undo")] * scenario.undos
+    actors += [Actor("pauser")] * scenario.pauses
     if scenario.ups:
         actors.append(Actor("up", runs_left=scenario.ups))
     return State(

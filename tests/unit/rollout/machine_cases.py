@@ -22,6 +22,10 @@ HELD: dict[str, tuple[Record, dict[str, Any], HoldReason, EventType]] = {
     "there are no numbers": (
         observing(0), {"limits": LimitResult(no_data=True)}, HoldReason.NO_DATA, EventType.NO_DATA,
     ),
+    "there are no numbers yet": (
+        observing(0, on_no_data="abort"), {"limits": LimitResult(no_data=True), "now": later(59)},
+        HoldReason.NO_DATA, EventType.NO_DATA,
+    ),
     "a hook says no": (
         observing(0, hooks=HOOKS[:1]), {"hook_result": HookResult(at="beforeStep", **NO)},
         HoldReason.HOOK, EventType.HOOK_FAILED,
@@ -82,6 +86,10 @@ BACK: dict[str, tuple[Record, dict[str, Any], list[str]]] = {
     "the deadline of the whole, paused": (
         observing(1, paused=BY_HAND, deadline=RolloutDeadline(then="abort")), {"now": later(86400)},
         ["DeadlineExceeded", "Aborting"],
+    ),
+    "no numbers for the whole step": (
+        observing(0, on_no_data="abort", hold_seconds=90), {"limits": LimitResult(no_data=True), "now": later(90)},
+        ["NoData", "Aborting"],
     ),
     "a hook that aborts": (
         observing(1, hooks=HOOKS[:1]), {"hook_result": HookResult(at="beforeStep", then="abort", **NO)},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rollout.machine import Decision, Facts, RoutesSeen, abort, advance, deciding, retry, undo
+from rollout.machine import Decision, Facts, RoutesSeen, abort, advance, deciding, pause, resume, retry, undo
 from rollout.record import FIELD_MANAGER, Phase, Record
 from tests.unit.rollout.model_world import (
     BACK,
@@ -32,6 +32,7 @@ HARM = {"possible": "seen", "seen": "none"}
 
 BACK_FOR_GOOD = (Phase.ABORTED, Phase.UNDONE)
 SETTLED = (Phase.COMPLETED, *BACK_FOR_GOOD)
+RUNNING = (Phase.PENDING, Phase.PROGRESSING)
 
 
 class World:
@@ -191,6 +192,18 @@ class World:
         if record.phase is Phase.ABORTED:
             after = self._record_written(state, retry(record, "a new try", "ann", START).record or record)
             yield after._replace(fenced=(False,) * len(state.routes)).with_actor(index, actor._replace(at="gone"))
+
+    # A person who pauses and resumes
+
+    def _pauser(self, state: State, index: int, actor: Actor) -> Iterator[State]:
+        record = self.records.all[state.record]
+        if record.phase not in RUNNING:
+            return
+        if record.paused is not None:
+            yield self._record_written(state, resume(record, "ann", START).record or record)
+        elif actor.runs_left:
+            after = self._record_written(state, pause(record, "lunch", "ann", START).record or record)
+            yield after.with_actor(index, actor._replace(runs_left=0))
 
     # An `up`: it renders what the record wants, and its provider applies without force
 

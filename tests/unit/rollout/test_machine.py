@@ -308,6 +308,7 @@ def test_rules_rise_one_after_the_other_each_with_its_own_strategy() -> None:
     risen = advance(record, facts_of(record))
     assert risen.record is not None
     assert risen.record.wanted == steps[1].weights
+    assert risen.record.outbox[-1].text == "step 2 of 2: version-2 20 % of all requests"
     second = risen.record.model_copy(update={"stage": Stage.OBSERVING, "settled_at": START})
     held = advance(second, facts_of(second))
     assert held.record is not None

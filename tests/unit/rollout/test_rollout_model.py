@@ -32,6 +32,8 @@ SCENARIOS = {
         "Completed Aborted",
     ),
     "a retry after the abort": (Scenario(**ABORT, retries=1), "Completed Aborted"),
+    "a pause beside an abort": (Scenario(**ABORT, pauses=1), "Completed Aborted"),
+    "a pause beside an up": (Scenario(**UP, pauses=1), "Completed"),
     "an undo after the end": (Scenario(**UP, undos=1), "Completed Undone"),
     "an undo beside an abort": (Scenario(**ABORT, undos=1), "Completed Aborted Undone"),
 }

@@ -62,11 +62,11 @@ def _types(record: Record) -> list[str]:
     return [event.type.value for event in record.outbox]
 
 
-def _begin(previous: Record | None, target: Release = NEXT) -> Decision:
+def _begin(previous: Record | None, target: Release = NEXT, annotation: str | None = None) -> Decision:
     fresh = record_of()
     return begin(
         previous, service="website", namespace="website-istio-ns", vs_uids={"website": "uid-2"}, target=target,
-        from_=fresh.target, plan=fresh.plan, by="up", at=later(9),
+        from_=fresh.target, plan=fresh.plan, by="up", at=later(9), annotation=annotation,
     )  # fmt: skip
 
 
@@ -214,11 +214,29 @@ def test_a_third_version_aborts_the_rollout_if_the_strategy_says_so() -> None:
     assert supersede(after, "version-3", "up", START).record is None
 
 
+@pytest.mark.parametrize("record", [record_of(), completed(), completed(phase=Phase.CLOSED)])
+def test_a_third_version_aborts_nothing_that_has_not_begun_or_has_ended(record: Record) -> None:
+    decision = supersede(record, "version-3", "up", START)
+
+    assert (decision.record, decision.write_routes) == (None, None)
+    assert _written(_begin(record)).phase is Phase.PENDING
+
+
 def test_the_first_rollout_of_a_service() -> None:
     first = _written(_begin(None))
 
     assert (first.id, first.generation, first.phase, first.annotation) == ("website-1", 1, Phase.PENDING, "website-1/1")
     assert _types(first) == ["Pending"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "id_", "generation"),
+    [("website-7/41", "website-8", 42), ("website-7/abort", "website-8", 1), ("by hand", "website-1", 1)],
+)
+def test_the_numbers_go_on_after_those_of_a_lost_record(annotation: str, id_: str, generation: int) -> None:
+    first = _written(_begin(None, annotation=annotation))
+
+    assert (first.id, first.generation, first.annotation) == (id_, generation, f"{id_}/{generation}")
 
 
 @pytest.mark.parametrize(
