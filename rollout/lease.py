@@ -81,9 +81,10 @@ class Lease:
         found = self._find()
         if found is None:
             metadata = {"name": self._name, "namespace": self._namespace, "labels": {LABEL: self._service}}
+            created: Any = Resource.from_dict({"metadata": metadata})
             try:
                 with conflicts("the Lease"):
-                    found = self._client.create(Resource.from_dict({"metadata": metadata}), field_manager=FIELD_MANAGER)
+                    found = self._client.create(created, field_manager=FIELD_MANAGER)
             except ConflictError:
                 return False
         return self._may_take(found) and self._take(found)

@@ -7,7 +7,7 @@ Apply"). http is never given up by an apply without it: while Pulumi does not ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -196,10 +196,9 @@ def _drop_http(entry: dict[str, Any]) -> None:
         entry["fieldsV1"].pop("f:spec", None)
 
 
-def _entries(virtual_service: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for entry in virtual_service["metadata"].get("managedFields") or ():
-        if not entry.get("subresource"):
-            yield {**entry, "fieldsV1": entry.get("fieldsV1") or {}}
+def _entries(virtual_service: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The entries of managedFields; those of the status, which istiod writes, have no field of the spec."""
+    return [entry for entry in virtual_service["metadata"].get("managedFields") or () if "fieldsV1" in entry]
 
 
 def _fields_of_spec(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -243,10 +242,8 @@ def _explained(namespace: str, name: str, error: Any, *, of_owner: bool) -> Exce
 
 
 def _refused(namespace: str, name: str, said: str, *, of_owner: bool) -> RouteRefusedError:
-    what, fix = (
-        "its new routes are refused",
-        "correct what the message names, or have the webhook or policy let it pass",
-    )
+    what = "its new routes are refused"
+    fix = "correct what the message names, or have the webhook or policy let it pass"
     if of_owner:
         what = "its http routes cannot be handed back to Pulumi"
         fix = (

@@ -3,7 +3,7 @@
 | ConfigMap | content |
 |---|---|
 | `istio-canary-rollout-<service>` | the record; its phase and the barred versions as text, for an admission policy |
-| `istio-canary-rollout-<service>-routes-<hash>` | the routes of each step, immutable, written before a record names them |
+| `istio-canary-rollout-<service>-routes-<hash>` | the routes of each step, immutable: there before a record names them |
 | `istio-canary-rollout-<service>-log` | the last decisions with their numbers |
 
 The first has the label `istio-canary/rollout: <service>`, the others `istio-canary/rollout-of: <service>`.
@@ -213,7 +213,7 @@ class RolloutStore:
         from lightkube.resources.core_v1 import ConfigMap
 
         metadata = {"name": name, "namespace": self.namespace, "labels": {label: self.service}}
-        item = ConfigMap.from_dict({"metadata": metadata, **content})
+        item: Any = ConfigMap.from_dict({"metadata": metadata, **content})
         return self._client.create(item, field_manager=FIELD_MANAGER)
 
     def _patch(self, name: str, body: Mapping[str, Any], resource_version: str) -> Any:

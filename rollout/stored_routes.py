@@ -38,8 +38,8 @@ def encoded(routes: Routes, service: str) -> dict[str, Any]:
     if len(packed) > LIMIT:
         written = [http for step in routes.values() for http in step.values()]
         raise StoredRoutesError(
-            f"the routes of {service} for all steps of its rollout are too large for a ConfigMap: {len(packed):,} bytes "
-            f"compressed, for {len(routes)} sets of routes with {max(map(len, written))} rules at most\n"
+            f"the routes of {service} for all steps of its rollout are too large for a ConfigMap: "
+            f"{len(packed):,} bytes compressed, for {len(routes)} sets of routes with {max(map(len, written))} rules at most\n"
             f"    allowed: {LIMIT:,} bytes\n"
             "    fix:     use a strategy with fewer steps, or split the service's rules over several services"
         )
