@@ -3,7 +3,7 @@
 | ConfigMap | content |
 |---|---|
 | `istio-canary-rollout-<service>` | the record; its phase and the barred versions as text, for an admission policy |
-| `istio-canary-rollout-<service>-routes-<hash>` | the routes of each step, immutable: there before a record names them |
+| `istio-canary-rollout-<service>-routes-<hash>` | each step's routes, immutable, there before a record names them |
 | `istio-canary-rollout-<service>-log` | the last decisions with their numbers |
 
 The first has the label `istio-canary/rollout: <service>`, the others `istio-canary/rollout-of: <service>`.

@@ -39,7 +39,7 @@ def encoded(routes: Routes, service: str) -> dict[str, Any]:
         written = [http for step in routes.values() for http in step.values()]
         raise StoredRoutesError(
             f"the routes of {service} for all steps of its rollout are too large for a ConfigMap: "
-            f"{len(packed):,} bytes compressed, for {len(routes)} sets of routes with {max(map(len, written))} rules at most\n"
+            f"{len(packed):,} bytes compressed, for {len(routes)} steps of up to {max(map(len, written))} rules\n"
             f"    allowed: {LIMIT:,} bytes\n"
             "    fix:     use a strategy with fewer steps, or split the service's rules over several services"
         )
