@@ -137,7 +137,7 @@ def hand_over(client: Client, virtual_service: Mapping[str, Any]) -> bool:
 
     `virtual_service` is the object as it was read. Other managers keep what they own. If Pulumi's owns nothing any
     more, nobody owns http afterwards, and Pulumi's next apply takes it. Neither the routes nor the rollout's
-    annotation change.
+    annotation, which stays its own, change.
 
     Raises ConflictError if the object was written since, VirtualServiceGoneError, and RouteRefusedError.
     """
@@ -166,8 +166,7 @@ def handed_over(virtual_service: Mapping[str, Any]) -> list[dict[str, Any]]:
     for entry in entries:
         if entry["manager"] == FIELD_MANAGER:
             _drop_http(entry)
-    # An empty list would be taken for "as it is"; a list of one empty entry says that nobody owns anything.
-    return [entry for entry in entries if entry["fieldsV1"]] or [{}]
+    return [entry for entry in entries if entry["fieldsV1"]]
 
 
 def _of_pulumi(entries: Sequence[dict[str, Any]], pulumi: str) -> list[dict[str, Any]]:
