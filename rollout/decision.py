@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rollout.record import (
+    FIELD_MANAGER,
     LONGEST_HISTORY,
     LONGEST_OUTBOX,
     EventType,
@@ -18,6 +19,10 @@ from rollout.record import (
 )
 
 HookPoint = Literal["beforeStep", "afterStep", "beforeEnd", "afterAbort"]
+
+
+PULUMI = "pulumi-kubernetes"
+"""How the names of the field managers of Pulumi's provider begin."""
 
 
 class RefusedError(Exception):
@@ -48,14 +53,23 @@ class LimitResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoutesSeen:
+    """One VirtualService as it was read; `owner` is the field manager of spec.http."""
+
+    weights: Weights
+    annotation: str | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What was seen of the world. Whoever collects them reads the VirtualServices first and the record after them.
 
     The order matters: a record that was read before the VirtualServices may be older than an abort whose routes have
     been read, and its step would then be written over them.
 
-    `route_weights` and `route_annotation` are those of all VirtualServices of the service; where two differ, those of
-    one that is not as wanted. `envoys_follow` says whether every Envoy has the routes as they are in `route_weights`;
+    `route_weights`, `route_annotation` and `route_owner` are of the VirtualService that decides (`deciding`), None
+    if one could not be read. `envoys_follow` says whether every Envoy has the routes as they are in `route_weights`;
     None if nobody has asked. `to_unready_seconds` is for how long no pod of `to` has been ready. None as a number of
     pods: unknown. `observed_seconds` replaces the time since the step settled, where only time with numbers counts.
     """
@@ -74,13 +88,29 @@ class Facts:
     route_weights: Weights | None = None
     route_annotation: str | None = None
     route_owner: str | None = None
-    """The field manager of spec.http."""
     vs_uids: Mapping[str, str] | None = None
     """Uids of the service's VirtualServices by name; None if they could not be read."""
     window_open: bool = True
     hook_result: HookResult | None = None
     limits: LimitResult | None = None
     observed_seconds: float | None = None
+
+
+def deciding(record: Record, seen: Sequence[RoutesSeen]) -> RoutesSeen:
+    """Return that of the service's VirtualServices that decides: the first that is not as the record wants it.
+
+    An abort that could not write the record goes first, then what somebody else owns.
+    """
+    wanted = (record.wanted, record.annotation)
+    by_abort = [one for one in seen if one.annotation == record.abort_annotation]
+    others = [one for one in seen if is_foreign(one.owner)]
+    differing = [one for one in seen if (one.weights, one.annotation) != wanted]
+    return [*by_abort, *others, *differing, *seen][0]
+
+
+def is_foreign(owner: str | None) -> bool:
+    """Whether a field manager is neither the rollout's nor Pulumi's; nobody is not."""
+    return owner is not None and owner != FIELD_MANAGER and not owner.startswith(PULUMI)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +120,8 @@ class Decision:
     `record` is written by compare-and-swap; if that fails nothing else of the decision may be done. `write_routes` is
     "step" (the wanted step, with the resourceVersion that was read before the record) or "back" (no precondition).
     Both carry `annotation`. `barrier` asks the Envoys whether they follow. `hook` is a point whose hooks are to be
-    asked; the answer is in the next facts. `scale` has the least number of pods by version. `wait_seconds` is the
-    longest useful wait until the next look, None if nothing is left to do.
+    asked; the answer is in the next facts. `scale` has the least number of pods by version. `hand_over` gives spec.http
+    back to Pulumi. `wait_seconds` is the longest useful wait until the next look, None if nothing is left to do.
     """
 
     why: str
@@ -101,6 +131,7 @@ class Decision:
     barrier: bool = False
     hook: HookPoint | None = None
     scale: Mapping[str, int] = field(default_factory=dict)
+    hand_over: bool = False
     wait_seconds: float | None = 0.0
 
 

@@ -35,6 +35,9 @@ Weights = Mapping[str, Mapping[str, float]]
 """Percent of a rule's requests by rule key and version."""
 
 
+PauseKind = Literal["person", "deadline", "harm", "drift"]
+
+
 class RecordError(Exception):
     """The record in the cluster cannot be read: damaged, or written by a newer version of this project."""
 
@@ -101,6 +104,7 @@ class EventType(StrEnum):
     UNDONE = "Undone"
     SUPERSEDED = "Superseded"
     CLOSED = "Closed"
+    HANDED_BACK = "HandedBack"
     PENDING = "Pending"
     RETRIED = "Retried"
     RECORD_VOID = "RecordVoid"
@@ -116,7 +120,6 @@ class HoldReason(StrEnum):
     HOOK = "HookFailed"
     NO_DATA = "NoData"
     SETTLING = "Settling"
-    PAUSED = "Paused"
     DRIFT = "Drift"
     HARM = "HarmFound"
     INCOMPLETE = "AbortIncomplete"
@@ -208,7 +211,7 @@ class Paused(Model):
     reason: str
     at: str
     until: str | None = None
-    kind: Literal["person", "deadline", "harm", "drift"] = "person"
+    kind: PauseKind = "person"
 
 
 class Held(Model):
@@ -266,8 +269,8 @@ class Record(Model):
     service: str
     namespace: str
     id: str
-    generation: Annotated[int, Field(ge=1)] = 1
-    route_generation: Annotated[int, Field(ge=1)] = 1
+    generation: Annotated[int, Field(ge=0)] = 1
+    route_generation: Annotated[int, Field(ge=0)] = 1
     vs_uids: dict[str, str] = Field(default_factory=dict)
     target: Release
     from_: Release = Field(alias="from")

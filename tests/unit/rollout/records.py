@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from rollout.record import Plan, PlannedRule, PlannedStep, Record, Release
+from rollout.machine import Facts, abort
+from rollout.record import (
+    FIELD_MANAGER,
+    Deadlines,
+    Phase,
+    Plan,
+    PlannedRule,
+    PlannedStep,
+    Record,
+    Release,
+    Stage,
+)
 from traffic.model.rollout import RolloutStep, RolloutStrategy
 
 START = "2026-01-05T10:00:00+00:00"
@@ -22,10 +34,16 @@ def strategy_with(steps: Sequence[float] = (10, 100), **keys: Any) -> RolloutStr
     return RolloutStrategy(steps=tuple(RolloutStep(weight=float(one)) for one in steps), **keys)
 
 
-def record_of(steps: Sequence[float] = (10, 100), *, hold_seconds: float = 0.0, **keys: Any) -> Record:
-    """A record that has not started; `keys` are fields of the record, or `strategy`."""
-    strategy = keys.pop("strategy", None) or strategy_with(steps)
-    planned = [PlannedStep(rule=0, weight=one, weights=weights(one), hold_seconds=hold_seconds) for one in steps]
+def record_of(
+    steps: Sequence[float] = (10, 100), *, hold_seconds: float = 0.0, approve: bool = False, **keys: Any
+) -> Record:
+    """A record that has not started; `keys` are fields of the record, or of its strategy."""
+    own = {key: keys.pop(key) for key in list(keys) if key in RolloutStrategy.model_fields}
+    strategy = strategy_with(steps, **own)
+    planned = [
+        PlannedStep(rule=0, weight=one, weights=weights(one), hold_seconds=hold_seconds, approve=approve)
+        for one in steps
+    ]
     plan = Plan(
         digest="d1",
         routes="istio-canary-rollout-website-routes-1",
@@ -46,3 +64,59 @@ def record_of(steps: Sequence[float] = (10, 100), *, hold_seconds: float = 0.0, 
         "created_at": START,
     }
     return Record(**(given | keys))
+
+
+def later(seconds: float) -> str:
+    """The time that many seconds after the start."""
+    return (datetime.fromisoformat(START) + timedelta(seconds=seconds)).isoformat()
+
+
+def observing(step: int = 0, **keys: Any) -> Record:
+    """A record whose step is written and followed by every Envoy since the start."""
+    steps = keys.pop("steps", (10, 50, 100))
+    given: dict[str, Any] = {
+        "phase": Phase.PROGRESSING,
+        "stage": Stage.OBSERVING,
+        "step": step,
+        "wanted": weights(steps[step]),
+        "started_at": START,
+        "settled_at": START,
+        "generation": 5,
+        "route_generation": 4,
+        "deadlines": Deadlines(step_at=later(600), total_at=later(86400)),
+    }
+    return record_of(steps, **(given | keys))
+
+
+def completed(**keys: Any) -> Record:
+    """A record that has ended well at the start."""
+    given: dict[str, Any] = {"phase": Phase.COMPLETED, "stage": None, "ended_at": START, "deadlines": Deadlines()}
+    return observing(2, **(given | keys))
+
+
+def aborting(**keys: Any) -> Record:
+    """A record whose abort is written, and whose routes may be."""
+    decided = abort(observing(1), "it fails", "ann", START).record
+    assert decided is not None
+    return decided.model_copy(update={"outbox": (), "history": (), **keys})
+
+
+def aborted(**keys: Any) -> Record:
+    """A record whose abort is done since the start."""
+    return aborting(**({"phase": Phase.ABORTED, "ended_at": START} | keys))
+
+
+def facts_of(record: Record, **changes: Any) -> Facts:
+    """The facts of a world that is as the record wants it, seen by the holder; `changes` are fields of the facts."""
+    given: dict[str, Any] = {
+        "now": START,
+        "lease_held": True,
+        "ready_to": 4,
+        "ready_from": 4,
+        "envoys_follow": True,
+        "route_weights": record.wanted,
+        "route_annotation": record.annotation,
+        "route_owner": FIELD_MANAGER,
+        "vs_uids": {"website": "uid-1"},
+    }
+    return Facts(**(given | changes))

@@ -26,7 +26,7 @@ def test_the_keys_are_written_in_camel_case() -> None:
 
 @pytest.mark.parametrize(
     ("change", "place"),
-    [({"schema": 2}, "schema"), ({"phase": "Sleeping"}, "phase"), ({"later": 1}, "later"), ({"generation": 0}, "gen")],
+    [({"schema": 2}, "schema"), ({"phase": "Sleeping"}, "phase"), ({"later": 1}, "later"), ({"generation": -1}, "gen")],
 )
 def test_a_record_that_is_damaged_or_newer_is_not_read(change: dict[str, object], place: str) -> None:
     text = json.dumps(json.loads(record_of().to_json()) | change)

@@ -1,0 +1,133 @@
+"""Every exit of the state machine has an event: each place that writes a record is found in the source, and taken."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from rollout import decision, forward, going_back, holding, machine, verbs
+from rollout.machine import (
+    Decision,
+    HookResult,
+    abort,
+    advance,
+    approve,
+    begin,
+    handed_back,
+    pause,
+    promote,
+    release_holder,
+    resume,
+    retry,
+    supersede,
+    undo,
+)
+from rollout.record import EventType, HoldReason, Phase, Record, Stage
+from tests.unit.rollout.machine_cases import BACK, BY_HAND, HELD, HOOKS, PAUSED
+from tests.unit.rollout.records import START, aborted, aborting, completed, facts_of, later, observing, record_of
+
+OF_THE_GATES = {EventType.SUSPECT, EventType.SPLIT_WRONG}
+"""Events of the statistical gates, which the machine does not know."""
+
+MODULES = (forward, going_back, holding, machine, verbs)
+
+
+def _look(record: Record, **facts: Any) -> Callable[[], Decision]:
+    return lambda: advance(record, facts_of(record, **facts))
+
+
+def _begin(previous: Record | None) -> Decision:
+    fresh = record_of()
+    target = fresh.target.model_copy(update={"hash": "hash-3"})
+    return begin(
+        previous, service="website", namespace="ns", vs_uids={}, target=target, from_=fresh.from_, plan=fresh.plan,
+        by="up", at=START,
+    )  # fmt: skip
+
+
+EXITS: dict[str, Callable[[], Decision]] = {
+    **{name: _look(record, **facts) for name, (record, facts, *_) in (HELD | BACK | PAUSED).items()},
+    "start": _look(record_of()),
+    "start after a change by hand": _look(record_of(), route_owner="kubectl-edit"),
+    "step": _look(observing(0)),
+    "settled": _look(observing(0, stage=Stage.WRITING)),
+    "completed": _look(observing(2)),
+    "closed": _look(completed(), now=later(3600)),
+    "aborted": _look(aborting()),
+    "undone": _look(aborting(phase=Phase.UNDOING)),
+    "handed back": _look(aborted(), now=later(3600), route_owner="pulumi-kubernetes-1"),
+    "void": _look(observing(0), vs_uids={}),
+    "another holder": _look(observing(0), holder="ci/1/a"),
+    "end of a pause": _look(observing(0, paused=BY_HAND.model_copy(update={"until": START}))),
+    "hook after a step": _look(observing(0, hooks=HOOKS[1:2]), hook_result=HookResult(at="afterStep", ok=True)),
+    "hook after an abort": _look(
+        aborted(plan=observing(0, hooks=HOOKS[3:]).plan), hook_result=HookResult(at="afterAbort", ok=False)
+    ),
+    "abort": lambda: abort(observing(0), "it fails", "ann", START),
+    "undo": lambda: undo(completed(), "it fails", "ann", START),
+    "supersede": lambda: supersede(observing(0, on_supersede="abort"), "version-3", "up", START),
+    "pause": lambda: pause(observing(0), "lunch", "ann", START),
+    "resume": lambda: resume(observing(0, paused=BY_HAND), "ann", START),
+    "promote": lambda: promote(observing(0), "urgent", "ann", START),
+    "approve": lambda: approve(observing(0, approve=True), "ann", START),
+    "retry": lambda: retry(aborted(), "fixed", "ann", START),
+    "first": lambda: _begin(None),
+    "next": lambda: _begin(completed()),
+    "noted": lambda: handed_back(aborted(), "up", START),
+    "holder stops": lambda: release_holder(observing(0, holder="a"), "a", START),
+}
+
+
+def _sites(module: ModuleType) -> set[tuple[str, int]]:
+    """The lines of a module that write a record."""
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call)]
+    named = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "next_record"]
+    return {(module.__name__, node.lineno) for node in named}
+
+
+def test_every_place_that_writes_a_record_writes_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: set[tuple[str, int]] = set()
+
+    def next_record(record: Record, at: str, by: str, *events: decision.Event, **changes: Any) -> Record:
+        caller = sys._getframe(1)
+        taken.add((caller.f_globals["__name__"], caller.f_lineno))
+        assert events, f"an exit without an event: {caller.f_globals['__name__']}:{caller.f_lineno}"
+        return decision.next_record(record, at, by, *events, **changes)
+
+    for module in MODULES:
+        if hasattr(module, "next_record"):
+            monkeypatch.setattr(module, "next_record", next_record)
+    for name, leave in EXITS.items():
+        assert leave().record is not None, name
+
+    missing = set().union(*map(_sites, MODULES)) - taken
+    assert not missing, "exits that no case takes: add them to EXITS"
+
+
+@pytest.mark.parametrize("module", [forward, going_back, holding, machine], ids=lambda module: str(module.__name__))
+def test_no_rule_writes_a_record_without_an_event(module: ModuleType) -> None:
+    assert "model_copy" not in inspect.getsource(module)
+
+
+@pytest.mark.parametrize("leave", EXITS.values(), ids=EXITS)
+def test_each_exit_has_events_with_ids_of_its_own(leave: Callable[[], Decision]) -> None:
+    record = leave().record
+    assert record is not None
+
+    ids = [event.id for event in record.outbox]
+    assert ids
+    assert len(set(ids)) == len(ids)
+    assert {entry.generation for entry in record.history} == {record.generation}, "one write, one generation"
+
+
+def test_all_events_and_all_reasons_to_hold_occur() -> None:
+    records = [record for leave in EXITS.values() if (record := leave().record) is not None]
+
+    assert {event.type for record in records for event in record.outbox} == set(EventType) - OF_THE_GATES
+    assert {record.held.reason for record in records if record.held is not None} == set(HoldReason)

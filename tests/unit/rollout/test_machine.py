@@ -1,0 +1,391 @@
+"""The machine of a rollout: what each record and each look at the world lead to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rollout.machine import Decision, HookResult, LimitResult, advance, needed_pods, pins
+from rollout.record import (
+    Approval,
+    EventType,
+    Held,
+    HoldReason,
+    Phase,
+    PlannedRule,
+    PlannedStep,
+    Promotion,
+    Record,
+    Release,
+    Stage,
+)
+from tests.unit.rollout.machine_cases import BACK, BY_HAND, HELD, HOOKS, PAUSED
+from tests.unit.rollout.records import (
+    START,
+    aborted,
+    aborting,
+    completed,
+    facts_of,
+    later,
+    observing,
+    record_of,
+    strategy_with,
+    weights,
+)
+from traffic.model.rollout import RolloutCapacity
+
+
+def _events(decision: Decision, before: Record) -> list[EventType]:
+    assert decision.record is not None
+    return [event.type for event in decision.record.outbox[len(before.outbox) :]]
+
+
+def test_a_rollout_starts_writes_waits_for_the_envoys_and_ends() -> None:
+    """One holder, nothing goes wrong: each decision is carried out, and the facts are those of the world after it."""
+    record, annotation, routes, seen = record_of((10, 50)), "", weights(0), []
+    for _ in range(12):
+        looked = facts_of(record, route_weights=routes, route_annotation=annotation)
+        decision = advance(record, looked)
+        if decision.record is not None:
+            seen += [event.value for event in _events(decision, record)]
+            record = decision.record
+        if decision.write_routes is not None:
+            routes, annotation = record.wanted, decision.annotation or ""
+
+    assert seen == ["Started", "StepWritten", "Settled", "StepWritten", "Settled", "Completed"]
+    assert record.phase is Phase.COMPLETED
+    assert record.wanted == routes == weights(50), "the last step's weight is the end"
+
+
+def test_the_record_is_written_before_the_routes_and_both_name_one_decision() -> None:
+    decision = advance(observing(0), facts_of(observing(0)))
+
+    assert decision.record is not None
+    assert (decision.record.stage, decision.record.step) == (Stage.WRITING, 1)
+    assert decision.record.wanted == weights(50)
+    assert (decision.write_routes, decision.barrier) == ("step", True)
+    assert decision.annotation == decision.record.annotation == "website-1/6"
+
+
+@pytest.mark.parametrize(
+    ("record", "facts", "why"),
+    [
+        (observing(0), {"lease_held": False}, "another holder"),
+        (observing(0, hold_seconds=60), {"now": later(59)}, "is kept"),
+        (observing(0, hold_seconds=60), {"now": later(90), "observed_seconds": 50.0}, "is kept"),
+        (observing(0, paused=BY_HAND), {}, "paused: lunch"),
+        (observing(0), {"route_weights": None}, "could not be read"),
+        (observing(0, hooks=HOOKS[:1]), {}, "hooks beforeStep"),
+        (observing(2, hooks=HOOKS[2:3]), {}, "hooks beforeEnd"),
+        (observing(0, hooks=HOOKS[1:2]), {}, "hooks afterStep"),
+        (observing(0, stage=Stage.WRITING), {"route_weights": None}, "could not be read"),
+        (observing(0, stage=Stage.WRITING), {"envoys_follow": None}, "are to follow"),
+        (completed(), {"now": later(3599)}, "stays as the way back"),
+        (aborted(), {"now": later(3599)}, "stays the rollout's for a while"),
+        (aborted(handed_back_at=START), {"now": later(9999)}, "is Aborted"),
+        (aborted(plan=observing(0, hooks=HOOKS[3:]).plan), {"lease_held": False}, "stays the rollout's for a while"),
+        (observing(0, void_since=START), {}, "is void"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_nothing_is_written_and_the_reason_is_said(record: Record, facts: dict[str, Any], why: str) -> None:
+    decision = advance(record, facts_of(record, **facts))
+
+    assert why in decision.why
+    assert (decision.record, decision.write_routes) == (None, None)
+
+
+def test_the_wait_is_as_long_as_the_step_still_lasts() -> None:
+    record = observing(0, hold_seconds=60)
+
+    assert advance(record, facts_of(record, now=later(18))).wait_seconds == 42.0
+
+
+@pytest.mark.parametrize(("record", "facts", "reason", "event"), HELD.values(), ids=HELD)
+def test_a_rollout_that_waits_says_so_once(
+    record: Record, facts: dict[str, Any], reason: HoldReason, event: EventType
+) -> None:
+    first = advance(record, facts_of(record, **facts))
+    assert first.record is not None
+    assert first.record.held is not None
+    assert first.record.held.reason is reason
+    assert _events(first, record) == [event]
+    assert first.record.wanted == record.wanted
+    assert first.write_routes is None
+
+    second = advance(first.record, facts_of(first.record, **({"route_annotation": first.record.annotation} | facts)))
+    assert second.record is None, "one event, not one for each look"
+    assert second.write_routes is None
+
+
+@pytest.mark.parametrize(("record", "facts", "events"), BACK.values(), ids=BACK)
+def test_the_requests_go_back_and_the_release_is_barred(
+    record: Record, facts: dict[str, Any], events: list[str]
+) -> None:
+    decision = advance(record, facts_of(record, **facts))
+
+    assert decision.record is not None
+    assert _events(decision, record)[: len(events)] == events
+    assert (decision.record.phase, decision.record.wanted) == (Phase.ABORTING, weights(0))
+    assert decision.record.bar_of("hash-2") is not None
+    assert (decision.write_routes, decision.annotation) == ("back", decision.record.annotation)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+@pytest.mark.parametrize("name", ["no pod is ready for five seconds", "a limit is broken"])
+def test_whoever_sees_harm_brings_the_requests_back(name: str, holds: bool) -> None:
+    record, facts, _ = BACK[name]
+
+    assert advance(record, facts_of(record, **(facts | {"lease_held": holds}))).write_routes == "back"
+
+
+@pytest.mark.parametrize(
+    ("record", "facts"),
+    [
+        (observing(1), {"ready_to": 0, "to_unready_seconds": 4.9}),
+        (observing(1), {"ready_to": 0, "to_unready_seconds": 60.0, "ready_from": 0}),
+        (record_of(started_at=START), {"ready_to": 0, "to_unready_seconds": 60.0}),
+        (observing(1), {"limits": LimitResult(broken="errors 9 %"), "ready_from": 0}),
+    ],
+    ids=["not for long enough", "the old version has none either", "it has no weight", "harm, but no way back"],
+)
+def test_nothing_goes_back_unasked_without_a_reason_and_a_way_back(record: Record, facts: dict[str, Any]) -> None:
+    decision = advance(record, facts_of(record, **facts))
+
+    assert decision.write_routes is None
+    assert decision.record is None or not decision.record.phase.goes_back
+
+
+@pytest.mark.parametrize(("record", "facts", "kind", "event"), PAUSED.values(), ids=PAUSED)
+def test_the_weight_stays_until_a_person_decides(record: Record, facts: dict[str, Any], kind: str, event: str) -> None:
+    decision = advance(record, facts_of(record, **facts))
+
+    assert decision.record is not None
+    assert decision.record.paused is not None
+    assert (decision.record.paused.kind, decision.write_routes) == (kind, None)
+    assert _events(decision, record) == [event, "Paused"]
+    again = advance(decision.record, facts_of(decision.record, **facts))
+    assert (again.record, again.write_routes) == (None, None)
+
+
+def test_routes_that_were_changed_by_hand_before_the_start_pause_it() -> None:
+    decision = advance(record_of(), facts_of(record_of(), route_owner="kubectl-edit"))
+
+    assert _events(decision, record_of()) == ["Started", "Drift", "Paused"]
+
+
+def test_a_step_waits_for_a_person_beyond_its_deadline() -> None:
+    record = observing(0, approve=True, held=Held(reason=HoldReason.APPROVAL, text="", since=START))
+
+    assert advance(record, facts_of(record, now=later(7200))).record is None
+
+
+def test_routes_that_were_read_before_another_holder_wrote_are_no_drift() -> None:
+    record = observing(1)
+    stale = facts_of(record, route_weights=weights(10), route_annotation="website-1/3")
+
+    decision = advance(record, stale)
+    assert (decision.record, decision.write_routes) == (None, "step"), "the precondition refuses it if they are stale"
+
+
+@pytest.mark.parametrize("stage", [Stage.WRITING, Stage.SETTLING])
+@pytest.mark.parametrize(
+    "seen",
+    [{"route_weights": weights(10)}, {"route_annotation": "website-1/3"}, {"route_owner": "pulumi-kubernetes-1"}],
+    ids=["old weights", "wanted weights that Pulumi wrote", "owned by Pulumi"],
+)
+def test_a_killed_holders_step_is_written_by_the_next_one(stage: Stage, seen: dict[str, Any]) -> None:
+    record = observing(1, stage=stage, paused=BY_HAND)
+    decision = advance(record, facts_of(record, **seen))
+
+    if "route_owner" in seen:
+        assert decision.record is not None, "the weights stand under the record's annotation"
+        assert decision.record.stage is Stage.OBSERVING
+    else:
+        assert (decision.record, decision.write_routes) == (None, "step")
+        assert decision.annotation == record.annotation
+
+
+@pytest.mark.parametrize("seen", [{"route_weights": weights(50)}, {"route_annotation": "website-1/3"}])
+def test_an_abort_is_not_over_before_its_routes_were_read_back(seen: dict[str, Any]) -> None:
+    record = aborting()
+    decision = advance(record, facts_of(record, lease_held=False, **seen))
+
+    assert (decision.record, decision.write_routes) == (None, "back")
+    assert advance(record, facts_of(record, envoys_follow=None)).barrier
+
+
+def test_an_aborted_versions_late_step_is_taken_back() -> None:
+    record = aborted()
+    late = facts_of(record, route_weights=weights(50), route_annotation="website-1/3")
+
+    assert advance(record, late).write_routes == "back"
+
+
+def test_the_end_of_an_abort_and_of_an_undo() -> None:
+    for phase, end in ((Phase.ABORTING, Phase.ABORTED), (Phase.UNDOING, Phase.UNDONE)):
+        record = aborting(phase=phase)
+        decision = advance(record, facts_of(record, lease_held=False))
+        assert decision.record is not None
+        assert (decision.record.phase, _events(decision, record)) == (end, [end.value])
+
+
+def test_an_undo_writes_once_the_old_versions_pods_are_ready() -> None:
+    record = aborting(phase=Phase.UNDOING)
+    seen = {"route_annotation": "website-1/4", "route_weights": weights(100)}
+
+    waiting = advance(record, facts_of(record, ready_from=3, **seen))
+    assert (waiting.write_routes, waiting.scale) == (None, {"version-1": 4})
+    assert advance(record, facts_of(record, ready_from=4, **seen)).write_routes == "back"
+
+
+def test_pods_are_asked_for_before_the_weight_rises() -> None:
+    record = observing(0)
+    assert advance(record, facts_of(record, ready_to=1)).scale == {"version-2": 2}
+
+    alone = observing(0, capacity=RolloutCapacity(scale=False))
+    assert advance(alone, facts_of(alone, ready_to=1)).scale == {}
+
+
+@pytest.mark.parametrize(
+    ("pods", "headroom", "needed"),
+    [(4, 1.0, [1, 2, 4]), (10, 1.0, [1, 5, 10]), (10, 1.3, [2, 7, 13]), (1, 0.5, [1, 1, 1]), (0, 1.0, [1, 1, 1])],
+)
+def test_the_pods_that_a_weight_needs_are_rounded_up(pods: int, headroom: float, needed: list[int]) -> None:
+    capacity = RolloutCapacity(headroom=headroom)
+    record = observing(0, capacity=capacity, from_=Release(version="version-1", hash="h", ready_pods=pods))
+
+    assert [needed_pods(record, step) for step in range(3)] == needed
+
+
+def test_both_versions_pods_are_kept_until_the_way_back_is_given_up() -> None:
+    assert pins(record_of()) == {"version-1": 4}
+    assert pins(observing(1)) == {"version-1": 4, "version-2": 2}
+    assert pins(completed()) == {"version-1": 4, "version-2": 4}
+    assert pins(aborting()) == {"version-1": 4}
+    assert pins(aborted()) == pins(completed(phase=Phase.CLOSED)) == {}
+
+
+def test_rules_rise_one_after_the_other_each_with_its_own_strategy() -> None:
+    """The cohort's rule first; the second rule's steps begin while the first stays at its end."""
+    strategies = (strategy_with((50,)), strategy_with((20,), promote="hand"))
+    texts = ("x-plan: beta", "all requests")
+    rules = tuple(
+        PlannedRule(key=key, text=text, strategy=strategy)
+        for key, text, strategy in zip(("cohort", "rest"), texts, strategies, strict=True)
+    )
+    end = weights(50, "cohort")
+    steps = (
+        PlannedStep(rule=0, weight=50, weights=end | weights(0, "rest")),
+        PlannedStep(rule=1, weight=20, weights=end | weights(20, "rest")),
+    )
+    plan = record_of().plan.model_copy(update={"rules": rules, "steps": steps})
+    record = observing(0, plan=plan, wanted=steps[0].weights)
+
+    risen = advance(record, facts_of(record))
+    assert risen.record is not None
+    assert risen.record.wanted == steps[1].weights
+    second = risen.record.model_copy(update={"stage": Stage.OBSERVING, "settled_at": START})
+    held = advance(second, facts_of(second))
+    assert held.record is not None
+    assert held.record.held is not None
+    assert held.record.held.reason is HoldReason.HAND, "the strategy of the rule that rises counts"
+
+
+PROMOTED = Promotion(step=0, by="ann", at=START)
+
+
+@pytest.mark.parametrize(
+    ("record", "facts", "step"),
+    [
+        (observing(0, hold_seconds=600, promotion=PROMOTED), {}, 1),
+        (observing(0, promote="hand", promotion=PROMOTED), {}, 1),
+        (observing(0, approve=True, promotion=PROMOTED), {}, 1),
+        (observing(0, promotion=PROMOTED), {"limits": LimitResult(no_data=True)}, 1),
+        (observing(0, hold_seconds=600, promotion=PROMOTED.model_copy(update={"full": True})), {}, 2),
+        (observing(0, approve=True, approvals=(Approval(step=0, by="ann", at=START),)), {}, 1),
+        (
+            observing(0, promotion=PROMOTED.model_copy(update={"despite_harm": True})),
+            {"limits": LimitResult(broken="errors 9 %")},
+            1,
+        ),
+    ],
+    ids=["its time", "by hand", "approval", "no numbers", "to the end", "approved", "despite harm"],
+)
+def test_a_person_ends_the_hold(record: Record, facts: dict[str, Any], step: int) -> None:
+    decision = advance(record, facts_of(record, **facts))
+
+    assert decision.record is not None
+    assert (decision.record.step, decision.record.promotion) == (step, None)
+
+
+@pytest.mark.parametrize("facts", [{"ready_to": 0}, {"window_open": False}, {"ready_to": None}])
+def test_a_promotion_does_not_go_past_pods_and_windows(facts: dict[str, Any]) -> None:
+    record = observing(0, promotion=PROMOTED)
+
+    assert advance(record, facts_of(record, **facts)).write_routes is None
+
+
+def test_a_hook_that_said_yes_after_a_step_is_not_asked_again() -> None:
+    record = observing(0, hooks=HOOKS[1:2])
+    assert advance(record, facts_of(record)).hook == "afterStep"
+
+    decision = advance(record, facts_of(record, hook_result=HookResult(at="afterStep", ok=True)))
+    assert decision.record is not None
+    assert _events(decision, record) == ["HookPassed"]
+    assert advance(decision.record, facts_of(decision.record)).hook is None
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_hooks_after_an_abort_are_asked_once(ok: bool) -> None:
+    plan = observing(0, hooks=HOOKS[3:]).plan
+    record = aborted(plan=plan)
+    assert advance(record, facts_of(record)).hook == "afterAbort"
+
+    decision = advance(record, facts_of(record, hook_result=HookResult(at="afterAbort", ok=ok)))
+    assert decision.record is not None
+    assert _events(decision, record) == ["HookPassed" if ok else "HookFailed"]
+    assert advance(decision.record, facts_of(decision.record)).hook is None
+
+
+def test_another_holder_goes_on_and_says_so() -> None:
+    record = observing(0, holder="ci/1/a")
+    decision = advance(record, facts_of(record, holder="laptop/2/b"))
+
+    assert decision.record is not None
+    assert (decision.record.holder, _events(decision, record)) == ("laptop/2/b", ["HolderTaken"])
+    assert decision.write_routes is None
+
+
+def test_a_pause_for_some_time_ends_by_itself() -> None:
+    record = observing(0, paused=BY_HAND.model_copy(update={"until": later(60)}))
+
+    assert advance(record, facts_of(record, now=later(59))).record is None
+    decision = advance(record, facts_of(record, now=later(60)))
+    assert decision.record is not None
+    assert (decision.record.paused, _events(decision, record)) == (None, ["Resumed"])
+
+
+@pytest.mark.parametrize("uids", [{}, {"website": "uid-2"}])
+def test_a_record_of_other_virtual_services_is_void(uids: dict[str, str]) -> None:
+    decision = advance(observing(1), facts_of(observing(1), vs_uids=uids))
+
+    assert decision.record is not None
+    assert _events(decision, observing(1)) == ["RecordVoid"]
+    assert advance(decision.record, facts_of(decision.record, vs_uids=uids)).record is None
+
+
+def test_the_way_back_is_given_up_after_its_time_by_anybody() -> None:
+    decision = advance(completed(), facts_of(completed(), lease_held=False, now=later(3600)))
+
+    assert decision.record is not None
+    assert (decision.record.phase, _events(decision, completed())) == (Phase.CLOSED, ["Closed"])
+
+
+def test_the_routes_go_back_to_pulumi_an_hour_after_the_end() -> None:
+    for record in (aborted(), completed(phase=Phase.CLOSED, closed_at=START)):
+        assert advance(record, facts_of(record, now=later(3600))).hand_over
+        done = advance(record, facts_of(record, now=later(3600), route_owner="pulumi-kubernetes-1a2b"))
+        assert done.record is not None
+        assert (done.hand_over, _events(done, record)) == (False, ["HandedBack"])
