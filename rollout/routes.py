@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any
 from kube.client import FORBIDDEN
 from kube.conflicts import CONFLICT, NOT_FOUND, ConflictError
 from kube.objects import find_object, kind_of
+from rollout.decision import PULUMI
 from rollout.observed_routes import ISTIO_API
 from rollout.record import ANNOTATION, FIELD_MANAGER
 
 if TYPE_CHECKING:
     from lightkube import Client
 
-PULUMI_PREFIX = "pulumi-kubernetes-"
-"""The provider's field managers: this and 8 hexadecimal digits (pulumi-kubernetes: `fieldManagerName`)."""
 PULUMI_ANNOTATION = "pulumi.com/patchFieldManager"
-"""Annotation with the name that the provider uses instead."""
+"""Annotation with the name of the field manager that the provider uses instead of one of its own."""
 REFUSED = (400, 403, 422)
 """How the API server answers for an admission webhook or policy that says no."""
 
@@ -39,7 +38,7 @@ class RouteRefusedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class RouteInCluster:
-    """A VirtualService as it is: its http routes, who owns them, and the decision that wrote them (may be empty).
+    """A VirtualService as it is: its http routes, who owns them, and the decision that wrote them; None if none.
 
     `found` is the whole object, as `hand_over` takes it.
     """
@@ -48,8 +47,8 @@ class RouteInCluster:
     uid: str
     resource_version: str
     http: Sequence[Mapping[str, Any]]
-    owner: str
-    annotation: str
+    owner: str | None
+    annotation: str | None
     found: Mapping[str, Any]
 
 
@@ -67,7 +66,7 @@ def _route(found: Mapping[str, Any]) -> RouteInCluster:
         resource_version=metadata["resourceVersion"],
         http=(found.get("spec") or {}).get("http") or (),
         owner=owner_of_http(found),
-        annotation=(metadata.get("annotations") or {}).get(ANNOTATION, ""),
+        annotation=(metadata.get("annotations") or {}).get(ANNOTATION),
         found=found,
     )
 
@@ -115,15 +114,15 @@ def _uid(client: Client, namespace: str, name: str) -> str:
     return str(found["metadata"]["uid"])
 
 
-def owner_of_http(virtual_service: Mapping[str, Any]) -> str:
-    """Return the field manager that owns `spec.http`, empty if none does.
+def owner_of_http(virtual_service: Mapping[str, Any]) -> str | None:
+    """Return the field manager that owns `spec.http`, None if none does.
 
     Of several, which hold the same value: the rollout's, else Pulumi's, else the first.
     """
     owners = owners_of_http(virtual_service)
     pulumi = _pulumi_name(virtual_service)
     ranked = sorted(owners, key=lambda owner: (owner != FIELD_MANAGER, not _is_pulumi(owner, pulumi)))
-    return next(iter(ranked), "")
+    return next(iter(ranked), None)
 
 
 def owners_of_http(virtual_service: Mapping[str, Any]) -> tuple[str, ...]:
@@ -179,7 +178,7 @@ def _of_pulumi(entries: Sequence[dict[str, Any]], pulumi: str) -> list[dict[str,
 
 
 def _is_pulumi(manager: str, pulumi: str) -> bool:
-    return manager == pulumi if pulumi else manager.startswith(PULUMI_PREFIX)
+    return manager == pulumi if pulumi else manager.startswith(PULUMI)
 
 
 def _pulumi_name(virtual_service: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ The first has the label `istio-canary/rollout: <service>`, the others `istio-can
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -158,9 +158,9 @@ class RolloutStore:
         return self._log(decision)
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the last decisions, the oldest first."""
+        """Return the last decisions, the oldest first; a line that somebody has damaged is left out."""
         found = self._find_log()
-        return [] if found is None else [json.loads(line) for line in _lines(found)]
+        return [] if found is None else list(_decisions(_lines(found)))
 
     def _log(self, decision: Mapping[str, Any]) -> None:
         name, line = f"{self.name}-log", json.dumps(decision, separators=(",", ":"))
@@ -242,6 +242,14 @@ def _labels(found: Any) -> Mapping[str, str]:
 
 def _lines(found: Any) -> list[str]:
     return str((found.data or {}).get(DECISIONS, "")).splitlines()
+
+
+def _decisions(lines: list[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
 
 
 def _last_lines(lines: list[str]) -> str:

@@ -20,10 +20,10 @@ from lightkube.types import PatchType
 from kube import kubeconfig
 from kube.conflicts import ConflictError
 from kube.objects import kind_of
+from rollout.decision import PULUMI
 from rollout.observed_routes import ISTIO_API
 from rollout.record import FIELD_MANAGER
 from rollout.routes import (
-    PULUMI_PREFIX,
     RouteInCluster,
     VirtualServiceGoneError,
     hand_over,
@@ -101,7 +101,7 @@ class Route:
     def owners(self) -> set[str]:
         """The owners of http; Pulumi's without its random end."""
         found = owners_of_http(self.live.found)
-        return {PULUMI_PREFIX if owner.startswith(PULUMI_PREFIX) else owner for owner in found}
+        return {PULUMI if owner.startswith(PULUMI) else owner for owner in found}
 
     def require_weight(self, weight: int) -> None:
         assert list(self.live.http) == self.file(weight)
@@ -131,7 +131,7 @@ def route(stack: Route) -> Route:
     stack.rollout(0)  # takes http from whoever has it
     stack.hand_over()
     stack.program(0)
-    assert stack.owners == {PULUMI_PREFIX}
+    assert stack.owners == {PULUMI}
     stack.require_weight(0)
     return stack
 
@@ -147,7 +147,7 @@ def test_a_step_takes_http_and_leaves_hosts_and_gateways_to_pulumi(route: Route)
     route.rollout(10)
     assert route.owners == {FIELD_MANAGER}
     owned = {one["manager"]: one["fieldsV1"] for one in route.live.found["metadata"]["managedFields"]}
-    (pulumi,) = (fields for manager, fields in owned.items() if manager.startswith(PULUMI_PREFIX))
+    (pulumi,) = (fields for manager, fields in owned.items() if manager.startswith(PULUMI))
     assert set(pulumi["f:spec"]) == {"f:hosts", "f:gateways"}
     route.require_weight(10)
 
@@ -158,7 +158,7 @@ def test_a_program_that_renders_the_step_passes_and_owns_http_too(route: Route) 
 
     assert "1 to update" in route.program(10, "preview").stdout
     assert "1 updated" in route.program(10).stdout
-    assert route.owners == {FIELD_MANAGER, PULUMI_PREFIX}
+    assert route.owners == {FIELD_MANAGER, PULUMI}
     assert route.live.found["metadata"]["generation"] == generation, "istiod must not push again"
     assert unchanged(route.program(10))
 
@@ -227,7 +227,7 @@ def test_a_write_of_the_rollout_without_force_would_be_refused(route: Route) -> 
         "spec": {"http": route.file(10)},
     }
     resource = kind_of(ISTIO_API, "VirtualService")
-    with pytest.raises(ApiError, match=PULUMI_PREFIX) as error:
+    with pytest.raises(ApiError, match=PULUMI) as error:
         route.client.patch(
             resource, NAME, body, namespace=NAMESPACE, patch_type=PatchType.APPLY, field_manager=FIELD_MANAGER
         )
@@ -255,7 +255,7 @@ def test_http_that_was_handed_over_is_changed_by_any_program(route: Route) -> No
     route.rollout(50)
     spec = route.live.found["spec"]
     assert route.hand_over() is True
-    assert route.owners == {PULUMI_PREFIX}
+    assert route.owners == {PULUMI}
     assert route.live.found["spec"] == spec
     assert route.hand_over() is False
 
@@ -276,7 +276,7 @@ def test_http_that_is_both_s_is_pulumis_alone_after_the_handing_over(route: Rout
     route.rollout(10)
     route.program(10)
     assert route.hand_over() is True
-    assert route.owners == {PULUMI_PREFIX}
+    assert route.owners == {PULUMI}
     assert unchanged(route.program(10))
 
 
@@ -299,7 +299,7 @@ def test_an_edit_takes_http_until_the_programs_next_up_or_an_abort(route: Route)
     said = route.program(50, "preview", succeeds=False)
     assert "kubectl-edit" in said.stdout + said.stderr
     route.program(50)
-    assert route.owners == {PULUMI_PREFIX}
+    assert route.owners == {PULUMI}
 
     route.edit(20)
     route.rollout(0)
@@ -315,7 +315,7 @@ def test_http_of_nobody_is_taken_by_the_programs_next_change(route: Route) -> No
     assert hand_over(route.client, alone) is True
     assert route.owners == set()
     route.program(30)
-    assert route.owners == {PULUMI_PREFIX}
+    assert route.owners == {PULUMI}
     route.require_weight(30)
 
 

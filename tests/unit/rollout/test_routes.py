@@ -239,7 +239,7 @@ def test_http_belongs_to_who_wrote_it_last(
 
 
 def test_http_of_nobody_has_no_owner() -> None:
-    assert owner_of_http({"metadata": {}}) == ""
+    assert owner_of_http({"metadata": {}}) is None
 
 
 def test_what_would_happen_without_the_handing_over(server: ApiServer) -> None:
@@ -318,7 +318,7 @@ def test_http_belongs_to_nobody_if_pulumi_owns_nothing_any_more_and_pulumis_next
     managed = server.objects[PLURAL, NAMESPACE, NAME]["metadata"]["managedFields"]
     managed[:] = [one for one in managed if one["manager"] != PULUMI]
     assert give_back(server) is True
-    assert owner_of_http(live(server)) == ""
+    assert owner_of_http(live(server)) is None
     server.apply(PLURAL, virtual_service(0), PULUMI)
     assert owner_of_http(live(server)) == PULUMI
 

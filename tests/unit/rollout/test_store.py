@@ -274,6 +274,14 @@ def test_a_log_of_large_decisions_still_fits_into_a_configmap(store: RolloutStor
     assert [one["step"] for one in store.read_log()] == [3, 4]
 
 
+def test_a_damaged_line_of_the_log_hides_no_other(server: ApiServer, store: RolloutStore) -> None:
+    store.log({"step": 0})
+    log = server.objects["configmaps", NAMESPACE, f"{NAME}-log"]
+    log["data"]["decisions"] += "\n{"
+    store.log({"step": 1})
+    assert [one["step"] for one in store.read_log()] == [0, 1]
+
+
 def test_a_log_that_two_write_at_once_has_both_decisions(server: ApiServer, store: RolloutStore) -> None:
     store.log({"step": 0})
     server.before = lambda: RolloutStore(server.client, NAMESPACE, "website").log({"step": 1})
