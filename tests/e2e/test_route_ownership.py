@@ -307,18 +307,6 @@ def test_an_edit_takes_http_until_the_programs_next_up_or_an_abort(route: Route)
     route.require_weight(0)
 
 
-def test_http_of_nobody_is_taken_by_the_programs_next_change(route: Route) -> None:
-    """What handing over leaves if another manager has taken all that Pulumi owned."""
-    route.rollout(50)
-    entries = [one for one in route.live.found["metadata"]["managedFields"] if one["manager"] == FIELD_MANAGER]
-    alone = {**route.live.found, "metadata": {**route.live.found["metadata"], "managedFields": entries}}
-    assert hand_over(route.client, alone) is True
-    assert route.owners == set()
-    route.program(30)
-    assert route.owners == {PULUMI}
-    route.require_weight(30)
-
-
 @pytest.mark.parametrize("precondition", [True, False], ids=["forward", "abort"])
 def test_a_virtual_service_that_is_gone_is_not_created_without_hosts(route: Route, precondition: bool) -> None:
     read = route.live
