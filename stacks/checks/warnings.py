@@ -19,6 +19,7 @@ from stacks.checks import (
     redirects,
     retries,
     rewrites,
+    rollouts,
     security,
     shares,
     strategies,
@@ -62,6 +63,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from ingress.warnings(settings)
     yield from protocols.warnings(settings)
     yield from shares.warnings(settings)
+    yield from rollouts.warnings(settings)
     yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from claims.warnings(settings)

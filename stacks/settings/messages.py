@@ -14,6 +14,7 @@ from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
+from stacks.settings.later_keys import not_there_yet
 from stacks.settings.model import ONE_PORT, SEVERAL_PORTS, Settings, VersionSettings
 from stacks.settings.nearest_key import fits, is_same_name, may_be_removed, nearest_key
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
@@ -23,6 +24,8 @@ from traffic.model import (
     DEPLOYED,
     ONE_VERSION,
     OUTSIDE,
+    STRATEGY,
+    STRATEGY_NAME,
     WEIGHT_ALONE,
     WEIGHTS,
     WITH_HEADERS,
@@ -37,6 +40,8 @@ MARKERS = (
     WEIGHTS,
     WEIGHT_ALONE,
     WITH_HEADERS,
+    STRATEGY,
+    STRATEGY_NAME,
     ONE_PORT,
     SEVERAL_PORTS,
     DEPLOYED,
@@ -121,6 +126,9 @@ def _kind_of_version(location: Location) -> type[VersionRouting] | None:
 
 
 def _unknown_key(location: Location, value: Any, version: type[VersionRouting] | None = None) -> Finding:
+    later = not_there_yet(location, value)
+    if later is not None:
+        return later
     if location in NOW_LISTS:
         now = NOW_LISTS[location]
         what = f"this key was replaced by `{now}`, which is a list"
