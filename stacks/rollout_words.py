@@ -1,4 +1,4 @@
-"""What a rollout will do in words, the same in all commands: `version-1 -> version-2 by rollout careful, about 45 min`."""
+"""What a rollout will do in words, the same in all commands: `version-1 -> version-2 by rollout careful, …`."""
 
 from __future__ import annotations
 

@@ -85,9 +85,9 @@ def _has_known_targets(rule: Any) -> bool:
     return isinstance(given.get("to"), (str, dict)) or (ends and "to" not in given)
 
 
-def _comes_from_any(rule: Any) -> bool:
-    """Whether the rule is rolled out from the version that gets its requests now, which the file does not name."""
-    return "rollout" in block(rule) and "from" not in block(rule)
+def _is_rolled_out(rule: Any) -> bool:
+    """Whether the rule has a rollout: then it names neither the version that gets its requests now nor idle ones."""
+    return "rollout" in block(rule)
 
 
 def _named(service: Service) -> Iterator[Named]:
@@ -187,7 +187,7 @@ def _check_all_named(view: View, service: Service, named: set[Target]) -> Iterat
     rules = entries(service.given.get("route"))
     if is_blue_green(service.given.get("strategy")):
         return  # it leads to both
-    if not rules or not all(map(_has_known_targets, rules)) or any(map(_comes_from_any, rules)):
+    if not rules or not all(map(_has_known_targets, rules)) or any(map(_is_rolled_out, rules)):
         return
     unknown = {one.version for one in named if one.service == service.name} - service.versions.keys()
     misspelt = {nearest(version, service.versions) for version in unknown}  # reported where they are named

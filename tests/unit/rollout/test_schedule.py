@@ -99,7 +99,7 @@ def test_a_new_rule_begins_at_its_end() -> None:
     assert found.start == found.back == {"default": {"version-2": 100}}
 
 
-THREE = {"versions": {"version-1": {}, "version-2": {}, "version-3": {}}}
+THREE: dict[str, Any] = {"versions": {"version-1": {}, "version-2": {}, "version-3": {}}}
 
 
 @pytest.mark.parametrize(

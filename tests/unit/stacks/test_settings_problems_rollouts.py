@@ -48,7 +48,10 @@ def rule(keys: str, before: str = "", versions: str = TWO, more: str = "") -> st
     return service(f"{HOSTS}{versions}{more}route:\n{before}  - {{{keys}}} {HERE}\n")
 
 
-COHORT = "  - {match: [{headers: {x-plan: {exact: beta}}}], to: v2, rollout: {steps: [{weight: 50, for: 30m}, {weight: 100}]}}\n"
+COHORT = (
+    "  - {match: [{headers: {x-plan: {exact: beta}}}], to: v2, "
+    "rollout: {steps: [{weight: 50, for: 30m}, {weight: 100}]}}\n"
+)
 STEP = f"{CAREFUL}.steps"
 WINDOW = f"{CAREFUL}.windows[0]"
 HOOK = f"{CAREFUL}.hooks[0]"
@@ -85,7 +88,8 @@ CASES = [
     Case("a step's key that is none", steps(f"{{weight: 10, hold: 10m}} {HERE}", "{weight: 100}"), f"{STEP}[0].hold",
          ("there is no such key", "weight, for, approve")),
     Case("gates", strategy("gates: {tolerance: auto}"), f"{CAREFUL}.gates",
-         ("there are no statistical gates yet", "promote: time or hand", "write promote: hand, or limits: {errors: 2%}")),
+         ("there are no statistical gates yet", "promote: time or hand", "write promote: hand, or limits: {errors: 2%}",
+          "given:   {")),
     Case("gates with what exists", strategy("gates: {promote: hand, limits: {errors: 2%}}"), f"{CAREFUL}.gates",
          ('write promote: hand and limits: {"errors": "2%"} in the strategy itself, and remove gates',)),
     Case("gates of a rule", rule("to: v2, rollout: {steps: [{weight: 10, for: 1m}], gates: {}}"),
@@ -100,8 +104,8 @@ CASES = [
     Case("a deadline shorter than the steps", strategy("deadline: {total: 10m}"), f"{CAREFUL}.deadline.total",
          ("the steps alone are kept for 10 min", "given:   10m", "write total: 1h")),
     Case("a step longer than its deadline",
-         config(f"rollouts:\n  careful:\n    deadline: {{step: 5m}}\n    steps:\n      - {{weight: 10, for: 10m}} {HERE}\n"
-                "      - {weight: 100}\n"), f"{STEP}[0].for",
+         config("rollouts:\n  careful:\n    deadline: {step: 5m}\n    steps:\n"
+                f"      - {{weight: 10, for: 10m}} {HERE}\n      - {{weight: 100}}\n"), f"{STEP}[0].for",
          ("could not end before", "which is 5m", "given:   10m")),
     Case("a deadline that is no duration", strategy("deadline: {step: soon}"), f"{CAREFUL}.deadline.step",
          ("is not a duration",)),
@@ -200,5 +204,3 @@ def test_each_mistake_is_reported_with_its_line_what_is_allowed_and_the_fix(case
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_mistake_is_one_message(case: Case, tmp_path: Path) -> None:
     assert_is_reported_once(case, tmp_path)
-
-
