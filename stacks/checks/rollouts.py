@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from stacks.checks.rollout_places import check_places
 from stacks.checks.view import Service, View, block
 from stacks.rollout_words import duration_words
 from stacks.settings.model import Settings
@@ -98,6 +99,7 @@ def _check_name(name: str, location: Location, strategies: Strategies) -> Iterat
 def _check_strategy(strategy: RolloutStrategy, location: Location) -> Iterator[Finding]:
     yield from _check_steps(strategy, location)
     yield from _check_deadlines(strategy, location)
+    yield from check_places(strategy, location)
     for index, hook in enumerate(strategy.hooks):
         if hook.at == "afterAbort" and "then" in hook.model_fields_set:
             yield Finding(
