@@ -103,9 +103,11 @@ def schedule(
 ) -> Schedule | None:
     """Return the rollout of the service `name`; None if no rule has one.
 
-    `strategies` are the named ones. `now` is where the requests of each rule go now, in percent by rule key; a rule
-    that is not in it is new, and begins with its end. Steps at or below the weight of now are left out. Raises
-    ScheduleError if a rule's requests go to a third version, or if rules come from different versions.
+    `strategies` are the named ones. `now` is where the requests of each rule of the route in the cluster go, in percent
+    by rule key, also of those without a rollout. It is empty before the first `up` of all: then a rule begins with its
+    end, unless it has a `from`. A rule that is new in a route begins where its requests are, at the weights of the
+    default rule. Steps at or below the weight of now are left out. Raises ScheduleError if a rule's requests go to a
+    third version, if rules come from different versions, or if it is not known where a new rule's requests go.
     """
     rising = list(_rising(name, service, strategies, now))
     if not rising:
@@ -133,9 +135,28 @@ def _rising(
             continue
         strategy = strategies[rule.rollout] if isinstance(rule.rollout, str) else rule.rollout
         key, target = rule_key(rule), str(rule.to)
-        weights = {version: weight for version, weight in now.get(key, {target: 100.0}).items() if weight > 0}
-        origin = _origin(f"{name}, rule {rule_words(rule)}", rule, target, weights)
+        where = f"{name}, rule {rule_words(rule)}"
+        weights = {version: weight for version, weight in _before(where, rule, key, now).items() if weight > 0}
+        origin = _origin(where, rule, target, weights)
         yield _Rising(PlannedRule(key=key, text=rule_words(rule), strategy=strategy), origin, target, weights)
+
+
+def _before(where: str, rule: Rule, key: str, now: Mapping[str, ByVersion]) -> ByVersion:
+    """Where the requests of a rule go before the rollout."""
+    if key in now:
+        return now[key]
+    if rule.from_version is not None:
+        return {rule.from_version: 100.0}
+    if not now:
+        return {str(rule.to): 100.0}
+    if OTHERWISE not in now:
+        raise ScheduleError(
+            f"{where}: the rule is new, and the route in the cluster has no default rule that would tell where its "
+            "requests go now\n"
+            "    allowed: a rule with `from`\n"
+            "    fix:     write `from` with the version that gets these requests now"
+        )
+    return now[OTHERWISE]
 
 
 def _origin(where: str, rule: Rule, target: str, weights: ByVersion) -> str | None:

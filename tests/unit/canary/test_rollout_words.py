@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from canary.app import app
 from canary.diff.revisions import Revision
 from canary.diff.rows import request_rows, setting_rows
-from canary.diff.stack_diff import stack_diff
+from canary.diff.stack_diff import StackDiff, stack_diff
 from canary.engine.events import ResourceStep
 from canary.strategy_notes import DEPLOYMENT, strategy_notes
 from stacks.settings.loading import load
@@ -61,9 +61,9 @@ def run(*arguments: str) -> Any:
     return found
 
 
-def compared(before: str, after: str) -> Any:
+def compared(before: str, after: str) -> StackDiff:
     """How the stack differs between two files."""
-    return stack_diff("dev", *(_revision(name, text) for name, text in (("a", before), ("b", after))), False)
+    return stack_diff("dev", _revision("a", before), _revision("b", after), with_policies=False)
 
 
 def _revision(name: str, text: str) -> Revision:

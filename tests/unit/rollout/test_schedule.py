@@ -93,10 +93,28 @@ def test_a_rule_that_has_arrived_goes_back_with_the_others() -> None:
     assert found.back[KEY] == {"version-1": 100, "version-2": 0}
 
 
-def test_a_new_rule_begins_at_its_end() -> None:
+def test_before_the_first_up_of_all_a_rule_begins_with_its_end() -> None:
     found = planned(EVERYBODY, now={})
     assert (found.origin, found.steps) == (None, ())
     assert found.start == found.back == {"default": {"version-2": 100}}
+
+
+def test_a_rule_that_says_where_it_comes_from_begins_there_if_nothing_is_seen() -> None:
+    found = planned({**EVERYBODY, "from": "version-1"}, now={})
+    assert (found.origin, len(found.steps)) == ("version-1", 3)
+
+
+def test_a_new_cohort_begins_where_the_default_rule_sends_its_requests() -> None:
+    found = planned(COHORT, {"to": "version-1"}, now={"default": OLD})
+    assert found.start == {KEY: {"version-1": 100, "version-2": 0}}
+    half = {"default": {"version-1": 50.0, "version-2": 50.0}}
+    assert [one.weight for one in planned(COHORT, {"to": "version-1"}, now=half).steps] == [100]
+
+
+def test_a_new_rule_whose_requests_are_not_known_asks_for_their_version() -> None:
+    with pytest.raises(ScheduleError, match="write `from` with the version"):
+        planned(COHORT, now={"match-0": OLD})
+    assert planned({**COHORT, "from": "version-1"}, now={"match-0": OLD}).origin == "version-1"
 
 
 THREE: dict[str, Any] = {"versions": {"version-1": {}, "version-2": {}, "version-3": {}}}
