@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from stacks.checks.rollout_places import check_places
-from stacks.checks.view import Service, View, block
+from stacks.checks.view import Service, View, block, entries
 from stacks.rollout_words import duration_words
 from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
@@ -56,6 +56,7 @@ def check(view: View) -> Iterator[Finding]:
         if strategy is not None:
             yield from _check_strategy(strategy, ("rollouts", name))
     for service in view.services.values():
+        yield from _check_given(service)
         rolled = list(_rolled(service, strategies))
         for one in rolled:
             if isinstance(one.rule.rollout, str):
@@ -75,6 +76,19 @@ def _read(value: Any) -> RolloutStrategy | None:
         return STRATEGY_OF_FILE.validate_python(value, by_name=False, by_alias=True)
     except ValidationError:
         return None
+
+
+def _check_given(service: Service) -> Iterator[Finding]:
+    """A rule whose rollout has no value would lead all of its requests to the new version at once."""
+    for index, rule in enumerate(entries(service.given.get("route"))):
+        if "rollout" in block(rule) and rule["rollout"] is None:
+            yield Finding(
+                (*service.location, "route", index, "rollout"),
+                "the key has no value",
+                f"a name in {key_path(('rollouts',))}, or a strategy with its steps",
+                "write the strategy, such as {steps: [{weight: 10, for: 10m}, {weight: 100}]}",
+                "null",
+            )
 
 
 def _rolled(service: Service, strategies: Strategies) -> Iterator[Rolled]:

@@ -121,7 +121,7 @@ class RolloutCapacity(Model):
     """Pods of the new version before its weight rises."""
 
     scale: bool = Field(default=True, description="Add pods to the new version before its weight rises.")
-    headroom: Annotated[float, Field(gt=0, le=10)] = Field(
+    headroom: Annotated[float, Field(ge=0.01, le=10)] = Field(
         default=1.0, description="Ready pods needed, as a factor of the weight's part of the old version's pods."
     )
 

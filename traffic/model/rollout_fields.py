@@ -89,7 +89,7 @@ StepWeight = Annotated[
     float,
     Field(ge=0, le=100),
     AfterValidator(step_weight),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 100}),
+    WithJsonSchema({"type": "number", "minimum": SMALLEST, "maximum": 100}),
 ]
 PercentText = Annotated[str, BeforeValidator(percent_text), _texts(PERCENT_TEXT)]
 Hour = Annotated[str, BeforeValidator(hour), _texts(HOURS)]
