@@ -14,6 +14,7 @@ from canary.diff.revisions import Revision
 from canary.diff.rows import request_rows, setting_rows
 from canary.diff.stack_diff import StackDiff, stack_diff
 from canary.engine.events import ResourceStep
+from canary.exit_codes import ExitCode
 from canary.strategy_notes import DEPLOYMENT, strategy_notes
 from stacks.settings.loading import load
 from stacks.settings.stack_file import parse_stack_file
@@ -148,3 +149,13 @@ def _values(text: str) -> dict[str, Any]:
 
     found: dict[str, Any] = yaml.safe_load(text)["config"]
     return found
+
+
+def test_undo_leaves_a_route_to_its_rollout(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///nonexistent")
+    monkeypatch.setattr("canary.engine.session.report_of", lambda *_: pytest.fail("nothing may be deployed"))
+    found = CliRunner().invoke(app, ["undo", "shop", "--stack", "dev", "--yes"])
+    assert found.exit_code == ExitCode.CONFIG, found.output
+    assert "the requests of shop move by a rollout" in found.stderr
+    assert "canary rollout abort shop --stack dev" in found.stderr
+    assert (project / "Pulumi.dev.yaml").read_text(encoding="utf-8") == NEW
