@@ -20,14 +20,33 @@ TAKES_REPLICAS = "metadata.annotations"
 
 
 def strategy_notes(settings: Settings, steps: Iterable[ResourceStep], stack: str) -> list[str]:
-    """Return a line for each version whose pods are replaced, and for each service whose requests move."""
+    """Return a line for each version whose pods are replaced, and for each service whose requests move or will move."""
     notes: dict[str, None] = {}
     for step in steps:
         if step.op == "update" and step.type == DEPLOYMENT:
             notes |= dict.fromkeys(_of_pods(settings, step))
         elif step.op == "update" and step.type == VIRTUAL_SERVICE:
             notes |= dict.fromkeys(_of_requests(settings, step, stack))
+        if step.op in ("create", "update") and step.type in (DEPLOYMENT, VIRTUAL_SERVICE):
+            notes |= dict.fromkeys(_of_rollouts(settings, step, stack))
     return list(notes)
+
+
+def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator[str]:
+    """What rollouts do after the run, of a service whose new version or route this run changes."""
+    from stacks.rollout_words import rollout_words
+    from stacks.rollouts import given_from, strategy_of
+
+    metadata = step.new.get("metadata") or {}
+    place = (metadata.get("namespace"), metadata.get("name"))
+    for name, service in settings.services.items():
+        for rule in service.route:
+            strategy = strategy_of(settings, rule)
+            target = service.deployed.get(str(rule.to))
+            own = [(service.namespace, target.name if target else ""), (service.namespace, name)]
+            if strategy is not None and place in own:
+                words = rollout_words(rule, strategy, given_from(service, rule))
+                yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` begins it"
 
 
 def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:

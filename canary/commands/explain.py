@@ -67,6 +67,7 @@ def explain(
         from canary.explain.decision_words import Explanation, Places, as_json
         from canary.explain.explanation import Question, caller_note, request_of, settings_of
         from canary.explain.mesh_words import mesh_notes
+        from stacks.rollouts import not_started
         from stacks.settings.loading import warnings
         from stacks.settings.problems import key_path
         from stacks.simulator import simulator_of
@@ -84,7 +85,7 @@ def explain(
             client_ip,
             tuple(claims or ()),
         )
-        simulator = simulator_of(settings)
+        simulator = simulator_of(not_started(settings))
         decisions = decide(settings, simulator, question)
         decision = next(iter(decisions.values()))
         for note in filter(None, (caller_note(settings, source), unknown_labels(settings, decision))):

@@ -44,27 +44,31 @@ def render(
     template`. Secrets are left out, with a comment that says how to create them. With --json, a List of Kubernetes.
     """
     with command(json) as ui:
-        name, parts = _parts(stack, skip_charts, kube_version)
+        name, parts, notes = _parts(stack, skip_charts, kube_version)
         _note(ui, parts)
+        for note in notes:
+            ui.note(f"note: {note}")
         if ui.json:
             _write_json(output, parts)
         else:
             _write(output, parts, name, ui)
 
 
-def _parts(stack: str | None, skip_charts: bool, kube_version: str | None) -> tuple[str, list[Part]]:
+def _parts(stack: str | None, skip_charts: bool, kube_version: str | None) -> tuple[str, list[Part], list[str]]:
     from canary.engine.session import chosen_stack
     from canary.render.helm import find_helm
     from canary.render.manifests import RELEASE, parts_of, secret_with_keys
+    from canary.render.rollout_notes import rollout_notes
 
     project, name, loaded = chosen_stack(stack)
     from stacks.recording import record  # after the settings are found valid: it imports Pulumi
+    from stacks.rollouts import not_started
 
     short = name.split("/")[-1]
-    resources = record(loaded.settings, short, project=project.name, secret=secret_with_keys)
+    resources = record(not_started(loaded.settings), short, project=project.name, secret=secret_with_keys)
     has_charts = any(resource.type == RELEASE for resource in resources)
     helm = find_helm(project.root, kube_version) if has_charts and not skip_charts else None
-    return short, parts_of(resources, helm.manifests if helm else None)
+    return short, parts_of(resources, helm.manifests if helm else None), list(rollout_notes(loaded.settings))
 
 
 def _note(ui: Ui, parts: list[Part]) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
 from canary.diff.revisions import Revision
-from canary.diff.rows import curl_words, destination_words, request_words
+from canary.diff.rollouts import ByRule
+from canary.diff.rows import curl_words, destination_words, request_words, rollout_of
 from canary.diff.stack_diff import StackDiff, VersionDiff, stack_diff
 from canary.exit_codes import ExitCode
 from stacks.settings.problems import nearest, shown
@@ -72,8 +73,8 @@ def _stack(diff: StackDiff) -> dict[str, Any]:
             {"revision": side.revision, **asdict(problem)} for side in diff.problems for problem in side.problems
         ],
         "complete": diff.traffic.is_complete,
-        "services": {service.name: _service(service) for service in diff.traffic.services},
-        "other_requests": [_group(group) for group in diff.traffic.others],
+        "services": {service.name: _service(service, diff.rollouts) for service in diff.traffic.services},
+        "other_requests": [_group(group, diff.rollouts) for group in diff.traffic.others],
         "versions": [_version(version) for version in diff.versions],
         "mesh": [_value(change) for change in diff.mesh],
         "settings": [_value(change) for change in diff.others],
@@ -82,23 +83,24 @@ def _stack(diff: StackDiff) -> dict[str, Any]:
     }
 
 
-def _service(service: ServiceDiff) -> dict[str, Any]:
+def _service(service: ServiceDiff, rollouts: ByRule) -> dict[str, Any]:
     state = "added" if service.before is None else "removed" if service.after is None else "changed"
     return {
         "state": state,
-        "requests": [_group(group) for group in service.groups],
+        "requests": [_group(group, rollouts) for group in service.groups],
         "rules": [_rule(rule) for rule in service.rules],
         "settings": [_value(change) for change in service.settings],
     }
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group(group: Group, rollouts: ByRule) -> dict[str, Any]:
     request = group.witness.request
     caller = request.caller
     return {
         "part": group.change.part.value,
         "before": {"service": group.before, "words": group.change.before},
         "after": {"service": group.after, "words": group.change.after},
+        "rollout": rollout_of(group, rollouts),
         "request": {
             "words": request_words(request),
             "curl": curl_words(request),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.asked import headers_of, url_of
 from canary.curl import connect_command, curl_command
+from canary.diff.rollouts import ByRule
 from canary.diff.stack_diff import StackDiff, VersionDiff
 from canary.explain.connection_words import connection_words
 from stacks.settings.problems import without_user
@@ -45,7 +46,7 @@ class RequestRow:
     request: str
     curl: str
     also: tuple[str, ...] = ()
-    """Lesser effects on the same request that change too."""
+    """The rollout that moves the requests, and lesser effects on the same request that change too."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class SettingRow:
 
 def request_rows(diff: StackDiff) -> list[RequestRow]:
     """Return a row for each group of requests, service by service."""
-    return [_request_row(group) for group in diff.traffic.groups]
+    return [_request_row(group, diff.rollouts) for group in diff.traffic.groups]
 
 
 def setting_rows(diff: StackDiff) -> list[SettingRow]:
     """Return a row for each rule, version and setting that differs, service by service, then the stack's own."""
-    found = [row for service in diff.traffic.services for row in _service_rows(service)]
+    found = [row for service in diff.traffic.services for row in _service_rows(service, diff.rollouts)]
     found += [row for version in diff.versions for row in _version_rows(version)]
     order = list(dict.fromkeys(row.service for row in found))
     found.sort(key=lambda row: order.index(row.service))
@@ -123,10 +124,18 @@ def value_words(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _request_row(group: Group) -> RequestRow:
+def rollout_of(group: Group, rollouts: ByRule) -> str | None:
+    """Return the rollout that moves the requests of a group, in words; None if they move at merge."""
+    decision = group.witness.after.decision
+    is_moved = group.change.part is Part.DESTINATION and decision.service is not None and decision.index is not None
+    return rollouts.get((decision.service or "", decision.index or 0)) if is_moved else None
+
+
+def _request_row(group: Group, rollouts: ByRule) -> RequestRow:
     service, change, witness = group.service or STACK, group.change, group.witness
     destination = change.part is Part.DESTINATION
     also = lesser_changes(witness.before, witness.after) if destination else ()
+    moved = rollout_of(group, rollouts)
     return RequestRow(
         service,
         "destination" if destination else change.part.value,
@@ -134,7 +143,10 @@ def _request_row(group: Group) -> RequestRow:
         own_names(change.after, service),
         request_words(witness.request),
         curl_words(witness.request),
-        tuple(f"{one.part}: {own_names(one.before, service)} -> {own_names(one.after, service)}" for one in also),
+        (
+            *([moved] if moved else ()),
+            *(f"{one.part}: {own_names(one.before, service)} -> {own_names(one.after, service)}" for one in also),
+        ),
     )
 
 
@@ -143,13 +155,17 @@ def own_names(words: str, service: str) -> str:
     return re.sub(rf"(^|, | to | of ){re.escape(service)}/(?=[a-z0-9])", r"\1", words) if service else words
 
 
-def _service_rows(diff: ServiceDiff) -> Iterator[SettingRow]:
+def _service_rows(diff: ServiceDiff, rollouts: ByRule) -> Iterator[SettingRow]:
     if diff.before is None or diff.after is None:
         before, after = (_summary(one) for one in (diff.before, diff.after))
         yield SettingRow(diff.name, "service", before, after)
         return
     for rule in diff.rules:
         yield from _rule_rows(diff.name, rule)
+        moved = rollouts.get((diff.name, rule.after)) if rule.after is not None else None
+        if moved is not None:
+            what = f"rule {_number(rule.after)} ({rule_words(rule.rule)}): by rollout"
+            yield SettingRow(diff.name, what, UNSET, moved)
     for change in diff.settings:
         yield _setting(diff.name, change)
 

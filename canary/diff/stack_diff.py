@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.diff.policy_findings import PolicyChanges, policy_changes
 from canary.diff.revisions import Revision
+from canary.diff.rollouts import ByRule, rollouts_between
 from canary.explain.mesh_words import unsimulated_words
 from stacks.settings.encrypted import MASK
 from stacks.settings.problems import Problem, SettingsError
@@ -50,7 +51,8 @@ class StackDiff:
     """How a stack differs. `is_new` and `is_gone` are whether only one side has it.
 
     With `problems`, nothing else is known. `mesh` are the settings that decide about traffic, and `others` all others.
-    `unsimulated` are the settings of the mesh that the search for requests leaves out, in words.
+    `unsimulated` are the settings of the mesh that the search for requests leaves out, in words. `rollouts` say which
+    of the new destinations are reached step by step.
     """
 
     stack: str
@@ -63,6 +65,7 @@ class StackDiff:
     others: tuple[ValueChange, ...] = ()
     policies: PolicyChanges = field(default_factory=PolicyChanges)
     unsimulated: tuple[str, ...] = ()
+    rollouts: ByRule = field(default_factory=dict)
 
     @property
     def differs(self) -> bool:
@@ -93,6 +96,7 @@ def stack_diff(stack: str, before: Revision, after: Revision, with_policies: boo
         if with_policies
         else PolicyChanges(),
         unsimulated=tuple(dict.fromkeys((*unsimulated_words(old), *unsimulated_words(new)))),
+        rollouts=rollouts_between(old, new),
     )
 
 

@@ -212,10 +212,12 @@ class Explanation:
 
     def _forwarding(self, outcome: Forwarded) -> Iterator[str]:
         from canary.explain.outside import outside_details
+        from canary.explain.rollout_words import rollout_details
 
         decision = self.decision
         if decision.service is not None and decision.rule is not None:
             yield from filter(None, [self.places.active(decision.service, decision.rule)])
+        yield from rollout_details(self.places.settings, decision)
         yield from _stays(decision, outcome)
         is_rewritten = decision.rule is not None and decision.rule.rewrite is not None
         if is_rewritten or (outcome.path, outcome.authority) != (decision.request.path, decision.request.authority):

@@ -56,6 +56,13 @@ def change_of(session: Session, service: str, version: str | None) -> Change:
     settings = named(session.settings, service, version)
     if settings.strategy.name.value in BY_IMAGE:
         return _to_image(session, service, settings, [version] if version else list(settings.deployed))
+    if any(rule.rollout is not None for rule in settings.route):
+        raise CommandError(
+            f"the requests of {service} move by a rollout, which its record in the cluster decides about",
+            ExitCode.CONFIG,
+            fix=f"canary rollout abort {service} --stack {session.stack}, or after its end "
+            f"canary rollout undo {service} --stack {session.stack}",
+        )
     if settings.strategy.active is not None:
         return _to_idle(session, service, settings, settings.strategy.active)
     return _to_weights(session, service, settings)

@@ -86,11 +86,19 @@ def _has_known_targets(rule: Any) -> bool:
     return isinstance(given.get("to"), (str, dict)) or (ends and "to" not in given)
 
 
+def _is_rolled_out(rule: Any) -> bool:
+    """Whether the rule has a rollout: then it names neither the version that gets its requests now nor idle ones."""
+    return "rollout" in block(rule)
+
+
 def _named(service: Service) -> Iterator[Named]:
     for index, rule in enumerate(entries(service.given.get("route"))):
         place, to = (*service.location, "route", index), block(rule).get("to")
         if isinstance(to, str):
             yield Named((*place, "to"), to, to, 100)
+        came_from = block(rule).get("from")
+        if isinstance(came_from, str):
+            yield Named((*place, "from"), came_from, came_from, 100)
         for name, weight in block(to).items():
             yield Named((*place, "to", name), name, to, weight_given(weight) or 0)
         for number, mirror in enumerate(entries(block(rule).get("mirrors"))):
@@ -180,7 +188,7 @@ def _check_all_named(view: View, service: Service, named: set[Target]) -> Iterat
     rules = entries(service.given.get("route"))
     if is_blue_green(service.given.get("strategy")):
         return  # it leads to both
-    if not rules or not all(map(_has_known_targets, rules)):
+    if not rules or not all(map(_has_known_targets, rules)) or any(map(_is_rolled_out, rules)):
         return
     unknown = {one.version for one in named if one.service == service.name} - service.versions.keys()
     misspelt = {nearest(version, service.versions) for version in unknown}  # reported where they are named

@@ -20,6 +20,7 @@ from stacks.checks import (
     request_ids,
     retries,
     rewrites,
+    rollouts,
     security,
     shares,
     shut_out,
@@ -66,6 +67,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from ingress.warnings(settings)
     yield from protocols.warnings(settings)
     yield from shares.warnings(settings)
+    yield from rollouts.warnings(settings)
     yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from shut_out.warnings(settings)

@@ -78,7 +78,12 @@ def _active(strategy: Any, versions: list[Any]) -> Any:
 def _route(route: Any, to: Mapping[str, int]) -> Any:
     if not isinstance(route, list) or not all(isinstance(rule, Mapping) for rule in route):
         return route
-    filled = [rule if any(end in rule for end in ENDS) else {**rule, "to": dict(to)} for rule in route]
+    # The steps of a rollout decide about the weights.
+    alone = next(version for version, weight in to.items() if weight)
+    filled = [
+        rule if any(end in rule for end in ENDS) else {**rule, "to": alone if "rollout" in rule else dict(to)}
+        for rule in route
+    ]
     return filled if any("match" not in rule for rule in route) else [*filled, {"to": dict(to)}]
 
 

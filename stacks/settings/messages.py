@@ -15,6 +15,7 @@ from metrics.durations import promql_duration
 from stacks.settings.comparisons import absent, comparison_with_nothing
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
+from stacks.settings.later_keys import not_there_yet
 from stacks.settings.mesh import ONE_PORT, SEVERAL_PORTS
 from stacks.settings.model import Settings, VersionSettings
 from stacks.settings.nearest_key import condition_meant, fits, is_same_name, may_be_removed, nearest_key
@@ -26,6 +27,8 @@ from traffic.model import (
     DEPLOYED,
     ONE_VERSION,
     OUTSIDE,
+    STRATEGY,
+    STRATEGY_NAME,
     WEIGHT_ALONE,
     WEIGHTS,
     WITH_HEADERS,
@@ -40,6 +43,8 @@ MARKERS = (
     WEIGHTS,
     WEIGHT_ALONE,
     WITH_HEADERS,
+    STRATEGY,
+    STRATEGY_NAME,
     ONE_PORT,
     SEVERAL_PORTS,
     DEPLOYED,
@@ -135,6 +140,9 @@ def _kind_of_version(location: Location) -> type[VersionRouting] | None:
 
 
 def _unknown_key(location: Location, value: Any, version: type[VersionRouting] | None = None) -> Finding:
+    later = not_there_yet(location, value)
+    if later is not None:
+        return later
     if location in NOW_LISTS:
         now = NOW_LISTS[location]
         what = f"this key was replaced by `{now}`, which is a list"

@@ -40,6 +40,7 @@ from traffic.model import (
     ExternalService,
     NamespaceSecurity,
     OutsideVersion,
+    RolloutStrategy,
     ServiceRouting,
     SharedGateway,
     Source,
@@ -308,6 +309,11 @@ class Settings(Model):
         default_factory=dict, description="Gateways that services share, by name: ports, hosts, TLS."
     )
     services: dict[DnsLabel, ServiceSettings] = Field(default_factory=dict, description="Services, by name.")
+    rollouts: dict[DnsLabel, RolloutStrategy] = Field(
+        default_factory=dict,
+        examples=[{"careful": {"steps": [{"weight": 10, "for": "10m"}, {"weight": 100}]}}],
+        description="Strategies of rollouts, by a name that rules use.",
+    )
     namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."
     )

@@ -27,9 +27,11 @@ OPPOSITES = (
     {"allow", "deny"}, {"enable", "disable"}, {"enabled", "disabled"}, {"set", "remove"}, {"add", "remove"},
     {"add", "drop"}, {"min", "max"}, {"present", "absent"}, {"before", "after"}, {"request", "response"},
 )  # fmt: skip
-KEPT_IN = frozenset({"authorization", "match", "jwt", "mtls", "tls", "securityContext", "namespaces"})
-"""Keys in which a key less lets in more callers, or sends requests elsewhere."""
-KEPT = frozenset({*KEPT_IN, "denyByDefault", "hosts", "gateways"})
+KEPT_IN = frozenset(
+    {"authorization", "match", "jwt", "mtls", "tls", "securityContext", "namespaces", "rollouts", "rollout"}
+)
+"""Keys in which a key less lets in more callers, or sends requests elsewhere, or earlier."""
+KEPT = frozenset({*(KEPT_IN - {"rollouts"}), "denyByDefault", "hosts", "gateways"})
 """Keys that are not to be removed for the same reason."""
 CONDITION = frozenset({"when", "where", "if", "condition", "conditions", "filter", "filters"})
 """Other words for a rule's match."""

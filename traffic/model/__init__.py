@@ -37,6 +37,7 @@ from traffic.model.mesh import ISTIOS_MESH, MeshTraffic, PathNormalization
 from traffic.model.outside import DEPLOYED, OUTSIDE, OutsideVersion, Source, VersionRouting
 from traffic.model.policy import TrafficPolicy
 from traffic.model.protocols import NamedPort, RouteKind, ServiceProtocol
+from traffic.model.rollout import STRATEGY, STRATEGY_NAME, RolloutStep, RolloutStrategy
 from traffic.model.rule import ONE_VERSION, WEIGHTS, Route, Rule, version_label
 from traffic.model.security import Authorization, Mtls, MutualTls, NamespaceSecurity, PortKey
 from traffic.model.service import RouteTable, ServiceRouting, mesh_virtual_service, service_host
@@ -51,6 +52,8 @@ __all__ = [
     "MESH",
     "ONE_VERSION",
     "OUTSIDE",
+    "STRATEGY",
+    "STRATEGY_NAME",
     "WEIGHTS",
     "WEIGHT_ALONE",
     "WITH_HEADERS",
@@ -83,6 +86,8 @@ __all__ = [
     "Redirect",
     "Retries",
     "Rewrite",
+    "RolloutStep",
+    "RolloutStrategy",
     "Route",
     "RouteDestination",
     "RouteKind",

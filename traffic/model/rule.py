@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag, model_validator
 
-from traffic.fields import LONGEST_REGEX, Duration, Model, Text, wrong
+from traffic.fields import LONGEST_REGEX, DnsLabel, Duration, Model, Text, wrong
 from traffic.model.actions import (
     CorsPolicy,
     DirectResponse,
@@ -24,6 +24,8 @@ from traffic.model.actions import (
 )
 from traffic.model.cookies import MOST_COOKIES, cookies_pattern
 from traffic.model.match import Match
+from traffic.model.rollout import RuleRollout
+from traffic.model.rule_rollout import rollout_mistake
 from traffic.model.share import GivenShare, RouteDestination
 from traffic.model.string_match import StringMatch
 from traffic.model.target import DestinationName
@@ -97,6 +99,18 @@ class Rule(Model):
     )
     cors_policy: CorsPolicy | None = Field(default=None, description="Other origins that may call from a browser.")
     sticky: Sticky | None = Field(default=None, description="Keep a user on the version that the weights chose.")
+    rollout: RuleRollout | None = Field(
+        default=None,
+        examples=["careful"],
+        description="Move the requests to `to` step by step: the name of a strategy in `rollouts`, or a strategy.",
+    )
+    from_version: DnsLabel | None = Field(
+        default=None,
+        alias="from",
+        examples=["version-1"],
+        description="The version that gets the requests until the rollout moves them; by default, the one that gets "
+        "them now.",
+    )
 
     @model_validator(mode="after")
     def _one_end(self) -> Rule:
@@ -127,23 +141,31 @@ class Rule(Model):
     def _sticks_to_weights(self) -> Rule:
         if self.sticky is None:
             return self
-        if not isinstance(self.to, dict):
+        if not isinstance(self.to, dict) and self.rollout is None:
             raise wrong(
                 "sticky has no effect without weights",
                 "sticky with weights: {version-1: 90, version-2: 10}",
                 "remove sticky, or give the versions weights",
             )
         for match in self.match:
-            reason = _not_beside(match, self.sticky.cookie, max(self.to, key=len))
+            names = (*self.weights, self.from_version or "")
+            reason = _not_beside(match, self.sticky.cookie, max(names, key=len))
             if reason is not None:
                 raise wrong(*reason)
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_rolled_out(self) -> Rule:
+        mistake = rollout_mistake(self)
+        if mistake is not None:
+            raise wrong(*mistake)
         return self
 
     @property
     def weights(self) -> dict[str, float]:
         """Percentage of the rule's requests by destination, in the order given; sums to 100, empty without `to`.
 
-        Whole ones are of type int.
+        Whole ones are of type int. With a rollout, all are at the version that it leads to, at whatever step it is.
         """
         if self.to is None:
             return {}

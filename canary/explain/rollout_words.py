@@ -1,0 +1,32 @@
+"""What an explanation says of a rollout: the file alone does not tell how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stacks.settings.model import Settings
+    from traffic.simulate import Decision
+
+
+def rollout_details(settings: Settings, decision: Decision) -> Iterator[str]:
+    """Yield what a rollout does to requests that its rule decides, one sentence each; `settings` are the file's."""
+    from stacks.rollout_words import rollout_words, steps_words
+    from stacks.rollouts import given_from, strategy_of
+
+    if decision.service is None or decision.index is None:
+        return
+    service = settings.services[decision.service]
+    rule = service.route[decision.index]
+    strategy = strategy_of(settings, rule)
+    if strategy is None:
+        return
+    origin = given_from(service, rule)
+    yield f"A rollout moves these requests: {rollout_words(rule, strategy, origin)}. Steps: {steps_words(strategy)}."
+    where = (
+        f"until it does, they go to {origin}"
+        if origin
+        else f"until it does, they go where they go now, not to {rule.to} (write `from` to see it here)"
+    )
+    yield f"How far it is, only its record in the cluster tells (`canary rollout status {decision.service}`); {where}."
