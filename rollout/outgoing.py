@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 LOCALHOST = "localhost"
@@ -127,7 +130,9 @@ def post(
         # A proxy that the environment names cannot reach this machine.
         with (
             _silent(),
-            httpx.Client(timeout=timeout, trust_env=not is_loopback(host), follow_redirects=False) as client,
+            httpx.Client(
+                verify=_tls(), timeout=timeout, trust_env=not is_loopback(host), follow_redirects=False
+            ) as client,
             client.stream("POST", url, content=body, headers=dict(headers)) as response,
         ):
             return SentRequest(status=response.status_code, text=_beginning(response, ends_at, clock))
@@ -139,6 +144,14 @@ def post(
         return SentRequest(status=None, text="the request cannot be sent: a header has characters that HTTP refuses")
     except httpx.HTTPError as error:
         return SentRequest(status=None, text=f"no answer: {type(error).__name__}")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """What certificates are checked with: it takes longer to make than a request does."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _beginning(response: httpx.Response, ends_at: float, clock: Callable[[], float]) -> str:

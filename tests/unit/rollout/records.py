@@ -32,13 +32,14 @@ def record(given: RolloutStrategy | None = None, **changes: Any) -> Record:
         start=weights(0),
         back=weights(0),
     )
+    old: dict[str, Any] = {"from": Release(version="version-1", hash="h1", ready_pods=4)}
     made = Record(
         service="website",
         namespace=NAMESPACE,
         id="website-7",
         vs_uids={"website": "uid-of-website", "website-mesh": "uid-of-mesh"},
         target=Release(version="version-2", hash="h2"),
-        from_=Release(version="version-1", hash="h1", ready_pods=4),
+        **old,
         plan=plan,
         wanted=weights(0),
         created_at=NOW,
