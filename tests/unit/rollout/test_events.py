@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.decision import delivered
@@ -142,6 +142,7 @@ def test_there_is_nothing_to_wait_for_when_all_is_delivered() -> None:
 OUTCOMES = st.lists(st.sampled_from(["taken", "down", "killed"]), max_size=30)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), OUTCOMES)
 def test_whoever_is_killed_when_each_event_arrives_in_order_and_only_repeats_what_was_not_written(
     count: int, outcomes: list[str]

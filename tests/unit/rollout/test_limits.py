@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics.prometheus import PrometheusError, Sample
@@ -173,6 +173,7 @@ def test_another_text_is_no_limit(text: str) -> None:
 COUNTS = st.floats(0, 1e9)
 
 
+@settings(deadline=None)
 @given(COUNTS, COUNTS, COUNTS)
 def test_more_failures_never_repair_a_broken_limit(requests: float, one: float, other: float) -> None:
     fewer, more = sorted((one, other))
@@ -183,6 +184,7 @@ def test_more_failures_never_repair_a_broken_limit(requests: float, one: float, 
     assert few.broken is None or many.broken is not None
 
 
+@settings(deadline=None)
 @given(st.none() | st.floats(), st.none() | st.floats())
 def test_a_limit_is_either_judged_or_without_data(requests: float | None, failures: float | None) -> None:
     found = judge(LIMITS, "version-2", Counted(seconds=60, requests=requests, failures=failures)).result

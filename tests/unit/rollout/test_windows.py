@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.windows import (
@@ -128,6 +128,7 @@ AROUND_CHANGES = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(WINDOWS, min_size=1, max_size=3), INSTANTS | AROUND_CHANGES)
 def test_a_window_is_open_when_it_opens_and_was_not_open_just_before(
     windows: list[RolloutWindow], instant: datetime
@@ -140,6 +141,7 @@ def test_a_window_is_open_when_it_opens_and_was_not_open_just_before(
         assert not is_open(windows, opening - timedelta(microseconds=1))
 
 
+@settings(deadline=None)
 @given(st.lists(WINDOWS, min_size=1, max_size=3), INSTANTS | AROUND_CHANGES, st.data())
 def test_no_window_is_open_before_the_next_one_opens(
     windows: list[RolloutWindow], instant: datetime, data: st.DataObject
@@ -151,6 +153,7 @@ def test_no_window_is_open_before_the_next_one_opens(
     assert between >= opening or not is_open(windows, between)
 
 
+@settings(deadline=None)
 @given(WINDOWS, INSTANTS | AROUND_CHANGES)
 def test_whether_a_window_is_open_does_not_depend_on_the_zone_in_which_an_instant_is_written(
     one: RolloutWindow, instant: datetime
@@ -158,6 +161,7 @@ def test_whether_a_window_is_open_does_not_depend_on_the_zone_in_which_an_instan
     assert {is_open([one], instant.astimezone(ZoneInfo(zone))) for zone in ZONES} == {is_open([one], instant)}
 
 
+@settings(deadline=None)
 @given(WINDOWS, WINDOWS, INSTANTS)
 def test_a_further_window_never_closes_another(one: RolloutWindow, other: RolloutWindow, instant: datetime) -> None:
     assert is_open([one, other], instant) is (is_open([one], instant) or is_open([other], instant))
