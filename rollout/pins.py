@@ -6,8 +6,9 @@ that nobody's higher number is overwritten (Kubernetes: "Server-Side Apply", "Ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kube.conflicts import CONFLICT, NOT_FOUND, ConflictError, conflicts
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 AUTOSCALER_API = "autoscaling/v2"
 
+TRIES = 5
+
 OWN_MINIMUM = "istio-canary/min-replicas"
 """Annotation of a HorizontalPodAutoscaler: its minReplicas before a rollout raised it."""
 
@@ -29,12 +32,11 @@ OWN_MINIMUM = "istio-canary/min-replicas"
 def raise_pods(client: Client, namespace: str, service: str, least: Mapping[str, int]) -> tuple[str, ...]:
     """Have at least so many pods of each version, and return what stands against it, each with its fix.
 
-    It does not wait: the pods come later, if they come. Somebody else's write in between is a reason as well; the next
-    look tries again.
+    It does not wait: the pods come later, if they come.
     """
     problems: list[str] = []
     for version, pods in least.items():
-        problems += _raised(client, namespace, service, version, pods)
+        problems += _tried(partial(_raised, client, namespace, service, version, pods))
     return tuple(problems)
 
 
@@ -45,13 +47,7 @@ def release_pods(client: Client, namespace: str, service: str, versions: Iterabl
     """
     problems: list[str] = []
     for version in versions:
-        label = version_label(service, version)
-        for deployment in deployments_of(client, namespace, service, label):
-            for found in _autoscalers(client, namespace, deployment.metadata.name):
-                try:
-                    _release(client, namespace, found)
-                except ConflictError as error:
-                    problems.append(str(error))
+        problems += _tried(partial(_released, client, namespace, service, version))
     return tuple(problems)
 
 
@@ -78,6 +74,26 @@ def handed_over(autoscaler: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry["manager"] != FIELD_MANAGER] or [{}]
 
 
+def _tried(write: Callable[[], list[str]]) -> list[str]:
+    """Call `write`, again if somebody wrote in between: controllers write an object's status whenever a pod changes."""
+    for _ in range(TRIES - 1):
+        try:
+            return write()
+        except ConflictError:
+            continue
+    try:
+        return write()
+    except ConflictError as error:
+        return [f"{error}; fix: none needed, it is tried again"]
+
+
+def _released(client: Client, namespace: str, service: str, version: str) -> list[str]:
+    for deployment in deployments_of(client, namespace, service, version_label(service, version)):
+        for found in _autoscalers(client, namespace, deployment.metadata.name):
+            _release(client, namespace, found)
+    return []
+
+
 def _raised(client: Client, namespace: str, service: str, version: str, pods: int) -> list[str]:
     label = version_label(service, version)
     deployments = deployments_of(client, namespace, service, label)
@@ -89,14 +105,11 @@ def _raised(client: Client, namespace: str, service: str, version: str, pods: in
     replicas = 1 if replicas is None else replicas
     autoscalers = _autoscalers(client, namespace, name)
     problems: list[str] = []
-    try:
-        for found in autoscalers:
-            problems += _raise_minimum(client, namespace, found, pods)
-        # An autoscaler does nothing for a Deployment with 0 replicas.
-        if replicas < pods and (not autoscalers or replicas == 0):
-            _scale(client, namespace, deployment, pods)
-    except ConflictError as error:
-        problems.append(str(error))
+    for found in autoscalers:
+        problems += _raise_minimum(client, namespace, found, pods)
+    # An autoscaler does nothing for a Deployment with 0 replicas.
+    if replicas < pods and (not autoscalers or replicas == 0):
+        _scale(client, namespace, deployment, pods)
     return problems
 
 

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from rollout.capacity import LONGEST_REASONS, REASONS_SECONDS, PodsLook, PodsSeen, ready_pods
-from tests.unit.rollout.records import NAMESPACE, record
+from tests.unit.rollout.sample_records import NAMESPACE, record
 from tests.unit.rollout.workloads import Workloads
 
 

@@ -19,7 +19,7 @@ from rollout.event_formats import (
     slack_message,
 )
 from rollout.record import EventType
-from tests.unit.rollout.records import NOW, event, record
+from tests.unit.rollout.sample_records import NOW, event, record
 
 
 def test_a_cloud_event_has_all_that_version_1_asks_for() -> None:

@@ -23,7 +23,7 @@ from rollout.outgoing import SentRequest
 from rollout.record import PlannedRule
 from tests.e2e.event_sink import EventSink, event_sink
 from tests.unit.rollout.api_server import ApiServer
-from tests.unit.rollout.records import NAMESPACE, event, record, strategy
+from tests.unit.rollout.sample_records import NAMESPACE, event, record, strategy
 from traffic.model.rollout import RolloutNotify
 
 HIDDEN = "T0/B0/s3cret-of-the-sink"

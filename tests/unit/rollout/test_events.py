@@ -16,7 +16,7 @@ from rollout.events import LONGEST_PAUSE, EventCounter, Outbox, undelivered
 from rollout.record import OutboxEvent, Record
 from tests.e2e.event_sink import EventSink, event_sink
 from tests.unit.rollout.api_server import ApiServer
-from tests.unit.rollout.records import event, record
+from tests.unit.rollout.sample_records import event, record
 from traffic.model.rollout import RolloutNotify
 
 

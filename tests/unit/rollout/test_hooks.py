@@ -12,7 +12,7 @@ from rollout.hooks import ask, hooks_at, pauses, question
 from rollout.outgoing import SentRequest
 from rollout.record import Phase, Promotion, Record
 from tests.e2e.event_sink import EventSink, event_sink
-from tests.unit.rollout.records import NOW, record, strategy, weights
+from tests.unit.rollout.sample_records import NOW, record, strategy, weights
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from rollout.limits import (
     window_since,
 )
 from rollout.record import Phase, Record
-from tests.unit.rollout.records import record, strategy, weights
+from tests.unit.rollout.sample_records import record, strategy, weights
 from traffic.model.rollout import RolloutLimits
 
 SETTLED, NOW = "2026-01-05T10:00:00Z", "2026-01-05T10:02:00Z"

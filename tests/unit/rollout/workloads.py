@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from tests.unit.rollout.api_server import ApiServer, RefusedError
-from tests.unit.rollout.records import NAMESPACE
+from tests.unit.rollout.sample_records import NAMESPACE
 
 PULUMI = "pulumi-kubernetes-0a1b2c3d"
 SCALE = "/scale"
