@@ -173,6 +173,8 @@ def _fits(pattern: str, host: str) -> bool:
 
 def redirected_to(redirect: Redirect, place: Place, host: str, path: str = "/") -> SplitResult | None:
     """Return the URL to which a request for `host` is redirected at a place, None if the host cannot be sent."""
+    if place.scheme not in DEFAULT_PORTS:  # there are no requests to redirect
+        return None
     caller = Caller("default") if place.gateway == MESH else None
     authority = authority_of(host, place.scheme, place.port)
     seen = Request(path=path, authority=authority, scheme=place.scheme, port=place.port, caller=caller).seen

@@ -163,7 +163,7 @@ def test_a_probe_by_http_of_a_port_of_grpc_is_a_warning(tmp_path: Path) -> None:
     (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
 
     assert warning.path == f"{SHOP}.versions.v1.readinessProbe.httpGet"
-    assert "write tcpSocket: {port: 50051}" in str(warning)
+    assert "write grpc: {port: 50051}" in str(warning)
 
 
 def test_mutual_tls_may_be_set_for_a_further_port(tmp_path: Path) -> None:

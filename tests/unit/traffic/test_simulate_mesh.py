@@ -49,7 +49,7 @@ def test_a_path_is_normalised_as_the_mesh_says(
 def test_a_normalised_path_stays_as_it_is(path: str, how: PathNormalization) -> None:
     once = normalized(f"/{path}", how)
 
-    if once is not None and "%" not in once and "/.." not in once:
+    if once is not None and "%" not in once and "/.." not in once and "/.;" not in once:
         assert normalized(once, how) == once
 
 
