@@ -101,10 +101,9 @@ def deciding(record: Record, seen: Sequence[RoutesSeen]) -> RoutesSeen:
 
     An abort that could not write the record goes first, then what somebody else owns.
     """
-    wanted = (record.wanted, record.annotation)
     by_abort = [one for one in seen if one.annotation == record.abort_annotation]
     others = [one for one in seen if is_foreign(one.owner)]
-    differing = [one for one in seen if (one.weights, one.annotation) != wanted]
+    differing = [one for one in seen if not record.stands(one.weights) or one.annotation != record.annotation]
     return [*by_abort, *others, *differing, *seen][0]
 
 

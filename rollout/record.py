@@ -31,6 +31,9 @@ NOT_STARTED = -1
 LONGEST_HISTORY = 50
 LONGEST_OUTBOX = 200
 
+DECIMALS = 4
+"""Of a weight in percent: Envoy counts in millionths."""
+
 Weights = Mapping[str, Mapping[str, float]]
 """Percent of a rule's requests by rule key and version."""
 
@@ -120,7 +123,6 @@ class HoldReason(StrEnum):
     HOOK = "HookFailed"
     NO_DATA = "NoData"
     SETTLING = "Settling"
-    PAUSED = "Paused"
     DRIFT = "Drift"
     HARM = "HarmFound"
     INCOMPLETE = "AbortIncomplete"
@@ -270,8 +272,8 @@ class Record(Model):
     service: str
     namespace: str
     id: str
-    generation: Annotated[int, Field(ge=1)] = 1
-    route_generation: Annotated[int, Field(ge=1)] = 1
+    generation: Annotated[int, Field(ge=0)] = 1
+    route_generation: Annotated[int, Field(ge=0)] = 1
     vs_uids: dict[str, str] = Field(default_factory=dict)
     target: Release
     from_: Release = Field(alias="from")
@@ -332,9 +334,20 @@ class Record(Model):
         return next((bar for bar in self.bars if bar.hash == release_hash), None)
 
     def target_weight(self, weights: Weights | None = None) -> float:
-        """Return the highest weight of the new version in `weights`, by default in the wanted ones."""
+        """Return the highest weight of the new version in the rollout's rules, in `weights` or as wanted.
+
+        Other rules may lead to it, such as one for testers.
+        """
         chosen = self.wanted if weights is None else weights
-        return max((rule.get(self.target.version, 0.0) for rule in chosen.values()), default=0.0)
+        return max(
+            (rule.get(self.target.version, 0.0) for key, rule in chosen.items() if key in self.wanted), default=0.0
+        )
+
+    def stands(self, seen: Weights | None) -> bool:
+        """Whether the wanted weights are those that were seen; other rules, and weights of 0, do not count."""
+        if seen is None:
+            return False
+        return all(key in seen and _bare(seen[key]) == _bare(rule) for key, rule in self.wanted.items())
 
     def to_json(self) -> str:
         """Return the record as compact JSON with camelCase keys."""
@@ -349,6 +362,10 @@ class Record(Model):
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise RecordError(f"the record cannot be read: {place or 'JSON'}: {first['msg']}") from None
+
+
+def _bare(weights: Mapping[str, float]) -> dict[str, float]:
+    return {version: round(weight, DECIMALS) for version, weight in weights.items() if round(weight, DECIMALS)}
 
 
 def seconds_between(start: str, end: str) -> float:

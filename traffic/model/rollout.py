@@ -1,52 +1,110 @@
-"""A rollout's strategy: the steps in which a rule goes from one version to the next, and what holds or ends them."""
+"""A rollout's strategy: the steps in which a rule goes from one version to the next, and what holds or ends them.
+
+Times are minimums: a step is kept for its `for`, and longer while it waits for an approval, a window, a hook or pods.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
 
-from traffic.fields import Duration, Model, Percentage, SecretName, Text
+from traffic.fields import DnsLabel, Duration, Model, SecretName, Text, each_once, seconds, wrong
+from traffic.model.rollout_fields import (
+    AUTO,
+    EndHour,
+    Hour,
+    PercentText,
+    ReachedUrl,
+    StepDeadline,
+    StepWeight,
+    TimeZone,
+    what_ends_a_step,
+)
+
+STRATEGY_NAME, STRATEGY = "<strategy's name>", "<strategy>"
+"""Markers of the two forms of a rule's `rollout` in the locations of validation errors; no key can have these names."""
+
+AUTO_FACTOR = 3
+"""The deadline `auto` of a step, as a multiple of its `for`."""
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class RolloutStep(Model):
     """One step: the weight of the new version, and how long it is kept before the next one."""
 
-    weight: Percentage = Field(description="Percent of the rule's requests that the new version gets.")
-    for_: Duration | None = Field(default=None, alias="for", description="How long the weight is kept at least.")
+    weight: StepWeight = Field(examples=[10], description="Percent of the rule's requests that the new version gets.")
+    for_: Duration | None = Field(
+        default=None, alias="for", examples=["10m"], description="How long the weight is kept at least."
+    )
     approve: bool = Field(default=False, description="A person must approve before the rollout goes on.")
+
+    @property
+    def hold_seconds(self) -> float:
+        """How long the weight is kept at least."""
+        return seconds(self.for_) if self.for_ else 0.0
 
 
 class RolloutLimits(Model):
     """Absolute limits: a new version that is worse is harmful, whatever the old one does."""
 
-    errors: Text | None = Field(default=None, description="Percent of requests that may fail, such as 2%.")
+    errors: PercentText | None = Field(
+        default=None, examples=["2%"], description="Percent of the new version's requests that may fail."
+    )
+
+    @property
+    def error_percent(self) -> float | None:
+        """The percentage of requests that may fail; None without a limit."""
+        return None if self.errors is None else float(self.errors.rstrip("% "))
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> RolloutLimits:
+        if self.errors is None:
+            raise wrong("no limit is given", "limits with `errors`", "write limits: {errors: 2%}, for example")
+        return self
 
 
 class RolloutDeadline(Model):
     """How long a step and the whole rollout may take, and what happens then."""
 
-    step: Literal["auto"] | Duration = Field(default="auto", description="Of one step; auto is three times its `for`.")
+    step: StepDeadline = Field(default=AUTO, description=f"Of one step; auto is {AUTO_FACTOR} times its `for`.")
     total: Duration = Field(default="24h", description="Of the whole rollout.")
     then: Literal["pause", "abort"] = Field(default="pause", description="What happens at a deadline.")
 
 
 class RolloutWindow(Model):
-    """A time of the week in which weights may rise."""
+    """A time of the week in which weights may rise; they may fall at any time."""
 
-    days: Annotated[tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], Strict(False)] = Field(
-        default=(), description="Days of the week; all if unset."
+    days: Annotated[tuple[Day, ...], Strict(False), AfterValidator(each_once)] = Field(
+        default=(), examples=[["mon", "tue", "wed", "thu"]], description="Days of the week; all if unset."
     )
-    from_: Text = Field(alias="from", description="Start, such as 09:00.")
-    to: Text = Field(description="End, such as 16:00.")
-    zone: Text = Field(default="UTC", description="Time zone, such as Europe/Berlin.")
+    from_: Hour = Field(alias="from", examples=["09:00"], description="Start, such as 09:00.")
+    to: EndHour = Field(examples=["16:00"], description="End, such as 16:00; 24:00 is the end of the day.")
+    zone: TimeZone = Field(default="UTC", examples=["Europe/Berlin"], description="Time zone, such as Europe/Berlin.")
+
+    @model_validator(mode="after")
+    def _ends_later(self) -> RolloutWindow:
+        if self.from_ < self.to:
+            return self
+        over_midnight = self.from_ > self.to
+        raise wrong(
+            f"the window ends at {self.to}, {'before' if over_midnight else 'when'} it begins",
+            "`to` later on the same day than `from`",
+            f"write two windows: one from '{self.from_}' to '24:00', and one from '00:00' to '{self.to}', which is on "
+            "the next day"
+            if over_midnight and self.to != "00:00"
+            else "write '24:00' for the end of the day",
+        )
 
 
 class RolloutHook(Model):
     """A URL that is asked at a point of the rollout."""
 
     at: Literal["beforeStep", "afterStep", "beforeEnd", "afterAbort"] = Field(description="When it is asked.")
-    url: Text = Field(description="The URL; a status of 200 to 299 means yes.")
+    url: ReachedUrl = Field(
+        examples=["https://hooks.example.com/canary"], description="The URL; a status of 200 to 299 means yes."
+    )
     timeout: Duration = Field(default="10s", description="Of one try.")
     retries: Annotated[int, Field(ge=0, le=10)] = Field(default=3, description="Further tries.")
     then: Literal["hold", "abort"] = Field(default="hold", description="What happens if it says no.")
@@ -55,16 +113,22 @@ class RolloutHook(Model):
 class SecretKey(Model):
     """One key of a Secret."""
 
-    name: SecretName
-    key: Text
+    name: SecretName = Field(examples=["rollout-hooks"], description="Name of the Secret, in the service's namespace.")
+    key: Text = Field(examples=["token"], description="Key in the Secret.")
 
 
 class RolloutNotify(Model):
     """Where a rollout's events are sent."""
 
-    url: Text
-    format: Literal["cloudevents", "slack"] = "cloudevents"
-    secret: SecretKey | None = None
+    url: ReachedUrl = Field(
+        examples=["https://hooks.example.com/events"], description="The URL that gets each event by POST."
+    )
+    format: Literal["cloudevents", "slack"] = Field(default="cloudevents", description="Form of the events.")
+    secret: SecretKey | None = Field(
+        default=None,
+        examples=[{"name": "rollout-hooks", "key": "token"}],
+        description="A token that is sent as `Authorization: Bearer`, or for slack the URL itself.",
+    )
 
 
 class RolloutCapacity(Model):
@@ -79,20 +143,64 @@ class RolloutCapacity(Model):
 class RolloutStrategy(Model):
     """How a rule goes from one version to the next."""
 
-    steps: Annotated[tuple[RolloutStep, ...], Field(min_length=1), Strict(False)] = Field(description="The steps.")
-    promote: Literal["time", "hand"] = Field(default="time", description="What ends a step: its time, or a person.")
-    limits: RolloutLimits | None = Field(default=None, description="Absolute limits.")
-    deadline: RolloutDeadline = Field(default_factory=RolloutDeadline, description="Deadlines.")
-    on_harm: Literal["abort", "pause"] = Field(default="abort", description="What happens at a broken limit.")
+    steps: Annotated[tuple[RolloutStep, ...], Field(min_length=1, max_length=50), Strict(False)] = Field(
+        examples=[[{"weight": 10, "for": "10m"}, {"weight": 100}]],
+        description="The steps, with rising weights; the last one is where the rule ends.",
+    )
+    promote: Annotated[Literal["time", "hand"], BeforeValidator(what_ends_a_step)] = Field(
+        default="time", description="What ends a step: time (its `for`), or hand (`canary rollout promote`)."
+    )
+    limits: RolloutLimits | None = Field(
+        default=None, examples=[{"errors": "2%"}], description="Absolute limits for the new version."
+    )
+    deadline: RolloutDeadline = Field(default_factory=RolloutDeadline, description="How long it may take.")
+    on_harm: Literal["abort", "pause"] = Field(default="abort", description="What happens at a limit.")
     on_no_data: Literal["hold", "abort"] = Field(default="hold", description="What happens without numbers.")
     on_supersede: Literal["refuse", "abort"] = Field(
         default="refuse", description="What a third version in the file does to a running rollout."
     )
     keep_previous: Duration = Field(default="1h", description="How long the old version stays after the end.")
     windows: Annotated[tuple[RolloutWindow, ...], Strict(False)] = Field(
-        default=(), description="When weights may rise; at any time if unset."
+        default=(),
+        examples=[[{"days": ["mon", "tue"], "from": "09:00", "to": "16:00", "zone": "Europe/Berlin"}]],
+        description="When weights may rise; at any time if unset.",
     )
-    hooks: Annotated[tuple[RolloutHook, ...], Strict(False)] = Field(default=(), description="URLs that are asked.")
-    notify: Annotated[tuple[RolloutNotify, ...], Strict(False)] = Field(default=(), description="Where events go.")
+    hooks: Annotated[tuple[RolloutHook, ...], Strict(False)] = Field(
+        default=(),
+        examples=[[{"at": "beforeStep", "url": "https://hooks.example.com/canary"}]],
+        description="URLs that are asked.",
+    )
+    notify: Annotated[tuple[RolloutNotify, ...], Strict(False)] = Field(
+        default=(),
+        examples=[[{"url": "https://hooks.example.com/events"}]],
+        description="Where events are sent.",
+    )
     capacity: RolloutCapacity = Field(default_factory=RolloutCapacity, description="Pods before weights.")
-    together: bool = Field(default=False, description="All rules of the service's rollout rise at once.")
+    together: bool = Field(
+        default=False, description="All rules of the service's rollout rise at once, instead of one after the other."
+    )
+
+    @property
+    def end(self) -> float:
+        """The weight of the new version at the end; below 100 it is a lasting split."""
+        return self.steps[-1].weight
+
+    @property
+    def hold_seconds(self) -> float:
+        """How long all steps together are kept at least."""
+        return sum(step.hold_seconds for step in self.steps)
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether it does not end by itself: a person promotes or approves a step."""
+        return self.promote == "hand" or any(step.approve for step in self.steps)
+
+
+def _form(value: Any) -> str:
+    return STRATEGY_NAME if isinstance(value, str) else STRATEGY
+
+
+RuleRollout = Annotated[
+    Annotated[DnsLabel, Tag(STRATEGY_NAME)] | Annotated[RolloutStrategy, Tag(STRATEGY)], Discriminator(_form)
+]
+"""A rule's rollout as in a file: a strategy by its name under `rollouts`, or a strategy."""
