@@ -34,10 +34,6 @@ ROUNDING = 1e-9
 """What floats of Prometheus may be off without being above a limit."""
 
 
-class LimitError(ValueError):
-    """A limit that cannot be read."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class LimitReading:
     """What the limits say, for `Facts.limits`, and the numbers in words, for `status` and the log.
@@ -62,16 +58,6 @@ class Counted:
     """Why there are no numbers."""
 
 
-def percent_of(text: str) -> float:
-    """Return a limit such as `2%` or `0.5 %` in percent. Raises LimitError unless it is from 0 to 100."""
-    number = text.strip().removesuffix("%").strip()
-    digits, _, decimals = number.partition(".")
-    is_number = digits.isdecimal() and number.isascii() and (decimals.isdecimal() or "." not in number)
-    if not text.strip().endswith("%") or not is_number or not 0 <= float(number) <= 100:
-        raise LimitError(f"{text!r} is not a percentage from 0% to 100%, such as 2%")
-    return float(number)
-
-
 def window_since(settled_at: str, now: str) -> float:
     """Return the seconds of the step that are looked at: since every Envoy has its weights, and not too long ago."""
     return min(max(seconds_between(settled_at, now), 0.0), LONGEST_WINDOW)
@@ -86,9 +72,9 @@ def judge(limits: RolloutLimits, version: str, counted: Counted) -> LimitReading
     failures = min(max(failures, 0.0), requests)
     percent = 100 * failures / requests
     text = f"{percent:.2f} % of {requests:.0f} requests to {version} failed in the last {counted.seconds:.0f} s"
-    if limits.errors is None:
+    limit = limits.error_percent
+    if limit is None:
         return LimitReading(result=LimitResult(), text=text)
-    limit = percent_of(limits.errors)
     is_broken = percent > limit + ROUNDING and round(failures) >= MINIMUM_FAILURES
     text = f"{text}; the limit is {limit:g} %"
     return LimitReading(result=LimitResult(broken=text if is_broken else None), text=text)
@@ -105,7 +91,7 @@ def read_limits(
     from metrics.queries import Scope
 
     limits = record.strategy.limits
-    if limits is None or limits.errors is None or record.settled_at is None or not record.target_weight():
+    if limits is None or limits.error_percent is None or record.settled_at is None or not record.target_weight():
         return None
     version = record.target.version
     scope = Scope(service=record.service, namespace=record.namespace)

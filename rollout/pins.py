@@ -11,11 +11,12 @@ from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kube.client import MORE_INFORMATION
 from kube.conflicts import CONFLICT, NOT_FOUND, ConflictError, conflicts
 from rollout.capacity import deployments_of
 from rollout.decision import PULUMI
 from rollout.record import FIELD_MANAGER
-from rollout.routes import PULUMI_ANNOTATION
+from rollout.routes import PULUMI_ANNOTATION, REFUSED
 from traffic.model import version_label
 
 if TYPE_CHECKING:
@@ -75,16 +76,25 @@ def handed_over(autoscaler: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tried(write: Callable[[], list[str]]) -> list[str]:
-    """Call `write`, again if somebody wrote in between: controllers write an object's status whenever a pod changes."""
-    for _ in range(TRIES - 1):
+    """Call `write`, again if somebody wrote in between: controllers write an object's status whenever a pod changes.
+
+    Refusals of the API server are what stands against it; other errors are raised.
+    """
+    import httpx2
+
+    said = ""
+    for _ in range(TRIES):
         try:
             return write()
-        except ConflictError:
-            continue
-    try:
-        return write()
-    except ConflictError as error:
-        return [f"{error}; fix: none needed, it is tried again"]
+        except ConflictError as error:
+            said = f"{error}; fix: stop who writes it all the time"
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code not in REFUSED:
+                raise
+            reason = str(error).partition(MORE_INFORMATION)[0].strip()
+            fix = "grant the right (docs/rights.md), or have the webhook or policy let it pass"
+            return [f"the API server refuses to change the number of pods: {reason}; fix: {fix}"]
+    return [said]
 
 
 def _released(client: Client, namespace: str, service: str, version: str) -> list[str]:

@@ -6,9 +6,8 @@ exist twice; the way from an instant to the local time is unique all the same, s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from traffic.model.rollout import RolloutWindow
@@ -16,46 +15,14 @@ from traffic.model.rollout import RolloutWindow
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Days of the week in the order of `date.weekday()`."""
 
-CLOCK_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
-END_OF_DAY = "24:00"
-"""The only time of day beyond 23:59, as the end of a window."""
-
-DAY_MINUTES = 24 * 60
-
 SEARCHED_DAYS = 15
 """Two weeks: a window of one day a week may fall into the hour that summer time skips."""
 
 _SECOND = timedelta(seconds=1)
 
 
-class WindowError(ValueError):
-    """A window's time of day, day or zone cannot be read."""
-
-
-def minutes_of(text: str) -> int:
-    """Return a time of day such as `09:00` in minutes since midnight; `24:00` is the end of the day.
-
-    Raises WindowError.
-    """
-    if text != END_OF_DAY and not re.fullmatch(CLOCK_TIME, text):
-        raise WindowError(f"{text!r} is not a time of day from 00:00 to {END_OF_DAY}, such as 09:00")
-    hours, minutes = text.split(":")
-    return int(hours) * 60 + int(minutes)
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone of the IANA database such as `Europe/Berlin`. Raises WindowError if there is none."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a folder of zones is an OSError
-        raise WindowError(f"{name!r} is not a time zone of the IANA database, such as Europe/Berlin or UTC") from None
-
-
 def is_open(windows: Sequence[RolloutWindow], at: datetime) -> bool:
-    """Return whether weights may rise at an instant (a datetime with a zone): in any window, or if there is none.
-
-    A window whose end is not after its start ends on the next day; `days` are those on which it starts.
-    """
+    """Return whether weights may rise at an instant (a datetime with a zone): in any window, or if there is none."""
     return not windows or any(_is_in(window, at) for window in windows)
 
 
@@ -72,27 +39,26 @@ def opening_text(windows: Sequence[RolloutWindow], at: datetime) -> str:
     opening = next_opening(windows, at)
     if opening is None:
         return "no window opens within two weeks"
-    zone = zone_of(windows[0].zone) if windows else ZoneInfo("UTC")
+    zone = ZoneInfo(windows[0].zone if windows else "UTC")
     return f"{opening.astimezone(zone):%a %Y-%m-%d %H:%M} {zone.key}"
 
 
 def _is_in(window: RolloutWindow, at: datetime) -> bool:
-    local = at.astimezone(zone_of(window.zone))
-    minute, today = local.hour * 60 + local.minute, local.date()
-    start, end = minutes_of(window.from_), minutes_of(window.to)
-    if start < end:
-        return _has_day(window, today) and start <= minute < end
-    yesterday = today - timedelta(days=1)
-    return (_has_day(window, today) and minute >= start) or (_has_day(window, yesterday) and minute < end)
+    local = at.astimezone(ZoneInfo(window.zone))
+    if window.days and DAYS[local.weekday()] not in window.days:
+        return False
+    return _minutes(window.from_) <= local.hour * 60 + local.minute < _minutes(window.to)
 
 
-def _has_day(window: RolloutWindow, day: date) -> bool:
-    return not window.days or DAYS[day.weekday()] in window.days
+def _minutes(text: str) -> int:
+    """A time of day in minutes since midnight; 24:00 is the end of the day."""
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
 
 
 def _possible_starts(window: RolloutWindow, at: datetime) -> Iterator[datetime]:
     """Instants at which the window may begin: where its clock shows the start, shows midnight, or is changed."""
-    zone, start = zone_of(window.zone), minutes_of(window.from_) % DAY_MINUTES
+    zone, start = ZoneInfo(window.zone), _minutes(window.from_)
     first = at.astimezone(zone).date()
     for number in range(SEARCHED_DAYS):
         day = first + timedelta(days=number)

@@ -110,10 +110,10 @@ def test_only_the_hooks_of_a_point_are_asked(sink: EventSink) -> None:
 
 
 def test_a_url_that_is_not_safe_is_not_asked_and_says_no() -> None:
-    result = ask(with_hooks({"url": "http://gate.example.com/s3cret"}), "beforeStep", sleep=no_sleep)
+    result = ask(with_hooks({"url": "http://gate.shop.svc/s3cret"}), "beforeStep", sleep=no_sleep)
     assert (result.ok, result.text) == (
         False,
-        "http://gate.example.com: neither https, nor http to this machine; use https",
+        "http://gate.shop.svc: neither https, nor http to this machine; use https",
     )
 
 

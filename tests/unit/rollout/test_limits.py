@@ -17,10 +17,8 @@ from rollout.decision import LimitResult
 from rollout.limits import (
     LONGEST_WINDOW,
     Counted,
-    LimitError,
     LimitReading,
     judge,
-    percent_of,
     read_limits,
     window_since,
 )
@@ -157,17 +155,6 @@ def test_the_queries_are_about_the_time_since_the_step_has_settled() -> None:
 )
 def test_a_long_step_is_judged_by_its_last_minutes(now: str, seconds: float) -> None:
     assert window_since(SETTLED, now) == seconds
-
-
-@pytest.mark.parametrize(("text", "percent"), [("2%", 2.0), ("0.5 %", 0.5), (" 100% ", 100.0), ("0%", 0.0)])
-def test_a_limit_is_a_percentage(text: str, percent: float) -> None:
-    assert percent_of(text) == percent
-
-
-@pytest.mark.parametrize("text", ["2", "101%", "-1%", "two%", "%", "nan%", "1e1%", "2 percent", "1.%", ".5%", "²%"])
-def test_another_text_is_no_limit(text: str) -> None:
-    with pytest.raises(LimitError, match="such as 2%"):
-        percent_of(text)
 
 
 COUNTS = st.floats(0, 1e9)
