@@ -27,6 +27,9 @@ KUBERNETES = "kubernetes"
 TIMEOUT = 5.0
 """Seconds for a sink's answer."""
 
+SECRET_MARK = "{secret}"  # noqa: S105 - the mark in a URL, no secret
+"""In a sink's URL: where the secret's text belongs. Without it, the text is sent as a bearer token (RFC 6750)."""
+
 NEVER_TAKEN = (400, 413, 415, 422)
 """Answers to what an event contains: the same event would get the same answer for ever."""
 
@@ -81,10 +84,7 @@ class KubernetesEvents:
 
 
 class Sink:
-    """Sends events to one entry of `notify`. Its secret is read each time, so that a changed one counts at once.
-
-    The secret is a token (RFC 6750), or for Slack the webhook's whole URL, at the host that `notify.url` names.
-    """
+    """Sends events to one entry of `notify`. Its secret is read each time, so that a changed one counts at once."""
 
     def __init__(self, client: Client, notify: RolloutNotify, send: Post = post) -> None:
         self.name = sink_name(notify)
@@ -96,18 +96,18 @@ class Sink:
         """Send the event as the sink's format has it."""
         notify = self._notify
         text = secret_text(self._client, record.namespace, notify.secret) if notify.secret else None
-        url, headers, where = notify.url, dict(headers_for(notify.format, event)), shown(notify.url)
-        if text is not None and notify.format == "slack":
-            url = text
-            if shown(url) != where:
-                fix = f"write the whole URL into the Secret, which begins with {where}/, or correct notify.url"
-                raise DeliveryError(f"{where}: the Secret has another URL; fix: {fix}")
-        elif text is not None:
+        url = notify.url if text is None else notify.url.replace(SECRET_MARK, text)
+        headers = dict(headers_for(notify.format, event))
+        if text is not None and SECRET_MARK not in notify.url:
             headers["Authorization"] = f"Bearer {text}"
+        where = shown(notify.url)
         try:
+            # By what is sent, not by what the file says: a secret must not lead elsewhere.
+            if shown(url) != where:
+                raise UnsafeUrlError("the secret changes the URL's host")
             sent = self._send(url, body_for(notify.format, record, event), headers, TIMEOUT)
         except UnsafeUrlError as error:
-            raise DeliveryError(f"{where}: {error}; fix: use https") from None
+            raise DeliveryError(f"{where}: {error}; fix: correct notify.url, and the secret it has") from None
         if sent.ok:
             return
         said = sent.words if text is None else sent.words.replace(text, "[secret]")

@@ -15,10 +15,8 @@ from traffic.model.rollout_fields import (
     EndHour,
     Hour,
     PercentText,
-    ReachedUrl,
     StepDeadline,
     StepWeight,
-    TimeZone,
     what_ends_a_step,
 )
 
@@ -80,29 +78,17 @@ class RolloutWindow(Model):
         default=(), examples=[["mon", "tue", "wed", "thu"]], description="Days of the week; all if unset."
     )
     from_: Hour = Field(alias="from", examples=["09:00"], description="Start, such as 09:00.")
-    to: EndHour = Field(examples=["16:00"], description="End, such as 16:00; 24:00 is the end of the day.")
-    zone: TimeZone = Field(default="UTC", examples=["Europe/Berlin"], description="Time zone, such as Europe/Berlin.")
-
-    @model_validator(mode="after")
-    def _ends_later(self) -> RolloutWindow:
-        if self.from_ < self.to:
-            return self
-        over_midnight = self.from_ > self.to
-        raise wrong(
-            f"the window ends at {self.to}, {'before' if over_midnight else 'when'} it begins",
-            "`to` later on the same day than `from`",
-            f"write two windows: one from '{self.from_}' to '24:00', and one from '00:00' to '{self.to}', which is on "
-            "the next day"
-            if over_midnight and self.to != "00:00"
-            else "write '24:00' for the end of the day",
-        )
+    to: EndHour = Field(
+        examples=["16:00"], description="End, such as 16:00 or 24:00; if not after `from`, on the next day."
+    )
+    zone: Text = Field(default="UTC", examples=["Europe/Berlin"], description="Time zone, such as Europe/Berlin.")
 
 
 class RolloutHook(Model):
     """A URL that is asked at a point of the rollout."""
 
     at: Literal["beforeStep", "afterStep", "beforeEnd", "afterAbort"] = Field(description="When it is asked.")
-    url: ReachedUrl = Field(
+    url: Text = Field(
         examples=["https://hooks.example.com/canary"], description="The URL; a status of 200 to 299 means yes."
     )
     timeout: Duration = Field(default="10s", description="Of one try.")
@@ -120,14 +106,14 @@ class SecretKey(Model):
 class RolloutNotify(Model):
     """Where a rollout's events are sent."""
 
-    url: ReachedUrl = Field(
+    url: Text = Field(
         examples=["https://hooks.example.com/events"], description="The URL that gets each event by POST."
     )
     format: Literal["cloudevents", "slack"] = Field(default="cloudevents", description="Form of the events.")
     secret: SecretKey | None = Field(
         default=None,
         examples=[{"name": "rollout-hooks", "key": "token"}],
-        description="A token that is sent as `Authorization: Bearer`, or for slack the URL itself.",
+        description="A token that is sent as `Authorization: Bearer`, or in place of {secret} in the URL.",
     )
 
 

@@ -1,11 +1,14 @@
-"""The small types of a rollout's strategy: weights, limits, hours, time zones and URLs, each with its message."""
+"""The small types of a rollout's strategy: weights, limits, hours and deadlines, each with its message.
+
+A record in the cluster has them, too, and must be readable on every machine. So what depends on the machine, such as
+its time zones, is no part of these types, but checked in the stack's file (`stacks/checks/rollout_places.py`).
+"""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -13,12 +16,9 @@ from traffic.fields import DURATION, duration, wrong
 from traffic.proportions import DECIMALS, SMALLEST, exactly, number_words
 
 AUTO = "auto"
-EXAMPLE = "write https://hooks.example.com/canary, for example"
 TIME, HAND = "time", "hand"
 HOURS = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 PERCENT_TEXT = r"(100(\.0+)?|[0-9]{1,2}(\.[0-9]{1,4})?) ?%"
-LOCAL_HOST = r"localhost|127(\.[0-9]{1,3}){3}|::1|[^.]+(\.[^.]+)+\.(svc|svc\.cluster\.local)"
-"""Hosts that a URL may name without TLS: this machine, and Services of the cluster."""
 
 
 def step_weight(value: float) -> float:
@@ -76,49 +76,6 @@ def _hour(value: Any, form: str, allowed: str) -> Any:
     raise wrong("this is not a time of the day", allowed, fix)
 
 
-def time_zone(value: str) -> str:
-    """Return `value` if it is a time zone of the IANA database."""
-    import difflib
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
-
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        # OSError: a name that is a folder of the database, such as Europe.
-        cities = {zone.lower().rpartition("/")[2]: zone for zone in sorted(available_timezones())}
-        bare = re.sub(r"\s+", "_", value.strip().lower())
-        close = difflib.get_close_matches(bare.rpartition("/")[2], cities, n=1, cutoff=0.8)
-        near = cities[close[0]] if close else None
-        raise wrong(
-            f"{value!r} is not a time zone{f'; the nearest is {near}' if near else ''}",
-            "a name of the IANA database, such as Europe/Berlin or UTC",
-            f"write {near or 'UTC'}",
-        ) from None
-    return value
-
-
-def reached_url(value: str) -> str:
-    """Return `value` if it is a URL with TLS, or one of this machine or of a Service of the cluster."""
-    allowed = (
-        "a URL that begins with https://, or with http:// for localhost, 127.0.0.1 or a Service of the cluster "
-        "(<name>.<namespace>.svc); without a user and password"
-    )
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise wrong(
-            f"this is not a URL: {error}", allowed, "write https://hooks.example.com/canary, for example"
-        ) from None
-    if re.search(r"\s", value) or not host or parts.scheme not in ("http", "https"):
-        raise wrong("this is not a URL of HTTP", allowed, EXAMPLE)
-    if parts.username is not None or parts.password is not None:
-        raise wrong("the URL has a user or a password, which everybody who reads the file sees", allowed, "remove them")
-    if parts.scheme == "http" and not re.fullmatch(LOCAL_HOST, host):
-        raise wrong(f"{host} would be reached without TLS", allowed, f"write https://{value[len('http://') :]}")
-    return value
-
-
 def step_deadline(value: str) -> str:
     """Return `value` if it is a duration or `auto`."""
     return value if value == AUTO else duration(value)
@@ -137,10 +94,6 @@ StepWeight = Annotated[
 PercentText = Annotated[str, BeforeValidator(percent_text), _texts(PERCENT_TEXT)]
 Hour = Annotated[str, BeforeValidator(hour), _texts(HOURS)]
 EndHour = Annotated[str, BeforeValidator(end_hour), _texts(f"{HOURS}|24:00")]
-TimeZone = Annotated[str, Field(min_length=1), AfterValidator(time_zone), WithJsonSchema({"type": "string"})]
-ReachedUrl = Annotated[
-    str, Field(min_length=1), AfterValidator(reached_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})
-]
 StepDeadline = Annotated[
     str,
     AfterValidator(step_deadline),

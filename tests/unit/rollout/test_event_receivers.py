@@ -102,9 +102,10 @@ def test_a_secret_is_sent_as_a_bearer_token_and_read_each_time(server: ApiServer
     assert [one.headers["authorization"] for one in sink.requests] == ["Bearer first", "Bearer second"]
 
 
-def test_the_secret_of_a_webhook_of_slack_is_its_whole_url(server: ApiServer, sink: EventSink) -> None:
-    with_secret(server, f"{sink.url}/services/{HIDDEN}\n")
-    Sink(server.client, notify(sink.url, format="slack", secret=SECRET_KEY)).deliver(record(), event(1))
+def test_a_secret_may_be_a_part_of_the_url(server: ApiServer, sink: EventSink) -> None:
+    with_secret(server)
+    url = f"{sink.url}/services/{{secret}}"
+    Sink(server.client, notify(url, format="slack", secret=SECRET_KEY)).deliver(record(), event(1))
     (request,) = sink.requests
     assert request.path == f"/services/{HIDDEN}"
     assert "authorization" not in request.headers
@@ -112,16 +113,15 @@ def test_the_secret_of_a_webhook_of_slack_is_its_whole_url(server: ApiServer, si
 
 
 @pytest.mark.parametrize("status", [0, 400, 401, 500])
-@pytest.mark.parametrize("sink_format", ["slack", "cloudevents"])
+@pytest.mark.parametrize("path", ["/{secret}", "/"])
 def test_nothing_that_is_said_or_logged_has_a_secret(
-    status: int, sink_format: str, server: ApiServer, sink: EventSink, caplog: pytest.LogCaptureFixture
+    status: int, path: str, server: ApiServer, sink: EventSink, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    text = f"{sink.url}/{HIDDEN}" if sink_format == "slack" else HIDDEN
-    with_secret(server, text)
+    with_secret(server)
     sink.answers.append(status)
-    sink.says = f"no channel for {text}"
-    receiver = Sink(server.client, notify(sink.url, format=sink_format, secret=SECRET_KEY))
+    sink.says = f"no channel for {HIDDEN}"
+    receiver = Sink(server.client, notify(f"{sink.url}{path}", secret=SECRET_KEY))
     with pytest.raises((DeliveryError, RefusedEventError)) as error:
         receiver.deliver(record(), event(1))
     assert sink.requests
@@ -176,34 +176,23 @@ def test_a_missing_right_to_read_a_secret_is_told(server: ApiServer, sink: Event
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "https://evil.example.com/services/s3cret",
-        "https://hooks.slack.com.evil.example.com/s3cret",
-        "https://hooks.slack.com:8443/s3cret",
-        "http://hooks.slack.com/s3cret",
-        "https://hooks.slack.com@evil.example.com/s3cret",
-        "T0/B0/s3cret",
-    ],
+    "url", ["http://127.0.0.1{secret}", "https://{secret}/x", "http://{secret}", "http://sink.example.com/"]
 )
-def test_a_url_in_a_secret_cannot_lead_to_another_host(text: str, server: ApiServer) -> None:
+@pytest.mark.parametrize("text", ["evil.example.com", "1:2@evil.example.com", "@evil.example.com/"])
+def test_a_secret_cannot_lead_to_another_host(url: str, text: str, server: ApiServer) -> None:
     with_secret(server, text)
     sent: list[str] = []
 
     def send(url: str, body: bytes, headers: Any, timeout: float) -> SentRequest:
+        from rollout.outgoing import require_safe
+
+        require_safe(url)
         sent.append(url)
         return SentRequest(status=204, text="")
 
-    given = notify("https://hooks.slack.com", format="slack", secret=SECRET_KEY)
-    with pytest.raises(DeliveryError, match=r"begins with https://hooks\.slack\.com/") as error:
-        Sink(server.client, given, send).deliver(record(), event(1))
+    with pytest.raises(DeliveryError):
+        Sink(server.client, notify(url, secret=SECRET_KEY), send).deliver(record(), event(1))
     assert sent == []
-    assert "s3cret" not in str(error.value)
-
-
-def test_nothing_is_sent_without_tls_to_another_machine(server: ApiServer) -> None:
-    with pytest.raises(DeliveryError, match="fix: use https"):
-        Sink(server.client, notify("http://sink.shop.svc/")).deliver(record(), event(1))
 
 
 def test_the_receivers_are_kubernetes_and_each_sink_of_any_rule_once(server: ApiServer) -> None:
