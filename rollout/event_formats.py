@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from rollout.record import EventType, OutboxEvent, Record
+from rollout.observed_routes import ISTIO_API
+from rollout.record import FIELD_MANAGER, EventType, OutboxEvent, Record
 
 CLOUDEVENTS_TYPE = "application/cloudevents+json"
 SLACK_TYPE = "application/json"
 
 TYPE_PREFIX = "istio-canary.rollout."
-COMPONENT = "istio-canary-rollout"
-ISTIO_API = "networking.istio.io/v1"
 
 LONGEST_MESSAGE = 1024
 """Characters of a Kubernetes Event's message (events.k8s.io/v1 allows so many bytes of a note)."""
@@ -92,15 +91,14 @@ def kubernetes_event(record: Record, event: OutboxEvent, holder: str) -> dict[st
         "metadata": {
             "name": kubernetes_name(record, event),
             "namespace": record.namespace,
-            "labels": {"istio-canary/rollout": record.service},
             "annotations": {"istio-canary/event": event.id},
         },
         "involvedObject": {**involved, **({"uid": uid} if uid else {})},
         "reason": event.type.value,
         "message": _shortened(event.text or event.type.value, LONGEST_MESSAGE),
         "type": "Warning" if event.type in WARNINGS else "Normal",
-        "source": {"component": COMPONENT},
-        "reportingComponent": COMPONENT,
+        "source": {"component": FIELD_MANAGER},
+        "reportingComponent": FIELD_MANAGER,
         "reportingInstance": _shortened(holder, 128),
         "firstTimestamp": time,
         "lastTimestamp": time,
