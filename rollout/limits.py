@@ -38,8 +38,8 @@ ROUNDING = 1e-9
 class LimitReading:
     """What the limits say, for `Facts.limits`, and the numbers in words, for `status` and the log.
 
-    `observed_seconds` is for the field of that name in `Facts`: 0 while there cannot be numbers of the step yet, so
-    that it goes on holding without a NoData; None if its time counts as it is.
+    `observed_seconds` is for the field of that name in `Facts`: while there cannot be numbers of the step yet, it keeps
+    a step that would be shorter than that, without a NoData; None afterwards.
     """
 
     result: LimitResult
@@ -99,7 +99,8 @@ def read_limits(
     shortest = min(SCRAPES * scrape_seconds + 1, LONGEST_WINDOW)  # surely holds two scrapes of each proxy
     if window < shortest:
         text = f"there are numbers {shortest:.0f} s after the weights have changed"
-        return LimitReading(result=LimitResult(), text=text, observed_seconds=0.0)
+        hold = record.plan.steps[max(record.step, 0)].hold_seconds
+        return LimitReading(result=LimitResult(), text=text, observed_seconds=window - max(shortest - hold, 0.0))
     return judge(limits, version, count(prometheus, queries, scope, version, window, now, shortest))
 
 

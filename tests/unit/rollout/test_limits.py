@@ -111,12 +111,18 @@ def test_what_is_not_known_is_no_data_and_never_a_kept_limit(answers: list[Any],
     assert words in found.text
 
 
-def test_a_step_holds_without_a_word_until_there_can_be_numbers_of_it() -> None:
+@pytest.mark.parametrize("hold", [0.0, 10.0, 31.0, 600.0])
+def test_a_step_holds_without_a_word_until_there_can_be_numbers_of_it(hold: float) -> None:
+    given = observing()
+    steps = tuple(step.model_copy(update={"hold_seconds": hold}) for step in given.plan.steps)
+    given = given.model_copy(update={"plan": given.plan.model_copy(update={"steps": steps})})
     prometheus = FakePrometheus()
-    found = reading(prometheus, now="2026-01-05T10:00:30Z")
-    assert (found.result, found.observed_seconds) == (LimitResult(), 0.0)
+    found = reading(prometheus, given, now="2026-01-05T10:00:20Z")
+    assert found.result == LimitResult()
+    assert found.observed_seconds is not None
+    assert hold - found.observed_seconds == max(hold, 31.0) - 20.0, "the seconds that are left"
     assert prometheus.asked == []
-    later = reading(FakePrometheus(vector(1.0), vector(1.0), vector(0.0)))
+    later = reading(FakePrometheus(vector(1.0), vector(1.0), vector(0.0)), given, now="2026-01-05T10:00:31Z")
     assert later.observed_seconds is None
 
 
