@@ -1,0 +1,150 @@
+"""The pods of a rollout's two versions: how many are ready, for how long none is, and why they are not.
+
+A ready pod is an endpoint of the service that its EndpointSlices call ready: that is what Envoys send requests to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kube.endpoints import OF_SERVICE, is_ready
+from kube.pods import reasons_of_unready
+from rollout.record import Record
+from traffic.model import version_label
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+LONGEST_REASONS = 600
+"""Characters of the pods' reasons: they are kept in the record."""
+
+REASONS_SECONDS = 5.0
+"""How long the reasons count: they take several requests for each pod."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodsSeen:
+    """For the fields of `Facts` with these names, and `pods_text`: why pods of `to` are not ready, empty if all are."""
+
+    ready_to: int
+    ready_from: int
+    to_unready_seconds: float
+    pods_text: str
+
+
+class PodsLook:
+    """Looks at the pods of one service's rollout, again and again.
+
+    `clock` returns seconds that only grow. For how long no pod of `to` has been ready is counted from the first look
+    that saw none; one that failed says nothing, so that the time begins anew.
+    """
+
+    def __init__(
+        self, client: Client, namespace: str, service: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._service = service
+        self._clock = clock
+        self._none_since: float | None = None
+        self._reasons: tuple[float, str] | None = None
+
+    def look(self, record: Record, needed: int = 1) -> PodsSeen:
+        """Return what is seen now. Reasons are looked for while fewer pods of `to` than `needed` are ready."""
+        since, self._none_since = self._none_since, None
+        ready = ready_pods(self._client, self._namespace, self._service)
+        now = self._clock()
+        labels = [version_label(self._service, one.version) for one in (record.target, record.from_)]
+        to, before = (len(ready.get(label, ())) for label in labels)
+        if to == 0:
+            self._none_since = now if since is None else since
+        return PodsSeen(
+            ready_to=to,
+            ready_from=before,
+            to_unready_seconds=0.0 if self._none_since is None else now - self._none_since,
+            pods_text=self._text(labels[0], now) if to < max(needed, 1) else "",
+        )
+
+    def _text(self, label: str, now: float) -> str:
+        if self._reasons is None or now - self._reasons[0] >= REASONS_SECONDS:
+            self._reasons = (now, why_unready(self._client, self._namespace, self._service, label))
+        return self._reasons[1]
+
+
+def ready_pods(client: Client, namespace: str, service: str) -> dict[str, frozenset[str]]:
+    """Return the names of the ready pods of a service by their label `version`."""
+    from lightkube.resources.core_v1 import Pod
+    from lightkube.resources.discovery_v1 import EndpointSlice
+
+    slices: list[Any] = list(client.list(EndpointSlice, namespace=namespace, labels={OF_SERVICE: service}))
+    pods: list[Any] = list(client.list(Pod, namespace=namespace, labels={"app": service}))
+    return by_version(ready_names(slices), pods)
+
+
+def ready_names(slices: Iterable[Any]) -> frozenset[str]:
+    """Return the names of the pods that are ready endpoints; one with two addresses is in two slices."""
+    return frozenset(
+        endpoint.targetRef.name
+        for one in slices
+        for endpoint in one.endpoints or ()
+        if endpoint.targetRef is not None and endpoint.targetRef.kind == "Pod" and is_ready(endpoint)
+    )
+
+
+def by_version(ready: frozenset[str], pods: Iterable[Any]) -> dict[str, frozenset[str]]:
+    """Return the ready ones of `pods` by their label `version`."""
+    found: dict[str, set[str]] = {}
+    for pod in pods:
+        if pod.metadata.name in ready and pod.metadata.deletionTimestamp is None:
+            found.setdefault((pod.metadata.labels or {}).get("version", ""), set()).add(pod.metadata.name)
+    return {label: frozenset(names) for label, names in found.items()}
+
+
+def why_unready(client: Client, namespace: str, service: str, label: str) -> str:
+    """Return why pods with this label `version` are not ready, or are not there, in one line."""
+    import httpx2
+
+    lines: list[str] = []
+    try:
+        lines.extend(_reasons(client, namespace, service, label))
+    except httpx2.HTTPStatusError as error:
+        lines.append(f"reasons cannot be read: HTTP {error.response.status_code}")
+    text = "; ".join(" ".join(line.split()) for line in lines)
+    return text if len(text) <= LONGEST_REASONS else f"{text[: LONGEST_REASONS - 1]}…"
+
+
+def _reasons(client: Client, namespace: str, service: str, label: str) -> Iterator[str]:
+    from lightkube.resources.core_v1 import Pod
+
+    pods: list[Any] = list(client.list(Pod, namespace=namespace, labels={"app": service, "version": label}))
+    deployments = deployments_of(client, namespace, service, label)
+    if not deployments:
+        yield f"there is no Deployment of {label}"
+    for deployment in deployments:
+        yield from why_not_created(deployment)
+    yield from reasons_of_unready(client, [pod for pod in pods if pod.metadata.deletionTimestamp is None])
+
+
+def why_not_created(deployment: Any) -> Iterator[str]:
+    """Yield why a Deployment has fewer pods than it wants, such as a quota (Kubernetes: DeploymentCondition)."""
+    if deployment.spec.replicas == 0:
+        yield f"Deployment {deployment.metadata.name}: 0 replicas"
+    for condition in (deployment.status.conditions if deployment.status else None) or ():
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            yield f"Deployment {deployment.metadata.name}: {condition.message or condition.reason}"
+
+
+def deployments_of(client: Client, namespace: str, service: str, label: str) -> list[Any]:
+    """Return the Deployments whose pods have the labels `app: <service>` and `version: <label>`."""
+    from lightkube.resources.apps_v1 import Deployment
+
+    found: list[Any] = list(client.list(Deployment, namespace=namespace))
+    return [one for one in found if {"app": service, "version": label}.items() <= _pod_labels(one).items()]
+
+
+def _pod_labels(deployment: Any) -> Mapping[str, str]:
+    metadata = deployment.spec.template.metadata
+    return (metadata.labels if metadata else None) or {}
