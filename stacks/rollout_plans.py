@@ -1,0 +1,102 @@
+"""The plan of a service's rollout: its steps from where the requests go now, and the routes of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.places import Places, places
+from rollout.record import EnvoysOfGateway, Plan, PlannedEnvoys
+from rollout.routes_of_steps import HttpRoutes, RoutesOfSteps, http_routes, routes_of_steps
+from rollout.schedule import Schedule, schedule
+from rollout.store import name_of
+from rollout.stored_routes import digest_of
+from stacks.gateway_pods import gateway_namespaces, mesh_gateway_pods, other_gateway_pods
+from stacks.settings.model import Settings
+from stacks.settings.proxy_sync import Asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRollout:
+    """A rollout as it would begin now.
+
+    `routes` are the http routes of each step and of the way back (`rollout.routes_of_steps`), and `digest` names them:
+    the record's `plan.routes` is `istio-canary-rollout-<service>-routes-<digest>`. `places` says which entries of which
+    VirtualService belong to a rule (`rollout.places`), and `envoys` which Envoys have to follow each step.
+    """
+
+    schedule: Schedule
+    routes: RoutesOfSteps
+    digest: str
+    places: Places
+    envoys: PlannedEnvoys
+
+    def plan(self, service: str) -> Plan:
+        """Return the plan for the record of the service `service`."""
+        return self.schedule.plan(f"{name_of(service)}-routes-{self.digest}", self.places, self.envoys)
+
+
+def rollout_plan(settings: Settings, service: str, now: Mapping[str, Mapping[str, float]]) -> PlannedRollout | None:
+    """Return the rollout of a service of loaded settings that would begin where the requests go `now`.
+
+    `now` is `RolloutState.now`. None if no rule has a rollout, or if there is nothing to move: then the rules with a
+    rollout are where they end. Raises `rollout.schedule.ScheduleError` if it cannot be planned.
+    """
+    found = schedule(service, settings.services[service], settings.rollouts, now)
+    return None if found is None or not found.steps else planned(settings, service, found)
+
+
+def planned(settings: Settings, service: str, found: Schedule) -> PlannedRollout:
+    """Return the rollout of a schedule that has steps, with its routes."""
+    routes = rendered_routes(settings, service, found)
+    versions = (found.origin or found.target, found.target)
+    return PlannedRollout(
+        schedule=found,
+        routes=routes,
+        digest=digest_of(routes),
+        places=places(settings.services, service, found.start, versions, **_rendering(settings)),
+        envoys=envoys_of(settings, service),
+    )
+
+
+def envoys_of(settings: Settings, service: str) -> PlannedEnvoys:
+    """Return the Envoys that have to follow the routes of a service, as `proxySync` allows to ask them."""
+    chosen = settings.proxy_sync
+    in_mesh = settings.services[service].in_mesh
+    asks_all = chosen.ask is Asked.ALL or (chosen.ask is Asked.GATEWAY and not in_mesh)
+    pods = (mesh_gateway_pods(settings), *other_gateway_pods(settings).values())
+    gateways = tuple(EnvoysOfGateway(namespace=one.namespace, selector=dict(one.selector)) for one in pods)
+    return PlannedEnvoys(
+        gateways=gateways if asks_all or chosen.ask is Asked.GATEWAY else (),
+        in_mesh=in_mesh and asks_all,
+        wait_seconds=0.0 if asks_all else float(chosen.wait_seconds),
+    )
+
+
+def rendered_routes(settings: Settings, service: str, plan: Plan | Schedule) -> RoutesOfSteps:
+    """Return the http routes of the service for each step of `plan` and for the way back, as the program renders them.
+
+    Weights are the plan's; all else is that of the settings.
+    """
+    return routes_of_steps(settings.services, service, plan, **_rendering(settings))
+
+
+def http_of(settings: Settings, service: str) -> HttpRoutes:
+    """Return the http routes that the program renders for a service whose rules have weights, by VirtualService."""
+    return http_routes(settings.services, service, {}, **_rendering(settings))
+
+
+def routes_name(service: str, routes: RoutesOfSteps) -> str:
+    """Return the name of the ConfigMap with these routes: it is that of a record's plan if they are the same."""
+    return f"{name_of(service)}-routes-{digest_of(routes)}"
+
+
+def _rendering(settings: Settings) -> dict[str, Any]:
+    """What the program renders routes with (`stacks.environment`)."""
+    return {
+        "gateway_namespace": settings.mesh.gateway.namespace,
+        "gateway_namespaces": gateway_namespaces(settings),
+        "version_header": settings.version_header,
+        "egress": settings.egress,
+    }
