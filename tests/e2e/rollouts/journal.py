@@ -142,7 +142,7 @@ def _route_write(item: Any) -> RouteWrite:
 def weights_of_last_rule(found: Mapping[str, Any]) -> dict[str, float]:
     """Return the weights by subset, without those of 0; a single destination has no weight and gets everything."""
     http: list[Any] = (found.get("spec") or {}).get("http") or [{}]
-    routes = http[-1].get("route") or ()
+    routes = http[-1].get("route") or []
     if len(routes) == 1:
         return {routes[0]["destination"]["subset"]: 100.0}
     return {one["destination"]["subset"]: float(one["weight"]) for one in routes if one.get("weight")}
