@@ -23,7 +23,7 @@ from rollout.record import Record
 from tests.e2e.event_sink import EventSink, event_sink
 from tests.e2e.load import Load, load
 from tests.e2e.rollouts import laws
-from tests.e2e.rollouts.checkouts import Checkout, link_environment
+from tests.e2e.rollouts.checkouts import Checkout
 from tests.e2e.rollouts.journal import Journal, journal
 from tests.e2e.rollouts.killing import Fate, KilledRollout, Ups, ups_beside
 from tests.e2e.rollouts.stack import Ramp, RampStack, ramp_strategy
@@ -45,6 +45,7 @@ class Proof:
 
     stack: RampStack
     checkouts: Sequence[Checkout]
+    """Where runners are started: neither has the stack's state, which is where `up` runs."""
     journal: Journal
     sink: EventSink
     folder: Path
@@ -58,9 +59,9 @@ class Proof:
     lost: list[str] = field(default_factory=list)
     ups: list[Ups] = field(default_factory=list)
 
-    def up(self, ramps: Sequence[Ramp], bystander: int = 50) -> None:
-        """Write the stack's file into all checkouts, and run `canary up` in the first."""
-        self._write(ramps, bystander)
+    def up(self, ramps: Sequence[Ramp]) -> None:
+        """Write the stack's file, into all checkouts too, and run `canary up`."""
+        self.stack.write(ramps, bystander=50, projects=[one.project for one in self.checkouts])
         self.stack.project.up(STACK)
 
     def round(self, number: int) -> None:
@@ -81,7 +82,10 @@ class Proof:
             done = beside.enter_context(load(url, self.folder, rate=RATE, hosts=self.stack.hosts(names)))
             if number % 2:
                 weights = itertools.cycle([60, 40])
-                change = (self._write(ramps, next(weights)) for _ in itertools.count())
+
+                def change() -> None:
+                    self.stack.write(ramps, bystander=next(weights))
+
                 self.ups.append(beside.enter_context(ups_beside(self.stack.project, STACK, change)))
             with ThreadPoolExecutor(SERVICES) as pool:
                 list(pool.map(KilledRollout.run, rollouts))
@@ -94,17 +98,13 @@ class Proof:
             if rollout.fate.aborted is None:
                 self.stable[rollout.service] = version
 
-    def _write(self, ramps: Sequence[Ramp], bystander: int) -> None:
-        self.stack.write(ramps, bystander=bystander, projects=[one.project for one in self.checkouts[1:]])
-
 
 @pytest.fixture(scope="module")
 def proof(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
     """All rounds, from the first version of each service."""
     folder = tmp_path_factory.mktemp("kills")
-    project = Project.create(tmp_path_factory.mktemp("first"), mesh.cluster)
-    link_environment(project)
-    checkouts = [Checkout(project, STACK), Checkout.create(folder / "second", project, STACK)]
+    project = Project.create(tmp_path_factory.mktemp("state"), mesh.cluster)
+    checkouts = [Checkout.create(folder / name, project, STACK) for name in ("first", "second")]
     access = Access(str(mesh.cluster.layout.kubeconfig))
     print(f"seed {SEED}")
     with event_sink() as sink, journal(kubeconfig.client(kubeconfig.choose(access)), NAMESPACE) as written:

@@ -6,7 +6,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -139,13 +139,13 @@ REFUSED = re.compile(r"conflict|409|rollout", re.IGNORECASE)
 
 
 @contextmanager
-def ups_beside(project: Project, stack: str, change: Iterator[object]) -> Iterator[Ups]:
+def ups_beside(project: Project, stack: str, change: Callable[[], None]) -> Iterator[Ups]:
     """Run `canary up` again and again while the block runs, each after one more `change` of the stack's file."""
     over, found = threading.Event(), Ups()
 
     def run() -> None:
         while not over.is_set():
-            next(change)
+            change()
             done = project.canary("up", "--stack", stack, "--yes")
             said = done.stdout + done.stderr
             if done.returncode == 0:
