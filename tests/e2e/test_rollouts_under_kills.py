@@ -26,8 +26,8 @@ from tests.e2e.rollouts import laws
 from tests.e2e.rollouts.checkouts import Checkout
 from tests.e2e.rollouts.journal import Journal, journal
 from tests.e2e.rollouts.killing import Fate, KilledRollout, Ups, ups_beside
-from tests.e2e.rollouts.stack import Ramp, RampStack, ramp_strategy
-from tests.e2e.test_route_ownership import Access
+from tests.e2e.rollouts.stack import Ramp, RampStack, hosts, ramp_strategy
+from tests.e2e.rollouts.stopped import Access
 from tests.e2e.tools import LONG, Project
 
 SERVICES = 10
@@ -79,7 +79,7 @@ class Proof:
         rollouts = [KilledRollout(name, NAMESPACE, fates[name], self.checkouts, self.journal) for name in names]
         url = self.stack.project.cluster.layout.gateway_url
         with ExitStack() as beside:
-            done = beside.enter_context(load(url, self.folder, rate=RATE, hosts=self.stack.hosts(names)))
+            done = beside.enter_context(load(url, self.folder, rate=RATE, hosts=hosts(NAMESPACE, names)))
             if number % 2:
                 weights = itertools.cycle([60, 40])
 

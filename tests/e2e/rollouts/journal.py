@@ -15,8 +15,10 @@ from typing import Any
 
 from lightkube import Client
 from lightkube.resources.core_v1 import ConfigMap
+from lightkube.resources.discovery_v1 import EndpointSlice
 
 from kube.objects import kind_of
+from rollout.capacity import ready_names
 from rollout.observed_routes import ISTIO_API
 from rollout.record import ANNOTATION, Record
 from rollout.routes import owner_of_http
@@ -47,7 +49,21 @@ class RouteWrite:
     owner: str | None
 
 
-Write = RecordWrite | RouteWrite
+@dataclass(frozen=True, kw_only=True)
+class PodsWrite:
+    """The ready pods of a service, of all its versions, by the names of their Deployments' pods."""
+
+    revision: int
+    at: datetime
+    service: str
+    ready: frozenset[str]
+
+    def of(self, version: str) -> int:
+        """Return how many of a version are ready: its Deployment is named `<service>-<version>`."""
+        return sum(name.startswith(f"{self.service}-{version}-") for name in self.ready)
+
+
+Write = RecordWrite | RouteWrite | PodsWrite
 
 
 @dataclass
@@ -90,7 +106,9 @@ class Journal:
 
 @contextmanager
 def journal(client: Client, namespace: str) -> Iterator[Journal]:
-    """Watch records and VirtualServices of a namespace while the block runs. Raises what ended a watch before its end.
+    """Watch records, VirtualServices and EndpointSlices of a namespace while the block runs.
+
+    Fails with what ended a watch before that.
 
     `client` must be the journal's own: it is closed at the end, which ends the watches.
     """
@@ -107,7 +125,11 @@ def journal(client: Client, namespace: str) -> Iterator[Journal]:
             if not ended.is_set():
                 problems.append(error)
 
-    watched = ((ConfigMap, _record_write), (kind_of(ISTIO_API, "VirtualService"), _route_write))
+    watched: tuple[tuple[Any, Callable[[Any], Write | None]], ...] = (
+        (ConfigMap, _record_write),
+        (kind_of(ISTIO_API, "VirtualService"), _route_write),
+        (EndpointSlice, _pods_write),
+    )
     threads = [threading.Thread(target=watch, args=one, daemon=True) for one in watched]
     for thread in threads:
         thread.start()
@@ -139,6 +161,15 @@ def _route_write(item: Any) -> RouteWrite:
     )
 
 
+def _pods_write(item: Any) -> PodsWrite:
+    return PodsWrite(
+        revision=int(item.metadata.resourceVersion),
+        at=datetime.now(UTC),
+        service=item.metadata.labels["kubernetes.io/service-name"],
+        ready=ready_names([item]),
+    )
+
+
 def weights_of_last_rule(found: Mapping[str, Any]) -> dict[str, float]:
     """Return the weights by subset, without those of 0; a single destination has no weight and gets everything."""
     http: list[Any] = (found.get("spec") or {}).get("http") or [{}]
@@ -149,4 +180,4 @@ def weights_of_last_rule(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _service(write: Write) -> str:
-    return write.service if isinstance(write, RouteWrite) else write.record.service
+    return write.record.service if isinstance(write, RecordWrite) else write.service

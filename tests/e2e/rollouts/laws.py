@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
+from rollout.holding import needed_pods
 from rollout.record import EventType, Phase, Record
 from tests.e2e.event_sink import EventSink
 from tests.e2e.load import Answer
-from tests.e2e.rollouts.journal import RecordWrite, RouteWrite, Weights, Write
+from tests.e2e.rollouts.journal import PodsWrite, RecordWrite, RouteWrite, Weights, Write
 
 ONCE_A_ROLLOUT = (
     EventType.PENDING,
@@ -44,7 +45,7 @@ def strayed(writes: Sequence[Write]) -> list[str]:
             if not decided or decided[-1] != decision:
                 decided.append(decision)
             goes_back = write.record.phase.goes_back
-        else:
+        elif isinstance(write, RouteWrite):
             route = write
         if route is None or not decided:
             continue
@@ -68,7 +69,7 @@ def came_back(writes: Sequence[Write]) -> list[str]:
                 aborted, written = None, False
             elif aborted is None:
                 aborted = write.record
-        elif aborted is not None:
+        elif aborted is not None and isinstance(write, RouteWrite):
             weight = write.weights.get(aborted.target.version, 0.0)
             if weight and written:
                 who = f"{write.annotation} by {write.owner}"
@@ -115,6 +116,24 @@ def not_of_a_version(answers: Iterable[Answer], bad: Mapping[str, str]) -> list[
         for answer in answers
         if not answer.ok and (answer.said_by is None or answer.said_by != bad.get(answer.target))
     ]
+
+
+def without_pods(writes: Sequence[Write]) -> list[str]:
+    """Return the steps that were decided while too few pods of the new version were ready."""
+    before: Record | None = None
+    pods: PodsWrite | None = None
+    found: list[str] = []
+    for write in writes:
+        if isinstance(write, PodsWrite):
+            pods = write
+        elif isinstance(write, RecordWrite):
+            record = write.record
+            if before is not None and record.id == before.id and record.step > before.step:
+                needed, ready = needed_pods(record, record.step), pods.of(record.target.version) if pods else 0
+                if ready < needed:
+                    found.append(f"{record.id}, step {record.step}: {ready} of {needed} pods were ready")
+            before = record
+    return found
 
 
 def skipped(records: Sequence[Record]) -> list[str]:

@@ -34,6 +34,11 @@ class Ramp:
         return replace(self, to=version, before=stable, fails=fails)
 
 
+def hosts(namespace: str, names: Iterable[str]) -> dict[str, str]:
+    """Return the host of each service."""
+    return {name: f"{name}.{namespace}.example" for name in names}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RampStack:
     """The stack's file: services in one namespace, and a bystander whose weights an `up` may change at any time."""
@@ -42,10 +47,6 @@ class RampStack:
     stack: str
     namespace: str
     strategy: Mapping[str, Any]
-
-    def hosts(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the host of each service."""
-        return {name: f"{name}.{self.namespace}.example" for name in names}
 
     def write(self, ramps: Iterable[Ramp], *, bystander: int | None = None, projects: Sequence[Project] = ()) -> None:
         """Write the file of the stack, into the folders of `projects` too.
@@ -75,7 +76,7 @@ class RampStack:
         return self._of(ramp.name, versions, [{"to": ramp.to, "rollout": STRATEGY, "timeout": "5s"}])
 
     def _of(self, name: str, versions: Mapping[str, Any], route: Sequence[Any]) -> dict[str, Any]:
-        host = self.hosts([name])[name]
+        host = hosts(self.namespace, [name])[name]
         return {"namespace": self.namespace, "hosts": [host], "versions": dict(versions), "route": list(route)}
 
     def _version(self, version: str, fails: int, extra: Mapping[str, Any]) -> dict[str, Any]:
