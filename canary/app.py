@@ -27,7 +27,8 @@ from canary.commands.verify import verify
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 invalid settings or usage, nothing changed; "
     "3 the measured split is not as configured; 4 the stack is locked; 5 cluster, gateway or Prometheus unreachable; "
-    "6 this machine cannot run a sandbox; 9 a mandatory policy is violated; "
+    "6 this machine cannot run a sandbox; 7 the rollout was aborted or undone; 8 the rollout is held, and has not ended; "
+    "9 a mandatory policy is violated; "
     "10 diff --exit-code: there are differences; 130 interrupted."
 )
 
