@@ -18,4 +18,17 @@ NamespaceOption = Annotated[
 ContextOption = Annotated[
     str | None, typer.Option("--context", help="With --namespace: a context of the kubeconfig; default: the current.")
 ]
-ReasonArgument = Annotated[str, typer.Argument(help="Why; it is kept with the rollout.")]
+OptionalReason = Annotated[
+    list[str] | None, typer.Argument(metavar="[REASON]", help="Why, in any words; it is kept with the rollout.")
+]
+Reason = Annotated[
+    list[str], typer.Argument(metavar="REASON", help="What has changed, in any words; it is kept with the rollout.")
+]
+
+BY_HAND = "by hand"
+"""The reason of an abort or an undo if none is given."""
+
+
+def words_of(reason: list[str] | None, otherwise: str = "") -> str:
+    """Return a reason as it was typed, with or without quotes."""
+    return " ".join(reason or ()).strip() or otherwise

@@ -84,12 +84,14 @@ def place_of(
     namespace: str | None = None,
     context: str | None = None,
     *,
+    light: bool = False,
     strict: bool = False,
 ) -> Place:
     """Return the place of a service's rollout.
 
     With `namespace` no file is read. Else the stack's file tells namespace and cluster. Unless `strict`, mistakes in
-    the rest of the file are only noted: they must not keep anybody from an abort. Raises CommandError.
+    the rest of the file are only noted. `light` does not even look for them: an abort has no time to lose. Raises
+    CommandError.
     """
     if context is not None and namespace is None:
         raise CommandError(
@@ -109,6 +111,9 @@ def place_of(
     project = find_project()
     name = choose_stack(project, stack, lambda: selected_stack(project))
     file = project.stack_file(name)
+    quick = _from_values(file, service, name) if light else None
+    if quick is not None:
+        return quick
     try:
         loaded = load_stack(file)
     except SettingsError as error:
