@@ -39,7 +39,7 @@ def show_short(console: Console, place: Place, seen: RolloutSeen) -> None:
 
 def weights_table(seen: RolloutSeen) -> Table:
     """Return the weights that the record wants, and those that the routes have."""
-    table = _table()
+    table = new_table()
     for name in ("rule", "version"):
         table.add_column(name)
     for name in ("wanted", "written"):
@@ -56,7 +56,7 @@ def weights_table(seen: RolloutSeen) -> Table:
 
 def steps_table(record: Record, now: str) -> Table:
     """Return the steps, with those that are done and the present one."""
-    table = _table()
+    table = new_table()
     several = len(record.plan.rules) > 1
     table.add_column("step", justify="right")
     if several:
@@ -107,7 +107,7 @@ def lines(place: Place, seen: RolloutSeen) -> Iterator[str]:
         yield f"{'last:' if not index else '':<10} {clock(entry.at)}  {entry.type.value}: {entry.text}"
 
 
-def _table() -> Table:
+def new_table() -> Table:
     from rich import box
     from rich.table import Table
 
