@@ -72,4 +72,29 @@ def look(client: Client, store: RolloutStore, known: StoredRoutesByName | None =
 
     Raises RecordError if the record cannot be read, and httpx2.HTTPStatusError and httpx2.TransportError.
     """
-    raise NotImplementedError
+    names = (store.service, mesh_virtual_service(store.service))
+    routes = read_routes_in_cluster(client, store.namespace, names)
+    stored = store.read()
+    if stored is None:
+        return Look(stored=None, routes=routes)
+    others = stored.record.vs_uids.keys() - set(names)
+    if others:
+        # A record of other names: they are read, and then the record again.
+        routes = read_routes_in_cluster(client, store.namespace, (*names, *others))
+        stored = store.read()
+        if stored is None:
+            return Look(stored=None, routes=routes)
+    return Look(stored=stored, routes=routes, steps=_steps(store, stored.record.plan.routes, known))
+
+
+def _steps(store: RolloutStore, name: str, known: StoredRoutesByName | None) -> Mapping[str, Any] | None:
+    if known is not None and name in known:
+        return known[name]
+    try:
+        steps = store.read_routes(name)
+    except StoredRoutesError:
+        return None  # whoever writes routes says so
+    if known is not None:
+        known.clear()
+        known[name] = steps
+    return steps
