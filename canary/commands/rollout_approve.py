@@ -7,7 +7,6 @@ from canary.rollout.options import ContextOption, NamespaceOption, ServiceArgume
 from canary.ui import command
 
 
-
 def approve(
     service: ServiceArgument,
     stack: StackOption = None,

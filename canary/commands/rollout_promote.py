@@ -31,10 +31,10 @@ def promote(
     Also in place of an approval. Pods, windows and hooks still count.
     """
     with command(json) as ui:
-        from canary.rollout.place import place_of
-        from canary.rollout.verb import perform
         from canary.command_error import CommandError
         from canary.exit_codes import ExitCode
+        from canary.rollout.place import place_of
+        from canary.rollout.verb import perform
         from rollout.verbs import promote as promoted
 
         why = words_of(reason)

@@ -7,7 +7,6 @@ from canary.rollout.options import ContextOption, NamespaceOption, ServiceArgume
 from canary.ui import command
 
 
-
 def resume(
     service: ServiceArgument,
     stack: StackOption = None,

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from canary.options import JsonOption, StackOption
 from canary.rollout.options import BY_HAND, ContextOption, NamespaceOption, OptionalReason, ServiceArgument, words_of
 from canary.ui import command
-
 
 
 def undo(

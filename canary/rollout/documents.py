@@ -9,8 +9,9 @@ from canary.rollout.place import Place
 from canary.rollout.words import step_of, waits_for
 
 if TYPE_CHECKING:
-    from canary.rollout.reading import RolloutSeen
     from pydantic import BaseModel
+
+    from canary.rollout.reading import RolloutSeen
     from rollout.record import Record
 
 

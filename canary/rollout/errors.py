@@ -13,7 +13,7 @@ from canary.exit_codes import ExitCode
 if TYPE_CHECKING:
     from canary.rollout.place import Place
 
-FIX = re.compile(r"\n\s+fix:\s+")
+FIX = re.compile(r"(?:\n\s+|; )fix:\s+")
 
 
 def of_text(text: str, code: ExitCode, place: Place) -> CommandError:
@@ -34,7 +34,9 @@ def explained(place: Place) -> Iterator[None]:
     from kube.conflicts import ConflictError
     from kube.kubeconfig import ClusterUnreachableError
     from kube.server_clock import ServerTimeUnknownError
+    from rollout.acting import NotCarriedOutError
     from rollout.decision import RefusedError
+    from rollout.look import NoRolloutError
     from rollout.record import RecordError
     from rollout.routes import RouteRefusedError, VirtualServiceGoneError
     from rollout.store import NameTakenError
@@ -46,6 +48,10 @@ def explained(place: Place) -> Iterator[None]:
         raise CommandError(place.completed(error.what), ExitCode.CONFIG, place.completed(error.fix)) from None
     except ClusterUnreachableError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from None
+    except NoRolloutError as error:
+        raise of_text(str(error), ExitCode.CONFIG, place) from None
+    except NotCarriedOutError as error:
+        raise of_text(str(error), ExitCode.FAILED, place) from None
     except (RecordError, StoredRoutesError, RouteRefusedError, ServerTimeUnknownError, NameTakenError) as error:
         raise of_text(str(error), ExitCode.FAILED, place) from None
     except VirtualServiceGoneError as error:

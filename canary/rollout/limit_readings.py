@@ -1,4 +1,4 @@
-"""What the absolute limits of a rollout say, by the stack's Prometheus. Without one there are no numbers, which holds."""
+"""What the absolute limits of a rollout say, by the stack's Prometheus; without one there are no numbers."""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ def list_rollouts(ui: Ui, stack: str | None) -> None:
 
     _, name, loaded = chosen_stack(stack)
     settings = loaded.settings
-    places = [Place(one, service.namespace, settings.cluster, name, loaded) for one, service in settings.services.items()]
+    places = [
+        Place(one, service.namespace, settings.cluster, name, loaded) for one, service in settings.services.items()
+    ]
     if not places:
         raise CommandError(f"the stack {name} has no services", ExitCode.CONFIG)
     with explained(places[0]):

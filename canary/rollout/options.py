@@ -19,7 +19,7 @@ ContextOption = Annotated[
     str | None, typer.Option("--context", help="With --namespace: a context of the kubeconfig; default: the current.")
 ]
 OptionalReason = Annotated[
-    list[str] | None, typer.Argument(metavar="[REASON]", help="Why, in any words; it is kept with the rollout.")
+    list[str] | None, typer.Argument(metavar="REASON", help="Why, in any words; it is kept with the rollout.")
 ]
 Reason = Annotated[
     list[str], typer.Argument(metavar="REASON", help="What has changed, in any words; it is kept with the rollout.")

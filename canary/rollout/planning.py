@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.rollout.errors import explained, of_text
 from canary.rollout.place import Place

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lightkube import Client
 
     from rollout.record import Record, Weights
-    from rollout.store import Stored
 
 SECONDS = 10.0
 """For the few requests of one reading."""
@@ -58,25 +57,23 @@ def read(place: Place) -> RolloutSeen:
 
 
 def look(client: Client, place: Place) -> RolloutSeen | None:
-    """Return the rollout of a service, None if it has no record. Raises as `rollout.store` does."""
+    """Return the rollout of a service, None if it has no record. Raises as `rollout.look` does."""
+    from rollout.decision import deciding
+    from rollout.look import look as look_at
     from rollout.store import RolloutStore
 
-    store = RolloutStore(client, place.namespace, place.service)
-    stored = store.read()
-    if stored is None:
+    found = look_at(client, RolloutStore(client, place.namespace, place.service))
+    if found.stored is None:
         return None
-    written, owner = _written(client, stored)
+    record = found.stored.record
+    routes = deciding(record, found.seen) if found.seen else None
     return RolloutSeen(
-        record=stored.record,
-        now=stored.server_time,
+        record=record,
+        now=found.stored.server_time,
         holder=_holder(client, place),
-        written=written,
-        owner=owner,
+        written=None if routes is None else routes.weights,
+        owner=None if routes is None else routes.owner,
     )
-
-
-def _written(client: Client, stored: Stored) -> tuple[Weights | None, str | None]:
-    return None, None
 
 
 def _holder(client: Client, place: Place) -> HolderSeen | None:

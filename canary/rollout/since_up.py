@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def other_target(place: Place, record: Record) -> str | None:
-    """Return in words that the file leads to another release than the record; None if to the same, or without a file."""
+    """Return in words that the file leads to another release than the record; None if not, or without a file."""
     settings = place.settings
     if settings is None:
         return None
@@ -25,7 +25,9 @@ def other_target(place: Place, record: Record) -> str | None:
     if record.target.version not in targets:
         return f"{file} leads to {' and '.join(targets)}, the rollout in the cluster to {record.target.version}"
     if _differs(settings, place.service, record.target):
-        return f"{record.target.version} of {place.service} is another one in {file} than in the cluster: its pods differ"
+        return (
+            f"{record.target.version} of {place.service} in {file} is another one than in the cluster: its pods differ"
+        )
     return None
 
 
@@ -40,7 +42,7 @@ def _changes(place: Place, settings: Settings, record: Record) -> Iterator[str]:
 
     file = _file(place)
     if _differs(settings, place.service, record.from_):
-        yield f"{record.from_.version} of {place.service} is another one in {file} than in the cluster: its pods differ"
+        yield f"{record.from_.version} of {place.service} in {file} is another one than in the cluster: its pods differ"
     try:
         planned = rollout_plan(settings, place.service, record.plan.start)
     except ScheduleError as error:

@@ -102,7 +102,8 @@ def lines(place: Place, seen: RolloutSeen) -> Iterator[str]:
     for bar in record.bars:
         yield f"barred:    {bar.version} since {clock(bar.at)}, by {bar.by}: {bar.reason}"
     if record.outbox:
-        yield f"not sent:  {len(record.outbox)} event{'s' if len(record.outbox) > 1 else ''}; the next holder sends them"
+        events = "1 event" if len(record.outbox) == 1 else f"{len(record.outbox)} events"
+        yield f"not sent:  {events}; the holder sends them"
     for index, entry in enumerate(record.history[-LAST_ENTRIES:]):
         yield f"{'last:' if not index else '':<10} {clock(entry.at)}  {entry.type.value}: {entry.text}"
 

@@ -39,8 +39,7 @@ class Changes:
             waits = waits_for(seen, self.place)
             return [f"{clock(seen.now)}  {headline(seen.record)}" + (f"; waits for: {waits}" if waits else "")]
         found = [
-            f"{clock(entry.at)}  {entry.id} {entry.type.value}: {entry.text} ({entry.by})"
-            for entry in _new(last, seen)
+            f"{clock(entry.at)}  {entry.id} {entry.type.value}: {entry.text} ({entry.by})" for entry in _new(last, seen)
         ]
         if seen.written is not None and seen.written != last.written:
             found.append(f"{clock(seen.now)}  {seen.record.id} routes: {'; '.join(_rules(seen))}")

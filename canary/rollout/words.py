@@ -78,9 +78,7 @@ def waits_for(seen: RolloutSeen, place: Place) -> str:
         verb = "promote" if record.paused.kind == "harm" else "resume"
         more = ("REASON", "--despite-harm") if verb == "promote" else ()
         back = f", `{place.command('abort', 'REASON')}` goes back" if record.target_weight() else ""
-        return (
-            f"paused by {record.paused.by}{until}: {reason}; `{place.command(verb, *more)}` lets it go on{back}"
-        )
+        return f"paused by {record.paused.by}{until}: {reason}; `{place.command(verb, *more)}` lets it go on{back}"
     nobody = _without_holder(seen, place)
     if record.held is not None:
         verb = NEXT_OF_HOLD.get(record.held.reason)
