@@ -199,7 +199,7 @@ class ProxySync:
             pods += client.list(Pod, namespace=gateway.namespace, labels=selector)
         if self.in_mesh:
             pods += client.list(Pod, namespace="*", labels=SIDECAR)
-        return {Envoy(pod.metadata.namespace, pod.metadata.name) for pod in pods if _runs(pod)}
+        return {Envoy(pod.metadata.namespace, pod.metadata.name) for pod in pods if has_envoy(pod)}
 
     def _forbidden(self, config: SingleConfig) -> ProxiesForbiddenError:
         namespace = self.gateway_namespace
@@ -222,8 +222,8 @@ class ProxySync:
         )
 
 
-def _runs(pod: Any) -> bool:
-    """Whether the pod's Envoy is running and not terminating: one that starts later gets the new routes anyway."""
+def has_envoy(pod: Any) -> bool:
+    """Return whether the pod's Envoy runs and does not terminate: one that starts later gets the new routes anyway."""
     if pod.metadata.deletionTimestamp is not None:
         return False
     states = [*(pod.status.containerStatuses or ()), *(pod.status.initContainerStatuses or ())]
@@ -238,7 +238,10 @@ def _unknown(
     The clusters `without` endpoints only have to be there.
     """
     names = "|".join(f"^{re.escape(name)}$" for name in (*clusters, caller))
-    found = json.loads(_ask(client, envoy, f"clusters?format=json&filter={quote(names)}")).get("cluster_statuses") or ()
+    found = (
+        json.loads(ask_envoy(client, envoy, f"clusters?format=json&filter={quote(names)}")).get("cluster_statuses")
+        or ()
+    )
     if all(entry["name"] != caller for entry in found):
         return None
     ready = {
@@ -257,7 +260,7 @@ def _is_healthy(host: Mapping[str, Any]) -> bool:
 def _still_used(
     client: Client, envoy: Envoy, clusters: Mapping[str, Target], dumps: Iterable[str], own: Set[str]
 ) -> str | None:
-    answer = "".join(_without_hosts(_ask(client, envoy, f"config_dump?resource={dump}"), own) for dump in dumps)
+    answer = "".join(_without_hosts(ask_envoy(client, envoy, f"config_dump?resource={dump}"), own) for dump in dumps)
     used = [target for name, target in clusters.items() if f'"{name}"' in answer]
     return f"still routes requests to {names_of(used)}" if used else None
 
@@ -275,7 +278,7 @@ def _without_hosts(answer: str, hosts: Set[str]) -> str:
     return json.dumps(dump)
 
 
-def _ask(client: Client, envoy: Envoy, path: str) -> str:
+def ask_envoy(client: Client, envoy: Envoy, path: str) -> str:
     """Query Envoy's admin interface; raises ProxyUnreachableError, and HTTPStatusError if that is forbidden."""
     import httpx2
     from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError

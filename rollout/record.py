@@ -156,11 +156,30 @@ class PlannedStep(Model):
     approve: bool = False
 
 
+class EnvoysOfGateway(Model):
+    """The pods of a gateway."""
+
+    namespace: str
+    selector: dict[str, str]
+
+
+class PlannedEnvoys(Model):
+    """The Envoys that have to follow each step: those of the gateways, and with `in_mesh` all sidecars.
+
+    After they have, or where none may be asked, `wait_seconds` pass for those that are not asked.
+    """
+
+    gateways: tuple[EnvoysOfGateway, ...] = ()
+    in_mesh: bool = False
+    wait_seconds: float = 0.0
+
+
 class Plan(Model):
     """What was decided at the start: it does not change while the rollout runs.
 
     `routes` is the name of the ConfigMap with the rendered routes of each step. `start` are the weights before the
-    first step, `back` those of an abort: all requests at `from`.
+    first step, `back` those of an abort: all requests at `from`. `places` are those of the rules' weights in the
+    VirtualServices (`rollout.places`), `envoys` those that have to follow.
     """
 
     digest: str
@@ -169,6 +188,9 @@ class Plan(Model):
     steps: tuple[PlannedStep, ...] = Field(min_length=1)
     start: dict[str, dict[str, float]]
     back: dict[str, dict[str, float]]
+    places: dict[str, dict[str, tuple[int, ...]]] = Field(default_factory=dict)
+    envoys: PlannedEnvoys | None = None
+    """None: those that the VirtualServices' Gateways select, and with gateway `mesh` all sidecars."""
 
 
 class Bar(Model):

@@ -55,10 +55,11 @@ class RouteInCluster:
 def read_routes_in_cluster(client: Client, namespace: str, names: Iterable[str]) -> dict[str, RouteInCluster]:
     """Return those of the VirtualServices `names` that exist."""
     found = {name: find_object(client, ISTIO_API, "VirtualService", namespace, name) for name in names}
-    return {name: _route(item) for name, item in found.items() if item is not None}
+    return {name: route_in_cluster(item) for name, item in found.items() if item is not None}
 
 
-def _route(found: Mapping[str, Any]) -> RouteInCluster:
+def route_in_cluster(found: Mapping[str, Any]) -> RouteInCluster:
+    """Return a VirtualService as the API server returned it."""
     metadata = found["metadata"]
     return RouteInCluster(
         name=metadata["name"],

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rollout.record import Plan, PlannedRule, PlannedStep
+from rollout.record import Plan, PlannedEnvoys, PlannedRule, PlannedStep
 from traffic.model import RolloutStrategy, Rule, ServiceRouting
 from traffic.proportions import DECIMALS, percent_words
 from traffic.words import OTHERWISE, rule_words
@@ -38,15 +38,31 @@ class Schedule:
     start: dict[str, dict[str, float]]
     back: dict[str, dict[str, float]]
 
-    def plan(self, routes: str) -> Plan:
+    def plan(
+        self,
+        routes: str,
+        places: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
+        envoys: PlannedEnvoys | None = None,
+    ) -> Plan:
         """Return the plan for a record; `routes` is the name of the ConfigMap with the routes of its steps.
+
+        `places` are those of `rollout.places.places`.
 
         Raises pydantic's ValidationError if there are no steps.
         """
         parts = [one.model_dump(mode="json", by_alias=True) for one in (*self.rules, *self.steps)]
         text = json.dumps([parts, self.start, self.back], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return Plan(digest=digest, routes=routes, rules=self.rules, steps=self.steps, start=self.start, back=self.back)
+        return Plan(
+            digest=digest,
+            routes=routes,
+            rules=self.rules,
+            steps=self.steps,
+            start=self.start,
+            back=self.back,
+            places={key: dict(found) for key, found in (places or {}).items()},
+            envoys=envoys,
+        )
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,10 @@ class RolloutStore:
             raise self._taken(self.name, _labels(found)[PART_LABEL])
         return self._stored(found)
 
+    def record_in(self, found: Any) -> Stored:
+        """Return the record in a ConfigMap that was just listed. Raises RecordError if it cannot be read."""
+        return self._stored(found)
+
     def create(self, record: Record) -> Stored:
         """Write the first record of the service. Raises ConflictError if there is one."""
         with conflicts(self._what):
