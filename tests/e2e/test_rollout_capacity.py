@@ -82,9 +82,10 @@ class Shop:
         return int(self._get("horizontalpodautoscaler", version)["spec"].get("minReplicas", 1))
 
     def pods(self, version: str) -> list[str]:
-        selector = f"--selector=version={version}"
-        found = self.cluster.get("pods", f"--namespace={NAMESPACE}", selector)["items"]
-        return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        """The names of its pods that do not end."""
+        found = [pod["metadata"] for pod in self.cluster.get("pods", f"--namespace={NAMESPACE}")["items"]]
+        running = [str(one["name"]) for one in found if "deletionTimestamp" not in one]
+        return [name for name in running if name.startswith(f"{NAME}-{version}-")]
 
     def _get(self, kind: str, version: str) -> Any:
         return self.cluster.get(kind, f"{NAME}-{version}", f"--namespace={NAMESPACE}")

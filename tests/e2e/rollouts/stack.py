@@ -73,7 +73,8 @@ class RampStack:
         for name in names:
             if "autoscaling" in versions[name]:
                 del versions[name]["replicas"]
-        return self._of(ramp.name, versions, [{"to": ramp.to, "rollout": STRATEGY, "timeout": "5s"}])
+        rollout = {"rollout": STRATEGY} if ramp.before else {}
+        return self._of(ramp.name, versions, [{"to": ramp.to, "timeout": "5s", **rollout}])
 
     def _of(self, name: str, versions: Mapping[str, Any], route: Sequence[Any]) -> dict[str, Any]:
         host = hosts(self.namespace, [name])[name]
@@ -85,7 +86,7 @@ class RampStack:
             "args": [f"-listen=:8080,:{PROBE_PORT}", f"-version={version}", f"-fail-percent={fails}"],
             "port": 8080,
             "readinessProbe": {"tcpSocket": {"port": PROBE_PORT}, "periodSeconds": 1, "failureThreshold": 1},
-            "terminationGracePeriodSeconds": 5,
+            "terminationGracePeriodSeconds": 10,
             **extra,
         }
 
