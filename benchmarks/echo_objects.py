@@ -21,7 +21,6 @@ APP = "website"
 """The name of the Service, VirtualService, DestinationRule and Gateway."""
 ROUTE = "primary"
 """The name of the VirtualService's route."""
-CONTAINER = "echo"
 _PORT = 8080
 Object = dict[str, Any]
 
@@ -37,7 +36,7 @@ def namespace(name: str) -> Object:
 def pod_template(version: str, labels: Mapping[str, str]) -> Object:
     """The pods of a version: answers say `version`."""
     container = {
-        "name": CONTAINER,
+        "name": "echo",
         "image": f"{APPS_HUB}/echo:{APPS_VERSION}",
         "imagePullPolicy": "IfNotPresent",
         "args": arguments(version),

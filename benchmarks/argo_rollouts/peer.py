@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +36,6 @@ class ArgoRollouts:
     prefix: str = "benchmark"
     name: str = "Argo Rollouts"
     _controller: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _log: Path = field(default=Path(), init=False)
     _installed: list[str] = field(default_factory=list, init=False)
 
     @property
@@ -69,7 +67,6 @@ class ArgoRollouts:
             self._controller.terminate()
             self._controller.wait()
             self._controller = None
-            self._log.unlink()
         if self._installed:
             self._kubectl("delete", _CRDS, *self._installed)
             self._installed.clear()
@@ -77,6 +74,10 @@ class ArgoRollouts:
     @cached_property
     def _built(self) -> ArgoRolloutsBuild:
         return ensure_built()
+
+    @property
+    def _log(self) -> Path:
+        return self.sandbox.logs / "argo-rollouts.log"
 
     @property
     def _kubectl(self) -> Kubectl:
@@ -108,16 +109,16 @@ class ArgoRollouts:
         self._kubectl("patch", "rollout", APP, "--type=json", f"--patch={json.dumps(patch)}")
 
     def _start_controller(self) -> None:
-        with tempfile.NamedTemporaryFile(prefix="argo-rollouts-", suffix=".log", delete=False) as log:
-            self._log = Path(log.name)
+        with self._log.open("wb") as log:
             self._controller = subprocess.Popen(
                 [
+                    *("setpriv", "--pdeathsig=TERM"),  # it ends with this process, however that ends
                     str(self._built.controller),
                     f"--kubeconfig={self.sandbox.kubeconfig}",
                     f"--namespace={self.namespace}",
                     "--namespaced",
                     "--leader-elect=false",
-                    "--metricsPort=0",
+                    "--metricsPort=0",  # any free ones
                     "--healthzPort=0",
                 ],
                 stdin=subprocess.DEVNULL,
@@ -168,9 +169,9 @@ class ArgoRollouts:
         limit = time.monotonic() + _READY_SECONDS
         while not happened():
             if self._controller is not None and self._controller.poll() is not None:
-                raise PeerError(
-                    f"{self.name}: the controller ended with {self._controller.returncode}; log: {self._log}"
-                )
+                raise PeerError(f"{self.name}: the controller ended; its log: {self._log}")
             if time.monotonic() > limit:
-                raise PeerError(f"{self.name}: {otherwise} after {_READY_SECONDS:.0f} s; log: {self._log}")
+                raise PeerError(
+                    f"{self.name}: {otherwise} after {_READY_SECONDS:.0f} s; the controller's log: {self._log}"
+                )
             time.sleep(0.2)
