@@ -32,8 +32,7 @@ class Tool:
     """A peer whose commands take effect at once, or not at all."""
 
     gateway: Gateway
-    steps: bool = True
-    aborts: bool = True
+    without_effect: str = ""
     called: list[str] = field(default_factory=list)
     name: str = "tool"
     host: str = "shop.example.com"
@@ -44,12 +43,12 @@ class Tool:
 
     def step(self, weight: int) -> None:
         self.called.append(f"step {weight}")
-        if self.steps:
+        if self.without_effect != "step":
             self.gateway.weight = weight
 
     def abort(self) -> None:
         self.called.append("abort")
-        if self.aborts:
+        if self.without_effect != "abort":
             self.gateway.weight = 0
 
     def clean(self) -> None:
@@ -89,7 +88,8 @@ def gateway() -> Iterator[Gateway]:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout_peers, "_QUIET", 0.1)
-    monkeypatch.setattr(rollout_peers, "_TIMEOUT", 2.0)
+    monkeypatch.setattr(rollout_peers, "_PAUSE", 0.0)
+    monkeypatch.setattr(rollout_peers, "_TIMEOUT", 1.0)
 
 
 def test_each_run_is_prepared_stepped_and_aborted_and_the_peer_cleans_up_at_the_end(gateway: Gateway) -> None:
@@ -101,13 +101,13 @@ def test_each_run_is_prepared_stepped_and_aborted_and_the_peer_cleans_up_at_the_
 
 
 @pytest.mark.parametrize(
-    ("tool", "said"),
-    [({"steps": False}, "no answer of canary after the step"), ({"aborts": False}, "still answers after the abort")],
+    ("command", "said"),
+    [("step", "no answer of canary after the step"), ("abort", "canary still answers after the abort")],
 )
 def test_a_command_without_effect_ends_the_measurement_and_the_peer_cleans_up(
-    gateway: Gateway, tool: dict[str, bool], said: str
+    gateway: Gateway, command: str, said: str
 ) -> None:
-    peer = Tool(gateway, **tool)
+    peer = Tool(gateway, without_effect=command)
     with pytest.raises(PeerError, match=said):
         measure(peer, gateway.url, runs=1)
     assert peer.called[-1] == "clean"
