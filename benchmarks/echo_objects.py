@@ -102,10 +102,12 @@ def _object(version: str, kind: str, where: str, spec: Object) -> Object:
 
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl for a sandbox, in one namespace."""
+    """kubectl, or a plugin of it, for a sandbox and in one namespace; `path` is searched for plugins first."""
 
     sandbox: Layout
     namespace: str
+    command: tuple[str, ...] = (str(TOOLS / "kubectl"),)
+    path: Path | None = None
 
     def apply(self, objects: Sequence[Object]) -> None:
         """Create or change the objects."""
@@ -117,13 +119,12 @@ class Kubectl:
         found: Object = json.loads(self("get", kind, name, "--output=json"))
         return found
 
-    def __call__(self, *words: str, given: str | None = None, program: Path = TOOLS / "kubectl") -> str:
-        """Run the command, or another `program` of the same flags, and return its output.
-
-        Raises RuntimeError with the output when it fails.
-        """
-        command = [str(program), *words, f"--namespace={self.namespace}"]
+    def __call__(self, *words: str, given: str | None = None) -> str:
+        """Run the command and return its output; raises RuntimeError with the errors when it fails."""
+        command = [*self.command, *words, f"--namespace={self.namespace}"]
         environment = {**os.environ, "KUBECONFIG": str(self.sandbox.kubeconfig)}
+        if self.path is not None:
+            environment["PATH"] = f"{self.path}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(command, env=environment, input=given, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} failed with exit code {done.returncode}:\n{done.stderr}")

@@ -22,7 +22,11 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=RUNS)
     given = parser.parse_args()
     sandbox = layout(given.name)
-    peers: tuple[Peer, ...] = (KubectlPatch(sandbox, given.prefix), ArgoRollouts(sandbox, given.prefix))
+    peers: tuple[Peer, ...] = (
+        KubectlPatch(sandbox, given.prefix),
+        ArgoRollouts(sandbox, given.prefix),
+        ArgoRollouts(sandbox, given.prefix, by_kubectl=False),
+    )
     Console(width=120).print(table(measure(peer, sandbox.gateway_url, given.runs) for peer in peers))
     Console().print(f"{os.cpu_count()} cores")
     return 0

@@ -6,14 +6,16 @@ Go takes only the main module's. The CRDs are the module's own, of the same vers
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.builder import go_modules
 from sandbox.builder.cache import Cache, default_root
 from sandbox.builder.commands import BuildError
-from sandbox.builder.go_modules import GoModule, SourceFile
-from sandbox.progress import progress
+from sandbox.builder.go_modules import Go, GoModule, SourceFile
+from sandbox.progress import Progress, progress
 
 _MODULE = "github.com/argoproj/argo-rollouts"
 _CRDS = (
@@ -45,18 +47,13 @@ MODULE = _ArgoRollouts(
 
 @dataclass(frozen=True)
 class ArgoRolloutsBuild:
-    """The folder of the build cache with programs and CRDs."""
+    """The folder of the build cache with the programs and the CRDs."""
 
     folder: Path
 
     @property
     def controller(self) -> Path:
         return self.folder / "rollouts-controller"
-
-    @property
-    def plugin(self) -> Path:
-        """The plugin that `kubectl argo rollouts` runs."""
-        return self.folder / "kubectl-argo-rollouts"
 
     @property
     def crds(self) -> tuple[Path, ...]:
@@ -78,7 +75,13 @@ def ensure_built() -> ArgoRolloutsBuild:
     if not cache.has(name):
         with cache.locked(report):
             if not cache.has(name):
-                log = cache.log(MODULE.name)
-                with report.step(f"building Argo Rollouts {MODULE.version}", log) as step, cache.fill(name) as folder:
-                    go_modules.build(MODULE, go, cache.root / "go-build-argo-rollouts", folder, log, step)
+                _build(cache, go, name, report)
     return ArgoRolloutsBuild(cache.entry(name))
+
+
+def _build(cache: Cache, go: Go, name: str, report: Progress) -> None:
+    """Go's build cache is deleted when the build has succeeded, as the sandbox's is."""
+    own_build_cache, log = cache.root / "go-build-argo-rollouts", cache.log(MODULE.name)
+    with report.step(f"building Argo Rollouts {MODULE.version}", log) as step, cache.fill(name) as folder:
+        go_modules.build(MODULE, go, Path(os.environ.get("GOCACHE") or own_build_cache), folder, log, step)
+    shutil.rmtree(own_build_cache, ignore_errors=True)
