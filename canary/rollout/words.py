@@ -81,7 +81,7 @@ def waits_for(seen: RolloutSeen, place: Place) -> str:
         return f"paused by {record.paused.by}{until}: {reason}; `{place.command(verb, *more)}` lets it go on{back}"
     nobody = _without_holder(seen, place)
     if record.held is not None:
-        verb = NEXT_OF_HOLD.get(record.held.reason)
+        verb = NEXT_OF_HOLD.get(record.held.reason, "")
         text = place.completed(record.held.text)
         asked = f"; `{place.command(verb)}`" if verb and f"rollout {verb}" not in text else ""
         return f"{text}{asked}{nobody}"
