@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.tools import CANARY, CHECKOUT, Completed, Project
+from tests.e2e.tools import CANARY, CHECKOUT, Completed, Project, run_canary
 
 COMPLETED, ABORTED, HELD = 0, 7, 8
 """Exit codes of `canary rollout start`."""
@@ -58,6 +58,13 @@ class Checkout:
     def rollout(self, verb: str, service: str, *words: str, timeout: float = 120) -> Completed:
         """Run another verb to its end."""
         return self.project.canary("rollout", verb, service, *words, "--stack", self.stack, timeout=timeout)
+
+    def without_file(self, verb: str, service: str, namespace: str, *words: str) -> Completed:
+        """Run a verb in an empty folder, with nothing but a kubeconfig."""
+        empty = self.project.folder / "empty"
+        empty.mkdir(exist_ok=True)
+        environment = {"KUBECONFIG": str(self.project.cluster.layout.kubeconfig)}
+        return run_canary("rollout", verb, service, *words, "--namespace", namespace, cwd=empty, env=environment)
 
     def status(self, service: str) -> dict[str, Any]:
         """Return what `status --json` says of one service."""

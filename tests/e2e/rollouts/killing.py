@@ -93,15 +93,13 @@ class KilledRollout:
             self._judge("a start", runner.process.returncode, runner.said, self._exit_code)
 
     def _abort(self) -> None:
-        """From a checkout that has not even the stack's file in mind: by the namespace alone."""
+        """As from a machine that has nothing but a kubeconfig."""
         if self.fate.aborted is None:
             return
         step, seconds = self.fate.aborted
         begun = self.journal.wait_for(self.service, lambda record: record.step >= step, 300)
         time.sleep(seconds)
-        done = self.checkouts[-1].project.canary(
-            "rollout", "abort", self.service, "a test", "--namespace", self.namespace, "--json"
-        )
+        done = self.checkouts[-1].without_file("abort", self.service, self.namespace, "a test")
         self._judge(f"abort after {begun and begun.step}", done.returncode, done.stdout + done.stderr, 0)
 
     def _deliver(self) -> None:
