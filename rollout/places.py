@@ -6,10 +6,11 @@ Kept in the plan, so that whoever has no stack file can read the weights of a ru
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from rollout.decision import RoutesSeen
-from rollout.observed_routes import weights_of
+from rollout.observed_routes import destination_of, weights_of
 from rollout.record import Record
 from rollout.routes import RouteInCluster
 from rollout.routes_of_steps import BACK, HttpRoutes, http_routes
@@ -124,3 +125,37 @@ def _at_places(record: Record, name: str, http: Sequence[Mapping[str, Any]]) -> 
         if len(read) == len(indices) and all(one == read[0] for one in read):
             found[key] = read[0]
     return found
+
+
+def routes_back(record: Record, name: str, http: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a VirtualService's http routes with all requests of the rollout's rules at `from`, made of those that are.
+
+    For an abort whose stored routes were deleted. Empty if the plan tells no places, or the routes are not as it says.
+    """
+    found = [deepcopy(dict(one)) for one in http]
+    for key in record.plan.back:
+        if key not in record.plan.places:
+            return []
+        for index in record.plan.places[key].get(name, ()):
+            destination = _destination_back(record, found[index]) if index < len(found) else None
+            if destination is None:
+                return []
+            found[index]["route"] = [destination]
+    return found
+
+
+def _destination_back(record: Record, entry: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The destination of `from`, or that of the new version with the other's name everywhere."""
+    old, new = record.from_.version, record.target.version
+    by_version = {destination_of(one, record.service): one for one in entry.get("route") or ()}
+    if old not in by_version and new not in by_version:
+        return None
+    destination = dict(by_version[old] if old in by_version else _renamed(by_version[new], new, old))
+    destination.pop("weight", None)
+    return destination
+
+
+def _renamed(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _renamed(one, old, new) for key, one in value.items()}
+    return new if value == old else value
