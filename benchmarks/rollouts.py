@@ -128,7 +128,7 @@ class CanaryRollout:
         return self.stack.host()
 
     def prepare(self) -> None:
-        steps = [{"weight": WEIGHT, "for": "1h"}, {"weight": 100}]
+        steps: Route = [{"weight": WEIGHT, "for": "1h"}, {"weight": 100}]
         if self._begun:
             self._end_runner()
             self._rollout("retry", "the next run")
