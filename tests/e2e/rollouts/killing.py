@@ -38,7 +38,8 @@ class Fate:
         longest = {"start": 1.5, "hold": 2.5, "write": 0.03}
         kinds = [dice.choice(("start", "hold", "write", "write")) for _ in range(kills)]
         moments = tuple((kind, round(dice.uniform(0, longest[kind]), 3)) for kind in kinds)
-        return cls(kills=moments, aborted=(dice.randrange(4), round(dice.uniform(0, 2.5), 2)) if aborted else None)
+        # Not in the last steps: a command that takes long to start would come after the end.
+        return cls(kills=moments, aborted=(dice.randrange(3), round(dice.uniform(0, 2.5), 2)) if aborted else None)
 
 
 @dataclass
