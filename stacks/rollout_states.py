@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kube.client import MORE_INFORMATION
-from kube.objects import ANY_NAMESPACE, FEW_NAMESPACES, kind_of, list_in
+from kube.conflicts import NOT_FOUND
+from kube.objects import ANY_NAMESPACE, FEW_NAMESPACES
 from rollout.live_weights import live_weights
-from rollout.observed_routes import ISTIO_API
+from rollout.observed_routes import virtual_services_of
 from rollout.record import FIELD_MANAGER, RecordError
 from rollout.routes import RouteInCluster, route_in_cluster
 from rollout.store import LABEL, NameTakenError, RolloutStore, Stored
@@ -55,9 +56,7 @@ def read_rollout_states(
     what `kube.client.query` explains.
     """
     if virtual_services is None:
-        namespaces = {service.namespace for service in settings.services.values()}
-        kind = kind_of(ISTIO_API, "VirtualService")
-        virtual_services = [dict(item.to_dict()) for item in list_in(client, kind, namespaces)]
+        virtual_services = virtual_services_of(client, settings.services)
     routes = _routes(settings, virtual_services)
     concerned = {
         name
@@ -154,9 +153,9 @@ class _Records:
                 found: Iterable[Any] = self._client.list(ConfigMap, namespace=namespace, labels={LABEL: None})
                 self._listed[namespace] = {(item.metadata.namespace, item.metadata.name): item for item in found}
             except httpx2.HTTPStatusError as error:
-                if error.response.status_code != FORBIDDEN:
+                if error.response.status_code not in (FORBIDDEN, NOT_FOUND):
                     raise
-                self._listed[namespace] = None
+                self._listed[namespace] = None if error.response.status_code == FORBIDDEN else {}
         return self._listed[namespace]
 
 
