@@ -16,12 +16,11 @@ from rollout.going_back import hand_back as due_hand_back
 from rollout.going_back import void
 from rollout.look import Look, StoredRoutesByName, look
 from rollout.pins import release_pods
-from rollout.places import routes_back
 from rollout.record import FIELD_MANAGER, Phase, Record
 from rollout.routes import RouteInCluster, VirtualServiceGoneError, hand_over, write_http
-from rollout.routes_of_steps import BACK
+from rollout.seen_weights import routes_back
 from rollout.store import RolloutStore, Stored
-from rollout.stored_routes import Routes, changed
+from rollout.stored_routes import BACK, Routes, changed
 from rollout.verbs import handed_back
 
 if TYPE_CHECKING:
