@@ -18,9 +18,9 @@ from rollout.look import Look, StoredRoutesByName, look
 from rollout.pins import release_pods
 from rollout.record import FIELD_MANAGER, Phase, Record
 from rollout.routes import RouteInCluster, VirtualServiceGoneError, hand_over, write_http
-from rollout.routes_of_steps import BACK
+from rollout.seen_weights import routes_back
 from rollout.store import RolloutStore, Stored
-from rollout.stored_routes import Routes, changed
+from rollout.stored_routes import BACK, Routes, changed
 from rollout.verbs import handed_back
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def act(client: Client, namespace: str, service: str, decide: Callable[[Record, 
     """
     store = RolloutStore(client, namespace, service)
     known: StoredRoutesByName = {}
+    first: Decision | None = None
     for tries_left in reversed(range(TRIES)):
         seen = look(client, store, known)
         stored = seen.record_or_raise(service)
@@ -73,21 +74,19 @@ def act(client: Client, namespace: str, service: str, decide: Callable[[Record, 
             if not isinstance(error, ConflictError):
                 raise
             continue
+        first = first or decision  # of a verb that looks again, it is what the person has asked for
         try:
             # The last try of an abort overwrites whatever was written meanwhile.
-            write_routes(
-                client, seen, stored.record, decision, forced=tries_left == 0 and decision.write_routes == BACK
-            )
-        except (ConflictError, VirtualServiceGoneError) as error:
-            if isinstance(error, VirtualServiceGoneError) and tries_left == 0:
+            forced = tries_left == 0 and decision.write_routes == BACK
+            write_routes(client, seen, stored.record, decision, forced=forced)
+        except Exception as error:
+            if not _is_worth_another_look(error) or tries_left == 0:
                 raise
+            time.sleep(0.0 if isinstance(error, ConflictError) else PAUSE)
             continue
-        if (
-            decision.record is not None
-            and decision.record.void_since != seen.record_or_raise(service).record.void_since
-        ):
+        if decision.record is not None and decision.record.void_since is not None:
             continue  # it is void now, which the verb refuses with its fix
-        return Acted(stored=stored, decision=decision, said=(decision.why,))
+        return Acted(stored=stored, decision=first, said=(first.why,))
     raise NotCarriedOutError(
         f"the rollout of {service} or its routes were written by somebody else {TRIES} times meanwhile\n"
         "    fix:  run the same command again; `canary rollout status` names the holder"
@@ -175,14 +174,20 @@ def handed_over(client: Client, store: RolloutStore, seen: Look, by: str) -> str
     return said
 
 
-def carry_out(client: Client, store: RolloutStore, seen: Look, decision: Decision) -> Stored:
+def carry_out(
+    client: Client, store: RolloutStore, seen: Look, decision: Decision, goes_on: Callable[[], bool] = lambda: True
+) -> Stored:
     """Write the decision's record, then its routes, and return the record as it is in the cluster now.
+
+    `goes_on` is asked before routes that go forward: whether the Lease is still held.
 
     Pods, the barrier, hooks and the hand-over are the runner's. Raises ConflictError if the record or a VirtualService
     was written since the look: nothing after that was done. Raises VirtualServiceGoneError, StoredRoutesError, and
     httpx2's errors.
     """
     stored = _written(store, seen.record_or_raise(store.service), decision)
+    if decision.write_routes == "step" and not goes_on():
+        raise ConflictError("the Lease has run out between the record and the routes")
     write_routes(client, seen, stored.record, decision)
     return stored
 
@@ -195,10 +200,14 @@ def write_routes(client: Client, seen: Look, record: Record, decision: Decision,
     if decision.write_routes is None:
         return
     key = BACK if decision.write_routes == BACK else record.routes_key
-    steps = seen.steps
-    if steps is None or key not in steps:
+    routes = (seen.steps or {}).get(key)
+    if routes is None and key == BACK:
+        # Somebody has deleted what is stored: the way back is made of the routes as they are.
+        routes = {name: routes_back(record, name, route.http) for name, route in seen.routes.items()}
+        routes = {name: http for name, http in routes.items() if http and name in record.vs_uids}
+    if not routes:
         raise changed(f"{record.namespace}/{record.plan.routes}", "it does not exist, or lacks a step")
-    for name, http in steps[key].items():
+    for name, http in routes.items():
         _write_one(client, seen.routes.get(name), record, name, http, str(decision.annotation), forced)
 
 

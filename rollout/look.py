@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rollout.decision import RoutesSeen
-from rollout.places import weights_seen
 from rollout.routes import RouteInCluster, read_routes_in_cluster
+from rollout.seen_weights import weights_seen
 from rollout.store import RolloutStore, Stored
 from rollout.stored_routes import StoredRoutesError
 from traffic.model import mesh_virtual_service

@@ -1,18 +1,14 @@
 """Which http routes of which VirtualService have the weights of a rule of a rollout.
 
-Kept in the plan, so that whoever has no stack file can read the weights of a rule from a VirtualService.
+Kept in the plan, so that whoever has no stack file can read the weights of a rule from a VirtualService
+(`rollout.seen_weights`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from rollout.decision import RoutesSeen
-from rollout.observed_routes import weights_of
-from rollout.record import Record
-from rollout.routes import RouteInCluster
-from rollout.routes_of_steps import BACK, HttpRoutes, http_routes
+from rollout.routes_of_steps import HttpRoutes, http_routes
 from traffic.model import RouteTable
 from traffic.model.backend import EgressTable
 
@@ -63,64 +59,3 @@ def _differing(one: HttpRoutes, other: HttpRoutes) -> dict[str, tuple[int, ...]]
         for name, http in one.items()
     }
     return {name: indices for name, indices in found.items() if indices}
-
-
-def weights_seen(
-    record: Record, routes: Mapping[str, RouteInCluster], steps: Mapping[str, Any] | None = None
-) -> tuple[RoutesSeen, ...]:
-    """Return each of the record's VirtualServices with its weights of the rollout's rules.
-
-    http routes that are those of a stored step have its weights; others are read at the plan's places. A rule that a
-    VirtualService does not have counts as it is wanted; one that cannot be read there has no weights.
-    """
-    return tuple(
-        RoutesSeen(
-            weights=_weights(record, name, routes[name].http, steps or {}),
-            annotation=routes[name].annotation,
-            owner=routes[name].owner,
-        )
-        for name in record.vs_uids
-        if name in routes
-    )
-
-
-def _weights(
-    record: Record, name: str, http: Sequence[Mapping[str, Any]], steps: Mapping[str, Any]
-) -> dict[str, dict[str, float]]:
-    found = _of_step(record, name, http, steps)
-    if found is not None:
-        return found
-    lengths = {len(step[name]) for step in steps.values() if name in step}
-    if lengths and len(http) not in lengths:
-        return {}  # somebody has added or removed rules: the places are those of others
-    return _at_places(record, name, http)
-
-
-def _of_step(
-    record: Record, name: str, http: Sequence[Mapping[str, Any]], steps: Mapping[str, Any]
-) -> dict[str, dict[str, float]] | None:
-    """The weights of the step whose routes these are, the wanted one first; None if they are of none.
-
-    A sticky rule has one route more while both versions have weight, so that only whole routes tell all places.
-    """
-    weights = {BACK: record.plan.back, **{str(index): one.weights for index, one in enumerate(record.plan.steps)}}
-    found = [key for key in (record.routes_key, *weights) if (steps.get(key) or {}).get(name) == list(http)]
-    if not found or found[0] not in weights:
-        return None
-    mine = weights[found[0]]
-    return {key: mine[key] if name in record.plan.places.get(key, {name: ()}) else record.wanted[key] for key in mine}
-
-
-def _at_places(record: Record, name: str, http: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for key, wanted in record.wanted.items():
-        if key not in record.plan.places:
-            continue  # an older plan does not tell: the routes stand only where they are those of a step
-        indices = record.plan.places[key].get(name)
-        if indices is None:
-            found[key] = dict(wanted)
-            continue
-        read = [weights_of(http[index], record.service) for index in indices if index < len(http)]
-        if len(read) == len(indices) and all(one == read[0] for one in read):
-            found[key] = read[0]
-    return found

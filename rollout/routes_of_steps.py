@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from rollout.record import PlannedStep
 from rollout.schedule import route_at
+from rollout.stored_routes import BACK
 from traffic.model import RouteTable
 from traffic.model.backend import EgressTable
 from traffic.render import virtual_services
 
-BACK = "back"
-"""The key of the routes with all requests of the rollout's rules at the version that they come from."""
+__all__ = ["BACK", "HttpRoutes", "Planned", "RoutesOfSteps", "differing_steps", "http_routes", "routes_of_steps"]
 
 HttpRoutes = dict[str, list[dict[str, Any]]]
 """Istio's http routes by the name of their VirtualService."""

@@ -6,20 +6,58 @@ Envoys) is done beside the loop, and the Lease is renewed in a thread of its own
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
+from kube import kubeconfig
+from kube.client import query
+from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterAccess
+from kube.server_clock import ServerTimeUnknownError
+from rollout.acting import NotCarriedOutError, act, carry_out, handed_over
+from rollout.background import Background
+from rollout.barrier import Barrier
+from rollout.collecting import Collector, ReadLimits
 from rollout.decision import Decision
-from rollout.limits import LimitReading
-from rollout.record import Record
+from rollout.lease import Lease
+from rollout.lease_keeper import LeaseKeeper
+from rollout.look import NoRolloutError, StoredRoutesByName, look
+from rollout.machine import advance
+from rollout.record import Phase, Record
+from rollout.routes import RouteRefusedError, VirtualServiceGoneError
+from rollout.store import RolloutStore
+from rollout.stored_routes import StoredRoutesError
+from rollout.verbs import release_holder
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+__all__ = ["NoRolloutError", "ReadLimits", "RunEnd", "finish", "run"]
+
+logger = logging.getLogger(__name__)
 
 Why = Literal["completed", "aborted", "held", "stopped", "lost"]
+OnLook = Callable[[Record, Decision], None]
 
-ReadLimits = Callable[[Record, str], LimitReading | None]
-"""What the absolute limits say, from the record and the API server's time; `rollout.limits.read_limits`."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks at most: pods that are gone must be seen soon."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds until the next try after a failure: doubled each time, from the first to the longest."""
+FLUSH_SECONDS = 10.0
+"""How long the end of a run waits for the receivers of events; a later run sends what is left."""
+HOLDER_SENDS = 2.0
+"""Seconds for which whoever has no Lease leaves the events to the holder."""
+
+ENDS: dict[Phase, Why] = {
+    Phase.COMPLETED: "completed",
+    Phase.CLOSED: "completed",
+    Phase.ABORTED: "aborted",
+    Phase.UNDONE: "aborted",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +72,194 @@ class RunEnd:
     why: Why
 
 
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One look and what was done: `acted` if another look is useful at once."""
+
+    record: Record
+    decision: Decision
+    acted: bool
+
+
+class Runner:
+    """Takes one turn after the other. `holds` says whether the Lease is held, at any moment."""
+
+    def __init__(
+        self,
+        client: Client,
+        store: RolloutStore,
+        collector: Collector,
+        holds: Callable[[], bool],
+        holder: str,
+        on_look: OnLook,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._collector = collector
+        self._holds = holds
+        self._holder = holder
+        self._on_look = on_look
+        self._known: StoredRoutesByName = {}
+
+    def turn(self) -> Turn:
+        """Look, decide, and carry out. Raises ConflictError if others were faster, and all that `carry_out` raises."""
+        held = self._holds()
+        seen = look(self._client, self._store, self._known)
+        stored = seen.record_or_raise(self._store.service)
+        sent = self._collector.delivered(stored.record) if held else None
+        if sent is not None:
+            stored = self._store.write(sent, stored.resource_version)
+            seen = replace(seen, stored=stored)
+            self._collector.noted()
+        facts = self._collector.facts(seen, stored, lease_held=held)
+        decision = advance(stored.record, facts)
+        self._on_look(stored.record, decision)
+        if held and decision.write_routes != "back" and not self._holds():
+            raise ConflictError("the Lease has run out meanwhile")
+        self._collector.scale(decision)
+        moves = decision.record is not None or decision.write_routes is not None
+        if moves:
+            before, stored = (
+                stored,
+                carry_out(self._client, self._store, seen, decision, goes_on=lambda: not held or self._holds()),
+            )
+            self._collector.log(before.record, facts, decision)
+        elif decision.hand_over:
+            handed_over(self._client, self._store, seen, self._holder)
+        self._collector.beside(seen, stored, decision, lease_held=held)
+        return Turn(record=stored.record, decision=decision, acted=moves or decision.hand_over)
+
+
+class _Loop:
+    """A run: its threads, its end, and what it does when nothing answers."""
+
+    def __init__(
+        self,
+        access: ClusterAccess,
+        namespace: str,
+        service: str,
+        holder: str,
+        *,
+        timeout: float | None,
+        stop: threading.Event,
+        on_look: OnLook,
+        limits: ReadLimits | None,
+    ) -> None:
+        config = kubeconfig.choose(access)
+        self._wake = threading.Event()
+        self._stop = stop
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._holder = holder
+
+        def connect() -> Client:
+            return kubeconfig.client(config)
+
+        self._client = connect()
+        self._lease_client = connect()
+        self.store = RolloutStore(self._client, namespace, service)
+        self.keeper = LeaseKeeper(Lease(self._lease_client, namespace, service, holder), self._wake.set)
+        self._background = Background(self._wake)
+        self._barrier = Barrier(connect)
+        self.collector = Collector(
+            self._client, connect, self.store, holder, self._barrier, self._background, limits=limits
+        )
+        self.runner = Runner(self._client, self.store, self.collector, lambda: self.keeper.held, holder, on_look)
+
+    def first_look(self, access: ClusterAccess) -> Record:
+        """Return the record. Raises ClusterUnreachableError with the reason if there is no answer."""
+        namespace, service = self.store.namespace, self.store.service
+
+        def ask(client: Client) -> Record:
+            return look(client, RolloutStore(client, namespace, service)).record_or_raise(service).record
+
+        return query(access, ask)
+
+    def until(self, record: Record, ends: Callable[[Turn], Why | None]) -> RunEnd:
+        """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""
+        failures = 0
+        while True:
+            why = self._outer_end()
+            if why is not None:
+                return RunEnd(record=record, why=why)
+            try:
+                turn = self.runner.turn()
+            except Exception as error:
+                if not _is_survived(error):
+                    raise
+                failures += 1
+                self._after(error, failures)
+                continue
+            failures, record = 0, turn.record
+            why = ends(turn)
+            if why is not None:
+                return RunEnd(record=record, why=why)
+            if not turn.acted:
+                self._wait(turn.decision.wait_seconds)
+
+    def send_what_is_left(self, seconds: float, *, leave_to_holder: float = 0.0) -> None:
+        """Deliver the events of the record, for at most so many seconds; first leave them to who holds the Lease."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            try:
+                stored = self.store.read()
+                if stored is None or not stored.record.outbox:
+                    return
+                if self.keeper.held or time.monotonic() - begun >= leave_to_holder:
+                    sent = self.collector.delivered(stored.record)
+                    if sent is not None:
+                        self.store.write(sent, stored.resource_version)
+                        self.collector.noted()
+                        continue
+                    self.collector.send_events(stored.record)
+            except Exception as error:
+                if not _is_survived(error):
+                    raise
+            self._wait(0.1)
+
+    def tell_that_it_stops(self) -> None:
+        """Note in the record that its holder has stopped."""
+        try:
+            act(
+                self._client,
+                self.store.namespace,
+                self.store.service,
+                lambda record, now: release_holder(record, self._holder, now),
+                by=self._holder,
+            )
+        except Exception as error:
+            if not _is_survived(error):
+                raise
+            logger.warning("the record does not tell that its holder has stopped: %s", error)
+
+    def close(self) -> None:
+        """Give the Lease up, and close all connections."""
+        self.keeper.stop()
+        self._background.close()
+        self._barrier.close()
+        self.collector.close()
+        for client in (self._client, self._lease_client):
+            client.close()
+
+    def _outer_end(self) -> Why | None:
+        if self._stop.is_set():
+            return "stopped"
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return "held"
+        return "lost" if self.keeper.lost else None
+
+    def _after(self, error: Exception, failures: int) -> None:
+        """Others were faster: at once, but not for ever. No good answer: later and later."""
+        if isinstance(error, ConflictError) and failures <= 3:
+            return
+        logger.warning("%s: %s", type(error).__name__, error)
+        self._wait(min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE))
+
+    def _wait(self, seconds: float | None) -> None:
+        left = LOOK_EVERY if seconds is None else min(seconds, LOOK_EVERY)
+        self._wake.wait(max(left, 0.01))
+        self._wake.clear()
+
+
 def run(
     access: ClusterAccess,
     namespace: str,
@@ -43,19 +269,40 @@ def run(
     once: bool = False,
     timeout: float | None = None,
     stop: threading.Event | None = None,
-    on_look: Callable[[Record, Decision], None] = lambda record, decision: None,
+    on_look: OnLook = lambda record, decision: None,
     until_paused: bool = False,
     limits: ReadLimits | None = None,
 ) -> RunEnd:
     """Move the rollout of a service until it is completed or has gone back, or one of the other ends of `RunEnd`.
 
-    It waits for the Lease while another holder has it, and survives an API server that does not answer. `once`: one
-    look and one action, as for a CronJob; `timeout` in seconds; `until_paused` ends it when the rollout is paused.
-    `on_look` is called in this thread with the record and the decision, before that is carried out.
+    It waits for the Lease while another holder has it, and survives an API server that does not answer. `once`: do what
+    is due now, as for a CronJob; `timeout` in seconds; `until_paused` ends it when the rollout is paused. `on_look` is
+    called in this thread with the record and the decision, before that is carried out.
 
     Raises NoRolloutError, RecordError, NameTakenError, and ClusterUnreachableError if the first look fails.
     """
-    raise NotImplementedError
+
+    def ends(turn: Turn) -> Why | None:
+        if turn.acted or _waits_beside(turn.decision):
+            return None
+        if turn.record.phase in ENDS:
+            return ENDS[turn.record.phase]
+        paused = until_paused and turn.record.paused is not None and not turn.record.phase.goes_back
+        return "held" if once or paused or turn.record.void_since is not None else None
+
+    given: dict[str, Any] = {"timeout": timeout, "stop": stop or threading.Event(), "on_look": on_look}
+    loop = _Loop(access, namespace, service, holder, limits=limits, **given)
+    try:
+        record = loop.first_look(access)
+        loop.keeper.start()
+        end = loop.until(record, ends)
+        if end.why in ("stopped", "held") and loop.keeper.held:
+            loop.tell_that_it_stops()
+        if end.why != "lost":
+            loop.send_what_is_left(FLUSH_SECONDS if end.why in ("completed", "aborted") else HOLDER_SENDS)
+        return end
+    finally:
+        loop.close()
 
 
 def finish(
@@ -65,10 +312,51 @@ def finish(
     by: str,
     *,
     timeout: float = 60.0,
-    on_look: Callable[[Record, Decision], None] = lambda record, decision: None,
+    on_look: OnLook = lambda record, decision: None,
 ) -> RunEnd:
     """Bring a rollout that goes back (Aborting, Undoing) to its end, without the Lease; `held` if it takes longer.
 
     Call it after `acting.act` with abort or undo. Raises what `run` raises.
     """
-    raise NotImplementedError
+
+    def ends(turn: Turn) -> Why | None:
+        if turn.acted or _waits_beside(turn.decision):
+            return None
+        if turn.record.phase in ENDS:
+            return ENDS[turn.record.phase]
+        return None if turn.record.phase.goes_back and turn.record.void_since is None else "held"
+
+    loop = _Loop(access, namespace, service, by, timeout=timeout, stop=threading.Event(), on_look=on_look, limits=None)
+    try:
+        record = loop.first_look(access)
+        loop.keeper.start()
+        end = loop.until(record, ends)
+        loop.send_what_is_left(FLUSH_SECONDS, leave_to_holder=HOLDER_SENDS)
+        return end
+    finally:
+        loop.close()
+
+
+def _waits_beside(decision: Decision) -> bool:
+    """Whether something is asked beside the loop whose answer comes soon."""
+    return decision.barrier or (decision.hook is not None and decision.wait_seconds == 0.0)
+
+
+def _is_survived(error: Exception) -> bool:
+    """Whether a run goes on after this: nobody answers, others were faster, or what is missing may come back."""
+    import httpx2
+
+    return isinstance(
+        error,
+        (
+            httpx2.HTTPError,
+            OSError,
+            TimeoutError,
+            ConflictError,
+            NotCarriedOutError,
+            ServerTimeUnknownError,
+            VirtualServiceGoneError,
+            RouteRefusedError,
+            StoredRoutesError,
+        ),
+    )

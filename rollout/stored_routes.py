@@ -16,6 +16,9 @@ COMPRESSED_ABOVE = 256 * 1024
 LIMIT = 1024 * 1024
 """Bytes that the API server takes as a ConfigMap's data."""
 
+BACK = "back"
+"""The key of the routes with all requests of the rollout's rules at the version that they come from."""
+
 Routes = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 """Istio's http routes by step (its index as text, or `back`) and VirtualService."""
 

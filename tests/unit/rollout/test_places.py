@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from rollout.places import places, weights_seen
+from rollout.places import places
 from rollout.record import Record, Release
 from rollout.routes import RouteInCluster
 from rollout.routes_of_steps import BACK, routes_of_steps
 from rollout.schedule import rule_key, schedule
+from rollout.seen_weights import weights_seen
 from tests.unit.route_tables import table
 from traffic.model import RolloutStrategy, Rule
 
@@ -31,7 +32,7 @@ def planned(*rules: dict[str, Any], **keys: Any) -> tuple[Record, dict[str, Any]
     """A record of a service with these rules, and the stored routes of its steps."""
     shops = table(shop={"route": list(rules), **keys})
     names = [key_of(rule) for rule in rules]
-    found = schedule("shop", shops["shop"], {"careful": CAREFUL}, dict.fromkeys(names, {"version-1": 100.0}))
+    found = schedule("shop", shops["shop"], {"careful": CAREFUL}, {key: {"version-1": 100.0} for key in names})
     assert found is not None
     where = places(shops, "shop", [one.key for one in found.rules], ("version-1", "version-2"), gateway_namespace="g")
     steps = routes_of_steps(shops, "shop", found, gateway_namespace="g")

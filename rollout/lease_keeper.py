@@ -1,0 +1,74 @@
+"""Keeps a Lease in a thread of its own: whatever else takes time, it is renewed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from kube.server_clock import ServerTimeUnknownError
+from rollout.lease import RENEW_SECONDS, Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+TRY_SECONDS = 1.0
+"""How often it tries to get a Lease that it does not have, or whose renewal failed."""
+STOP_SECONDS = 5.0
+
+
+class LeaseKeeper:
+    """Acquires a Lease and renews it. `changed` is called when it was got or lost."""
+
+    def __init__(self, lease: Lease, changed: Callable[[], object] = lambda: None) -> None:
+        self._lease = lease
+        self._changed = changed
+        self._had = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self.lost = False
+        """Whether somebody else has taken the Lease that this holder had."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the last renewal still counts."""
+        return self._lease.held and not self.lost
+
+    def start(self) -> None:
+        """Try to get the Lease, and go on trying or renewing it."""
+        self.turn()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the Lease up, if the API server answers; else it runs out by itself."""
+        import httpx2
+
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():
+            return  # it waits for an answer, with the connection that is needed here
+        try:
+            self._lease.release()
+        except (httpx2.HTTPError, OSError) as error:
+            logger.warning("the Lease is not given up, and runs out: %s", error)
+
+    def turn(self) -> None:
+        """Renew the Lease, or try to get it. Errors of the API server leave it as it is."""
+        import httpx2
+
+        before = self.held
+        try:
+            has_it = (self._lease.held and self._lease.renew()) or self._lease.acquire()
+            self.lost = self._had and not has_it
+            self._had = self._had or has_it
+        except (httpx2.HTTPError, OSError, ServerTimeUnknownError) as error:
+            logger.warning("the Lease: %s: %s", type(error).__name__, error)
+        if before != self.held:
+            self._changed()
+
+    def _run(self) -> None:
+        while not self._stop.wait(TRY_SECONDS if not self._lease.held or self._lease.due else RENEW_SECONDS):
+            self.turn()
