@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.places import Places, places
-from rollout.record import Plan
+from rollout.record import EnvoysOfGateway, Plan, PlannedEnvoys
 from rollout.routes_of_steps import RoutesOfSteps, routes_of_steps
 from rollout.schedule import Schedule, schedule
 from rollout.store import name_of
 from rollout.stored_routes import digest_of
-from stacks.gateway_pods import gateway_namespaces
+from stacks.gateway_pods import gateway_namespaces, mesh_gateway_pods, other_gateway_pods
 from stacks.settings.model import Settings
+from stacks.settings.proxy_sync import Asked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +23,18 @@ class PlannedRollout:
 
     `routes` are the http routes of each step and of the way back (`rollout.routes_of_steps`), and `digest` names them:
     the record's `plan.routes` is `istio-canary-rollout-<service>-routes-<digest>`. `places` says which entries of which
-    VirtualService belong to a rule (`rollout.places`).
+    VirtualService belong to a rule (`rollout.places`), and `envoys` which Envoys have to follow each step.
     """
 
     schedule: Schedule
     routes: RoutesOfSteps
     digest: str
     places: Places
+    envoys: PlannedEnvoys
+
+    def plan(self, service: str) -> Plan:
+        """Return the plan for the record of the service `service`."""
+        return self.schedule.plan(f"{name_of(service)}-routes-{self.digest}", self.places, self.envoys)
 
 
 def rollout_plan(settings: Settings, service: str, now: Mapping[str, Mapping[str, float]]) -> PlannedRollout | None:
@@ -50,6 +56,21 @@ def planned(settings: Settings, service: str, found: Schedule) -> PlannedRollout
         routes=routes,
         digest=digest_of(routes),
         places=places(settings.services, service, found.start, versions, **_rendering(settings)),
+        envoys=envoys_of(settings, service),
+    )
+
+
+def envoys_of(settings: Settings, service: str) -> PlannedEnvoys:
+    """Return the Envoys that have to follow the routes of a service, as `proxySync` allows to ask them."""
+    chosen = settings.proxy_sync
+    in_mesh = settings.services[service].in_mesh
+    asks_all = chosen.ask is Asked.ALL or (chosen.ask is Asked.GATEWAY and not in_mesh)
+    pods = (mesh_gateway_pods(settings), *other_gateway_pods(settings).values())
+    gateways = tuple(EnvoysOfGateway(namespace=one.namespace, selector=dict(one.selector)) for one in pods)
+    return PlannedEnvoys(
+        gateways=gateways if asks_all or chosen.ask is Asked.GATEWAY else (),
+        in_mesh=in_mesh and asks_all,
+        wait_seconds=0.0 if asks_all else float(chosen.wait_seconds),
     )
 
 

@@ -74,9 +74,7 @@ def read_rollout_states(
     }
 
 
-def _routes(
-    settings: Settings, virtual_services: Iterable[Mapping[str, Any]]
-) -> dict[str, dict[str, RouteInCluster]]:
+def _routes(settings: Settings, virtual_services: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, RouteInCluster]]:
     found: dict[str, dict[str, RouteInCluster]] = {name: {} for name in settings.services}
     by_place = {
         (service.namespace, one): name

@@ -1,64 +1,39 @@
 """What the rollouts of a stack make of its settings: the weights that the program renders, and what an `up` must do.
 
-The stack's file says where a rule ends, the record in the cluster how far it is. This is the one place where both meet;
-all that comes later (environment, render, verify, status, explain) sees effective weights and no rollouts.
+The stack's file says where a rule ends, the record in the cluster how far it is. This is the one place where both meet
+(`stacks/service_rollout.py` has the cases); all that comes later (environment, render, verify, status, explain) sees
+effective weights and no rollouts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from rollout.record import Record, Release
-from stacks.rollout_plans import PlannedRollout
+from rollout.machine import pins
+from rollout.record import Record
+from stacks.rollout_asks import FIRST, AskKind, RolloutAsk
+from stacks.rollout_refusals import FORCE, Refusals
 from stacks.rollout_states import RolloutState
-from stacks.settings.model import Settings
+from stacks.service_rollout import Ruling, ServiceRollout
+from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.problems import Problem
 from traffic.model import Target
 
-
-class AskKind(StrEnum):
-    """What an `up` has to do to a record."""
-
-    BEGIN = "begin"
-    """Write a Pending record, once the VirtualServices are written."""
-    GO_BACK = "go back"
-    """Bring all requests back to `from`, and wait for it, before any resource is registered."""
-    SUPERSEDE = "supersede"
-    """The same, because the file names a third version."""
-    CLOSE = "close"
-    """Note that keepPrevious is over."""
-    NEW_ROUTES = "new routes"
-    """Store the routes of all steps anew, and name them in the record: an `up` in the middle of a rollout."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RolloutAsk:
-    """What a real `up` has to do to the record of a service; a preview says `text`.
-
-    `record` is the one that was read. `planned`, `target` and `from_` are of the rollout that begins (BEGIN, NEW_ROUTES).
-    """
-
-    kind: AskKind
-    service: str
-    namespace: str
-    text: str
-    record: Record | None = None
-    planned: PlannedRollout | None = None
-    target: Release | None = None
-    from_: Release | None = None
+__all__ = ["FIRST", "AskKind", "Effective", "RolloutAsk", "refuse_force", "with_rollouts"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effective:
     """A stack's settings with what the records say.
 
-    `settings` have effective weights: no rule has a `rollout` any more. `problems` are refusals: nothing may be touched.
-    `asks` is what a real `up` does to records. Nothing goes below the number of pods in `pinned`. Who decides about the
-    number of pods of `replicas_left` is the rollout: as with `replicas: null`. `routes_left` are services whose http
-    routes a preview must not compare, since the `up` first brings them back by the fast path.
+    `settings` have effective weights: no rule has a `rollout` any more. They also have the numbers of pods: nothing
+    goes below `pinned`, and who decides about those of `replicas_left` is the rollout, as with `replicas: null`.
+    `problems` are refusals: nothing may be touched. `asks` is what a real `up` does to records; those of a kind in
+    `FIRST` come before everything, and then the states are read again. `routes_left` are services whose http routes a
+    preview must not compare, since the `up` first brings them back by the fast path. `leaving` are versions that lose
+    their requests by that, and that may be removed by the same `up`.
     """
 
     settings: Settings
@@ -68,6 +43,12 @@ class Effective:
     pinned: Mapping[Target, int] = field(default_factory=dict)
     replicas_left: frozenset[Target] = frozenset()
     routes_left: frozenset[str] = frozenset()
+    leaving: frozenset[Target] = frozenset()
+
+    @property
+    def comes_first(self) -> tuple[RolloutAsk, ...]:
+        """What is to be done before any resource is registered."""
+        return tuple(ask for ask in self.asks if ask.kind in FIRST)
 
 
 def with_rollouts(
@@ -82,4 +63,88 @@ def with_rollouts(
     `states` are those of `read_rollout_states`; without any, as before the first `up`, each rule is where it ends.
     `during` are services whose route may be changed in the middle of a rollout (`canary up --during-rollout`).
     """
-    raise NotImplementedError
+    nothing = RolloutState()
+    rulings = {
+        name: ServiceRollout(settings, name, states.get(name, nothing), file, name in during).ruling()
+        for name in settings.services
+        if name in states or any(rule.rollout is not None for rule in settings.services[name].route)
+    }
+    pinned = dict(_pinned(settings, rulings))
+    left = frozenset(_left(settings, rulings))
+    services = {
+        name: _with_pods(name, service, rulings[name], pinned, left) if name in rulings else service
+        for name, service in settings.services.items()
+    }
+    return Effective(
+        settings=settings.model_copy(update={"services": services}) if rulings else settings,
+        problems=tuple(problem for ruling in rulings.values() for problem in ruling.problems),
+        warnings=tuple(problem for ruling in rulings.values() for problem in ruling.warnings),
+        asks=tuple(ask for ruling in rulings.values() for ask in ruling.asks),
+        pinned=pinned,
+        replicas_left=left,
+        routes_left=frozenset(name for name, ruling in rulings.items() if ruling.leaves_routes),
+        leaving=frozenset(
+            Target(ask.service, ask.record.target.version)
+            for ruling in rulings.values()
+            for ask in ruling.asks
+            if ask.record is not None and ask.kind in (AskKind.GO_BACK, AskKind.SUPERSEDE)
+        ),
+    )
+
+
+def refuse_force(
+    settings: Settings, states: Mapping[str, RolloutState], file: str, environment: Mapping[str, str]
+) -> Problem | None:
+    """Return why a stack with rollouts is not run with this environment of the process, None if it is."""
+    given = environment.get(FORCE, "")
+    if given.lower() not in ("true", "1", "t"):
+        return None
+    for name, service in settings.services.items():
+        if name in states or any(rule.rollout is not None for rule in service.route):
+            return Refusals(name, service, file).forced(given)
+    return None
+
+
+def _decides(record: Record | None) -> bool:
+    """Whether a rollout decides about numbers of pods: from its first look on, until it is over."""
+    return record is not None and record.phase.active and (record.started_at is not None)
+
+
+def _pinned(settings: Settings, rulings: Mapping[str, Ruling]) -> Iterator[tuple[Target, int]]:
+    for name, ruling in rulings.items():
+        if ruling.record is not None and _decides(ruling.record):
+            for version, pods in pins(ruling.record).items():
+                if version in settings.services[name].deployed:
+                    yield Target(name, version), pods
+
+
+def _left(settings: Settings, rulings: Mapping[str, Ruling]) -> Iterator[Target]:
+    for name, ruling in rulings.items():
+        if ruling.record is None or not _decides(ruling.record):
+            continue
+        for version in (ruling.record.from_.version, ruling.record.target.version):
+            given = settings.services[name].deployed.get(version)
+            if given is not None and given.autoscaling is None and given.replicas is not None:
+                yield Target(name, version)
+
+
+def _with_pods(
+    name: str, service: ServiceSettings, ruling: Ruling, pinned: Mapping[Target, int], left: AbstractSet[Target]
+) -> ServiceSettings:
+    versions = {
+        version: _version(given, pinned.get(Target(name, version), 0), Target(name, version) in left)
+        if isinstance(given, VersionSettings)
+        else given
+        for version, given in service.versions.items()
+    }
+    return service.model_copy(update={"route": ruling.route, "versions": versions})
+
+
+def _version(given: VersionSettings, least: int, is_left: bool) -> VersionSettings:
+    if is_left:
+        return given.model_copy(update={"replicas": None})
+    scaling = given.autoscaling
+    if scaling is None or scaling.min_replicas >= least:
+        return given
+    raised = scaling.model_copy(update={"min_replicas": min(least, scaling.max_replicas)})
+    return given.model_copy(update={"autoscaling": raised})
