@@ -13,8 +13,8 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -137,28 +137,31 @@ class Answers:
         connection.close()
 
 
-def measure(peer: Peer, url: str, runs: int = RUNS) -> Figures:
-    """Measure a step to WEIGHT percent and its abort `runs` times at the gateway `url`, and clean up.
+def measure(peers: Sequence[Peer], url: str, runs: int = RUNS) -> tuple[Figures, ...]:
+    """Measure a step to WEIGHT percent and its abort at the gateway `url`, `runs` times by each peer, and clean up.
 
-    Raises PeerError when the gateway does not show the weight, or the abort, in time.
+    The peers take turns, so that what else the machine does meanwhile burdens all of them. Raises PeerError when the
+    gateway does not show the weight, or the abort, in time.
     """
-    steps, aborts = [], []
-    requests: list[Answer] = []
-    try:
+    found: list[list[_Run]] = [[] for _ in peers]
+    with ExitStack() as at_the_end:
+        for peer in peers:
+            at_the_end.callback(peer.clean)
         for number in range(1, runs + 1):
-            print(f"measuring: {peer.name}, {number} of {runs}", file=sys.stderr, flush=True)
-            peer.prepare()
-            answers = Answers(url, peer.host)
-            with answers.requests():
-                _wait_for_stable(peer, answers)
-                began = time.monotonic()
-                steps.append(_step(peer, answers))
-                aborts.append(_abort(peer, answers))
-            requests += answers.after(began)
-    finally:
-        peer.clean()
-    failed = sum(answer.version is None for answer in requests)
-    return Figures(peer.name, tuple(steps), tuple(aborts), len(requests), failed)
+            for peer, done in zip(peers, found, strict=True):
+                print(f"measuring: {peer.name}, {number} of {runs}", file=sys.stderr, flush=True)
+                peer.prepare()
+                done.append(_measure(peer, Answers(url, peer.host)))
+    return tuple(
+        Figures(
+            peer=peer.name,
+            steps=tuple(run.step for run in done),
+            aborts=tuple(run.abort for run in done),
+            requests=sum(len(run.answers) for run in done),
+            failed=sum(answer.version is None for run in done for answer in run.answers),
+        )
+        for peer, done in zip(peers, found, strict=True)
+    )
 
 
 def table(found: Iterable[Figures]) -> Table:
@@ -170,6 +173,24 @@ def table(found: Iterable[Figures]) -> Table:
             failed = f"{figures.failed} of {figures.requests}"
             shown.add_row(command, figures.peer, *numbers, str(len(seconds)), failed)
     return shown
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Seconds of step and abort, and the answers from the step's command on."""
+
+    step: float
+    abort: float
+    answers: list[Answer]
+
+
+def _measure(peer: Peer, answers: Answers) -> _Run:
+    with answers.requests():
+        _wait_for_stable(peer, answers)
+        began = time.monotonic()
+        step = _step(peer, answers)
+        abort = _abort(peer, answers)
+    return _Run(step, abort, answers.after(began))
 
 
 def _wait_for_stable(peer: Peer, answers: Answers) -> None:

@@ -27,7 +27,7 @@ def main() -> int:
         ArgoRollouts(sandbox, given.prefix),
         ArgoRollouts(sandbox, given.prefix, by_kubectl=False),
     )
-    Console(width=120).print(table(measure(peer, sandbox.gateway_url, given.runs) for peer in peers))
+    Console(width=120).print(table(measure(peers, sandbox.gateway_url, given.runs)))
     Console().print(f"{os.cpu_count()} cores")
     return 0
 

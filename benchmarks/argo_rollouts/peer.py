@@ -47,7 +47,7 @@ class ArgoRollouts:
 
     @property
     def namespace(self) -> str:
-        return f"{self.prefix}-argo-rollouts"
+        return f"{self.prefix}-argo-{'kubectl' if self.by_kubectl else 'plugin'}"
 
     @property
     def host(self) -> str:
@@ -84,7 +84,7 @@ class ArgoRollouts:
 
     @property
     def _log(self) -> Path:
-        return self.sandbox.logs / "argo-rollouts.log"
+        return self.sandbox.logs / f"{self.namespace}.log"
 
     @property
     def _kubectl(self) -> Kubectl:
