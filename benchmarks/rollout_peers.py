@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -28,7 +29,8 @@ WEIGHT = 50
 RUNS = 15
 _PAUSE = 0.002  # seconds between an answer and the next request
 _TIMEOUT = 30.0
-_QUIET = 1.0  # seconds without an answer of the canary, after which an abort is over
+_ENOUGH = 100  # answers that show which weight is in force
+_QUIET = 1.0  # seconds in which the stable version alone answers, after which an abort is over
 
 
 class Peer(Protocol):
@@ -109,6 +111,11 @@ class Answers:
         """The canary's share of the answers since then, in percent."""
         answers = self.after(since)
         return 100 * sum(answer.version == CANARY for answer in answers) / max(1, len(answers))
+
+    def are_stable(self, since: float) -> bool:
+        """Whether enough answers in a row, up to the newest, are the stable version's, all since then."""
+        in_a_row = list(takewhile(lambda answer: answer.version == STABLE, reversed(self.after(since))))
+        return len(in_a_row) >= _ENOUGH and in_a_row[0].at - in_a_row[-1].at >= _QUIET
 
     @contextmanager
     def requests(self) -> Iterator[None]:
@@ -194,14 +201,9 @@ def _measure(peer: Peer, answers: Answers) -> _Run:
 
 
 def _wait_for_stable(peer: Peer, answers: Answers) -> None:
-    """Wait until the gateway has its routes and pods, and only the stable version has answered for a while."""
+    """Wait until the gateway has the routes and pods of the start."""
     began = time.monotonic()
-
-    def only_stable() -> bool:
-        since = max(began, time.monotonic() - _QUIET)
-        return time.monotonic() - began > _QUIET and all(each.version == STABLE for each in answers.after(since))
-
-    _wait(only_stable, f"{peer.name}: not all requests are answered by {STABLE} before the step")
+    _wait(lambda: answers.are_stable(began), f"{peer.name}: not all requests are answered by {STABLE} before the step")
 
 
 def _step(peer: Peer, answers: Answers) -> float:
@@ -211,7 +213,7 @@ def _step(peer: Peer, answers: Answers) -> float:
     _wait(lambda: bool(answers.of_canary(began)), f"{peer.name}: no answer of {CANARY} after the step")
     first = answers.of_canary(began)[0].at
     settled = time.monotonic()
-    _wait(lambda: len(answers.after(settled)) >= 100, f"{peer.name}: too few answers after the step")
+    _wait(lambda: len(answers.after(settled)) >= _ENOUGH, f"{peer.name}: too few answers after the step")
     if not WEIGHT / 2 < answers.share(settled) < WEIGHT * 1.5:
         raise PeerError(f"{peer.name}: {CANARY} gets {answers.share(settled):.0f} % after a step to {WEIGHT} %")
     return first - began
@@ -223,11 +225,7 @@ def _abort(peer: Peer, answers: Answers) -> float:
     peer.abort()
     ended = time.monotonic()
 
-    def is_quiet() -> bool:
-        now = time.monotonic()
-        return now - ended > _QUIET and not answers.of_canary(now - _QUIET)
-
-    _wait(is_quiet, f"{peer.name}: {CANARY} still answers after the abort")
+    _wait(lambda: answers.are_stable(ended), f"{peer.name}: not all requests are answered by {STABLE} after the abort")
     last = answers.of_canary(began)
     return last[-1].at - began if last else 0.0
 
