@@ -55,7 +55,6 @@ def go_back(ui: Ui, place: Place, decide: Decide) -> None:
     Ends the command with 1 if the record could not be written, and with 8 if not every Envoy follows in time.
     """
     from kube.client import query
-    from rollout.runner import finish
 
     by = who()
     began = False
@@ -67,6 +66,8 @@ def go_back(ui: Ui, place: Place, decide: Decide) -> None:
             if not acted.durable:
                 _not_durable(ui, place, acted)
             if record.phase.goes_back and record.phase not in BACK and record.void_since is None:
+                from rollout.runner import finish  # later than the routes: its imports take longer than the abort
+
                 record = finish(place.cluster, place.namespace, place.service, by).record
     except KeyboardInterrupt:
         raise _interrupted(place, began) from None

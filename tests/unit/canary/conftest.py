@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.unit.canary.rollouts import World
+from rollout.record import Phase
+from rollout.runner import RunEnd
+from tests.unit.canary.rollouts import NAMESPACE, World
 
 
 @pytest.fixture
@@ -20,3 +23,19 @@ def deployed(world: World) -> World:
     """The same after `up`: the rollout of website is Pending."""
     world.up()
     return world
+
+
+@pytest.fixture
+def finished(deployed: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What brings an abort to its end: every Envoy follows at once. Returns who asked."""
+    asked: list[str] = []
+
+    def finish(access: Any, namespace: str, service: str, by: str, **_: Any) -> RunEnd:
+        assert (namespace, service) == (NAMESPACE, "website")
+        asked.append(by)
+        phase = Phase.UNDONE if deployed.record.phase is Phase.UNDOING else Phase.ABORTED
+        deployed.set(phase=phase, ended_at=deployed.at())
+        return RunEnd(record=deployed.record, why="aborted")
+
+    monkeypatch.setattr("rollout.runner.finish", finish)
+    return asked
