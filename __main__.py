@@ -7,7 +7,6 @@ from pathlib import Path
 import pulumi
 
 from kube.kubeconfig import ClusterUnreachableError
-from stacks.cluster_facts import read_cluster_facts
 from stacks.environment import Environment
 from stacks.istio_objects import RegisteredIstioObjects
 from stacks.program import (
@@ -21,19 +20,28 @@ from stacks.program import (
     settings_of_stack,
     warn,
 )
+from stacks.rollout_run import RolloutRunError, read_effective, say, write_records
 from stacks.settings.problems import SettingsError
 
 exit_quietly_on_interrupt()
 try:
     settings = settings_of_stack(Path(__file__).parent)
-    facts = read_cluster_facts(settings, owner_of_stack())
-    require_same_cluster(facts, settings)
-except (SettingsError, ClusterUnreachableError, OtherClusterError) as error:
+    facts, effective = read_effective(settings, owner_of_stack(), require_same_cluster)
+except (SettingsError, ClusterUnreachableError, OtherClusterError, RolloutRunError) as error:
     fail(str(error))
-warn(facts.warnings)
+warn((*facts.warnings, *effective.warnings))
+say(effective)
 
 istio_objects = RegisteredIstioObjects()
-environment = Environment(settings, facts, owner_of_stack(), grafana_admin_password(), runtime_secrets())
+environment = Environment(
+    effective.settings,
+    facts,
+    owner_of_stack(),
+    grafana_admin_password(),
+    runtime_secrets(),
+    effective.routes_left,
+)
 for name, output in environment.outputs.items():
     pulumi.export(name, output)
 istio_objects.check()
+write_records(environment, settings, effective)

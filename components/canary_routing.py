@@ -21,6 +21,9 @@ _Kind = TypeVar("_Kind", DestinationRule, Gateway, ServiceEntry, VirtualService)
 DEPLOYED_ELSEWHERE = "istio-canary/deployed-elsewhere"
 """Annotation of a DestinationRule: the subsets whose pods the stack does not deploy. The policies read it, too."""
 
+HTTP = "spec.http"
+"""A VirtualService's http routes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CanaryRoutingArgs:
@@ -39,6 +42,9 @@ class CanaryRoutingArgs:
 
     With `has_late_subsets`, `complete` builds the DestinationRule: routes use the removed subsets until they are
     written, and `until_known` has added the new ones.
+
+    With `keeps_http`, the http routes of VirtualServices that exist are not compared: in a preview, a rollout's may not
+    be those of Pulumi's state.
     """
 
     service: str
@@ -54,6 +60,7 @@ class CanaryRoutingArgs:
     until_known: Callable[[], None] | None = None
     until_left: Callable[[], None] | None = None
     has_late_subsets: bool = False
+    keeps_http: bool = False
 
 
 class CanaryRouting(Component):
@@ -200,6 +207,7 @@ class CanaryRouting(Component):
                 spec,
                 depends_on=[*after, *made.values()],
                 hooks=hooks,
+                ignore_changes=[HTTP] if args.keeps_http else None,
             )
         return [made[object_name] for object_name in specs]
 

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 
+CLOCK_SET = 5.0
+"""Seconds by which an answer must be behind what was expected until the server's clock counts as set back."""
+
+
 class ServerTimeUnknownError(Exception):
     """No answer of the API server had a Date header, so that nothing can be said of its clock."""
 
@@ -23,6 +27,8 @@ class ServerClock:
 
     def __init__(self) -> None:
         self._last: tuple[datetime, float] | None = None
+        self._zero: datetime | None = None
+        """The server's time when this machine's monotonic clock was 0, as late as the answers allow."""
 
     @classmethod
     def of(cls, client: Client) -> ServerClock:
@@ -40,6 +46,10 @@ class ServerClock:
         date = response.headers.get("Date")
         if date is not None:
             self._last = (parsedate_to_datetime(date), time.monotonic())
+            zero = self._last[0] - timedelta(seconds=self._last[1])
+            # The header is cut to a second, so that it is never ahead; one far behind tells that the clock was set.
+            if self._zero is None or not timedelta(0) < self._zero - zero < timedelta(seconds=CLOCK_SET):
+                self._zero = zero
 
     def of_last_answer(self) -> str:
         """Return the time of the last answer in RFC 3339's form; raises ServerTimeUnknownError."""
@@ -49,6 +59,15 @@ class ServerClock:
         """Return the time of the last answer and what has passed since; raises ServerTimeUnknownError."""
         answered, at = self._known()
         return answered + timedelta(seconds=time.monotonic() - at)
+
+    def estimate(self) -> str:
+        """Return the time now in RFC 3339's form, to milliseconds once some answers have come.
+
+        A second that begins between two answers tells how much the header had cut. Raises ServerTimeUnknownError.
+        """
+        self._known()
+        assert self._zero is not None
+        return (self._zero + timedelta(seconds=time.monotonic())).isoformat(timespec="milliseconds")
 
     def _known(self) -> tuple[datetime, float]:
         if self._last is None:

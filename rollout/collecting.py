@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from kube.server_clock import ServerClock
 from rollout.background import Background
 from rollout.barrier import Barrier, Following
 from rollout.capacity import PodsLook, PodsSeen
@@ -64,6 +65,7 @@ class Collector:
         self._background = background
         self._read_limits = limits
         self._clock = clock
+        self._server = ServerClock.of(client)
         self._pods = PodsLook(client, store.namespace, store.service, clock)
         self._outbox = Outbox(clock)
         self._log: list[dict[str, Any]] = []
@@ -74,13 +76,13 @@ class Collector:
 
     def facts(self, seen: Look, stored: Stored, *, lease_held: bool) -> Facts:
         """Return what is known at this look. Raises httpx2's errors if the pods cannot be listed."""
-        record = stored.record
+        record, now = stored.record, self._server.estimate()
         routes = deciding(record, seen.seen) if seen.seen else None
         pods = self._look_at_pods(record)
         following = self._following(seen)
-        limits = self._limits(record, stored.server_time)
+        limits = self._limits(record, now)
         return Facts(
-            now=stored.server_time,
+            now=now,
             lease_held=lease_held,
             holder=self._holder,
             ready_to=pods.ready_to if pods else None,
@@ -93,7 +95,7 @@ class Collector:
             route_annotation=routes.annotation if routes else None,
             route_owner=routes.owner if routes else None,
             vs_uids=seen.vs_uids,
-            window_open=_window_is_open(record, stored.server_time),
+            window_open=_window_is_open(record, now),
             hook_result=self._hook_result(record),
             limits=limits.result if limits else None,
             observed_seconds=limits.observed_seconds if limits else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,15 +54,31 @@ class ObservedRoutes:
         return frozenset(self.shares)
 
 
-def observe(client: Client, services: RouteTable, egress: EgressTable | None = None) -> ObservedRoutes:
-    """Return the current routing of `services`; empty if Istio is not installed yet."""
+def virtual_services_of(client: Client, services: RouteTable) -> list[Mapping[str, Any]]:
+    """Return the VirtualServices in the namespaces of `services`; none if Istio is not installed yet."""
+    namespaces = {service.namespace for service in services.values()}
+    return [dict(item.to_dict()) for item in list_in(client, kind_of(ISTIO_API, "VirtualService"), namespaces)]
+
+
+def observe(
+    client: Client,
+    services: RouteTable,
+    egress: EgressTable | None = None,
+    virtual_services: Sequence[Mapping[str, Any]] | None = None,
+) -> ObservedRoutes:
+    """Return the current routing of `services`; empty if Istio is not installed yet.
+
+    `virtual_services` are those of `virtual_services_of`, if they have been read already.
+    """
     from lightkube.resources.apps_v1 import Deployment
     from lightkube.resources.core_v1 import Service
 
     namespaces = {service.namespace for service in services.values()}
-    virtual_services, destination_rules, deployments, found_services = (
+    if virtual_services is None:
+        virtual_services = virtual_services_of(client, services)
+    destination_rules, deployments, found_services = (
         [dict(item.to_dict()) for item in list_in(client, kind, namespaces)]
-        for kind in (kind_of(ISTIO_API, "VirtualService"), kind_of(ISTIO_API, "DestinationRule"), Deployment, Service)
+        for kind in (kind_of(ISTIO_API, "DestinationRule"), Deployment, Service)
     )
     observed = observed_routes(services, virtual_services, destination_rules, deployments, egress)
     objects = {

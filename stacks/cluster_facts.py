@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.names import BASE_RELEASE, INJECTION, OWNER_ANNOTATION
 from kube.client import query
 from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
-from rollout.observed_routes import ObservedRoutes, observe
+from rollout.observed_routes import ObservedRoutes, observe, virtual_services_of
 from rollout.plan import removed_in_use
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.outside import foreign_objects, missing_versions
+from stacks.rollout_fence import has_fence
+from stacks.rollout_states import RolloutState, read_rollout_states
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
 from stacks.transitions import port_warnings
+from stacks.with_rollouts import during_rollout, with_rollouts
 from traffic.model import Target
 
 if TYPE_CHECKING:
@@ -30,12 +35,16 @@ class ClusterFacts:
     """The cluster's identity and current routes, and those of the stack's namespaces that it did not create.
 
     `uid` is the uid of the namespace kube-system, which exists as long as the cluster. `warnings` do not stop the run.
+    `rollouts` are the states of the services' rollouts (`stacks.rollout_states`); `has_fence` whether there is an
+    admission policy for them, or can be (`stacks.rollout_fence`).
     """
 
     uid: str
     foreign_namespaces: frozenset[str] = frozenset()
     routes: ObservedRoutes = field(default_factory=ObservedRoutes)
     warnings: tuple[Problem, ...] = ()
+    rollouts: Mapping[str, RolloutState] = field(default_factory=dict)
+    has_fence: bool = False
 
 
 NOTHING_OBSERVED = ClusterFacts(uid="unknown")
@@ -57,18 +66,28 @@ def read_cluster_facts(settings: Settings, owner: str) -> ClusterFacts:
     """Return the facts about the cluster; `owner` is `<project>/<stack>`.
 
     Raises ClusterUnreachableError, after DEADLINE seconds at the latest. Raises SettingsError if the stack would
-    install a second mesh, would remove a version that still gets requests, or would send requests to a version that
-    someone else has to deploy and that is not there.
+    install a second mesh, would remove a version that still gets requests, would send requests to a version that
+    someone else has to deploy and that is not there, or does not fit to a rollout that is under way.
     """
-    facts = query(settings.cluster, lambda client: _look(client, settings, owner))
-    refuse_removal_in_use(settings, facts.routes, _stack_file(owner))
+    facts, file = query(settings.cluster, lambda client: _look(client, settings, owner)), stack_file(owner)
+    effective = with_rollouts(settings, facts.rollouts, file, during=during_rollout.get())
+    if effective.problems:
+        raise SettingsError(effective.problems, file)
+    refuse_removal_in_use(effective.settings, facts.routes, file, effective.leaving)
     return facts
 
 
-def refuse_removal_in_use(settings: Settings, observed: ObservedRoutes, file: str) -> None:
-    """Raise SettingsError if a version is removed to which the routes in the cluster still send requests."""
+def refuse_removal_in_use(
+    settings: Settings, observed: ObservedRoutes, file: str, leaving: AbstractSet[Target] = frozenset()
+) -> None:
+    """Raise SettingsError if a version is removed to which the routes in the cluster still send requests.
+
+    `leaving` lose them before anything is removed.
+    """
     problems = [
-        _in_use(settings, target, observed.shares[target]) for target in removed_in_use(settings.services, observed)
+        _in_use(settings, target, observed.shares[target])
+        for target in removed_in_use(settings.services, observed)
+        if target not in leaving
     ]
     if problems:
         raise SettingsError(problems, file)
@@ -81,17 +100,21 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     found = _namespaces(client, Namespace, list(namespaces_of(settings)))
     if settings.mesh.install:
         _refuse_second_mesh(find(client, custom_resource_definitions(), ISTIO_CRD), owner)
-    routes, file = observe(client, settings.services, settings.egress), _stack_file(owner)
+    virtual_services, file = virtual_services_of(client, settings.services), stack_file(owner)
+    routes = observe(client, settings.services, settings.egress, virtual_services)
     problems = [*missing_versions(client, settings, file), *foreign_objects(settings, routes, file)]
     if problems:
         raise SettingsError(problems, file)
     warnings = (*_warnings(client, settings, file), *port_warnings(settings, routes, file))
+    rollouts = read_rollout_states(client, settings, virtual_services)
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
     return ClusterFacts(
         uid=system.metadata.uid,
         foreign_namespaces=frozenset(foreign),
         routes=routes,
         warnings=warnings,
+        rollouts=rollouts,
+        has_fence=has_fence(client, settings, owner, rollouts),
     )
 
 
@@ -134,7 +157,7 @@ def _refuse_second_mesh(crd: Any, owner: str) -> None:
         "Deleting a CRD deletes all objects of its kind, so list them first: kubectl get istio-io --all-namespaces; "
         r"then kubectl get crd -o name | grep '\.istio\.io$' | xargs kubectl delete",
     )
-    raise SettingsError([problem], _stack_file(owner))
+    raise SettingsError([problem], stack_file(owner))
 
 
 def _in_use(settings: Settings, target: Target, share: str) -> Problem:
@@ -149,5 +172,6 @@ def _in_use(settings: Settings, target: Target, share: str) -> Problem:
     )
 
 
-def _stack_file(owner: str) -> str:
+def stack_file(owner: str) -> str:
+    """Return the name of the stack's file; `owner` is `<project>/<stack>`."""
     return f"Pulumi.{owner.rpartition('/')[2]}.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from components.egress import Egress, EgressArgs
 from components.gateway_policies import GatewayPolicies
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
+from components.rollout_fence import RolloutFence
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionedService, VersionedServiceArgs
@@ -27,6 +29,7 @@ from stacks.mesh_traffic import own_mesh_config, own_proxy_config
 from stacks.outside import target_port
 from stacks.pod_counts import pods_of
 from stacks.proxies import proxies_of
+from stacks.rollout_fence import fence_of
 from stacks.secret_texts import Decrypt, masked
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.telemetry import (
@@ -54,7 +57,8 @@ class Environment:
 
     `outputs` are the stack's outputs: `cluster` (the uid of its namespace kube-system), `gateway` (service, namespace)
     and `services` (namespace, hosts, versions with their Deployments, and the weights of the default rule).
-    `decrypt` returns the texts that are encrypted in the settings; by default, all are masked.
+    `decrypt` returns the texts that are encrypted in the settings; by default, all are masked. `routes_left` are
+    services whose http routes are not compared (`stacks.with_rollouts.Effective`).
     """
 
     outputs: dict[str, pulumi.Input[Any]]
@@ -66,8 +70,10 @@ class Environment:
         owner: str,
         grafana_admin_password: pulumi.Input[str] | None = None,
         decrypt: Decrypt = masked,
+        routes_left: AbstractSet[str] = frozenset(),
     ) -> None:
         self._settings = settings
+        self._routes_left = routes_left
         self._decrypt = decrypt
         self._cluster = cluster
         self._owner = owner
@@ -78,6 +84,8 @@ class Environment:
         self._plans = plans(settings.services, replicas_of(settings, cluster.routes.replicas), cluster.routes)
 
         self._namespaces = self._build_namespaces()
+        if cluster.has_fence or settings.fence:
+            RolloutFence("rollout-fence", fence_of(settings, owner), self._in_cluster)
         TelemetryServers(
             settings, self._namespace(settings.telemetry.namespace), grafana_admin_password, self._in_cluster
         )
@@ -97,6 +105,10 @@ class Environment:
             self._complete_service(name, callers)
 
         self.outputs = {"cluster": cluster.uid, "gateway": self._gateway(), "services": self._outputs_of_services()}
+
+    def routes_written(self, service: str) -> pulumi.Output[list[str]]:
+        """Return the VirtualServices of a service, known once they are written."""
+        return self._routings[service].virtual_services
 
     def _provider(self) -> k8s.Provider:
         """The cluster's identifier is never updated: the provider would be replaced, with every resource of the stack.
@@ -348,6 +360,7 @@ class Environment:
                 ),
                 until_left=self._transitions.after_routes(name),
                 has_late_subsets=self._transitions.has_late_subsets(name),
+                keeps_http=name in self._routes_left,
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )

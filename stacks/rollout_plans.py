@@ -8,7 +8,7 @@ from typing import Any
 
 from rollout.places import Places, places
 from rollout.record import EnvoysOfGateway, Plan, PlannedEnvoys
-from rollout.routes_of_steps import RoutesOfSteps, routes_of_steps
+from rollout.routes_of_steps import HttpRoutes, RoutesOfSteps, http_routes, routes_of_steps
 from rollout.schedule import Schedule, schedule
 from rollout.store import name_of
 from rollout.stored_routes import digest_of
@@ -80,6 +80,11 @@ def rendered_routes(settings: Settings, service: str, plan: Plan | Schedule) -> 
     Weights are the plan's; all else is that of the settings.
     """
     return routes_of_steps(settings.services, service, plan, **_rendering(settings))
+
+
+def http_of(settings: Settings, service: str) -> HttpRoutes:
+    """Return the http routes that the program renders for a service whose rules have weights, by VirtualService."""
+    return http_routes(settings.services, service, {}, **_rendering(settings))
 
 
 def routes_name(service: str, routes: RoutesOfSteps) -> str:

@@ -129,6 +129,16 @@ class Refusals:
             f"--during-rollout {self.name}`, which hands the route over first and pauses",
         )
 
+    def adopts(self, record: Record) -> Problem:
+        """With adopt, an `up` would overwrite what the rollout owns."""
+        return self._problem(
+            ("adopt",),
+            f"with adopt, this `up` would overwrite the routes of the rollout {record.id} ({phase_text(record)})",
+            "a service without adopt until its rollout is over",
+            "remove adopt",
+            "true",
+        )
+
     def third(self, record: Record, version: str) -> Problem:
         """The file names a third version while a rollout is under way."""
         return self._problem(

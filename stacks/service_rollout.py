@@ -73,6 +73,8 @@ class ServiceRollout:
             return self._refused(self.say.unreadable(self.state.unreadable), self.state.now)
         if record is None or self.is_void:
             return self._anew()
+        if self.service.adopt and record.phase.active:
+            return self._refused(self.say.adopts(record), record.wanted)
         if record.phase is Phase.PENDING and record.started_at is None:
             return self._not_started(record)
         if not record.phase.active:

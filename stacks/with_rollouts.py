@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from rollout.machine import pins
@@ -21,7 +22,11 @@ from stacks.settings.model import ServiceSettings, Settings, VersionSettings
 from stacks.settings.problems import Problem
 from traffic.model import Target
 
-__all__ = ["FIRST", "AskKind", "Effective", "RolloutAsk", "refuse_force", "with_rollouts"]
+__all__ = ["FIRST", "AskKind", "Effective", "RolloutAsk", "during_rollout", "refuse_force", "with_rollouts"]
+
+
+during_rollout: ContextVar[frozenset[str]] = ContextVar("during_rollout", default=frozenset())
+"""Services whose route this run may change in the middle of a rollout: `canary up --during-rollout`."""
 
 
 @dataclass(frozen=True, kw_only=True)

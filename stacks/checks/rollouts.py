@@ -212,6 +212,15 @@ def _check_service(service: Service, first: Rolled) -> Iterator[Finding]:
             "rollout in services with a Gateway",
             f"remove rollout, or {key_path((*service.location, 'ingressClassName'))}",
         )
+    if service.given.get("adopt") is True:
+        yield Finding(
+            (*service.location, "adopt"),
+            "with adopt, every `up` overwrites the routes in the cluster: one that read older weights would bring an "
+            "aborted version back",
+            "adopt in services without rollout",
+            "take the objects over by an `up` without rollout, then remove adopt and add the rollout",
+            "true",
+        )
     if len(service.versions) == 1:
         yield Finding(
             place,

@@ -432,7 +432,8 @@ def test_nothing_goes_below_the_way_back() -> None:
     old, new = (found.settings.services["shop"].deployed[name] for name in (OLD, NEW))
     assert old.autoscaling is not None
     assert old.autoscaling.min_replicas == 4
-    assert (found.pinned[Target("shop", OLD)], found.replicas_left) == (4, {Target("shop", NEW)})
+    assert found.pinned[Target("shop", OLD)] == 4
+    assert found.replicas_left == {Target("shop", NEW)}
     assert new.replicas is None
 
 
