@@ -6,9 +6,9 @@ A write that finds something newer than what was decided from changes nothing: i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kube.conflicts import ConflictError
 from rollout.decision import Decision, Facts
@@ -17,9 +17,9 @@ from rollout.going_back import void
 from rollout.look import Look, StoredRoutesByName, look
 from rollout.pins import release_pods
 from rollout.record import FIELD_MANAGER, Phase, Record
-from rollout.routes import RouteInCluster, VirtualServiceGoneError, hand_over, write_http
+from rollout.routes import VirtualServiceGoneError, hand_over, write_http
 from rollout.seen_weights import routes_back
-from rollout.store import RolloutStore, Stored
+from rollout.store import RolloutStore, Stored, barred_versions
 from rollout.stored_routes import BACK, Routes, changed
 from rollout.verbs import handed_back
 
@@ -132,14 +132,16 @@ def begin_rollout(
 
 
 def hand_back(client: Client, namespace: str, service: str, by: str) -> str | None:
-    """Give `spec.http` back to Pulumi's field manager if no rollout is active, at once; return what was done, or None.
+    """Give `spec.http` back to Pulumi's field manager if no rollout moves requests; return what was done, or None.
 
-    Call it under the stack's lock, before the preview. Raises ConflictError in a race, RouteRefusedError, and httpx2's
-    errors.
+    So it is after the end, and before the first look at a new rollout. Autoscalers get their minimum back. Call it
+    under the stack's lock, before the preview. Raises ConflictError in a race, RouteRefusedError, and httpx2's errors.
     """
     store = RolloutStore(client, namespace, service)
     seen = look(client, store)
-    if seen.stored is not None and seen.stored.record.phase.active and seen.stored.record.void_since is None:
+    record = seen.stored.record if seen.stored else None
+    not_started = record is not None and record.phase is Phase.PENDING and record.started_at is None
+    if record is not None and record.phase.active and record.void_since is None and not not_started:
         return None
     return handed_over(client, store, seen, by)
 
@@ -207,23 +209,15 @@ def write_routes(client: Client, seen: Look, record: Record, decision: Decision,
         routes = {name: http for name, http in routes.items() if http and name in record.vs_uids}
     if not routes:
         raise changed(f"{record.namespace}/{record.plan.routes}", "it does not exist, or lacks a step")
+    # An abort without a record of its own bars the version all the same.
+    undurable = {record.target.version} if decision.annotation == record.abort_annotation else set()
+    barred = sorted({*barred_versions(record), *undurable})
     for name, http in routes.items():
-        _write_one(client, seen.routes.get(name), record, name, http, str(decision.annotation), forced)
-
-
-def _write_one(
-    client: Client,
-    route: RouteInCluster | None,
-    record: Record,
-    name: str,
-    http: Sequence[Mapping[str, Any]],
-    annotation: str,
-    forced: bool,
-) -> None:
-    uid = record.vs_uids.get(name)
-    if route is None or uid is None:
-        raise VirtualServiceGoneError(f"the VirtualService {record.namespace}/{name} does not exist any more")
-    write_http(client, record.namespace, name, http, annotation, None if forced else route.resource_version, uid)
+        route, uid = seen.routes.get(name), record.vs_uids.get(name)
+        if route is None or uid is None:
+            raise VirtualServiceGoneError(f"the VirtualService {record.namespace}/{name} does not exist any more")
+        version = None if forced else route.resource_version
+        write_http(client, record.namespace, name, http, str(decision.annotation), version, uid, barred)
 
 
 def _written(store: RolloutStore, stored: Stored, decision: Decision) -> Stored:
