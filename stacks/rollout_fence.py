@@ -57,5 +57,6 @@ def _may(client: Client, verb: str, resource: str) -> bool:
     from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
 
     asked = {"spec": {"resourceAttributes": {"group": GROUP, "resource": resource, "verb": verb}}}
-    review: Any = client.create(SelfSubjectAccessReview.from_dict(asked))
+    question: Any = SelfSubjectAccessReview.from_dict(asked)
+    review: Any = client.create(question)
     return bool(review.status and review.status.allowed)
