@@ -168,6 +168,7 @@ class Collector:
             "readyTo": facts.ready_to,
             "readyFrom": facts.ready_from,
             "limits": self._limits_text,
+            "pods": facts.pods_text,
         }
         self._log.append(
             {

@@ -201,12 +201,13 @@ class OneRunner:
         self.world = world
         self.holds = True
         self.clock = 0.0
-        self.background: Any = AtOnce()
-        self.envoys: Any = envoys or Envoys()
+        self.background = AtOnce()
+        self.envoys = envoys or Envoys()
+        beside: Any = (self.envoys, self.background)
         self.seen: list[tuple[Record, Decision]] = []
         store = RolloutStore(world.client, NAMESPACE, SERVICE)
         self.collector = Collector(
-            world.client, lambda: world.client, store, holder, self.envoys, self.background,
+            world.client, lambda: world.client, store, holder, *beside,
             clock=lambda: self.clock, **keys,
         )  # fmt: skip
         self.runner = Runner(
