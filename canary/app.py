@@ -17,6 +17,7 @@ from canary.commands.preview import preview
 from canary.commands.refresh import refresh
 from canary.commands.render import render
 from canary.commands.report import report
+from canary.commands.rollout import app as rollout
 from canary.commands.sandbox import app as sandbox
 from canary.commands.schema import schema
 from canary.commands.status import status
@@ -27,7 +28,8 @@ from canary.commands.verify import verify
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 invalid settings or usage, nothing changed; "
     "3 the measured split is not as configured; 4 the stack is locked; 5 cluster, gateway or Prometheus unreachable; "
-    "6 this machine cannot run a sandbox; 9 a mandatory policy is violated; "
+    "6 this machine cannot run a sandbox; 7 the rollout was aborted or undone; 8 the rollout has not ended; "
+    "9 a mandatory policy is violated; "
     "10 diff --exit-code: there are differences; 130 interrupted."
 )
 
@@ -58,6 +60,7 @@ for function in (
 ):
     app.command()(function)
 app.command("open")(open_name)
+app.add_typer(rollout)
 app.add_typer(sandbox)
 
 

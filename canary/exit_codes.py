@@ -22,6 +22,10 @@ class ExitCode(IntEnum):
     """The cluster, its gateway or its Prometheus does not answer."""
     MACHINE = 6
     """This machine does not meet the sandbox's requirements; nothing was changed."""
+    ABORTED = 7
+    """`rollout`: all requests are back at the version before: by a person, a limit, a deadline or the pods."""
+    HELD = 8
+    """`rollout start`: it has not ended: paused, it waits, or --timeout is over. Nothing is lost; run it again."""
     POLICY = 9
     """`check`: a mandatory policy is violated."""
     DIFFERENCES = 10

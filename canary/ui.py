@@ -63,6 +63,10 @@ class Ui:
         if self.json:
             print(json.dumps(failure.as_json(), indent=2))
             return
+        self.fail_text(failure)
+
+    def fail_text(self, failure: CommandError) -> None:
+        """Print why the command failed on stderr, also beside a document that tells the result."""
         self.stderr.print("error:", style="bold red", end=" ")
         self.stderr.print(failure.message, markup=False)
         for line in failure.details:
@@ -91,7 +95,7 @@ class Ui:
 
         if isinstance(entry, Diagnostic):
             if entry.is_shown:
-                self.note(f"warning: {entry.message}")
+                self.note(entry.words)
             return
         if entry.state == "started":
             self._started[entry.urn] = time.monotonic()

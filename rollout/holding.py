@@ -34,8 +34,13 @@ def needed_pods(record: Record, step: int) -> int:
     """
     planned = record.plan.steps[step]
     headroom = record.plan.rules[planned.rule].strategy.capacity.headroom
-    share = record.target_weight(planned.weights) / 100
-    return max(math.ceil(round(share * record.from_.ready_pods * headroom, 6)), 1 if share else 0)
+    return pods_for(record.target_weight(planned.weights), record.from_.ready_pods, headroom)
+
+
+def pods_for(weight: float, ready_from: int, headroom: float) -> int:
+    """Return the ready pods of the new version that `weight` percent need, by those of the version before."""
+    share = weight / 100
+    return max(math.ceil(round(share * ready_from * headroom, 6)), 1 if share else 0)
 
 
 def by_of(facts: Facts) -> str:

@@ -11,7 +11,7 @@ from kube.conflicts import NOT_FOUND
 from kube.objects import ANY_NAMESPACE, FEW_NAMESPACES
 from rollout.live_weights import live_weights
 from rollout.observed_routes import virtual_services_of
-from rollout.record import FIELD_MANAGER, RecordError
+from rollout.record import ANNOTATION, FIELD_MANAGER, RecordError
 from rollout.routes import RouteInCluster, route_in_cluster
 from rollout.store import LABEL, NameTakenError, RolloutStore, Stored
 from stacks.gateway_pods import gateway_namespaces
@@ -57,44 +57,46 @@ def read_rollout_states(
     """
     if virtual_services is None:
         virtual_services = virtual_services_of(client, settings.services)
-    routes = _routes(settings, virtual_services)
+    found_routes = _by_service(settings, virtual_services)
     concerned = {
         name
         for name, service in settings.services.items()
         if any(rule.rollout is not None for rule in service.route)
-        or any(route.annotation for route in routes[name].values())
+        or any(ANNOTATION in (item["metadata"].get("annotations") or {}) for item in found_routes[name])
     }
     records = _Records(client, settings)
     found = {name: records.of(name, is_concerned=name in concerned) for name in settings.services}
     return {
-        name: _state(settings, name, routes[name], *record)
+        name: _state(settings, name, found_routes[name], *record)
         for name, record in found.items()
         if name in concerned or record != (None, None)
     }
 
 
-def _routes(settings: Settings, virtual_services: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, RouteInCluster]]:
-    found: dict[str, dict[str, RouteInCluster]] = {name: {} for name in settings.services}
+def _by_service(
+    settings: Settings, virtual_services: Iterable[Mapping[str, Any]]
+) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in settings.services}
     by_place = {
         (service.namespace, one): name
         for name, service in settings.services.items()
         for one in (mesh_virtual_service(name), name)
     }
     for item in virtual_services:
-        metadata = item["metadata"]
-        service = by_place.get((metadata["namespace"], metadata["name"]))
+        service = by_place.get((item["metadata"]["namespace"], item["metadata"]["name"]))
         if service is not None:
-            found[service][metadata["name"]] = route_in_cluster(item)
+            found[service].append(item)
     return found
 
 
 def _state(
     settings: Settings,
     name: str,
-    routes: Mapping[str, RouteInCluster],
+    virtual_services: Iterable[Mapping[str, Any]],
     stored: Stored | None,
     unreadable: str | None,
 ) -> RolloutState:
+    routes = {item["metadata"]["name"]: route_in_cluster(item) for item in virtual_services}
     owners = [route.owner for route in routes.values()]
     return RolloutState(
         stored=stored,

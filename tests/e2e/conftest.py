@@ -3,6 +3,8 @@
 It is not the user's own (`--name e2e`), so that `make test` leaves a demo alone. It is new at the start and deleted at
 the end; ISTIO_CANARY_KEEP_SANDBOX=1 keeps it for the next run. pytest-xdist runs the files side by side, since they
 wait more than they compute: each of its workers has its own sandbox, and takes the longest files first.
+
+ISTIO_CANARY_SANDBOX=NAME runs tests in a sandbox that is up and has a mesh, and changes neither: for one file, by hand.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from tests.e2e.runs import STACK, the_shop
 from tests.e2e.tools import BUILD_SECONDS, CHECKOUT, Cluster, Project, run_canary
 
 SANDBOX = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
+EXISTING = os.environ.get("ISTIO_CANARY_SANDBOX")
+"""A sandbox with a mesh that is not the tests' own."""
 LONGEST_FIRST = (
+    "test_rollouts_under_kills",
+    "test_rollout_races",
     "test_diff",
     "test_killed_runs",
     "test_no_request_lost",
@@ -62,6 +68,9 @@ def root() -> None:
 @pytest.fixture(scope="session")
 def cluster(root: None, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """The running sandbox."""
+    if EXISTING:
+        yield Cluster(layout(EXISTING))
+        return
     pytestconfig.stash[BEGUN] = True
     keep = os.environ.get("ISTIO_CANARY_KEEP_SANDBOX") == "1"
     if not keep and layout(SANDBOX).root.exists():
@@ -101,6 +110,8 @@ def destroy_mesh(config: pytest.Config) -> None:
 @pytest.fixture(scope="module")
 def mesh(cluster: Cluster, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A mesh in the sandbox, for stacks that use an existing one; files that follow each other share it."""
+    if EXISTING:
+        return Project.create(tmp_path_factory.mktemp("mesh"), cluster)
     if MESH not in pytestconfig.stash:
         project = Project.create(tmp_path_factory.mktemp("mesh"), cluster)
         pytestconfig.stash[MESH] = project

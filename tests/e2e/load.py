@@ -11,11 +11,13 @@ import signal
 import subprocess
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from sandbox.builder import go_modules
 from sandbox.builder.cache import Cache, default_root
@@ -26,11 +28,37 @@ VEGETA = GoModule(name="vegeta", programs=("vegeta",), disk_megabytes=300, main=
 VERSION_HEADER = "X-Served-Version"
 LONGEST_SECONDS = 600
 """Upper limit for the duration of a load."""
+CALLED = "called"
+"""The query parameter that names a request's target, which a result of vegeta has only in its URL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One request: to which of the load's targets, when it was sent and answered, and by whom it was.
+
+    `version` is what the route says of the request (`versionHeader`), on an Envoy's own error too; `said_by` is the
+    version that the pod itself answered with in its body. Only if there is one was a failure the version's own.
+    """
+
+    target: str
+    sent: datetime
+    answered: datetime
+    status: int
+    version: str | None
+    said_by: str | None
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
 
 
 @dataclass
 class Load:
     """The answers by status (0: no answer) and by version, and those other than 2xx."""
+
+    answers: list[Answer] = field(default_factory=list)
+    """All of them, in the order in which they were sent."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
@@ -86,10 +114,12 @@ def load(
     headers: Mapping[str, str] | None = None,
     keepalive: bool = True,
     inside: int | None = None,
+    hosts: Mapping[str, str] | None = None,
 ) -> Iterator[Load]:
     """Send `rate` requests per second to `url` while the block runs; the result is complete after it.
 
-    With `inside`, the process id of a pod, they are sent from that pod's network, and its sidecar routes them.
+    With `inside`, the process id of a pod, they are sent from that pod's network, and its sidecar routes them. With
+    `hosts`, they go to these in turn, and `Answer.target` is the name of the host.
     """
     results, program, result = folder / f"{uuid.uuid4()}.bin", vegeta(), Load()
     given = [f"-header={name}: {value}" for name, value in (headers or {}).items()]
@@ -101,7 +131,7 @@ def load(
     ]  # fmt: skip
     attack = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     assert attack.stdin is not None
-    attack.stdin.write(f"GET {url}\n")
+    attack.stdin.write(_targets(url, hosts))
     attack.stdin.close()
     try:
         yield result
@@ -117,20 +147,55 @@ def load(
     results.unlink()
 
 
+def _targets(url: str, hosts: Mapping[str, str] | None) -> str:
+    if hosts is None:
+        return f"GET {url}\n"
+    return "\n".join(f"GET {url.rstrip('/')}/?{CALLED}={name}\nHost: {host}\n" for name, host in hosts.items())
+
+
 def _read(program: Path, results: Path, result: Load) -> None:
     encoded = subprocess.run(
         [str(program), "encode", "--to=json", str(results)], check=True, capture_output=True, text=True
     )
-    for line in encoded.stdout.splitlines():
+    count(encoded.stdout.splitlines(), result)
+
+
+def count(lines: Iterable[str], result: Load) -> None:
+    """Add vegeta's results, one as JSON in each line, to `result`."""
+    for line in lines:
         one = json.loads(line)
-        sent = datetime.fromisoformat(one["timestamp"])
-        result.statuses[one["code"]] += 1
+        answer = _answer(one)
+        result.answers.append(answer)
+        result.statuses[answer.status] += 1
         result.versions.update((one["headers"] or {}).get(VERSION_HEADER, ()))
-        if 200 <= one["code"] < 300:
-            result.answered.append(sent)
+        if answer.ok:
+            result.answered.append(answer.sent)
         else:
-            result.failed.append(sent)
+            result.failed.append(answer.sent)
             body = base64.b64decode(one["body"] or "")[:200].decode(errors="replace")  # Envoy's reason
             result.failures.append(f"{one['timestamp']}: {one['code']} {one['error']} {body}")
-    sent_at = (*result.answered, *result.failed)
-    result.seconds = (max(sent_at) - min(sent_at)).total_seconds() if sent_at else 0.0
+    result.answers.sort(key=lambda answer: answer.sent)
+    sent_at = [answer.sent for answer in result.answers]
+    result.seconds = (sent_at[-1] - sent_at[0]).total_seconds() if sent_at else 0.0
+
+
+def _answer(one: Mapping[str, Any]) -> Answer:
+    sent = datetime.fromisoformat(one["timestamp"])
+    return Answer(
+        target=parse_qs(urlsplit(one["url"]).query).get(CALLED, [""])[0],
+        sent=sent,
+        answered=sent + timedelta(microseconds=one["latency"] / 1000),
+        status=one["code"],
+        version=((one["headers"] or {}).get(VERSION_HEADER) or [None])[0],
+        said_by=_said_by(base64.b64decode(one["body"] or "")),
+        error=one["error"],
+    )
+
+
+def _said_by(body: bytes) -> str | None:
+    """The version in the body of an echo; None if an Envoy wrote it, or nobody."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return None
+    return str(said["version"]) if isinstance(said, dict) and "version" in said else None

@@ -248,8 +248,8 @@ def test_each_of_several_barred_versions_is_refused(fenced: Fenced) -> None:
         fenced.apply([to(10)])
 
 
-def test_a_route_of_a_thousand_rules_is_decided_about(fenced: Fenced) -> None:
-    rules = [to(0, [{"uri": {"exact": f"/{number}"}}]) for number in range(1000)]
+def test_a_route_of_many_rules_is_decided_about(fenced: Fenced) -> None:
+    rules = [to(0, [{"uri": {"exact": f"/{number}"}}]) for number in range(300)]
     fenced.begin([*rules, to(0)], "version-2")
     assert fenced.refuses([*rules, to(10)])
     assert not fenced.refuses([*rules, to(None, host="other")])

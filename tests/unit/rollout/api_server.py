@@ -173,10 +173,13 @@ class ApiServer:
         return copy.deepcopy(self.objects[key])
 
     def _listed(self, plural: str, namespace: str, request: httpx2.Request) -> Iterator[dict[str, Any]]:
-        wanted = dict(pair.split("=") for pair in request.url.params.get("labelSelector", "").split(",") if pair)
+        selector = request.url.params.get("labelSelector", "")
+        wanted = [tuple(pair.split("=")) for pair in selector.split(",") if pair]  # without a value: any one
         for (kind, place, _), item in sorted(self.objects.items()):
             labels = item["metadata"].get("labels") or {}
-            if (kind, place) == (plural, namespace) and wanted.items() <= labels.items():
+            if (kind, place) == (plural, namespace) and all(
+                labels.get(pair[0]) == pair[1] if pair[1:] else pair[0] in labels for pair in wanted
+            ):
                 yield copy.deepcopy(item)
 
     def _require_version(self, key: Key, live: Mapping[str, Any], version: str) -> None:
@@ -188,8 +191,11 @@ class ApiServer:
 
 
 def _place(path: str) -> tuple[str, str, str]:
-    """Namespace, plural and name, which is empty for the whole kind."""
-    namespace, plural, *name = path.partition("/namespaces/")[2].split("/")
+    """Namespace, plural and name, which is empty for the whole kind; a namespace itself is in none."""
+    namespace, *rest = path.partition("/namespaces/")[2].split("/")
+    if not rest:
+        return "", "namespaces", namespace
+    plural, *name = rest
     return namespace, plural, "".join(name)
 
 

@@ -1,0 +1,30 @@
+"""`canary rollout abort`: all requests go back, and the release is barred."""
+
+from __future__ import annotations
+
+from canary.options import JsonOption, StackOption
+from canary.rollout.options import BY_HAND, ContextOption, NamespaceOption, OptionalReason, ServiceArgument, words_of
+from canary.ui import command
+
+
+def abort(
+    service: ServiceArgument,
+    reason: OptionalReason = None,
+    stack: StackOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring all requests back to the version before, now.
+
+    The release gets no requests again, whatever `up` is run, until `canary rollout retry`. Needs neither a runner nor
+    metrics, and of the stack's file only the service's namespace and the cluster; with --namespace no file at all.
+    """
+    with command(json) as ui:
+        from canary.rollout.place import place_of
+        from canary.rollout.verb import go_back
+        from rollout.verbs import abort as aborted
+
+        why = words_of(reason, BY_HAND)
+        place = place_of(ui, service, stack, namespace, context, light=True)
+        go_back(ui, place, lambda record, by, now: aborted(record, why, by, now))

@@ -1,0 +1,26 @@
+"""`canary rollout approve`: a person allows the step after one with `approve: true`."""
+
+from __future__ import annotations
+
+from canary.options import JsonOption, StackOption
+from canary.rollout.options import ContextOption, NamespaceOption, ServiceArgument
+from canary.ui import command
+
+
+def approve(
+    service: ServiceArgument,
+    stack: StackOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Approve that the rollout goes on after a step with `approve: true`.
+
+    The step is still kept for its time. To end it at once: `canary rollout promote`.
+    """
+    with command(json) as ui:
+        from canary.rollout.place import place_of
+        from canary.rollout.verb import perform
+        from rollout.verbs import approve as approved
+
+        perform(ui, place_of(ui, service, stack, namespace, context), approved)

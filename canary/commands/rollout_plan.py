@@ -1,0 +1,22 @@
+"""`canary rollout plan`: what a rollout would do, from where the requests go now."""
+
+from __future__ import annotations
+
+from canary.options import JsonOption, StackOption
+from canary.rollout.options import ServiceArgument
+from canary.ui import command
+
+
+def plan(service: ServiceArgument, stack: StackOption = None, json: JsonOption = False) -> None:
+    """Show what a rollout would do; nothing is written.
+
+    Its steps, how long each is kept, the pods that each needs beside those that are ready, what it waits for, and when
+    it stops by itself. Reads where the requests go now from the cluster.
+    """
+    with command(json) as ui:
+        from canary.rollout.place import place_of
+        from canary.rollout.planning import as_json, planned, show
+
+        place = place_of(ui, service, stack, strict=True)
+        found = planned(place)
+        ui.result(as_json(place, found), lambda console: show(console, place, found))

@@ -1,0 +1,52 @@
+"""`canary rollout promote`: the present step has been kept long enough."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from canary.options import JsonOption, StackOption
+from canary.rollout.options import ContextOption, NamespaceOption, OptionalReason, ServiceArgument, words_of
+from canary.ui import command
+
+Full = Annotated[bool, typer.Option("--full", help="Go to the last step at once.")]
+DespiteHarm = Annotated[
+    bool, typer.Option("--despite-harm", help="Also when a limit is broken, for this step; needs a reason.")
+]
+
+
+def promote(
+    service: ServiceArgument,
+    reason: OptionalReason = None,
+    full: Full = False,
+    despite_harm: DespiteHarm = False,
+    stack: StackOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    json: JsonOption = False,
+) -> None:
+    """End the hold of the present step.
+
+    Also in place of an approval. Pods, windows and hooks still count.
+    """
+    with command(json) as ui:
+        from canary.command_error import CommandError
+        from canary.exit_codes import ExitCode
+        from canary.rollout.place import place_of
+        from canary.rollout.verb import perform
+        from rollout.verbs import promote as promoted
+
+        why = words_of(reason)
+        place = place_of(ui, service, stack, namespace, context)
+        if despite_harm and not why:
+            raise CommandError(
+                "--despite-harm is given without a reason",
+                ExitCode.CONFIG,
+                fix=place.command("promote", "'why the harm is accepted'", "--despite-harm"),
+            )
+        perform(
+            ui,
+            place,
+            lambda record, by, now: promoted(record, why, by, now, full=full, despite_harm=despite_harm),
+        )

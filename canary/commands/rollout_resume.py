@@ -1,0 +1,27 @@
+"""`canary rollout resume`: a paused rollout goes on."""
+
+from __future__ import annotations
+
+from canary.options import JsonOption, StackOption
+from canary.rollout.options import ContextOption, NamespaceOption, ServiceArgument
+from canary.ui import command
+
+
+def resume(
+    service: ServiceArgument,
+    stack: StackOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a paused rollout go on.
+
+    Deadlines that have passed begin again. If somebody else has changed the routes meanwhile, they are written again as
+    the rollout wants them.
+    """
+    with command(json) as ui:
+        from canary.rollout.place import place_of
+        from canary.rollout.verb import perform
+        from rollout.verbs import resume as resumed
+
+        perform(ui, place_of(ui, service, stack, namespace, context), resumed)

@@ -1,0 +1,60 @@
+"""`canary rollout start`: moves a rollout forward, to its end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from canary.options import JsonOption, StackOption
+from canary.rollout.options import ContextOption, NamespaceOption, ServiceArgument
+from canary.ui import command
+
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Go on in the background, and return once it has begun; on this machine.")
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION", help="Stop after so long, such as 50m, and exit with 8; the next start goes on from there."
+    ),
+]
+Once = Annotated[bool, typer.Option("--once", help="One look and one action, for a job that runs every minute.")]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Also if no pod is ready, or the stack's file has changed since `up`.")
+]
+
+
+def start(
+    service: ServiceArgument,
+    stack: StackOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    detach: Detach = False,
+    timeout: Timeout = None,
+    once: Once = False,
+    anyway: Anyway = False,
+    json: JsonOption = False,
+) -> None:
+    """Move a rollout forward, step by step, to its end; one that was interrupted goes on from where it is.
+
+    Runs until the rollout is completed (0), aborted (7) or paused by itself (8). With Ctrl-C the rollout stays where it
+    is, and the next start goes on, on any machine. `canary up` must have been run: it writes the rollout.
+    """
+    with command(json) as ui:
+        from canary.command_error import CommandError
+        from canary.exit_codes import ExitCode
+        from canary.rollout.place import place_of
+        from canary.rollout.starting import Start, begin
+
+        if detach and (once or timeout is not None):
+            raise CommandError(
+                "--detach is given with --once or --timeout",
+                ExitCode.CONFIG,
+                fix="leave --detach out: with these, start ends by itself",
+            )
+        from canary.time_options import duration
+
+        seconds = None if timeout is None else duration("--timeout", timeout)
+        place = place_of(ui, service, stack, namespace, context, strict=True)
+        begin(ui, place, Start(detach=detach, timeout=seconds, once=once, anyway=anyway))

@@ -1,0 +1,148 @@
+"""What is read of a rollout: its record, who holds its Lease, and the weights that its VirtualServices have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from canary.command_error import CommandError
+from canary.exit_codes import ExitCode
+from canary.rollout.errors import explained
+from canary.rollout.place import Place
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lightkube import Client
+
+    from rollout.record import Record, Weights
+
+SECONDS = 10.0
+"""For the few requests of one reading."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HolderSeen:
+    """Who has the Lease. `renewed` is whether its last renewal still counts, by the API server's clock."""
+
+    name: str
+    renewed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutSeen:
+    """One rollout as it is in the cluster.
+
+    `now` is the API server's time. `written` are the percentages by rule key and version that its VirtualServices have,
+    None if they could not be read; `owner` is the field manager of their routes.
+    """
+
+    record: Record
+    now: str
+    holder: HolderSeen | None = None
+    written: Weights | None = None
+    owner: str | None = None
+
+
+def read(place: Place) -> RolloutSeen:
+    """Return the rollout of a service; raises CommandError, also if there is none."""
+    from kube.client import query
+
+    with explained(place):
+        found: RolloutSeen | None = query(place.cluster, lambda client: look(client, place), within=SECONDS)
+    if found is None:
+        raise why_none(place)
+    return found
+
+
+def why_none(place: Place) -> CommandError:
+    """Return the error for a service without a record; raises CommandError if the cluster does not answer."""
+    from kube.client import query
+
+    with explained(place):
+        return query(place.cluster, lambda client: _none(client, place), within=SECONDS)
+
+
+def look(client: Client, place: Place) -> RolloutSeen | None:
+    """Return the rollout of a service, None if it has no record. Raises as `rollout.look` does."""
+    from rollout.decision import deciding
+    from rollout.look import look as look_at
+    from rollout.store import RolloutStore
+
+    found = look_at(client, RolloutStore(client, place.namespace, place.service))
+    if found.stored is None:
+        return None
+    record = found.stored.record
+    routes = deciding(record, found.seen) if found.seen else None
+    return RolloutSeen(
+        record=record,
+        now=found.stored.server_time,
+        holder=_holder(client, place),
+        written=None if routes is None else routes.weights,
+        owner=None if routes is None else routes.owner,
+    )
+
+
+def _holder(client: Client, place: Place) -> HolderSeen | None:
+    from lightkube.resources.coordination_v1 import Lease
+
+    from kube.objects import find
+    from kube.server_clock import ServerClock
+    from rollout.lease import SECONDS as LEASE_SECONDS
+    from rollout.store import name_of
+
+    found: Any = find(client, Lease, name_of(place.service), place.namespace)
+    spec = None if found is None else found.spec
+    if spec is None or not spec.holderIdentity:
+        return None
+    renewed: datetime | None = spec.renewTime
+    long = timedelta(seconds=spec.leaseDurationSeconds or LEASE_SECONDS)
+    alive = renewed is not None and ServerClock.of(client).now() - renewed < long
+    return HolderSeen(name=spec.holderIdentity, renewed=alive)
+
+
+def _none(client: Client, place: Place) -> CommandError:
+    """Why there is no record: nothing in the file, no namespace, or no `up`."""
+    import httpx2
+    from lightkube.resources.core_v1 import Namespace
+
+    from kube.objects import find
+
+    refused = without_rollout(place)
+    if refused is not None:
+        return refused
+    try:
+        exists = find(client, Namespace, place.namespace) is not None
+    except httpx2.HTTPStatusError:  # no right to read namespaces, which others than `up` need not have
+        exists = True
+    what = f"{place.service} has no rollout in the cluster"
+    if not exists:
+        what += f": the namespace {place.namespace} does not exist"
+    elif place.stack is None:
+        what += f": there is no ConfigMap istio-canary-rollout-{place.service} in the namespace {place.namespace}"
+    else:
+        what += ": `canary up` has not written one since the stack's file has a rollout for it"
+    fix = place.up
+    if place.stack is None:
+        fix = "check --namespace and --context; or run `canary up` in the project, which writes the rollout"
+    return CommandError(what, ExitCode.CONFIG, fix)
+
+
+def without_rollout(place: Place) -> CommandError | None:
+    """Return the error for a service whose rules have no rollout in the stack's file; None if one has, or unknown."""
+    from stacks.settings.problems import key_path
+
+    loaded = place.loaded
+    if loaded is None or any(rule.rollout is not None for rule in loaded.settings.services[place.service].route):
+        return None
+    route = ("services", place.service, "route")
+    line = loaded.source.line(route) if loaded.source else None
+    file = loaded.source.name if loaded.source else "the stack's config"
+    return CommandError(
+        f"no rule of {place.service} has a rollout",
+        ExitCode.CONFIG,
+        "write `rollout: {steps: [{weight: 10, for: 10m}, {weight: 100}]}` beside `to`, with the new version as `to`; "
+        f"then {place.up}",
+        (f"in:      {file}{f':{line}' if line else ''}: {key_path(route)}", "allowed: a rule with `rollout`"),
+    )

@@ -1,0 +1,213 @@
+"""`canary rollout report`: the history and the logged decisions of a rollout, as text, JSON and one HTML page."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from canary.command_error import CommandError
+from canary.exit_codes import ExitCode
+from canary.rollout.documents import service_document
+from canary.rollout.errors import explained
+from canary.rollout.place import Place
+from canary.rollout.reading import SECONDS, RolloutSeen, read
+from canary.rollout.table import new_table, show_short, steps_table, weights_table
+from canary.rollout.words import clock, headline, time_words, waits_line
+from traffic.proportions import percent_words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLE = """
+:root { color-scheme: light; }
+body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: #24292f; background: #fff; }
+main { max-width: 1200px; margin: 0 auto; padding: 28px; }
+h1 { font-size: 26px; margin: 0 0 4px; }
+h2 { font-size: 19px; margin: 36px 0 10px; padding-bottom: 6px; border-bottom: 1px solid #d0d7de; }
+.about { color: #57606a; margin: 0; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 6px 18px 6px 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e6e8eb; }
+td:first-child { white-space: nowrap; }
+"""
+
+TEXTS = ("pods", "limits")
+"""Keys of a logged decision whose text is shown as it is."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the report: when, who, what, why, and the numbers."""
+
+    at: str
+    by: str
+    what: str
+    text: str
+    numbers: str = ""
+
+
+@dataclass(frozen=True)
+class RolloutReport:
+    """What is known of a rollout: as it is now, and its decisions, the oldest first."""
+
+    place: Place
+    seen: RolloutSeen
+    decisions: tuple[Mapping[str, Any], ...]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The history and the log in one, by time: a decision that the history has too adds its numbers to it."""
+        logged = {_identity(one): one for one in self.decisions}
+        written = [
+            Entry(
+                entry.at,
+                _short(entry.by),
+                f"{entry.id} {entry.type.value}",
+                entry.text,
+                _numbers(logged.pop((entry.id, entry.generation - 1, entry.text), {})),
+            )
+            for entry in self.seen.record.history
+        ]
+        return sorted([*written, *map(_logged, logged.values())], key=lambda entry: entry.at)
+
+
+def read_report(place: Place) -> RolloutReport:
+    """Return what the cluster knows of a rollout; raises CommandError, also if there is none."""
+    from kube.client import query
+    from rollout.store import RolloutStore
+
+    seen = read(place)
+    with explained(place):
+        decisions = query(
+            place.cluster,
+            lambda client: RolloutStore(client, place.namespace, place.service).read_log(),
+            within=SECONDS,
+        )
+    return RolloutReport(place, seen, tuple(decisions))
+
+
+def as_json(place: Place, found: RolloutReport, file: str | None) -> dict[str, Any]:
+    """Return the document of `--json`: that of `status`, and the decisions."""
+    return {**service_document(place, found.seen), "decisions": list(found.decisions), "file": file}
+
+
+def show(console: Console, found: RolloutReport, file: str | None) -> None:
+    """Print the report, or where its page is."""
+    if file is not None:
+        console.print(file, markup=False, soft_wrap=True)
+        return
+    show_short(console, found.place, found.seen)
+    console.print(weights_table(found.seen))
+    console.print(steps_table(found.seen.record, found.seen.now))
+    table = new_table()
+    for name in ("time", "by", "event", "why"):
+        table.add_column(name, overflow="fold")
+    for entry in found.entries:
+        why = entry.text + (f" ({entry.numbers})" if entry.numbers else "")
+        table.add_row(*map(_literal, (clock(entry.at), entry.by, entry.what, why)))
+    console.print(table)
+
+
+def write_page(file: Path, place: Place, found: RolloutReport) -> str:
+    """Write the page and return its absolute path; raises CommandError if it cannot be written."""
+    path = Path(os.path.abspath(file.expanduser()))
+    if not path.parent.is_dir():
+        fix = f"mkdir -p {shlex.quote(str(path.parent))}"
+        raise CommandError(f"--html: there is no folder {path.parent}", ExitCode.CONFIG, fix)
+    try:
+        path.write_text(page(place, found), encoding="utf-8")
+    except OSError as error:
+        raise CommandError(
+            f"--html: {path} cannot be written: {error.strerror}", ExitCode.CONFIG, "give another file"
+        ) from None
+    return str(path)
+
+
+def page(place: Place, found: RolloutReport) -> str:
+    """Return the page: HTML without scripts, which loads nothing."""
+    record = found.seen.record
+    title = escape(f"Rollout {record.id}: {record.from_.version} to {record.target.version}")
+    about = escape(
+        f"Service {record.service}, namespace {record.namespace}"
+        + (f", stack {place.stack}" if place.stack else "")
+        + f"; as of {clock(found.seen.now)}"
+    )
+    waits = waits_line(found.seen, place)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p class="about">{about}</p>
+<p>{escape(headline(record))}{f"; {escape(waits)}" if waits else ""}</p>
+<h2>Steps</h2>
+{_html_table(("step", "rule", "weight", "kept for"), _steps(found))}
+<h2>Decisions</h2>
+{_html_table(("time", "by", "event", "why", "numbers"), _rows(found))}
+</main>
+</body>
+</html>
+"""
+
+
+def _steps(found: RolloutReport) -> Iterator[tuple[str, ...]]:
+    plan = found.seen.record.plan
+    for index, step in enumerate(plan.steps):
+        kept = time_words(step.hold_seconds) if step.hold_seconds else "-"
+        kept += ", then an approval" if step.approve else ""
+        yield str(index + 1), plan.rules[step.rule].text, percent_words(step.weight), kept
+
+
+def _rows(found: RolloutReport) -> Iterator[tuple[str, ...]]:
+    for entry in found.entries:
+        yield clock(entry.at), entry.by, entry.what, entry.text, entry.numbers
+
+
+def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _identity(decision: Mapping[str, Any]) -> tuple[str, int, str]:
+    """The rollout, the generation of the record that was decided from, and why."""
+    generation = decision.get("generation")
+    number = generation if isinstance(generation, int) else -1
+    return str(decision.get("rollout", "")), number, str(decision.get("why", ""))
+
+
+def _logged(decision: Mapping[str, Any]) -> Entry:
+    """A decision that is in the log alone: it was made from a record that it did not change, or is an older one."""
+    rollout, _, why = _identity(decision)
+    return Entry(str(decision.get("at", "")), _short(str(decision.get("by", ""))), rollout, why, _numbers(decision))
+
+
+def _numbers(decision: Mapping[str, Any]) -> str:
+    """What a decision was made from, in words; what else the log has of it is in the document of `--json`."""
+    counts = [
+        f"{decision[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in decision
+    ]
+    ready = [f"ready pods: {', '.join(counts)}"] if counts else []
+    return "; ".join([*ready, *(str(decision[key]) for key in TEXTS if decision.get(key))])
+
+
+def _short(holder: str) -> str:
+    """A holder without the part of its name that is only there to be unique."""
+    return holder.rpartition("/")[0] if holder.count("/") == 2 else holder
+
+
+def _literal(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)

@@ -1,0 +1,232 @@
+"""`canary rollout start`: what speaks against it, the run itself, and how it has ended."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from canary.command_error import CommandError
+from canary.exit_codes import ExitCode
+from canary.rollout.documents import document
+from canary.rollout.errors import explained
+from canary.rollout.place import Place
+from canary.rollout.reading import SECONDS, read
+from canary.rollout.words import BACK, ENDED, code_of, headline, waits_for, where
+from rollout.record import NOT_STARTED, Phase, Record
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+    from canary.ui import Ui
+    from rollout.decision import Decision
+    from rollout.runner import RunEnd
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How it is started."""
+
+    detach: bool = False
+    timeout: float | None = None
+    once: bool = False
+    anyway: bool = False
+
+
+@dataclass
+class Stopped:
+    """Why a run is to stop: a signal, or a pause by the rollout itself."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    by_signal: bool = False
+
+    def stop(self, number: int, frame: object) -> None:
+        """Handle a signal; a second one interrupts at once."""
+        if self.by_signal:
+            raise KeyboardInterrupt
+        self.by_signal = True
+        self.event.set()
+
+
+def begin(ui: Ui, place: Place, asked: Start) -> None:
+    """Run a rollout to its end, and end the command with the code that tells how; raises CommandError."""
+    seen = read(place)
+    record = seen.record
+    refuse(ui, place, record, asked.anyway)
+    if record.phase in ENDED and not record.outbox:
+        _end(ui, place, record, "")
+        return
+    if record.phase is Phase.PENDING and not asked.anyway:
+        _refuse_unready(place, record)
+    if asked.detach:
+        _detach(ui, place, asked)
+        return
+    with explained(place):
+        end, stopped = _run(ui, place, asked)
+    _end(ui, place, end.record, _why(place, end, stopped), interrupted=stopped.by_signal and end.why == "stopped")
+
+
+def refuse(ui: Ui, place: Place, record: Record, anyway: bool) -> None:
+    """Raise CommandError if the stack's file and the record do not belong together, or the record is void."""
+    from canary.rollout.since_up import changes, other_target
+
+    if record.void_since is not None:
+        raise CommandError(
+            f"the rollout {record.id} is void: its VirtualServices were deleted or made anew",
+            ExitCode.CONFIG,
+            f"{place.up}, which begins a new rollout",
+        )
+    other = other_target(place, record)
+    found = [other] if other else [] if record.phase in ENDED else changes(place, record)
+    if not found:
+        return
+    if not anyway and (other or record.started_at is None):
+        raise CommandError(
+            f"the stack's file has changed since `{place.up}`",
+            ExitCode.CONFIG,
+            f"{place.up}, which reads the file; or add --anyway for the rollout as it is in the cluster",
+            tuple(found),
+        )
+    for text in found:
+        ui.note(f"note: {text}; the rollout goes on as it was planned")
+
+
+def _refuse_unready(place: Place, record: Record) -> None:
+    """Raise CommandError if no pod of the new version is ready, and none would be added."""
+    from kube.client import query
+
+    with explained(place):
+        why = query(place.cluster, lambda client: _unready(client, place, record), within=SECONDS)
+    if why is not None:
+        raise CommandError(
+            f"no pod of {record.target.version} is ready",
+            ExitCode.HELD,
+            f"correct the version and run {place.up}; or add --anyway, which waits for its pods",
+            (why,) if why else (),
+        )
+
+
+def _unready(client: Client, place: Place, record: Record) -> str | None:
+    """Why no pod of the new version is ready; None if one is, or if the rollout itself adds them."""
+    from rollout.capacity import deployments_of, ready_pods, why_unready
+    from traffic.model import version_label
+
+    label = version_label(place.service, record.target.version)
+    if ready_pods(client, place.namespace, place.service).get(label):
+        return None
+    deployments: list[Any] = deployments_of(client, place.namespace, place.service, label)
+    if record.strategy.capacity.scale and deployments and all(one.spec.replicas == 0 for one in deployments):
+        return None
+    return why_unready(client, place.namespace, place.service, label)
+
+
+def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
+    from canary.rollout.limit_readings import LimitReadings
+    from canary.rollout.progress import Progress
+    from rollout.lease import new_holder
+    from rollout.runner import run
+
+    stopped, limits = Stopped(), LimitReadings(ui, place)
+
+    def on_look(record: Record, decision: Decision) -> None:
+        progress.see(record, decision)
+        if record.paused is not None and record.paused.kind != "person" and not record.phase.goes_back:
+            stopped.event.set()
+
+    try:
+        with Progress(ui, place) as progress, _signals(stopped):
+            end = run(
+                place.cluster,
+                place.namespace,
+                place.service,
+                new_holder(),
+                once=asked.once,
+                timeout=asked.timeout,
+                stop=stopped.event,
+                on_look=on_look,
+                limits=limits.read,
+            )
+    except KeyboardInterrupt:
+        raise CommandError(
+            "interrupted", ExitCode.INTERRUPTED, f"`{place.command('start')}` goes on, from any machine"
+        ) from None
+    finally:
+        limits.close()
+    return end, stopped
+
+
+@contextmanager
+def _signals(stopped: Stopped) -> Iterator[None]:
+    """Stop cleanly at the signals that end a process; those that are ignored (nohup) stay so."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    handled = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
+    try:
+        for number in handled:
+            signal.signal(number, stopped.stop)
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
+
+
+def _why(place: Place, end: RunEnd, stopped: Stopped) -> str:
+    """What is to be said of a run that has not ended the rollout."""
+    start = place.command("start")
+    if end.why == "lost":
+        return f"{end.record.holder or 'another holder'} has taken the rollout over, and moves it forward"
+    if end.why == "stopped" and stopped.by_signal:
+        at = "before its first step" if end.record.step == NOT_STARTED else f"at {where(end.record)}"
+        return (
+            f"the rollout stays {at}, and nobody moves it: `{start}` goes on, from any machine with this kubeconfig; "
+            f"`{place.command('abort', 'REASON')}` goes back"
+        )
+    if end.why == "held" and end.record.paused is None:
+        held = f" ({place.completed(end.record.held.text)})" if end.record.held else ""
+        return f"it has not ended yet{held}: `{start}` goes on"
+    return ""
+
+
+def _end(ui: Ui, place: Place, record: Record, said: str, *, interrupted: bool = False) -> None:
+    """Print how the rollout has ended, or where it is; end the command with the code for that."""
+    code = ExitCode.INTERRUPTED if interrupted else code_of(record)
+    text = said or _after(place, record)
+
+    def show(console: Any) -> None:
+        console.print(headline(record), markup=False, style="bold", soft_wrap=True)
+        if text:
+            console.print(text, markup=False, soft_wrap=True)
+
+    ui.result(document(place, record, "; ".join(filter(None, (headline(record), text)))), show)
+    if code is not ExitCode.OK:
+        raise typer.Exit(code)
+
+
+def _after(place: Place, record: Record) -> str:
+    """The next command after the end, or at a pause."""
+    from canary.rollout.reading import RolloutSeen
+
+    now = record.ended_at or record.created_at
+    if record.phase in (Phase.COMPLETED, *BACK) or record.paused is not None:
+        return waits_for(RolloutSeen(record=record, now=now), place)
+    return ""
+
+
+def _detach(ui: Ui, place: Place, asked: Start) -> None:
+    from canary.rollout.detaching import detach
+
+    seen, pid, file = detach(place, asked.anyway)
+    said = f"process {pid} moves it forward, and writes to {file}"
+    watch = f"`{place.command('status', '--watch')}` shows each change"
+
+    def show(console: Any) -> None:
+        console.print(headline(seen.record), markup=False, style="bold", soft_wrap=True)
+        console.print(f"{said}; {watch}", markup=False, soft_wrap=True)
+
+    ui.result({**document(place, seen.record, said), "pid": pid, "log": str(file)}, show)

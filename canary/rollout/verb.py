@@ -1,0 +1,132 @@
+"""What a person's verb does: the decision is carried out at once, an abort and an undo are brought to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from canary.command_error import CommandError
+from canary.exit_codes import ExitCode
+from canary.rollout.documents import document
+from canary.rollout.errors import explained
+from canary.rollout.place import Place, who
+from canary.rollout.reading import SECONDS, RolloutSeen, look
+from canary.rollout.words import BACK, headline, waits_line
+
+if TYPE_CHECKING:
+    from lightkube import Client
+    from rich.console import Console
+
+    from canary.ui import Ui
+    from rollout.acting import Acted
+    from rollout.decision import Decision
+    from rollout.record import Record
+
+Decide = Callable[["Record", str, str], "Decision"]
+"""A verb: from the record, who asks, and the API server's time."""
+
+NOT_DURABLE = (
+    "the routes go back, but the record of the rollout could not be written: this abort does not last",
+    "an `up` or another holder may bring the new version back",
+)
+
+
+def perform(ui: Ui, place: Place, decide: Decide) -> None:
+    """Carry out a verb that moves no request by itself, and print where the rollout is."""
+    from kube.client import query
+
+    by = who()
+
+    def act_and_look(client: Client) -> tuple[Acted, RolloutSeen | None]:
+        return _act(client, place, decide, by), look(client, place)
+
+    with explained(place):
+        acted, seen = query(place.cluster, act_and_look, within=SECONDS)
+    record = acted.stored.record if seen is None else seen.record
+    waits = "" if seen is None else waits_line(seen, place)
+    _print(ui, place, record, acted.said, waits)
+
+
+def go_back(ui: Ui, place: Place, decide: Decide) -> None:
+    """Carry out an abort or an undo, and wait until every Envoy follows.
+
+    Ends the command with 1 if the record could not be written, and with 8 if not every Envoy follows in time.
+    """
+    from kube.client import query
+
+    by = who()
+    began = False
+    try:
+        with explained(place):
+            acted = query(place.cluster, lambda client: _act(client, place, decide, by), within=SECONDS)
+            began = True
+            record = acted.stored.record
+            if not acted.durable:
+                _not_durable(ui, place, acted)
+            if record.phase.goes_back and record.phase not in BACK and record.void_since is None:
+                from rollout.runner import finish  # later than the routes: its imports take longer than the abort
+
+                record = finish(place.cluster, place.namespace, place.service, by).record
+    except KeyboardInterrupt:
+        raise _interrupted(place, began) from None
+    said = tuple(one for one in acted.said if record.ended is None or one != record.ended.reason)
+    if record.phase in BACK:
+        said = (*said, f"all requests are at {record.from_.version}")
+    _print(ui, place, record, said, "")
+    if record.phase not in BACK:
+        held = f": {record.held.text}" if record.held else ""
+        ui.fail_text(
+            CommandError(
+                f"the requests go back to {record.from_.version}, but that has not ended{held}",
+                ExitCode.HELD,
+                f"run the same command again, or see `{place.command('status')}`",
+            )
+        )
+        raise typer.Exit(ExitCode.HELD)
+
+
+def _act(client: Client, place: Place, decide: Decide, by: str) -> Acted:
+    from rollout.acting import act
+
+    return act(client, place.namespace, place.service, lambda record, now: decide(record, by, now), by=by)
+
+
+def _print(ui: Ui, place: Place, record: Record, said: tuple[str, ...], waits: str) -> None:
+    sentences = [place.completed(one) for one in said if one]
+
+    def show(console: Console) -> None:
+        for sentence in sentences:
+            console.print(sentence, markup=False, soft_wrap=True)
+        console.print(headline(record), markup=False, style="bold", soft_wrap=True)
+        if waits:
+            console.print(waits, markup=False, soft_wrap=True)
+
+    ui.result(document(place, record, "; ".join(sentences)), show)
+
+
+def _not_durable(ui: Ui, place: Place, acted: Acted) -> None:
+    """Say loudly that the abort does not last, and end the command as failed."""
+    record = acted.stored.record
+    failure = CommandError(
+        NOT_DURABLE[0],
+        ExitCode.FAILED,
+        f"`{place.command('abort', 'REASON')}` again, with the right to patch "
+        f"ConfigMap {place.namespace}/istio-canary-rollout-{place.service}",
+        (*map(place.completed, acted.said), NOT_DURABLE[1]),
+    )
+    if ui.json:
+        ui.result(document(place, record, str(failure), durable=False), lambda console: None)
+    ui.fail_text(failure)
+    raise typer.Exit(ExitCode.FAILED)
+
+
+def _interrupted(place: Place, began: bool) -> CommandError:
+    again = place.command("abort", "REASON")
+    if not began:
+        what, fix = "interrupted; whether it was carried out is not known", f"see `{place.command('status')}`"
+    else:
+        what = "interrupted; the requests go back, and not every Envoy was asked whether it follows"
+        fix = f"`{again}` helps it to its end, from any machine"
+    return CommandError(what, ExitCode.INTERRUPTED, fix)

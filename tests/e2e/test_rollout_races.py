@@ -1,0 +1,164 @@
+"""Races of a plain `pulumi up`, an abort, and a runner that was stopped between the record and the routes of a step.
+
+An aborted version must never get a request again, whoever comes last. Each round has one `up`, which renders the routes
+of many services from their records, as it has read them; each service has a runner that is stopped with a step in its
+hands, and is aborted and set going again at random moments of the `up`. So each service is one race.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from lightkube import Client
+from rollout.acting import act
+
+from kube import kubeconfig
+from rollout.machine import abort
+from rollout.record import Phase
+from tests.e2e.load import load
+from tests.e2e.rollouts import laws
+from tests.e2e.rollouts.checkouts import Checkout, link_environment
+from tests.e2e.rollouts.journal import Journal, RouteWrite, journal
+from tests.e2e.rollouts.killing import REFUSED
+from tests.e2e.rollouts.stack import Ramp, RampStack, hosts
+from tests.e2e.rollouts.stopped import Access, StoppedRunner
+from tests.e2e.tools import LONG, Project
+
+SERVICES = 10
+RACES = 500 if LONG else 40
+SEED, RATE = 4711, 100
+UP_SECONDS = 2.5
+"""About as long as an `up` takes: from when it reads the records until it has written."""
+STACK, NAMESPACE = "races", "proofs-races"
+STRATEGY = {"steps": [{"weight": weight} for weight in (10, 50, 100)]}
+
+
+@dataclass
+class Races:
+    """The stack, and what was seen in all rounds."""
+
+    project: Project
+    checkout: Checkout
+    names: Sequence[str]
+    client: Client
+    access: Access
+    journal: Journal
+    folder: Path
+    dice: random.Random
+    ups: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    races: int = 0
+
+    def round(self, number: int) -> None:
+        """Stop runners with a step in their hands, then let all go at once, under load."""
+        if number:
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(self._retry, self.names))
+        runners = {
+            name: StoppedRunner.start(self.access, NAMESPACE, name, self.dice.randrange(2)) for name in self.names
+        }
+        url = self.project.cluster.layout.gateway_url
+        moments = {name: [self.dice.uniform(0, UP_SECONDS) for _ in range(2)] for name in self.names}
+        for runner in runners.values():
+            runner.wait_until_stopped()
+        with load(url, self.folder, rate=RATE, hosts=hosts(NAMESPACE, self.names)) as done:
+            with ThreadPoolExecutor(2 * SERVICES + 1) as pool:
+                pool.submit(self._up)
+                for name in self.names:
+                    pool.submit(self._abort, name, moments[name][0])
+                    pool.submit(self._go_on, runners[name], moments[name][1])
+            for name in self.names:
+                if not runners[name].ended():
+                    self.faults.append(f"{name}: the runner did not end")
+                if self.journal.wait_for(name, lambda record: record.phase is Phase.ABORTED, 30) is None:
+                    self.faults.append(f"{name}: not Aborted in the end")
+            time.sleep(0.5)  # of requests after the end
+        self.races += len(self.names)
+        for name in self.names:
+            answers = [answer for answer in done.answers if answer.target == name]
+            self.faults += laws.served_after_the_end(self.journal.of(name), answers)
+        self.faults += laws.not_of_a_version(done.answers, {})
+
+    def _retry(self, name: str) -> None:
+        done = self.checkout.rollout("retry", name, "the next race")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert self.journal.wait_for(name, lambda record: record.phase is Phase.PENDING, 30)
+
+    def _up(self) -> None:
+        try:
+            done = self.project.pulumi("up", "--stack", STACK, "--yes", "--skip-preview")
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            if not REFUSED.search(str(error)):
+                self.faults.append(str(error))
+            self.ups["refused"] += 1
+        else:
+            self.ups["succeeded" if done.returncode == 0 else "failed"] += 1
+
+    def _abort(self, name: str, seconds: float) -> None:
+        time.sleep(seconds)
+        try:
+            act(self.client, NAMESPACE, name, lambda record, now: abort(record, "a race", "test", now), by="test")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault
+            self.faults.append(f"{name}: the abort failed: {error!r}")
+
+    def _go_on(self, runner: StoppedRunner, seconds: float) -> None:
+        time.sleep(seconds)
+        runner.go_on()
+
+
+@pytest.fixture(scope="module")
+def races(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Races]:
+    """All rounds, from services whose rollout waits for its start."""
+    project = Project.create(tmp_path_factory.mktemp("races"), mesh.cluster)
+    link_environment(project)
+    names = [f"shop-{number}" for number in range(SERVICES)]
+    stack = RampStack(project=project, stack=STACK, namespace=NAMESPACE, strategy=STRATEGY)
+    access = Access(str(mesh.cluster.layout.kubeconfig))
+    config = kubeconfig.choose(access)
+    dice = random.Random(SEED)  # noqa: S311 - no secret
+    print(f"seed {SEED}")
+    with journal(kubeconfig.client(config), NAMESPACE) as written, kubeconfig.client(config) as client:
+        folder = tmp_path_factory.mktemp("load")
+        made = Races(project, Checkout(project, STACK), names, client, access, written, folder, dice)
+        try:
+            stack.write([Ramp(name=name) for name in names])
+            project.up(STACK)
+            stack.write([Ramp(name=name).next("v2", stable="v1") for name in names])
+            project.up(STACK)
+            for number in range(RACES // SERVICES):
+                made.round(number)
+            yield made
+        finally:
+            destroyed = project.canary("destroy", "--stack", STACK, "--yes")
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+
+
+def test_an_aborted_version_never_gets_a_request_again(races: Races) -> None:
+    print(f"{races.races} races; ups: {dict(races.ups)}")
+    written = [fault for name in races.names for fault in laws.came_back(races.journal.of(name))]
+    assert not written, "\n".join(written[:20])
+    assert not races.faults, "\n".join([f"{len(races.faults)} faults:", *races.faults[:20]])
+    assert races.races == RACES
+
+
+def test_the_races_were_races(races: Races) -> None:
+    """Ups met routes that were not as they had read them, aborts came while a runner had a step in its hands."""
+    assert races.ups.total() == RACES // SERVICES
+    late = 0
+    for name in races.names:
+        writes = [write for write in races.journal.of(name) if isinstance(write, RouteWrite)]
+        late += len({write.annotation for write in writes})
+    assert late >= RACES, "each race has the routes of its abort at least"
+
+
+def test_the_route_was_always_as_the_record_wanted_it_or_as_before(races: Races) -> None:
+    faults = [fault for name in races.names for fault in laws.strayed(races.journal.of(name))]
+    assert not faults, "\n".join(faults[:20])
