@@ -160,7 +160,7 @@ class _Loop:
         self._client = connect()
         self._lease_client = connect()
         self.store = RolloutStore(self._client, namespace, service)
-        self.keeper = LeaseKeeper(Lease(self._lease_client, namespace, service, holder), self._wake.set)
+        self.keeper = LeaseKeeper(Lease(self._lease_client, namespace, service, holder), holder, self._wake.set)
         self.watch = RecordWatch(connect, namespace, self.store.name, self._wake.set)
         self._background = Background(self._wake)
         self._barrier = Barrier(connect)
