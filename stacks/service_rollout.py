@@ -200,7 +200,7 @@ class ServiceRollout:
         return Ruling(route=route_at(self.service, back), problems=problems, warnings=(self.say.barred(bar),))
 
     def _bar_of(self, version: str) -> Bar | None:
-        """The bar on a version's release; none on the one that the requests went back to, if it has the same template."""
+        """The bar on a version's release; none on the version that the requests went back to, whatever its template."""
         if self.record is None or version == self.record.from_.version:
             return None
         return self.record.bar_of(self.hash_of(version) or "")
