@@ -40,7 +40,8 @@ class LiveView:
         """Show a step or a diagnostic."""
         if isinstance(entry, Diagnostic):
             if entry.is_shown:
-                self._console.print(f"warning: {entry.message}", style="yellow", markup=False)
+                style = "yellow" if entry.severity == "warning" else "dim"
+                self._console.print(entry.words, style=style, markup=False)
             return
         if entry.state == "started":
             self._running[entry.urn] = (entry, time.monotonic())

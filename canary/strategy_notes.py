@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.engine.diff import VIRTUAL_SERVICE, service_of
 from rollout.observed_routes import weights_of
-from traffic.render import routes_in
+from traffic.render import places_of_weights, routes_in
 
 if TYPE_CHECKING:
     from canary.engine.events import ResourceStep
@@ -28,6 +28,8 @@ def strategy_notes(settings: Settings, steps: Iterable[ResourceStep], stack: str
         elif step.op == "update" and step.type == VIRTUAL_SERVICE:
             notes |= dict.fromkeys(_of_requests(settings, step, stack))
         if step.op in ("create", "update") and step.type in (DEPLOYMENT, VIRTUAL_SERVICE):
+            if step.type == VIRTUAL_SERVICE and _is_by_rollout(settings, step):
+                continue
             notes |= dict.fromkeys(_of_rollouts(settings, step, stack))
     return list(notes)
 
@@ -84,9 +86,28 @@ def _of_requests(settings: Settings, step: ResourceStep, stack: str) -> Iterator
     service = settings.services.get(name)
     if service is None or _weights(step.old, name) == _weights(step.new, name):
         return
+    if _is_by_rollout(settings, step):
+        yield f"{name}: the rollout did this: the weights are in the cluster already, and no request moves"
+        return
     back = f"`canary undo {name} --stack {stack}` goes back"
     active = service.strategy.active
     yield f"{name}: {active} is active (blueGreen); {back}" if active else f"{name}: requests move; {back}"
+
+
+def _is_by_rollout(settings: Settings, step: ResourceStep) -> bool:
+    """Whether only weights of rules with a rollout differ: the program renders what the record wants.
+
+    The state has the weights of the last `up`, the cluster those of the rollout.
+    """
+    name = service_of(step.new)
+    service = settings.services.get(name)
+    old, new = _weights(step.old, name), _weights(step.new, name)
+    if service is None or len(old) != len(new) or old == new:
+        return False
+    here = (step.new.get("metadata") or {}).get("name")
+    places = zip(service.route, places_of_weights(settings.services, name), strict=True)
+    rolled = {place[1] for rule, place in places if rule.rollout is not None and place is not None and place[0] == here}
+    return all(index in rolled for index, (a, b) in enumerate(zip(old, new, strict=True)) if a != b)
 
 
 def _weights(properties: Mapping[str, Any], service: str) -> list[dict[str, float]]:

@@ -95,7 +95,7 @@ class Ui:
 
         if isinstance(entry, Diagnostic):
             if entry.is_shown:
-                self.note(f"warning: {entry.message}")
+                self.note(entry.words)
             return
         if entry.state == "started":
             self._started[entry.urn] = time.monotonic()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PULUMI_ANNOTATION = "pulumi.com/patchFieldManager"
 """Annotation with the name of the field manager that the provider uses instead of one of its own."""
+BARRED_ANNOTATION = "istio-canary/barred"
+"""Annotation of a VirtualService: the service's versions that must get no requests, for the admission policy of
+components/rollout_fence.py."""
 REFUSED = (400, 403, 422)
 """How the API server answers for an admission webhook or policy that says no."""
 
@@ -80,13 +83,15 @@ def write_http(
     annotation: str,
     resource_version: str | None,
     uid: str | None = None,
+    barred: Iterable[str] = (),
 ) -> str:
     """Write the http routes of a VirtualService, whoever owns them, and return its new resourceVersion.
 
-    A write forward has the `resource_version` that was read before the record was written; an abort has None, and
-    overwrites all. `annotation` names the decision: it changes with each, so that the resourceVersion moves although
+    A write has the `resource_version` that was read before the record was written; an abort that gets nowhere has None,
+    and overwrites all. `annotation` names the decision: it changes with each, so that the resourceVersion moves although
     the routes may be the same, and a holder that slept is refused. `uid` is that of the VirtualService that was
-    decided about, by default of the one that exists.
+    decided about, by default of the one that exists. `barred` are the service's versions that must get no
+    requests (`rollout.store.barred_versions`): who leaves one out lifts its bar.
 
     Raises ConflictError if it was written since `resource_version`, VirtualServiceGoneError and RouteRefusedError.
     """
@@ -99,7 +104,7 @@ def write_http(
         "namespace": namespace,
         # Without a uid, an apply creates what does not exist, even with a resourceVersion: a route without hosts.
         "uid": uid or _uid(client, namespace, name),
-        "annotations": {ANNOTATION: annotation},
+        "annotations": {ANNOTATION: annotation, **({BARRED_ANNOTATION: bars} if (bars := ",".join(barred)) else {})},
     }
     if resource_version is not None:
         metadata["resourceVersion"] = resource_version

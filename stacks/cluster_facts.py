@@ -14,6 +14,7 @@ from rollout.observed_routes import ObservedRoutes, observe, virtual_services_of
 from rollout.plan import removed_in_use
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.outside import foreign_objects, missing_versions
+from stacks.rollout_fence import has_fence
 from stacks.rollout_states import RolloutState, read_rollout_states
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
@@ -34,7 +35,8 @@ class ClusterFacts:
     """The cluster's identity and current routes, and those of the stack's namespaces that it did not create.
 
     `uid` is the uid of the namespace kube-system, which exists as long as the cluster. `warnings` do not stop the run.
-    `rollouts` are the states of the services' rollouts (`stacks.rollout_states`).
+    `rollouts` are the states of the services' rollouts (`stacks.rollout_states`); `has_fence` whether there is an
+    admission policy for them, or can be (`stacks.rollout_fence`).
     """
 
     uid: str
@@ -42,6 +44,7 @@ class ClusterFacts:
     routes: ObservedRoutes = field(default_factory=ObservedRoutes)
     warnings: tuple[Problem, ...] = ()
     rollouts: Mapping[str, RolloutState] = field(default_factory=dict)
+    has_fence: bool = False
 
 
 NOTHING_OBSERVED = ClusterFacts(uid="unknown")
@@ -103,13 +106,15 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     if problems:
         raise SettingsError(problems, file)
     warnings = (*_warnings(client, settings, file), *port_warnings(settings, routes, file))
+    rollouts = read_rollout_states(client, settings, virtual_services)
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
     return ClusterFacts(
         uid=system.metadata.uid,
         foreign_namespaces=frozenset(foreign),
         routes=routes,
         warnings=warnings,
-        rollouts=read_rollout_states(client, settings, virtual_services),
+        rollouts=rollouts,
+        has_fence=has_fence(client, settings, owner, rollouts),
     )
 
 

@@ -15,6 +15,7 @@ from components.egress import Egress, EgressArgs
 from components.gateway_policies import GatewayPolicies
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
+from components.rollout_fence import RolloutFence
 from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionedService, VersionedServiceArgs
@@ -28,6 +29,7 @@ from stacks.mesh_traffic import own_mesh_config, own_proxy_config
 from stacks.outside import target_port
 from stacks.pod_counts import pods_of
 from stacks.proxies import proxies_of
+from stacks.rollout_fence import fence_of
 from stacks.secret_texts import Decrypt, masked
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.telemetry import (
@@ -82,6 +84,8 @@ class Environment:
         self._plans = plans(settings.services, replicas_of(settings, cluster.routes.replicas), cluster.routes)
 
         self._namespaces = self._build_namespaces()
+        if cluster.has_fence or settings.fence:
+            RolloutFence("rollout-fence", fence_of(settings, owner), self._in_cluster)
         TelemetryServers(
             settings, self._namespace(settings.telemetry.namespace), grafana_admin_password, self._in_cluster
         )

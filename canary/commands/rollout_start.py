@@ -56,5 +56,5 @@ def start(
         from canary.time_options import duration
 
         seconds = None if timeout is None else duration("--timeout", timeout)
-        place = place_of(ui, service, stack, namespace, context)
+        place = place_of(ui, service, stack, namespace, context, strict=True)
         begin(ui, place, Start(detach=detach, timeout=seconds, once=once, anyway=anyway))

@@ -105,6 +105,10 @@ class Engine:
         self._toolchain = toolchain
         self._note = note
         self._loaded = loaded
+        self.under_lock: Callable[[], None] = lambda: None
+        """Called at the beginning of an `up`, while the engine holds the stack's lock."""
+        self.during_rollout: frozenset[str] = frozenset()
+        """The services whose route a run may change in the middle of a rollout."""
         self._backend = local_backend(project, stack, toolchain.home) if toolchain.home else None
         self._env = {
             **toolchain.env,
@@ -130,7 +134,7 @@ class Engine:
 
         begin = time.monotonic()
         record = Record()
-        program = Program(self.project.root, partial(self._check, operation, record), self._loaded)
+        program = Program(self.project.root, partial(self._check, operation, record), self._loaded, self.during_rollout)
         os.chdir(self.project.root)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="canary-")))
@@ -189,6 +193,7 @@ class Engine:
         if unfinished(state):
             record.pending = True
             raise RuntimeError("an earlier run left operations unfinished")
+        self.under_lock()
         return cluster_of(state)
 
     def call(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -32,7 +32,22 @@ class Known:
     code: ExitCode = ExitCode.FAILED
 
 
+CONFLICT_WITH_ROLLOUT = re.compile(r'conflict with "istio-canary-rollout"')
+"""The API server's 409: a rollout owns the routes, and they are others than the program's (Server-Side Apply)."""
+
 KNOWN = (
+    Known(
+        CONFLICT_WITH_ROLLOUT.pattern,
+        "a rollout has written routes that are others than those of stack {stack}; they stay as the rollout wants them",
+        "run it again: it reads how far the rollout is. If it fails again, `canary rollout status` tells why: in the "
+        "middle of a rollout `canary up --during-rollout <service>` changes a route, after its end `canary up --yes` "
+        "takes the routes back",
+    ),
+    Known(
+        r"ValidatingAdmissionPolicy '(istio-canary-fence\.\S+)' with binding \S+ denied request: (.*)",
+        "the admission policy {0} denies the routes of stack {stack}: {1}",
+        "send no requests to that version; or, once its fault is corrected, `canary rollout retry <service> <reason>`",
+    ),
     Known(
         r"incorrect passphrase",
         "the passphrase does not decrypt the secrets of stack {stack}",
@@ -105,6 +120,12 @@ def other_cluster(outcome: Outcome, stack: str, settings: Settings) -> CommandEr
     record = outcome.record
     error = OtherClusterError(stack, settings, record.deployed_to, record.outputs[CLUSTER_OUTPUT])
     return CommandError(str(error), ExitCode.CONFIG)
+
+
+def is_race_with_a_step(outcome: Outcome) -> bool:
+    """Whether a run failed only because a rollout has written its routes since the program read them."""
+    errors = essential(outcome.record.errors)
+    return bool(errors) and all(CONFLICT_WITH_ROLLOUT.search(error.message) for error in errors)
 
 
 def stack_is_missing(stderr: str) -> bool:

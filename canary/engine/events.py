@@ -81,7 +81,8 @@ class ResourceStep:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """A message of the engine, the provider or the program. `severity` is "error", "warning", "info"."""
+    """A message of the engine, the provider or the program. `severity` is "error", "warning" or, of what the program
+    says, "info"."""
 
     severity: str
     message: str
@@ -89,8 +90,13 @@ class Diagnostic:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the message is shown during the run: warnings are, errors are reported at its end."""
-        return self.severity == "warning" and not any(text in self.message for text in QUIET)
+        """Whether the message is shown during the run: errors are reported at its end."""
+        return self.severity != "error" and not any(text in self.message for text in QUIET)
+
+    @property
+    def words(self) -> str:
+        """The message as it is shown during the run."""
+        return f"warning: {self.message}" if self.severity == "warning" else self.message
 
 
 @dataclass
@@ -163,7 +169,8 @@ class Record:
 
     def _diagnostic(self, data: Mapping[str, Any]) -> Diagnostic | None:
         message = data["message"].strip()
-        if data["severity"] not in ("error", "warning") or not message:
+        is_of_program = data["severity"] == "info" and f"::{STACK_TYPE}::" in data.get("urn", "")
+        if not (is_of_program or data["severity"] in ("error", "warning")) or not message:
             return None
         if PENDING in message:
             self.pending = True

@@ -5,6 +5,7 @@ The engine writes a lock file for each run and lists the files when the stack is
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from canary.engine.driver import OWNER
 
@@ -81,6 +82,28 @@ def locks_in(stderr: str) -> tuple[Lock, ...]:
     if LOCKED not in stderr:
         return ()
     return tuple(Lock(url, user, host, int(pid), since) for url, user, host, pid, since in HOLDER.findall(stderr))
+
+
+def locks_of(folder: Path, project: str, stack: str) -> tuple[Lock, ...]:
+    """Return the locks of a stack whose backend is a folder; one that is just being written has process id 0."""
+    found = []
+    for file in sorted((folder / ".pulumi" / "locks").rglob(f"{project}/{stack.rpartition('/')[2]}/*.json")):
+        try:
+            said = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            said = {}
+        found.append(
+            Lock(
+                f"file://{quote(str(file))}",
+                str(said.get("username", "somebody")),
+                str(said.get("hostname", socket.gethostname())),
+                int(said.get("pid", 0)),
+                str(said.get("timestamp", "just now")),
+            )
+        )
+    return tuple(found)
 
 
 def end_session(leader: int) -> None:

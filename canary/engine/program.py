@@ -30,12 +30,14 @@ class Program:
     """Runs `check`, then `__main__.py` of the project in `root`; `failure` is the exception that they raised, if any.
 
     `check` returns the uid of the cluster that the stack was last deployed to, None if it is not deployed. With
-    `settings`, the program uses these instead of reading the stack's file again.
+    `settings`, the program uses these instead of reading the stack's file again. `during_rollout` are the services
+    whose route may be changed in the middle of a rollout.
     """
 
     root: Path
     check: Callable[[], str | None] = lambda: None
     settings: StackSettings | None = None
+    during_rollout: frozenset[str] = frozenset()
     failure: BaseException | None = field(default=None)
     loaded: Event = field(default_factory=Event)
 
@@ -44,7 +46,7 @@ class Program:
         try:
             cluster = self.check()
             self.loaded.wait()
-            _pass_on(self.settings, cluster)
+            _pass_on(self.settings, cluster, self.during_rollout)
             runpy.run_path(str(self.root / "__main__.py"), run_name="__main__")
         except SystemExit as end:  # the program has reported why
             self.failure = end.__context__
@@ -54,14 +56,15 @@ class Program:
             raise
 
 
-def _pass_on(settings: StackSettings | None, cluster: str | None) -> None:
-    """Pass on the stack's cluster and the loaded settings.
+def _pass_on(settings: StackSettings | None, cluster: str | None, during_rollout: frozenset[str]) -> None:
+    """Pass on the stack's cluster, the loaded settings, and whose route may be changed in the middle of a rollout.
 
     The program loads settings itself if the file names an ESC environment, which only Pulumi resolves.
     """
-    from stacks import program
+    from stacks import program, with_rollouts
 
     program.deployed_to.set(cluster)
+    with_rollouts.during_rollout.set(during_rollout)
     if settings is not None and settings.source is not None and not settings.source.has_environment:
         program.loaded.set(settings)
 

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from canary.command_error import CommandError, cluster_needed
 from canary.engine.driver import Engine, Operation, Outcome
-from canary.engine.engine_errors import failure_of, known_error, locked, other_cluster, stack_is_missing
+from canary.engine.engine_errors import (
+    failure_of,
+    is_race_with_a_step,
+    known_error,
+    locked,
+    other_cluster,
+    stack_is_missing,
+)
 from canary.engine.file_backend import repeated_while_written
 from canary.engine.kubernetes_provider import provider_line
-from canary.engine.locks import Lock, end_session, locks_in, wait_for_end
+from canary.engine.locks import Lock, end_session, locks_in, locks_of, wait_for_end
 from canary.engine.toolchain import find_toolchain, pulumi_home
 from canary.exit_codes import ExitCode
 from canary.project import Project, choose_stack, find_project
@@ -42,6 +49,8 @@ class Session:
     project: Project
     stack: str
     loaded: StackSettings
+    during_rollout: frozenset[str] = frozenset()
+    """The services whose route this run may change in the middle of a rollout."""
 
     @property
     def settings(self) -> Settings:
@@ -54,7 +63,19 @@ class Session:
         toolchain = find_toolchain(self.project)
         for note in (*toolchain.notes, provider_line(toolchain.env, pulumi_home(toolchain.env))):
             self.ui.note(note)
-        return Engine(self.project, self.stack, toolchain, self.ui.note, self.loaded)
+        engine = Engine(self.project, self.stack, toolchain, self.ui.note, self.loaded)
+        engine.under_lock = self.hand_over_routes
+        engine.during_rollout = self.during_rollout
+        return engine
+
+    def hand_over_routes(self) -> None:
+        """Give the routes of rollouts that have ended back to Pulumi; only while no other run of the stack is going on.
+
+        An `up` that began before the rollout would write its old routes.
+        """
+        from canary.engine.rollout_routes import hand_over_routes
+
+        hand_over_routes(self.settings, self.during_rollout, self.ui.note)
 
     def run(self, operation: Operation) -> Outcome:
         """Run `operation` and return its outcome, successful or not.
@@ -62,6 +83,7 @@ class Session:
         After an interrupted run, its lock is released first, an engine that is still finishing is awaited, and its
         unfinished operations are recovered. Raises CommandError if another run holds the lock.
         """
+        raced = False
         for _ in range(ATTEMPTS):
             outcome = repeated_while_written(
                 lambda: self._run(operation),
@@ -85,6 +107,9 @@ class Session:
                     self.ui.note(f"stack {self.stack} does not exist in the backend: nothing to do")
                     return replace(outcome, code=0)
                 self._create()
+            elif is_race_with_a_step(outcome) and not raced:
+                raced = True
+                self.ui.note("a rollout has written its routes meanwhile: running once more")
             else:
                 return outcome
         return outcome
@@ -116,6 +141,12 @@ class Session:
 
         with cluster_needed():
             return query(self.settings.cluster, lambda client: ask(LiveCluster(client)), within=CLUSTER_SECONDS)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a run of the stack is going on, or may be: of another backend than a folder, that is not known."""
+        folder = self.engine.backend_folder
+        return folder is None or bool(locks_of(folder, self.project.name, self.stack))
 
     def require_cluster(self) -> None:
         """Raise CommandError unless the cluster answers; the engine would report it later and less clearly."""
@@ -203,6 +234,8 @@ def apply(session: Session, operation: Operation, preview: Operation, yes: bool)
                 ExitCode.CONFIG,
                 fix=f"run it in a terminal, or add --yes: canary {operation} --stack {session.stack} --yes",
             )
+        if operation is Operation.UP and not session.is_locked:
+            session.hand_over_routes()
         planned = report_of(session, preview)
         if not planned.record.changed:
             return True

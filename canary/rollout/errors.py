@@ -48,8 +48,10 @@ def explained(place: Place) -> Iterator[None]:
         raise CommandError(place.completed(error.what), ExitCode.CONFIG, place.completed(error.fix)) from None
     except ClusterUnreachableError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from None
-    except NoRolloutError as error:
-        raise of_text(str(error), ExitCode.CONFIG, place) from None
+    except NoRolloutError:
+        from canary.rollout.reading import why_none
+
+        raise why_none(place) from None
     except NotCarriedOutError as error:
         raise of_text(str(error), ExitCode.FAILED, place) from None
     except (RecordError, StoredRoutesError, RouteRefusedError, ServerTimeUnknownError, NameTakenError) as error:

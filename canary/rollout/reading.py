@@ -51,9 +51,17 @@ def read(place: Place) -> RolloutSeen:
 
     with explained(place):
         found: RolloutSeen | None = query(place.cluster, lambda client: look(client, place), within=SECONDS)
-        if found is None:
-            raise query(place.cluster, lambda client: _none(client, place), within=SECONDS)
+    if found is None:
+        raise why_none(place)
     return found
+
+
+def why_none(place: Place) -> CommandError:
+    """Return the error for a service without a record; raises CommandError if the cluster does not answer."""
+    from kube.client import query
+
+    with explained(place):
+        return query(place.cluster, lambda client: _none(client, place), within=SECONDS)
 
 
 def look(client: Client, place: Place) -> RolloutSeen | None:

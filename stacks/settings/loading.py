@@ -39,6 +39,9 @@ TEXT_KEY = "versionHeader"
 """The only key whose value is text."""
 NUMBER_KEYS = ("readyWithin", "takenWithin")
 """The keys whose value is a number."""
+BOOLEANS = {"true": True, "false": False}
+BOOLEAN_KEY = "fence"
+"""The only key whose value is true or false."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,12 @@ def _ours(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unquoted(values: dict[str, Any]) -> dict[str, Any]:
-    """Convert quoted numbers: Pulumi quotes them when it writes a file, for example in `pulumi config set`."""
-    return {key: int(value) if key in NUMBER_KEYS and _is_number(value) else value for key, value in values.items()}
+    """Convert quoted numbers and booleans: Pulumi quotes them in a file, for example in `pulumi config set`."""
+    unquoted = {key: int(value) for key, value in values.items() if key in NUMBER_KEYS and _is_number(value)}
+    given = values.get(BOOLEAN_KEY)
+    if isinstance(given, str) and given in BOOLEANS:
+        unquoted[BOOLEAN_KEY] = BOOLEANS[given]
+    return {**values, **unquoted}
 
 
 def _is_number(value: Any) -> bool:

@@ -314,6 +314,11 @@ class Settings(Model):
         examples=[{"careful": {"steps": [{"weight": 10, "for": "10m"}, {"weight": 100}]}}],
         description="Strategies of rollouts, by a name that rules use.",
     )
+    fence: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(
+        default=None,
+        description="Whether an admission policy keeps versions that an aborted rollout has barred without requests; "
+        "by default, if the stack has rollouts, and whoever runs it may create such policies.",
+    )
     namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."
     )

@@ -33,6 +33,7 @@ TOKENS = {
         "Kiali",
         "Namespace",
         "Prometheus",
+        "RolloutFence",
         "SecurityPolicies",
         "SharedGateways",
         "VersionedService",

@@ -1,4 +1,4 @@
-"""A project and a cluster with a rollout, for the tests of `canary rollout`: website goes from version-1 to version-2."""
+"""For the tests of `canary rollout`: a project and a cluster, where website goes from version-1 to version-2."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class World:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.server = ApiServer()
+        self.server.objects["namespaces", "", NAMESPACE] = {"metadata": {"name": NAMESPACE}}
         self.folder = folder
         self.file = folder / "Pulumi.dev.yaml"
         self.file.write_text(STACK, encoding="utf-8")

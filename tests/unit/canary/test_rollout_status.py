@@ -30,7 +30,9 @@ def test_a_step_shows_wanted_and_written_weights_and_how_long_it_is_kept(deploye
     assert ["default", "version-1", "90", "%", "90", "%"] in rows
     assert "kept for another 6 min, then step 2" in text
     assert "holder:    ci-7/42/abc\n" in text
-    assert "deadline:  step 1 by 2026-01-05 10:30:00 UTC, all of it by 2026-01-06 10:00:00 UTC; pauses after that" in text
+    assert (
+        "deadline:  step 1 by 2026-01-05 10:30:00 UTC, all of it by 2026-01-06 10:00:00 UTC; pauses after that" in text
+    )
 
 
 def test_routes_that_are_not_as_the_record_wants_them_are_told_with_their_owner(deployed: World) -> None:

@@ -191,8 +191,11 @@ class ApiServer:
 
 
 def _place(path: str) -> tuple[str, str, str]:
-    """Namespace, plural and name, which is empty for the whole kind."""
-    namespace, plural, *name = path.partition("/namespaces/")[2].split("/")
+    """Namespace, plural and name, which is empty for the whole kind; a namespace itself is in none."""
+    namespace, *rest = path.partition("/namespaces/")[2].split("/")
+    if not rest:
+        return "", "namespaces", namespace
+    plural, *name = rest
     return namespace, plural, "".join(name)
 
 

@@ -1,0 +1,187 @@
+"""The verbs of `canary rollout`: what they write, what they print, and what a rollout's state does not allow."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from canary.exit_codes import ExitCode
+from rollout.record import Phase, Record
+from rollout.runner import RunEnd
+from tests.unit.canary.rollouts import NAMESPACE, World, run, run_json
+
+
+def weights(world: World) -> dict[str, int]:
+    (rule,) = world.server.get("virtualservices", NAMESPACE, "website")["spec"]["http"]
+    return {one["destination"]["subset"]: one.get("weight", 100) for one in rule["route"]}
+
+
+def test_an_abort_brings_all_requests_back_and_bars_the_release(deployed: World, finished: list[str]) -> None:
+    deployed.observing(1)
+    deployed.write_routes("1")
+    assert weights(deployed) == {"version-1": 50, "version-2": 50}
+    text = run("abort", "website", "too", "many errors", "--stack", "dev").stdout
+
+    assert weights(deployed).get("version-2", 0) == 0
+    assert finished == ["ann@laptop"]
+    assert text == "all requests are at version-1\nwebsite-1: version-1 -> version-2, aborted: too many errors\n"
+    (bar,) = deployed.record.bars
+    assert (bar.version, bar.reason, bar.by) == ("version-2", "too many errors", "ann@laptop")
+
+
+def test_a_second_abort_changes_nothing_and_succeeds(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    generation = deployed.record.generation
+    text = run("abort", "website", "again", "--stack", "dev").stdout
+
+    assert "website-1 is Aborted already: it fails" in text
+    assert deployed.record.generation == generation
+    assert len(finished) == 1
+
+
+def test_an_abort_without_a_stack_needs_only_the_namespace(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    deployed.file.unlink()
+    document = run_json("abort", "website", "--namespace", NAMESPACE)
+
+    assert (document["phase"], document["stack"], document["durable"]) == ("Aborted", None, True)
+    assert document["ended"]["reason"] == "by hand"
+
+
+def test_an_abort_whose_record_cannot_be_written_says_loudly_that_it_does_not_last(deployed: World) -> None:
+    deployed.observing(0)
+    deployed.write_routes("0")
+    deployed.server.denies = lambda before, after: "not by you" if after.get("kind") != "VirtualService" else None
+    result = run("abort", "website", "--stack", "dev", code=ExitCode.FAILED)
+
+    assert weights(deployed).get("version-2", 0) == 0
+    assert "this abort does not last" in result.stderr
+    assert "an `up` or another holder may bring the new version back" in result.stderr
+    assert "not by you" in result.stderr
+    document = json.loads(run("abort", "website", "--stack", "dev", "--json", code=ExitCode.FAILED).stdout)
+    assert document["durable"] is False
+
+
+def test_an_abort_that_not_every_envoy_follows_in_time_has_not_ended(
+    deployed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.observing(0)
+    monkeypatch.setattr("rollout.runner.finish", lambda *_, **__: RunEnd(record=deployed.record, why="held"))
+    error = run("abort", "website", "--stack", "dev", code=ExitCode.HELD).stderr
+
+    assert "the requests go back to version-1, but that has not ended" in error
+    assert "`canary rollout status website --stack dev`" in error
+
+
+def test_ctrl_c_in_an_abort_says_that_it_goes_on(deployed: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finish(*_: Any, **__: Any) -> RunEnd:
+        raise KeyboardInterrupt
+
+    deployed.observing(0)
+    monkeypatch.setattr("rollout.runner.finish", finish)
+    error = run("abort", "website", "--stack", "dev", code=ExitCode.INTERRUPTED).stderr
+
+    assert "interrupted; the requests go back, and not every Envoy was asked" in error
+    assert "`canary rollout abort website REASON --stack dev` helps it to its end" in error
+    assert deployed.record.phase is Phase.ABORTING
+
+
+def test_an_undo_after_the_end_goes_back(deployed: World, finished: list[str]) -> None:
+    deployed.observing(2)
+    deployed.set(phase=Phase.COMPLETED, stage=None, ended_at=deployed.at())
+    text = run("undo", "website", "it is slow", "--stack", "dev").stdout
+
+    assert "website-1: version-1 -> version-2, undone: it is slow" in text
+
+
+def test_a_pause_and_a_resume_are_written_with_who_and_why(deployed: World) -> None:
+    deployed.observing(0)
+    text = run("pause", "website", "lunch", "--for", "30m", "--stack", "dev").stdout
+    paused = deployed.record.paused
+
+    assert paused is not None
+    assert (paused.by, paused.reason, paused.until) == ("ann@laptop", "lunch", deployed.at(1800))
+    assert "paused by ann@laptop: lunch\nwebsite-1: version-1 -> version-2, step 1 of 3, paused\n" in text
+    assert "waits for: paused by ann@laptop until 2026-01-05 10:30:00 UTC: lunch; `canary rollout resume" in text
+    assert "resumed by ann@laptop\n" in run("resume", "website", "--stack", "dev").stdout
+    assert deployed.record.paused is None
+
+
+def test_an_approval_and_a_promotion_are_written(deployed: World) -> None:
+    deployed.observing(1)
+    assert "step 2 of 3 approved by ann@laptop" in run("approve", "website", "--stack", "dev").stdout
+    document = run_json("promote", "website", "it", "is", "fine", "--stack", "dev")
+
+    assert "promoted by ann@laptop at step 2 of 3: it is fine" in document["said"]
+    assert [one.by for one in deployed.record.approvals] == ["ann@laptop"]
+    assert deployed.record.promotion is not None
+    assert deployed.record.promotion.reason == "it is fine"
+
+
+def test_a_retry_lifts_the_bar_and_names_the_next_command(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    text = run("retry", "website", "the database is back", "--stack", "dev").stdout
+
+    assert "retried by ann@laptop: the database is back\nwebsite-2: version-1 -> version-2, not started\n" in text
+    assert "`canary rollout start website --stack dev` begins it" in text
+    assert deployed.record.bars == ()
+
+
+def completed(record: Record) -> Record:
+    return record.model_copy(update={"phase": Phase.COMPLETED, "stage": None, "ended_at": record.created_at})
+
+
+def closed(record: Record) -> Record:
+    return record.model_copy(update={"phase": Phase.CLOSED, "stage": None, "closed_at": record.created_at})
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "what", "fix"),
+    [
+        (
+            None,
+            ("resume", "website"),
+            "the rollout website-1 is not paused",
+            "canary rollout status website --stack dev",
+        ),
+        (
+            None,
+            ("undo", "website"),
+            "the rollout website-1 is at step 1 of 3",
+            "canary rollout abort website --stack dev",
+        ),
+        (None, ("retry", "website", "x"), "the rollout website-1 is at step 1 of 3", "abort it first, or let it end"),
+        (None, ("approve", "website"), "step 1 of 3 needs no approval", "canary rollout plan website"),
+        (
+            completed,
+            ("pause", "website"),
+            "is Completed: nothing to pause",
+            "canary rollout status website --stack dev",
+        ),
+        (completed, ("promote", "website"), "is Completed: nothing to promote", "canary rollout status website"),
+        (
+            closed,
+            ("abort", "website"),
+            "website-1 is closed: the previous version",
+            "canary up",
+        ),
+        (closed, ("undo", "website"), "website-1 is closed: the previous version", "canary up"),
+    ],
+)
+def test_a_verb_that_the_state_does_not_allow_writes_nothing(
+    change: Any, arguments: tuple[str, ...], what: str, fix: str, deployed: World
+) -> None:
+    deployed.observing(0)
+    if change is not None:
+        deployed.change(change)
+    writes = deployed.server.writes
+    error = run(*arguments, "--stack", "dev", code=ExitCode.CONFIG).stderr
+
+    assert what in error
+    assert fix.replace("canary up", "canary up --stack dev") in error
+    assert "website`" not in error, "the commands can be copied"
+    assert deployed.server.writes == writes
