@@ -114,13 +114,18 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
     from rollout.acting import act
 
     def decide(record: Record, now: str) -> Decision:
-        from rollout.machine import abort, advance, supersede
+        from rollout.machine import abort, advance, supersede, undo
 
+        reason = f"the stack's file leads to {record.from_.version} again"
         if ask.kind is AskKind.CLOSE:
             return advance(record, Facts(now=now, holder=by))
         if ask.kind is AskKind.SUPERSEDE:
-            return supersede(record, ask.target.version if ask.target else "another version", by, now)
-        return abort(record, f"the stack's file leads to {record.from_.version} again", by, now)
+            return supersede(record, ask.target.version if ask.target else "a third version", by, now)
+        if record.phase in (Phase.COMPLETED, Phase.UNDOING):
+            # All requests have left the previous version: its pods must be ready first, which `finish` sees to.
+            undoing = undo(record, reason, by, now)
+            return undoing if undoing.record is not None else Decision(why=undoing.why)
+        return abort(record, reason, by, now)
 
     by = who()
     acted = _asked(settings, lambda client: act(client, ask.namespace, ask.service, decide, by=by))

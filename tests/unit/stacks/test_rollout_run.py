@@ -12,8 +12,10 @@ import pulumi
 import pytest
 
 from rollout import runner
-from rollout.machine import Facts, abort, advance
+from rollout.acting import act
+from rollout.machine import Facts, abort, advance, undo
 from rollout.record import FIELD_MANAGER, EventType, Phase, Record, Stage
+from rollout.routes import read_routes_in_cluster
 from rollout.routes_of_steps import http_routes
 from rollout.store import RolloutStore
 from stacks import cluster_facts, rollout_run
@@ -115,19 +117,23 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster(Workloads())
 
     def finish(access: Any, namespace: str, service: str, by: str, timeout: float) -> Any:
-        stored = made.store.read()
-        assert stored is not None
-        record = stored.record
-        facts = Facts(
-            now=stored.server_time,
-            route_weights=record.wanted,
-            route_annotation=record.annotation,
-            route_owner=FIELD_MANAGER,
-            envoys_follow=True,
-        )
-        done = advance(record, facts).record
-        assert done is not None
-        return SimpleNamespace(record=made.store.write(done, stored.resource_version).record)
+        """As the runner's loop, where every pod is ready and every Envoy follows."""
+        for _ in range(5):
+            live = read_routes_in_cluster(made.server.client, namespace, [service])[service]
+            weights = {"default": {name: float(one) for name, one in made.weights.items()}}
+            seen = {"route_weights": weights, "route_annotation": live.annotation, "route_owner": live.owner}
+            acted = act(
+                made.server.client,
+                namespace,
+                service,
+                lambda record, now, seen=seen: advance(
+                    record, Facts(now=now, ready_from=4, envoys_follow=True, **seen)
+                ),
+                by=by,
+            )
+            if acted.stored.record.phase in rollout_run.OVER:
+                break
+        return SimpleNamespace(record=acted.stored.record)
 
     monkeypatch.setattr(cluster_facts, "read_cluster_facts", made.read)
     monkeypatch.setattr(rollout_run, "query", lambda access, ask, within: ask(made.server.client))
@@ -200,8 +206,28 @@ def test_a_third_version_supersedes_and_begins_in_one_run(cluster: Cluster) -> N
     cluster.run(stack(THIRD, versions=THREE, onSupersede="abort"))
     record = cluster.record
     assert (record.phase, record.target.version, record.id) == (Phase.PENDING, "version-3", "shop-2")
+    assert [bar.reason for bar in record.bars] == ["superseded by version-3"]
     assert {EventType.SUPERSEDED, EventType.ABORTED, EventType.PENDING} <= {one.type for one in record.history}
     assert cluster.weights == {OLD: 100}
+
+
+def test_after_the_last_step_going_back_waits_for_the_pods_of_the_previous_version(cluster: Cluster) -> None:
+    cluster.keep(completed(stack()), 100)
+    cluster.run(stack(PLAIN))
+    assert (cluster.record.phase, cluster.weights) == (Phase.UNDONE, {OLD: 100})
+    types = [one.type for one in cluster.record.history]
+    assert types.index(EventType.UNDOING) < types.index(EventType.UNDONE)
+
+
+def test_a_run_ends_an_undo_of_somebody_else(cluster: Cluster) -> None:
+    kept = cluster.keep(completed(stack()), 100)
+    stored = cluster.store.read()
+    assert stored is not None
+    going = undo(kept, "slow", "ann", stored.server_time).record
+    assert going is not None
+    cluster.store.write(going, stored.resource_version)
+    cluster.run(stack())
+    assert (cluster.record.phase, cluster.weights) == (Phase.UNDONE, {OLD: 100})
 
 
 def test_a_run_ends_an_abort_that_has_written_no_routes(cluster: Cluster) -> None:
