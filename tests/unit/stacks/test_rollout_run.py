@@ -17,7 +17,7 @@ from rollout.machine import Facts, abort, advance, undo
 from rollout.record import FIELD_MANAGER, EventType, Phase, Record, Stage
 from rollout.routes import read_routes_in_cluster
 from rollout.routes_of_steps import http_routes
-from rollout.store import RolloutStore
+from rollout.store import RolloutStore, StoredRoutesError
 from stacks import cluster_facts, rollout_run
 from stacks.cluster_facts import ClusterFacts
 from stacks.environment import Environment
@@ -300,3 +300,14 @@ def test_an_abort_that_cannot_be_written_ends_the_run(cluster: Cluster) -> None:
     with pytest.raises(RolloutRunError):
         cluster.run(stack(PLAIN))
     assert cluster.weights == {OLD: 100}, "the routes are back"
+
+
+def test_stored_routes_that_somebody_deleted_are_written_again(cluster: Cluster) -> None:
+    kept = cluster.keep(progressing(stack()), 50)
+    routes = cluster.store.read_routes(kept.plan.routes)
+    cluster.store.delete_routes()
+    cluster.run(stack(), preview=True)
+    with pytest.raises(StoredRoutesError):
+        cluster.store.read_routes(kept.plan.routes)
+    cluster.run(stack())
+    assert cluster.store.read_routes(kept.plan.routes) == routes
