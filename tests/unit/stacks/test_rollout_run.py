@@ -13,7 +13,7 @@ import pytest
 
 from rollout import runner
 from rollout.acting import act
-from rollout.machine import Facts, abort, advance, undo
+from rollout.machine import Decision, Facts, abort, advance, undo
 from rollout.record import FIELD_MANAGER, EventType, Phase, Record, Stage
 from rollout.routes import read_routes_in_cluster
 from rollout.routes_of_steps import http_routes
@@ -121,16 +121,16 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
         for _ in range(5):
             live = read_routes_in_cluster(made.server.client, namespace, [service])[service]
             weights = {"default": {name: float(one) for name, one in made.weights.items()}}
-            seen = {"route_weights": weights, "route_annotation": live.annotation, "route_owner": live.owner}
-            acted = act(
-                made.server.client,
-                namespace,
-                service,
-                lambda record, now, seen=seen: advance(
-                    record, Facts(now=now, ready_from=4, envoys_follow=True, **seen)
-                ),
-                by=by,
-            )
+            seen: dict[str, Any] = {
+                "route_weights": weights,
+                "route_annotation": live.annotation,
+                "route_owner": live.owner,
+            }
+
+            def decide(record: Record, now: str, seen: dict[str, Any] = seen) -> Decision:
+                return advance(record, Facts(now=now, ready_from=4, envoys_follow=True, **seen))
+
+            acted = act(made.server.client, namespace, service, decide, by=by)
             if acted.stored.record.phase in rollout_run.OVER:
                 break
         return SimpleNamespace(record=acted.stored.record)
