@@ -37,7 +37,7 @@ from rollout.watching import RecordWatch
 if TYPE_CHECKING:
     from lightkube import Client
 
-__all__ = ["NoRolloutError", "ReadLimits", "RunEnd", "finish", "run"]
+__all__ = ["NoRolloutError", "ReadLimits", "RunEnd", "finish", "run", "send_events"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds until the next try after a failure: doubled each time, from the first to the longest."""
 FLUSH_SECONDS = 10.0
 """How long the end of a run waits for the receivers of events; a later run sends what is left."""
+BESIDE_SECONDS = 3.0
+"""How long the end of a run waits for its log."""
 HOLDER_SENDS = 2.0
 """Seconds for which whoever has no Lease leaves the events to the holder."""
 
@@ -218,6 +220,12 @@ class _Loop:
                     raise
             self._wait(0.1)
 
+    def end_what_runs_beside(self, seconds: float) -> None:
+        """Wait for the log and for pods that are given back, at most so long."""
+        begun = time.monotonic()
+        while not self.collector.is_done_beside() and time.monotonic() - begun < seconds:
+            self._wait(0.1)
+
     def tell_that_it_stops(self) -> None:
         """Note in the record that its holder has stopped."""
         try:
@@ -304,6 +312,7 @@ def run(
             loop.tell_that_it_stops()
         if end.why != "lost":
             loop.send_what_is_left(FLUSH_SECONDS if end.why in ("completed", "aborted") else HOLDER_SENDS)
+            loop.end_what_runs_beside(BESIDE_SECONDS)
         return end
     finally:
         loop.close()
@@ -337,6 +346,22 @@ def finish(
         end = loop.until(record, ends)
         loop.send_what_is_left(FLUSH_SECONDS, leave_to_holder=HOLDER_SENDS)
         return end
+    finally:
+        loop.close()
+
+
+def send_events(access: ClusterAccess, namespace: str, service: str, by: str, *, seconds: float = 2.0) -> int:
+    """Deliver the events that a record still has, without the Lease, and return how many are left after `seconds`.
+
+    For whoever writes records and is no runner, such as `up`: at its end nobody may come who sends them. A receiver may
+    get one twice, by the same id, if a runner sends it too. Raises what `run` raises.
+    """
+    given: dict[str, Any] = {"timeout": None, "stop": threading.Event(), "on_look": lambda record, decision: None}
+    loop = _Loop(access, namespace, service, by, limits=None, **given)
+    try:
+        if loop.first_look(access).outbox:
+            loop.send_what_is_left(seconds)
+        return len(loop.first_look(access).outbox)
     finally:
         loop.close()
 
