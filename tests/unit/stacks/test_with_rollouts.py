@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from rollout.observed_routes import ObservedRoutes
 from rollout.record import Phase
 from rollout.routes_of_steps import http_routes
 from rollout.schedule import rule_key
+from stacks.cluster_facts import refuse_removal_in_use
 from stacks.rollout_asks import AskKind
 from stacks.rollout_plans import rendered_routes
 from stacks.rollout_states import RolloutState
 from stacks.settings.model import Settings
+from stacks.settings.problems import SettingsError
 from stacks.with_rollouts import Effective, refuse_force, with_rollouts
 from tests.unit.stacks.rollout_stacks import (
     COHORT,
@@ -169,6 +173,17 @@ def test_a_file_that_leads_to_from_again_goes_back_first_and_says_what_it_takes_
     (warning,) = found.warnings
     assert "50 % of the requests are at version-2" in warning.what
     assert "begun by ann" in warning.what
+
+
+def test_the_new_version_may_be_removed_by_the_up_that_goes_back_and_by_no_other() -> None:
+    settings, file = stack(), stack(ONLY_OLD, versions={OLD: version(1)})
+    found = effective(file, state(settings, progressing(settings)))
+    used = Target("shop", NEW)
+    both = frozenset({used, Target("shop", OLD)})
+    observed = ObservedRoutes(subsets=both, shares={used: "50 % in VirtualService shop/shop, rule 1"})
+    refuse_removal_in_use(found.settings, observed, FILE, found.leaving)
+    with pytest.raises(SettingsError, match="version-2 is removed"):
+        refuse_removal_in_use(found.settings, observed, FILE)
 
 
 def test_a_file_without_the_cohort_goes_back_as_well() -> None:
@@ -378,6 +393,15 @@ def test_a_live_version_is_not_changed_in_place() -> None:
     settings, file = stack(), stack(versions={OLD: version(1), NEW: version(22)})
     text = refusal(effective(file, state(settings, closed(settings))))
     assert "add a new version" in text
+
+
+@pytest.mark.parametrize(
+    ("image", "refused"), [("shop:1", False), ("shop:0", True), ("shop@sha256:ab", False)], ids=str
+)
+def test_the_image_of_a_live_version_tells_of_a_change_if_there_is_no_record(image: str, refused: bool) -> None:
+    settings = stack()
+    given = replace(state(settings, None), images={OLD: image, NEW: "shop:0"})
+    assert bool(effective(settings, given).problems) is refused
 
 
 def test_a_version_that_the_requests_come_from_must_stay() -> None:
