@@ -6,9 +6,9 @@ A write that finds something newer than what was decided from changes nothing: i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kube.conflicts import ConflictError
 from rollout.decision import Decision, Facts
@@ -17,9 +17,9 @@ from rollout.going_back import void
 from rollout.look import Look, StoredRoutesByName, look
 from rollout.pins import release_pods
 from rollout.record import FIELD_MANAGER, Phase, Record
-from rollout.routes import RouteInCluster, VirtualServiceGoneError, hand_over, write_http
+from rollout.routes import VirtualServiceGoneError, hand_over, write_http
 from rollout.seen_weights import routes_back
-from rollout.store import RolloutStore, Stored
+from rollout.store import RolloutStore, Stored, barred_versions
 from rollout.stored_routes import BACK, Routes, changed
 from rollout.verbs import handed_back
 
@@ -61,36 +61,61 @@ def act(client: Client, namespace: str, service: str, decide: Callable[[Record, 
     """
     store = RolloutStore(client, namespace, service)
     known: StoredRoutesByName = {}
-    first: Decision | None = None
-    for tries_left in reversed(range(TRIES)):
-        seen = look(client, store, known)
-        stored = seen.record_or_raise(service)
-        decision = _void(seen, stored, by) or decide(stored.record, stored.server_time)
+    tries = _Tries(client, store, by)
+    for left in reversed(range(TRIES)):
         try:
-            stored = _written(store, stored, decision)
+            acted = tries.once(known, decide, is_last=left == 0)
         except Exception as error:
-            if decision.write_routes == BACK and decision.record is not None and _is_of_the_record(error, tries_left):
-                return _undurable(client, seen, decision, error)
-            if not isinstance(error, ConflictError):
+            is_final = not _is_worth_another_look(error) or (left == 0 and not isinstance(error, ConflictError))
+            if is_final and tries.undurable is None:
                 raise
-            continue
-        first = first or decision  # of a verb that looks again, it is what the person has asked for
-        try:
-            # The last try of an abort overwrites whatever was written meanwhile.
-            forced = tries_left == 0 and decision.write_routes == BACK
-            write_routes(client, seen, stored.record, decision, forced=forced)
-        except Exception as error:
-            if not _is_worth_another_look(error) or tries_left == 0:
-                raise
+            if is_final:
+                break
             time.sleep(0.0 if isinstance(error, ConflictError) else PAUSE)
             continue
-        if decision.record is not None and decision.record.void_since is not None:
-            continue  # it is void now, which the verb refuses with its fix
-        return Acted(stored=stored, decision=first, said=(first.why,))
+        if acted is not None:
+            return acted
+    if tries.undurable is not None:
+        return tries.undurable
     raise NotCarriedOutError(
         f"the rollout of {service} or its routes were written by somebody else {TRIES} times meanwhile\n"
         "    fix:  run the same command again; `canary rollout status` names the holder"
     )
+
+
+class _Tries:
+    """The tries of one verb: what the first has decided, and what an abort has done without a record."""
+
+    def __init__(self, client: Client, store: RolloutStore, by: str) -> None:
+        self._client = client
+        self._store = store
+        self._by = by
+        self._first: Decision | None = None
+        self.undurable: Acted | None = None
+
+    def once(
+        self, known: StoredRoutesByName, decide: Callable[[Record, str], Decision], *, is_last: bool
+    ) -> Acted | None:
+        """Return what was done, None if it is to be decided again. Raises what the API server says."""
+        seen = look(self._client, self._store, known)
+        stored = seen.record_or_raise(self._store.service)
+        decision = _void(seen, stored, self._by) or decide(stored.record, stored.server_time)
+        try:
+            stored = _written(self._store, stored, decision)
+        except Exception as error:
+            if decision.write_routes != BACK or decision.record is None or not _is_of_the_record(error, is_last):
+                raise
+            self.undurable = _undurable(self._client, seen, decision, error)
+            if is_last or not _is_worth_another_look(error):
+                return self.undurable
+            raise  # the routes are back; the record is tried again
+        self._first = self._first or decision  # a verb that looks again is what the person has asked for
+        # The last try of an abort overwrites whatever was written meanwhile.
+        forced = is_last and decision.write_routes == BACK
+        write_routes(self._client, seen, stored.record, decision, forced=forced)
+        if decision.record is not None and decision.record.void_since is not None:
+            return None  # it is void now, which the verb refuses with its fix
+        return Acted(stored=stored, decision=self._first, said=(self._first.why,))
 
 
 def begin_rollout(
@@ -132,14 +157,16 @@ def begin_rollout(
 
 
 def hand_back(client: Client, namespace: str, service: str, by: str) -> str | None:
-    """Give `spec.http` back to Pulumi's field manager if no rollout is active, at once; return what was done, or None.
+    """Give `spec.http` back to Pulumi's field manager if no rollout moves requests; return what was done, or None.
 
-    Call it under the stack's lock, before the preview. Raises ConflictError in a race, RouteRefusedError, and httpx2's
-    errors.
+    So it is after the end, and before the first look at a new rollout. Autoscalers get their minimum back. Call it
+    under the stack's lock, before the preview. Raises ConflictError in a race, RouteRefusedError, and httpx2's errors.
     """
     store = RolloutStore(client, namespace, service)
     seen = look(client, store)
-    if seen.stored is not None and seen.stored.record.phase.active and seen.stored.record.void_since is None:
+    record = seen.stored.record if seen.stored else None
+    not_started = record is not None and record.phase is Phase.PENDING and record.started_at is None
+    if record is not None and record.phase.active and record.void_since is None and not not_started:
         return None
     return handed_over(client, store, seen, by)
 
@@ -207,23 +234,15 @@ def write_routes(client: Client, seen: Look, record: Record, decision: Decision,
         routes = {name: http for name, http in routes.items() if http and name in record.vs_uids}
     if not routes:
         raise changed(f"{record.namespace}/{record.plan.routes}", "it does not exist, or lacks a step")
+    # An abort without a record of its own bars the version all the same.
+    undurable = {record.target.version} if decision.annotation == record.abort_annotation else set()
+    barred = sorted({*barred_versions(record), *undurable})
     for name, http in routes.items():
-        _write_one(client, seen.routes.get(name), record, name, http, str(decision.annotation), forced)
-
-
-def _write_one(
-    client: Client,
-    route: RouteInCluster | None,
-    record: Record,
-    name: str,
-    http: Sequence[Mapping[str, Any]],
-    annotation: str,
-    forced: bool,
-) -> None:
-    uid = record.vs_uids.get(name)
-    if route is None or uid is None:
-        raise VirtualServiceGoneError(f"the VirtualService {record.namespace}/{name} does not exist any more")
-    write_http(client, record.namespace, name, http, annotation, None if forced else route.resource_version, uid)
+        route, uid = seen.routes.get(name), record.vs_uids.get(name)
+        if route is None or uid is None:
+            raise VirtualServiceGoneError(f"the VirtualService {record.namespace}/{name} does not exist any more")
+        version = None if forced else route.resource_version
+        write_http(client, record.namespace, name, http, str(decision.annotation), version, uid, barred)
 
 
 def _written(store: RolloutStore, stored: Stored, decision: Decision) -> Stored:
@@ -237,11 +256,11 @@ def _void(seen: Look, stored: Stored, by: str) -> Decision | None:
     return void(stored.record, Facts(now=stored.server_time, holder=by, vs_uids=seen.vs_uids))
 
 
-def _is_of_the_record(error: Exception, tries_left: int) -> bool:
+def _is_of_the_record(error: Exception, is_last: bool) -> bool:
     """Whether the record cannot be written: no right, a policy, no answer, or others are faster each time."""
     import httpx2
 
-    return isinstance(error, httpx2.HTTPError) or (isinstance(error, ConflictError) and tries_left == 0)
+    return isinstance(error, httpx2.HTTPError) or (isinstance(error, ConflictError) and is_last)
 
 
 def _is_worth_another_look(error: Exception) -> bool:

@@ -72,6 +72,7 @@ class Collector:
         self._pinned: tuple[Mapping[str, int], float] | None = None
         self._problems: tuple[str, ...] = ()
         self._released = ""
+        self._limits_text = ""
         self._others: dict[str, Client] = {}
 
     def facts(self, seen: Look, stored: Stored, *, lease_held: bool) -> Facts:
@@ -81,6 +82,7 @@ class Collector:
         pods = self._look_at_pods(record)
         following = self._following(seen)
         limits = self._limits(record, now)
+        self._limits_text = limits.text if limits else ""
         return Facts(
             now=now,
             lease_held=lease_held,
@@ -152,20 +154,33 @@ class Collector:
 
     def log(self, record: Record, facts: Facts, decision: Decision) -> None:
         """Keep a decision for the log."""
+        after = decision.record or record
+        did = {
+            "record": decision.record is not None,
+            "routes": decision.write_routes is not None,
+            "scale": bool(decision.scale),
+            "barrier": decision.barrier,
+            "hook": decision.hook is not None,
+            "hand-over": decision.hand_over,
+        }
+        numbers = {
+            "weights": facts.route_weights,
+            "readyTo": facts.ready_to,
+            "readyFrom": facts.ready_from,
+            "limits": self._limits_text,
+            "pods": facts.pods_text,
+        }
         self._log.append(
             {
                 "at": facts.now,
                 "by": self._holder,
-                "rollout": record.id,
-                "generation": record.generation,
-                "phase": (decision.record or record).phase.value,
-                "step": (decision.record or record).step,
+                "id": record.id,
+                "generation": after.generation,
+                "phase": after.phase.value,
+                "step": after.step,
                 "why": decision.why,
-                "routes": decision.write_routes,
-                "annotation": decision.annotation,
-                "weights": facts.route_weights,
-                "readyTo": facts.ready_to,
-                "readyFrom": facts.ready_from,
+                "did": [word for word, done in did.items() if done],
+                "numbers": {key: value for key, value in numbers.items() if value not in (None, "")},
             }
         )
 

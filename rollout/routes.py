@@ -87,8 +87,8 @@ def write_http(
 ) -> str:
     """Write the http routes of a VirtualService, whoever owns them, and return its new resourceVersion.
 
-    A write forward has the `resource_version` that was read before the record was written; an abort has None, and
-    overwrites all. `annotation` names the decision: it changes with each, so that the resourceVersion moves although
+    A write has the `resource_version` that was read before the record was written; an abort that gets nowhere has None,
+    and overwrites all. `annotation` names the decision: it changes with each, so that the resourceVersion moves although
     the routes may be the same, and a holder that slept is refused. `uid` is that of the VirtualService that was
     decided about, by default of the one that exists. `barred` are the service's versions that must get no
     requests (`rollout.store.barred_versions`): who leaves one out lifts its bar.

@@ -32,6 +32,7 @@ from rollout.routes import RouteRefusedError, VirtualServiceGoneError
 from rollout.store import RolloutStore
 from rollout.stored_routes import StoredRoutesError
 from rollout.verbs import release_holder
+from rollout.watching import RecordWatch
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -158,6 +159,7 @@ class _Loop:
         self._lease_client = connect()
         self.store = RolloutStore(self._client, namespace, service)
         self.keeper = LeaseKeeper(Lease(self._lease_client, namespace, service, holder), self._wake.set)
+        self.watch = RecordWatch(connect, namespace, self.store.name, self._wake.set)
         self._background = Background(self._wake)
         self._barrier = Barrier(connect)
         self.collector = Collector(
@@ -233,6 +235,7 @@ class _Loop:
 
     def close(self) -> None:
         """Give the Lease up, and close all connections."""
+        self.watch.close()
         self.keeper.stop()
         self._background.close()
         self._barrier.close()
@@ -295,6 +298,7 @@ def run(
     try:
         record = loop.first_look(access)
         loop.keeper.start()
+        loop.watch.start()
         end = loop.until(record, ends)
         if end.why in ("stopped", "held") and loop.keeper.held:
             loop.tell_that_it_stops()

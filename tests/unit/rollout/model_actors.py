@@ -110,7 +110,8 @@ class World:
     def _write(self, state: State, index: int, actor: Actor) -> State:
         write = actor.write
         assert write is not None
-        if write.forward and self.mutation.precondition and not actor.fresh[write.next]:
+        blind = actor.kind == "blind"  # it may not write the record: its routes overwrite all
+        if not blind and self.mutation.precondition and not actor.fresh[write.next]:
             return state.with_actor(index, _idle(actor))  # 409: resourceVersion is another one
         annotation = write.annotation if self.mutation.annotation else None
         state = apply_routes(state, write.next, write.weight, annotation, self.mutation.manager, True)
@@ -160,7 +161,11 @@ class World:
             yield from self._bring_back(state, index, actor, undo)
 
     def _bring_back(self, state: State, index: int, actor: Actor, verb: Callable[..., Decision]) -> Iterator[State]:
-        if actor.at == "idle":
+        if actor.at in ("idle", "asking") and len(actor.seen) < len(state.routes):
+            after = self._look(state, index, actor)
+            yield after.with_actor(index, after.actors[index]._replace(at="asking"))
+            return
+        if actor.at in ("idle", "asking"):
             decision = verb(self.records.all[state.record], "it fails", "ann", START)
             after = self._carry_out(state, index, actor, state.record, decision)
         elif actor.at == "writing":

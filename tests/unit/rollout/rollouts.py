@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Mapping
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -14,12 +16,13 @@ from rollout.collecting import Collector
 from rollout.look import Look, look
 from rollout.machine import Decision, begin
 from rollout.observed_routes import ISTIO_API
-from rollout.places import places
+from rollout.places import Places, places
 from rollout.record import Record, Release
-from rollout.routes_of_steps import BACK, routes_of_steps
+from rollout.routes_of_steps import BACK, RoutesOfSteps, routes_of_steps
 from rollout.runner import Runner, Turn
-from rollout.schedule import rule_key, schedule
+from rollout.schedule import Schedule, rule_key, schedule
 from rollout.store import RolloutStore
+from tests.unit.rollout.api_server import RefusedError
 from tests.unit.rollout.sample_records import NAMESPACE
 from tests.unit.rollout.workloads import PULUMI, Workloads
 from tests.unit.route_tables import table
@@ -34,6 +37,20 @@ class Killed(BaseException):
     """The process is gone: nothing catches it."""
 
 
+@cache
+def planned(strategy: str, virtual_services: int) -> tuple[Schedule, RoutesOfSteps, Places]:
+    """The plan of website, with testers and everybody else: at a gateway, and with two VirtualServices in the mesh."""
+    mesh = {"gateways": ["website", "mesh"], "hosts": ["*"]} if virtual_services == 2 else {}
+    rules = [{"match": [{"headers": {"qa": {"exact": "x"}}}], "to": "version-2"}, {"to": "version-2", "rollout": "s"}]
+    shops = table(website={"namespace": NAMESPACE, "route": rules, **mesh})
+    now = {rule_key(rule): {"version-1": 100.0} for rule in shops[SERVICE].route}
+    found = schedule(SERVICE, shops[SERVICE], {"s": RolloutStrategy.model_validate_json(strategy)}, now)
+    assert found is not None
+    steps = routes_of_steps(shops, SERVICE, found, gateway_namespace="istio-ingress")
+    where = places(shops, SERVICE, ["default"], ("version-1", "version-2"), gateway_namespace="istio-ingress")
+    return found, steps, where
+
+
 class World(Workloads):
     """An API server with the two versions of website, ready, and its routes; somebody may be killed at a write.
 
@@ -45,6 +62,7 @@ class World(Workloads):
         super().__init__()
         self.kill_at: int | None = None
         self.served = False
+        self.counted = ""
         self.failures: list[int | Exception] = []
         self.after_write: Callable[[], None] = lambda: None
         self.deployment("version-1", 2)
@@ -52,21 +70,7 @@ class World(Workloads):
         self.pods("version-1", 2)
         self.pods("version-2", 2)
         given: dict[str, Any] = {"steps": [{"weight": 10}, {"weight": 50}, {"weight": 100}], **strategy}
-        self.strategy = RolloutStrategy.model_validate(given)
-        mesh = {"gateways": ["website", "mesh"], "hosts": ["*"]} if virtual_services == 2 else {}
-        rules = [
-            {"match": [{"headers": {"qa": {"exact": "x"}}}], "to": "version-2"},
-            {"to": "version-2", "rollout": "s"},
-        ]
-        shops = table(website={"namespace": NAMESPACE, "route": rules, **mesh})
-        now = {rule_key(rule): {"version-1": 100.0} for rule in shops[SERVICE].route}
-        found = schedule(SERVICE, shops[SERVICE], {"s": self.strategy}, now)
-        assert found is not None
-        self.schedule = found
-        self.steps = routes_of_steps(shops, SERVICE, found, gateway_namespace="istio-ingress")
-        self.places = places(
-            shops, SERVICE, ["default"], ("version-1", "version-2"), gateway_namespace="istio-ingress"
-        )  # fmt: skip
+        self.schedule, self.steps, self.places = planned(json.dumps(given), virtual_services)
         for name in self.steps[BACK]:
             self.route_by_up(name)
 
@@ -125,19 +129,20 @@ class World(Workloads):
         found = [item for (plural, _, _), item in self.objects.items() if plural == "events"]
         return [str(item["reason"]) for item in found]
 
-    def kill(self, at: int, *, served: bool) -> None:
-        """Kill who writes, at the `at`-th write from now on: before it is served, or after."""
-        self.kill_at, self.served = at, served
+    def kill(self, at: int, *, served: bool, only: str = "") -> None:
+        """Kill who writes, at the `at`-th write of a record, route or event from now on: before it is served, or after.
+
+        `only` is the plural of the objects whose writes count.
+        """
+        self.kill_at, self.served, self.counted = at, served, only
 
     def _serve(self, request: httpx2.Request) -> Any:
         if self.failures:
             failure = self.failures.pop(0)
             if isinstance(failure, Exception):
                 raise failure
-            from tests.unit.rollout.api_server import RefusedError
-
             raise RefusedError(failure, "InternalError", "try again")
-        if request.method == "GET":
+        if request.method == "GET" or not self._counts(request.url.path):
             return super()._serve(request)
         dies = self.kill_at == 1
         self.kill_at = None if self.kill_at is None or dies else self.kill_at - 1
@@ -148,6 +153,9 @@ class World(Workloads):
         if dies:
             raise Killed
         return answer
+
+    def _counts(self, path: str) -> bool:
+        return self.counted in path and not path.endswith("-log")
 
 
 class AtOnce:
@@ -193,12 +201,13 @@ class OneRunner:
         self.world = world
         self.holds = True
         self.clock = 0.0
-        self.background: Any = AtOnce()
-        self.envoys: Any = envoys or Envoys()
+        self.background = AtOnce()
+        self.envoys = envoys or Envoys()
+        beside: Any = (self.envoys, self.background)
         self.seen: list[tuple[Record, Decision]] = []
         store = RolloutStore(world.client, NAMESPACE, SERVICE)
         self.collector = Collector(
-            world.client, lambda: world.client, store, holder, self.envoys, self.background,
+            world.client, lambda: world.client, store, holder, *beside,
             clock=lambda: self.clock, **keys,
         )  # fmt: skip
         self.runner = Runner(

@@ -62,23 +62,30 @@ def test_a_rollout_goes_step_by_step_to_its_end() -> None:
     assert [len(one["route"]) for one in weights] == [2, 2, 1], "each step is asked for at the Envoys"
 
 
-@pytest.mark.parametrize("virtual_services", [1, 2])
+TWO_STEPS = [{"weight": 10}, {"weight": 100}]
+EVENTS_OF_TWO = ["Pending", "Started", *["StepWritten", "Settled"] * 2, "Completed"]
+
+
+@pytest.mark.parametrize(("virtual_services", "only", "least"), [(1, "", 18), (2, "virtualservices", 4)])
 @pytest.mark.parametrize("served", [False, True], ids=["before the write", "after the write"])
-def test_a_runner_that_is_killed_at_any_write_is_continued_by_the_next(served: bool, virtual_services: int) -> None:
+def test_a_runner_that_is_killed_at_any_write_is_continued_by_the_next(
+    served: bool, virtual_services: int, only: str, least: int
+) -> None:
     at = 0
     while True:
         at += 1
-        world = begun(virtual_services=virtual_services)
+        world = begun(virtual_services=virtual_services, steps=TWO_STEPS)
         world.after_write = lambda world=world: require_in_order(world)  # type: ignore[misc]
-        world.kill(at, served=served)
+        world.kill(at, served=served, only=only)
         try:
             OneRunner(world).to_the_end()
         except Killed:
             record = OneRunner(world, "host/2/b").to_the_end()
             assert (record.phase, world.weight()) == ("Completed", 100), at
-            assert [one for one in world.events() if one != "HolderTaken"] == EVENTS, at
+            assert [one for one in world.events() if one != "HolderTaken"] == EVENTS_OF_TWO, at
+            assert virtual_services == 1 or world.weight(IN_MESH) == 100
             continue
-        assert at > 15, "the rollout has ended before the kill"
+        assert at > least, "the rollout has ended before the kill"
         return
 
 
