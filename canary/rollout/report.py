@@ -17,7 +17,7 @@ from canary.rollout.errors import explained
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, RolloutSeen, read
 from canary.rollout.table import new_table, show_short, steps_table, weights_table
-from canary.rollout.words import clock, headline, time_words, waits_for
+from canary.rollout.words import clock, headline, time_words, waits_line
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 18px 6px 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e6e8eb; }
 td:first-child { white-space: nowrap; }
 """
+
+TEXTS = ("pods", "limits")
+"""Keys of a logged decision whose text is shown as it is."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,19 @@ class RolloutReport:
 
     @property
     def entries(self) -> list[Entry]:
-        """The history and the log in one, by time."""
-        written = [Entry(one.at, one.by, f"{one.id} {one.type.value}", one.text) for one in self.seen.record.history]
-        logged = [_logged(one) for one in self.decisions]
-        return sorted([*written, *logged], key=lambda entry: entry.at)
+        """The history and the log in one, by time: a decision that the history has too adds its numbers to it."""
+        logged = {_identity(one): one for one in self.decisions}
+        written = [
+            Entry(
+                entry.at,
+                _short(entry.by),
+                f"{entry.id} {entry.type.value}",
+                entry.text,
+                _numbers(logged.pop((entry.id, entry.generation - 1, entry.text), {})),
+            )
+            for entry in self.seen.record.history
+        ]
+        return sorted([*written, *map(_logged, logged.values())], key=lambda entry: entry.at)
 
 
 def read_report(place: Place) -> RolloutReport:
@@ -124,7 +136,7 @@ def page(place: Place, found: RolloutReport) -> str:
         + (f", stack {place.stack}" if place.stack else "")
         + f"; as of {clock(found.seen.now)}"
     )
-    waits = waits_for(found.seen, place)
+    waits = waits_line(found.seen, place)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -138,7 +150,7 @@ def page(place: Place, found: RolloutReport) -> str:
 <main>
 <h1>{title}</h1>
 <p class="about">{about}</p>
-<p>{escape(headline(record))}{f"; waits for: {escape(waits)}" if waits else ""}</p>
+<p>{escape(headline(record))}{f"; {escape(waits)}" if waits else ""}</p>
 <h2>Steps</h2>
 {_html_table(("step", "rule", "weight", "kept for"), _steps(found))}
 <h2>Decisions</h2>
@@ -168,24 +180,31 @@ def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
+def _identity(decision: Mapping[str, Any]) -> tuple[str, int, str]:
+    """The rollout, the generation of the record that was decided from, and why."""
+    generation = decision.get("generation")
+    number = generation if isinstance(generation, int) else -1
+    return str(decision.get("rollout", "")), number, str(decision.get("why", ""))
+
+
 def _logged(decision: Mapping[str, Any]) -> Entry:
-    """A decision of the log; what is not one of the known keys is shown as it is."""
-    rest = {key: value for key, value in decision.items() if key not in ("at", "by", "why", "id", "numbers")}
-    numbers = decision.get("numbers")
-    if isinstance(numbers, Mapping):
-        rest |= numbers
-    words = ", ".join(f"{key} {_value(value)}" for key, value in rest.items() if value not in (None, "", [], {}))
-    return Entry(
-        str(decision.get("at", "")),
-        str(decision.get("by", "")),
-        f"{decision.get('id', '')} decision".strip(),
-        str(decision.get("why", "")),
-        words,
-    )
+    """A decision that is in the log alone: it was made from a record that it did not change, or is an older one."""
+    rollout, _, why = _identity(decision)
+    return Entry(str(decision.get("at", "")), _short(str(decision.get("by", ""))), rollout, why, _numbers(decision))
 
 
-def _value(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+def _numbers(decision: Mapping[str, Any]) -> str:
+    """What a decision was made from, in words; what else the log has of it is in the document of `--json`."""
+    counts = [
+        f"{decision[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in decision
+    ]
+    ready = [f"ready pods: {', '.join(counts)}"] if counts else []
+    return "; ".join([*ready, *(str(decision[key]) for key in TEXTS if decision.get(key))])
+
+
+def _short(holder: str) -> str:
+    """A holder without the part of its name that is only there to be unique."""
+    return holder.rpartition("/")[0] if holder.count("/") == 2 else holder
 
 
 def _literal(text: str) -> Any:

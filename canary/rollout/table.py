@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from canary.rollout.place import Place
-from canary.rollout.words import clock, headline, step_of, time_words, waits_for
+from canary.rollout.words import clock, headline, step_of, time_words, waits_line
 from rollout.record import Phase, Record
 from traffic.proportions import percent_words
 
@@ -32,9 +32,9 @@ def show(console: Console, place: Place, seen: RolloutSeen) -> None:
 def show_short(console: Console, place: Place, seen: RolloutSeen) -> None:
     """Print one rollout of several, in two lines."""
     console.print(headline(seen.record), markup=False, style="bold", soft_wrap=True)
-    waits = waits_for(seen, place)
+    waits = waits_line(seen, place)
     if waits:
-        console.print(f"  waits for: {waits}", markup=False, soft_wrap=True)
+        console.print(f"  {waits}", markup=False, soft_wrap=True)
 
 
 def weights_table(seen: RolloutSeen) -> Table:
@@ -87,9 +87,9 @@ def _state(record: Record, step: int) -> str:
 def lines(place: Place, seen: RolloutSeen) -> Iterator[str]:
     """Yield what a rollout waits for, its holder, deadlines, bars, and what happened last."""
     record = seen.record
-    waits = waits_for(seen, place)
+    waits = waits_line(seen, place)
     if waits:
-        yield f"waits for: {waits}"
+        yield waits
     if seen.written is not None and not record.stands(seen.written):
         yield f"routes:    not as the record wants them (written by {seen.owner or 'nobody'})"
     if seen.holder is not None:

@@ -13,7 +13,7 @@ from canary.rollout.documents import document
 from canary.rollout.errors import explained
 from canary.rollout.place import Place, who
 from canary.rollout.reading import SECONDS, RolloutSeen, look
-from canary.rollout.words import BACK, headline, waits_for
+from canary.rollout.words import BACK, headline, waits_line
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -45,7 +45,7 @@ def perform(ui: Ui, place: Place, decide: Decide) -> None:
     with explained(place):
         acted, seen = query(place.cluster, act_and_look, within=SECONDS)
     record = acted.stored.record if seen is None else seen.record
-    waits = "" if seen is None else waits_for(seen, place)
+    waits = "" if seen is None else waits_line(seen, place)
     _print(ui, place, record, acted.said, waits)
 
 
@@ -71,7 +71,10 @@ def go_back(ui: Ui, place: Place, decide: Decide) -> None:
                 record = finish(place.cluster, place.namespace, place.service, by).record
     except KeyboardInterrupt:
         raise _interrupted(place, began) from None
-    _print(ui, place, record, acted.said, "")
+    said = tuple(one for one in acted.said if record.ended is None or one != record.ended.reason)
+    if record.phase in BACK:
+        said = (*said, f"all requests are at {record.from_.version}")
+    _print(ui, place, record, said, "")
     if record.phase not in BACK:
         held = f": {record.held.text}" if record.held else ""
         ui.fail_text(
@@ -98,7 +101,7 @@ def _print(ui: Ui, place: Place, record: Record, said: tuple[str, ...], waits: s
             console.print(sentence, markup=False, soft_wrap=True)
         console.print(headline(record), markup=False, style="bold", soft_wrap=True)
         if waits:
-            console.print(f"waits for: {waits}", markup=False, soft_wrap=True)
+            console.print(waits, markup=False, soft_wrap=True)
 
     ui.result(document(place, record, "; ".join(sentences)), show)
 

@@ -15,7 +15,7 @@ from canary.exit_codes import ExitCode
 from canary.rollout.documents import service_document
 from canary.rollout.place import Place
 from canary.rollout.reading import RolloutSeen, read
-from canary.rollout.words import ENDED, clock, headline, waits_for, weights_words
+from canary.rollout.words import ENDED, clock, headline, waits_line, weights_words
 
 if TYPE_CHECKING:
     from canary.ui import Ui
@@ -36,8 +36,8 @@ class Changes:
         """Return a line for each change since the look before; at the first look where the rollout is."""
         last, self._last = self._last, seen
         if last is None:
-            waits = waits_for(seen, self.place)
-            return [f"{clock(seen.now)}  {headline(seen.record)}" + (f"; waits for: {waits}" if waits else "")]
+            waits = waits_line(seen, self.place)
+            return [f"{clock(seen.now)}  {headline(seen.record)}" + (f"; {waits}" if waits else "")]
         found = [
             f"{clock(entry.at)}  {entry.id} {entry.type.value}: {entry.text} ({entry.by})" for entry in _new(last, seen)
         ]

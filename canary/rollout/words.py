@@ -78,7 +78,8 @@ def waits_for(seen: RolloutSeen, place: Place) -> str:
         verb = "promote" if record.paused.kind == "harm" else "resume"
         more = ("REASON", "--despite-harm") if verb == "promote" else ()
         back = f", `{place.command('abort', 'REASON')}` goes back" if record.target_weight() else ""
-        return f"paused by {record.paused.by}{until}: {reason}; `{place.command(verb, *more)}` lets it go on{back}"
+        allowed = f"`{place.command(verb, *more)}` lets it go on"
+        return f"paused by {record.paused.by}{until}: {reason}; {allowed}{back}{_without_holder(seen, place)}"
     nobody = _without_holder(seen, place)
     if record.held is not None:
         verb = NEXT_OF_HOLD.get(record.held.reason, "")
@@ -86,6 +87,13 @@ def waits_for(seen: RolloutSeen, place: Place) -> str:
         asked = f"; `{place.command(verb)}`" if verb and f"rollout {verb}" not in text else ""
         return f"{text}{asked}{nobody}"
     return f"{_next(record, seen.now)}{nobody}"
+
+
+def waits_line(seen: RolloutSeen, place: Place) -> str:
+    """Return the same as a line for people: `waits for: …`, or `next: …` after the end; empty if there is nothing."""
+    text = waits_for(seen, place)
+    ended = seen.record.phase in ENDED or seen.record.void_since is not None
+    return f"{'next:' if ended else 'waits for:'} {text}" if text else ""
 
 
 def _next(record: Record, now: str) -> str:

@@ -40,6 +40,13 @@ EXPECTED: dict[str, tuple[int, tuple[str, ...]]] = {
     "canary preview --stack dev": (0, ("VirtualService", "90")),
     "canary verify --stack dev": (0, ("all pass",)),
     "canary status --stack dev": (0, ("90 %", "4 of 4")),
+    "canary rollout plan hello-minikube --stack dev": (0, ("version-1 -> version-2, 4 steps", "at least 20 s")),
+    "canary rollout start hello-minikube --stack dev": (0, ("step 1 of 4: version-2 10 %", "Completed", "completed")),
+    "canary rollout status hello-minikube --stack dev": (0, ("completed", "100 %", "canary rollout undo")),
+    "canary rollout undo hello-minikube it is too slow --stack dev": (
+        0,
+        ("all requests are at version-1", "undone: it is too slow"),
+    ),
     "canary open kiali --stack dev": (2, ("kiali is off", "the sandbox cannot build its image", "enabled: true")),
     "canary open grafana --stack dev": (2, ("grafana is off", "the sandbox cannot build its image")),
     "canary report --stack dev --last 15m": (0, ("report-dev.html",)),
@@ -190,7 +197,9 @@ def test_every_config_shown_in_the_readme_loads(tmp_path: Path) -> None:
     assert len(shown) >= 2
     for number, block in enumerate(shown):
         file = tmp_path / f"Pulumi.shown{number}.yaml"
-        start = "" if block.startswith("config:") else "config:\n  istio-canary:samples: [website]\n"
+        start = "" if block.startswith("config:") else "config:\n  istio-canary:samples: [website, hello-minikube]\n"
+        if block.startswith("    "):
+            start += "  istio-canary:services:\n"
         file.write_text(start + block)
         assert load_stack(file).settings.services
 

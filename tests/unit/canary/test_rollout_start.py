@@ -16,39 +16,8 @@ from rollout.record import Ended, EventType, Held, HoldReason, OutboxEvent, Paus
 from rollout.runner import RunEnd
 from tests.unit.canary.rollouts import NAMESPACE, STACK, World, run, run_json
 
+pytestmark = pytest.mark.usefixtures("pods")
 Script = Callable[..., RunEnd]
-
-
-@pytest.fixture(autouse=True)
-def pods(deployed: World) -> Callable[[str, int], None]:
-    """Both versions have a ready pod; returns what changes the number of ready pods of one."""
-
-    def set_ready(version: str, number: int) -> None:
-        objects = deployed.server.objects
-        for index in range(4):
-            objects.pop(("pods", NAMESPACE, f"{version}-{index}"), None)
-        for index in range(number):
-            name = f"{version}-{index}"
-            labels = {"app": "website", "version": f"website-{version}"}
-            objects["pods", NAMESPACE, name] = {"metadata": {"name": name, "namespace": NAMESPACE, "labels": labels}}
-        names = [name for kind, _, name in objects if kind == "pods"]
-        endpoints = [
-            {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": name}, "conditions": {"ready": True}}
-            for name in names
-        ]
-        objects["endpointslices", NAMESPACE, "website"] = {
-            "metadata": {
-                "name": "website",
-                "namespace": NAMESPACE,
-                "labels": {"kubernetes.io/service-name": "website"},
-            },
-            "addressType": "IPv4",
-            "endpoints": endpoints,
-        }
-
-    set_ready("version-1", 4)
-    set_ready("version-2", 1)
-    return set_ready
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def test_an_abort_brings_all_requests_back_and_bars_the_release(deployed: World,
 
     assert weights(deployed).get("version-2", 0) == 0
     assert finished == ["ann@laptop"]
-    assert text == "too many errors\nwebsite-1: version-1 -> version-2, aborted: too many errors\n"
+    assert text == "all requests are at version-1\nwebsite-1: version-1 -> version-2, aborted: too many errors\n"
     (bar,) = deployed.record.bars
     assert (bar.version, bar.reason, bar.by) == ("version-2", "too many errors", "ann@laptop")
 
