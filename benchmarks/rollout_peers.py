@@ -13,9 +13,10 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -28,7 +29,8 @@ WEIGHT = 50
 RUNS = 15
 _PAUSE = 0.002  # seconds between an answer and the next request
 _TIMEOUT = 30.0
-_QUIET = 1.0  # seconds without an answer of the canary, after which an abort is over
+_ENOUGH = 100  # answers that show which weight is in force
+_QUIET = 1.0  # seconds in which the stable version alone answers, after which an abort is over
 
 
 class Peer(Protocol):
@@ -110,6 +112,11 @@ class Answers:
         answers = self.after(since)
         return 100 * sum(answer.version == CANARY for answer in answers) / max(1, len(answers))
 
+    def are_stable(self, since: float) -> bool:
+        """Whether enough answers in a row, up to the newest, are the stable version's, all since then."""
+        in_a_row = list(takewhile(lambda answer: answer.version == STABLE, reversed(self.after(since))))
+        return len(in_a_row) >= _ENOUGH and in_a_row[0].at - in_a_row[-1].at >= _QUIET
+
     @contextmanager
     def requests(self) -> Iterator[None]:
         """Send requests while the block runs."""
@@ -137,28 +144,31 @@ class Answers:
         connection.close()
 
 
-def measure(peer: Peer, url: str, runs: int = RUNS) -> Figures:
-    """Measure a step to WEIGHT percent and its abort `runs` times at the gateway `url`, and clean up.
+def measure(peers: Sequence[Peer], url: str, runs: int = RUNS) -> tuple[Figures, ...]:
+    """Measure a step to WEIGHT percent and its abort at the gateway `url`, `runs` times by each peer, and clean up.
 
-    Raises PeerError when the gateway does not show the weight, or the abort, in time.
+    The peers take turns, so that what else the machine does meanwhile burdens all of them. Raises PeerError when the
+    gateway does not show the weight, or the abort, in time.
     """
-    steps, aborts = [], []
-    requests: list[Answer] = []
-    try:
+    found: list[list[_Run]] = [[] for _ in peers]
+    with ExitStack() as at_the_end:
+        for peer in peers:
+            at_the_end.callback(peer.clean)
         for number in range(1, runs + 1):
-            print(f"measuring: {peer.name}, {number} of {runs}", file=sys.stderr, flush=True)
-            peer.prepare()
-            answers = Answers(url, peer.host)
-            with answers.requests():
-                _wait_for_stable(peer, answers)
-                began = time.monotonic()
-                steps.append(_step(peer, answers))
-                aborts.append(_abort(peer, answers))
-            requests += answers.after(began)
-    finally:
-        peer.clean()
-    failed = sum(answer.version is None for answer in requests)
-    return Figures(peer.name, tuple(steps), tuple(aborts), len(requests), failed)
+            for peer, done in zip(peers, found, strict=True):
+                print(f"measuring: {peer.name}, {number} of {runs}", file=sys.stderr, flush=True)
+                peer.prepare()
+                done.append(_measure(peer, Answers(url, peer.host)))
+    return tuple(
+        Figures(
+            peer=peer.name,
+            steps=tuple(run.step for run in done),
+            aborts=tuple(run.abort for run in done),
+            requests=sum(len(run.answers) for run in done),
+            failed=sum(answer.version is None for run in done for answer in run.answers),
+        )
+        for peer, done in zip(peers, found, strict=True)
+    )
 
 
 def table(found: Iterable[Figures]) -> Table:
@@ -172,15 +182,28 @@ def table(found: Iterable[Figures]) -> Table:
     return shown
 
 
+@dataclass(frozen=True)
+class _Run:
+    """Seconds of step and abort, and the answers from the step's command on."""
+
+    step: float
+    abort: float
+    answers: list[Answer]
+
+
+def _measure(peer: Peer, answers: Answers) -> _Run:
+    with answers.requests():
+        _wait_for_stable(peer, answers)
+        began = time.monotonic()
+        step = _step(peer, answers)
+        abort = _abort(peer, answers)
+    return _Run(step, abort, answers.after(began))
+
+
 def _wait_for_stable(peer: Peer, answers: Answers) -> None:
-    """Wait until the gateway has its routes and pods, and only the stable version has answered for a while."""
+    """Wait until the gateway has the routes and pods of the start."""
     began = time.monotonic()
-
-    def only_stable() -> bool:
-        since = max(began, time.monotonic() - _QUIET)
-        return time.monotonic() - began > _QUIET and all(each.version == STABLE for each in answers.after(since))
-
-    _wait(only_stable, f"{peer.name}: not all requests are answered by {STABLE} before the step")
+    _wait(lambda: answers.are_stable(began), f"{peer.name}: not all requests are answered by {STABLE} before the step")
 
 
 def _step(peer: Peer, answers: Answers) -> float:
@@ -190,7 +213,7 @@ def _step(peer: Peer, answers: Answers) -> float:
     _wait(lambda: bool(answers.of_canary(began)), f"{peer.name}: no answer of {CANARY} after the step")
     first = answers.of_canary(began)[0].at
     settled = time.monotonic()
-    _wait(lambda: len(answers.after(settled)) >= 100, f"{peer.name}: too few answers after the step")
+    _wait(lambda: len(answers.after(settled)) >= _ENOUGH, f"{peer.name}: too few answers after the step")
     if not WEIGHT / 2 < answers.share(settled) < WEIGHT * 1.5:
         raise PeerError(f"{peer.name}: {CANARY} gets {answers.share(settled):.0f} % after a step to {WEIGHT} %")
     return first - began
@@ -202,11 +225,7 @@ def _abort(peer: Peer, answers: Answers) -> float:
     peer.abort()
     ended = time.monotonic()
 
-    def is_quiet() -> bool:
-        now = time.monotonic()
-        return now - ended > _QUIET and not answers.of_canary(now - _QUIET)
-
-    _wait(is_quiet, f"{peer.name}: {CANARY} still answers after the abort")
+    _wait(lambda: answers.are_stable(ended), f"{peer.name}: not all requests are answered by {STABLE} after the abort")
     last = answers.of_canary(began)
     return last[-1].at - began if last else 0.0
 

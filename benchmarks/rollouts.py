@@ -242,7 +242,8 @@ def main() -> int:
                 from benchmarks.argo_rollouts.peer import ArgoRollouts
 
                 peers.append(ArgoRollouts(sandbox, asked.prefix))
-            console.print(table([measure(peer, sandbox.gateway_url, asked.runs) for peer in peers]))
+                peers.append(ArgoRollouts(sandbox, asked.prefix, by_kubectl=False))
+            console.print(table(measure(peers, sandbox.gateway_url, asked.runs)))
         console.print(f"asked: step {LIMITS['step']:g} s, abort {LIMITS['abort']:g} s")
     if asked.only != "steps":
         console.print(ups_table(*ups(sandbox, asked.prefix, max(asked.runs // 2, 3))))

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from kube import credential_plugin
+from kube import credential_plugin, decoding
 
 if TYPE_CHECKING:
     from lightkube import Client, KubeConfig, SingleConfig
@@ -67,6 +67,7 @@ def client(config: SingleConfig) -> Client:
     import httpx2
     from lightkube import Client
 
+    decoding.one_at_a_time()
     try:
         _require_certificates(config)
         return Client(config=credential_plugin.supported(config), timeout=httpx2.Timeout(REQUEST_TIMEOUT))
@@ -105,6 +106,7 @@ def _read(path: Path) -> KubeConfig:
     import yaml
     from lightkube import KubeConfig
 
+    decoding.one_at_a_time()
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if content is None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rollout.decision import phase_text
-from rollout.record import EventType, Phase, Record, Release, seconds_between
+from rollout.record import Bar, EventType, Phase, Record, Release, seconds_between
 from rollout.schedule import Schedule, ScheduleError, at_weights, route_at, rule_key, schedule
 from stacks.rollout_asks import AskKind, RolloutAsk
 from stacks.rollout_plans import planned, rendered_routes, routes_name
@@ -184,7 +184,7 @@ class ServiceRollout:
     def _barred(self) -> Ruling | None:
         """The release that the file leads to was aborted: it gets no requests, until a retry lifts the bar."""
         record, target = self.record, str(self.rolled[0].to)
-        bar = record.bar_of(self.hash_of(target) or "") if record is not None else None
+        bar = self._bar_of(target)
         if record is None or bar is None:
             return None
         now = self._now()
@@ -199,16 +199,20 @@ class ServiceRollout:
         problems = tuple(self._lifted())
         return Ruling(route=route_at(self.service, back), problems=problems, warnings=(self.say.barred(bar),))
 
+    def _bar_of(self, version: str) -> Bar | None:
+        """The bar on a version's release; none on the one that the requests went back to, if it has the same template."""
+        if self.record is None or version == self.record.from_.version:
+            return None
+        return self.record.bar_of(self.hash_of(version) or "")
+
     def _lifted(self) -> Iterator[Problem]:
         """Rules without a rollout that would give a barred release more requests than it gets now."""
-        if self.record is None:
-            return
         for index, rule in enumerate(self.service.route):
             if rule.rollout is not None:
                 continue
             now = self.state.now.get(rule_key(rule), {})
             for version, weight in rule.weights.items():
-                bar = self.record.bar_of(self.hash_of(version) or "")
+                bar = self._bar_of(version)
                 if bar is not None and weight > now.get(version, 0.0):
                     yield self.say.lifted(index, bar)
 

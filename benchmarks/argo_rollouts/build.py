@@ -40,7 +40,7 @@ MODULE = _ArgoRollouts(
     programs=("rollouts-controller", "kubectl-argo-rollouts"),
     disk_megabytes=3500,
     main=_MODULE,
-    stamps=(f"{_MODULE}/utils/version.version={{version}}",),
+    stamps=(f"{_MODULE}/utils/version.version={{number}}",),
     files=tuple(SourceFile(module=_MODULE, path=f"manifests/crds/{name}") for name in _CRDS),
 )
 

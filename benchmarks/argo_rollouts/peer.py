@@ -47,7 +47,7 @@ class ArgoRollouts:
 
     @property
     def namespace(self) -> str:
-        return f"{self.prefix}-argo-rollouts"
+        return f"{self.prefix}-argo-{'kubectl' if self.by_kubectl else 'plugin'}"
 
     @property
     def host(self) -> str:
@@ -84,7 +84,7 @@ class ArgoRollouts:
 
     @property
     def _log(self) -> Path:
-        return self.sandbox.logs / "argo-rollouts.log"
+        return self.sandbox.logs / f"{self.namespace}.log"
 
     @property
     def _kubectl(self) -> Kubectl:
@@ -108,7 +108,7 @@ class ArgoRollouts:
             [
                 echo_objects.namespace(self.namespace),
                 *echo_objects.routing(self.namespace, self.host, {STABLE: {"app": APP}, CANARY: {"app": APP}}),
-                self._rollout(),
+                self.rollout(),
             ]
         )
         self._start_controller()
@@ -136,7 +136,8 @@ class ArgoRollouts:
                 stderr=log,
             )
 
-    def _rollout(self) -> Object:
+    def rollout(self) -> Object:
+        """The Rollout, of the stable version."""
         istio = {
             "virtualService": {"name": APP, "routes": [ROUTE]},
             "destinationRule": {"name": APP, "stableSubsetName": STABLE, "canarySubsetName": CANARY},

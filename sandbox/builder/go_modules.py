@@ -88,7 +88,8 @@ class GoModule:
         stamps = [f"-X {stamp}" for stamp in self.stamps]
         if self.main:
             major, minor = self.version.removeprefix("v").split(".")[:2]
-            stamps = [stamp.format(version=self.version, major=major, minor=minor) for stamp in stamps]
+            facts = {"version": self.version, "number": self.version.removeprefix("v"), "major": major, "minor": minor}
+            stamps = [stamp.format(**facts) for stamp in stamps]
         return " ".join(["-s -w", *stamps])
 
     @property

@@ -124,7 +124,7 @@ def proof(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 
 def shown(faults: Sequence[str]) -> str:
-    return "\n".join([f"{len(faults)} faults:", *faults[:20]])
+    return "\n".join([f"{len(faults)} faults:", *faults[:15], "…", *faults[15:][-5:]])
 
 
 def test_as_many_runners_were_killed_as_were_to_be(proof: Proof) -> None:

@@ -17,7 +17,7 @@ from tests.e2e.tools import Project
 
 TAKEN_OVER_SECONDS = 60.0
 """Within which the next runner must hold the Lease: 15 s of the dead one's, and a machine with little time to spare."""
-END_SECONDS = 120.0
+END_SECONDS = 240.0
 ENDED = (Phase.COMPLETED, Phase.CLOSED, Phase.ABORTED)
 
 
@@ -38,7 +38,8 @@ class Fate:
         longest = {"start": 1.5, "hold": 2.5, "write": 0.03}
         kinds = [dice.choice(("start", "hold", "write", "write")) for _ in range(kills)]
         moments = tuple((kind, round(dice.uniform(0, longest[kind]), 3)) for kind in kinds)
-        return cls(kills=moments, aborted=(dice.randrange(4), round(dice.uniform(0, 2.5), 2)) if aborted else None)
+        # Not in the last steps: a command that takes long to start would come after the end.
+        return cls(kills=moments, aborted=(dice.randrange(3), round(dice.uniform(0, 2.5), 2)) if aborted else None)
 
 
 @dataclass

@@ -38,21 +38,21 @@ class Tool:
     host: str = "shop.example.com"
 
     def prepare(self) -> None:
-        self.called.append("prepare")
+        self.called.append(f"{self.name}: prepare")
         self.gateway.weight = 0
 
     def step(self, weight: int) -> None:
-        self.called.append(f"step {weight}")
+        self.called.append(f"{self.name}: step {weight}")
         if self.without_effect != "step":
             self.gateway.weight = weight
 
     def abort(self) -> None:
-        self.called.append("abort")
+        self.called.append(f"{self.name}: abort")
         if self.without_effect != "abort":
             self.gateway.weight = 0
 
     def clean(self) -> None:
-        self.called.append("clean")
+        self.called.append(f"{self.name}: clean")
 
 
 @pytest.fixture
@@ -85,45 +85,82 @@ def gateway() -> Iterator[Gateway]:
         thread.join()
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout_peers, "_TIMEOUT", 1.5)
+
+
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollout_peers, "_QUIET", 0.1)
+    monkeypatch.setattr(rollout_peers, "_ENOUGH", 20)
+    monkeypatch.setattr(rollout_peers, "_QUIET", 0.02)
     monkeypatch.setattr(rollout_peers, "_PAUSE", 0.0)
-    monkeypatch.setattr(rollout_peers, "_TIMEOUT", 1.0)
 
 
 def test_each_run_is_prepared_stepped_and_aborted_and_the_peer_cleans_up_at_the_end(gateway: Gateway) -> None:
     tool = Tool(gateway)
-    figures = measure(tool, gateway.url, runs=2)
-    assert tool.called == [*["prepare", "step 50", "abort"] * 2, "clean"]
+    (figures,) = measure([tool], gateway.url, runs=2)
+    assert tool.called == [*["tool: prepare", "tool: step 50", "tool: abort"] * 2, "tool: clean"]
     assert gateway.hosts == {"shop.example.com"}
     assert (len(figures.steps), len(figures.aborts), figures.failed) == (2, 2, 0)
 
 
+def test_peers_take_turns_and_the_last_one_cleans_up_first(gateway: Gateway) -> None:
+    called: list[str] = []
+    peers = [Tool(gateway, called=called, name=name) for name in ("a", "b")]
+    assert [figures.peer for figures in measure(peers, gateway.url, runs=2)] == ["a", "b"]
+    assert [call for call in called if call.endswith(("prepare", "clean"))] == [
+        *["a: prepare", "b: prepare"] * 2,
+        *["b: clean", "a: clean"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
-    [("step", "no answer of canary after the step"), ("abort", "canary still answers after the abort")],
+    [
+        ("step", "no answer of canary after the step"),
+        ("abort", "not all requests are answered by stable after the abort"),
+    ],
 )
+@pytest.mark.usefixtures("impatient")
 def test_a_command_without_effect_ends_the_measurement_and_the_peer_cleans_up(
     gateway: Gateway, command: str, said: str
 ) -> None:
     peer = Tool(gateway, without_effect=command)
     with pytest.raises(PeerError, match=said):
-        measure(peer, gateway.url, runs=1)
-    assert peer.called[-1] == "clean"
+        measure([peer], gateway.url, runs=1)
+    assert peer.called[-1] == "tool: clean"
 
 
 def test_a_step_to_another_weight_is_no_step(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     peer = Tool(gateway)
     monkeypatch.setattr(peer, "step", lambda weight: setattr(gateway, "weight", 100))
     with pytest.raises(PeerError, match="canary gets 100 % after a step to 50 %"):
-        measure(peer, gateway.url, runs=1)
+        measure([peer], gateway.url, runs=1)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_service_that_fails_before_the_step_is_not_measured(gateway: Gateway) -> None:
     gateway.fails = True
     with pytest.raises(PeerError, match="not all requests are answered by stable"):
-        measure(Tool(gateway), gateway.url, runs=1)
+        measure([Tool(gateway)], gateway.url, runs=1)
+
+
+@pytest.mark.parametrize(
+    ("versions", "stable"),
+    [
+        ([CANARY, *[STABLE] * 20], True),
+        ([CANARY, *[STABLE] * 19], False),
+        ([*[STABLE] * 20, CANARY], False),
+        ([*[STABLE] * 20, None], False),
+    ],
+)
+def test_requests_are_stable_after_enough_answers_in_a_row(versions: list[str | None], stable: bool) -> None:
+    assert Answers("", "", [Answer(float(at), each) for at, each in enumerate(versions)]).are_stable(0.0) is stable
+
+
+def test_a_burst_of_answers_says_nothing_yet() -> None:
+    assert not Answers("", "", [Answer(1.0, STABLE)] * 20).are_stable(0.0)
 
 
 def test_the_canarys_share_counts_the_answers_since_a_moment() -> None:

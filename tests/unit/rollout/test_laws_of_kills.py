@@ -15,7 +15,7 @@ from rollout.record import EventType, Phase, Record, Stage
 from tests.e2e.event_sink import EventSink
 from tests.e2e.load import Answer
 from tests.e2e.rollouts import laws
-from tests.e2e.rollouts.journal import Journal, RecordWrite, RouteWrite, Write, weights_of_last_rule
+from tests.e2e.rollouts.journal import Journal, PodsWrite, RecordWrite, RouteWrite, Write, weights_of_last_rule
 from tests.unit.rollout.records import START, aborted, observing, record_of, weights
 
 BEGAN = datetime.fromisoformat(START)
@@ -139,6 +139,22 @@ def test_answers_after_the_first_step_of_a_retry_are_no_fault() -> None:
 def test_a_failure_is_a_versions_own_only_if_the_bad_version_answered_it(given: Answer, is_lost: bool) -> None:
     assert bool(laws.not_of_a_version([given], {"website": "version-2"})) is is_lost
     assert bool(laws.not_of_a_version([given], {})) is not given.ok
+
+
+def pods(ready: int, revision: int) -> PodsWrite:
+    names = frozenset({"website-version-1-a", *(f"website-version-2-{number}" for number in range(ready))})
+    return PodsWrite(revision=revision, at=BEGAN, service="website", ready=names)
+
+
+@pytest.mark.parametrize(("ready", "found"), [(2, 0), (1, 1), (0, 1)])
+def test_a_step_that_is_decided_without_enough_pods_is_found(ready: int, found: int) -> None:
+    """Half of four pods are needed, and only once the step is decided."""
+    first, second, later = history(step(0), step(1), step(1, Stage.OBSERVING))
+    assert len(laws.without_pods([first, pods(ready, 100), second, pods(0, 101), later])) == found
+
+
+def test_the_first_step_of_a_record_is_no_rise() -> None:
+    assert laws.without_pods(history(step(1), PENDING)) == []
 
 
 def test_steps_follow_each_other() -> None:
