@@ -72,7 +72,8 @@ def go_back(ui: Ui, place: Place, decide: Decide) -> None:
                 record = _finished(place, by, record, finish)
     except KeyboardInterrupt:
         raise _interrupted(place, began) from None
-    said = tuple(one for one in acted.said if record.ended is None or one != record.ended.reason)
+    reason = record.ended.reason if record.ended is not None else None
+    said = tuple(one for one in acted.said if one != reason and not one.endswith("goes back already"))
     if record.phase in BACK:
         said = (*said, f"all requests are at {record.from_.version}")
     _print(ui, place, record, said, "")
