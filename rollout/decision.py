@@ -118,9 +118,10 @@ class Decision:
 
     `record` is written by compare-and-swap; if that fails nothing else of the decision may be done. `write_routes` is
     "step" (the wanted one) or "back", both with the resourceVersion that was read before the record; an abort that
-    cannot write the record, or that others are faster than each time, overwrites. Both carry `annotation`. `barrier` asks the Envoys whether they follow. `hook` is a point whose hooks are to be
-    asked; the answer is in the next facts. `scale` has the least number of pods by version. `hand_over` gives spec.http
-    back to Pulumi. `wait_seconds` is the longest useful wait until the next look, None if nothing is left to do.
+    cannot write the record, or that others are faster than each time, overwrites. Both carry `annotation`. `barrier`
+    asks the Envoys whether they follow. `hook` is a point whose hooks are to be asked; the answer is in the next facts.
+    `scale` has the least number of pods by version. `hand_over` gives spec.http back to Pulumi. `wait_seconds` is the
+    longest useful wait until the next look, None if nothing is left to do.
     """
 
     why: str

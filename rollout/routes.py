@@ -87,11 +87,11 @@ def write_http(
 ) -> str:
     """Write the http routes of a VirtualService, whoever owns them, and return its new resourceVersion.
 
-    A write has the `resource_version` that was read before the record was written; an abort that gets nowhere has None,
-    and overwrites all. `annotation` names the decision: it changes with each, so that the resourceVersion moves although
-    the routes may be the same, and a holder that slept is refused. `uid` is that of the VirtualService that was
-    decided about, by default of the one that exists. `barred` are the service's versions that must get no
-    requests (`rollout.store.barred_versions`): who leaves one out lifts its bar.
+    A write has the `resource_version` that was read before the record was written; an abort that others are faster than
+    each time has None, and overwrites all. `annotation` names the decision: it changes with each, so that the
+    resourceVersion moves although the routes may be the same, and a holder that slept is refused. `uid` is that of the
+    VirtualService that was decided about, by default of the one that exists. `barred` are the service's versions that
+    must get no requests (`rollout.store.barred_versions`): who leaves one out lifts its bar.
 
     Raises ConflictError if it was written since `resource_version`, VirtualServiceGoneError and RouteRefusedError.
     """

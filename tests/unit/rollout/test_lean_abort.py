@@ -1,0 +1,199 @@
+"""The abort without libraries does what the one with them does, or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+
+from rollout import lean_abort
+from rollout.lean_abort import Api, NotSimpleError, abort_at_once, abort_by, aborted, barred_in
+from rollout.machine import abort, pause, promote
+from rollout.record import ANNOTATION, FIELD_MANAGER, LONGEST_HISTORY, LONGEST_OUTBOX, SCHEMA, Bar, Phase, Record
+from rollout.routes import BARRED_ANNOTATION
+from rollout.store import LABEL, RolloutStore, StoredRoutesError, barred_versions
+from tests.unit.rollout.records import START, aborting, completed, later, observing, record_of
+from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World
+from tests.unit.rollout.sample_records import NAMESPACE
+
+RECORD = "istio-canary-rollout-website"
+OTHER_BAR = Bar(version="version-0", hash="hash-0", reason="slow", by="bob", at=START)
+SAME_BAR = OTHER_BAR.model_copy(update={"hash": "hash-2"})
+
+RECORDS: dict[str, Callable[[], Record]] = {
+    "pending": record_of,
+    "observing": lambda: observing(1),
+    "completed": completed,
+    "with bars": lambda: observing(1, bars=(OTHER_BAR, SAME_BAR)),
+    "already aborted once": lambda: observing(1, outbox=aborting().outbox, history=aborting().history),
+}
+PERSONS: dict[str, Callable[[Record], Record | None]] = {
+    "paused": lambda record: pause(record, "lunch", "bob", START).record,
+    "promoted": lambda record: promote(record, "", "bob", START).record,
+}
+
+
+class Served(Api):
+    """A connection to an API server in memory."""
+
+    def __init__(self, world: World) -> None:
+        self._client = httpx2.Client(transport=httpx2.MockTransport(world._answer), base_url="http://api.invalid")
+        self.server_time = ""
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        answer = self._client.request(method, path, content=body, headers=dict(headers))
+        self.server_time = START
+        return answer.status_code, answer.content
+
+
+def as_json(record: Record) -> Any:
+    return json.loads(record.to_json())
+
+
+@pytest.mark.parametrize("make", RECORDS.values(), ids=RECORDS)
+def test_the_record_is_the_one_that_the_machine_makes(make: Callable[[], Record]) -> None:
+    record = make()
+    expected = abort(record, "it fails", "ann", later(5)).record
+    assert expected is not None
+
+    found = aborted(as_json(record), "it fails", "ann", later(5))
+
+    assert found == as_json(expected)
+    assert Record.from_json(json.dumps(found)) == expected
+    assert barred_in(found) == list(barred_versions(expected))
+
+
+@pytest.mark.parametrize("verb", PERSONS.values(), ids=PERSONS)
+def test_what_persons_have_said_before_is_dropped(verb: Callable[[Record], Record | None]) -> None:
+    record = verb(observing(1))
+    assert record is not None
+    expected = abort(record, "it fails", "ann", START).record
+    assert expected is not None
+    assert aborted(as_json(record), "it fails", "ann", START) == as_json(expected)
+
+
+def test_long_lists_are_cut_as_the_machine_does() -> None:
+    record = observing(1)
+    for _ in range(LONGEST_OUTBOX):
+        after = abort(record, "x", "ann", START).record
+        assert after is not None
+        record = record.model_copy(update={"outbox": after.outbox, "history": after.history})
+    expected = abort(record, "it fails", "ann", START).record
+    assert expected is not None
+    assert aborted(as_json(record), "it fails", "ann", START) == as_json(expected)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [aborting(), record_of(phase=Phase.CLOSED), observing(1, void_since=START)],
+    ids=["goes back already", "closed", "void"],
+)
+def test_what_the_machine_refuses_or_helps_with_is_left_to_it(record: Record) -> None:
+    with pytest.raises(NotSimpleError):
+        aborted(as_json(record), "it fails", "ann", START)
+
+
+def test_names_and_limits_are_those_of_the_modules_that_own_them() -> None:
+    assert (lean_abort.MANAGER, lean_abort.ANNOTATION, lean_abort.LABEL) == (FIELD_MANAGER, ANNOTATION, LABEL)
+    assert (lean_abort.LONGEST_OUTBOX, lean_abort.LONGEST_HISTORY) == (LONGEST_OUTBOX, LONGEST_HISTORY)
+    assert (lean_abort.SCHEMA, lean_abort.BARRED_ANNOTATION) == (SCHEMA, BARRED_ANNOTATION)
+
+
+@pytest.mark.parametrize("virtual_services", [1, 2])
+def test_the_cluster_is_as_after_any_other_abort(virtual_services: int) -> None:
+    world = World(virtual_services=virtual_services)
+    world.begin()
+    OneRunner(world).until_step(1)
+
+    assert abort_by(Served(world), NAMESPACE, "website", "bad", "ann")
+
+    assert (world.record.phase, world.weight()) == ("Aborting", 0)
+    assert virtual_services == 1 or world.weight(IN_MESH) == 0
+    assert world.annotation() == world.record.annotation
+    annotations = world.get("virtualservices", NAMESPACE, AT_GATEWAY)["metadata"]["annotations"]
+    assert annotations[BARRED_ANNOTATION] == "version-2"
+    assert OneRunner(world, "host/2/b").to_the_end().phase == "Aborted"
+
+
+def test_routes_that_somebody_writes_meanwhile_are_left_to_the_next_abort() -> None:
+    world = World()
+    world.begin()
+    OneRunner(world).until_step(1)
+
+    def edit() -> None:
+        label = {"labels": {"a": "b"}}
+        world.update("virtualservices", NAMESPACE, AT_GATEWAY, "x", lambda item: item["metadata"].update(label))
+
+    world.before = edit
+    assert not abort_by(Served(world), NAMESPACE, "website", "bad", "ann")
+    assert (world.record.phase, world.weight()) == ("Aborting", 50)
+
+
+@pytest.mark.parametrize("kept", ["record", "routes", "virtual service"])
+def test_nothing_is_written_when_something_is_missing(kept: str) -> None:
+    world = World()
+    world.begin()
+    if kept == "record":
+        del world.objects["configmaps", NAMESPACE, RECORD]
+    elif kept == "routes":
+        RolloutStore(world.client, NAMESPACE, "website").delete_routes()
+    else:
+        del world.objects["virtualservices", NAMESPACE, AT_GATEWAY]
+    writes = world.writes
+
+    with pytest.raises((NotSimpleError, StoredRoutesError)):
+        abort_by(Served(world), NAMESPACE, "website", "bad", "ann")
+    assert world.writes == writes
+
+
+def kubeconfig(path: Path, *, cluster: Any = None, user: Any = None) -> str:
+    content = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"} | (cluster or {})}],
+        "users": [{"name": "u", "user": user or {"token": "t"}}],
+    }
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user"),
+    [
+        ({}, {"exec": {"command": "login"}}),
+        ({"insecure-skip-tls-verify": True}, {}),
+        ({"proxy-url": "http://p"}, {}),
+        ({"server": "http://127.0.0.1:1"}, {}),
+        ({}, {"client-certificate": "only-half.pem"}),
+    ],
+)
+def test_a_kubeconfig_that_asks_for_more_is_left_to_the_libraries(tmp_path: Path, cluster: Any, user: Any) -> None:
+    path = kubeconfig(tmp_path / "config", cluster=cluster, user=user)
+    with pytest.raises((NotSimpleError, OSError)):
+        Api(path, None)
+    assert not abort_at_once(path, None, NAMESPACE, "website", "bad", "ann")
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "current-context: b\ncontexts: []\n"])
+def test_a_kubeconfig_that_cannot_be_read_is_left_to_the_libraries(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    assert not abort_at_once(str(path), None, NAMESPACE, "website", "bad", "ann")
+
+
+def test_an_api_server_that_is_not_there_is_left_to_the_libraries(tmp_path: Path) -> None:
+    assert not abort_at_once(kubeconfig(tmp_path / "config"), None, NAMESPACE, "website", "bad", "ann")
+
+
+def test_it_imports_no_library_that_takes_long() -> None:
+    import subprocess
+    import sys
+
+    script = "import sys, rollout.lean_abort; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pydantic", "lightkube", "httpx2", "traffic.model"} & set(loaded)

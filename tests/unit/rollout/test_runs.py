@@ -1,0 +1,156 @@
+"""Whole runs, with their threads, against an API server in memory; the Envoys follow at once."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import pytest
+
+from kube import kubeconfig
+from rollout.acting import act
+from rollout.barrier import Barrier, Following
+from rollout.decision import Decision
+from rollout.lease import Lease
+from rollout.look import NoRolloutError
+from rollout.machine import abort, pause
+from rollout.record import Record
+from rollout.runner import RunEnd, finish, run
+from tests.unit.rollout.rollouts import World
+from tests.unit.rollout.sample_records import NAMESPACE
+
+ACCESS: Any = None
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A rollout that an `up` has begun, in the only cluster that there is."""
+    world = World()
+    world.begin()
+    monkeypatch.setattr(kubeconfig, "choose", lambda access: SimpleNamespace(user=None))
+    monkeypatch.setattr(kubeconfig, "client", lambda config: world.connect())
+    monkeypatch.setattr("rollout.runner.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(Barrier, "wait", lambda *given: Following(True))
+    return world
+
+
+def run_it(**keys: Any) -> RunEnd:
+    return run(ACCESS, NAMESPACE, "website", "host/1/a", **({"timeout": 60.0} | keys))
+
+
+def abort_by_ann(world: World) -> None:
+    act(world.client, NAMESPACE, "website", lambda record, now: abort(record, "bad", "ann", now), by="ann")
+
+
+def holder(world: World) -> str | None:
+    return Lease(world.client, NAMESPACE, "website", "nobody").holder()
+
+
+def test_a_run_ends_completed_with_its_events_sent_and_the_lease_given_up(world: World) -> None:
+    end = run_it()
+
+    assert (end.why, end.record.phase, world.weight()) == ("completed", "Completed", 100)
+    assert world.record.outbox == ()
+    assert world.events().count("Completed") == 1
+    assert "HolderLost" not in world.events(), "the rollout is over"
+    assert not holder(world)
+
+
+def test_a_run_of_a_finished_rollout_ends_as_that_did(world: World) -> None:
+    run_it()
+    generation = world.record.generation
+
+    assert run_it().why == "completed"
+    assert world.record.generation == generation
+
+
+def test_a_run_that_is_told_to_stop_says_so_and_gives_the_lease_up(world: World) -> None:
+    stop = threading.Event()
+
+    def at_the_first_step(record: Record, decision: Decision) -> None:
+        if record.step == 0:
+            stop.set()
+
+    end = run_it(stop=stop, on_look=at_the_first_step)
+
+    assert end.why == "stopped"
+    assert "HolderLost" in world.events()
+    assert not holder(world)
+    assert run_it().why == "completed"
+
+
+def test_a_run_that_is_paused_is_held_after_its_time(world: World) -> None:
+    act(world.client, NAMESPACE, "website", lambda record, now: pause(record, "lunch", "ann", now), by="ann")
+
+    assert run_it(timeout=0.2).why == "held"
+    assert run_it(until_paused=True).why == "held"
+    assert run_it(once=True).why == "held"
+    assert world.weight() == 0
+
+
+def test_a_run_with_once_does_what_is_due_and_no_more(world: World) -> None:
+    del world.objects["configmaps", NAMESPACE, "istio-canary-rollout-website"]
+    slow = World(steps=[{"weight": 10, "for": "1h"}, {"weight": 100}])
+    world.schedule, world.steps = slow.schedule, slow.steps
+    world.begin()
+
+    end = run_it(once=True)
+
+    assert (end.why, end.record.step, world.weight()) == ("held", 0, 10)
+
+
+def test_a_run_ends_aborted_when_somebody_aborts(world: World) -> None:
+    def at_the_second_step(record: Record, decision: Decision) -> None:
+        if record.step == 1 and record.phase == "Progressing":
+            abort_by_ann(world)
+
+    end = run_it(on_look=at_the_second_step)
+
+    assert (end.why, world.record.phase, world.weight()) == ("aborted", "Aborted", 0)
+    assert world.events().count("Aborted") == 1
+
+
+def test_a_run_survives_failures_of_the_api_server(world: World) -> None:
+    failing = iter([503, httpx2.ConnectError("gone"), 500, httpx2.ReadTimeout("late")] * 3)
+
+    def fail(record: Record, decision: Decision) -> None:
+        failure: Any = next(failing, None)
+        world.failures = [] if failure is None else [failure]
+
+    assert run_it(on_look=fail).why == "completed"
+    assert world.weight() == 100
+
+
+def test_a_run_without_a_rollout_says_so(world: World) -> None:
+    del world.objects["configmaps", NAMESPACE, "istio-canary-rollout-website"]
+    with pytest.raises(NoRolloutError):
+        run_it()
+
+
+def test_an_abort_is_finished_without_the_lease_of_a_holder_that_sleeps(world: World) -> None:
+    Lease(world.client, NAMESPACE, "website", "host/9/asleep").acquire()
+    abort_by_ann(world)
+
+    end = finish(ACCESS, NAMESPACE, "website", "ann")
+
+    assert (end.why, world.record.phase, world.weight()) == ("aborted", "Aborted", 0)
+    assert world.record.outbox == (), "the holder has not sent the events"
+    assert holder(world) == "host/9/asleep"
+
+
+def test_a_run_whose_lease_was_taken_is_lost(world: World) -> None:
+    def steal(record: Record, decision: Decision) -> None:
+        def take(item: Any) -> None:
+            item["spec"]["holderIdentity"] = "host/2/thief"
+
+        world.update("leases", NAMESPACE, "istio-canary-rollout-website", "thief", take)
+
+    act(world.client, NAMESPACE, "website", lambda record, now: pause(record, "lunch", "ann", now), by="ann")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rollout.lease_keeper.RENEW_SECONDS", 0.05)
+        end = run_it(on_look=steal)
+
+    assert end.why == "lost"
+    assert holder(world) == "host/2/thief"
