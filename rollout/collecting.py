@@ -121,6 +121,7 @@ class Collector:
 
     def scale(self, decision: Decision) -> None:
         """Raise the pods that a decision asks for; the same ones again only after a while."""
+        self._problems = ()
         if decision.scale:
             self._raise(decision.scale)
 
@@ -184,6 +185,11 @@ class Collector:
             }
         )
 
+    def is_done_beside(self) -> bool:
+        """Return whether the log is written and pods are given back; starts what is left of the log."""
+        self._write_log()
+        return not self._log and not any(self._background.runs(name) for name in ("log", "pins"))
+
     def close(self) -> None:
         """Close the connections of what ran beside the loop."""
         for client in self._others.values():
@@ -192,8 +198,16 @@ class Collector:
     def _look_at_pods(self, record: Record) -> PodsSeen | None:
         if record.phase in (Phase.ABORTED, Phase.UNDONE, Phase.CLOSED, Phase.ABORTING) or record.void_since:
             return None  # nothing is decided from them, and going back must not wait for a list
+        import httpx2
+
         coming = min(record.step + 1, len(record.plan.steps) - 1)
-        return self._pods.look(record, needed_pods(record, coming))
+        try:
+            return self._pods.look(record, needed_pods(record, coming))
+        except httpx2.HTTPStatusError as error:
+            # Unknown pods hold a step; a way back that needs none must not wait for them.
+            status = error.response.status_code
+            self._problems = (f"the pods cannot be listed: HTTP {status}",)
+            return None
 
     def _following(self, seen: Look) -> Following | None:
         done = self._background.result("envoys", _routes_key(seen))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import ssl
-import tempfile
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -223,16 +222,17 @@ def _named(entries: Any, name: str) -> dict[str, Any]:
 
 def _load_certificate(security: ssl.SSLContext, path: Path, user: Mapping[str, Any]) -> None:
     files: list[str] = []
-    made: list[str] = []
+    opened: list[int] = []
     try:
         for name in ("client-certificate", "client-key"):
             text = _text(user.get(f"{name}-data"))
             if text is not None:
-                # ssl takes no text; as all files of tempfile, only this user may read it.
-                with tempfile.NamedTemporaryFile("w", delete=False) as file:
-                    made.append(file.name)
-                    file.write(text)
-                files.append(file.name)
+                # ssl takes no text; a file in memory is nobody else's, and needs no import.
+                if not hasattr(os, "memfd_create"):
+                    raise NotSimpleError
+                opened.append(os.memfd_create(name))
+                os.write(opened[-1], text.encode())
+                files.append(f"/proc/self/fd/{opened[-1]}")
             elif user.get(name):
                 files.append(str(_file(path, user[name])))
         if len(files) == 2:
@@ -240,8 +240,8 @@ def _load_certificate(security: ssl.SSLContext, path: Path, user: Mapping[str, A
         elif files:
             raise NotSimpleError
     finally:
-        for name in made:
-            Path(name).unlink(missing_ok=True)
+        for number in opened:
+            os.close(number)
 
 
 def _file(path: Path, name: str | None) -> str | None:

@@ -50,6 +50,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds until the next try after a failure: doubled each time, from the first to the longest."""
 FLUSH_SECONDS = 10.0
 """How long the end of a run waits for the receivers of events; a later run sends what is left."""
+BESIDE_SECONDS = 3.0
+"""How long the end of a run waits for its log."""
 HOLDER_SENDS = 2.0
 """Seconds for which whoever has no Lease leaves the events to the holder."""
 
@@ -218,6 +220,12 @@ class _Loop:
                     raise
             self._wait(0.1)
 
+    def end_what_runs_beside(self, seconds: float) -> None:
+        """Wait for the log and for pods that are given back, at most so long."""
+        begun = time.monotonic()
+        while not self.collector.is_done_beside() and time.monotonic() - begun < seconds:
+            self._wait(0.1)
+
     def tell_that_it_stops(self) -> None:
         """Note in the record that its holder has stopped."""
         try:
@@ -304,6 +312,7 @@ def run(
             loop.tell_that_it_stops()
         if end.why != "lost":
             loop.send_what_is_left(FLUSH_SECONDS if end.why in ("completed", "aborted") else HOLDER_SENDS)
+            loop.end_what_runs_beside(BESIDE_SECONDS)
         return end
     finally:
         loop.close()

@@ -10,6 +10,7 @@ from rollout.acting import act
 from rollout.barrier import Following
 from rollout.machine import abort, pause, undo
 from rollout.record import Record
+from rollout.store import RolloutStore
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, Envoys, Killed, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
 
@@ -311,3 +312,34 @@ def test_an_undo_goes_back_once_the_pods_of_the_old_version_are_ready() -> None:
     world.pods("version-1", 2)
     assert runner.to_the_end().phase == "Undone"
     assert world.weight() == 0
+
+
+def test_without_the_right_to_list_pods_nothing_rises_and_an_abort_goes_on() -> None:
+    world = begun()
+    runner = OneRunner(world)
+    runner.until_step(0)
+    world.list_errors["endpointslices"] = 403
+
+    for _ in range(4):
+        runner.turn()
+    assert (world.record.step, world.weight()) == (0, 10)
+    assert world.record.held is not None
+    assert world.record.held.reason == "NoCapacity"
+
+    abort_by_ann(world)
+    assert runner.to_the_end().phase == "Aborted"
+
+
+def test_the_log_tells_each_decision_with_what_was_done() -> None:
+    world = begun()
+    OneRunner(world).to_the_end()
+
+    lines = RolloutStore(world.client, NAMESPACE, "website").read_log()
+
+    assert [one["why"] for one in lines if "routes" in one["did"]] == [
+        "step 1 of 3: version-2 10 %",
+        "step 2 of 3: version-2 50 %",
+        "step 3 of 3: version-2 100 %",
+    ]
+    assert {one["by"] for one in lines} == {"host/1/a"}
+    assert all(one["numbers"]["readyTo"] == 2 for one in lines)
