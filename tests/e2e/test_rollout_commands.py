@@ -20,9 +20,13 @@ STEPS = [{"weight": 10, "for": "1s"}, {"weight": 50, "for": "1m"}, {"weight": 10
 
 
 @pytest.fixture
-def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def shop(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Project]:
     """A stack whose `up` has written a rollout from the old version to the new one."""
     project = Project.create(tmp_path_factory.mktemp("commands"), cluster)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.layout.kubeconfig))
+    monkeypatch.setenv("XDG_STATE_HOME", str(project.folder / "state"))
     write(project, {"to": {OLD: 100, NEW: 0}, "timeout": "5s"})
     assert project.canary("up", "--stack", STACK, "--yes").returncode == 0
     write(project, {"to": NEW, "timeout": "5s", "rollout": {"steps": STEPS}})
@@ -59,9 +63,7 @@ def until(process: subprocess.Popen[str], word: str) -> str:
     raise AssertionError(f"it ended without {word!r}:\n{read}")
 
 
-def test_a_rollout_is_left_at_a_signal_goes_on_elsewhere_and_goes_back(
-    shop: Project, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_rollout_is_left_at_a_signal_goes_on_elsewhere_and_goes_back(shop: Project) -> None:
     process = shop.popen("rollout", "start", NAME, "--stack", STACK)
     until(process, "Settled: every Envoy has step 1")
     os.kill(process.pid, signal.SIGTERM)
