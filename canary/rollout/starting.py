@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.rollout.documents import document
 from canary.rollout.errors import explained
-from canary.rollout.place import Place
+from canary.rollout.place import Place, who
 from canary.rollout.reading import SECONDS, read
 from canary.rollout.words import BACK, ENDED, code_of, headline, waits_for, where
 from rollout.record import NOT_STARTED, Phase, Record
@@ -61,6 +63,7 @@ def begin(ui: Ui, place: Place, asked: Start) -> None:
     record = seen.record
     refuse(ui, place, record, asked.anyway)
     if record.phase in ENDED and not record.outbox:
+        _hand_back(ui, place)
         _end(ui, place, record, "")
         return
     if record.phase is Phase.PENDING and not asked.anyway:
@@ -87,15 +90,34 @@ def refuse(ui: Ui, place: Place, record: Record, anyway: bool) -> None:
     found = [other] if other else [] if record.phase in ENDED else changes(place, record)
     if not found:
         return
-    if not anyway and (other or record.started_at is None):
+    changed = f"the stack's file has changed since `{place.up}`"
+    if other:  # moving on would be against the file
         raise CommandError(
-            f"the stack's file has changed since `{place.up}`",
-            ExitCode.CONFIG,
-            f"{place.up}, which reads the file; or add --anyway for the rollout as it is in the cluster",
-            tuple(found),
+            changed, ExitCode.CONFIG, f"{place.up}, which makes the cluster what the file says", (other,)
         )
+    if not anyway and record.started_at is None:
+        fix = f"{place.up}, which reads the file; or add --anyway for the rollout as it is in the cluster"
+        raise CommandError(changed, ExitCode.CONFIG, fix, tuple(found))
     for text in found:
         ui.note(f"note: {text}; the rollout goes on as it was planned")
+
+
+def _hand_back(ui: Ui, place: Place) -> None:
+    """An hour after the end the routes are Pulumi's again, by whoever looks first; without the right, by another."""
+    from kube.client import query
+    from rollout.acting import hand_back_if_due
+
+    try:
+        with explained(place):
+            said = query(
+                place.cluster,
+                lambda client: hand_back_if_due(client, place.namespace, place.service, who()),
+                within=SECONDS,
+            )
+    except CommandError as error:
+        said = f"note: the routes are not handed back to Pulumi: {' '.join(str(error).split())}"
+    if said is not None:
+        ui.note(said)
 
 
 def _refuse_unready(place: Place, record: Record) -> None:
@@ -176,6 +198,16 @@ def _signals(stopped: Stopped) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
+@contextmanager
+def _unread() -> Iterator[None]:
+    """A reader that has gone away changes neither how the rollout has ended nor the exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # the latter is rich's answer to the former
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _why(place: Place, end: RunEnd, stopped: Stopped) -> str:
     """What is to be said of a run that has not ended the rollout."""
     start = place.command("start")
@@ -203,7 +235,8 @@ def _end(ui: Ui, place: Place, record: Record, said: str, *, interrupted: bool =
         if text:
             console.print(text, markup=False, soft_wrap=True)
 
-    ui.result(document(place, record, "; ".join(filter(None, (headline(record), text)))), show)
+    with _unread():
+        ui.result(document(place, record, "; ".join(filter(None, (headline(record), text)))), show)
     if code is not ExitCode.OK:
         raise typer.Exit(code)
 

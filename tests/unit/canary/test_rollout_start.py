@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from rollout.record import Ended, EventType, Held, HoldReason, OutboxEvent, Paus
 from rollout.runner import RunEnd
 from tests.unit.canary.rollouts import NAMESPACE, STACK, World, run, run_json
 
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("pods")
 Script = Callable[..., RunEnd]
 
@@ -212,13 +216,7 @@ def test_events_that_were_not_sent_are_a_reason_to_run_after_the_end(deployed: W
     assert len(calls) == 1
 
 
-IMAGE = "    website:\n      versions: {version-2: {image: hashicorp/http-echo:2.0.0}}"
 CHANGES = {
-    "another image": (
-        "    website:",
-        IMAGE,
-        "version-2 of website in Pulumi.dev.yaml is another one than in the cluster: its pods differ",
-    ),
     "another step": (
         "{weight: 10, for: 10m}",
         "{weight: 20, for: 10m}",
@@ -271,6 +269,16 @@ def test_a_file_that_leads_elsewhere_is_refused_at_any_time(deployed: World) -> 
     assert "fix: canary up --stack dev" in error
 
 
+@pytest.mark.parametrize("options", [(), ("--anyway",)])
+def test_another_image_under_the_same_name_is_refused_at_any_time(options: tuple[str, ...], deployed: World) -> None:
+    image = "    website:\n      versions: {version-2: {image: hashicorp/http-echo:2.0.0}}"
+    deployed.file.write_text(STACK.replace("    website:", image))
+    error = run("start", "website", "--stack", "dev", *options, code=ExitCode.CONFIG).stderr
+
+    assert "version-2 of website in Pulumi.dev.yaml is another one than in the cluster: its pods differ\n" in error
+    assert "fix: canary up --stack dev, which makes the cluster what the file says\n" in error
+
+
 def test_pods_that_are_not_ready_are_told_with_their_reasons(
     deployed: World, pods: Callable[[str, int], None], runs: Any
 ) -> None:
@@ -311,3 +319,42 @@ def test_without_a_stack_a_limit_has_no_numbers(deployed: World, runs: Any) -> N
     assert read[0] is None
     assert read[1].result.no_data
     assert "start it with --stack" in read[1].text
+
+
+def test_an_hour_after_the_end_the_routes_are_handed_back_to_pulumi(deployed: World) -> None:
+    deployed.observing(1)
+    deployed.write_routes("back")
+    ended = Ended(kind="aborted", reason="it fails", by="ann", at=deployed.at())
+    deployed.set(phase=Phase.ABORTED, stage=None, ended=ended, ended_at=deployed.at(), outbox=())
+    run("start", "website", "--stack", "dev", code=ExitCode.ABORTED)
+    assert deployed.record.handed_back_at is None
+
+    deployed.server.now = deployed.server.now.replace(hour=11, minute=1)
+    error = run("start", "website", "--stack", "dev", code=ExitCode.ABORTED).stderr
+    assert "spec.http of website is Pulumi's again\n" in error
+    assert deployed.record.handed_back_at == deployed.at()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_that_has_gone_away_does_not_change_the_exit_code(as_json: bool) -> None:
+    code = """
+import os, sys, typer
+from canary.rollout.place import KubectlAccess, Place
+from canary.rollout.starting import _end
+from canary.ui import Ui
+from rollout.record import Phase
+from tests.unit.rollout.records import record_of
+
+try:
+    _end(Ui(json=len(sys.argv) > 1), Place("website", "shop", KubectlAccess()), record_of(phase=Phase.ABORTED), "")
+except typer.Exit as end:
+    sys.stdout.flush()
+    os._exit(end.exit_code)
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = [sys.executable, "-c", code, *(["json"] if as_json else [])]
+    done = subprocess.run(arguments, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (ExitCode.ABORTED, "")
