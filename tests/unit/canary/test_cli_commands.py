@@ -63,6 +63,8 @@ def test_the_exit_codes_never_change() -> None:
         "LOCKED": 4,
         "UNREACHABLE": 5,
         "MACHINE": 6,
+        "ABORTED": 7,
+        "HELD": 8,
         "POLICY": 9,
         "DIFFERENCES": 10,
         "INTERRUPTED": 130,
