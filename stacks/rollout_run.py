@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
@@ -25,7 +26,7 @@ from rollout.record import FIELD_MANAGER, Phase, Record, Release, seconds_betwee
 from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
 from stacks.rollout_asks import AskKind, RolloutAsk
-from stacks.rollout_plans import http_of
+from stacks.rollout_plans import http_of, rendered_routes, routes_name
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError
 from stacks.with_rollouts import Effective, during_rollout, refuse_force, with_rollouts
@@ -85,12 +86,17 @@ def say(effective: Effective) -> None:
 
 
 def write_records(environment: Environment, settings: Settings, effective: Effective) -> None:
-    """Write the records of rollouts that begin, once their VirtualServices are written; nothing in a preview."""
+    """Write the records of rollouts that begin, once their VirtualServices are written; nothing in a preview.
+
+    Stored routes of a rollout under way that somebody has deleted are written again.
+    """
     if pulumi.runtime.is_dry_run():
         return
+    for name, record in effective.under_way.items():
+        pulumi.Output.from_input(name).apply(_in_thread(partial(_keep_routes, settings, name, record)))
     for ask in effective.asks:
         if ask.kind in (AskKind.BEGIN, AskKind.NEW_ROUTES):
-            environment.routes_written(ask.service).apply(_writing(settings, ask))
+            environment.routes_written(ask.service).apply(_in_thread(partial(_write, settings, ask)))
 
 
 def who() -> str:
@@ -114,13 +120,18 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
     from rollout.acting import act
 
     def decide(record: Record, now: str) -> Decision:
-        from rollout.machine import abort, advance, supersede
+        from rollout.machine import abort, advance, supersede, undo
 
+        reason = f"the stack's file leads to {record.from_.version} again"
         if ask.kind is AskKind.CLOSE:
             return advance(record, Facts(now=now, holder=by))
         if ask.kind is AskKind.SUPERSEDE:
-            return supersede(record, ask.target.version if ask.target else "another version", by, now)
-        return abort(record, f"the stack's file leads to {record.from_.version} again", by, now)
+            return supersede(record, ask.target.version if ask.target else "a third version", by, now)
+        if record.phase in (Phase.COMPLETED, Phase.UNDOING):
+            # All requests have left the previous version: its pods must be ready first, which `finish` sees to.
+            undoing = undo(record, reason, by, now)
+            return undoing if undoing.record is not None else Decision(why=undoing.why)
+        return abort(record, reason, by, now)
 
     by = who()
     acted = _asked(settings, lambda client: act(client, ask.namespace, ask.service, decide, by=by))
@@ -147,14 +158,32 @@ def _not_back(ask: RolloutAsk) -> str:
     )
 
 
-def _writing(settings: Settings, ask: RolloutAsk) -> Callable[[Any], Any]:
+def _in_thread(write: Callable[[], None]) -> Callable[[Any], Any]:
+    """What an apply calls; an error fails the run."""
+
     async def written(_: Any) -> None:
         try:
-            await asyncio.to_thread(_write, settings, ask)
+            await asyncio.to_thread(write)
         except (RolloutRunError, ClusterUnreachableError) as error:
             raise pulumi.RunError(str(error)) from None
 
     return written
+
+
+def _keep_routes(settings: Settings, name: str, record: Record) -> None:
+    from rollout.store import RolloutStore
+    from rollout.stored_routes import StoredRoutesError
+
+    def keep(client: Client) -> None:
+        store = RolloutStore(client, record.namespace, name)
+        try:
+            store.read_routes(record.plan.routes)
+        except StoredRoutesError:
+            routes = rendered_routes(settings, name, record.plan)
+            if routes_name(name, routes) == record.plan.routes:
+                store.write_routes(routes)
+
+    _asked(settings, keep)
 
 
 def _write(settings: Settings, ask: RolloutAsk) -> None:

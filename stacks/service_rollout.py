@@ -200,7 +200,7 @@ class ServiceRollout:
         return Ruling(route=route_at(self.service, back), problems=problems, warnings=(self.say.barred(bar),))
 
     def _bar_of(self, version: str) -> Bar | None:
-        """The bar on a version's release; none on the one that the requests went back to, if it has the same template."""
+        """The bar on a version's release; none on the version that the requests went back to, whatever its template."""
         if self.record is None or version == self.record.from_.version:
             return None
         return self.record.bar_of(self.hash_of(version) or "")
@@ -332,13 +332,14 @@ class ServiceRollout:
         if record.strategy.on_supersede == "refuse":
             return self._refused(self.say.third(record, version), record.wanted)
         text = f"{self.name}: the rollout {record.id} to {record.target.version} is superseded by {version}"
+        third = Release(version=version, hash=self.hash_of(version) or "")
         after = self._begun(record.plan.back)
         if after.problems:
             return after
         return replace(
             after,
             warnings=(self.say.goes_back(text),),
-            asks=(self._ask(AskKind.SUPERSEDE, text), *after.asks),
+            asks=(replace(self._ask(AskKind.SUPERSEDE, text), target=third), *after.asks),
             record=record,
             leaves_routes=True,
         )

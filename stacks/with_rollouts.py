@@ -49,6 +49,8 @@ class Effective:
     replicas_left: frozenset[Target] = frozenset()
     routes_left: frozenset[str] = frozenset()
     leaving: frozenset[Target] = frozenset()
+    under_way: Mapping[str, Record] = field(default_factory=dict)
+    """By service, the records of rollouts that are under way."""
 
     @property
     def comes_first(self) -> tuple[RolloutAsk, ...]:
@@ -87,6 +89,7 @@ def with_rollouts(
         asks=tuple(ask for ruling in rulings.values() for ask in ruling.asks),
         pinned=pinned,
         replicas_left=left,
+        under_way={name: ruling.record for name, ruling in rulings.items() if ruling.record is not None},
         routes_left=frozenset(name for name, ruling in rulings.items() if ruling.leaves_routes),
         leaving=frozenset(
             Target(ask.service, ask.record.target.version)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from rollout.acting import act, hand_back
 from rollout.decision import PULUMI, Decision, next_record
 from rollout.machine import abort
 from rollout.record import FIELD_MANAGER, NOT_STARTED, Phase, Record, Stage
-from rollout.routes import RouteInCluster, owners_of_http, read_routes_in_cluster
+from rollout.routes import RouteInCluster, owners_of_http, read_routes_in_cluster, write_http
 from rollout.store import RolloutStore
+from stacks.rollout_plans import http_of
+from stacks.settings.loading import load_stack
 from tests.e2e.tools import CHECKOUT, Completed, Project, service
 
 STACK, NAME, NAMESPACE, HOST = "rolled", "up-shop", "up-rolled", "up-rolled.example"
@@ -46,14 +49,14 @@ class Shop:
     project: Project
     client: Client
 
-    def file(self, *rules: dict[str, Any], versions: tuple[str, ...] = BOTH, text: str = "", **strategy: Any) -> None:
-        """Write the stack's file; `text` changes the pods of the new version."""
+    def file(self, *rules: dict[str, Any], versions: tuple[str, ...] = BOTH, text: str = "", **strategy: Any) -> Path:
+        """Write the stack's file, and return it; `text` changes the pods of the new version."""
         given = service(NAME, host=HOST, namespace=NAMESPACE, route=list(rules), versions=versions)
         if text:
             given[NAME]["versions"][NEW]["args"] = ["-listen=:5678", f"-text={text}"]
         config = self.project.service_config(given)
         config["istio-canary:rollouts"] = {"careful": {"steps": STEPS, **strategy}}
-        self.project.write_stack(STACK, config)
+        return self.project.write_stack(STACK, config)
 
     def up(self, *, succeeds: bool = True, **env: str) -> Completed:
         words = ("up", "--stack", STACK, "--yes", "--skip-preview")
@@ -136,8 +139,10 @@ class Shop:
         kubectl = self.project.cluster.kubectl
         for label in ("istio-canary/rollout", "istio-canary/rollout-of"):
             kubectl("delete", "configmap", "--namespace", NAMESPACE, "--selector", f"{label}={NAME}")
+        # The provider writes nothing if the file says what its state says.
+        settings = load_stack(self.file({"to": {OLD: 100, NEW: 0}, "timeout": "5s"})).settings
+        write_http(self.client, NAMESPACE, NAME, http_of(settings, NAME)[NAME], f"{NAME}-0/0", None)
         hand_back(self.client, NAMESPACE, NAME, BY)
-        self.file({"to": {OLD: 100, NEW: 0}, "timeout": "5s"})
         self.up()
         assert self.weights == {OLD: 100}
 

@@ -197,6 +197,9 @@ CASES = [
          rule("to: v2, rollout: {steps: [{weight: 10}]}", versions="versions:\n  v1: {image: shop:1, port: 8080}\n"
               "  v2: {labels: {app: shop, version: old}}\n"),
          f"{ROUTE}[0].to", ("is not deployed by this stack",)),
+    Case("objects that are taken over",
+         service(f"{HOSTS}{TWO}adopt: true {HERE}\nroute: [{{to: v2, rollout: {{{STEPS}}}}}]\n"),
+         "istio-canary:services.shop.adopt", ("every `up` overwrites the routes", "remove adopt")),
     Case("a single version", rule("to: v1, rollout: {steps: [{weight: 10}]}",
                                   versions="versions:\n  v1: {image: shop:1, port: 8080}\n"),
          f"{ROUTE}[0].rollout", ("the service has a single version",)),

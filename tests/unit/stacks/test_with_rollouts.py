@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from rollout.observed_routes import ObservedRoutes
 from rollout.record import Phase
 from rollout.routes_of_steps import http_routes
 from rollout.schedule import rule_key
+from stacks.cluster_facts import refuse_removal_in_use
 from stacks.rollout_asks import AskKind
 from stacks.rollout_plans import rendered_routes
 from stacks.rollout_states import RolloutState
 from stacks.settings.model import Settings
+from stacks.settings.problems import SettingsError
 from stacks.with_rollouts import Effective, refuse_force, with_rollouts
 from tests.unit.stacks.rollout_stacks import (
     COHORT,
@@ -169,6 +172,17 @@ def test_a_file_that_leads_to_from_again_goes_back_first_and_says_what_it_takes_
     (warning,) = found.warnings
     assert "50 % of the requests are at version-2" in warning.what
     assert "begun by ann" in warning.what
+
+
+def test_the_new_version_may_be_removed_by_the_up_that_goes_back_and_by_no_other() -> None:
+    settings, file = stack(), stack(ONLY_OLD, versions={OLD: version(1)})
+    found = effective(file, state(settings, progressing(settings)))
+    used = Target("shop", NEW)
+    both = frozenset({used, Target("shop", OLD)})
+    observed = ObservedRoutes(subsets=both, shares={used: "50 % in VirtualService shop/shop, rule 1"})
+    refuse_removal_in_use(found.settings, observed, FILE, found.leaving)
+    with pytest.raises(SettingsError, match="version-2 is removed"):
+        refuse_removal_in_use(found.settings, observed, FILE)
 
 
 def test_a_file_without_the_cohort_goes_back_as_well() -> None:
