@@ -1,71 +1,34 @@
-"""The `canary` command. Each command imports what it needs only when it runs, so that `canary --help` is fast."""
+"""Runs the `canary` command. The command line itself is imported after an abort has done its first writes."""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
-import typer
+if TYPE_CHECKING:
+    from canary.command_line import app as app
 
-from canary.commands.cancel import cancel
-from canary.commands.check import check
-from canary.commands.destroy import destroy
-from canary.commands.diff import diff
-from canary.commands.explain import explain
-from canary.commands.open import open_name
-from canary.commands.preview import preview
-from canary.commands.refresh import refresh
-from canary.commands.render import render
-from canary.commands.report import report
-from canary.commands.rollout import app as rollout
-from canary.commands.sandbox import app as sandbox
-from canary.commands.schema import schema
-from canary.commands.status import status
-from canary.commands.undo import undo
-from canary.commands.up import up
-from canary.commands.verify import verify
+ABORT = ["rollout", "abort"]
 
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 failed; 2 invalid settings or usage, nothing changed; "
-    "3 the measured split is not as configured; 4 the stack is locked; 5 cluster, gateway or Prometheus unreachable; "
-    "6 this machine cannot run a sandbox; 7 the rollout was aborted or undone; 8 the rollout has not ended; "
-    "9 a mandatory policy is violated; "
-    "10 diff --exit-code: there are differences; 130 interrupted."
-)
 
-app = typer.Typer(
-    name="canary",
-    help="Canary releases with Istio and Pulumi: route a few requests to a new version, and measure the split.",
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
-)
-for function in (
-    preview,
-    up,
-    undo,
-    verify,
-    explain,
-    check,
-    diff,
-    render,
-    status,
-    report,
-    refresh,
-    destroy,
-    cancel,
-    schema,
-):
-    app.command()(function)
-app.command("open")(open_name)
-app.add_typer(rollout)
-app.add_typer(sandbox)
+def __getattr__(name: str) -> Any:
+    """Return the command line `app`, which takes longer to import than an abort does."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from canary.command_line import app as command_line
+
+    return command_line
 
 
 def main() -> None:
     """Run the command line, and exit without the interpreter's own shutdown, which takes up to half a second."""
+    if sys.argv[1:3] == ABORT:
+        from canary.rollout.abort_first import abort_first
+
+        abort_first(sys.argv[3:])
+    from canary.command_line import app
+
     try:
         app()
     except SystemExit as end:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from canary.command_error import CommandError, cluster_needed
 from canary.consoles import CONSOLES
+from canary.effective import EffectiveRoutes, effective_routes
 from canary.engine.diff import VIRTUAL_SERVICE
 from canary.engine.recovery import plain
-from rollout.observed_routes import Known, known_destinations, weights_of
+from rollout.observed_routes import PULUMI, Known, known_destinations, weights_of
+from rollout.record import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from lightkube import Client
 
     from canary.engine.session import Session
+    from stacks.rollout_states import RolloutState
     from stacks.settings.model import ServiceSettings, Settings
     from traffic.model import Rule
 
@@ -57,7 +60,11 @@ class RuleState:
 @dataclass(frozen=True)
 class ServiceState:
     """One service, with its strategy in words. `drift` is "edited" if the live routes differ from the stack's state,
-    else "pending" if they differ from the config, else empty."""
+    else "pending" if they differ from the config, else empty.
+
+    `rollout` says how far its rollout is, empty if there is none. Then the configured weights are those that the
+    rollout wants now, and routes are "edited" if somebody else has written others.
+    """
 
     name: str
     namespace: str
@@ -66,6 +73,7 @@ class ServiceState:
     versions: tuple[VersionState, ...]
     rules: tuple[RuleState, ...]
     drift: str
+    rollout: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,12 @@ def look_at_services(settings: Settings) -> tuple[ServiceState, ...]:
 
     Needs no engine run and so is quick enough to be repeated. Raises CommandError if the cluster does not answer.
     """
-    return _ask(settings, lambda client: tuple(_service(client, settings, name, {}) for name in settings.services))
+
+    def ask(client: Client) -> tuple[ServiceState, ...]:
+        routes = effective_routes(client, settings)
+        return tuple(_service(client, routes, name, {}) for name in settings.services)
+
+    return _ask(settings, ask)
 
 
 def as_json(state: EnvironmentState, stack: str) -> dict[str, Any]:
@@ -116,7 +129,8 @@ def _ask(settings: Settings, ask: Callable[[Client], T]) -> T:
 
 
 def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> EnvironmentState:
-    services = tuple(_service(client, settings, name, recorded) for name in settings.services)
+    routes = effective_routes(client, settings)
+    services = tuple(_service(client, routes, name, recorded) for name in settings.services)
     gateways = {entry[0]: _gateway(client, settings, *entry[1:]) for entry in _ports(settings)}
     consoles = {name: console.summary(settings.telemetry) for name, console in CONSOLES.items()}
     return EnvironmentState(
@@ -152,10 +166,11 @@ def _gateway(client: Client, settings: Settings, scheme: str, port: int, deploym
         return f"{failure.message}; fix: {failure.fix}"
 
 
-def _service(client: Client, settings: Settings, name: str, recorded: Mapping[str, Spec]) -> ServiceState:
+def _service(client: Client, routes: EffectiveRoutes, name: str, recorded: Mapping[str, Spec]) -> ServiceState:
     from kube.objects import find_object
     from traffic.render import places_of_weights
 
+    settings, state = routes.settings, routes.states.get(name)
     service = settings.services[name]
     api_version = VIRTUAL_SERVICE.removeprefix("kubernetes:").rpartition(":")[0]
     configured = _configured(settings, name)
@@ -183,8 +198,9 @@ def _service(client: Client, settings: Settings, name: str, recorded: Mapping[st
     }
     is_routed = any(found.values())
     deployed = is_routed or any(version.image and not version.elsewhere for version in versions)
-    drift = _drift(live, stored, configured) if is_routed else ""
-    return ServiceState(name, service.namespace, str(service.strategy), deployed, versions, rules, drift)
+    drift = _drift(live, stored, configured, state) if is_routed else ""
+    rollout = _rollout_words(state, routes.problems.get(name))
+    return ServiceState(name, service.namespace, str(service.strategy), deployed, versions, rules, drift, rollout)
 
 
 def _title(rule: Rule) -> str:
@@ -264,7 +280,31 @@ def _routes(spec: Spec | None) -> list[Any] | None:
     return routes_in(spec) if spec is not None else None
 
 
-def _drift(live: Mapping[str, Any], recorded: Mapping[str, Any], configured: Mapping[str, Any]) -> str:
+def _rollout_words(state: RolloutState | None, problem: str | None) -> str:
+    """How far a service's rollout is, and what keeps an `up` from going on; empty if it has none."""
+    from rollout.decision import phase_text
+
+    if state is None or (state.stored is None and state.unreadable is None):
+        return ""
+    if state.stored is None:
+        return f"its record cannot be read: {state.unreadable}"
+    record = state.stored.record
+    paused = f", paused by {record.paused.by}: {record.paused.reason}" if record.paused else ""
+    ended = f": {record.ended.reason}" if record.ended else ""
+    words = f"{record.id}, {record.from_.version} -> {record.target.version}: {phase_text(record)}{paused}{ended}"
+    return f"{words}\n{problem}" if problem else words
+
+
+def _drift(
+    live: Mapping[str, Any],
+    recorded: Mapping[str, Any],
+    configured: Mapping[str, Any],
+    state: RolloutState | None,
+) -> str:
+    if state is not None and state.stored is not None:
+        # The state has the weights of the last `up`, the cluster those of the rollout.
+        known = state.http_owner is None or state.http_owner.startswith((FIELD_MANAGER, PULUMI))
+        return "" if live == configured else "pending" if known else "edited"
     if any(recorded[name] is not None and live[name] != recorded[name] for name in configured):
         return "edited"
     return "" if live == configured else "pending"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from canary.options import JsonOption, StackOption
-from canary.rollout.options import BY_HAND, ContextOption, NamespaceOption, OptionalReason, ServiceArgument, words_of
+from canary.rollout.options import ContextOption, NamespaceOption, OptionalReason, ServiceArgument, words_of
 from canary.ui import command
 
 
@@ -20,6 +20,7 @@ def undo(
     Its pods are added first where they are fewer. The release is barred, as after an abort.
     """
     with command(json) as ui:
+        from canary.rollout.abort_first import BY_HAND
         from canary.rollout.place import place_of
         from canary.rollout.verb import go_back
         from rollout.verbs import undo as undone

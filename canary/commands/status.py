@@ -92,6 +92,8 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
             table.add_row(version.name, ready, image, *weights)
         console.print(table)
         console.print(f"strategy: {service.strategy}", markup=False)
+        if service.rollout:
+            console.print(f"rollout: {service.rollout}", markup=False)
         for line in remarks(service, stack):
             console.print(line, style="yellow", markup=False)
     console.print(f"gateway: {state.gateway}", markup=False)

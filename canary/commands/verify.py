@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from canary.engine.session import Session
     from canary.verify.measure import Answers
     from canary.verify.verification import Planned, RuleResult
+    from stacks.settings.model import Settings
 
 Services = Annotated[list[str] | None, typer.Argument(help="The services whose rules are measured; default: all.")]
 Count = Annotated[
@@ -62,7 +63,8 @@ def verify(
 ) -> None:
     """Measure the split at the gateway.
 
-    Sends real requests for every rule and compares the versions that answered with the weights in the stack's file.
+    Sends real requests for every rule and compares the versions that answered with the weights in the stack's file, or
+    with those that a rollout wants now.
     Exits with 3 unless every rule was measured in full and passes. The test is an exact binomial test (Clopper-Pearson
     intervals) with its significance divided among all comparisons (Bonferroni); a version at 0 or 100 percent must
     match to the last request. With too few requests for so small a share, even a version without any answer would pass:
@@ -118,7 +120,7 @@ def _plan(session: Session, services: list[str], url: str | None, count: int | N
     from canary.verify.verification import addressed, at_url, plan
     from kube.client import query
 
-    settings = session.settings
+    settings = _effective(session)
     if not settings.services:
         raise CommandError(f"the stack {session.stack} has no services to measure", ExitCode.CONFIG)
     for name in services:
@@ -136,6 +138,18 @@ def _plan(session: Session, services: list[str], url: str | None, count: int | N
             },
         )
     return addressed(planned, lambda scheme, port, pods: urls[scheme, port, pods])
+
+
+def _effective(session: Session) -> Settings:
+    """The settings with the weights of rollouts, which only the cluster knows."""
+    from canary.effective import effective_routes, has_rollouts
+    from kube.client import query
+
+    if not has_rollouts(session.settings):
+        return session.settings
+    settings = session.settings
+    with cluster_needed():
+        return query(settings.cluster, lambda client: effective_routes(client, settings)).settings
 
 
 def _send(ui: Ui, planned: list[Planned], header: str, concurrency: int, timeout: float | None) -> list[Answers]:

@@ -21,23 +21,18 @@ TRIES = 3
 def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callable[[str], None]) -> None:
     """Give the routes of rollouts that have ended back to Pulumi, and note it; call it while no other run is going on.
 
-    Rollouts of the services in `during` that are under way are paused first, and their routes handed over too. What
-    cannot be done is noted with its fix: a run that does not change these routes passes all the same.
+    Those of a service whose rollout is not in the file any more, too. Rollouts of the services in `during` that are
+    under way are paused first, and their routes handed over as well. What cannot be done is noted with its fix: a run
+    that does not change these routes passes all the same.
     """
     from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
 
-    if not (during or _has_rollouts(settings)):
-        return
     try:
         for said in query(settings.cluster, lambda client: list(_handed_over(client, settings, during)), SECONDS):
             note(said)
     except ClusterUnreachableError as error:
         note(f"warning: the routes of rollouts could not be looked at: {error}")
-
-
-def _has_rollouts(settings: Settings) -> bool:
-    return any(rule.rollout is not None for service in settings.services.values() for rule in service.route)
 
 
 def _handed_over(client: Client, settings: Settings, during: AbstractSet[str]) -> Iterator[str]:

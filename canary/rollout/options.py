@@ -25,9 +25,6 @@ Reason = Annotated[
     list[str], typer.Argument(metavar="REASON", help="What has changed, in any words; it is kept with the rollout.")
 ]
 
-BY_HAND = "by hand"
-"""The reason of an abort or an undo if none is given."""
-
 
 def words_of(reason: list[str] | None, otherwise: str = "") -> str:
     """Return a reason as it was typed, with or without quotes."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.rollout.person import who as who
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,15 +131,6 @@ def place_of(
         )
         raise
     return Place(service, settings.namespace, loaded.settings.cluster, name, loaded)
-
-
-def who() -> str:
-    """Return who runs this command, for the record: `user@host`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def _without_stack(service: str, stack: str | None, namespace: str, context: str | None) -> Place:

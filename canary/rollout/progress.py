@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from canary.rollout.place import Place
-from canary.rollout.words import clock, headline, weights_words
+from canary.rollout.words import clock, headline, time_words, where
+from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -46,7 +47,7 @@ class Progress:
     def see(self, record: Record, decision: Decision) -> None:
         """Show what has changed since the look before."""
         if self._generation is None:
-            self._line(f"{headline(record)}")
+            self._line(headline(record))
         for entry in record.history:
             if self._generation is not None and entry.generation > self._generation:
                 self._line(f"{clock(entry.at)}  {entry.type.value}: {entry.text}")
@@ -56,10 +57,12 @@ class Progress:
     def _show_waits(self, record: Record, decision: Decision) -> None:
         why = self._place.completed(decision.why)
         if self._status is not None:
-            weights = "; ".join(map(weights_words, record.wanted.values()))
-            self._status.update(f"{headline(record)} ({weights}): {why}".replace("[", "\\["))
+            weight = f"{record.target.version} {percent_words(record.target_weight())}"
+            left = decision.wait_seconds or 0.0
+            kept = f" for another {time_words(left)}" if why.endswith("is kept") else ""
+            self._status.update(f"{where(record)}, {weight}: {why}{kept}".replace("[", "\\["))
         elif decision.record is None and why != self._waits:
-            self._line(f"{why}")
+            self._line(why)
             self._waits = why
 
     def _line(self, text: str) -> None:

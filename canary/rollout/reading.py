@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rollout.record import Record, Weights
 
+FORBIDDEN = 403
 SECONDS = 10.0
 """For the few requests of one reading."""
 
@@ -35,12 +36,14 @@ class RolloutSeen:
     """One rollout as it is in the cluster.
 
     `now` is the API server's time. `written` are the percentages by rule key and version that its VirtualServices have,
-    None if they could not be read; `owner` is the field manager of their routes.
+    None if they could not be read; `owner` is the field manager of their routes. `holder_known` is whether the Lease
+    could be read, which not everybody may do.
     """
 
     record: Record
     now: str
     holder: HolderSeen | None = None
+    holder_known: bool = True
     written: Weights | None = None
     owner: str | None = None
 
@@ -74,17 +77,21 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
     if found.stored is None:
         return None
     record = found.stored.record
+    holder_known, holder = _holder(client, place)
     routes = deciding(record, found.seen) if found.seen else None
     return RolloutSeen(
         record=record,
         now=found.stored.server_time,
-        holder=_holder(client, place),
+        holder=holder,
+        holder_known=holder_known,
         written=None if routes is None else routes.weights,
         owner=None if routes is None else routes.owner,
     )
 
 
-def _holder(client: Client, place: Place) -> HolderSeen | None:
+def _holder(client: Client, place: Place) -> tuple[bool, HolderSeen | None]:
+    """Whether the Lease could be read, and who has it."""
+    import httpx2
     from lightkube.resources.coordination_v1 import Lease
 
     from kube.objects import find
@@ -92,14 +99,19 @@ def _holder(client: Client, place: Place) -> HolderSeen | None:
     from rollout.lease import SECONDS as LEASE_SECONDS
     from rollout.store import name_of
 
-    found: Any = find(client, Lease, name_of(place.service), place.namespace)
+    try:
+        found: Any = find(client, Lease, name_of(place.service), place.namespace)
+    except httpx2.HTTPStatusError as error:
+        if error.response.status_code != FORBIDDEN:
+            raise
+        return False, None
     spec = None if found is None else found.spec
     if spec is None or not spec.holderIdentity:
-        return None
+        return True, None
     renewed: datetime | None = spec.renewTime
     long = timedelta(seconds=spec.leaseDurationSeconds or LEASE_SECONDS)
     alive = renewed is not None and ServerClock.of(client).now() - renewed < long
-    return HolderSeen(name=spec.holderIdentity, renewed=alive)
+    return True, HolderSeen(name=spec.holderIdentity, renewed=alive)
 
 
 def _none(client: Client, place: Place) -> CommandError:

@@ -15,7 +15,7 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.rollout.documents import document
 from canary.rollout.errors import explained
-from canary.rollout.place import Place
+from canary.rollout.place import Place, who
 from canary.rollout.reading import SECONDS, read
 from canary.rollout.words import BACK, ENDED, code_of, headline, waits_for, where
 from rollout.record import NOT_STARTED, Phase, Record
@@ -61,6 +61,7 @@ def begin(ui: Ui, place: Place, asked: Start) -> None:
     record = seen.record
     refuse(ui, place, record, asked.anyway)
     if record.phase in ENDED and not record.outbox:
+        _hand_back(ui, place)
         _end(ui, place, record, "")
         return
     if record.phase is Phase.PENDING and not asked.anyway:
@@ -96,6 +97,24 @@ def refuse(ui: Ui, place: Place, record: Record, anyway: bool) -> None:
         )
     for text in found:
         ui.note(f"note: {text}; the rollout goes on as it was planned")
+
+
+def _hand_back(ui: Ui, place: Place) -> None:
+    """An hour after the end the routes are Pulumi's again, by whoever looks first; without the right, by another."""
+    from kube.client import query
+    from rollout.acting import hand_back_if_due
+
+    try:
+        with explained(place):
+            said = query(
+                place.cluster,
+                lambda client: hand_back_if_due(client, place.namespace, place.service, who()),
+                within=SECONDS,
+            )
+    except CommandError as error:
+        said = f"note: the routes are not handed back to Pulumi: {' '.join(str(error).split())}"
+    if said is not None:
+        ui.note(said)
 
 
 def _refuse_unready(place: Place, record: Record) -> None:

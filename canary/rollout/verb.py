@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rollout.acting import Acted
     from rollout.decision import Decision
     from rollout.record import Record
+    from rollout.runner import RunEnd
 
 Decide = Callable[["Record", str, str], "Decision"]
 """A verb: from the record, who asks, and the API server's time."""
@@ -68,10 +69,11 @@ def go_back(ui: Ui, place: Place, decide: Decide) -> None:
             if record.phase.goes_back and record.phase not in BACK and record.void_since is None:
                 from rollout.runner import finish  # later than the routes: its imports take longer than the abort
 
-                record = finish(place.cluster, place.namespace, place.service, by).record
+                record = _finished(place, by, record, finish)
     except KeyboardInterrupt:
         raise _interrupted(place, began) from None
-    said = tuple(one for one in acted.said if record.ended is None or one != record.ended.reason)
+    reason = record.ended.reason if record.ended is not None else None
+    said = tuple(one for one in acted.said if one != reason and not one.endswith("goes back already"))
     if record.phase in BACK:
         said = (*said, f"all requests are at {record.from_.version}")
     _print(ui, place, record, said, "")
@@ -85,6 +87,22 @@ def go_back(ui: Ui, place: Place, decide: Decide) -> None:
             )
         )
         raise typer.Exit(ExitCode.HELD)
+
+
+def _finished(place: Place, by: str, record: Record, finish: Callable[..., RunEnd]) -> Record:
+    """The record once the abort has ended; raises CommandError that says what has been done if it cannot be seen to."""
+    try:
+        with explained(place):
+            return finish(place.cluster, place.namespace, place.service, by).record
+    except CommandError as error:
+        raise CommandError(
+            f"the requests go back to {record.from_.version}, which is recorded; "
+            "whether every Envoy follows could not be asked",
+            ExitCode.HELD,
+            f"whoever runs the rollout sees it to its end; or, with the rights (docs/rights.md): "
+            f"`{place.command('abort', 'REASON')}` again",
+            (" ".join(error.message.split()),),
+        ) from None
 
 
 def _act(client: Client, place: Place, decide: Decide, by: str) -> Acted:

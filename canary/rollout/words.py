@@ -124,6 +124,8 @@ def _after_end(record: Record, now: str, place: Place) -> str:
 def _without_holder(seen: RolloutSeen, place: Place) -> str:
     """That nobody moves it forward, and how to begin."""
     start = place.command("start")
+    if not seen.holder_known:
+        return ""
     if seen.holder is None:
         began = "begins it" if seen.record.step == NOT_STARTED else "goes on"
         return f"; nobody moves it: `{start}` {began}"

@@ -21,6 +21,10 @@ GATEWAY = "istio-ingress"
 PREVIEW = {"istio-canary-namespaces-read": None, "istio-canary-read": NAMESPACE}
 DEPLOY = {"istio-canary-namespaces": None, "istio-canary-deploy": NAMESPACE}
 MEASURE: dict[str, str | None] = {"istio-canary-measure": None}
+ROLLOUT = {"istio-canary-rollout": NAMESPACE, "istio-canary-ask": GATEWAY}
+ABORT = {"istio-canary-abort": NAMESPACE}
+FENCE: dict[str, str | None] = {"istio-canary-fence": None}
+FENCED = "istio-canary-fence.istio-canary.rights"
 Bindings = dict[str, str | None]
 """The role by name: the namespace in which it is bound, None for the whole cluster."""
 
@@ -34,7 +38,7 @@ def project(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     apply(cluster, ROLES)
     write(project, 0)
     yield project
-    bind(cluster, "destroyer", {**DEPLOY, **MEASURE})
+    bind(cluster, "destroyer", {**DEPLOY, **MEASURE, **FENCE})
     use(project, "destroyer")
     done = project.canary("destroy", "--stack", STACK, "--yes")
     cluster.kubectl("delete", "namespace", NAMESPACE, PEOPLE, "--wait=false")
@@ -162,7 +166,49 @@ def test_a_run_that_may_not_exec_waits_and_says_what_is_not_proven(project: Proj
     assert run_as(project, "waiter", rights, "verify")[0] == 0
 
 
+def roll_out(project: Project, to: str) -> None:
+    """Let everything go to a version by a rollout."""
+    rule = {"to": to, "rollout": {"steps": [{"weight": 10, "for": "1m"}, {"weight": 100}]}}
+    config = project.service_config(services(0, route=[rule]))
+    for version in config["istio-canary:services"]["shop"]["versions"].values():
+        version["replicas"] = 1
+    config["istio-canary:cluster"] = {**config.get("istio-canary:cluster", {}), "kubeconfig": str(limited(project))}
+    project.write_stack(STACK, config)
+
+
+def test_a_rollout_an_abort_and_the_fence_have_roles_of_their_own(project: Project) -> None:
+    deploy = {**DEPLOY, "istio-canary-ask": GATEWAY}
+    cluster = project.cluster
+    roll_out(project, "version-1")
+    code, said = run_as(project, "deployer", deploy, "up", "--yes")
+    assert code == 0, said
+    assert not cluster.exists("validatingadmissionpolicy", FENCED), "without the right there is none"
+    code, said = run_as(project, "fencer", {**deploy, **FENCE}, "up", "--yes")
+    assert code == 0, said
+    assert cluster.exists("validatingadmissionpolicy", FENCED)
+
+    roll_out(project, "version-2")
+    code, said = run_as(project, "deployer", deploy, "up", "--yes")
+    assert code == 0, said
+    assert cluster.exists("validatingadmissionpolicy", FENCED), "who may only read it leaves it alone"
+    code, said = run_as(project, "roller", ROLLOUT, "rollout", "start", "shop", "--timeout", "15s")
+    assert code == 8, said
+    assert (
+        cluster.get("virtualservice", "shop", f"--namespace={NAMESPACE}")["spec"]["http"][0]["route"][1]["weight"] == 10
+    )
+    run_as(project, "oncall", ABORT, "rollout", "abort", "shop", "it fails")  # who may ask the Envoys ends it
+    http = cluster.get("virtualservice", "shop", f"--namespace={NAMESPACE}")["spec"]["http"]
+    assert [one["destination"]["subset"] for one in http[0]["route"]] == ["version-1"]
+
+    patch = json.dumps([{"op": "replace", "path": "/spec/http/0/route/0/destination/subset", "value": "version-2"}])
+    words = ("patch", "virtualservice", "shop", f"--namespace={NAMESPACE}", "--type=json", f"--patch={patch}")
+    denied = cluster.kubectl(*words, check=False)
+    assert "an aborted rollout has barred version-2" in denied.stderr
+    code, said = run_as(project, "roller", ROLLOUT, "rollout", "start", "shop")
+    assert code == 7, said
+
+
 def test_every_role_of_the_page_is_bound_by_a_test() -> None:
-    bound = {*PREVIEW, *DEPLOY, *MEASURE, "istio-canary-ask"}
+    bound = {*PREVIEW, *DEPLOY, *MEASURE, *ROLLOUT, *ABORT, *FENCE}
     assert {role["metadata"]["name"] for role in ROLES} == bound
     assert json.dumps(ROLES).count('"resources": ["*"]') == 2, "only Istio's kinds are given as a whole"

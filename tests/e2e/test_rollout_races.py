@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 from lightkube import Client
-from rollout.acting import act
 
 from kube import kubeconfig
+from rollout.acting import act
 from rollout.machine import abort
 from rollout.record import Phase
 from tests.e2e.load import load

@@ -45,7 +45,8 @@ def test_every_command_of_canary_on_the_page_exists() -> None:
     for program, name, *options in words:
         assert program == "canary"
         assert name in known
-        flags = {flag for parameter in known[name].params for flag in parameter.opts}
+        command = known[name].commands[options[0]] if name == "rollout" else known[name]
+        flags = {flag for parameter in command.params for flag in parameter.opts}
         assert {option for option in options if option.startswith("-")} <= flags, (name, options)
 
 

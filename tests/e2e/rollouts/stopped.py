@@ -67,10 +67,9 @@ class StoppedRunner:
 
 
 def _run(access: Access, namespace: str, service: str, writes: int) -> None:
-    from rollout.runner import run
-
     from rollout import acting, routes
     from rollout.lease import new_holder
+    from rollout.runner import run
 
     left = [writes]
     write = routes.write_http

@@ -63,6 +63,8 @@ def test_the_exit_codes_never_change() -> None:
         "LOCKED": 4,
         "UNREACHABLE": 5,
         "MACHINE": 6,
+        "ABORTED": 7,
+        "HELD": 8,
         "POLICY": 9,
         "DIFFERENCES": 10,
         "INTERRUPTED": 130,
@@ -72,7 +74,7 @@ def test_the_exit_codes_never_change() -> None:
 def test_help_names_every_command_and_every_exit_code() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in (*WITH_STACK, "check", "explain", "render", "undo", "schema", "sandbox"):
+    for name in (*WITH_STACK, "check", "explain", "render", "undo", "rollout", "schema", "sandbox"):
         assert f"  {name} " in result.stdout, f"{name} is missing"
     for code in ExitCode:
         assert f" {int(code)} " in " ".join(result.stdout.split()), f"exit code {int(code)} is not explained"

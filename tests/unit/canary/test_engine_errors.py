@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from canary.engine.driver import Operation, Outcome
-from canary.engine.engine_errors import failure_of, stack_is_missing
+from canary.engine.engine_errors import failure_of, is_race_with_a_step, stack_is_missing
 from canary.engine.events import Diagnostic, Record
 from canary.exit_codes import ExitCode
 from kube.kubeconfig import ClusterUnreachableError
@@ -53,6 +53,18 @@ WRITTEN = [
         "error: getting stack configuration: invalid YAML file: yaml: line 1: did not find expected ',' or ']'",
         "line 1: did not find expected",
         ExitCode.CONFIG,
+    ),
+    (
+        "error: 1 error occurred: Server-Side Apply field conflict detected: Apply failed with 1 conflict: conflict "
+        'with "istio-canary-rollout" using networking.istio.io/v1: .spec.http',
+        "canary up --during-rollout",
+        ExitCode.FAILED,
+    ),
+    (
+        "error: ValidatingAdmissionPolicy 'istio-canary-fence.istio-canary.dev' with binding "
+        "'istio-canary-fence.istio-canary.dev' denied request: website: an aborted rollout has barred version-2",
+        "denies the routes of stack dev: website: an aborted rollout has barred version-2",
+        ExitCode.FAILED,
     ),
     ("error: some unknown failure", "some unknown failure", ExitCode.FAILED),
 ]
@@ -122,3 +134,24 @@ def test_a_killed_engine_and_an_interrupted_one() -> None:
 def test_a_stack_that_the_backend_does_not_know() -> None:
     assert stack_is_missing("error: no stack named 'nope' found")
     assert not stack_is_missing("error: no such file")
+
+
+RACE = Diagnostic(
+    "error",
+    'Apply failed with 1 conflict: conflict with "istio-canary-rollout" using networking.istio.io/v1: .spec.http',
+)
+
+
+@pytest.mark.parametrize(
+    ("errors", "race"),
+    [
+        ((RACE, Diagnostic("error", "update failed")), True),
+        ((RACE, RACE), True),
+        ((RACE, Diagnostic("error", "quota exceeded")), False),
+        ((Diagnostic("error", RACE.message.replace("istio-canary-rollout", "argocd-controller")),), False),
+        ((), False),
+    ],
+    ids=["of one route", "of two routes", "not alone", "with somebody else", "no error"],
+)
+def test_a_run_that_failed_by_a_step_of_a_rollout_alone_is_a_race(errors: tuple[Diagnostic, ...], race: bool) -> None:
+    assert is_race_with_a_step(outcome(errors=errors)) is race

@@ -227,3 +227,19 @@ def test_the_providers_internal_properties_are_ignored() -> None:
 def test_steps_of_the_stack_are_not_shown() -> None:
     assert not ResourceStep("urn", "pulumi:pulumi:Stack", "create", "done", {}, {}).is_shown
     assert ResourceStep("urn", "kubernetes:v1:Service", "create", "done", {}, {}).is_shown
+
+
+@pytest.mark.parametrize(
+    ("severity", "urn", "words"),
+    [
+        ("info", "urn:pulumi:dev::p::pulumi:pulumi:Stack::p-dev", "a rollout begins"),
+        ("warning", "", "warning: a rollout begins"),
+        ("info", "urn:pulumi:dev::p::kubernetes:apps/v1:Deployment::web", None),
+        ("debug", "urn:pulumi:dev::p::pulumi:pulumi:Stack::p-dev", None),
+    ],
+    ids=["of the program", "a warning", "of a resource", "for debugging"],
+)
+def test_what_the_program_says_is_shown(severity: str, urn: str, words: str | None) -> None:
+    event = {"diagnosticEvent": {"severity": severity, "message": "a rollout begins\n", "urn": urn}}
+    taken = Record().take(json.dumps(event))
+    assert (taken.words if isinstance(taken, Diagnostic) and taken.is_shown else None) == words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from canary.engine.driver import OWNER
 from canary.engine.engine_errors import locked
-from canary.engine.locks import Lock, locks_in, wait_for_end
+from canary.engine.locks import Lock, locks_in, locks_of, wait_for_end
 from canary.exit_codes import ExitCode
 
 # Recorded from pulumi 3.200.
@@ -59,6 +60,23 @@ def test_a_holder_that_has_ended_on_this_machine_is_dead() -> None:
 
 def test_a_holder_on_another_machine_is_never_dead() -> None:
     assert not lock(ended_process(), host="elsewhere.example").is_dead, "a process id means nothing on another machine"
+
+
+def test_the_locks_of_a_stack_are_read_from_the_folder_of_its_backend(tmp_path: Path) -> None:
+    folder = tmp_path / ".pulumi/locks/organization/toy"
+    for stack in ("dev", "prod"):
+        (folder / stack).mkdir(parents=True)
+    said = {"pid": 12285, "username": "root", "hostname": "vm", "timestamp": "2026-11-21T07:49:06Z"}
+    (folder / "dev/4a96.json").write_text(json.dumps(said))
+    (folder / "dev/4a96.json.attrs").write_text("{}")
+    (folder / "prod/77.json").write_text("")
+
+    (found,) = locks_of(tmp_path, "toy", "organization/toy/dev")
+    assert str(found) == "root@vm, process 12285, since 2026-11-21T07:49:06Z"
+    assert found.file == folder / "dev/4a96.json"
+    (unfinished,) = locks_of(tmp_path, "toy", "prod")
+    assert unfinished.since == "just now", "it is being written"
+    assert locks_of(tmp_path, "other", "dev") == ()
 
 
 def test_a_zombie_has_ended() -> None:

@@ -311,3 +311,17 @@ def test_without_a_stack_a_limit_has_no_numbers(deployed: World, runs: Any) -> N
     assert read[0] is None
     assert read[1].result.no_data
     assert "start it with --stack" in read[1].text
+
+
+def test_an_hour_after_the_end_the_routes_are_handed_back_to_pulumi(deployed: World) -> None:
+    deployed.observing(1)
+    deployed.write_routes("back")
+    ended = Ended(kind="aborted", reason="it fails", by="ann", at=deployed.at())
+    deployed.set(phase=Phase.ABORTED, stage=None, ended=ended, ended_at=deployed.at(), outbox=())
+    run("start", "website", "--stack", "dev", code=ExitCode.ABORTED)
+    assert deployed.record.handed_back_at is None
+
+    deployed.server.now = deployed.server.now.replace(hour=11, minute=1)
+    error = run("start", "website", "--stack", "dev", code=ExitCode.ABORTED).stderr
+    assert "spec.http of website is Pulumi's again\n" in error
+    assert deployed.record.handed_back_at == deployed.at()

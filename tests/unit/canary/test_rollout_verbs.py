@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from canary.exit_codes import ExitCode
+from kube.kubeconfig import ClusterUnreachableError
 from rollout.record import Phase, Record
 from rollout.runner import RunEnd
 from tests.unit.canary.rollouts import NAMESPACE, World, run, run_json
@@ -185,3 +186,32 @@ def test_a_verb_that_the_state_does_not_allow_writes_nothing(
     assert fix.replace("canary up", "canary up --stack dev") in error
     assert "website`" not in error, "the commands can be copied"
     assert deployed.server.writes == writes
+
+
+def test_an_abort_by_somebody_who_may_not_ask_the_envoys_says_what_has_been_done(
+    deployed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(*_: Any, **__: Any) -> RunEnd:
+        raise ClusterUnreachableError("context a", "HTTP 403: no", "have it granted", "the cluster refused the request")
+
+    deployed.observing(0)
+    deployed.write_routes("0")
+    monkeypatch.setattr("rollout.runner.finish", finish)
+    error = run("abort", "website", "--stack", "dev", code=ExitCode.HELD).stderr
+
+    assert weights(deployed).get("version-2", 0) == 0
+    assert deployed.record.phase is Phase.ABORTING
+    assert (
+        "the requests go back to version-1, which is recorded; whether every Envoy follows could not be asked" in error
+    )
+    assert "the cluster refused the request (context a)" in error
+    assert "whoever runs the rollout sees it to its end" in error
+
+
+def test_a_verb_works_without_the_right_to_read_the_lease(deployed: World) -> None:
+    deployed.observing(0)
+    deployed.forbid("get leases")
+    text = run("pause", "website", "lunch", "--stack", "dev").stdout
+
+    assert "step 1 of 3, paused\n" in text
+    assert "nobody moves it" not in text

@@ -45,6 +45,7 @@ def exists(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     monkeypatch.setattr("kube.objects.find_object", find)
     monkeypatch.setattr("canary.gateway.gateway_url", url)
+    monkeypatch.setattr("stacks.rollout_states.read_rollout_states", lambda client, settings: {})
     monkeypatch.setattr("kube.client.query", lambda cluster, ask, within=None: ask(FakeCluster()))
     return kinds
 

@@ -107,3 +107,36 @@ def test_a_line_says_who_decides_about_the_pods_from_now_on(count: dict[str, Any
     old, new = ({"metadata": metadata, "spec": {}} for metadata in ((plain, marked) if takes else (marked, plain)))
 
     assert strategy_notes(settings, [_step(DEPLOYMENT, old, new)], "dev") == [expected]
+
+
+def rolled(weight: int, **testers: Any) -> dict[str, Any]:
+    """A rule for testers, and one that the program renders at a rollout's weight."""
+    route = [{"match": [{"headers": {"qa": {"exact": "yes"}}}], "to": {"one": 100}, **testers}, {"to": weight}]
+    return {"route": [route[0], {"to": {"one": 100 - weight, "two": weight}}]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (rolled(10), rolled(50), "the rollout did this: the weights are in the cluster already, and no request moves"),
+        (rolled(10), rolled(10, to={"two": 100}), "requests move; `canary undo shop --stack dev` goes back"),
+        (rolled(10), rolled(50, to={"two": 100}), "requests move; `canary undo shop --stack dev` goes back"),
+    ],
+    ids=["of the rollout", "of another rule", "of both"],
+)
+def test_weights_that_a_rollout_has_written_are_told_from_those_that_move(
+    old: dict[str, Any], new: dict[str, Any], expected: str
+) -> None:
+    """The settings have the rollout; what the program renders has the weights that it wants."""
+    specs = []
+    for given in (old, new):
+        service = {"hosts": ["*"], "versions": copy.deepcopy(VERSIONS), **given}
+        routes = load({"services": {"shop": service}}).services
+        specs.append(virtual_services(routes, "shop", gateway_namespace="istio-ingress")["shop"])
+    rollout = {"to": "two", "from": "one", "rollout": {"steps": [{"weight": 10, "for": "1m"}, {"weight": 100}]}}
+    file = {"hosts": ["*"], "versions": copy.deepcopy(VERSIONS), "route": [new["route"][0], rollout]}
+    settings = load({"services": {"shop": file}})
+    metadata = {"namespace": "shop", "name": "shop", "labels": {"app": "shop"}}
+    old_side, new_side = ({"metadata": metadata, "spec": spec} for spec in specs)
+    step = _step("kubernetes:networking.istio.io/v1:VirtualService", old_side, new_side)
+    assert strategy_notes(settings, [step], "dev")[0] == f"shop: {expected}"

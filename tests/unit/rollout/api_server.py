@@ -47,7 +47,7 @@ class ApiServer:
         self.mutates: Callable[[dict[str, Any]], None] = lambda item: None
         self.before: Callable[[], None] | None = None
         self.forbidden: set[str] = set()
-        """Verbs that the client has no right to."""
+        """Verbs that the client has no right to: `list`, or of one kind alone `get leases`."""
         self.writes = 0
         self._versions = 100
         config = KubeConfig.from_one(cluster=Cluster(server="http://api.invalid"), user=User()).get()
@@ -80,7 +80,7 @@ class ApiServer:
     def _serve(self, request: httpx2.Request) -> Any:
         namespace, plural, name = _place(request.url.path)
         verb = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}[request.method]
-        if verb in self.forbidden:
+        if self.forbidden & {verb, f"{verb} {plural}"}:
             raise RefusedError(403, "Forbidden", _no_right(verb, plural, namespace, name))
         key = (plural, namespace, name)
         if verb == "get":

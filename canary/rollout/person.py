@@ -1,0 +1,16 @@
+"""Who runs a command."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+
+
+def who() -> str:
+    """Return who runs this command, for the record: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
