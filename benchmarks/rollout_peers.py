@@ -213,7 +213,7 @@ def _step(peer: Peer, answers: Answers) -> float:
     _wait(lambda: bool(answers.of_canary(began)), f"{peer.name}: no answer of {CANARY} after the step")
     first = answers.of_canary(began)[0].at
     settled = time.monotonic()
-    _wait(lambda: len(answers.after(settled)) >= _ENOUGH, f"{peer.name}: too few answers after the step")
+    _wait(lambda: len(answers.after(settled)) >= _ENOUGH, f"{peer.name}: fewer than {_ENOUGH} answers after the step")
     if not WEIGHT / 2 < answers.share(settled) < WEIGHT * 1.5:
         raise PeerError(f"{peer.name}: {CANARY} gets {answers.share(settled):.0f} % after a step to {WEIGHT} %")
     return first - began
