@@ -25,7 +25,7 @@ from tests.e2e.rollouts.stopped import Access
 from tests.e2e.tools import Cluster, Project, wait_until
 
 STACK, NAMESPACE, NAME = "capacity", "proofs-capacity", "shop"
-RATE, PODS = 250, 4
+RATE, PODS = 100, 4
 FAST = {"scaleDown": {"stabilizationWindowSeconds": 0}}
 AUTOSCALED = {
     "autoscaling": {"minReplicas": 1, "maxReplicas": PODS, "cpu": 50, "behavior": FAST},
@@ -118,10 +118,9 @@ def shop(project: Project, folder: Path, steps: Steps, ramp: Ramp, **keys: Any) 
 
 def reject_probes(pod: str) -> None:
     """Refuse connections to the port that only the readiness probe uses: what the pod serves goes on."""
-    words = ["--insert", "INPUT", "--protocol=tcp", f"--dport={PROBE_PORT}", "--jump=REJECT", "--reject-with=tcp-reset"]
-    subprocess.run(
-        ["nsenter", f"--target={process_of(pod, 'echo')}", "--net", "iptables", *words], check=True, capture_output=True
-    )
+    network = ["nsenter", f"--target={process_of(pod, 'echo')}", "--net"]
+    rule = f"--insert INPUT --protocol tcp --dport {PROBE_PORT} --jump REJECT --reject-with tcp-reset"
+    subprocess.run([*network, "iptables", *rule.split()], check=True, capture_output=True)
 
 
 def test_a_canary_without_a_ready_pod_gives_all_requests_back_unasked(project: Project, tmp_path: Path) -> None:
