@@ -22,8 +22,9 @@ STOP_SECONDS = 5.0
 class LeaseKeeper:
     """Acquires a Lease and renews it. `changed` is called when it was got or lost."""
 
-    def __init__(self, lease: Lease, changed: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, lease: Lease, holder: str, changed: Callable[[], object] = lambda: None) -> None:
         self._lease = lease
+        self._holder = holder
         self._changed = changed
         self._had = False
         self._stop = threading.Event()
@@ -62,7 +63,8 @@ class LeaseKeeper:
         before = self.held
         try:
             has_it = (self._lease.held and self._lease.renew()) or self._lease.acquire()
-            self.lost = self._had and not has_it
+            # Not got is not lost: somebody may have put a label on it in between.
+            self.lost = self._had and not has_it and self._lease.holder() not in (None, self._holder)
             self._had = self._had or has_it
         except (httpx2.HTTPError, OSError, ServerTimeUnknownError) as error:
             logger.warning("the Lease: %s: %s", type(error).__name__, error)

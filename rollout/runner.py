@@ -37,7 +37,7 @@ from rollout.watching import RecordWatch
 if TYPE_CHECKING:
     from lightkube import Client
 
-__all__ = ["NoRolloutError", "ReadLimits", "RunEnd", "finish", "run"]
+__all__ = ["NoRolloutError", "ReadLimits", "RunEnd", "finish", "run", "send_events"]
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class _Loop:
         self._client = connect()
         self._lease_client = connect()
         self.store = RolloutStore(self._client, namespace, service)
-        self.keeper = LeaseKeeper(Lease(self._lease_client, namespace, service, holder), self._wake.set)
+        self.keeper = LeaseKeeper(Lease(self._lease_client, namespace, service, holder), holder, self._wake.set)
         self.watch = RecordWatch(connect, namespace, self.store.name, self._wake.set)
         self._background = Background(self._wake)
         self._barrier = Barrier(connect)
@@ -346,6 +346,22 @@ def finish(
         end = loop.until(record, ends)
         loop.send_what_is_left(FLUSH_SECONDS, leave_to_holder=HOLDER_SENDS)
         return end
+    finally:
+        loop.close()
+
+
+def send_events(access: ClusterAccess, namespace: str, service: str, by: str, *, seconds: float = 2.0) -> int:
+    """Deliver the events that a record still has, without the Lease, and return how many are left after `seconds`.
+
+    For whoever writes records and is no runner, such as `up`: at its end nobody may come who sends them. A receiver may
+    get one twice, by the same id, if a runner sends it too. Raises what `run` raises.
+    """
+    given: dict[str, Any] = {"timeout": None, "stop": threading.Event(), "on_look": lambda record, decision: None}
+    loop = _Loop(access, namespace, service, by, limits=None, **given)
+    try:
+        if loop.first_look(access).outbox:
+            loop.send_what_is_left(seconds)
+        return len(loop.first_look(access).outbox)
     finally:
         loop.close()
 

@@ -99,8 +99,8 @@ class World:
     def _record_written(self, state: State, record: Record) -> State:
         weight, before = weight_of(record), weight_of(self.records.all[state.record])
         allowed = state.allowed
-        if record.phase.goes_back or record.id != "website-1":
-            allowed |= {weight}  # after a retry, an abort that slept since the first rollout may still write 0
+        if record.phase.goes_back:
+            allowed |= {weight}
         elif weight != before:
             allowed = frozenset({before, weight})
         if record.phase in SETTLED and record.id == "website-1":
@@ -264,8 +264,6 @@ def broken(state: State, record: Record) -> str | None:
             continue  # the record follows
         if routes.weight not in state.allowed:
             return f"the weight {routes.weight:g} is neither the wanted one nor the one before: {set(state.allowed)}"
-        if record.id != "website-1" and routes.weight == BACK:
-            continue
         settled = record.stage == "Observing" or record.phase in SETTLED
         if settled and routes.weight != weight_of(record):
             return f"the record says {record.phase} {record.stage or ''}, the weight is {routes.weight:g}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rollout.lease import Lease
 from rollout.lease_keeper import LeaseKeeper
 from tests.unit.rollout.rollouts import World
@@ -20,7 +22,7 @@ class Clock:
 
 def keeper(world: World, holder: str, clock: Clock, changed: list[bool] | None = None) -> LeaseKeeper:
     lease = Lease(world.client, NAMESPACE, "website", holder, clock=clock)
-    return LeaseKeeper(lease, lambda: changed.append(True) if changed is not None else None)
+    return LeaseKeeper(lease, holder, lambda: changed.append(True) if changed is not None else None)
 
 
 def test_the_first_one_gets_the_lease_and_the_second_waits_until_it_has_run_out() -> None:
@@ -83,3 +85,22 @@ def test_a_race_for_the_lease_is_won_by_one() -> None:
     one.turn()
     assert (one.held, other.held) == (False, True)
     assert not one.lost, "it never had it"
+
+
+def test_a_renewal_that_somebody_disturbs_is_not_a_lost_lease() -> None:
+    world, clock = World(), Clock()
+    one = keeper(world, "a", clock)
+    one.turn()
+
+    def label(item: Any) -> None:
+        item["metadata"]["labels"]["n"] = str(world.writes)
+
+    def disturb() -> None:
+        world.update("leases", NAMESPACE, "istio-canary-rollout-website", "kubectl-label", label)
+        world.before = disturb
+
+    world.before = disturb
+    one.turn()
+
+    assert one.held
+    assert not one.lost

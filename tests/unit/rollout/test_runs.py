@@ -17,7 +17,7 @@ from rollout.lease import Lease
 from rollout.look import NoRolloutError
 from rollout.machine import abort, pause
 from rollout.record import Record
-from rollout.runner import RunEnd, finish, run
+from rollout.runner import RunEnd, finish, run, send_events
 from tests.unit.rollout.rollouts import World
 from tests.unit.rollout.sample_records import NAMESPACE
 
@@ -154,3 +154,12 @@ def test_a_run_whose_lease_was_taken_is_lost(world: World) -> None:
 
     assert end.why == "lost"
     assert holder(world) == "host/2/thief"
+
+
+def test_events_of_an_up_are_sent_without_the_lease(world: World) -> None:
+    Lease(world.client, NAMESPACE, "website", "host/9/asleep").acquire()
+
+    assert send_events(ACCESS, NAMESPACE, "website", "up") == 0
+
+    assert world.events() == ["Pending"]
+    assert holder(world) == "host/9/asleep"
