@@ -28,8 +28,8 @@ class ObservedRoutes:
     `subsets` are the versions with a subset. `shares` describes, for each version that gets requests, its first route:
     `10 % in VirtualService website-istio-ns/website, rule 2`. `routed` are the services with a VirtualService;
     `in_mesh` is set if one of these applies to callers inside the mesh. `replicas` is the desired number of pods of
-    each version, `generations` the generation of each Deployment by namespace and name, and `version_labels` the label
-    `version` of its pods.
+    each version, `images` the image of its container, `generations` the generation of each Deployment by namespace and
+    name, and `version_labels` the label `version` of its pods.
 
     By service, `ports` are those of its Service that routes use, `service_ports` the names of all by number, `outside`
     Envoy's clusters of other hosts that its routes lead to, and `foreign` the objects with a name of the stack's that
@@ -41,6 +41,7 @@ class ObservedRoutes:
     routed: frozenset[str] = frozenset()
     in_mesh: bool = False
     replicas: Mapping[Target, int] = field(default_factory=dict)
+    images: Mapping[Target, str] = field(default_factory=dict)
     generations: Mapping[tuple[str, str], int] = field(default_factory=dict)
     version_labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
     ports: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -139,6 +140,7 @@ def observed_routes(
         routed=frozenset(routed),
         in_mesh=in_mesh,
         replicas=_replicas(services, deployments),
+        images=_images(services, deployments),
         generations={
             (item["metadata"]["namespace"], item["metadata"]["name"]): int(item["metadata"].get("generation", 0))
             for item in deployments
@@ -207,18 +209,36 @@ def _outside(services: RouteTable, egress: EgressTable) -> dict[str, list[Target
 
 def _replicas(services: RouteTable, deployments: Iterable[Mapping[str, Any]]) -> dict[Target, int]:
     """The desired pods of each version: of all Deployments whose pods its subset selects."""
+    replicas: Counter[Target] = Counter()
+    for found, item in _versions(services, deployments):
+        replicas[found] += item["spec"].get("replicas", 1)
+    return dict(replicas)
+
+
+def _images(services: RouteTable, deployments: Iterable[Mapping[str, Any]]) -> dict[Target, str]:
+    """The image of each version's own container, which is called as the service."""
+    return {
+        found: str(container.get("image"))
+        for found, item in _versions(services, deployments)
+        for container in (item["spec"]["template"].get("spec") or {}).get("containers") or ()
+        if container.get("name") == found.service
+    }
+
+
+def _versions(
+    services: RouteTable, deployments: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[Target, Mapping[str, Any]]]:
+    """The versions with their Deployments."""
     by_labels = {
         (service.namespace, name, version_label(name, version)): Target(name, version)
         for name, service in services.items()
         for version in service.versions
     }
-    replicas: Counter[Target] = Counter()
     for item in deployments:
         labels = _pod_labels(item)
         found = by_labels.get((item["metadata"]["namespace"], labels.get("app", ""), labels.get("version", "")))
         if found is not None:
-            replicas[found] += item["spec"].get("replicas", 1)
-    return dict(replicas)
+            yield found, item
 
 
 def _destinations(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:

@@ -15,7 +15,7 @@ from rollout.plan import removed_in_use
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.outside import foreign_objects, missing_versions
 from stacks.rollout_fence import has_fence
-from stacks.rollout_states import RolloutState, read_rollout_states
+from stacks.rollout_states import RolloutState, read_rollout_states, with_images
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError, key_path
 from stacks.transitions import port_warnings
@@ -106,7 +106,7 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     if problems:
         raise SettingsError(problems, file)
     warnings = (*_warnings(client, settings, file), *port_warnings(settings, routes, file))
-    rollouts = read_rollout_states(client, settings, virtual_services)
+    rollouts = with_images(read_rollout_states(client, settings, virtual_services), routes.images)
     foreign = {name for name, namespace in found.items() if namespace and not _owned(namespace, owner)}
     return ClusterFacts(
         uid=system.metadata.uid,

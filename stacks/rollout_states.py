@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kube.client import MORE_INFORMATION
@@ -16,7 +16,7 @@ from rollout.routes import RouteInCluster, route_in_cluster
 from rollout.store import LABEL, NameTakenError, RolloutStore, Stored
 from stacks.gateway_pods import gateway_namespaces
 from stacks.settings.model import Settings
-from traffic.model import mesh_virtual_service
+from traffic.model import Target, mesh_virtual_service
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -39,6 +39,8 @@ class RolloutState:
     now: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     http_owner: str | None = None
     routes: Mapping[str, RouteInCluster] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    """The image that a version's Deployment has, by version, if that is known."""
 
     @property
     def is_by_rollout(self) -> bool:
@@ -70,6 +72,14 @@ def read_rollout_states(
         name: _state(settings, name, found_routes[name], *record)
         for name, record in found.items()
         if name in concerned or record != (None, None)
+    }
+
+
+def with_images(states: Mapping[str, RolloutState], images: Mapping[Target, str]) -> dict[str, RolloutState]:
+    """Return the states with the images that versions have in the cluster."""
+    return {
+        name: replace(state, images={one.version: image for one, image in images.items() if one.service == name})
+        for name, state in states.items()
     }
 
 

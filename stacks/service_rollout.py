@@ -175,11 +175,16 @@ class ServiceRollout:
         """The versions that get requests of the rollout's rules, and whose pods would become others by this `up`."""
         keys = {rule_key(rule) for rule in self.rolled}
         used = {version for key in keys for version, weight in now.get(key, {}).items() if weight > 0}
-        if self.record is None or self.is_void:
-            return
-        for release in (self.record.from_, self.record.target):
-            if release.version in used and self.hash_of(release.version) not in (None, release.hash):
-                yield release.version
+        known = {} if self.record is None or self.is_void else _hashes(self.record)
+        for version in sorted(used & self.service.deployed.keys()):
+            live = self.state.images.get(version)
+            # A record may be older than a change that was made without a rollout.
+            if live is None:
+                is_changed = known.get(version, self.hash_of(version)) != self.hash_of(version)
+            else:
+                is_changed = _is_other_image(live, self.service.deployed[version].image)
+            if is_changed:
+                yield version
 
     def _barred(self) -> Ruling | None:
         """The release that the file leads to was aborted: it gets no requests, until a retry lifts the bar."""
@@ -374,3 +379,12 @@ class ServiceRollout:
 
 def _strategy(settings: Settings, rule: Rule) -> object:
     return settings.rollouts[rule.rollout] if isinstance(rule.rollout, str) else rule.rollout
+
+
+def _hashes(record: Record) -> dict[str, str]:
+    return {release.version: release.hash for release in (record.from_, record.target)}
+
+
+def _is_other_image(live: str, given: str) -> bool:
+    """Whether an image is another one; not if something in the cluster has put a digest in place of a tag."""
+    return live != given and ("@" not in live or "@" in given)

@@ -9,10 +9,11 @@ import pytest
 from rollout.record import ANNOTATION, FIELD_MANAGER, Record
 from rollout.routes_of_steps import http_routes
 from rollout.store import LABEL, RolloutStore
-from stacks.rollout_states import RolloutState, read_rollout_states
+from stacks.rollout_states import RolloutState, read_rollout_states, with_images
 from stacks.settings.model import Settings
 from tests.unit.rollout.api_server import ApiServer
 from tests.unit.stacks.rollout_stacks import NEW, OLD, PLAIN, at, pending, progressing, stack
+from traffic.model import Target
 
 PLURAL = "virtualservices"
 
@@ -96,3 +97,8 @@ def test_records_of_other_services_are_not_taken_for_it(server: ApiServer) -> No
 def test_the_names_of_both_versions_are_those_of_the_file(server: ApiServer) -> None:
     apply(server, 10, FIELD_MANAGER)
     assert read(server)["shop"].now["default"].keys() == {OLD, NEW}
+
+
+def test_a_state_has_the_images_of_its_own_versions() -> None:
+    images = {Target("shop", OLD): "shop:1", Target("cart", OLD): "cart:7"}
+    assert with_images({"shop": RolloutState()}, images)["shop"].images == {OLD: "shop:1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -392,6 +393,15 @@ def test_a_live_version_is_not_changed_in_place() -> None:
     settings, file = stack(), stack(versions={OLD: version(1), NEW: version(22)})
     text = refusal(effective(file, state(settings, closed(settings))))
     assert "add a new version" in text
+
+
+@pytest.mark.parametrize(
+    ("image", "refused"), [("shop:1", False), ("shop:0", True), ("shop@sha256:ab", False)], ids=str
+)
+def test_the_image_of_a_live_version_tells_of_a_change_if_there_is_no_record(image: str, refused: bool) -> None:
+    settings = stack()
+    given = replace(state(settings, None), images={OLD: image, NEW: "shop:0"})
+    assert bool(effective(settings, given).problems) is refused
 
 
 def test_a_version_that_the_requests_come_from_must_stay() -> None:
