@@ -88,13 +88,14 @@ def refuse(ui: Ui, place: Place, record: Record, anyway: bool) -> None:
     found = [other] if other else [] if record.phase in ENDED else changes(place, record)
     if not found:
         return
-    if not anyway and (other or record.started_at is None):
+    changed = f"the stack's file has changed since `{place.up}`"
+    if other:  # moving on would be against the file
         raise CommandError(
-            f"the stack's file has changed since `{place.up}`",
-            ExitCode.CONFIG,
-            f"{place.up}, which reads the file; or add --anyway for the rollout as it is in the cluster",
-            tuple(found),
+            changed, ExitCode.CONFIG, f"{place.up}, which makes the cluster what the file says", (other,)
         )
+    if not anyway and record.started_at is None:
+        fix = f"{place.up}, which reads the file; or add --anyway for the rollout as it is in the cluster"
+        raise CommandError(changed, ExitCode.CONFIG, fix, tuple(found))
     for text in found:
         ui.note(f"note: {text}; the rollout goes on as it was planned")
 

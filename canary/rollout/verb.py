@@ -48,6 +48,19 @@ def perform(ui: Ui, place: Place, decide: Decide) -> None:
     record = acted.stored.record if seen is None else seen.record
     waits = "" if seen is None else waits_line(seen, place)
     _print(ui, place, record, acted.said, waits)
+    if record.outbox and seen is not None and seen.holder_known and not (seen.holder and seen.holder.renewed):
+        _send(ui, place, by)
+
+
+def _send(ui: Ui, place: Place, by: str) -> None:
+    """Send the verb's events where no runner does; what fails is left to the next one, and not the verb's failure."""
+    from rollout.runner import send_events
+
+    try:
+        with explained(place):
+            send_events(place.cluster, place.namespace, place.service, by)
+    except CommandError as error:
+        ui.note(f"note: its events are not sent yet: {' '.join(str(error).split())}")
 
 
 def go_back(ui: Ui, place: Place, decide: Decide) -> None:

@@ -55,6 +55,9 @@ class World:
         monkeypatch.setattr("canary.rollout.place.who", lambda: "ann@laptop")
         monkeypatch.setattr("canary.rollout.verb.who", lambda: "ann@laptop")
         self.config = KubeConfig.from_one(cluster=Cluster(server="http://api.invalid"), user=User()).get()
+        self.sent: list[str] = []
+        """By whom the events of a record were sent, if not by a runner."""
+        monkeypatch.setattr("rollout.runner.send_events", lambda access, namespace, service, by: self.sent.append(by))
         self.contexts: list[str | None] = []
         monkeypatch.setattr("kube.kubeconfig.choose", self._choose)
         monkeypatch.setattr("kube.kubeconfig.client", lambda config: nullcontext(self.server.client))

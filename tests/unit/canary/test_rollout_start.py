@@ -212,13 +212,7 @@ def test_events_that_were_not_sent_are_a_reason_to_run_after_the_end(deployed: W
     assert len(calls) == 1
 
 
-IMAGE = "    website:\n      versions: {version-2: {image: hashicorp/http-echo:2.0.0}}"
 CHANGES = {
-    "another image": (
-        "    website:",
-        IMAGE,
-        "version-2 of website in Pulumi.dev.yaml is another one than in the cluster: its pods differ",
-    ),
     "another step": (
         "{weight: 10, for: 10m}",
         "{weight: 20, for: 10m}",
@@ -269,6 +263,16 @@ def test_a_file_that_leads_elsewhere_is_refused_at_any_time(deployed: World) -> 
 
     assert "Pulumi.dev.yaml has no rollout for website any more, the cluster has one to version-2" in error
     assert "fix: canary up --stack dev" in error
+
+
+@pytest.mark.parametrize("options", [(), ("--anyway",)])
+def test_another_image_under_the_same_name_is_refused_at_any_time(options: tuple[str, ...], deployed: World) -> None:
+    image = "    website:\n      versions: {version-2: {image: hashicorp/http-echo:2.0.0}}"
+    deployed.file.write_text(STACK.replace("    website:", image))
+    error = run("start", "website", "--stack", "dev", *options, code=ExitCode.CONFIG).stderr
+
+    assert "version-2 of website in Pulumi.dev.yaml is another one than in the cluster: its pods differ\n" in error
+    assert "fix: canary up --stack dev, which makes the cluster what the file says\n" in error
 
 
 def test_pods_that_are_not_ready_are_told_with_their_reasons(

@@ -215,3 +215,13 @@ def test_a_verb_works_without_the_right_to_read_the_lease(deployed: World) -> No
 
     assert "step 1 of 3, paused\n" in text
     assert "nobody moves it" not in text
+
+
+def test_a_verbs_events_are_sent_at_once_where_no_runner_does(deployed: World) -> None:
+    deployed.observing(0)
+    run("pause", "website", "--stack", "dev")
+    assert deployed.sent == ["ann@laptop"]
+
+    deployed.hold_lease()
+    run("resume", "website", "--stack", "dev")
+    assert deployed.sent == ["ann@laptop"]
