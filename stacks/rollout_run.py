@@ -139,6 +139,8 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
         raise RolloutRunError("\n".join(acted.said))
     if ask.kind is not AskKind.CLOSE and acted.stored.record.phase not in OVER:
         _finish(settings, ask, by)
+    else:
+        _send_events(settings, ask.service)
 
 
 def _finish(settings: Settings, ask: RolloutAsk, by: str) -> None:
@@ -149,6 +151,20 @@ def _finish(settings: Settings, ask: RolloutAsk, by: str) -> None:
     end = _trying(lambda: finish(settings.cluster, ask.namespace, ask.service, by, timeout=seconds))
     if end.record.phase not in OVER:
         raise RolloutRunError(_not_back(ask))
+
+
+def _send_events(settings: Settings, name: str) -> None:
+    """Send the events of what this run has written: nobody else may come who does. What is left stays in the record."""
+    from rollout.runner import send_events
+
+    namespace = settings.services[name].namespace
+    try:
+        left = _trying(lambda: send_events(settings.cluster, namespace, name, who()))
+    except (RolloutRunError, ClusterUnreachableError) as error:
+        pulumi.log.warn(f"{name}: events of its rollout were not sent: {error}")
+        return
+    if left:
+        pulumi.log.warn(f"{name}: {left} events of its rollout were not sent; whoever runs it next sends them")
 
 
 def _not_back(ask: RolloutAsk) -> str:
@@ -205,6 +221,7 @@ def _write(settings: Settings, ask: RolloutAsk) -> None:
         return begin_rollout(client, ask.namespace, ask.service, planned.routes, decide, by=by)
 
     _asked(settings, begun)
+    _send_events(settings, ask.service)
 
 
 def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Release, Release]) -> Decision:
@@ -281,7 +298,8 @@ def _handed_back(settings: Settings, name: str) -> bool:
 
     try:
         namespace = settings.services[name].namespace
-        return _asked(settings, lambda client: hand_back_if_due(client, namespace, name, who())) is not None
+        if _asked(settings, lambda client: hand_back_if_due(client, namespace, name, who())) is None:
+            return False
     except (RolloutRunError, ClusterUnreachableError) as error:
         pulumi.log.warn(
             f"{name}: its routes are still those of a rollout that has ended, and could not be handed back to Pulumi, "
@@ -289,13 +307,16 @@ def _handed_back(settings: Settings, name: str) -> bool:
             f"    fix:     run `canary rollout status {name}` with the rights of docs/rights.md"
         )
         return False
+    _send_events(settings, name)
+    return True
 
 
 def _hand_back(settings: Settings, name: str) -> None:
     from rollout.acting import hand_back
 
     namespace = settings.services[name].namespace
-    _asked(settings, lambda client: hand_back(client, namespace, name, who()))
+    if _asked(settings, lambda client: hand_back(client, namespace, name, who())) is not None:
+        _send_events(settings, name)
 
 
 def _changes_routes(settings: Settings, facts: ClusterFacts, name: str) -> bool:

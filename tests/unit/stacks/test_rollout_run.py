@@ -56,6 +56,7 @@ class Cluster:
 
     server: Workloads
     said: list[str] = field(default_factory=list)
+    sent: list[EventType] = field(default_factory=list)
 
     def routes(self, weight: float, manager: str = PULUMI, settings: Settings | None = None) -> None:
         """Write the routes of the service."""
@@ -137,7 +138,13 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
     monkeypatch.setattr(cluster_facts, "read_cluster_facts", made.read)
     monkeypatch.setattr(rollout_run, "query", lambda access, ask, within: ask(made.server.client))
+
+    def send_events(access: Any, namespace: str, service: str, by: str) -> int:
+        made.sent.extend(one.type for one in made.record.outbox)
+        return 0
+
     monkeypatch.setattr(runner, "finish", finish)
+    monkeypatch.setattr(runner, "send_events", send_events)
     monkeypatch.setattr(pulumi.log, "warn", made.said.append)
     return made
 
@@ -155,6 +162,7 @@ def test_a_rollout_begins_once_the_routes_are_written_and_not_in_a_preview(clust
     assert cluster.store.read_routes(record.plan.routes).keys() == {"0", "1", "2", "back"}
     assert record.plan.envoys is not None
     assert record.plan.places["default"] == {"shop": (0,)}
+    assert cluster.sent == [EventType.PENDING]
 
 
 def test_a_second_run_leaves_the_record_as_it_is(cluster: Cluster) -> None:
@@ -246,6 +254,7 @@ def test_a_way_back_whose_time_is_over_is_closed_by_the_run(cluster: Cluster) ->
     cluster.server.now += timedelta(hours=2)
     cluster.run(stack(ONLY_OLD | {"to": NEW}, versions={NEW: version(2)}))
     assert cluster.record.phase is Phase.CLOSED
+    assert EventType.CLOSED in cluster.sent
 
 
 def test_routes_of_a_rollout_that_ended_an_hour_ago_are_handed_back_in_a_preview_too(cluster: Cluster) -> None:
@@ -255,6 +264,7 @@ def test_routes_of_a_rollout_that_ended_an_hour_ago_are_handed_back_in_a_preview
     cluster.server.now += timedelta(hours=1)
     cluster.run(stack(), preview=True)
     assert cluster.record.handed_back_at is not None
+    assert EventType.HANDED_BACK in cluster.sent
 
 
 def test_without_the_right_to_hand_back_the_run_goes_on_and_names_who_can(cluster: Cluster) -> None:
