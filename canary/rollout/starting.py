@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -196,6 +198,16 @@ def _signals(stopped: Stopped) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
+@contextmanager
+def _unread() -> Iterator[None]:
+    """A reader that has gone away changes neither how the rollout has ended nor the exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # the latter is rich's answer to the former
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _why(place: Place, end: RunEnd, stopped: Stopped) -> str:
     """What is to be said of a run that has not ended the rollout."""
     start = place.command("start")
@@ -223,7 +235,8 @@ def _end(ui: Ui, place: Place, record: Record, said: str, *, interrupted: bool =
         if text:
             console.print(text, markup=False, soft_wrap=True)
 
-    ui.result(document(place, record, "; ".join(filter(None, (headline(record), text)))), show)
+    with _unread():
+        ui.result(document(place, record, "; ".join(filter(None, (headline(record), text)))), show)
     if code is not ExitCode.OK:
         raise typer.Exit(code)
 

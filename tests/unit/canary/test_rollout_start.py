@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from rollout.record import Ended, EventType, Held, HoldReason, OutboxEvent, Paus
 from rollout.runner import RunEnd
 from tests.unit.canary.rollouts import NAMESPACE, STACK, World, run, run_json
 
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("pods")
 Script = Callable[..., RunEnd]
 
@@ -329,3 +333,28 @@ def test_an_hour_after_the_end_the_routes_are_handed_back_to_pulumi(deployed: Wo
     error = run("start", "website", "--stack", "dev", code=ExitCode.ABORTED).stderr
     assert "spec.http of website is Pulumi's again\n" in error
     assert deployed.record.handed_back_at == deployed.at()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_that_has_gone_away_does_not_change_the_exit_code(as_json: bool) -> None:
+    code = """
+import os, sys, typer
+from canary.rollout.place import KubectlAccess, Place
+from canary.rollout.starting import _end
+from canary.ui import Ui
+from rollout.record import Phase
+from tests.unit.rollout.records import record_of
+
+try:
+    _end(Ui(json=len(sys.argv) > 1), Place("website", "shop", KubectlAccess()), record_of(phase=Phase.ABORTED), "")
+except typer.Exit as end:
+    sys.stdout.flush()
+    os._exit(end.exit_code)
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = [sys.executable, "-c", code, *(["json"] if as_json else [])]
+    done = subprocess.run(arguments, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (ExitCode.ABORTED, "")
