@@ -17,21 +17,31 @@ DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 TEMPLATE = "spec.template"
 TAKES_REPLICAS = "metadata.annotations"
 """The difference of a Deployment whose number of pods becomes the stack's, or somebody else's."""
+PATCH_FORCE = "pulumi.com/patchForce"
+"""The annotation by which the stack takes the number of pods from others."""
+LEFT_TO_ROLLOUT = "its number of pods is left to its rollout while it is under way"
 
 
 def strategy_notes(settings: Settings, steps: Iterable[ResourceStep], stack: str) -> list[str]:
     """Return a line for each version whose pods are replaced, and for each service whose requests move or will move."""
     notes: dict[str, None] = {}
+    steps = list(steps)
+    # The first `up` of a service sends everything to where its rollout ends: nothing is left to roll out.
+    new = {service_of(step.new) for step in steps if step.op == "create" and step.type == VIRTUAL_SERVICE}
     for step in steps:
         if step.op == "update" and step.type == DEPLOYMENT:
             notes |= dict.fromkeys(_of_pods(settings, step))
         elif step.op == "update" and step.type == VIRTUAL_SERVICE:
             notes |= dict.fromkeys(_of_requests(settings, step, stack))
         if step.op in ("create", "update") and step.type in (DEPLOYMENT, VIRTUAL_SERVICE):
-            if step.type == VIRTUAL_SERVICE and _is_by_rollout(settings, step):
+            if _is_by_rollout(settings, step) if step.type == VIRTUAL_SERVICE else _is_only_of_numbers(step):
                 continue
-            notes |= dict.fromkeys(_of_rollouts(settings, step, stack))
+            notes |= dict.fromkeys(note for note in _of_rollouts(settings, step, stack) if _service(note) not in new)
     return list(notes)
+
+
+def _service(note: str) -> str:
+    return note.partition(":")[0]
 
 
 def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator[str]:
@@ -60,7 +70,13 @@ def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
             if any(difference.path.startswith(TEMPLATE) for difference in step.diff):
                 yield f"{name}/{key}: {_pods_words(version)}"
             if any(difference.path == TAKES_REPLICAS for difference in step.diff):
-                yield f"{name}/{key}: {_replicas_words(version)}"
+                left = PATCH_FORCE not in (metadata.get("annotations") or {}) and version.replicas is not None
+                yield f"{name}/{key}: {LEFT_TO_ROLLOUT if left else _replicas_words(version)}"
+
+
+def _is_only_of_numbers(step: ResourceStep) -> bool:
+    """Whether only who decides about a Deployment's number of pods changes."""
+    return step.op == "update" and all(difference.path == TAKES_REPLICAS for difference in step.diff)
 
 
 def _replicas_words(version: VersionSettings) -> str:

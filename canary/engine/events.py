@@ -169,7 +169,8 @@ class Record:
 
     def _diagnostic(self, data: Mapping[str, Any]) -> Diagnostic | None:
         message = data["message"].strip()
-        is_of_program = data["severity"] == "info" and f"::{STACK_TYPE}::" in data.get("urn", "")
+        urn = data.get("urn", "")
+        is_of_program = data["severity"] == "info" and (not urn or f"::{STACK_TYPE}::" in urn)
         if not (is_of_program or data["severity"] in ("error", "warning")) or not message:
             return None
         if PENDING in message:

@@ -14,7 +14,7 @@ from lightkube import Client
 
 from kube import kubeconfig
 from rollout.decision import PULUMI
-from rollout.record import FIELD_MANAGER, Phase, Record
+from rollout.record import FIELD_MANAGER, Phase, Record, Stage
 from rollout.routes import owners_of_http, read_routes_in_cluster, write_http
 from rollout.store import RolloutStore
 from tests.e2e.test_route_ownership import Access
@@ -67,7 +67,7 @@ class Rolled:
         self.write(
             "0",
             phase=Phase.PROGRESSING,
-            stage="Observing",
+            stage=Stage.OBSERVING,
             step=0,
             wanted=self.record.plan.steps[0].weights,
             started_at=now,

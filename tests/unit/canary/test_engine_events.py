@@ -233,11 +233,12 @@ def test_steps_of_the_stack_are_not_shown() -> None:
     ("severity", "urn", "words"),
     [
         ("info", "urn:pulumi:dev::p::pulumi:pulumi:Stack::p-dev", "a rollout begins"),
+        ("info", "", "a rollout begins"),
         ("warning", "", "warning: a rollout begins"),
         ("info", "urn:pulumi:dev::p::kubernetes:apps/v1:Deployment::web", None),
         ("debug", "urn:pulumi:dev::p::pulumi:pulumi:Stack::p-dev", None),
     ],
-    ids=["of the program", "a warning", "of a resource", "for debugging"],
+    ids=["of the stack", "of no resource", "a warning", "of a resource", "for debugging"],
 )
 def test_what_the_program_says_is_shown(severity: str, urn: str, words: str | None) -> None:
     event = {"diagnosticEvent": {"severity": severity, "message": "a rollout begins\n", "urn": urn}}
