@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.e2e.rollouts.stopped import Access
 from tests.e2e.tools import Cluster, Project, wait_until
 
 STACK, NAMESPACE, NAME = "capacity", "proofs-capacity", "shop"
-RATE, PODS = 250, 4
+RATE, PODS = 100, 4
 FAST = {"scaleDown": {"stabilizationWindowSeconds": 0}}
 AUTOSCALED = {
     "autoscaling": {"minReplicas": 1, "maxReplicas": PODS, "cpu": 50, "behavior": FAST},
@@ -118,10 +118,9 @@ def shop(project: Project, folder: Path, steps: Steps, ramp: Ramp, **keys: Any) 
 
 def reject_probes(pod: str) -> None:
     """Refuse connections to the port that only the readiness probe uses: what the pod serves goes on."""
-    words = ["--insert", "INPUT", "--protocol=tcp", f"--dport={PROBE_PORT}", "--jump=REJECT", "--reject-with=tcp-reset"]
-    subprocess.run(
-        ["nsenter", f"--target={process_of(pod, 'echo')}", "--net", "iptables", *words], check=True, capture_output=True
-    )
+    network = ["nsenter", f"--target={process_of(pod, 'echo')}", "--net"]
+    rule = f"--insert INPUT --protocol tcp --dport {PROBE_PORT} --jump REJECT --reject-with tcp-reset"
+    subprocess.run([*network, "iptables", *rule.split()], check=True, capture_output=True)
 
 
 def test_a_canary_without_a_ready_pod_gives_all_requests_back_unasked(project: Project, tmp_path: Path) -> None:
@@ -135,9 +134,11 @@ def test_a_canary_without_a_ready_pod_gives_all_requests_back_unasked(project: P
             assert runner.ended(30) == ABORTED, runner.said
         types = [entry.type for entry in ended.history]
         assert types.index(EventType.NO_CAPACITY) < types.index(EventType.ABORTING), types
-        last_ready = last(made.writes, lambda one: isinstance(one, PodsWrite) and not one.of("v2"))
-        decided = last(made.writes, lambda one: isinstance(one, RecordWrite) and one.record.phase is Phase.ABORTING)
-        back = last(made.writes, lambda one: isinstance(one, RouteWrite) and one.weights == {"v1": 100.0})
+        observed = first(made.writes, is_at(Stage.OBSERVING))
+        later = [write for write in made.writes if write.revision > observed.revision]
+        last_ready = first(later, lambda one: isinstance(one, PodsWrite) and not one.of("v2"))
+        decided = first(later, is_at(None))
+        back = first(later, lambda one: isinstance(one, RouteWrite) and one.weights == {"v1": 100.0})
         canary = [answer.answered for answer in done.answers if "v2" in (answer.version, answer.said_by)]
         print(
             f"from the last ready pod: {seconds(last_ready, decided):.2f} s to the decision, "
@@ -152,11 +153,22 @@ def test_a_canary_without_a_ready_pod_gives_all_requests_back_unasked(project: P
         assert not laws.without_pods(made.writes)
 
 
-def last(writes: list[Write], condition: Any) -> Write:
-    """The last of the writes that is as asked, or the first one of those that follow each other at the end."""
-    found = [write for write in writes if condition(write)]
-    assert found, "nobody wrote it"
-    return found[-1]
+def first(writes: list[Write], condition: Callable[[Write], bool]) -> Write:
+    """The first of the writes that is as asked."""
+    found = next(filter(condition, writes), None)
+    assert found is not None, "nobody wrote it"
+    return found
+
+
+def is_at(stage: Stage | None) -> Callable[[Write], bool]:
+    """Whether a write is a record of a step at that stage; None: of a rollout that goes back."""
+
+    def check(write: Write) -> bool:
+        if not isinstance(write, RecordWrite):
+            return False
+        return write.record.phase.goes_back if stage is None else write.record.stage is stage
+
+    return check
 
 
 def seconds(first: Write, second: Write) -> float:

@@ -89,13 +89,15 @@ class Proof:
                 self.ups.append(beside.enter_context(ups_beside(self.stack.project, STACK, change)))
             with ThreadPoolExecutor(SERVICES) as pool:
                 list(pool.map(KilledRollout.run, rollouts))
+        for rollout in rollouts:
+            rollout.deliver()
         self.loads.append(done)
         bad = {rollout.service: version for rollout in rollouts if rollout.fate.aborted}
         self.lost += laws.not_of_a_version(done.answers, bad)
         for rollout in rollouts:
             self.rollouts.append(rollout)
             self.ends[rollout.service, version] = self.journal.last(rollout.service)
-            if rollout.fate.aborted is None:
+            if not rollout.is_aborted:
                 self.stable[rollout.service] = version
 
 
@@ -148,6 +150,8 @@ def test_each_rollout_ended_as_it_was_to(proof: Proof) -> None:
         if not rollout.ended_rightly(record):
             wrong.append(f"{rollout.service}: {record and record.phase} at the end, {rollout.fate}")
     assert not wrong, shown(wrong)
+    late = sum(rollout.too_late for rollout in proof.rollouts)
+    assert late <= len(proof.rollouts) / 10, "aborts that come too late try nothing"
     print(Counter(record.phase.value for record in proof.ends.values() if record))
 
 

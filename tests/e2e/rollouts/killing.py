@@ -18,6 +18,8 @@ from tests.e2e.tools import Project
 TAKEN_OVER_SECONDS = 60.0
 """Within which the next runner must hold the Lease: 15 s of the dead one's, and a machine with little time to spare."""
 END_SECONDS = 240.0
+ENDED_ALREADY = 2
+"""Exit code of an abort that finds the rollout closed."""
 ENDED = (Phase.COMPLETED, Phase.CLOSED, Phase.ABORTED)
 
 
@@ -52,6 +54,8 @@ class KilledRollout:
     checkouts: Sequence[Checkout]
     journal: Journal
     killed: int = 0
+    too_late: bool = False
+    """The abort found the rollout at its end."""
     ends: list[str] = field(default_factory=list)
     """What is wrong with how its commands ended."""
 
@@ -64,13 +68,18 @@ class KilledRollout:
                 self._kill(runner, kind, seconds)
         with self._checkout(len(self.fate.kills)).started(self.service) as runner:
             code = runner.ended(END_SECONDS)
-            self._judge("the last start", code, runner.said, self._exit_code)
+            self._judge("the last start", code, runner.said, self._exit_codes)
         aborting.join()
-        self._deliver()
 
     @property
-    def _exit_code(self) -> int:
-        return COMPLETED if self.fate.aborted is None else ABORTED
+    def is_aborted(self) -> bool:
+        """Whether somebody aborted it, and in time."""
+        return self.fate.aborted is not None and not self.too_late
+
+    @property
+    def _exit_codes(self) -> Sequence[int]:
+        """How a start may end: one that is to be aborted may be at its end before that."""
+        return (COMPLETED,) if self.fate.aborted is None else (COMPLETED, ABORTED)
 
     def _checkout(self, number: int) -> Checkout:
         return self.checkouts[number % len(self.checkouts)]
@@ -91,7 +100,7 @@ class KilledRollout:
             runner.kill()
             self.killed += 1
         else:
-            self._judge("a start", runner.process.returncode, runner.said, self._exit_code)
+            self._judge("a start", runner.process.returncode, runner.said, self._exit_codes)
 
     def _abort(self) -> None:
         """As from a machine that has nothing but a kubeconfig."""
@@ -101,27 +110,27 @@ class KilledRollout:
         begun = self.journal.wait_for(self.service, lambda record: record.step >= step, 300)
         time.sleep(seconds)
         done = self.checkouts[-1].without_file("abort", self.service, self.namespace, "a test")
-        self._judge(f"abort after {begun and begun.step}", done.returncode, done.stdout + done.stderr, 0)
+        self.too_late = done.returncode == ENDED_ALREADY
+        self._judge(f"abort after {begun and begun.step}", done.returncode, done.stderr, (0, ENDED_ALREADY))
 
-    def _deliver(self) -> None:
-        """Killed runners leave events to the next ones: start until none is left."""
+    def deliver(self) -> None:
+        """Killed runners, and an `up`, leave events to the next ones: start until none is left."""
         for _ in range(3):
             record = self.journal.last(self.service)
             if record is None or not record.outbox:
                 return
             with self._checkout(0).started(self.service) as runner:
-                self._judge("a start at the end", runner.ended(END_SECONDS), runner.said, self._exit_code)
+                code = ABORTED if self.is_aborted else COMPLETED
+                self._judge("a start at the end", runner.ended(END_SECONDS), runner.said, (code,))
 
-    def _judge(self, what: str, code: int | None, said: str, expected: int) -> None:
-        if code != expected or "Traceback" in said:
+    def _judge(self, what: str, code: int | None, said: str, expected: Sequence[int]) -> None:
+        if code not in expected or "Traceback" in said:
             self.ends.append(f"{self.service}: {what} ended with {code}, expected {expected}: {said[-1500:]}")
 
     def ended_rightly(self, record: Record | None) -> bool:
         """Whether the record's end is that of its fate."""
-        if record is None:
-            return False
-        wanted = (Phase.COMPLETED, Phase.CLOSED) if self.fate.aborted is None else (Phase.ABORTED,)
-        return record.phase in wanted
+        wanted = (Phase.ABORTED,) if self.is_aborted else (Phase.COMPLETED, Phase.CLOSED)
+        return record is not None and record.phase in wanted
 
 
 @dataclass
