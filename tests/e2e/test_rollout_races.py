@@ -23,6 +23,7 @@ from kube import kubeconfig
 from rollout.acting import act
 from rollout.machine import abort
 from rollout.record import Phase
+from rollout.runner import finish
 from tests.e2e.load import load
 from tests.e2e.rollouts import laws
 from tests.e2e.rollouts.checkouts import Checkout, link_environment
@@ -76,16 +77,22 @@ class Races:
                     pool.submit(self._abort, name, moments[name][0])
                     pool.submit(self._go_on, runners[name], moments[name][1])
             for name in self.names:
-                if not runners[name].ended():
-                    self.faults.append(f"{name}: the runner did not end")
+                problem = runners[name].ended()
+                if problem:
+                    self.faults.append(f"{name}: {problem}")
                 if self.journal.wait_for(name, lambda record: record.phase is Phase.ABORTED, 30) is None:
-                    self.faults.append(f"{name}: not Aborted in the end")
+                    self.faults.append(f"{name}: not Aborted in the end: {self._last(name)}")
+                    finish(self.access, NAMESPACE, name, "test")
             time.sleep(0.5)  # of requests after the end
         self.races += len(self.names)
         for name in self.names:
             answers = [answer for answer in done.answers if answer.target == name]
             self.faults += laws.served_after_the_end(self.journal.of(name), answers)
         self.faults += laws.not_of_a_version(done.answers, {})
+
+    def _last(self, name: str) -> str:
+        last = self.journal.last(name)
+        return f"{last.phase} {last.held}, {[entry.text for entry in last.history[-4:]]}" if last else "no record"
 
     def _retry(self, name: str) -> None:
         done = self.checkout.rollout("retry", name, "the next race")
