@@ -10,8 +10,8 @@ from rollout.record import FIELD_MANAGER, EventType, HoldReason, Phase, Record, 
 from rollout.verbs import abort, handed_back
 from traffic.fields import seconds
 
-UNREADY_SECONDS = 5.0
-"""How long no pod of the new version may be ready before the rollout is aborted."""
+UNREADY_SECONDS = 4.0
+"""How long no pod of the new version may be ready before the rollout is aborted: all is back within 5 seconds."""
 
 HAND_BACK_SECONDS = 3600.0
 """After the end, spec.http is the rollout's for that long: no `up` that read an older record lives longer."""

@@ -69,7 +69,7 @@ HELD: dict[str, tuple[Record, dict[str, Any], HoldReason, EventType]] = {
 
 BACK: dict[str, tuple[Record, dict[str, Any], list[str]]] = {
     "no pod is ready for five seconds": (
-        observing(1), {"ready_to": 0, "to_unready_seconds": 5.0}, ["NoCapacity", "Aborting"],
+        observing(1), {"ready_to": 0, "to_unready_seconds": 4.0}, ["NoCapacity", "Aborting"],
     ),
     "no pod is ready after the end": (completed(), {"ready_to": 0, "to_unready_seconds": 9.0}, ["NoCapacity"]),
     "a limit is broken": (observing(1), {"limits": LimitResult(broken="errors 9 % > 2 %")}, ["HarmFound", "Aborting"]),

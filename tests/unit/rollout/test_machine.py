@@ -144,7 +144,7 @@ def test_whoever_sees_harm_brings_the_requests_back(name: str, holds: bool) -> N
 @pytest.mark.parametrize(
     ("record", "facts"),
     [
-        (observing(1), {"ready_to": 0, "to_unready_seconds": 4.9}),
+        (observing(1), {"ready_to": 0, "to_unready_seconds": 3.9}),
         (observing(1), {"ready_to": 0, "to_unready_seconds": 60.0, "ready_from": 0}),
         (record_of(started_at=START), {"ready_to": 0, "to_unready_seconds": 60.0}),
         (observing(1), {"limits": LimitResult(broken="errors 9 %"), "ready_from": 0}),
