@@ -86,15 +86,13 @@ def test_a_rollout_is_left_at_a_signal_goes_on_elsewhere_and_goes_back(shop: Pro
 
 
 def test_a_rollout_ends_in_the_background_and_is_undone(shop: Project) -> None:
+    watching = shop.popen("rollout", "status", NAME, "--stack", STACK, "--watch")
+    until(watching, "not started")
     detached = rollout(shop, "start", "--stack", STACK, "--detach", "--json")
     assert detached.returncode == 0, detached.stderr
-    watching = shop.popen("rollout", "status", NAME, "--stack", STACK, "--watch")
-    assert watching.stdout is not None
-    for line in watching.stdout:
-        if "Settled: every Envoy has step 2" in line:
-            break
+    until(watching, "Settled: every Envoy has step 2")
     assert rollout(shop, "promote", "it", "is", "fine", "--stack", STACK).returncode == 0
-    assert "Completed" in watching.stdout.read()
+    until(watching, "Completed")
     assert watching.wait(30) == 0
     undone = rollout(shop, "undo", "it", "is", "slow", "--stack", STACK)
     assert undone.returncode == 0, undone.stderr
