@@ -21,8 +21,8 @@ GATEWAY = "istio-ingress"
 PREVIEW = {"istio-canary-namespaces-read": None, "istio-canary-read": NAMESPACE}
 DEPLOY = {"istio-canary-namespaces": None, "istio-canary-deploy": NAMESPACE}
 MEASURE: dict[str, str | None] = {"istio-canary-measure": None}
-ROLLOUT = {"istio-canary-rollout": NAMESPACE, "istio-canary-ask": GATEWAY}
-ABORT = {"istio-canary-abort": NAMESPACE}
+ROLLOUT: dict[str, str | None] = {"istio-canary-rollout": NAMESPACE, "istio-canary-ask": GATEWAY}
+ABORT: dict[str, str | None] = {"istio-canary-abort": NAMESPACE}
 FENCE: dict[str, str | None] = {"istio-canary-fence": None}
 FENCED = "istio-canary-fence.istio-canary.rights"
 Bindings = dict[str, str | None]
@@ -177,7 +177,7 @@ def roll_out(project: Project, to: str) -> None:
 
 
 def test_a_rollout_an_abort_and_the_fence_have_roles_of_their_own(project: Project) -> None:
-    deploy = {**DEPLOY, "istio-canary-ask": GATEWAY}
+    deploy: Bindings = {**DEPLOY, "istio-canary-ask": GATEWAY}
     cluster = project.cluster
     roll_out(project, "version-1")
     code, said = run_as(project, "deployer", deploy, "up", "--yes")
