@@ -103,12 +103,14 @@ class Runner:
         self._holder = holder
         self._on_look = on_look
         self._known: StoredRoutesByName = {}
+        self._names: tuple[str, ...] = ()
 
     def turn(self) -> Turn:
         """Look, decide, and carry out. Raises ConflictError if others were faster, and all that `carry_out` raises."""
         held = self._holds()
-        seen = look(self._client, self._store, self._known)
+        seen = look(self._client, self._store, self._known, self._names)
         stored = seen.record_or_raise(self._store.service)
+        self._names = tuple(stored.record.vs_uids)
         sent = self._collector.delivered(stored.record) if held else None
         if sent is not None:
             stored = self._store.write(sent, stored.resource_version)

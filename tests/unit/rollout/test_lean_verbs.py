@@ -22,6 +22,7 @@ from rollout.record import (
     FIELD_MANAGER,
     LONGEST_HISTORY,
     LONGEST_OUTBOX,
+    NOT_STARTED,
     SCHEMA,
     Bar,
     Deadlines,
@@ -112,7 +113,7 @@ def test_names_and_limits_are_those_of_the_modules_that_own_them() -> None:
     assert (lean.LONGEST_OUTBOX, lean.LONGEST_HISTORY) == (LONGEST_OUTBOX, LONGEST_HISTORY)
     assert (lean.SCHEMA, lean_verbs.BARRED_ANNOTATION) == (SCHEMA, BARRED_ANNOTATION)
     assert verbs.RUNNING == lean_verbs.RUNNING
-    assert (verbs.NOT_STARTED, verbs.SHORTEST_STEP_DEADLINE) == (
+    assert (NOT_STARTED, verbs.SHORTEST_STEP_DEADLINE) == (
         lean_verbs.NOT_STARTED,
         lean_verbs.SHORTEST_STEP_DEADLINE,
     )
@@ -123,11 +124,11 @@ def records(draw: st.DrawFn) -> Record:
     """Records of every phase, with and without what persons and the machine have noted."""
     phase = draw(st.sampled_from(Phase))
     step = draw(st.integers(-1, 2))
-    deadline = {"step": draw(st.sampled_from(["auto", "20m"])), "total": "1h"}
+    deadline = RolloutDeadline(step=draw(st.sampled_from(["auto", "20m"])), total="1h")
     record = record_of(
         (10, 50, 100),
         hold_seconds=draw(st.sampled_from([0.0, 900.0])),
-        deadline=RolloutDeadline(**deadline),
+        deadline=deadline,
         phase=phase,
         stage=draw(st.sampled_from([None, *Stage])),
         step=step,
