@@ -94,7 +94,7 @@ def ready_pods(client: Client, namespace: str, service: str) -> dict[str, frozen
     """Return the names of the ready pods of a service by their label `version`."""
     labels = _labels(_pods(client, namespace, service))
     found: dict[str, set[str]] = {}
-    for name, _ in ready_endpoints(_slices(client, namespace, service)):
+    for name in ready_names(_slices(client, namespace, service)):
         if name in labels:
             found.setdefault(labels[name], set()).add(name)
     return {label: frozenset(names) for label, names in found.items()}
@@ -108,6 +108,11 @@ def ready_endpoints(slices: Iterable[Any]) -> frozenset[PodKey]:
         for endpoint in one.endpoints or ()
         if endpoint.targetRef is not None and endpoint.targetRef.kind == "Pod" and is_ready(endpoint)
     )
+
+
+def ready_names(slices: Iterable[Any]) -> frozenset[str]:
+    """Return the names of the pods that are ready endpoints."""
+    return frozenset(name for name, _ in ready_endpoints(slices))
 
 
 def _slices(client: Client, namespace: str, service: str) -> list[Any]:
