@@ -121,7 +121,6 @@ class Runner:
         self._on_look(stored.record, decision)
         if held and decision.write_routes != "back" and not self._holds():
             raise ConflictError("the Lease has run out meanwhile")
-        self._collector.scale(decision)
         moves = decision.record is not None or decision.write_routes is not None
         if moves:
             before, stored = (
@@ -131,6 +130,7 @@ class Runner:
             self._collector.log(before.record, facts, decision)
         elif decision.hand_over:
             handed_over(self._client, self._store, seen, self._holder)
+        self._collector.scale(decision)
         self._collector.beside(seen, stored, decision, lease_held=held)
         return Turn(record=stored.record, decision=decision, acted=moves or decision.hand_over)
 
