@@ -36,7 +36,7 @@ td:first-child { white-space: nowrap; }
 """
 
 TEXTS = ("pods", "limits")
-"""Keys of a logged decision whose text is shown as it is."""
+"""Keys of a logged decision's numbers whose text is shown as it is."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,19 @@ class RolloutReport:
     @property
     def entries(self) -> list[Entry]:
         """The history and the log in one, by time: a decision that the history has too adds its numbers to it."""
-        logged = {_identity(one): one for one in self.decisions}
+        logged = {_write_of(one): one for one in self.decisions if _write_of(one) is not None}
         written = [
             Entry(
                 entry.at,
                 _short(entry.by),
                 f"{entry.id} {entry.type.value}",
                 entry.text,
-                _numbers(logged.pop((entry.id, entry.generation - 1, entry.text), {})),
+                _numbers(logged.pop((entry.id, entry.generation), {})),
             )
             for entry in self.seen.record.history
         ]
-        return sorted([*written, *map(_logged, logged.values())], key=lambda entry: entry.at)
+        alone = [_logged(one) for one in self.decisions if _write_of(one) in (None, *logged)]
+        return sorted([*written, *alone], key=lambda entry: entry.at)
 
 
 def read_report(place: Place) -> RolloutReport:
@@ -180,26 +181,25 @@ def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def _identity(decision: Mapping[str, Any]) -> tuple[str, int, str]:
-    """The rollout, the generation of the record that was decided from, and why."""
-    generation = decision.get("generation")
-    number = generation if isinstance(generation, int) else -1
-    return str(decision.get("rollout", "")), number, str(decision.get("why", ""))
+def _write_of(decision: Mapping[str, Any]) -> tuple[str, int] | None:
+    """The rollout and the generation of the record that a logged decision has written; None if it wrote none."""
+    if "record" not in decision.get("did", ()):
+        return None
+    return str(decision.get("id", "")), int(decision.get("generation", 0))
 
 
 def _logged(decision: Mapping[str, Any]) -> Entry:
     """A decision that is in the log alone: it was made from a record that it did not change, or is an older one."""
-    rollout, _, why = _identity(decision)
-    return Entry(str(decision.get("at", "")), _short(str(decision.get("by", ""))), rollout, why, _numbers(decision))
+    at, by, rollout, why = (str(decision.get(key, "")) for key in ("at", "by", "id", "why"))
+    return Entry(at, _short(by), rollout, why, _numbers(decision))
 
 
 def _numbers(decision: Mapping[str, Any]) -> str:
     """What a decision was made from, in words; what else the log has of it is in the document of `--json`."""
-    counts = [
-        f"{decision[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in decision
-    ]
+    seen: Mapping[str, Any] = decision.get("numbers", {})
+    counts = [f"{seen[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in seen]
     ready = [f"ready pods: {', '.join(counts)}"] if counts else []
-    return "; ".join([*ready, *(str(decision[key]) for key in TEXTS if decision.get(key))])
+    return "; ".join([*ready, *(str(seen[key]) for key in TEXTS if seen.get(key))])
 
 
 def _short(holder: str) -> str:
