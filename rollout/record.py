@@ -96,6 +96,7 @@ class EventType(StrEnum):
     HOOK_FAILED = "HookFailed"
     HOOK_PASSED = "HookPassed"
     DRIFT = "Drift"
+    ROUTES_CHANGED = "RoutesChanged"
     HOLDER_LOST = "HolderLost"
     HOLDER_TAKEN = "HolderTaken"
     HARM_FOUND = "HarmFound"

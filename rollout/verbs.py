@@ -243,6 +243,19 @@ def begin(
     return Decision(why=text, record=written)
 
 
+def change_routes(record: Record, plan: Plan, by: str, at: str) -> Decision:
+    """Return the decision that goes on with the stored routes of `plan`: a person has changed the route meanwhile.
+
+    Steps and weights stay. Raises `RefusedError` after the rollout's end.
+    """
+    _refuse_void(record)
+    if not record.phase.active:
+        raise RefusedError(f"the rollout {record.id} has ended meanwhile", "run `canary up` again")
+    same = record.plan.model_copy(update={"routes": plan.routes, "places": plan.places, "envoys": plan.envoys})
+    event = Event(type=EventType.ROUTES_CHANGED, text=f"{by} has changed the route; its steps stay")
+    return Decision(why=event.text, record=next_record(record, at, by, event, plan=same))
+
+
 def release_holder(record: Record, by: str, at: str) -> Decision:
     """Return the decision that tells that its holder has stopped; the next one goes on."""
     if record.holder != by or not record.phase.active:

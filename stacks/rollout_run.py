@@ -20,8 +20,8 @@ import pulumi
 from kube.client import query
 from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterUnreachableError
-from rollout.decision import Decision, Facts, RefusedError, next_record
-from rollout.going_back import HAND_BACK_SECONDS
+from rollout.decision import Decision, Facts, RefusedError
+from rollout.going_back import HAND_BACK_SECONDS, void
 from rollout.record import FIELD_MANAGER, Phase, Record, Release, seconds_between
 from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
@@ -230,8 +230,9 @@ def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Relea
     assert ask.planned is not None
     previous = look.stored.record if look.stored else None
     uids = {name: uid for name, uid in look.vs_uids.items() if name in ask.planned.routes["back"]}
-    if previous is not None and any(uids.get(name) != uid for name, uid in previous.vs_uids.items()):
-        previous = previous.model_copy(update={"void_since": previous.void_since or now})
+    gone = void(previous, Facts(now=now, holder=by, vs_uids=uids)) if previous is not None else None
+    if gone is not None and gone.record is not None:
+        previous = gone.record  # with the event that tells it
     return begin(
         previous,
         service=ask.service,
@@ -248,13 +249,13 @@ def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Relea
 
 def _new_routes(ask: RolloutAsk, look: Look, now: str, by: str) -> Decision:
     """The steps stay; their routes are those of this run."""
+    from rollout.machine import change_routes
+
     assert ask.planned is not None
     record = look.record_or_raise(ask.service).record
-    if ask.record is None or record.id != ask.record.id or not record.phase.active:
+    if ask.record is None or record.id != ask.record.id:
         raise RefusedError(f"{ask.service}: its rollout has ended meanwhile", "run `canary up` again")
-    new = ask.planned.plan(ask.service)
-    plan = record.plan.model_copy(update={"routes": new.routes, "places": new.places, "envoys": new.envoys})
-    return Decision(why=ask.text, record=next_record(record, now, by, plan=plan))
+    return change_routes(record, ask.planned.plan(ask.service), by, now)
 
 
 def _releases(client: Client, ask: RolloutAsk) -> tuple[Release, Release]:
@@ -304,7 +305,7 @@ def _handed_back(settings: Settings, name: str) -> bool:
         pulumi.log.warn(
             f"{name}: its routes are still those of a rollout that has ended, and could not be handed back to Pulumi, "
             f"so that a change of them ends in a conflict: {error}\n"
-            f"    fix:     run `canary rollout status {name}` with the rights of docs/rights.md"
+            "    fix:     run `canary up` with the rights of docs/rights.md: it hands them back first"
         )
         return False
     _send_events(settings, name)
