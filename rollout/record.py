@@ -137,6 +137,8 @@ class Release(Model):
     image_ids: tuple[str, ...] = ()
     ready_pods: int = 0
     """Ready pods when the rollout was planned; for `from` the number that capacity is measured by."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Of `from`: its keys in the stack's file, for people, without anything that is secret."""
 
 
 class PlannedRule(Model):

@@ -20,6 +20,7 @@ from functools import cached_property
 from rollout.decision import phase_text
 from rollout.record import Bar, EventType, Phase, Record, Release, seconds_between
 from rollout.schedule import Schedule, ScheduleError, at_weights, route_at, rule_key, schedule
+from stacks.release_settings import release_settings
 from stacks.rollout_asks import AskKind, RolloutAsk
 from stacks.rollout_plans import planned, rendered_routes, routes_name
 from stacks.rollout_refusals import Refusals
@@ -168,7 +169,11 @@ class ServiceRollout:
             self._ask(kind, said),
             planned=planned(self.settings, self.name, found),
             target=Release(version=found.target, hash=self.hash_of(found.target) or ""),
-            from_=Release(version=origin, hash=self.hash_of(origin) or ""),
+            from_=Release(
+                version=origin,
+                hash=self.hash_of(origin) or "",
+                settings=release_settings(self.settings, self.name, origin),
+            ),
         )
 
     def _changed_in_place(self, now: ByKey) -> Iterator[str]:

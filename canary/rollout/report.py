@@ -15,6 +15,7 @@ from canary.exit_codes import ExitCode
 from canary.rollout.documents import service_document
 from canary.rollout.errors import explained
 from canary.rollout.place import Place
+from canary.rollout.previous import previous_lines
 from canary.rollout.reading import SECONDS, RolloutSeen, read
 from canary.rollout.table import new_table, show_short, steps_table, weights_table
 from canary.rollout.words import clock, headline, time_words, waits_line
@@ -22,6 +23,8 @@ from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from rollout.record import Record
 
 STYLE = """
 :root { color-scheme: light; }
@@ -92,8 +95,11 @@ def read_report(place: Place) -> RolloutReport:
 
 
 def as_json(place: Place, found: RolloutReport, file: str | None) -> dict[str, Any]:
-    """Return the document of `--json`: that of `status`, and the decisions."""
-    return {**service_document(place, found.seen), "decisions": list(found.decisions), "file": file}
+    """Return the document of `--json`: that of `status`, what the old version was, and the decisions."""
+    record = found.seen.record
+    previous = {"version": record.from_.version, "settings": record.from_.settings, "imageIds": record.from_.image_ids}
+    document = service_document(place, found.seen)
+    return {**document, "previous": previous, "decisions": list(found.decisions), "file": file}
 
 
 def show(console: Console, found: RolloutReport, file: str | None) -> None:
@@ -111,6 +117,8 @@ def show(console: Console, found: RolloutReport, file: str | None) -> None:
         why = entry.text + (f" ({entry.numbers})" if entry.numbers else "")
         table.add_row(*map(_literal, (clock(entry.at), entry.by, entry.what, why)))
     console.print(table)
+    for line in previous_lines(found.seen.record):
+        console.print(line, markup=False, soft_wrap=True, highlight=False)
 
 
 def write_page(file: Path, place: Place, found: RolloutReport) -> str:
@@ -156,6 +164,7 @@ def page(place: Place, found: RolloutReport) -> str:
 {_html_table(("step", "rule", "weight", "kept for"), _steps(found))}
 <h2>Decisions</h2>
 {_html_table(("time", "by", "event", "why", "numbers"), _rows(found))}
+{_html_previous(record)}
 </main>
 </body>
 </html>
@@ -173,6 +182,12 @@ def _steps(found: RolloutReport) -> Iterator[tuple[str, ...]]:
 def _rows(found: RolloutReport) -> Iterator[tuple[str, ...]]:
     for entry in found.entries:
         yield clock(entry.at), entry.by, entry.what, entry.text, entry.numbers
+
+
+def _html_previous(record: Record) -> str:
+    lines = previous_lines(record)
+    text = escape("\n".join(lines))
+    return f"<h2>Previous version</h2>\n<pre>{text}</pre>" if lines else ""
 
 
 def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

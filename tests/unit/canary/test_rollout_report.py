@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from canary.exit_codes import ExitCode
 from rollout.collecting import Collector
 from rollout.decision import Decision, Facts
+from rollout.record import Phase
 from rollout.verbs import pause
 from tests.unit.canary.rollouts import World, run, run_json
 from tests.unit.rollout.rollouts import AtOnce, Envoys
@@ -66,6 +68,23 @@ def test_the_page_loads_nothing_and_shows_texts_as_they_are(told: World) -> None
     assert "default-src 'none'" in page
     assert not re.search(r"<script|src=|href=|url\(", page)
     assert page.count("<tr>") - page.count("</tr>") == 0
+
+
+def test_after_the_rollout_is_closed_the_old_version_is_there_to_paste(deployed: World) -> None:
+    assert "as it was" not in run("report", "website", "--stack", "dev").stdout
+    settings = {"image": "shop:1", "port": 8080, "env": {"LEVEL": "debug", "PASSWORD": "[secret] (0a1b)"}}
+    before = deployed.record.from_.model_copy(update={"settings": settings, "image_ids": ("shop@sha256:1",)})
+    deployed.set(phase=Phase.CLOSED, from_=before)
+    run("report", "website", "--stack", "dev", "--html", "page.html")
+    page = (deployed.folder / "page.html").read_text(encoding="utf-8")
+    text = run("report", "website", "--stack", "dev").stdout
+
+    pasted = text[text.index("    version-1:") : text.index("encrypted, and")]
+    assert yaml.safe_load(pasted) == {"version-1": {"image": "shop:1", "port": 8080, "env": {"LEVEL": "debug"}}}
+    assert "encrypted, and in the history of the stack's file: env.PASSWORD" in text
+    assert "its pods ran shop@sha256:1" in text
+    assert "[secret]" not in text + page
+    assert "image: shop:1" in page
 
 
 @pytest.mark.parametrize(
