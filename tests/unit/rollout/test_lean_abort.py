@@ -10,16 +10,21 @@ from typing import Any
 import httpx2
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rollout import lean_abort
 from rollout.lean_abort import Api, NotSimpleError, abort_at_once, abort_by, aborted, barred_in
-from rollout.machine import abort, pause, promote
+from rollout.machine import RefusedError, abort, pause, promote
+from rollout.observed_routes import ISTIO_API
 from rollout.record import ANNOTATION, FIELD_MANAGER, LONGEST_HISTORY, LONGEST_OUTBOX, SCHEMA, Bar, Phase, Record
 from rollout.routes import BARRED_ANNOTATION
 from rollout.store import LABEL, RolloutStore, StoredRoutesError, barred_versions
 from tests.unit.rollout.records import START, aborting, completed, later, observing, record_of
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
+from tests.unit.rollout.test_machine_laws import ACTIONS, walk
+from tests.unit.rollout.test_machine_laws import RECORDS as ANY_RECORDS
 
 RECORD = "istio-canary-rollout-website"
 OTHER_BAR = Bar(version="version-0", hash="hash-0", reason="slow", by="bob", at=START)
@@ -68,6 +73,28 @@ def test_the_record_is_the_one_that_the_machine_makes(make: Callable[[], Record]
     assert barred_in(found) == list(barred_versions(expected))
 
 
+@settings(max_examples=300, deadline=None)
+@given(record=ANY_RECORDS, actions=ACTIONS, reason=st.text(max_size=20), late=st.integers(0, 90000))
+def test_whatever_has_happened_the_record_is_the_one_that_the_machine_makes(
+    record: Record, actions: list[Any], reason: str, late: int
+) -> None:
+    """After any looks and verbs, from any strategy; where the machine refuses, or writes nothing, so does this."""
+    record = walk(record, actions).record
+    try:
+        expected = abort(record, reason, "ann", later(late)).record
+    except RefusedError:
+        expected = None
+
+    if expected is None:
+        with pytest.raises(NotSimpleError):
+            aborted(as_json(record), reason, "ann", later(late))
+        return
+    found = aborted(as_json(record), reason, "ann", later(late))
+    assert found == as_json(expected)
+    assert Record.from_json(json.dumps(found)) == expected
+    assert barred_in(found) == list(barred_versions(expected))
+
+
 @pytest.mark.parametrize("verb", PERSONS.values(), ids=PERSONS)
 def test_what_persons_have_said_before_is_dropped(verb: Callable[[Record], Record | None]) -> None:
     record = verb(observing(1))
@@ -102,6 +129,7 @@ def test_names_and_limits_are_those_of_the_modules_that_own_them() -> None:
     assert (lean_abort.MANAGER, lean_abort.ANNOTATION, lean_abort.LABEL) == (FIELD_MANAGER, ANNOTATION, LABEL)
     assert (lean_abort.LONGEST_OUTBOX, lean_abort.LONGEST_HISTORY) == (LONGEST_OUTBOX, LONGEST_HISTORY)
     assert (lean_abort.SCHEMA, lean_abort.BARRED_ANNOTATION) == (SCHEMA, BARRED_ANNOTATION)
+    assert lean_abort.ISTIO_API == ISTIO_API
 
 
 @pytest.mark.parametrize("virtual_services", [1, 2])
