@@ -19,6 +19,7 @@ from canary.rollout.documents import document
 from canary.rollout.errors import explained
 from canary.rollout.place import Place, who
 from canary.rollout.reading import SECONDS, read
+from canary.rollout.verb import send_left
 from canary.rollout.words import BACK, ENDED, code_of, headline, waits_for, where
 from rollout.record import NOT_STARTED, Phase, Record
 
@@ -116,6 +117,9 @@ def _hand_back(ui: Ui, place: Place) -> None:
             )
     except CommandError as error:
         said = f"note: the routes are not handed back to Pulumi: {' '.join(str(error).split())}"
+    else:
+        if said is not None:
+            send_left(ui, place, who())
     if said is not None:
         ui.note(said)
 

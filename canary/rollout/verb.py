@@ -49,11 +49,11 @@ def perform(ui: Ui, place: Place, decide: Decide) -> None:
     waits = "" if seen is None else waits_line(seen, place)
     _print(ui, place, record, acted.said, waits)
     if record.outbox and seen is not None and seen.holder_known and not (seen.holder and seen.holder.renewed):
-        _send(ui, place, by)
+        send_left(ui, place, by)
 
 
-def _send(ui: Ui, place: Place, by: str) -> None:
-    """Send the verb's events where no runner does; what fails is left to the next one, and not the verb's failure."""
+def send_left(ui: Ui, place: Place, by: str) -> None:
+    """Send a verb's events where no runner does; what fails is left to the next one, and is no failure of the verb."""
     from rollout.runner import send_events
 
     try:

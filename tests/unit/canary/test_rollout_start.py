@@ -333,6 +333,7 @@ def test_an_hour_after_the_end_the_routes_are_handed_back_to_pulumi(deployed: Wo
     error = run("start", "website", "--stack", "dev", code=ExitCode.ABORTED).stderr
     assert "spec.http of website is Pulumi's again\n" in error
     assert deployed.record.handed_back_at == deployed.at()
+    assert len(deployed.sent) == 1, "nobody else may come who sends the event"
 
 
 @pytest.mark.parametrize("as_json", [False, True])
