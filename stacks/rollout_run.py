@@ -10,7 +10,7 @@ import asyncio
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -260,27 +260,19 @@ def _new_routes(ask: RolloutAsk, look: Look, now: str, by: str) -> Decision:
 
 def _releases(client: Client, ask: RolloutAsk) -> tuple[Release, Release]:
     """Both releases with what runs of them now: images by digest, and the pods that capacity is measured by."""
-    from lightkube.resources.core_v1 import Pod
-
     from rollout.capacity import ready_pods
+    from rollout.images import image_ids
 
     assert ask.from_ is not None
     assert ask.target is not None
     ready = ready_pods(client, ask.namespace, ask.service)
-    pods: list[Any] = list(client.list(Pod, namespace=ask.namespace, labels={"app": ask.service}))
+    images = image_ids(client, ask.namespace, ask.service, (ask.from_.version, ask.target.version))
 
     def seen(release: Release) -> Release:
-        label = version_label(ask.service, release.version)
-        own = [pod for pod in pods if (pod.metadata.labels or {}).get("version") == label]
-        images = sorted({image for pod in own for image in _images(pod, ask.service)})
-        return release.model_copy(update={"image_ids": tuple(images), "ready_pods": len(ready.get(label, ()))})
+        pods = len(ready.get(version_label(ask.service, release.version), ()))
+        return release.model_copy(update={"image_ids": images[release.version], "ready_pods": pods})
 
     return seen(ask.from_), seen(ask.target)
-
-
-def _images(pod: Any, container: str) -> Iterable[str]:
-    statuses = (pod.status.containerStatuses if pod.status else None) or ()
-    return (one.imageID for one in statuses if one.name == container and one.imageID)
 
 
 def _is_due(facts: ClusterFacts, name: str) -> bool:

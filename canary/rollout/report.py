@@ -22,6 +22,7 @@ from canary.rollout.words import clock, headline, time_words, waits_line
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
+    from lightkube import Client
     from rich.console import Console
 
     from rollout.record import Record
@@ -60,6 +61,8 @@ class RolloutReport:
     place: Place
     seen: RolloutSeen
     decisions: tuple[Mapping[str, Any], ...]
+    moved: tuple[str, ...] = ()
+    """Which versions run another image under the same tag, in words."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -85,13 +88,26 @@ def read_report(place: Place) -> RolloutReport:
     from rollout.store import RolloutStore
 
     seen = read(place)
+
+    def ask(client: Client) -> RolloutReport:
+        decisions = RolloutStore(client, place.namespace, place.service).read_log()
+        return RolloutReport(place, seen, tuple(decisions), _moved(client, place, seen.record))
+
     with explained(place):
-        decisions = query(
-            place.cluster,
-            lambda client: RolloutStore(client, place.namespace, place.service).read_log(),
-            within=SECONDS,
-        )
-    return RolloutReport(place, seen, tuple(decisions))
+        return query(place.cluster, ask, within=SECONDS)
+
+
+def _moved(client: Client, place: Place, record: Record) -> tuple[str, ...]:
+    """Which tags were moved; none where the pods may not be listed."""
+    import httpx2
+
+    from rollout.images import image_ids, moved_tags
+
+    try:
+        now = image_ids(client, place.namespace, place.service, (record.from_.version, record.target.version))
+    except httpx2.HTTPStatusError:
+        return ()
+    return tuple(moved_tags(record, now))
 
 
 def as_json(place: Place, found: RolloutReport, file: str | None) -> dict[str, Any]:
@@ -99,7 +115,13 @@ def as_json(place: Place, found: RolloutReport, file: str | None) -> dict[str, A
     record = found.seen.record
     previous = {"version": record.from_.version, "settings": record.from_.settings, "imageIds": record.from_.image_ids}
     document = service_document(place, found.seen)
-    return {**document, "previous": previous, "decisions": list(found.decisions), "file": file}
+    return {
+        **document,
+        "previous": previous,
+        "movedTags": list(found.moved),
+        "decisions": list(found.decisions),
+        "file": file,
+    }
 
 
 def show(console: Console, found: RolloutReport, file: str | None) -> None:
@@ -117,7 +139,7 @@ def show(console: Console, found: RolloutReport, file: str | None) -> None:
         why = entry.text + (f" ({entry.numbers})" if entry.numbers else "")
         table.add_row(*map(_literal, (clock(entry.at), entry.by, entry.what, why)))
     console.print(table)
-    for line in previous_lines(found.seen.record):
+    for line in (*found.moved, *previous_lines(found.seen.record)):
         console.print(line, markup=False, soft_wrap=True, highlight=False)
 
 
@@ -160,6 +182,7 @@ def page(place: Place, found: RolloutReport) -> str:
 <h1>{title}</h1>
 <p class="about">{about}</p>
 <p>{escape(headline(record))}{f"; {escape(waits)}" if waits else ""}</p>
+{"".join(f"<p>{escape(text)}</p>" for text in found.moved)}
 <h2>Steps</h2>
 {_html_table(("step", "rule", "weight", "kept for"), _steps(found))}
 <h2>Decisions</h2>

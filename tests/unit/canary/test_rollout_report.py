@@ -13,8 +13,9 @@ from rollout.collecting import Collector
 from rollout.decision import Decision, Facts
 from rollout.record import Phase
 from rollout.verbs import pause
-from tests.unit.canary.rollouts import World, run, run_json
+from tests.unit.canary.rollouts import NAMESPACE, World, run, run_json
 from tests.unit.rollout.rollouts import AtOnce, Envoys
+from traffic.model import version_label
 
 
 @pytest.fixture
@@ -68,6 +69,20 @@ def test_the_page_loads_nothing_and_shows_texts_as_they_are(told: World) -> None
     assert "default-src 'none'" in page
     assert not re.search(r"<script|src=|href=|url\(", page)
     assert page.count("<tr>") - page.count("</tr>") == 0
+
+
+def test_a_tag_that_was_moved_is_told(deployed: World) -> None:
+    labels = {"app": "website", "version": version_label("website", "version-1")}
+    status = {"name": "website", "imageID": "website@sha256:2", "image": "", "ready": True, "restartCount": 0}
+    metadata = {"name": "p", "namespace": NAMESPACE, "labels": labels}
+    deployed.server.objects["pods", NAMESPACE, "p"] = {"metadata": metadata, "status": {"containerStatuses": [status]}}
+    assert "tag was moved" not in run("report", "website", "--stack", "dev").stdout, "nobody knows what ran before"
+    deployed.set(from_=deployed.record.from_.model_copy(update={"image_ids": ("website@sha256:1",)}))
+    (told,) = run_json("report", "website", "--stack", "dev")["movedTags"]
+    assert told.startswith("version-1: its pods run website@sha256:2, and ran website@sha256:1 when")
+    assert told in run("report", "website", "--stack", "dev").stdout
+    deployed.set(from_=deployed.record.from_.model_copy(update={"image_ids": ("website@sha256:2",)}))
+    assert run_json("report", "website", "--stack", "dev")["movedTags"] == []
 
 
 def test_after_the_rollout_is_closed_the_old_version_is_there_to_paste(deployed: World) -> None:
