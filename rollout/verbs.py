@@ -238,7 +238,8 @@ def begin(
         closed = f"{previous.from_.version} is given up as the way back: {target.version} comes next"
         events.insert(0, Event(type=EventType.CLOSED, text=closed))
     elif previous.phase is Phase.PENDING:
-        events.insert(0, Event(type=EventType.SUPERSEDED, text=f"superseded by {target.version} before it started"))
+        by_what = target.version if target.hash != previous.target.hash else "another plan"
+        events.insert(0, Event(type=EventType.SUPERSEDED, text=f"superseded by {by_what} before it started"))
     written = next_record(previous, at, by, *events, routes=True, id=_next_id(previous), **changes)
     return Decision(why=text, record=written)
 

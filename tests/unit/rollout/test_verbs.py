@@ -190,6 +190,12 @@ def test_an_approval_counts_once() -> None:
     assert approve(approved, "ben", START).record is None
 
 
+@pytest.mark.parametrize(("target", "by"), [(NEXT, NEXT.version), (record_of().target, "another plan")])
+def test_what_was_not_started_is_superseded_by_another_release_or_plan(target: Release, by: str) -> None:
+    written = _written(_begin(record_of(), target))
+    assert [event.text for event in written.outbox][:1] == [f"superseded by {by} before it started"]
+
+
 def test_a_retry_lifts_the_bar_and_begins_under_a_new_id() -> None:
     before = aborted(hooks_done=("afterAbort",))
     after = _written(retry(before, "the database is back", "ann", later(5)))
