@@ -83,7 +83,7 @@ def waits_for(seen: RolloutSeen, place: Place) -> str:
     nobody = _without_holder(seen, place)
     if record.held is not None:
         verb = NEXT_OF_HOLD.get(record.held.reason, "")
-        text = place.completed(record.held.text)
+        text = place.completed(record.held.text) + _opening(record, seen.now)
         asked = f"; `{place.command(verb)}`" if verb and f"rollout {verb}" not in text else ""
         return f"{text}{asked}{nobody}"
     return f"{_next(record, seen.now)}{nobody}"
@@ -94,6 +94,22 @@ def waits_line(seen: RolloutSeen, place: Place) -> str:
     text = waits_for(seen, place)
     ended = seen.record.phase in ENDED or seen.record.void_since is not None
     return f"{'next:' if ended else 'waits for:'} {text}" if text else ""
+
+
+def _opening(record: Record, now: str) -> str:
+    """When weights may rise again, if that is what the next step waits for."""
+    if record.held is None or record.held.reason is not HoldReason.WINDOW:
+        return ""
+    from datetime import datetime
+
+    from rollout.windows import WindowError, opening_text
+
+    coming = record.plan.steps[min(record.step + 1, len(record.plan.steps) - 1)]
+    windows = record.plan.rules[coming.rule].strategy.windows
+    try:
+        return f"; next: {opening_text(windows, datetime.fromisoformat(now))}"
+    except WindowError as error:
+        return f"; {error}"
 
 
 def _next(record: Record, now: str) -> str:

@@ -176,11 +176,6 @@ class RolloutStrategy(Model):
         """How long all steps together are kept at least."""
         return sum(step.hold_seconds for step in self.steps)
 
-    @property
-    def needs_person(self) -> bool:
-        """Whether it does not end by itself: a person promotes or approves a step."""
-        return self.promote == "hand" or any(step.approve for step in self.steps)
-
 
 def _form(value: Any) -> str:
     return STRATEGY_NAME if isinstance(value, str) else STRATEGY
