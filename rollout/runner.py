@@ -105,12 +105,14 @@ class Runner:
         self._holder = holder
         self._on_look = on_look
         self._known: StoredRoutesByName = {}
+        self._names: tuple[str, ...] = ()
 
     def turn(self) -> Turn:
         """Look, decide, and carry out. Raises ConflictError if others were faster, and all that `carry_out` raises."""
         held = self._holds()
-        seen = look(self._client, self._store, self._known)
+        seen = look(self._client, self._store, self._known, self._names)
         stored = seen.record_or_raise(self._store.service)
+        self._names = tuple(stored.record.vs_uids)
         sent = self._collector.delivered(stored.record) if held else None
         if sent is not None:
             stored = self._store.write(sent, stored.resource_version)
@@ -121,7 +123,6 @@ class Runner:
         self._on_look(stored.record, decision)
         if held and decision.write_routes != "back" and not self._holds():
             raise ConflictError("the Lease has run out meanwhile")
-        self._collector.scale(decision)
         moves = decision.record is not None or decision.write_routes is not None
         if moves:
             before, stored = (
@@ -131,6 +132,7 @@ class Runner:
             self._collector.log(before.record, facts, decision)
         elif decision.hand_over:
             handed_over(self._client, self._store, seen, self._holder)
+        self._collector.scale(decision)
         self._collector.beside(seen, stored, decision, lease_held=held)
         return Turn(record=stored.record, decision=decision, acted=moves or decision.hand_over)
 

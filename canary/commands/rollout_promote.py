@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from canary.options import JsonOption, StackOption
 from canary.rollout.options import ContextOption, NamespaceOption, OptionalReason, ServiceArgument, words_of
 from canary.ui import command
+
+if TYPE_CHECKING:
+    from rollout.decision import Decision
+    from rollout.record import Record
 
 Full = Annotated[bool, typer.Option("--full", help="Go to the last step at once.")]
 DespiteHarm = Annotated[
@@ -17,6 +21,7 @@ DespiteHarm = Annotated[
 
 
 def promote(
+    invocation: typer.Context,
     service: ServiceArgument,
     reason: OptionalReason = None,
     full: Full = False,
@@ -34,7 +39,7 @@ def promote(
         from canary.command_error import CommandError
         from canary.exit_codes import ExitCode
         from canary.rollout.place import place_of
-        from canary.rollout.verb import perform
+        from canary.rollout.verb import once, perform
         from rollout.verbs import promote as promoted
 
         why = words_of(reason)
@@ -45,8 +50,8 @@ def promote(
                 ExitCode.CONFIG,
                 fix=place.command("promote", "'why the harm is accepted'", "--despite-harm"),
             )
-        perform(
-            ui,
-            place,
-            lambda record, by, now: promoted(record, why, by, now, full=full, despite_harm=despite_harm),
-        )
+
+        def decide(record: Record, by: str, now: str) -> Decision:
+            return promoted(record, why, by, now, full=full, despite_harm=despite_harm)
+
+        perform(ui, place, once(invocation.obj, decide))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from canary.ui import Ui
     from rollout.acting import Acted
     from rollout.decision import Decision
+    from rollout.lean_verbs import Written
     from rollout.record import Record
     from rollout.runner import RunEnd
 
@@ -32,6 +33,22 @@ NOT_DURABLE = (
     "the routes go back, but the record of the rollout could not be written: this abort does not last",
     "an `up` or another holder may bring the new version back",
 )
+
+
+def once(written: Written | None, decide: Decide) -> Decide:
+    """Return the verb as it is to be carried out after the command's first write: not again if that is in the record.
+
+    `written` is what `first_write` returned.
+    """
+
+    def decided(record: Record, by: str, now: str) -> Decision:
+        from rollout.decision import Decision
+
+        if written is not None and any(entry.model_dump(mode="json") == written for entry in record.history):
+            return Decision(why=written["text"])
+        return decide(record, by, now)
+
+    return decided
 
 
 def perform(ui: Ui, place: Place, decide: Decide) -> None:

@@ -1,4 +1,4 @@
-"""The abort without libraries does what the one with them does, or nothing."""
+"""The verbs without libraries do what those with them do, or nothing."""
 
 from __future__ import annotations
 
@@ -7,28 +7,49 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout import lean_abort
-from rollout.lean_abort import Api, NotSimpleError, abort_at_once, abort_by, aborted, barred_in
-from rollout.machine import RefusedError, abort, pause, promote
+from rollout import lean, lean_verbs, verbs
+from rollout.decision import Event, next_record
+from rollout.lean import Api, NotSimpleError, barred_in
+from rollout.lean_verbs import abort_at_once, abort_by, aborted, promoted, resumed, write_at_once
+from rollout.machine import Decision, RefusedError, abort, pause, promote
 from rollout.observed_routes import ISTIO_API
-from rollout.record import ANNOTATION, FIELD_MANAGER, LONGEST_HISTORY, LONGEST_OUTBOX, SCHEMA, Bar, Phase, Record
+from rollout.record import (
+    ANNOTATION,
+    FIELD_MANAGER,
+    LONGEST_HISTORY,
+    LONGEST_OUTBOX,
+    NOT_STARTED,
+    SCHEMA,
+    Bar,
+    Deadlines,
+    EventType,
+    Held,
+    HoldReason,
+    Paused,
+    Phase,
+    Promotion,
+    Record,
+    Stage,
+)
 from rollout.routes import BARRED_ANNOTATION
 from rollout.store import LABEL, RolloutStore, StoredRoutesError, barred_versions
+from tests.unit.rollout.lean_connection import Served
 from tests.unit.rollout.records import START, aborting, completed, later, observing, record_of
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
 from tests.unit.rollout.test_machine_laws import ACTIONS, walk
 from tests.unit.rollout.test_machine_laws import RECORDS as ANY_RECORDS
+from traffic.model.rollout import RolloutDeadline
 
 RECORD = "istio-canary-rollout-website"
 OTHER_BAR = Bar(version="version-0", hash="hash-0", reason="slow", by="bob", at=START)
 SAME_BAR = OTHER_BAR.model_copy(update={"hash": "hash-2"})
+PAUSED = Paused(by="bob", reason="lunch", at=START)
 
 RECORDS: dict[str, Callable[[], Record]] = {
     "pending": record_of,
@@ -41,19 +62,6 @@ PERSONS: dict[str, Callable[[Record], Record | None]] = {
     "paused": lambda record: pause(record, "lunch", "bob", START).record,
     "promoted": lambda record: promote(record, "", "bob", START).record,
 }
-
-
-class Served(Api):
-    """A connection to an API server in memory."""
-
-    def __init__(self, world: World) -> None:
-        self._client = httpx2.Client(transport=httpx2.MockTransport(world._answer), base_url="http://api.invalid")
-        self.server_time = ""
-
-    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        answer = self._client.request(method, path, content=body, headers=dict(headers))
-        self.server_time = START
-        return answer.status_code, answer.content
 
 
 def as_json(record: Record) -> Any:
@@ -126,10 +134,123 @@ def test_what_the_machine_refuses_or_helps_with_is_left_to_it(record: Record) ->
 
 
 def test_names_and_limits_are_those_of_the_modules_that_own_them() -> None:
-    assert (lean_abort.MANAGER, lean_abort.ANNOTATION, lean_abort.LABEL) == (FIELD_MANAGER, ANNOTATION, LABEL)
-    assert (lean_abort.LONGEST_OUTBOX, lean_abort.LONGEST_HISTORY) == (LONGEST_OUTBOX, LONGEST_HISTORY)
-    assert (lean_abort.SCHEMA, lean_abort.BARRED_ANNOTATION) == (SCHEMA, BARRED_ANNOTATION)
-    assert lean_abort.ISTIO_API == ISTIO_API
+    assert (lean.MANAGER, lean_verbs.ANNOTATION, lean.LABEL) == (FIELD_MANAGER, ANNOTATION, LABEL)
+    assert (lean.LONGEST_OUTBOX, lean.LONGEST_HISTORY) == (LONGEST_OUTBOX, LONGEST_HISTORY)
+    assert (lean.SCHEMA, lean_verbs.BARRED_ANNOTATION) == (SCHEMA, BARRED_ANNOTATION)
+    assert lean_verbs.ISTIO_API == ISTIO_API
+    assert verbs.RUNNING == lean_verbs.RUNNING
+    assert (NOT_STARTED, verbs.SHORTEST_STEP_DEADLINE) == (
+        lean_verbs.NOT_STARTED,
+        lean_verbs.SHORTEST_STEP_DEADLINE,
+    )
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    """Records of every phase, with and without what persons and the machine have noted."""
+    phase = draw(st.sampled_from(Phase))
+    step = draw(st.integers(-1, 2))
+    deadline = RolloutDeadline(step=draw(st.sampled_from(["auto", "20m"])), total="1h")
+    record = record_of(
+        (10, 50, 100),
+        hold_seconds=draw(st.sampled_from([0.0, 900.0])),
+        deadline=deadline,
+        phase=phase,
+        stage=draw(st.sampled_from([None, *Stage])),
+        step=step,
+        started_at=draw(st.sampled_from([None, START])),
+        ended_at=draw(st.sampled_from([None, START])),
+        void_since=draw(st.sampled_from([None, None, None, START])),
+        deadlines=draw(st.sampled_from([Deadlines(), Deadlines(step_at=later(9), total_at=later(3600))])),
+        bars=draw(st.sampled_from([(), (OTHER_BAR,), (OTHER_BAR, SAME_BAR)])),
+        paused=draw(st.sampled_from([None, PAUSED, PAUSED.model_copy(update={"kind": "harm"})])),
+        promotion=draw(st.sampled_from([None, Promotion(step=max(step, 0), by="bob", at=START)])),
+    )
+    reason = draw(st.sampled_from([None, HoldReason.DRIFT, HoldReason.HAND]))
+    held = None if reason is None else Held(reason=reason, text="it waits", since=START)
+    events = (Event(type=EventType.STARTED, text="begun", data={"a": [1]}),) * draw(st.integers(0, 3))
+    return next_record(record, START, "bob", *events, held=held)
+
+
+SAME: dict[str, tuple[Callable[[Record, str], Decision], Callable[[Mapping[str, Any], str], dict[str, Any]]]] = {
+    "abort": (
+        lambda record, at: verbs.abort(record, "bad", "ann", at),
+        lambda record, at: aborted(record, "bad", "ann", at),
+    ),
+    "promote": (
+        lambda record, at: verbs.promote(record, "", "ann", at),
+        lambda record, at: promoted(record, "", "ann", at),
+    ),
+    "promote to the end": (
+        lambda record, at: verbs.promote(record, "well", "ann", at, full=True),
+        lambda record, at: promoted(record, "well", "ann", at, full=True),
+    ),
+    "resume": (
+        lambda record, at: verbs.resume(record, "ann", at),
+        lambda record, at: resumed(record, "ann", at),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "without_libraries"), SAME.values(), ids=SAME)
+@given(record=records(), at=st.sampled_from([later(60), later(3600)]))
+def test_a_verb_without_libraries_writes_the_same_record_or_none(
+    verb: Callable[[Record, str], Decision],
+    without_libraries: Callable[[Mapping[str, Any], str], dict[str, Any]],
+    record: Record,
+    at: str,
+) -> None:
+    before = as_json(record)
+    try:
+        found = without_libraries(before, at)
+    except NotSimpleError:
+        found = None
+    assert before == as_json(record)
+    try:
+        expected = verb(record, at).record
+    except RefusedError:
+        expected = None
+
+    if expected is None:
+        assert found is None
+    elif found is not None:
+        assert found == as_json(expected)
+        assert found["phase"] == "Aborting" or found["history"][-1]["text"] == verb(record, at).why
+
+
+@pytest.mark.parametrize(
+    ("record", "verb"),
+    [(observing(1), "promote"), (observing(1, paused=PAUSED), "resume"), (record_of(), "promote to the end")],
+)
+def test_what_persons_do_each_day_needs_no_libraries(record: Record, verb: str) -> None:
+    _, without_libraries = SAME[verb]
+    assert without_libraries(as_json(record), later(1))["generation"] == record.generation + 1
+
+
+def test_a_promotion_is_written_once_and_not_over_what_somebody_else_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.begin()
+    OneRunner(world).until_step(1)
+    monkeypatch.setattr(lean_verbs, "Api", lambda kubeconfig, context: Served(world))
+
+    def promote_it() -> Any:
+        return write_at_once(None, None, NAMESPACE, "website", SAME["promote"][1])
+
+    written = promote_it()
+    assert written == as_json(world.record)["history"][-1]
+    assert world.record.promotion is not None
+    assert world.weight() == 50
+
+    def edit() -> None:
+        label = {"labels": {"a": "b"}}
+        world.update("configmaps", NAMESPACE, RECORD, "x", lambda item: item["metadata"].update(label))
+
+    world.before = edit
+    before = world.record.generation
+    second = promote_it()
+    assert second is not None
+    assert second["generation"] == before + 1
+    assert world.record.generation == before
 
 
 @pytest.mark.parametrize("virtual_services", [1, 2])
@@ -222,6 +343,6 @@ def test_it_imports_no_library_that_takes_long() -> None:
     import subprocess
     import sys
 
-    script = "import sys, rollout.lean_abort; print(*sys.modules)"
+    script = "import sys, rollout.lean_verbs; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"pydantic", "lightkube", "httpx2", "traffic.model"} & set(loaded)
