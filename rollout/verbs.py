@@ -6,6 +6,7 @@ raises `RefusedError`, with the fix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -188,6 +189,22 @@ def retry(record: Record, reason: str, by: str, at: str, *, plan: Plan | None = 
     }
     event = Event(type=EventType.RETRIED, text=text)
     return Decision(why=text, record=next_record(record, at, by, event, routes=True, **fresh))
+
+
+def lift(record: Record, barred: Sequence[Bar], reason: str, by: str, at: str) -> Decision:
+    """Return the decision that takes bars of earlier releases out of the record; the rollout that it tells of stays.
+
+    Raises `RefusedError` without a reason, and while a rollout is under way, which is not to end by this.
+    """
+    if record.phase.active and record.started_at is not None and record.void_since is None:
+        raise RefusedError(f"the rollout {record.id} is at {phase_text(record)}", "abort it first, or let it end")
+    if not reason.strip():
+        raise RefusedError("no reason is given", "say what has changed since the abort")
+    names = ", ".join(dict.fromkeys(bar.version for bar in barred))
+    text = f"the bar on {names} is lifted by {by}: {reason}"
+    bars = tuple(bar for bar in record.bars if bar not in barred)
+    event = Event(type=EventType.RETRIED, text=text)
+    return Decision(why=text, record=next_record(record, at, by, event, bars=bars))
 
 
 def begin(
