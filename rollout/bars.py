@@ -1,7 +1,8 @@
-"""Takes bars that were lifted out of the VirtualServices, where the admission policy reads them.
+"""Takes bars that were lifted out of the VirtualServices.
 
-An abort writes its bar with the routes, in one. A retry writes no routes: whoever else wrote them next, such as an `up`
-of a file that has weights instead of the rollout, would be denied for a bar that the record has no more.
+The admission policy reads them there. An abort writes its bar with the routes, in one. A retry writes no routes:
+whoever else wrote them next, such as an `up` of a file that has weights instead of the rollout, would be denied for a
+bar that the record has no more.
 """
 
 from __future__ import annotations

@@ -95,6 +95,16 @@ class Refusals:
             f"run `canary rollout abort {self.name}`, if nobody is to start it",
         )
 
+    def withdrawn(self, record: Record) -> Problem:
+        """A warning: this `up` ends a rollout that waits for its start, since it changes or removes its pods."""
+        return self._problem(
+            ("route",),
+            f"the rollout {record.id} to {record.target.version} has not started, and this `up` makes other pods of "
+            "its versions than it is about: it ends, and no requests move",
+            "both versions of a rollout as they were when it began",
+            "none needed if intended",
+        )
+
     def way_back(self, record: Record, release: Release) -> Problem:
         """A version of a rollout under way is removed or changed."""
         version = release.version

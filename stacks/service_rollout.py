@@ -230,7 +230,11 @@ class ServiceRollout:
             return ruling
         begin = next((ask for ask in ruling.asks if ask.kind is AskKind.BEGIN), None)
         if begin is None:
-            return replace(ruling, warnings=(*ruling.warnings, self.say.still_pending(record)))
+            if all(self.hash_of(one.version) == one.hash for one in (record.from_, record.target)):
+                return replace(ruling, warnings=(*ruling.warnings, self.say.still_pending(record)))
+            withdrawn = self.say.withdrawn(record)  # else a `start` would move requests to pods that it is not about
+            ask = self._ask(AskKind.WITHDRAW, withdrawn.what)
+            return replace(ruling, warnings=(*ruling.warnings, withdrawn), asks=(ask,))
         return replace(ruling, asks=()) if self._is_planned(record, begin) else ruling
 
     def _is_planned(self, record: Record, begin: RolloutAsk) -> bool:

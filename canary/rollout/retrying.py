@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from canary.rollout.place import Place
 from rollout.decision import Decision
+from rollout.lifting import lift
 from rollout.record import Bar, Record
-from rollout.verbs import lift, retry
+from rollout.verbs import retry
 
 
 def retried(place: Place, record: Record, reason: str, by: str, now: str) -> Decision:

@@ -389,6 +389,23 @@ def test_an_old_checkout_lets_a_rollout_wait_that_has_not_started() -> None:
     assert "canary rollout abort shop" in found.warnings[0].fix
 
 
+@pytest.mark.parametrize("versions", [{OLD: version(1)}, {OLD: version(1), NEW: version(2)}], ids=["gone", "changed"])
+def test_a_rollout_that_has_not_started_ends_if_an_up_takes_or_changes_its_pods(versions: dict[str, Any]) -> None:
+    settings = stack(versions=CHANGED_NEW)
+    to = {"to": {name: 100 if name == OLD else 0 for name in versions}}
+    found = effective(stack(to, versions=versions), state(settings, pending(settings)))
+    assert (everybody(found), kinds(found), found.problems) == ({OLD: 100}, [AskKind.WITHDRAW], ())
+    assert found.comes_first
+    assert "it ends, and no requests move" in found.warnings[0].what
+
+
+def test_a_rollout_that_has_not_started_ends_if_its_version_becomes_a_barred_release_again() -> None:
+    settings, changed = stack(), stack(versions=CHANGED_NEW)
+    record = pending(changed).model_copy(update={"bars": aborted(settings).bars})
+    found = effective(settings, state(changed, record))
+    assert (everybody(found), kinds(found)) == ({OLD: 100}, [AskKind.WITHDRAW])
+
+
 def test_a_live_version_is_not_changed_in_place() -> None:
     settings, file = stack(), stack(versions={OLD: version(1), NEW: version(22)})
     text = refusal(effective(file, state(settings, closed(settings))))
