@@ -149,8 +149,7 @@ def nothing_to_move(client: Client, place: Place) -> str | None:
 
     None if there is something to move, without a file, or if it is not known.
     """
-    from rollout.schedule import ScheduleError
-    from stacks.rollout_plans import rollout_plan
+    from rollout.schedule import ScheduleError, schedule
     from stacks.rollout_states import read_rollout_states
 
     if place.settings is None:
@@ -159,12 +158,12 @@ def nothing_to_move(client: Client, place: Place) -> str | None:
     if state is None or not state.now:
         return None
     try:
-        planned = rollout_plan(place.settings, place.service, state.now)
+        found = schedule(place.service, place.settings.services[place.service], place.settings.rollouts, state.now)
     except ScheduleError:
         return None
-    if planned is None or planned.schedule.steps:
+    if found is None or found.steps:
         return None
-    return f"all its requests are where the file's rollout leads, at {planned.schedule.target}"
+    return f"all its requests are where the file's rollout leads, at {found.target}"
 
 
 def without_rollout(place: Place) -> CommandError | None:
