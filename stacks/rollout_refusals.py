@@ -139,6 +139,18 @@ class Refusals:
             f"--during-rollout {self.name}`, which hands the route over first and pauses",
         )
 
+    def other_weights(self, record: Record) -> Problem:
+        """The rules that are rolled out lead elsewhere than the rollout, or are not there any more."""
+        ends = record.target.version
+        return self._problem(
+            ("route",),
+            f"{self.name} is in a rollout ({record.id}, {phase_text(record)}), and its rules lead elsewhere: the "
+            "rollout decides how many of their requests each version gets",
+            f"`to: {ends}` with its rollout until it is over; or `to: {record.from_.version}` in its rules, to go back",
+            f"restore the rules; `canary rollout promote {self.name} --full` moves all to {ends} without further "
+            f"holds, `canary rollout abort {self.name}` goes back",
+        )
+
     def adopts(self, record: Record) -> Problem:
         """With adopt, an `up` would overwrite what the rollout owns."""
         return self._problem(

@@ -259,7 +259,9 @@ class ServiceRollout:
             return self._third(record)
         if self.hash_of(record.target.version) != record.target.hash:
             return self._refused(self.say.way_back(record, record.target), record.wanted)
-        if wish != SAME or (not self.during and self._differs(record)):
+        if wish != SAME:
+            return self._refused(self.say.other_weights(record), record.wanted)
+        if not self.during and self._differs(record):
             return self._refused(self.say.frozen(record), record.wanted)
         return self._same(record)
 

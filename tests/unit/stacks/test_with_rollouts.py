@@ -318,6 +318,8 @@ FROZEN = {
     "a timeout": stack({**EVERYBODY, "timeout": "6s"}),
     "a new rule": stack(TESTERS, EVERYBODY),
     "a new cohort": stack(COHORT, EVERYBODY),
+}
+ELSEWHERE = {
     "weights by hand": stack({"to": {OLD: 80, NEW: 20}, "timeout": "5s"}),
     "to without its rollout": stack({"to": {OLD: 0, NEW: 100}, "timeout": "5s"}),
 }
@@ -330,6 +332,16 @@ def test_the_route_is_frozen_during_a_rollout(change: str, step: int) -> None:
     text = refusal(effective(FROZEN[change], state(settings, progressing(settings, step))))
     assert f"step {step + 1} of 3" in text
     assert "canary up --during-rollout shop" in text
+
+
+@pytest.mark.parametrize("change", ELSEWHERE)
+@pytest.mark.parametrize("during", [frozenset[str](), frozenset({"shop"})])
+def test_weights_by_hand_are_refused_during_a_rollout_with_what_ends_it(change: str, during: frozenset[str]) -> None:
+    settings = stack()
+    text = refusal(effective(ELSEWHERE[change], state(settings, progressing(settings)), during=during))
+    assert "its rules lead elsewhere" in text
+    assert "canary rollout promote shop --full" in text
+    assert "--during-rollout" not in text
 
 
 def test_a_rule_without_a_rollout_is_frozen_in_a_service_with_one() -> None:
