@@ -28,14 +28,33 @@ def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callabl
     from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
 
+    handed: list[str] = []
     try:
-        for said in query(settings.cluster, lambda client: list(_handed_over(client, settings, during)), SECONDS):
+        for said in query(
+            settings.cluster, lambda client: list(_handed_over(client, settings, during, handed)), SECONDS
+        ):
             note(said)
     except ClusterUnreachableError as error:
         note(f"warning: the routes of rollouts could not be looked at: {error}")
+    for name in handed:
+        _send_events(settings, name, note)
 
 
-def _handed_over(client: Client, settings: Settings, during: AbstractSet[str]) -> Iterator[str]:
+def _send_events(settings: Settings, name: str, note: Callable[[str], None]) -> None:
+    """Send what was written into a record that has ended: nobody else may come who does."""
+    from canary.rollout.place import who
+    from kube.kubeconfig import ClusterUnreachableError
+    from rollout.look import NoRolloutError
+    from rollout.record import RecordError
+    from rollout.runner import send_events
+
+    try:
+        send_events(settings.cluster, settings.services[name].namespace, name, who())
+    except (ClusterUnreachableError, NoRolloutError, RecordError) as error:
+        note(f"warning: {name}: events of its rollout were not sent: {error}")
+
+
+def _handed_over(client: Client, settings: Settings, during: AbstractSet[str], handed: list[str]) -> Iterator[str]:
     from kube.conflicts import ConflictError
     from rollout.record import FIELD_MANAGER
     from rollout.routes import RouteRefusedError, VirtualServiceGoneError
@@ -49,7 +68,9 @@ def _handed_over(client: Client, settings: Settings, during: AbstractSet[str]) -
             continue
         for tries_left in reversed(range(TRIES)):
             try:
-                yield from _of_service(client, settings.services[name].namespace, name, state, name in during)
+                for said in _of_service(client, settings.services[name].namespace, name, state, name in during):
+                    yield said
+                    handed += [name] if state.stored is not None and name not in handed else []
             except ConflictError as error:
                 if tries_left == 0:
                     yield f"warning: {name}: its routes were not handed over to Pulumi: {error}; run it again"
