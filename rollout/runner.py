@@ -352,6 +352,7 @@ def finish(
         loop.keeper.start()
         end = loop.until(record, ends)
         loop.send_what_is_left(FLUSH_SECONDS, leave_to_holder=HOLDER_SENDS)
+        loop.end_what_runs_beside(BESIDE_SECONDS)
         return end
     finally:
         loop.close()

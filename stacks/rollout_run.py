@@ -81,7 +81,7 @@ def read_effective(
 def say(effective: Effective) -> None:
     """Tell the engine what this run does to records; of what goes back, the warnings tell."""
     for ask in effective.asks:
-        if ask.kind not in (AskKind.GO_BACK, AskKind.SUPERSEDE):
+        if ask.kind not in (AskKind.GO_BACK, AskKind.SUPERSEDE, AskKind.WITHDRAW):
             pulumi.log.info(ask.text)
 
 
@@ -121,10 +121,13 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
 
     def decide(record: Record, now: str) -> Decision:
         from rollout.machine import abort, advance, supersede, undo
+        from rollout.verbs import withdraw
 
         reason = f"the stack's file leads to {record.from_.version} again"
         if ask.kind is AskKind.CLOSE:
             return advance(record, Facts(now=now, holder=by))
+        if ask.kind is AskKind.WITHDRAW:
+            return withdraw(record, by, now)
         if ask.kind is AskKind.SUPERSEDE:
             return supersede(record, ask.target.version if ask.target else "a third version", by, now)
         if record.phase in (Phase.COMPLETED, Phase.UNDOING):

@@ -63,8 +63,11 @@ def _handed_over(client: Client, settings: Settings, during: AbstractSet[str], w
     from stacks.rollout_states import read_rollout_states
 
     for name, state in read_rollout_states(client, settings).items():
-        if state.unreadable is not None or state.http_owner != FIELD_MANAGER:
+        if state.unreadable is not None:
             continue  # the program says what is wrong with the record
+        if state.http_owner != FIELD_MANAGER:
+            yield from _lifted(client, settings.services[name].namespace, name, state)
+            continue
         for tries_left in reversed(range(TRIES)):
             try:
                 for said in _of_service(client, settings.services[name].namespace, name, state, name in during):
@@ -88,10 +91,25 @@ def _of_service(client: Client, namespace: str, name: str, state: RolloutState, 
     if during and record is not None and record.phase.active:
         yield from _in_the_middle(client, namespace, name, record, by)
         return
+    yield from _lifted(client, namespace, name, state)
     said = hand_back(client, namespace, name, by)
     if said is not None:
         waits = record is not None and record.phase.active and record.void_since is None
         yield f"{name}: the rollout {'has not started' if waits else 'has ended'}, and {said}"
+
+
+def _lifted(client: Client, namespace: str, name: str, state: RolloutState) -> Iterator[str]:
+    """Bars that a retry lifted, and that it was killed before it could take out of the routes."""
+    from kube.conflicts import ConflictError
+    from rollout.bars import lift_in_routes, lifted_bars
+    from rollout.routes import RouteRefusedError, VirtualServiceGoneError
+
+    if state.stored is None or not lifted_bars(state.stored.record, state.routes):
+        return
+    try:
+        lift_in_routes(client, namespace, name)
+    except (ConflictError, RouteRefusedError, VirtualServiceGoneError) as error:
+        yield f"warning: {name}: {error}"
 
 
 def _in_the_middle(client: Client, namespace: str, name: str, record: Record, by: str) -> Iterator[str]:

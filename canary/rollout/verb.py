@@ -51,14 +51,16 @@ def once(written: Written | None, decide: Decide) -> Decide:
     return decided
 
 
-def perform(ui: Ui, place: Place, decide: Decide) -> None:
-    """Carry out a verb that moves no request by itself, and print where the rollout is."""
+def perform(ui: Ui, place: Place, decide: Decide, *, then: Callable[[Client], object] = lambda client: None) -> None:
+    """Carry out a verb that moves no request by itself, and `then` what belongs to it; print where the rollout is."""
     from kube.client import query
 
     by = who()
 
     def act_and_look(client: Client) -> tuple[Acted, RolloutSeen | None]:
-        return _act(client, place, decide, by), look(client, place)
+        acted = _act(client, place, decide, by)
+        then(client)
+        return acted, look(client, place)
 
     with explained(place):
         acted, seen = query(place.cluster, act_and_look, within=SECONDS)

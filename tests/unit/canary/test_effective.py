@@ -8,7 +8,7 @@ from canary.effective import effective_routes
 from canary.engine.rollout_routes import hand_over_routes
 from canary.status import ServiceState, look_at_services
 from rollout.record import FIELD_MANAGER, Ended, EventType, Phase
-from rollout.routes import owners_of_http
+from rollout.routes import owners_of_http, write_http
 from stacks.settings.loading import load_stack
 from tests.unit.canary.rollouts import NAMESPACE, PULUMI, World
 
@@ -89,6 +89,17 @@ def test_the_routes_of_a_rollout_that_nobody_has_started_are_handed_back(deploye
     deployed.set(wanted=deployed.record.plan.start)
     assert handed_over(deployed) == ["website: the rollout has not started, and spec.http of website is Pulumi's again"]
     assert owners(deployed) == {PULUMI}
+
+
+def test_a_bar_that_a_killed_retry_left_in_the_routes_is_taken_out(deployed: World) -> None:
+    at_step(deployed, 0)
+    deployed.set(phase=Phase.ABORTED, stage=None, wanted=deployed.record.plan.back, ended_at=deployed.at())
+    http = deployed.store.read_routes(deployed.record.plan.routes)["back"]["website"]
+    write_http(deployed.server.client, NAMESPACE, "website", http, "website-1/9", None, barred=["version-2"])
+    handed_over(deployed)
+    found = deployed.server.get("virtualservices", NAMESPACE, "website")
+    assert "istio-canary/barred" not in found["metadata"]["annotations"]
+    assert (found["spec"]["http"], owners(deployed)) == (http, {PULUMI})
 
 
 def test_the_routes_of_a_rollout_that_is_under_way_stay_its_own(deployed: World) -> None:

@@ -359,3 +359,17 @@ except typer.Exit as end:
     os.close(writer)
 
     assert (done.returncode, done.stderr) == (ExitCode.ABORTED, "")
+
+
+def test_after_the_first_up_there_is_nothing_to_move_which_is_no_failure(
+    deployed: World, runs: Callable[[Script], list[dict[str, Any]]]
+) -> None:
+    deployed.write_routes("2")
+    del deployed.server.objects["configmaps", NAMESPACE, "istio-canary-rollout-website"]
+    calls = runs(lambda **_: pytest.fail("there is nothing to run"))
+
+    said = "all its requests are where the file's rollout leads, at version-2"
+    assert said in run("start", "website", "--stack", "dev").stdout
+    assert run_json("start", "website", "--stack", "dev")["id"] is None
+    assert calls == []
+    assert said in run("status", "website", "--stack", "dev", code=ExitCode.CONFIG).stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rollout.record import Bar, Ended, EventType, Held, HoldReason, OutboxEvent, Paused, Phase
+from rollout.record import Bar, Ended, EventType, Held, HoldReason, OutboxEvent, Paused, Phase, Promotion, Stage
 from tests.unit.canary.rollouts import NAMESPACE, World, run, run_json
 from traffic.model.rollout import RolloutWindow
 
@@ -99,6 +99,16 @@ PAUSED = Paused(by="ann@laptop", reason="lunch", at="2026-01-05T10:00:00+00:00")
             0,
             {"held": Held(reason=HoldReason.CAPACITY, text="1 of 2 pods of version-2 are ready", since="x")},
             "1 of 2 pods of version-2 are ready; nobody moves it",
+        ),
+        (
+            0,
+            {"stage": Stage.WRITING, "held": Held(reason=HoldReason.DRIFT, text="kubectl-edit changed", since="x")},
+            "every Envoy is to have step 1; nobody moves it",
+        ),
+        (
+            0,
+            {"promotion": Promotion(step=0, by="ann", at="2026-01-05T10:00:00+00:00")},
+            "step 2; nobody moves it",
         ),
         (
             2,

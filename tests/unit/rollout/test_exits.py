@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from rollout import decision, forward, going_back, holding, machine, verbs
+from rollout import decision, forward, going_back, holding, lifting, machine, verbs
 from rollout import record as record_module
+from rollout.lifting import lift
 from rollout.machine import (
     Decision,
     HookResult,
@@ -32,13 +33,14 @@ from rollout.machine import (
     undo,
 )
 from rollout.record import EventType, HoldReason, Phase, Record, Stage
+from rollout.verbs import withdraw
 from tests.unit.rollout.machine_cases import BACK, BY_HAND, HELD, HOOKS, PAUSED
 from tests.unit.rollout.records import START, aborted, aborting, completed, facts_of, later, observing, record_of
 
 OF_THE_GATES = {EventType.SUSPECT, EventType.SPLIT_WRONG}
 """Events of the statistical gates, which the machine does not know."""
 
-MODULES = (forward, going_back, holding, machine, verbs)
+MODULES = (forward, going_back, holding, machine, verbs, lifting)
 
 
 def _look(record: Record, **facts: Any) -> Callable[[], Decision]:
@@ -80,6 +82,8 @@ EXITS: dict[str, Callable[[], Decision]] = {
     "promote": lambda: promote(observing(0), "urgent", "ann", START),
     "approve": lambda: approve(observing(0, approve=True), "ann", START),
     "retry": lambda: retry(aborted(), "fixed", "ann", START),
+    "lift": lambda: lift(aborted(), aborted().bars, "fixed", "ann", START),
+    "withdraw": lambda: withdraw(record_of(), "up", START),
     "first": lambda: _begin(None),
     "next": lambda: _begin(completed()),
     "noted": lambda: handed_back(aborted(), "up", START),

@@ -18,6 +18,7 @@ from rollout.look import NoRolloutError
 from rollout.machine import abort, pause
 from rollout.record import EventType, Record
 from rollout.runner import ONCE, RunEnd, finish, run, send_events
+from rollout.store import RolloutStore
 from tests.unit.rollout.rollouts import World
 from tests.unit.rollout.sample_records import NAMESPACE
 
@@ -153,6 +154,15 @@ def test_an_abort_is_finished_without_the_lease_of_a_holder_that_sleeps(world: W
     assert (end.why, world.record.phase, world.weight()) == ("aborted", "Aborted", 0)
     assert world.record.outbox == (), "the holder has not sent the events"
     assert holder(world) == "host/9/asleep"
+
+
+def test_an_abort_that_is_finished_is_in_the_log(world: World) -> None:
+    abort_by_ann(world)
+
+    finish(ACCESS, NAMESPACE, "website", "ann")
+
+    lines = RolloutStore(world.client, NAMESPACE, "website").read_log()
+    assert [line["phase"] for line in lines] == ["Aborted"]
 
 
 def test_a_run_whose_lease_was_taken_is_lost(world: World) -> None:

@@ -37,6 +37,7 @@ from rollout.record import (
     Release,
     Stage,
 )
+from rollout.verbs import withdraw
 from tests.unit.rollout.records import (
     START,
     aborted,
@@ -315,3 +316,17 @@ def test_decisions_of_a_verb_are_told_with_who_and_where() -> None:
     for verb in (pause, abort):
         entry = _written(verb(observing(1), "why", "ann", START)).history[-1]
         assert (entry.by, entry.step, entry.id) == ("ann", 1, "website-1")
+
+
+def test_a_rollout_that_was_withdrawn_bars_nothing_and_the_next_one_may_follow() -> None:
+    after = _written(withdraw(record_of(), "up", later(1)))
+
+    assert (after.phase, after.bars, after.wanted) == (Phase.ABORTED, (), record_of().wanted)
+    assert _types(after) == ["Superseded"]
+    assert _written(_begin(after, after.target)).phase is Phase.PENDING
+
+
+@pytest.mark.parametrize("record", [record_of(started_at=START), observing(0), completed(), aborted()])
+def test_a_rollout_that_has_started_is_not_withdrawn(record: Record) -> None:
+    with pytest.raises(RefusedError, match="meanwhile"):
+        withdraw(record, "up", later(1))
