@@ -48,6 +48,12 @@ class Entry:
     what: str
     text: str
     numbers: str = ""
+    generation: int = -1
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Its place among the others: some times are in whole seconds, of which the record's generation tells the order."""
+        return self.at[:19], self.generation
 
 
 @dataclass(frozen=True)
@@ -61,18 +67,18 @@ class RolloutReport:
     @property
     def entries(self) -> list[Entry]:
         """The history and the log in one, by time: a decision that the history has too adds its numbers to it."""
+        history = self.seen.record.history
+        told = {(entry.id, entry.generation) for entry in history}
+        wrote = {_identity(one)[:2]: one for one in self.decisions if "record" in (one.get("did") or ())}
         logged = {_identity(one): one for one in self.decisions}
-        written = [
-            Entry(
-                entry.at,
-                _short(entry.by),
-                f"{entry.id} {entry.type.value}",
-                entry.text,
-                _numbers(logged.pop((entry.id, entry.generation - 1, entry.text), {})),
-            )
-            for entry in self.seen.record.history
-        ]
-        return sorted([*written, *map(_logged, logged.values())], key=lambda entry: entry.at)
+        written = []
+        for entry in history:
+            place = (entry.id, entry.generation)
+            decision = logged.pop((*place, entry.text), None) or wrote.get(place, {})
+            by, what, numbers = _short(entry.by), f"{entry.id} {entry.type.value}", _numbers(decision)
+            written.append(Entry(entry.at, by, what, entry.text, numbers, entry.generation))
+        rest = [_logged(one) for key, one in logged.items() if wrote.get(key[:2]) is not one or key[:2] not in told]
+        return sorted([*written, *rest], key=lambda entry: entry.order)
 
 
 def read_report(place: Place) -> RolloutReport:
@@ -181,25 +187,25 @@ def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _identity(decision: Mapping[str, Any]) -> tuple[str, int, str]:
-    """The rollout, the generation of the record that was decided from, and why."""
+    """The rollout, the generation of the record that the decision wrote or left, and why."""
     generation = decision.get("generation")
     number = generation if isinstance(generation, int) else -1
-    return str(decision.get("rollout", "")), number, str(decision.get("why", ""))
+    return str(decision.get("id", "")), number, str(decision.get("why", ""))
 
 
 def _logged(decision: Mapping[str, Any]) -> Entry:
     """A decision that is in the log alone: it was made from a record that it did not change, or is an older one."""
-    rollout, _, why = _identity(decision)
-    return Entry(str(decision.get("at", "")), _short(str(decision.get("by", ""))), rollout, why, _numbers(decision))
+    rollout, generation, why = _identity(decision)
+    by = _short(str(decision.get("by", "")))
+    return Entry(str(decision.get("at", "")), by, rollout, why, _numbers(decision), generation)
 
 
 def _numbers(decision: Mapping[str, Any]) -> str:
     """What a decision was made from, in words; what else the log has of it is in the document of `--json`."""
-    counts = [
-        f"{decision[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in decision
-    ]
+    numbers = decision.get("numbers") or {}
+    counts = [f"{numbers[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in numbers]
     ready = [f"ready pods: {', '.join(counts)}"] if counts else []
-    return "; ".join([*ready, *(str(decision[key]) for key in TEXTS if decision.get(key))])
+    return "; ".join([*ready, *(str(numbers[key]) for key in TEXTS if numbers.get(key))])
 
 
 def _short(holder: str) -> str:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from canary.exit_codes import ExitCode
+from canary.rollout.report import Entry
+from rollout.collecting import log_entry
+from rollout.decision import Decision, Facts
 from rollout.verbs import pause
 from tests.unit.canary.rollouts import World, run, run_json
 
@@ -16,13 +19,15 @@ from tests.unit.canary.rollouts import World, run, run_json
 def told(deployed: World) -> World:
     """A rollout with a pause, whose decision the log has too, and one that is in the log alone."""
     deployed.observing(0)
-    before = deployed.record
-    paused = pause(before, "<lunch> & [more]", "vm/42/0a1b-2c", deployed.at(60)).record
+    before, holder = deployed.record, "vm/42/0a1b-2c"
+    decision = pause(before, "<lunch> & [more]", holder, deployed.at(60))
+    paused = decision.record
     assert paused is not None
     deployed.change(lambda record: paused)
-    logged = {"at": deployed.at(60), "by": "vm/42/0a1b-2c", "rollout": "website-1", "generation": before.generation}
-    deployed.store.log({**logged, "why": paused.history[-1].text, "readyTo": 1, "readyFrom": 4})
-    deployed.store.log({**logged, "generation": 99, "why": "the routes are those of an earlier decision"})
+    facts = Facts(now=deployed.at(60), ready_to=1, ready_from=4)
+    deployed.store.log(log_entry(before, facts, decision, holder))  # as a runner writes it
+    later = Decision(why="the routes are those of an earlier decision")
+    deployed.store.log({**log_entry(paused, facts, later, holder), "generation": 99})
     return deployed
 
 
@@ -34,7 +39,16 @@ def test_a_decision_is_told_once_with_its_numbers(told: World) -> None:
         "2026-01-05 10:01:00 UTC vm/42 website-1 Paused paused by vm/42/0a1b-2c: <lunch> & [more] "
         "(ready pods: 1 new, 4 old)"
     ]
+    assert text.count("<lunch>") == 2, text  # in the head, and in the row
     assert "the routes are those of an earlier decision" in text
+
+
+def test_what_happened_in_one_second_is_told_in_its_order() -> None:
+    """The API server's time is in whole seconds, that of a runner in milliseconds."""
+    taken = Entry("2026-01-05T10:00:18.223+00:00", "vm", "HolderTaken", "", generation=5)
+    lost = Entry("2026-01-05T10:00:18+00:00", "vm", "HolderLost", "", generation=9)
+
+    assert sorted([lost, taken], key=lambda entry: entry.order) == [taken, lost]
 
 
 def test_the_document_has_the_log_as_it_is(told: World) -> None:
