@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def order(self) -> tuple[str, int]:
-        """Its place among the others: some times are in whole seconds, of which the record's generation tells the order."""
+        """Its place among the others: some times are in whole seconds, whose order the record's generation tells."""
         return self.at[:19], self.generation
 
 
