@@ -63,13 +63,23 @@ def start(record: Record, facts: Facts) -> Decision | None:
     return Decision(why=started.text, record=next_record(record, facts.now, by_of(facts), started, **changes))
 
 
+TAKES = (EventType.STARTED, EventType.HOLDER_TAKEN)
+"""Events after which a rollout has a holder."""
+
+
 def take_over(record: Record, facts: Facts) -> Decision | None:
-    """Another holder goes on: its write ends what the one before may still have in hand."""
+    """Another holder goes on: its write ends what the one before may still have in hand.
+
+    After one that returns by itself (`verbs.release_holder`) it is no event.
+    """
     if facts.holder is None or facts.holder == record.holder:
         return None
     text = f"{facts.holder} goes on" + (f" after {record.holder}" if record.holder else "")
     event = Event(type=EventType.HOLDER_TAKEN, text=text, data={"before": record.holder})
-    return Decision(why=text, record=next_record(record, facts.now, facts.holder, event, holder=facts.holder))
+    told = (one.type for one in reversed(record.history) if one.type in (EventType.HOLDER_LOST, *TAKES))
+    is_return = record.holder is None and next(told, None) in TAKES
+    events = () if is_return else (event,)
+    return Decision(why=text, record=next_record(record, facts.now, facts.holder, *events, holder=facts.holder))
 
 
 def end_of_pause(record: Record, facts: Facts) -> Decision | None:

@@ -226,14 +226,14 @@ class _Loop:
         while not self.collector.is_done_beside() and time.monotonic() - begun < seconds:
             self._wait(0.1)
 
-    def tell_that_it_stops(self) -> None:
-        """Note in the record that its holder has stopped."""
+    def tell_that_it_stops(self, *, returns: bool) -> None:
+        """Note in the record that its holder has stopped; `returns` is whether another run follows by itself."""
         try:
             act(
                 self._client,
                 self.store.namespace,
                 self.store.service,
-                lambda record, now: release_holder(record, self._holder, now),
+                lambda record, now: release_holder(record, self._holder, now, returns=returns),
                 by=self._holder,
             )
         except Exception as error:
@@ -309,7 +309,7 @@ def run(
         loop.watch.start()
         end = loop.until(record, ends)
         if end.why in ("stopped", "held") and loop.keeper.held:
-            loop.tell_that_it_stops()
+            loop.tell_that_it_stops(returns=once)
         if end.why != "lost":
             loop.send_what_is_left(FLUSH_SECONDS if end.why in ("completed", "aborted") else HOLDER_SENDS)
             loop.end_what_runs_beside(BESIDE_SECONDS)

@@ -250,12 +250,16 @@ def begin(
     return Decision(why=text, record=written)
 
 
-def release_holder(record: Record, by: str, at: str) -> Decision:
-    """Return the decision that tells that its holder has stopped; the next one goes on."""
+def release_holder(record: Record, by: str, at: str, *, returns: bool = False) -> Decision:
+    """Return the decision that tells that its holder has stopped; the next one goes on.
+
+    `returns` is for one that comes back by itself, such as a job of each minute: it is no event.
+    """
     if record.holder != by or not record.phase.active:
         return Decision(why="somebody else holds the rollout, or nobody")
     event = Event(type=EventType.HOLDER_LOST, text=f"{by} has stopped; the next holder goes on")
-    return Decision(why=event.text, record=next_record(record, at, by, event, holder=None))
+    events = () if returns else (event,)
+    return Decision(why=event.text, record=next_record(record, at, by, *events, holder=None))
 
 
 def handed_back(record: Record, by: str, at: str) -> Decision:

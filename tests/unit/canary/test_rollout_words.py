@@ -19,7 +19,7 @@ from canary.strategy_notes import DEPLOYMENT, strategy_notes
 from stacks.settings.loading import load
 from stacks.settings.stack_file import parse_stack_file
 
-WORDS = "version-1 -> version-2 by rollout careful, about 45 min, not at merge"
+WORDS = "version-1 -> version-2 by rollout careful, about 45 min, not at once"
 VERSIONS = """
         version-1: {image: "shop:1", port: 8080}
         version-2: {image: "shop:2", port: 8080}"""

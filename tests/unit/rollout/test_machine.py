@@ -21,6 +21,7 @@ from rollout.record import (
     Release,
     Stage,
 )
+from rollout.verbs import release_holder
 from tests.unit.rollout.machine_cases import BACK, BY_HAND, HELD, HOOKS, PAUSED
 from tests.unit.rollout.records import (
     START,
@@ -379,6 +380,18 @@ def test_another_holder_goes_on_and_says_so() -> None:
     assert decision.record is not None
     assert (decision.record.holder, _events(decision, record)) == ("laptop/2/b", ["HolderTaken"])
     assert decision.write_routes is None
+
+
+def test_a_job_that_comes_back_each_minute_is_no_event() -> None:
+    """Fifty changes are kept, and receivers are people: they are not told of each run."""
+    first = advance(observing(0, holder=None), facts_of(observing(0), holder="job/1/a")).record
+    assert first is not None
+    record = release_holder(first, "job/1/a", START, returns=True).record
+    assert record is not None
+    decision = advance(record, facts_of(record, holder="job/2/b"))
+
+    assert decision.record is not None
+    assert (decision.record.holder, _events(decision, record)) == ("job/2/b", [])
 
 
 def test_a_pause_for_some_time_ends_by_itself() -> None:

@@ -276,6 +276,8 @@ def test_a_holder_that_stops_says_so_if_it_still_is_the_holder() -> None:
     record = observing(0, holder="ci/1/a")
 
     assert _types(_written(release_holder(record, "ci/1/a", START))) == ["HolderLost"]
+    returning = _written(release_holder(record, "ci/1/a", START, returns=True))
+    assert (_types(returning), returning.holder) == ([], None)
     assert release_holder(record, "laptop/2/b", START).record is None
 
 

@@ -45,15 +45,15 @@ def test_a_rule_has_the_strategy_that_it_names_or_its_own() -> None:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (words(), "version-1 -> version-2 by rollout careful, about 45 min and an approval (at 50 %), not at merge"),
+        (words(), "version-1 -> version-2 by rollout careful, about 45 min and an approval (at 50 %), not at once"),
         (words(promote="hand"),
-         "version-1 -> version-2 by rollout careful, as long as a person decides at each step, not at merge"),
+         "version-1 -> version-2 by rollout careful, as long as a person decides at each step, not at once"),
         (words(steps=[{"weight": 2, "for": "30s"}, {"weight": 20}]),
-         "version-1 -> version-2 (up to 20 %) by rollout careful, about 30 s, not at merge"),
+         "version-1 -> version-2 (up to 20 %) by rollout careful, about 30 s, not at once"),
         (words({"to": "version-2", "rollout": {"steps": STEPS}}),
-         "version-1 -> version-2 by its rollout, about 45 min and an approval (at 50 %), not at merge"),
+         "version-1 -> version-2 by its rollout, about 45 min and an approval (at 50 %), not at once"),
         (words({**EVERYBODY, "from": "version-3"}, versions=3, steps=STEPS[:1]),
-         "version-3 -> version-2 (up to 10 %) by rollout careful, about 10 min, not at merge"),
+         "version-3 -> version-2 (up to 10 %) by rollout careful, about 10 min, not at once"),
         (words(versions=3, steps=STEPS[:1]),
          "the version that gets the requests now -> version-2 (up to 10 %) by rollout careful, about 10 min, not at "
          "merge"),
