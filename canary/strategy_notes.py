@@ -58,7 +58,7 @@ def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator
             own = [(service.namespace, target.name if target else ""), (service.namespace, name)]
             if strategy is not None and place in own:
                 words = rollout_words(rule, strategy, given_from(service, rule))
-                yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` begins it"
+                yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` moves it"
 
 
 def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:

@@ -132,7 +132,7 @@ def test_diff_promises_no_rollout_where_none_moves_requests(before: str, after: 
 @pytest.mark.parametrize(
     ("name", "op", "expected"),
     [
-        ("shop-version-2", "create", [f"shop: {WORDS}; `canary rollout start shop --stack dev` begins it"]),
+        ("shop-version-2", "create", [f"shop: {WORDS}; `canary rollout start shop --stack dev` moves it"]),
         ("shop-version-1", "create", []),
         ("shop-version-2", "same", []),
     ],

@@ -56,7 +56,7 @@ def test_a_rule_has_the_strategy_that_it_names_or_its_own() -> None:
          "version-3 -> version-2 (up to 10 %) by rollout careful, about 10 min, not at once"),
         (words(versions=3, steps=STEPS[:1]),
          "the version that gets the requests now -> version-2 (up to 10 %) by rollout careful, about 10 min, not at "
-         "merge"),
+         "once"),
     ],
 )  # fmt: skip
 def test_a_rollout_is_told_with_its_versions_its_end_and_its_time(found: str, expected: str) -> None:
