@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
-from canary.rollout.documents import service_document
+from canary.rollout.documents import counted, service_document
 from canary.rollout.errors import explained
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, RolloutSeen, read
@@ -98,7 +98,7 @@ def read_report(place: Place) -> RolloutReport:
 
 def as_json(place: Place, found: RolloutReport, file: str | None) -> dict[str, Any]:
     """Return the document of `--json`: that of `status`, and the decisions."""
-    return {**service_document(place, found.seen), "decisions": list(found.decisions), "file": file}
+    return {**service_document(place, found.seen), "decisions": [counted(one) for one in found.decisions], "file": file}
 
 
 def show(console: Console, found: RolloutReport, file: str | None) -> None:

@@ -56,6 +56,7 @@ def test_the_document_has_the_log_as_it_is(told: World) -> None:
 
     assert [one["generation"] for one in document["decisions"]][-1] == 99
     assert [one["type"] for one in document["history"]] == ["Pending", "Paused"]
+    assert [one["step"] for one in (*document["history"], *document["decisions"])] == [0, 1, 1, 1]
     assert document["file"] is None
 
 
