@@ -10,7 +10,7 @@ from canary.exit_codes import ExitCode
 from canary.rollout.errors import explained, of_text
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, without_rollout
-from canary.rollout.words import headline, time_words
+from canary.rollout.words import headline, rules_words, time_words
 from rollout.holding import pods_for
 from rollout.record import Phase, seconds_between
 from traffic.proportions import percent_words
@@ -181,7 +181,7 @@ def _table(found: Planned, schedule: Schedule) -> Any:
         if found.strategy(index).promote == "hand":
             kept = "until a person promotes"
         kept += ", then an approval" if step.approve else ""
-        rule = [schedule.rules[step.rule].text] if several else []
+        rule = [rules_words(schedule.rules, step)] if several else []
         table.add_row(str(index + 1), *rule, percent_words(step.weight), kept, str(found.pods(index)))
     return table
 

@@ -17,7 +17,7 @@ from canary.rollout.errors import explained
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, RolloutSeen, read
 from canary.rollout.table import new_table, show_short, steps_table, weights_table
-from canary.rollout.words import clock, headline, time_words, waits_line
+from canary.rollout.words import clock, headline, rules_words, time_words, waits_line
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _steps(found: RolloutReport) -> Iterator[tuple[str, ...]]:
     for index, step in enumerate(plan.steps):
         kept = time_words(step.hold_seconds) if step.hold_seconds else "-"
         kept += ", then an approval" if step.approve else ""
-        yield str(index + 1), plan.rules[step.rule].text, percent_words(step.weight), kept
+        yield str(index + 1), rules_words(plan.rules, step), percent_words(step.weight), kept
 
 
 def _rows(found: RolloutReport) -> Iterator[tuple[str, ...]]:

@@ -72,6 +72,29 @@ def test_before_the_first_up_there_is_nothing_to_move(world: World) -> None:
     assert run_json("plan", "website", "--stack", "dev")["steps"] == []
 
 
+TOGETHER = """\
+config:
+  istio-canary:samples: [website]
+  istio-canary:services:
+    website:
+      route:
+        - match: [{headers: {x-plan: {exact: beta}}}]
+          to: version-2
+          rollout: &both {together: true, steps: [{weight: 10, for: 10m}, {weight: 100}]}
+        - to: version-2
+          rollout: *both
+"""
+
+
+@pytest.mark.usefixtures("pods")
+def test_rules_that_rise_together_are_not_told_as_one(deployed: World) -> None:
+    deployed.file.write_text(TOGETHER)
+    text = run("plan", "website", "--stack", "dev").stdout
+
+    steps = [row for row in rows(text) if row[:2] in ("1 ", "2 ")]
+    assert steps == ["1 all rules 10 % 10 min 1", "2 all rules 100 % - 4"]
+
+
 COHORT_NEXT = """\
 config:
   istio-canary:samples: [website]
