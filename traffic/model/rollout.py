@@ -66,8 +66,8 @@ class RolloutLimits(Model):
 class RolloutDeadline(Model):
     """How long a step and the whole rollout may take, and what happens then."""
 
-    step: StepDeadline = Field(default=AUTO, description=f"Of one step; auto is {AUTO_FACTOR} times its `for`.")
     total: Duration = Field(default="24h", description="Of the whole rollout.")
+    step: StepDeadline = Field(default=AUTO, description=f"Of one step; auto is {AUTO_FACTOR} times its `for`.")
     then: Literal["pause", "abort"] = Field(default="pause", description="What happens at a deadline.")
 
 
