@@ -33,9 +33,8 @@ def strategy_notes(settings: Settings, steps: Iterable[ResourceStep], stack: str
             notes |= dict.fromkeys(_of_pods(settings, step))
         elif step.op == "update" and step.type == VIRTUAL_SERVICE:
             notes |= dict.fromkeys(_of_requests(settings, step, stack))
-        if step.op in ("create", "update") and step.type in (DEPLOYMENT, VIRTUAL_SERVICE):
-            if _is_by_rollout(settings, step) if step.type == VIRTUAL_SERVICE else _is_only_of_numbers(step):
-                continue
+        elif step.op == "create" and step.type == DEPLOYMENT:
+            # Later on the record knows how far the rollout is, and the program says it.
             notes |= dict.fromkeys(note for note in _of_rollouts(settings, step, stack) if _service(note) not in new)
     return list(notes)
 
@@ -45,7 +44,7 @@ def _service(note: str) -> str:
 
 
 def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator[str]:
-    """What rollouts do after the run, of a service whose new version or route this run changes."""
+    """What rollouts do after the run, of a service whose new version this run makes."""
     from stacks.rollout_words import rollout_words
     from stacks.rollouts import given_from, strategy_of
 
@@ -55,10 +54,9 @@ def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator
         for rule in service.route:
             strategy = strategy_of(settings, rule)
             target = service.deployed.get(str(rule.to))
-            own = [(service.namespace, target.name if target else ""), (service.namespace, name)]
-            if strategy is not None and place in own:
+            if strategy is not None and target is not None and place == (service.namespace, target.name):
                 words = rollout_words(rule, strategy, given_from(service, rule))
-                yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` begins it"
+                yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` moves it"
 
 
 def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
@@ -72,11 +70,6 @@ def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
             if any(difference.path == TAKES_REPLICAS for difference in step.diff):
                 left = PATCH_FORCE not in (metadata.get("annotations") or {}) and version.replicas is not None
                 yield f"{name}/{key}: {LEFT_TO_ROLLOUT if left else _replicas_words(version)}"
-
-
-def _is_only_of_numbers(step: ResourceStep) -> bool:
-    """Whether only who decides about a Deployment's number of pods changes."""
-    return step.op == "update" and all(difference.path == TAKES_REPLICAS for difference in step.diff)
 
 
 def _replicas_words(version: VersionSettings) -> str:
@@ -100,7 +93,7 @@ def _pods_words(version: VersionSettings) -> str:
 def _of_requests(settings: Settings, step: ResourceStep, stack: str) -> Iterator[str]:
     name = service_of(step.new)
     service = settings.services.get(name)
-    if service is None or _weights(step.old, name) == _weights(step.new, name):
+    if service is None or not _move(_weights(step.old, name), _weights(step.new, name)):
         return
     if _is_by_rollout(settings, step):
         yield f"{name}: the rollout did this: the weights are in the cluster already, and no request moves"
@@ -108,6 +101,14 @@ def _of_requests(settings: Settings, step: ResourceStep, stack: str) -> Iterator
     back = f"`canary undo {name} --stack {stack}` goes back"
     active = service.strategy.active
     yield f"{name}: {active} is active (blueGreen); {back}" if active else f"{name}: requests move; {back}"
+
+
+def _move(old: list[dict[str, float]], new: list[dict[str, float]]) -> bool:
+    """Whether requests change their destination; new rules that lead where all requests go already move none."""
+    if old == new:
+        return False
+    before, after = ([{to: weight for to, weight in rule.items() if weight} for rule in rules] for rules in (old, new))
+    return before != after and any(rule != before[0] for rule in (*before, *after))
 
 
 def _is_by_rollout(settings: Settings, step: ResourceStep) -> bool:

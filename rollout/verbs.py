@@ -71,7 +71,10 @@ def undo(record: Record, reason: str, by: str, at: str) -> Decision:
         return _help(record)
     _refuse_void(record)
     if record.phase in RUNNING:
-        raise RefusedError(f"the rollout {record.id} is at {phase_text(record)}", "use `canary rollout abort`")
+        raise RefusedError(
+            f"the rollout {record.id} has not ended ({phase_text(record)}): undo is for afterwards",
+            "use `canary rollout abort`",
+        )
     if record.phase is Phase.CLOSED:
         raise RefusedError(
             f"the rollout {record.id} is closed: the previous version may be gone",
@@ -159,7 +162,8 @@ def approve(record: Record, by: str, at: str) -> Decision:
     """Return the decision that a person allows to go on after the current step."""
     _refuse_unless_running(record, "approve")
     if record.step == NOT_STARTED or not record.plan.steps[record.step].approve:
-        raise RefusedError(f"{phase_text(record)} needs no approval", "see `canary rollout plan`")
+        where = "before its first step, a rollout" if record.step == NOT_STARTED else phase_text(record)
+        raise RefusedError(f"{where} needs no approval", "see `canary rollout plan`")
     if any(approval.step == record.step for approval in record.approvals):
         return Decision(why=f"{phase_text(record)} is approved already")
     text = f"{phase_text(record)} approved by {by}"
@@ -174,7 +178,10 @@ def retry(record: Record, reason: str, by: str, at: str, *, plan: Plan | None = 
     Raises `RefusedError` without a reason, and unless the rollout was aborted or undone.
     """
     if record.phase not in (Phase.ABORTED, Phase.UNDONE):
-        raise RefusedError(f"the rollout {record.id} is at {phase_text(record)}", "abort it first, or let it end")
+        raise RefusedError(
+            f"the rollout {record.id} was not taken back ({phase_text(record)}): there is nothing to retry",
+            "use `canary rollout start`; retry is for one that was aborted or undone",
+        )
     if not reason.strip():
         raise RefusedError("no reason is given", "say what has changed since the abort")
     _refuse_void(record)
@@ -188,6 +195,20 @@ def retry(record: Record, reason: str, by: str, at: str, *, plan: Plan | None = 
     }
     event = Event(type=EventType.RETRIED, text=text)
     return Decision(why=text, record=next_record(record, at, by, event, routes=True, **fresh))
+
+
+def withdraw(record: Record, by: str, at: str) -> Decision:
+    """Return the decision that ends a rollout that has not started, since the stack's file asks for it no more.
+
+    Nothing has moved, so nothing goes back, and the release is not barred. Raises `RefusedError` once it has started.
+    """
+    if record.phase is not Phase.PENDING or record.started_at is not None:
+        raise RefusedError(f"the rollout {record.id} is at {phase_text(record)} meanwhile", "run `canary up` again")
+    text = "the stack's file does not ask for it any more"
+    ended = Ended(kind="superseded", reason=text, by=by, at=at)
+    event = Event(type=EventType.SUPERSEDED, text=text)
+    written = next_record(record, at, by, event, phase=Phase.ABORTED, ended=ended, ended_at=at, paused=None, held=None)
+    return Decision(why=text, record=written)
 
 
 def begin(
@@ -215,7 +236,8 @@ def begin(
             f"{target.version} of {service} was aborted at {bar.at} by {bar.by}: {bar.reason}",
             f"name another version, or lift the bar: `canary rollout retry {service}`",
         )
-    text = f"rollout from {from_.version} to {target.version}: {len(plan.steps)} steps"
+    steps = "1 step" if len(plan.steps) == 1 else f"{len(plan.steps)} steps"
+    text = f"rollout from {from_.version} to {target.version}: {steps}"
     event = Event(type=EventType.PENDING, text=text)
     changes = {
         **_fresh(plan), "vs_uids": vs_uids, "target": target, "from_": from_, "created_at": at, "handed_back_at": None,
@@ -238,9 +260,23 @@ def begin(
         closed = f"{previous.from_.version} is given up as the way back: {target.version} comes next"
         events.insert(0, Event(type=EventType.CLOSED, text=closed))
     elif previous.phase is Phase.PENDING:
-        events.insert(0, Event(type=EventType.SUPERSEDED, text=f"superseded by {target.version} before it started"))
+        by_what = target.version if target.hash != previous.target.hash else "another plan"
+        events.insert(0, Event(type=EventType.SUPERSEDED, text=f"superseded by {by_what} before it started"))
     written = next_record(previous, at, by, *events, routes=True, id=_next_id(previous), **changes)
     return Decision(why=text, record=written)
+
+
+def change_routes(record: Record, plan: Plan, by: str, at: str) -> Decision:
+    """Return the decision that goes on with the stored routes of `plan`: a person has changed the route meanwhile.
+
+    Steps and weights stay. Raises `RefusedError` after the rollout's end.
+    """
+    _refuse_void(record)
+    if not record.phase.active:
+        raise RefusedError(f"the rollout {record.id} has ended meanwhile", "run `canary up` again")
+    same = record.plan.model_copy(update={"routes": plan.routes, "places": plan.places, "envoys": plan.envoys})
+    event = Event(type=EventType.ROUTES_CHANGED, text=f"{by} has changed the route; its steps stay")
+    return Decision(why=event.text, record=next_record(record, at, by, event, plan=same))
 
 
 def release_holder(record: Record, by: str, at: str) -> Decision:

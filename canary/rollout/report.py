@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
-from canary.rollout.documents import service_document
+from canary.rollout.documents import counted, service_document
 from canary.rollout.errors import explained
 from canary.rollout.place import Place
+from canary.rollout.previous import previous_lines
 from canary.rollout.reading import SECONDS, RolloutSeen, read
 from canary.rollout.table import new_table, show_short, steps_table, weights_table
-from canary.rollout.words import clock, headline, time_words, waits_line
+from canary.rollout.words import clock, headline, rules_words, time_words, waits_line
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
+    from lightkube import Client
     from rich.console import Console
+
+    from rollout.record import Record
 
 STYLE = """
 :root { color-scheme: light; }
@@ -36,7 +40,7 @@ td:first-child { white-space: nowrap; }
 """
 
 TEXTS = ("pods", "limits")
-"""Keys of a logged decision whose text is shown as it is."""
+"""Keys of a logged decision's numbers whose text is shown as it is."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,12 @@ class Entry:
     what: str
     text: str
     numbers: str = ""
+    generation: int = -1
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Its place among the others: some times are in whole seconds, whose order the record's generation tells."""
+        return self.at[:19], self.generation
 
 
 @dataclass(frozen=True)
@@ -57,22 +67,24 @@ class RolloutReport:
     place: Place
     seen: RolloutSeen
     decisions: tuple[Mapping[str, Any], ...]
+    moved: tuple[str, ...] = ()
+    """Which versions run another image under the same tag, in words."""
 
     @property
     def entries(self) -> list[Entry]:
         """The history and the log in one, by time: a decision that the history has too adds its numbers to it."""
+        history = self.seen.record.history
+        told = {(entry.id, entry.generation) for entry in history}
+        wrote = {_identity(one)[:2]: one for one in self.decisions if "record" in (one.get("did") or ())}
         logged = {_identity(one): one for one in self.decisions}
-        written = [
-            Entry(
-                entry.at,
-                _short(entry.by),
-                f"{entry.id} {entry.type.value}",
-                entry.text,
-                _numbers(logged.pop((entry.id, entry.generation - 1, entry.text), {})),
-            )
-            for entry in self.seen.record.history
-        ]
-        return sorted([*written, *map(_logged, logged.values())], key=lambda entry: entry.at)
+        written = []
+        for entry in history:
+            place = (entry.id, entry.generation)
+            decision = logged.pop((*place, entry.text), None) or wrote.get(place, {})
+            by, what, numbers = _short(entry.by), f"{entry.id} {entry.type.value}", _numbers(decision)
+            written.append(Entry(entry.at, by, what, entry.text, numbers, entry.generation))
+        rest = [_logged(one) for key, one in logged.items() if wrote.get(key[:2]) is not one or key[:2] not in told]
+        return sorted([*written, *rest], key=lambda entry: entry.order)
 
 
 def read_report(place: Place) -> RolloutReport:
@@ -81,18 +93,40 @@ def read_report(place: Place) -> RolloutReport:
     from rollout.store import RolloutStore
 
     seen = read(place)
+
+    def ask(client: Client) -> RolloutReport:
+        decisions = RolloutStore(client, place.namespace, place.service).read_log()
+        return RolloutReport(place, seen, tuple(decisions), _moved(client, place, seen.record))
+
     with explained(place):
-        decisions = query(
-            place.cluster,
-            lambda client: RolloutStore(client, place.namespace, place.service).read_log(),
-            within=SECONDS,
-        )
-    return RolloutReport(place, seen, tuple(decisions))
+        return query(place.cluster, ask, within=SECONDS)
+
+
+def _moved(client: Client, place: Place, record: Record) -> tuple[str, ...]:
+    """Which tags were moved; none where the pods may not be listed."""
+    import httpx2
+
+    from rollout.images import image_ids, moved_tags
+
+    try:
+        now = image_ids(client, place.namespace, place.service, (record.from_.version, record.target.version))
+    except httpx2.HTTPStatusError:
+        return ()
+    return tuple(moved_tags(record, now))
 
 
 def as_json(place: Place, found: RolloutReport, file: str | None) -> dict[str, Any]:
-    """Return the document of `--json`: that of `status`, and the decisions."""
-    return {**service_document(place, found.seen), "decisions": list(found.decisions), "file": file}
+    """Return the document of `--json`: that of `status`, what the old version was, and the decisions."""
+    record = found.seen.record
+    previous = {"version": record.from_.version, "settings": record.from_.settings, "imageIds": record.from_.image_ids}
+    document = service_document(place, found.seen)
+    return {
+        **document,
+        "previous": previous,
+        "movedTags": list(found.moved),
+        "decisions": [counted(one) for one in found.decisions],
+        "file": file,
+    }
 
 
 def show(console: Console, found: RolloutReport, file: str | None) -> None:
@@ -110,6 +144,8 @@ def show(console: Console, found: RolloutReport, file: str | None) -> None:
         why = entry.text + (f" ({entry.numbers})" if entry.numbers else "")
         table.add_row(*map(_literal, (clock(entry.at), entry.by, entry.what, why)))
     console.print(table)
+    for line in (*found.moved, *previous_lines(found.seen.record)):
+        console.print(line, markup=False, soft_wrap=True, highlight=False)
 
 
 def write_page(file: Path, place: Place, found: RolloutReport) -> str:
@@ -151,10 +187,12 @@ def page(place: Place, found: RolloutReport) -> str:
 <h1>{title}</h1>
 <p class="about">{about}</p>
 <p>{escape(headline(record))}{f"; {escape(waits)}" if waits else ""}</p>
+{"".join(f"<p>{escape(text)}</p>" for text in found.moved)}
 <h2>Steps</h2>
 {_html_table(("step", "rule", "weight", "kept for"), _steps(found))}
 <h2>Decisions</h2>
 {_html_table(("time", "by", "event", "why", "numbers"), _rows(found))}
+{_html_previous(record)}
 </main>
 </body>
 </html>
@@ -166,12 +204,18 @@ def _steps(found: RolloutReport) -> Iterator[tuple[str, ...]]:
     for index, step in enumerate(plan.steps):
         kept = time_words(step.hold_seconds) if step.hold_seconds else "-"
         kept += ", then an approval" if step.approve else ""
-        yield str(index + 1), plan.rules[step.rule].text, percent_words(step.weight), kept
+        yield str(index + 1), rules_words(plan.rules, step), percent_words(step.weight), kept
 
 
 def _rows(found: RolloutReport) -> Iterator[tuple[str, ...]]:
     for entry in found.entries:
         yield clock(entry.at), entry.by, entry.what, entry.text, entry.numbers
+
+
+def _html_previous(record: Record) -> str:
+    lines = previous_lines(record)
+    text = escape("\n".join(lines))
+    return f"<h2>Previous version</h2>\n<pre>{text}</pre>" if lines else ""
 
 
 def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -181,25 +225,25 @@ def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _identity(decision: Mapping[str, Any]) -> tuple[str, int, str]:
-    """The rollout, the generation of the record that was decided from, and why."""
+    """The rollout, the generation of the record that the decision wrote or left, and why."""
     generation = decision.get("generation")
     number = generation if isinstance(generation, int) else -1
-    return str(decision.get("rollout", "")), number, str(decision.get("why", ""))
+    return str(decision.get("id", "")), number, str(decision.get("why", ""))
 
 
 def _logged(decision: Mapping[str, Any]) -> Entry:
     """A decision that is in the log alone: it was made from a record that it did not change, or is an older one."""
-    rollout, _, why = _identity(decision)
-    return Entry(str(decision.get("at", "")), _short(str(decision.get("by", ""))), rollout, why, _numbers(decision))
+    rollout, generation, why = _identity(decision)
+    by = _short(str(decision.get("by", "")))
+    return Entry(str(decision.get("at", "")), by, rollout, why, _numbers(decision), generation)
 
 
 def _numbers(decision: Mapping[str, Any]) -> str:
     """What a decision was made from, in words; what else the log has of it is in the document of `--json`."""
-    counts = [
-        f"{decision[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in decision
-    ]
+    numbers = decision.get("numbers") or {}
+    counts = [f"{numbers[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in numbers]
     ready = [f"ready pods: {', '.join(counts)}"] if counts else []
-    return "; ".join([*ready, *(str(decision[key]) for key in TEXTS if decision.get(key))])
+    return "; ".join([*ready, *(str(numbers[key]) for key in TEXTS if numbers.get(key))])
 
 
 def _short(holder: str) -> str:

@@ -51,14 +51,16 @@ def once(written: Written | None, decide: Decide) -> Decide:
     return decided
 
 
-def perform(ui: Ui, place: Place, decide: Decide) -> None:
-    """Carry out a verb that moves no request by itself, and print where the rollout is."""
+def perform(ui: Ui, place: Place, decide: Decide, *, then: Callable[[Client], object] = lambda client: None) -> None:
+    """Carry out a verb that moves no request by itself, and `then` what belongs to it; print where the rollout is."""
     from kube.client import query
 
     by = who()
 
     def act_and_look(client: Client) -> tuple[Acted, RolloutSeen | None]:
-        return _act(client, place, decide, by), look(client, place)
+        acted = _act(client, place, decide, by)
+        then(client)
+        return acted, look(client, place)
 
     with explained(place):
         acted, seen = query(place.cluster, act_and_look, within=SECONDS)
@@ -66,11 +68,11 @@ def perform(ui: Ui, place: Place, decide: Decide) -> None:
     waits = "" if seen is None else waits_line(seen, place)
     _print(ui, place, record, acted.said, waits)
     if record.outbox and seen is not None and seen.holder_known and not (seen.holder and seen.holder.renewed):
-        _send(ui, place, by)
+        send_left(ui, place, by)
 
 
-def _send(ui: Ui, place: Place, by: str) -> None:
-    """Send the verb's events where no runner does; what fails is left to the next one, and not the verb's failure."""
+def send_left(ui: Ui, place: Place, by: str) -> None:
+    """Send a verb's events where no runner does; what fails is left to the next one, and is no failure of the verb."""
     from rollout.runner import send_events
 
     try:

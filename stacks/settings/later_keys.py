@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stacks.settings.problems import Finding, Location, shown
+from stacks.settings.rollout_keys import is_strategy
 
 OF_STRATEGY = ("promote", "limits")
 """Keys of a strategy that decide about its steps."""
@@ -20,7 +21,7 @@ def not_there_yet(location: Location, value: Any) -> Finding | None:
             "remove it, and name the strategy in the rules of each service",
             shown(value),
         )
-    if location[-1:] == ("gates",) and _is_strategy(location[:-1]):
+    if location[-1:] == ("gates",) and is_strategy(location[:-1]):
         inside = value if isinstance(value, dict) else {}
         kept = {key: inside[key] for key in OF_STRATEGY if key in inside and inside[key] != "proof"}
         texts = [f"{key}: {one if isinstance(one, str) else shown(one)}" for key, one in kept.items()]
@@ -33,7 +34,3 @@ def not_there_yet(location: Location, value: Any) -> Finding | None:
             shown(value),
         )
     return None
-
-
-def _is_strategy(location: Location) -> bool:
-    return (len(location) == 2 and location[0] == "rollouts") or location[-1:] == ("rollout",)

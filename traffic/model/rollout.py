@@ -66,8 +66,8 @@ class RolloutLimits(Model):
 class RolloutDeadline(Model):
     """How long a step and the whole rollout may take, and what happens then."""
 
-    step: StepDeadline = Field(default=AUTO, description=f"Of one step; auto is {AUTO_FACTOR} times its `for`.")
     total: Duration = Field(default="24h", description="Of the whole rollout.")
+    step: StepDeadline = Field(default=AUTO, description=f"Of one step; auto is {AUTO_FACTOR} times its `for`.")
     then: Literal["pause", "abort"] = Field(default="pause", description="What happens at a deadline.")
 
 
@@ -175,11 +175,6 @@ class RolloutStrategy(Model):
     def hold_seconds(self) -> float:
         """How long all steps together are kept at least."""
         return sum(step.hold_seconds for step in self.steps)
-
-    @property
-    def needs_person(self) -> bool:
-        """Whether it does not end by itself: a person promotes or approves a step."""
-        return self.promote == "hand" or any(step.approve for step in self.steps)
 
 
 def _form(value: Any) -> str:

@@ -188,10 +188,10 @@ def closed(record: Record) -> Record:
         (
             None,
             ("undo", "website"),
-            "the rollout website-1 is at step 1 of 3",
+            "the rollout website-1 has not ended (step 1 of 3): undo is for afterwards",
             "canary rollout abort website --stack dev",
         ),
-        (None, ("retry", "website", "x"), "the rollout website-1 is at step 1 of 3", "abort it first, or let it end"),
+        (None, ("retry", "website", "x"), "(step 1 of 3): there is nothing to retry", "canary rollout start website"),
         (None, ("approve", "website"), "step 1 of 3 needs no approval", "canary rollout plan website"),
         (
             completed,
@@ -261,3 +261,59 @@ def test_a_verbs_events_are_sent_at_once_where_no_runner_does(deployed: World) -
     deployed.hold_lease()
     run("resume", "website", "--stack", "dev")
     assert deployed.sent == ["ann@laptop"]
+
+
+def barred(world: World) -> str | None:
+    """The bars that the admission policy sees."""
+    found = world.server.get("virtualservices", NAMESPACE, "website")["metadata"]
+    said: str | None = found["annotations"].get("istio-canary/barred")
+    return said
+
+
+def test_a_retry_lifts_the_bar_where_the_admission_policy_reads_it(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    assert barred(deployed) == "version-2"
+
+    run("retry", "website", "the database is back", "--stack", "dev")
+
+    assert barred(deployed) is None
+    assert weights(deployed).get("version-2", 0) == 0
+
+
+@pytest.mark.parametrize("phase", [Phase.ABORTED, Phase.CLOSED])
+def test_a_retry_lifts_the_earlier_bar_that_the_file_runs_into(
+    deployed: World, finished: list[str], phase: Phase
+) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    earlier = deployed.record.bars[0]
+    later = earlier.model_copy(update={"version": "version-3", "hash": "hash-3"})
+    release = deployed.record.target.model_copy(update={"version": "version-3", "hash": "hash-3"})
+    deployed.set(phase=phase, target=release, bars=(earlier, later))
+
+    text = run("retry", "website", "the database is back", "--stack", "dev").stdout
+
+    assert "the bar on version-2 is lifted by ann@laptop: the database is back" in text
+    assert deployed.record.bars == (later,)
+    assert (deployed.record.phase, deployed.record.target) == (phase, release)
+
+
+def test_a_retry_lifts_no_earlier_bar_while_a_rollout_is_under_way(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    release = deployed.record.target.model_copy(update={"version": "version-3", "hash": "hash-3"})
+    deployed.set(phase=Phase.PROGRESSING, target=release)
+
+    assert "abort it first" in run("retry", "website", "it is back", "--stack", "dev", code=ExitCode.CONFIG).stderr
+    assert deployed.record.bars
+
+
+def test_a_retry_lifts_the_bar_of_a_void_record(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    deployed.set(void_since=deployed.at())
+
+    run("retry", "website", "it is back", "--stack", "dev")
+
+    assert deployed.record.bars == ()

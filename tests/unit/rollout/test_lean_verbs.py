@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import lean, lean_verbs, verbs
@@ -17,6 +17,7 @@ from rollout.decision import Event, next_record
 from rollout.lean import Api, NotSimpleError, barred_in
 from rollout.lean_verbs import abort_at_once, abort_by, aborted, promoted, resumed, write_at_once
 from rollout.machine import Decision, RefusedError, abort, pause, promote
+from rollout.observed_routes import ISTIO_API
 from rollout.record import (
     ANNOTATION,
     FIELD_MANAGER,
@@ -41,6 +42,8 @@ from tests.unit.rollout.lean_connection import Served
 from tests.unit.rollout.records import START, aborting, completed, later, observing, record_of
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
+from tests.unit.rollout.test_machine_laws import ACTIONS, walk
+from tests.unit.rollout.test_machine_laws import RECORDS as ANY_RECORDS
 from traffic.model.rollout import RolloutDeadline
 
 RECORD = "istio-canary-rollout-website"
@@ -73,6 +76,28 @@ def test_the_record_is_the_one_that_the_machine_makes(make: Callable[[], Record]
 
     found = aborted(as_json(record), "it fails", "ann", later(5))
 
+    assert found == as_json(expected)
+    assert Record.from_json(json.dumps(found)) == expected
+    assert barred_in(found) == list(barred_versions(expected))
+
+
+@settings(max_examples=300, deadline=None)
+@given(record=ANY_RECORDS, actions=ACTIONS, reason=st.text(max_size=20), late=st.integers(0, 90000))
+def test_whatever_has_happened_the_record_is_the_one_that_the_machine_makes(
+    record: Record, actions: list[Any], reason: str, late: int
+) -> None:
+    """After any looks and verbs, from any strategy; where the machine refuses, or writes nothing, so does this."""
+    record = walk(record, actions).record
+    try:
+        expected = abort(record, reason, "ann", later(late)).record
+    except RefusedError:
+        expected = None
+
+    if expected is None:
+        with pytest.raises(NotSimpleError):
+            aborted(as_json(record), reason, "ann", later(late))
+        return
+    found = aborted(as_json(record), reason, "ann", later(late))
     assert found == as_json(expected)
     assert Record.from_json(json.dumps(found)) == expected
     assert barred_in(found) == list(barred_versions(expected))
@@ -112,6 +137,7 @@ def test_names_and_limits_are_those_of_the_modules_that_own_them() -> None:
     assert (lean.MANAGER, lean_verbs.ANNOTATION, lean.LABEL) == (FIELD_MANAGER, ANNOTATION, LABEL)
     assert (lean.LONGEST_OUTBOX, lean.LONGEST_HISTORY) == (LONGEST_OUTBOX, LONGEST_HISTORY)
     assert (lean.SCHEMA, lean_verbs.BARRED_ANNOTATION) == (SCHEMA, BARRED_ANNOTATION)
+    assert lean_verbs.ISTIO_API == ISTIO_API
     assert verbs.RUNNING == lean_verbs.RUNNING
     assert (NOT_STARTED, verbs.SHORTEST_STEP_DEADLINE) == (
         lean_verbs.NOT_STARTED,
