@@ -112,9 +112,7 @@ class Scatter:
     def _close(self, index: int) -> None:
         """End a group of blocks: its failures against what the ratios expect."""
         closed = self._closed[index]
-        changed = [
-            (now, closed.get(stratum)) for stratum, now in self._sums.items() if closed.get(stratum) is not now
-        ]
+        changed = [(now, closed.get(stratum)) for stratum, now in self._sums.items() if closed.get(stratum) is not now]
         if not changed:
             return
         off = [0.0] * _NUMBER

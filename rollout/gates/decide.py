@@ -1,0 +1,221 @@
+"""The five questions about a step, in their order, after every block: data, split, harm, suspicion, proof.
+
+Neither harm nor proof is "hold": never a pass, and never a failure. Everything here depends on the plan, the blocks and
+the times that are handed in, so that a replay of a report comes to the same verdicts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import exp, log
+
+from rollout.gates import split
+from rollout.gates.blocks import ERRORS, Block, Coverage, Observation, total
+from rollout.gates.evidence import LIMIT, Evidence, MetricEvidence, log_average
+from rollout.gates.plan import SUSPICION, GatePlan, GateStep
+from rollout.gates.split import Split
+
+CANARY, STABLE = "canary", "stable"
+
+OLD = 2
+"""Scrape intervals after which the newest numbers are too old, so that a store that is down holds within two."""
+
+SEEN = 0.9
+"""Part of a step's scrape intervals that must have numbers for its time to run."""
+
+
+class Answer(StrEnum):
+    """What to do, by the first question that decides."""
+
+    NO_DATA = "NoData"
+    """Hold: nothing is known."""
+    SPLIT_WRONG = "SplitWrong"
+    """Hold: the weights are not what the requests do, nothing is concluded from this step."""
+    HARM = "Harm"
+    """Go back."""
+    SUSPECT = "Suspect"
+    """Hold: the canary may be worse."""
+    HOLD = "Hold"
+    """Hold: the time of the step is not over, or the next weight is not proved."""
+    RISE = "Rise"
+    """The next step, or the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """When a step is judged: its number, and when its weights settled and what time it is, in seconds since 1970."""
+
+    step: int
+    settled: float
+    now: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """An answer with its reason in words, and all numbers that led to it.
+
+    `log_e` is the logarithm of M. `observed_seconds` is the time of the step that counts for its `for`.
+    """
+
+    answer: Answer
+    reason: str
+    log_e: float
+    observed_seconds: float
+    metrics: tuple[MetricEvidence, ...] = ()
+    splits: Mapping[str, Split] | None = None
+
+
+class Gate:
+    """The gate of one rollout. It keeps what it has computed, and gives the same verdicts without."""
+
+    def __init__(self, plan: GatePlan) -> None:
+        self.plan = plan
+        self.evidence = Evidence(plan)
+        self._blocks: tuple[Block, ...] = ()
+
+    def judge(self, observation: Observation, moment: Moment) -> Verdict:
+        """Return the verdict on a step at a moment."""
+        splits = {step: self._splits(step, observation.blocks) for step in {one.step for one in observation.blocks}}
+        wrong = {step for step, rules in splits.items() if any(one.wrong for one in rules.values())}
+        self._take(observation.blocks, wrong)
+        metrics = self.evidence.of_metrics(moment.step)
+        log_e = log_average(metrics)
+        coverage = observation.coverage.get(moment.step, Coverage())
+        observed = _observed_seconds(self.plan, coverage, moment)
+        of_step = splits.get(moment.step, {})
+        answer, reason = self._answer(observation, coverage, moment, of_step, metrics, log_e, observed)
+        return Verdict(
+            answer=answer, reason=reason, log_e=log_e, observed_seconds=observed, metrics=metrics, splits=of_step
+        )
+
+    def _answer(
+        self,
+        observation: Observation,
+        coverage: Coverage,
+        moment: Moment,
+        splits: Mapping[str, Split],
+        metrics: Sequence[MetricEvidence],
+        log_e: float,
+        observed: float,
+    ) -> tuple[Answer, str]:
+        plan = self.plan
+        missing = _missing(plan, observation, coverage, moment)
+        if missing:
+            return Answer.NO_DATA, missing
+        wrong = [(rule, one) for rule, one in splits.items() if one.wrong]
+        if wrong:
+            rule, one = wrong[0]
+            text = f"{one.version} has {one.share:.1f} % of the requests of {rule} instead of {one.weight:g} %"
+            return Answer.SPLIT_WRONG, text
+        evidence = f"e = {_e(log_e)} of {1 / plan.alpha:.0f}"
+        if log_e >= log(1 / plan.alpha):
+            return Answer.HARM, f"the canary is worse ({evidence}): {_worst(metrics)}"
+        if log_e >= log(SUSPICION):
+            return Answer.SUSPECT, f"the canary may be worse ({evidence}): {_worst(metrics)}"
+        hold = plan.steps[moment.step].hold_seconds
+        if observed < hold:
+            return Answer.HOLD, f"{observed:.0f} of {hold:.0f} s have numbers"
+        if plan.promote == "hand":
+            return Answer.HOLD, "a person promotes each step"
+        unproved = _unproved(plan, metrics) if plan.promote == "proof" else ""
+        if unproved:
+            return Answer.HOLD, unproved
+        return Answer.RISE, "nothing speaks against it" if plan.promote == "time" else "proved"
+
+    def _take(self, blocks: Sequence[Block], wrong: set[int]) -> None:
+        """Add the new blocks; from the first one on if others have changed."""
+        known = len(self._blocks)
+        if wrong != self.evidence.without or tuple(blocks[:known]) != self._blocks:
+            self.evidence, known = Evidence(self.plan, wrong), 0
+        for block in blocks[known:]:
+            self.evidence.add(block)
+        self._blocks = tuple(blocks)
+
+    def _splits(self, step: int, blocks: Sequence[Block]) -> dict[str, Split]:
+        """The split of each rule that is judged, by what reached the versions' clusters in the step."""
+        if not 0 <= step < len(self.plan.steps):
+            return {}
+        counted: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for block in blocks:
+            if block.step == step:
+                for stratum, counts in block.metrics.get(ERRORS, {}).items():
+                    counted[stratum.rule][0] += counts.n_c
+                    counted[stratum.rule][1] += counts.n_s
+        weights = self.plan.steps[step].weights
+        judged = {rule: both for rule, both in counted.items() if rule in weights and rule not in self.plan.unjudged}
+        number = sum(len(one.weights) for one in self.plan.steps)
+        found = {}
+        for rule, (canary, stable) in judged.items():
+            one = split.judge(
+                {CANARY: weights[rule], STABLE: 100 - weights[rule]}, {CANARY: canary, STABLE: stable}, number
+            )
+            if one is not None:
+                found[rule] = one
+        return found
+
+
+def decide(plan: GatePlan, observation: Observation, moment: Moment) -> Verdict:
+    """Return the verdict on a step at a moment, from the blocks alone."""
+    return Gate(plan).judge(observation, moment)
+
+
+def _observed_seconds(plan: GatePlan, coverage: Coverage, moment: Moment) -> float:
+    """The time of the step that counts: all of it, or only what was seen where that is too little."""
+    elapsed = max(moment.now - moment.settled, 0.0)
+    if coverage.expected and coverage.seen >= SEEN * coverage.expected:
+        return elapsed
+    return min(coverage.seen * plan.block_seconds, elapsed)
+
+
+def _missing(plan: GatePlan, observation: Observation, coverage: Coverage, moment: Moment) -> str:
+    """Why there are no numbers of the step to judge; empty if there are."""
+    newest = coverage.newest
+    if newest is None:
+        return coverage.missing or "there are no numbers since the weights have settled"
+    if newest - moment.now > plan.block_seconds:
+        return f"the clocks of the numbers and of the API server differ by {newest - moment.now:.0f} s"
+    if moment.now - newest > OLD * plan.block_seconds:
+        return f"the newest numbers are {moment.now - newest:.0f} s old"
+    blocks = [block.metrics.get(ERRORS, {}) for block in observation.blocks if block.step == moment.step]
+    if not blocks:
+        return f"there were {coverage.pending:.0f} requests since the weights have settled, too few to compare"
+    counts = total(one for strata in blocks for one in strata.values())
+    for version, requests, weight in _wanted(plan.steps[moment.step], counts.n_c, counts.n_s):
+        if weight > 0 and requests <= 0:
+            return f"{version} had no requests since the weights have settled"
+    return ""
+
+
+def _wanted(step: GateStep, n_c: float, n_s: float) -> tuple[tuple[str, float, float], ...]:
+    """Both versions with their requests and the weight of the rule that rises."""
+    return (CANARY, n_c, step.weight), (STABLE, n_s, 100 - step.weight)
+
+
+def _unproved(plan: GatePlan, metrics: Sequence[MetricEvidence]) -> str:
+    """What is not proved for the next weight; empty if all is."""
+    for one in metrics:
+        if one.difference is None or one.proof_log_e is None or one.proof_log_e >= log(1 / plan.beta):
+            continue
+        return (
+            f"it is not proved yet that {one.name} of the canary are at most {100 * one.difference:.2g} points above "
+            f"stable's (e = {_e(one.proof_log_e)} of {1 / plan.beta:.0f})"
+        )
+    return ""
+
+
+def _worst(metrics: Sequence[MetricEvidence]) -> str:
+    """The metric that says most, in words."""
+    one = max(metrics, key=lambda metric: log(metric.share) + metric.log_e)
+    n_c, n_s, f_c, f_s = one.counts
+    if one.name == LIMIT:
+        return f"{f_c:.0f} of {n_c:.0f} requests failed, which is above the limit"
+    what = "were slow" if one.name == "latency" else "failed"
+    return f"{one.name}, {f_c:.0f} of {n_c:.0f} {what}, of stable {f_s:.0f} of {n_s:.0f}"
+
+
+def _e(log_e: float) -> str:
+    """An e-value in words; far beyond what matters it has no digits."""
+    return f"{exp(log_e):.3g}" if log_e < 13 else "over 400000"
