@@ -1,7 +1,8 @@
 """How long the gates take: requests and minutes until harm of a ratio is found, and until the next weight is proved.
 
 The formulas are those of a sequential test that must climb by `b`, and grows by `g` with the variance `v` a request:
-90 % of the runs are over by then. Simulated they are right within a fifth, except where the answer is two or three blocks.
+90 % of the runs are over by then. Simulated they are right within a fifth, except where the answer is two or three
+blocks.
 """
 
 from __future__ import annotations
