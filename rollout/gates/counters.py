@@ -248,7 +248,7 @@ def _custom(name: str, samples: Samples, reader: Reader) -> list[tuple[Increment
         subset = reader.subsets.get(labels.get("version", ""))
         return () if subset is None else ((subset, labels["__field__"]),)
 
-    found = []
+    found: list[tuple[Increment[Key], Found]] = []
     for increment in increments(series, fields, gauges=frozenset(), scrapes=samples.scrapes):
         strata: dict[Stratum, Counts] = {}
         for subset in {one for one, _ in increment.by_key}:

@@ -1,4 +1,4 @@
-"""What stable was like before the rollout: its rate of failures and their scatter, from its blocks of the last hours."""
+"""What stable was like before the rollout: its failure rate and scatter, from its blocks of the last hours."""
 
 from __future__ import annotations
 

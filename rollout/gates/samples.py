@@ -1,7 +1,7 @@
 """From raw samples of the callers' Envoys to what each counter grew by between two scrapes of its Envoy.
 
-Raw samples, since rate() and increase() extrapolate. All counters of one Envoy come from one scrape, so there is no skew
-between the versions. A counter begins again with its Envoy, and with it those of both versions.
+Raw samples, since rate() and increase() extrapolate. All counters of one Envoy come from one scrape, so there is no
+skew between the versions. A counter begins again with its Envoy, and with it those of both versions.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def increments(
 ) -> Iterator[Increment[Key]]:
     """Yield the growth of all counters between the scrapes of each Envoy.
 
-    `keys_of` gives what a series counts for; the keys in `gauges` may fall. `scrapes` are the samples of `up`, `uptimes`
-    those of the Envoys' uptime in seconds. Before the first scrape an Envoy's counters are history, unless it started
-    later than that: then they are yielded from its start.
+    `keys_of` gives what a series counts for; the keys in `gauges` may fall. `scrapes` are the samples of `up`, and
+    `uptimes` those of the Envoys' uptime in seconds: with it, the first value is yielded as the growth since the start
+    of the Envoy; without, it is only the base of the next one.
     """
     by_instance: dict[tuple[str, str], list[tuple[Series, Sequence[Key]]]] = defaultdict(list)
     for series in counters:
@@ -83,26 +83,25 @@ def _points(series: Iterable[Series]) -> dict[tuple[str, str], dict[float, float
 
 
 def _of_target(
-    counters: Sequence[tuple[Series, Sequence[Key]]],
-    gauges: frozenset[Key],
-    up: Points,
-    uptime: Points,
+    counters: Sequence[tuple[Series, Sequence[Key]]], gauges: frozenset[Key], up: Points, uptime: Points
 ) -> Iterator[Increment[Key]]:
     caller = min(caller_of(series.labels) for series, _ in counters)
     values = [(dict(series.points), keys) for series, keys in counters]
-    times = {time for points, _ in values for time in points}
     # A scrape that found none of the counters was one, too: what appears after it has begun.
-    times |= {time for time, is_up in up.items() if is_up}
-    times |= set(uptime)
-    ordered = sorted(times)
-    first = ordered[0]
-    if first in uptime:
-        began = first - uptime[first]
-        yield Increment(began, first, caller, _sum((keys, points.get(first, 0.0)) for points, keys in values))
-    for start, end in zip(ordered, ordered[1:], strict=False):
-        grown = _grown(values, gauges, start, end, _restarted(uptime, start, end))
-        if grown is not None:
-            yield Increment(start, end, caller, grown)
+    times = {time for points, _ in values for time in points}
+    times |= {time for time, is_up in up.items() if is_up} | set(uptime)
+    last: list[float | None] = [None] * len(values)
+    start: float | None = None
+    for end in sorted(times):
+        found = [(keys, before, points.get(end)) for (points, keys), before in zip(values, last, strict=True)]
+        if start is not None:
+            grown = _grown(found, gauges, _restarted(uptime, start, end))
+            if grown is not None:
+                yield Increment(start, end, caller, grown)
+        elif end in uptime:
+            yield Increment(end - uptime[end], end, caller, _sum((keys, now or 0.0) for keys, _, now in found))
+        last = [before if now is None else now for _, before, now in found]
+        start = end
 
 
 def _restarted(uptime: Points, start: float, end: float) -> bool | None:
@@ -115,33 +114,26 @@ def _restarted(uptime: Points, start: float, end: float) -> bool | None:
 
 
 def _grown(
-    values: Sequence[tuple[Points, Sequence[Key]]],
-    gauges: frozenset[Key],
-    start: float,
-    end: float,
-    restarted: bool | None,
+    found: Sequence[tuple[Sequence[Key], float | None, float | None]], gauges: frozenset[Key], restarted: bool | None
 ) -> dict[Key, float] | None:
-    """The growth by key; None if it cannot be told which counters began again."""
-    pairs = [
-        (keys, points.get(start), points[end]) for points, keys in values if end in points
-    ]  # one that ended has not grown
+    """The growth by key from values before and now; None if it cannot be told which counters began again.
+
+    A counter that is not there now has not grown; one that was never there before has begun at 0.
+    """
     if restarted is None:
-        counted = [(before, now) for keys, before, now in pairs if before and not gauges.issuperset(keys)]
-        lower = [now < before for before, now in counted]
+        lower = [
+            now < before for keys, before, now in found if before and now is not None and not gauges.issuperset(keys)
+        ]
         if any(lower) and not all(lower):
             return None
         restarted = any(lower)
-    found: list[tuple[Sequence[Key], float]] = []
-    for keys, before, now in pairs:
-        is_gauge = gauges.issuperset(keys)
-        anew = restarted or before is None or (now < before and not is_gauge)
-        found.append((keys, now if anew or before is None else now - before))
-    # A gauge that is gone has fallen to 0.
-    found += [
-        (keys, -points[start]) for points, keys in values if start in points and end not in points and not restarted
-        and gauges.issuperset(keys)
-    ]  # fmt: skip
-    return _sum(found)
+    grown: list[tuple[Sequence[Key], float]] = []
+    for keys, before, now in found:
+        if now is None:
+            continue
+        fell = before is not None and now < before and not gauges.issuperset(keys)
+        grown.append((keys, now if before is None or restarted or fell else now - before))
+    return _sum(grown)
 
 
 def _sum(parts: Iterable[tuple[Sequence[Key], float]]) -> dict[Key, float]:
