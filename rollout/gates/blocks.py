@@ -13,6 +13,9 @@ from typing import NamedTuple
 ERRORS, ATTEMPTS, LATENCY = "errors", "attempts", "latency"
 """The metrics that every rollout has; custom ones have names of their own."""
 
+LIMIT = "limit"
+"""Name of the evidence against the absolute limit of errors."""
+
 
 class Stratum(NamedTuple):
     """Requests of one rule, by its key, from one calling workload."""

@@ -13,9 +13,9 @@ from enum import StrEnum
 from math import exp, log
 
 from rollout.gates import split
-from rollout.gates.blocks import ERRORS, Block, Coverage, Observation, total
-from rollout.gates.evidence import LIMIT, Evidence, MetricEvidence, log_average
-from rollout.gates.plan import SUSPICION, GatePlan, GateStep
+from rollout.gates.blocks import ERRORS, LIMIT, Block, Coverage, Observation
+from rollout.gates.evidence import Evidence, MetricEvidence, log_average
+from rollout.gates.plan import SUSPICION, GatePlan
 from rollout.gates.split import Split
 
 CANARY, STABLE = "canary", "stable"
@@ -75,86 +75,87 @@ class Gate:
         self.plan = plan
         self.evidence = Evidence(plan)
         self._blocks: tuple[Block, ...] = ()
+        self._requests: defaultdict[int, dict[str, tuple[float, float]]] = defaultdict(dict)
+        """Requests of canary and stable, by step and rule."""
 
     def judge(self, observation: Observation, moment: Moment) -> Verdict:
         """Return the verdict on a step at a moment."""
-        splits = {step: self._splits(step, observation.blocks) for step in {one.step for one in observation.blocks}}
-        wrong = {step for step, rules in splits.items() if any(one.wrong for one in rules.values())}
-        self._take(observation.blocks, wrong)
+        self._take(observation.blocks)
         metrics = self.evidence.of_metrics(moment.step)
         log_e = log_average(metrics)
         coverage = observation.coverage.get(moment.step, Coverage())
         observed = _observed_seconds(self.plan, coverage, moment)
-        of_step = splits.get(moment.step, {})
-        answer, reason = self._answer(observation, coverage, moment, of_step, metrics, log_e, observed)
+        splits = self._splits(moment.step)
+        missing = self._missing(coverage, moment)
+        if missing:
+            answer, reason = Answer.NO_DATA, missing
+        else:
+            answer, reason = _harmful(self.plan, splits, metrics, log_e) or _risen(self.plan, moment, metrics, observed)
         return Verdict(
-            answer=answer, reason=reason, log_e=log_e, observed_seconds=observed, metrics=metrics, splits=of_step
+            answer=answer, reason=reason, log_e=log_e, observed_seconds=observed, metrics=metrics, splits=splits
         )
 
-    def _answer(
-        self,
-        observation: Observation,
-        coverage: Coverage,
-        moment: Moment,
-        splits: Mapping[str, Split],
-        metrics: Sequence[MetricEvidence],
-        log_e: float,
-        observed: float,
-    ) -> tuple[Answer, str]:
-        plan = self.plan
-        missing = _missing(plan, observation, coverage, moment)
-        if missing:
-            return Answer.NO_DATA, missing
-        wrong = [(rule, one) for rule, one in splits.items() if one.wrong]
-        if wrong:
-            rule, one = wrong[0]
-            text = f"{one.version} has {one.share:.1f} % of the requests of {rule} instead of {one.weight:g} %"
-            return Answer.SPLIT_WRONG, text
-        evidence = f"e = {_e(log_e)} of {1 / plan.alpha:.0f}"
-        if log_e >= log(1 / plan.alpha):
-            return Answer.HARM, f"the canary is worse ({evidence}): {_worst(metrics)}"
-        if log_e >= log(SUSPICION):
-            return Answer.SUSPECT, f"the canary may be worse ({evidence}): {_worst(metrics)}"
-        hold = plan.steps[moment.step].hold_seconds
-        if observed < hold:
-            return Answer.HOLD, f"{observed:.0f} of {hold:.0f} s have numbers"
-        if plan.promote == "hand":
-            return Answer.HOLD, "a person promotes each step"
-        unproved = _unproved(plan, metrics) if plan.promote == "proof" else ""
-        if unproved:
-            return Answer.HOLD, unproved
-        return Answer.RISE, "nothing speaks against it" if plan.promote == "time" else "proved"
+    def _take(self, blocks: Sequence[Block]) -> None:
+        """Add the new blocks; all of them again if earlier ones have changed, or if a split turned out wrong, or right.
 
-    def _take(self, blocks: Sequence[Block], wrong: set[int]) -> None:
-        """Add the new blocks; from the first one on if others have changed."""
+        What counts is whether a split is wrong at the end of its step, or now.
+        """
         known = len(self._blocks)
-        if wrong != self.evidence.without or tuple(blocks[:known]) != self._blocks:
-            self.evidence, known = Evidence(self.plan, wrong), 0
-        for block in blocks[known:]:
+        if tuple(blocks[:known]) != self._blocks:
+            self._requests.clear()
+            known = 0
+            self.evidence = Evidence(self.plan)
+        new, self._blocks = blocks[known:], tuple(blocks)
+        for block in new:
+            self._count(block)
+        wrong = {step for step in self._requests if any(one.wrong for one in self._splits(step).values())}
+        if wrong != self.evidence.without:
+            self.evidence, new = Evidence(self.plan, wrong), blocks
+        for block in new:
             self.evidence.add(block)
-        self._blocks = tuple(blocks)
 
-    def _splits(self, step: int, blocks: Sequence[Block]) -> dict[str, Split]:
-        """The split of each rule that is judged, by what reached the versions' clusters in the step."""
-        if not 0 <= step < len(self.plan.steps):
+    def _count(self, block: Block) -> None:
+        """Count what reached the versions' clusters in a step."""
+        rules = self._requests[block.step]
+        for stratum, counts in block.metrics.get(ERRORS, {}).items():
+            n_c, n_s = rules.get(stratum.rule, (0.0, 0.0))
+            rules[stratum.rule] = (n_c + counts.n_c, n_s + counts.n_s)
+
+    def _splits(self, step: int) -> dict[str, Split]:
+        """The split of each rule that is judged in a step."""
+        plan = self.plan
+        if not 0 <= step < len(plan.steps):
             return {}
-        counted: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        for block in blocks:
-            if block.step == step:
-                for stratum, counts in block.metrics.get(ERRORS, {}).items():
-                    counted[stratum.rule][0] += counts.n_c
-                    counted[stratum.rule][1] += counts.n_s
-        weights = self.plan.steps[step].weights
-        judged = {rule: both for rule, both in counted.items() if rule in weights and rule not in self.plan.unjudged}
-        number = sum(len(one.weights) for one in self.plan.steps)
+        weights = plan.steps[step].weights
+        number = sum(len(one.weights) for one in plan.steps)
         found = {}
-        for rule, (canary, stable) in judged.items():
-            one = split.judge(
-                {CANARY: weights[rule], STABLE: 100 - weights[rule]}, {CANARY: canary, STABLE: stable}, number
-            )
+        for rule, (n_c, n_s) in self._requests.get(step, {}).items():
+            if rule not in weights or rule in plan.unjudged:
+                continue
+            percent = {CANARY: weights[rule], STABLE: 100 - weights[rule]}
+            one = split.judge(percent, {CANARY: n_c, STABLE: n_s}, number)
             if one is not None:
                 found[rule] = one
         return found
+
+    def _missing(self, coverage: Coverage, moment: Moment) -> str:
+        """Why there are no numbers of the step to judge; empty if there are."""
+        newest, seconds = coverage.newest, self.plan.block_seconds
+        if newest is None:
+            return coverage.missing or "there are no numbers since the weights have settled"
+        if newest - moment.now > seconds:
+            return f"the clocks of the numbers and of the API server differ by {newest - moment.now:.0f} s"
+        if moment.now - newest > OLD * seconds:
+            return f"the newest numbers are {moment.now - newest:.0f} s old"
+        rules = self._requests.get(moment.step)
+        if rules is None:
+            return f"there were {coverage.pending:.0f} requests since the weights have settled, too few to compare"
+        weight = self.plan.steps[moment.step].weight
+        n_c, n_s = (sum(one) for one in zip(*rules.values(), strict=True)) if rules else (0.0, 0.0)
+        for version, requests, part in ((CANARY, n_c, weight), (STABLE, n_s, 100 - weight)):
+            if part > 0 and requests <= 0:
+                return f"{version} had no requests since the weights have settled"
+        return ""
 
 
 def decide(plan: GatePlan, observation: Observation, moment: Moment) -> Verdict:
@@ -170,28 +171,33 @@ def _observed_seconds(plan: GatePlan, coverage: Coverage, moment: Moment) -> flo
     return min(coverage.seen * plan.block_seconds, elapsed)
 
 
-def _missing(plan: GatePlan, observation: Observation, coverage: Coverage, moment: Moment) -> str:
-    """Why there are no numbers of the step to judge; empty if there are."""
-    newest = coverage.newest
-    if newest is None:
-        return coverage.missing or "there are no numbers since the weights have settled"
-    if newest - moment.now > plan.block_seconds:
-        return f"the clocks of the numbers and of the API server differ by {newest - moment.now:.0f} s"
-    if moment.now - newest > OLD * plan.block_seconds:
-        return f"the newest numbers are {moment.now - newest:.0f} s old"
-    blocks = [block.metrics.get(ERRORS, {}) for block in observation.blocks if block.step == moment.step]
-    if not blocks:
-        return f"there were {coverage.pending:.0f} requests since the weights have settled, too few to compare"
-    counts = total(one for strata in blocks for one in strata.values())
-    for version, requests, weight in _wanted(plan.steps[moment.step], counts.n_c, counts.n_s):
-        if weight > 0 and requests <= 0:
-            return f"{version} had no requests since the weights have settled"
-    return ""
+def _harmful(
+    plan: GatePlan, splits: Mapping[str, Split], metrics: Sequence[MetricEvidence], log_e: float
+) -> tuple[Answer, str] | None:
+    """Whether the split is wrong, or the canary worse; None if neither is known."""
+    for rule, one in splits.items():
+        if one.wrong:
+            text = f"{one.version} has {one.share:.1f} % of the requests of {rule} instead of {one.weight:g} %"
+            return Answer.SPLIT_WRONG, text
+    evidence = f"e = {_e(log_e)} of {1 / plan.alpha:.0f}"
+    if log_e >= log(1 / plan.alpha):
+        return Answer.HARM, f"the canary is worse ({evidence}): {_worst(metrics)}"
+    if log_e >= log(SUSPICION):
+        return Answer.SUSPECT, f"the canary may be worse ({evidence}): {_worst(metrics)}"
+    return None
 
 
-def _wanted(step: GateStep, n_c: float, n_s: float) -> tuple[tuple[str, float, float], ...]:
-    """Both versions with their requests and the weight of the rule that rises."""
-    return (CANARY, n_c, step.weight), (STABLE, n_s, 100 - step.weight)
+def _risen(plan: GatePlan, moment: Moment, metrics: Sequence[MetricEvidence], observed: float) -> tuple[Answer, str]:
+    """Whether the weight may rise."""
+    hold = plan.steps[moment.step].hold_seconds
+    if observed < hold:
+        return Answer.HOLD, f"{observed:.0f} of {hold:.0f} s have numbers"
+    if plan.promote == "hand":
+        return Answer.HOLD, "a person promotes each step"
+    if plan.promote == "time":
+        return Answer.RISE, "nothing speaks against it"
+    unproved = _unproved(plan, metrics)
+    return (Answer.HOLD, unproved) if unproved else (Answer.RISE, "nothing speaks against it, and it is proved")
 
 
 def _unproved(plan: GatePlan, metrics: Sequence[MetricEvidence]) -> str:

@@ -6,14 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log
 
-from rollout.gates.blocks import ERRORS, Block, Counts, Strata, total
+from rollout.gates.blocks import ERRORS, LIMIT, Block, Counts, Strata, total
 from rollout.gates.harm import Harm, Since
 from rollout.gates.limit import Limit
 from rollout.gates.plan import GateMetric, GatePlan
 from rollout.gates.proof import Proof
-
-LIMIT = "limit"
-"""Name of the evidence against the absolute limit of errors."""
 
 
 @dataclass(frozen=True, kw_only=True)

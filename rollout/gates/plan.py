@@ -6,12 +6,16 @@ machine, and a replay years later, comes to the same decisions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY
+from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, LIMIT
+from rollout.gates.history import History
+from rollout.record import Plan
 from traffic.fields import Model
+from traffic.model.rollout_gates import RolloutGates
 
 SUSPICION = 20.0
 """From this e-value on a step does not rise: at most 5 % of good rollouts ever wait for it."""
@@ -95,12 +99,78 @@ def latency_margin(stable_share: float, tolerated: float) -> float:
     return (tolerated - 1) * stable_share
 
 
-def shares(names: tuple[str, ...]) -> dict[str, float]:
+def shares(names: Sequence[str]) -> dict[str, float]:
     """Return each metric's share of alpha; they sum to 1. Errors, attempts and latency: 0.5, 0.25 and 0.25."""
     weights = {name: WEIGHT_OF_ERRORS if name == ERRORS else 1.0 for name in names}
     whole = sum(weights.values())
     return {name: weight / whole for name, weight in weights.items()}
 
 
-STANDARD = (ERRORS, ATTEMPTS, LATENCY)
-"""The metrics of a rollout that says nothing else."""
+def gate_steps(plan: Plan, target: str) -> tuple[GateStep, ...]:
+    """Return the steps of a rollout's plan with the percent of `target`, its new version."""
+    return tuple(
+        GateStep(
+            rule=plan.rules[step.rule].key,
+            weight=step.weight,
+            weights={rule: weights.get(target, 0.0) for rule, weights in step.weights.items()},
+            hold_seconds=step.hold_seconds,
+        )
+        for step in plan.steps
+    )
+
+
+def gate_plan(
+    gates: RolloutGates,
+    steps: Sequence[GateStep],
+    histories: Mapping[str, History],
+    *,
+    latency_bound: float | None,
+    block_seconds: float = 15.0,
+    unjudged: Sequence[str] = (),
+) -> GatePlan:
+    """Return the plan for a rollout that starts now.
+
+    `histories` are stable's by metric, of its last hours, and `latency_bound` the bound of slow requests; without it
+    latency is not compared. A history that is too short says nothing about tolerance and scatter.
+    """
+    errors = histories.get(ERRORS)
+    tolerance = gates.tolerance_part
+    if tolerance is None:
+        tolerance = tolerance_of(errors.rate if errors is not None and errors.phi is not None else 0.0)
+    tolerated = {ERRORS: 1.0}
+    if gates.attempts.enabled:
+        tolerated[ATTEMPTS] = gates.attempts.ratio
+    if gates.latency.enabled and latency_bound is not None:
+        tolerated[LATENCY] = gates.latency.ratio
+    tolerated |= {metric.name: metric.ratio for metric in gates.custom}
+    limit = None if gates.limits is None or gates.limits.error_percent is None else gates.limits.error_percent / 100
+    of = shares((*tolerated, *((LIMIT,) if limit is not None else ())))
+    metrics = []
+    for name, ratio in tolerated.items():
+        history = histories.get(name)
+        rate = history.rate if history is not None else 0.0
+        margins = {ERRORS: tolerance, LATENCY: latency_margin(rate, ratio) or None}
+        metrics.append(
+            GateMetric(
+                name=name,
+                share=of[name],
+                tolerated=ratio,
+                stable_rate=rate,
+                phi_history=history.phi if history is not None else None,
+                margin=margins.get(name),
+                least=tolerance if name == ERRORS else 0.0,
+            )
+        )
+    return GatePlan(
+        alpha=gates.alpha,
+        beta=gates.beta,
+        promote=gates.promote,
+        tolerance=tolerance,
+        block_seconds=block_seconds,
+        metrics=tuple(metrics),
+        steps=tuple(steps),
+        limit=limit,
+        limit_share=of.get(LIMIT, 0.0),
+        unjudged=tuple(unjudged),
+        latency_bound=latency_bound if LATENCY in tolerated else None,
+    )
