@@ -152,7 +152,7 @@ class RolloutGates(Model):
     )
     promote: Literal["proof", "time", "hand"] = Field(
         default="proof",
-        description="What ends a step: proof (the next weight is proved to be safe), time (its `for`, without harm), or "
+        description="What ends a step: proof (the next weight is proved to be safe), time (its `for`, no harm), or "
         "hand (`canary rollout promote`).",
     )
     errors: ErrorGate = Field(default_factory=ErrorGate, description="Requests that fail.")
