@@ -53,7 +53,7 @@ def judge(weights: Mapping[str, float], counts: Mapping[str, float], splits: int
     parts = {version: weights.get(version, 0.0) / 100 for version in (*weights, *counts)}
     off = {version: abs(counts.get(version, 0.0) / total - part) for version, part in parts.items()}
     stray = [version for version, part in parts.items() if part <= 0 and counts.get(version, 0.0) > 0]
-    most = stray[0] if stray else max(off, key=lambda version: off[version])
+    most = stray[0] if stray else max(off, key=lambda version: off[version] / (parts[version] or 1))
     found = log_e(parts, counts)
     far = any(one > max(LEAST_POINTS, LEAST_PART * parts[version]) for version, one in off.items())
     is_wrong = bool(stray) or (found >= log(splits / ALPHA) and far)

@@ -96,6 +96,12 @@ def own_names(values: tuple[CustomMetric, ...]) -> tuple[CustomMetric, ...]:
 
 
 _PERCENT = {"type": "string", "pattern": f"^({PERCENT_TEXT})$"}
+Tolerance = Annotated[
+    str, BeforeValidator(tolerance), WithJsonSchema({"type": "string", "pattern": f"^({AUTO}|{PERCENT_TEXT})$"})
+]
+FalseAbort = Annotated[str, BeforeValidator(false_abort), WithJsonSchema(_PERCENT)]
+Confidence = Annotated[str, BeforeValidator(confidence), WithJsonSchema(_PERCENT)]
+Tail = Annotated[str, BeforeValidator(tail), WithJsonSchema(_PERCENT)]
 Ratio = Annotated[float, Field(ge=1, le=10)]
 
 
@@ -114,9 +120,7 @@ class LatencyGate(Model):
     """Requests that are slow: above the bound of Envoy's histogram that `tail` of the old version's are above."""
 
     enabled: bool = Field(default=True, description="Compare the durations.")
-    tail: Annotated[str, BeforeValidator(tail), WithJsonSchema(_PERCENT)] = Field(
-        default="5%", description="Percent of the old version's requests that are called slow, about."
-    )
+    tail: Tail = Field(default="5%", description="Percent of the old version's requests that are called slow, about.")
     ratio: Ratio = Field(default=1.5, description="How many times as often as the old version it may be slow.")
 
 
@@ -134,22 +138,16 @@ class CustomMetric(Model):
 class RolloutGates(Model):
     """What must be known before a step."""
 
-    tolerance: Annotated[
-        str,
-        BeforeValidator(tolerance),
-        WithJsonSchema({"type": "string", "pattern": f"^({AUTO}|{PERCENT_TEXT})$"}),
-    ] = Field(
+    tolerance: Tolerance = Field(
         default=AUTO,
         examples=["0.2%"],
         description="Percent of its requests that the whole service may lose; auto is the larger one of 0.1 points and "
         "half of the old version's failures.",
     )
-    false_abort: Annotated[str, BeforeValidator(false_abort), WithJsonSchema(_PERCENT)] = Field(
+    false_abort: FalseAbort = Field(
         default="1%", description="Percent of the rollouts of good versions that may be aborted, all metrics together."
     )
-    confidence: Annotated[str, BeforeValidator(confidence), WithJsonSchema(_PERCENT)] = Field(
-        default="95%", description="Confidence of the proof before each higher weight."
-    )
+    confidence: Confidence = Field(default="95%", description="Confidence of the proof before each higher weight.")
     promote: Literal["proof", "time", "hand"] = Field(
         default="proof",
         description="What ends a step: proof (the next weight is proved to be safe), time (its `for`, no harm), or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -21,8 +22,8 @@ several = st.lists(rows, min_size=1, max_size=12)
 few = settings(max_examples=40, deadline=None)
 
 
-def harm_of(found: list[tuple[float, float]] | list[tuple[int, int, int, int]], **given: float) -> Harm:
-    harm = Harm(**given)
+def harm_of(found: Iterable[Iterable[float]]) -> Harm:
+    harm = Harm()
     for index, row in enumerate(found):
         harm.add(15.0 * index, strata(row))
     return harm
@@ -57,7 +58,11 @@ def test_the_weights_of_the_starts_sum_to_one() -> None:
 
 
 @given(
-    st.integers(0, 40), st.floats(0.01, 0.99), st.floats(1.0, 3.0), st.floats(0.0, 1.0), st.sampled_from([1.0, 1.7, 9.0])
+    st.integers(0, 40),
+    st.floats(0.01, 0.99),
+    st.floats(1.0, 3.0),
+    st.floats(0.0, 1.0),
+    st.sampled_from([1.0, 1.7, 9.0]),
 )
 def test_one_block_never_says_more_than_chance_under_the_null(
     failures: int, s: float, tolerated: float, part: float, phi: float
@@ -79,7 +84,7 @@ def test_one_block_never_says_more_than_chance_under_the_null(
 @given(several)
 def test_a_block_of_one_version_alone_says_nothing(found: list[tuple[int, int, int, int]]) -> None:
     for only in ((1, 0, 1, 0), (0, 1, 0, 1)):
-        harm = harm_of([tuple(x * y for x, y in zip(row, only, strict=True)) for row in found])  # type: ignore[misc]
+        harm = harm_of([tuple(x * y for x, y in zip(row, only, strict=True)) for row in found])
         assert harm.log_e == pytest.approx(0.0, abs=1e-12)
 
 
@@ -125,7 +130,7 @@ def test_callers_with_different_failure_rates_are_not_pooled() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
 @pytest.mark.parametrize("ratio", [2.0, 5.0, 10.0])
 def test_the_grid_says_what_the_closed_form_says_within_a_factor_of_three(share: float, ratio: float) -> None:
-    # One failure a block, all at one time: a single start, and nothing is capped. Starts to come are half of the weight.
+    # One failure a block, all at one time: a single start, with half of the weight, and nothing is capped.
     theta = share * ratio / (1 - share + share * ratio)
     grid = Harm()
     compared = 0

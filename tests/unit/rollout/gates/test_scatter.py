@@ -55,8 +55,7 @@ def test_callers_with_different_rates_are_no_scatter() -> None:
     rng = np.random.default_rng(3)
     # The caller that fails often calls in every second block only.
     pairs = [
-        [(500.0, float(rng.binomial(500, 0.002))), (n, float(rng.binomial(int(n), 0.3)))]
-        for n in [0.0, 300.0] * 200
+        [(500.0, float(rng.binomial(500, 0.002))), (n, float(rng.binomial(int(n), 0.3)))] for n in [0.0, 300.0] * 200
     ]
     found = phi_of_history(pairs, 400 * 15)
     assert found is not None

@@ -103,12 +103,13 @@ def test_a_wrong_split_is_found_in_about_the_minutes_of_the_table(
     percent = {"canary": 100 * weight, "stable": 100 - 100 * weight}
     for _ in range(60):
         canary = total = 0
-        for block in range(1, 200):
+        blocks, is_wrong = 0, False
+        while not is_wrong:
+            blocks += 1
             requests = int(rng.poisson(15 * per_second))
             total += requests
             canary += int(rng.binomial(requests, real))
             found = judge(percent, {"canary": canary, "stable": total - canary}, 3)
-            if found is not None and found.wrong:
-                break
-        taken.append(block / 4)
+            is_wrong = found is not None and found.wrong
+        taken.append(blocks / 4)
     assert sorted(taken)[30] == pytest.approx(minutes, rel=0.4, abs=0.3)
