@@ -25,7 +25,7 @@ def weight_of_start(j: int) -> float:
     while j >= first + 64 * 2**group:
         first += 64 * 2**group
         group += 1
-    return float(2.0 ** -(group + 2)) / (64 * 2**group)
+    return float(2.0 ** -(group + 2) / (64 * 2**group))
 
 
 def phi(blocks: Blocks, history: float = 1.0) -> float:
