@@ -66,7 +66,7 @@ class Coverage:
     """How much of a step was seen: scrape intervals with numbers, of all since the weights settled.
 
     `newest` is the time of the newest scrape in the step, None without one. `pending` are requests that do not make a
-    block yet. `missing` says why there are no numbers.
+    block yet. `missing` says why there are no numbers. `spans` are the times between two scrapes of some Envoy.
     """
 
     seen: int = 0
@@ -74,6 +74,7 @@ class Coverage:
     newest: float | None = None
     pending: float = 0.0
     missing: str = ""
+    spans: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

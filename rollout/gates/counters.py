@@ -162,21 +162,23 @@ def observe(
     now: float,
     block_seconds: float = 15.0,
     pods_started: Iterable[float] = (),
+    earlier: Observation | None = None,
 ) -> Observation:
     """Return the blocks of all periods, and how much of each was seen, at the time `now` in seconds since 1970.
 
     Blocks that straddle a change of weights are left out. `pods_started` are the times at which pods of either version
-    became ready: their first minute is left out of latency.
+    became ready: their first minute is left out of latency. `earlier` is what was observed before: its blocks are kept,
+    periods that are over need not be given again, and samples only from `read_since` on.
     """
-    started = tuple(pods_started)
+    known, started = earlier or Observation(), tuple(pods_started)
     gauges = frozenset((subset, ACTIVE) for subset in reader.subsets.values())
     grown = increments(samples.counters, reader.fields, gauges=gauges, scrapes=samples.scrapes, uptimes=samples.uptimes)
     parts = [(one, _found(one, reader, warms_up(one.start, one.end, started))) for one in grown]
     custom = [one for name in samples.custom for one in _custom(name, samples, reader)]
-    blocks: list[Block] = []
-    coverage: dict[int, Coverage] = {}
+    blocks = list(known.blocks)
+    coverage = dict(known.coverage)
     for period in periods:
-        cells = _Cells(period, block_seconds, now)
+        cells = _Cells(period, block_seconds, now, known)
         for increment, found in parts:
             cells.add(increment, found, scraped=True)
         for increment, found in custom:
@@ -184,7 +186,17 @@ def observe(
         of_period, pending = cells.blocks()
         blocks += of_period
         coverage[period.step] = cells.coverage(pending, samples.missing)
-    return Observation(blocks=tuple(blocks), coverage=coverage)
+    return Observation(blocks=tuple(sorted(blocks, key=lambda block: block.start)), coverage=coverage)
+
+
+def read_since(earlier: Observation, period: Period, block_seconds: float = 15.0) -> float:
+    """Return from which time on samples are needed to go on with `earlier`, in seconds since 1970."""
+    return _known_until(earlier, period) - LONG * block_seconds
+
+
+def _known_until(earlier: Observation, period: Period) -> float:
+    """Until when the blocks of a period are known."""
+    return max((block.end for block in earlier.blocks if block.step == period.step), default=period.settled)
 
 
 def _is_failure(code: str) -> bool:
@@ -262,11 +274,14 @@ def _custom(name: str, samples: Samples, reader: Reader) -> list[tuple[Increment
 class _Cells:
     """The scrape intervals of one period: what grew by the end of each, and which of them were seen."""
 
-    def __init__(self, period: Period, seconds: float, now: float) -> None:
+    def __init__(self, period: Period, seconds: float, now: float, earlier: Observation) -> None:
         self._period, self._seconds, self._now = period, seconds, now
         self._cells: dict[int, dict[str, Strata]] = {}
-        self._seen: list[tuple[float, float]] = []
-        self._newest: float | None = None
+        before = earlier.coverage.get(period.step, Coverage())
+        self._seen = list(before.spans)
+        self._newest = before.newest
+        self._newest_before = before.newest
+        self._first_cell = round((_known_until(earlier, period) - period.settled) / seconds)
 
     def add(self, increment: Increment[Key], found: Found, *, scraped: bool) -> None:
         """Take an increment into account if the weights of the period stood all the time."""
@@ -276,9 +291,13 @@ class _Cells:
             self._newest = max(self._newest or increment.end, increment.end)
         if increment.start < period.settled or not inside:
             return
-        cell = self._cells.setdefault(floor((increment.end - period.settled) / self._seconds), {})
-        for metric, strata in found.items():
-            cell[metric] = merged(cell.get(metric, {}), strata)
+        if increment.first and self._newest_before is not None and increment.start < self._newest_before:
+            return  # it was scraped before, and what it counted then is known
+        number = floor((increment.end - period.settled) / self._seconds)
+        if number >= self._first_cell:
+            cell = self._cells.setdefault(number, {})
+            for metric, strata in found.items():
+                cell[metric] = merged(cell.get(metric, {}), strata)
         if scraped and increment.end - increment.start <= LONG * self._seconds:
             self._seen.append((increment.start, increment.end))
 
@@ -324,7 +343,9 @@ class _Cells:
         middles = (self._period.settled + (number + 1.5) * self._seconds for number in range(expected))
         spans = _united(self._seen)
         seen = sum(any(start < middle <= stop for start, stop in spans) for middle in middles)
-        return Coverage(seen=seen, expected=expected, newest=self._newest, pending=pending, missing=missing)
+        return Coverage(
+            seen=seen, expected=expected, newest=self._newest, pending=pending, missing=missing, spans=tuple(spans)
+        )
 
 
 def _united(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

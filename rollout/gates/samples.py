@@ -25,12 +25,16 @@ _POD = re.compile(r"(-[0-9]+|(-[a-z0-9]{6,10})?-[a-z0-9]{5})$")
 
 @dataclass(frozen=True)
 class Increment(Generic[Key]):
-    """What one Envoy's counters grew by between two of its scrapes, from `start` to `end`, by key."""
+    """What one Envoy's counters grew by between two of its scrapes, from `start` to `end`, by key.
+
+    `first` says that there was no scrape before: it is all that was counted since the Envoy started.
+    """
 
     start: float
     end: float
     caller: str
     by_key: Mapping[Key, float]
+    first: bool = False
 
 
 def instance_of(labels: Mapping[str, str]) -> tuple[str, str]:
@@ -99,7 +103,8 @@ def _of_target(
             if grown is not None:
                 yield Increment(start, end, caller, grown)
         elif end in uptime:
-            yield Increment(end - uptime[end], end, caller, _sum((keys, now or 0.0) for keys, _, now in found))
+            grown = _sum((keys, now or 0.0) for keys, _, now in found)
+            yield Increment(end - uptime[end], end, caller, grown, first=True)
         last = [before if now is None else now for _, before, now in found]
         start = end
 

@@ -11,8 +11,8 @@ import pytest
 
 from metrics.prometheus import Series
 from metrics.queries import Source
-from rollout.gates.blocks import ERRORS
-from rollout.gates.counters import Period, Reader, Samples, Subset, observe
+from rollout.gates.blocks import ERRORS, Observation
+from rollout.gates.counters import Period, Reader, Samples, Subset, observe, read_since
 from rollout.gates.decide import Answer, Gate, Moment, Verdict, decide
 from rollout.gates.plan import GatePlan
 from tests.unit.rollout.gates.simulated import plan_of
@@ -87,7 +87,8 @@ class Gateway:
 
 def roll_out(gateway: Gateway, plan: GatePlan, seconds: int) -> list[tuple[Samples, Sequence[Period], Moment, Verdict]]:
     """Judge every 15 s, and rise when the verdict says so, until harm, the end of the steps, or `seconds`."""
-    gate, seen = Gate(plan), []
+    gate = Gate(plan)
+    seen: list[tuple[Samples, Sequence[Period], Moment, Verdict]] = []
     periods = [Period(step=0, settled=100.0 + SETTLING)]
     for now in range(seconds):
         if now == 100:
@@ -158,11 +159,28 @@ def test_a_replay_gives_the_same_verdicts_from_all_samples_or_from_those_of_the_
         assert decide(plan(0.01), later, moment) == verdict
 
 
-def upto(samples: Samples, time: float) -> Samples:
+@pytest.mark.parametrize("seed", [6, 8])
+def test_going_on_with_the_newest_samples_gives_the_same_blocks_as_all_samples_at_once(seed: int) -> None:
+    gateway = Gateway(seed=seed, per_second=200, stable=0.01, canary=0.015, lost=0.05, restart_at=300)
+    seen = roll_out(gateway, plan(0.01), 1200)
+    everything = gateway.read()
+    going_on = Observation()
+    for _, periods, moment, _ in seen:
+        # The step before ends with the write that this one's period begins with.
+        newest = periods[-2:]
+        since = min(read_since(going_on, period) for period in newest)
+        part = upto(everything, moment.now, since)
+        going_on = observe(part, READER, newest, now=moment.now, earlier=going_on)
+        whole = observe(upto(everything, moment.now), READER, periods, now=moment.now)
+        assert going_on.blocks == whole.blocks
+        assert going_on.coverage == whole.coverage
+
+
+def upto(samples: Samples, time: float, since: float = 0.0) -> Samples:
     """What the store had at a time."""
 
     def cut(found: Sequence[Series]) -> list[Series]:
-        parts = [Series(one.labels, tuple(point for point in one.points if point[0] <= time)) for one in found]
+        parts = [Series(one.labels, tuple(point for point in one.points if since <= point[0] <= time)) for one in found]
         return [one for one in parts if one.points]
 
     return Samples(counters=cut(samples.counters), uptimes=cut(samples.uptimes))
