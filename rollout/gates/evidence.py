@@ -11,6 +11,7 @@ from rollout.gates.harm import Harm, Since
 from rollout.gates.limit import Limit
 from rollout.gates.plan import GateMetric, GatePlan
 from rollout.gates.proof import Proof
+from rollout.gates.scatter import REPORTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,11 @@ class MetricEvidence:
     tolerated: bool = False
     difference: float | None = None
     proof_log_e: float | None = None
+
+    @property
+    def in_bursts(self) -> bool:
+        """Whether failures come in bursts so much that everything takes noticeably longer, which reports say."""
+        return self.phi > REPORTED
 
 
 class _Metric:

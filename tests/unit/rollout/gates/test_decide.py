@@ -263,6 +263,13 @@ def test_the_average_of_the_metrics_is_never_later_than_each_alone() -> None:
     assert log_average([]) == -math.inf
 
 
+def test_bursts_are_told() -> None:
+    rows = counts(5, 120, requests=7500, share=0.1, stable=0.005, canary=0.005)
+    assert not judged(blocks(rows)).metrics[0].in_bursts
+    rows[::30, 2] += 60
+    assert judged(blocks(rows)).metrics[0].in_bursts
+
+
 def test_the_bound_of_a_report_is_the_largest_difference_that_is_not_excluded() -> None:
     gate, found = Gate(plan()), good(60)
     gate.judge(seen(found), Moment(step=0, settled=0.0, now=900.0))

@@ -57,6 +57,7 @@ def test_the_weights_of_the_starts_sum_to_one() -> None:
     assert sum(start_weight(j) for j in range(1 + 64 + 128 + 256)) == pytest.approx(0.5 + 0.25 + 0.125 + 0.0625)
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 40),
     st.floats(0.01, 0.99),

@@ -6,12 +6,15 @@ import math
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.gates.blocks import ERRORS, LATENCY
+from rollout.gates.harm import Harm
 from rollout.gates.plan import GateMetric, GatePlan, GateStep, latency_margin, tolerance_of
 from rollout.gates.planner import forecast, harm_requests, proof_requests, refusals
+from rollout.gates.proof import Proof
+from tests.unit.rollout.gates.drawn import counts, strata
 
 WEIGHTS = (10.0, 30.0, 50.0, 100.0)
 
@@ -62,6 +65,43 @@ def test_the_requests_until_the_proof_are_those_of_the_table(rate: float, expect
     assert found == pytest.approx(expected, rel=0.02)
 
 
+def quantile(taken: list[int], part: float = 0.9) -> float:
+    return sorted(taken)[round(part * len(taken))] / 4
+
+
+@pytest.mark.parametrize(("rate", "per_second", "share", "ratio"), [(0.005, 50, 0.1, 5.0), (0.01, 50, 0.5, 2.0)])
+def test_the_plan_of_harm_is_about_what_nine_of_ten_runs_take(
+    rate: float, per_second: float, share: float, ratio: float
+) -> None:
+    plan = plan_at(rate)
+    planned = harm_requests(plan, plan.metrics[0], share, ratio) / per_second / 60
+    taken = []
+    for seed in range(80):
+        harm, blocks = Harm(), 0
+        rows = counts(seed, 400, requests=15 * per_second, share=share, stable=rate, canary=rate * ratio)
+        while harm.log_e < math.log(200):
+            harm.add(15.0 * blocks, strata(rows[blocks]))
+            blocks += 1
+        taken.append(blocks)
+    assert 0.7 <= quantile(taken) / planned <= 1.4
+
+
+@pytest.mark.parametrize(("rate", "per_second", "step"), [(0.01, 50, 2), (0.05, 50, 0)])
+def test_the_plan_of_the_proof_is_about_what_nine_of_ten_runs_take(rate: float, per_second: float, step: int) -> None:
+    plan = plan_at(rate)
+    metric, share = plan.metrics[0], plan.steps[step].weight / 100
+    planned = proof_requests(plan, metric, step) / per_second / 60
+    taken = []
+    for seed in range(80):
+        proof, blocks = Proof(plan.difference(metric, step) or 0, rate), 0
+        rows = counts(seed, 400, requests=15 * per_second, share=share, stable=rate, canary=rate)
+        while proof.log_e < math.log(20):
+            proof.add(strata(rows[blocks]))
+            blocks += 1
+        taken.append(blocks)
+    assert 0.6 <= quantile(taken) / planned <= 1.5
+
+
 def test_a_plan_says_what_is_found_within_a_step() -> None:
     first, second, third, last = forecast(plan_at(0.005), 50)
     assert first.found == pytest.approx({2.0: 29, 5.0: 3.1, 10.0: 1.0}, rel=0.05)
@@ -93,6 +133,7 @@ def test_what_earlier_steps_show_counts() -> None:
     assert proof_requests(plan, plan.metrics[0], 2, [(0.3, 0.0)]) == pytest.approx(alone)
 
 
+@settings(deadline=None)
 @given(st.floats(0.0001, 0.2), st.floats(0.02, 0.98), st.floats(1.2, 20))
 def test_harm_that_is_larger_is_found_earlier(rate: float, share: float, ratio: float) -> None:
     plan = plan_at(rate)
@@ -100,6 +141,7 @@ def test_harm_that_is_larger_is_found_earlier(rate: float, share: float, ratio: 
     assert 0 < other < one
 
 
+@settings(deadline=None)
 @given(st.floats(0.0001, 0.2), st.floats(1, 98))
 def test_less_traffic_takes_longer(rate: float, weight: float) -> None:
     plan = plan_at(rate, (weight, 100.0))

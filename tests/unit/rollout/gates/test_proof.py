@@ -54,6 +54,7 @@ def test_a_block_never_proves_more_than_chance_where_the_canary_is_worse_by_the_
     assert stable * canary <= 1 + 1e-6
 
 
+@settings(deadline=None)
 @given(rates, rates, st.floats(0.001, 0.5), st.floats(1, 1e6), st.floats(1, 1e6))
 def test_the_nearest_point_of_the_null_is_nearer_than_its_neighbours(
     q_s: float, q_c: float, difference: float, n_s: float, n_c: float

@@ -84,6 +84,7 @@ def test_the_scatter_of_a_rollout_is_that_of_the_formula(seed: int, share: float
     assert two.phi == pytest.approx(one.phi, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 30))
 def test_a_scatter_up_to_a_quarter_counts_as_none(history: float) -> None:
     assert Scatter(history).phi == (history if history > 1.25 else 1.0)

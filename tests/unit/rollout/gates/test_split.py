@@ -55,6 +55,7 @@ def test_a_version_that_nobody_wants_is_named() -> None:
     assert (found.version, found.wrong) == ("other", True)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.floats(0.01, 0.99))
 def test_right_weights_have_an_expected_e_value_of_one(requests: int, weight: float) -> None:
     weights = {"canary": weight, "stable": 1 - weight}
@@ -66,6 +67,7 @@ def test_right_weights_have_an_expected_e_value_of_one(requests: int, weight: fl
     assert mean == pytest.approx(1, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5000), st.integers(0, 5000), st.floats(1, 99))
 def test_the_order_of_the_versions_changes_nothing(canary: int, stable: int, weight: float) -> None:
     one = judge({"a": weight, "b": 100 - weight}, {"a": canary, "b": stable}, 3)
