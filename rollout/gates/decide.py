@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import exp, log
 
@@ -122,7 +122,7 @@ class Gate:
             rules[stratum.rule] = (n_c + counts.n_c, n_s + counts.n_s)
 
     def _splits(self, step: int) -> dict[str, Split]:
-        """The split of each rule that is judged in a step."""
+        """The split of each rule in a step; where users keep their version it is reported, and never wrong."""
         plan = self.plan
         if not 0 <= step < len(plan.steps):
             return {}
@@ -130,12 +130,12 @@ class Gate:
         number = sum(len(one.weights) for one in plan.steps)
         found = {}
         for rule, (n_c, n_s) in self._requests.get(step, {}).items():
-            if rule not in weights or rule in plan.unjudged:
+            if rule not in weights:
                 continue
             percent = {CANARY: weights[rule], STABLE: 100 - weights[rule]}
             one = split.judge(percent, {CANARY: n_c, STABLE: n_s}, number)
             if one is not None:
-                found[rule] = one
+                found[rule] = replace(one, wrong=False) if rule in plan.unjudged else one
         return found
 
     def _missing(self, coverage: Coverage, moment: Moment) -> str:

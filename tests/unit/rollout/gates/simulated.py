@@ -28,12 +28,15 @@ class Run:
     minutes: float
 
 
-def plan_of(stable: float, weights: Sequence[float] = WEIGHTS) -> GatePlan:
+def plan_of(stable: float, weights: Sequence[float] = WEIGHTS, phi_history: float | None = None) -> GatePlan:
     """Return the plan of a rollout to 100 % with errors alone, at half of alpha, as beside the other metrics."""
     tolerance = tolerance_of(stable)
+    errors = GateMetric(
+        name=ERRORS, share=0.5, stable_rate=stable, margin=tolerance, least=tolerance, phi_history=phi_history
+    )
     return GatePlan(
         tolerance=tolerance,
-        metrics=(GateMetric(name=ERRORS, share=0.5, stable_rate=stable, margin=tolerance, least=tolerance),),
+        metrics=(errors,),
         steps=tuple(
             GateStep(rule="default", weight=weight, weights={"default": weight}, hold_seconds=HOLD)
             for weight in (*weights, 100.0)
@@ -41,11 +44,18 @@ def plan_of(stable: float, weights: Sequence[float] = WEIGHTS) -> GatePlan:
     )
 
 
-def run(seed: int, per_second: float, stable: float | Rate, canary: float | Rate, usual: float | None = None) -> Run:
+def run(
+    seed: int,
+    per_second: float,
+    stable: float | Rate,
+    canary: float | Rate,
+    usual: float | None = None,
+    phi_history: float | None = None,
+) -> Run:
     """Return how one rollout ends; `usual` is stable's rate before it, if it is not `stable` itself."""
     rng = np.random.default_rng(seed)
     of_stable, of_canary = _rate(stable), _rate(canary)
-    plan = plan_of(usual if usual is not None else of_stable(0.0))
+    plan = plan_of(usual if usual is not None else of_stable(0.0), phi_history=phi_history)
     gate, blocks = Gate(plan), []
     step, settled = 0, 0.0
     for number in range(int(DEADLINE / SECONDS)):
@@ -65,6 +75,18 @@ def run(seed: int, per_second: float, stable: float | Rate, canary: float | Rate
             if step == len(WEIGHTS):
                 return Run(Answer.RISE, end / 60)
     return Run(Answer.HOLD, DEADLINE / 60)
+
+
+def bursts(seed: int, usual: float, during: float, length: float, pods: int = 10, every: float = 1800.0) -> Rate:
+    """Return the failure rate of a version each of whose pods fails more often for `length` in each half hour."""
+    rng = np.random.default_rng([seed, pods])
+    starts = every * np.arange(20)[:, None] + rng.uniform(0, every - length, (20, pods))
+
+    def rate(time: float) -> float:
+        failing = int(((starts <= time) & (time < starts + length)).sum())
+        return usual + (during - usual) * failing / pods
+
+    return rate
 
 
 def _rate(rate: float | Rate) -> Rate:

@@ -96,8 +96,11 @@ def test_a_step_whose_split_was_wrong_never_counts_again() -> None:
     assert found.answer is not Answer.HARM
 
 
-def test_a_split_that_is_not_judged_stops_nothing() -> None:
-    assert judged(good(40, share=0.2), given=plan(unjudged=("default",))).answer is Answer.RISE
+def test_a_split_that_is_not_judged_is_reported_and_stops_nothing() -> None:
+    found = judged(good(40, share=0.2), given=plan(unjudged=("default",)))
+    assert found.answer is Answer.RISE
+    assert found.splits is not None
+    assert found.splits["default"].share == pytest.approx(20, abs=1)
 
 
 def test_harm_goes_back() -> None:

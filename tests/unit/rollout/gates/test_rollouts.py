@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from statistics import median
 
+import numpy as np
 import pytest
 
 from rollout.gates.decide import Answer
-from tests.unit.rollout.gates.simulated import run
+from rollout.gates.scatter import phi_of_history
+from tests.unit.rollout.gates.simulated import bursts, run
 
 LONG = os.environ.get("ISTIO_CANARY_LONG") == "1"
 RUNS = 500 if LONG else 40
@@ -91,6 +93,31 @@ def test_an_outage_of_both_versions_aborts_nothing(seconds: float, during: float
     rate, usual = outage(900.0, seconds, during, 0.001)
     ends = [run(seed, 50, rate, rate, usual) for seed in range(RUNS // 2)]  # type: ignore[arg-type]
     assert sum(one.end is Answer.HARM for one in ends) <= (3 if LONG else 0)
+
+
+@pytest.mark.parametrize(("after", "minutes"), [(900.0, 2.5), (1500.0, 2.0)])
+def test_a_fault_that_begins_late_is_found_as_fast(after: float, minutes: float) -> None:
+    ends = [run(seed, 50, 0.005, lambda time: 0.025 if time >= after else 0.005) for seed in range(RUNS // 2)]
+    assert all(one.end is Answer.HARM for one in ends)
+    taken = [one.minutes - after / 60 for one in ends]
+    assert sum(one < 0 for one in taken) <= (3 if LONG else 0)
+    assert median(taken) == pytest.approx(minutes, rel=0.4, abs=0.3)
+
+
+@pytest.mark.parametrize("length", [15.0, 60.0])
+def test_bursts_of_single_pods_abort_nothing_where_stable_had_them_before(length: float) -> None:
+    aborted = 0
+    runs = 100 if LONG else 15
+    for seed in range(runs):
+        before, stable, canary = (bursts(seed * 3 + part, 0.005, 0.1, length) for part in range(3))
+        rng = np.random.default_rng(seed)
+        past = [[(750.0, float(rng.binomial(750, before(15.0 * block))))] for block in range(6 * 240)]
+        rate = sum(f for ((_, f),) in past) / (750 * len(past))
+        phi = phi_of_history(past, 6 * 3600.0)
+        assert phi is not None
+        assert phi > 1.25
+        aborted += run(seed, 50, stable, canary, rate, phi).end is Answer.HARM
+    assert aborted <= 0.04 * runs
 
 
 def test_a_canary_that_is_worse_by_less_than_the_tolerance_is_not_aborted() -> None:
