@@ -150,8 +150,9 @@ def test_a_store_that_is_down_holds_within_two_scrapes() -> None:
 
 
 def test_a_replay_gives_the_same_verdicts_from_all_samples_or_from_those_of_the_time() -> None:
-    gateway = Gateway(seed=6, per_second=200, stable=0.01, canary=0.02, lost=0.1, restart_at=300)
+    gateway = Gateway(seed=6, per_second=100, stable=0.01, canary=0.016, lost=0.1, restart_at=300)
     seen = roll_out(gateway, plan(0.01), 1200)
+    assert len(seen) > 20
     everything = gateway.read()
     for samples, periods, moment, verdict in seen:
         assert decide(plan(0.01), observe(samples, READER, periods, now=moment.now), moment) == verdict
@@ -161,8 +162,9 @@ def test_a_replay_gives_the_same_verdicts_from_all_samples_or_from_those_of_the_
 
 @pytest.mark.parametrize("seed", [6, 8])
 def test_going_on_with_the_newest_samples_gives_the_same_blocks_as_all_samples_at_once(seed: int) -> None:
-    gateway = Gateway(seed=seed, per_second=200, stable=0.01, canary=0.015, lost=0.05, restart_at=300)
+    gateway = Gateway(seed=seed, per_second=200, stable=0.01, canary=0.011, lost=0.05, restart_at=300)
     seen = roll_out(gateway, plan(0.01), 1200)
+    assert len(seen) > 20
     everything = gateway.read()
     going_on = Observation()
     for _, periods, moment, _ in seen:
