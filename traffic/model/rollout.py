@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag
 
-from traffic.fields import DnsLabel, Duration, Model, SecretName, Text, each_once, seconds, wrong
+from traffic.fields import DnsLabel, Duration, Model, SecretName, Text, each_once, seconds
 from traffic.model.rollout_fields import (
     AUTO,
     EndHour,
     Hour,
-    PercentText,
     StepDeadline,
     StepWeight,
     what_ends_a_step,
 )
+from traffic.model.rollout_limits import RolloutLimits
 
 STRATEGY_NAME, STRATEGY = "<strategy's name>", "<strategy>"
 """Markers of the two forms of a rule's `rollout` in the locations of validation errors; no key can have these names."""
@@ -42,25 +42,6 @@ class RolloutStep(Model):
     def hold_seconds(self) -> float:
         """How long the weight is kept at least."""
         return seconds(self.for_) if self.for_ else 0.0
-
-
-class RolloutLimits(Model):
-    """Absolute limits: a new version that is worse is harmful, whatever the old one does."""
-
-    errors: PercentText | None = Field(
-        default=None, examples=["2%"], description="Percent of the new version's requests that may fail."
-    )
-
-    @property
-    def error_percent(self) -> float | None:
-        """The percentage of requests that may fail; None without a limit."""
-        return None if self.errors is None else float(self.errors.rstrip("% "))
-
-    @model_validator(mode="after")
-    def _limits_something(self) -> RolloutLimits:
-        if self.errors is None:
-            raise wrong("no limit is given", "limits with `errors`", "write limits: {errors: 2%}, for example")
-        return self
 
 
 class RolloutDeadline(Model):
