@@ -194,7 +194,7 @@ def hold(record: Record, facts: Facts) -> Decision | None:
     left = planned.hold_seconds - observed(record, facts)
     if left > 0:
         return Decision(why=f"step {record.step + 1} is kept", wait_seconds=left)
-    if record.strategy.promote == "hand":
+    if record.strategy.promotes == "hand":
         return hold_for(record, facts, HoldReason.HAND, "a person promotes: `canary rollout promote`")
     if planned.approve and all(approval.step != record.step for approval in record.approvals):
         return hold_for(record, facts, HoldReason.APPROVAL, "a person approves: `canary rollout approve`")

@@ -146,7 +146,7 @@ def _head(place: Place, found: Planned) -> Iterator[str]:
 
 
 def _by_hand(schedule: Schedule) -> bool:
-    return any(rule.strategy.promote == "hand" for rule in schedule.rules)
+    return any(rule.strategy.promotes == "hand" for rule in schedule.rules)
 
 
 def _table(found: Planned, schedule: Schedule) -> Any:
@@ -162,7 +162,7 @@ def _table(found: Planned, schedule: Schedule) -> Any:
     table.add_column(f"pods of {schedule.target}", justify="right")
     for index, step in enumerate(schedule.steps):
         kept = time_words(step.hold_seconds) if step.hold_seconds else "-"
-        if found.strategy(index).promote == "hand":
+        if found.strategy(index).promotes == "hand":
             kept = "until a person promotes"
         kept += ", then an approval" if step.approve else ""
         rule = [schedule.rules[step.rule].text] if several else []

@@ -7,15 +7,17 @@ machine, and a replay years later, comes to the same decisions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, LIMIT
 from rollout.gates.history import History
-from rollout.record import Plan
 from traffic.fields import Model
 from traffic.model.rollout_gates import RolloutGates
+
+if TYPE_CHECKING:
+    from rollout.record import Plan
 
 SUSPICION = 20.0
 """From this e-value on a step does not rise: at most 5 % of good rollouts ever wait for it."""

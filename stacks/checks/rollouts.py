@@ -54,7 +54,7 @@ def check(view: View) -> Iterator[Finding]:
     strategies = Strategies(view.values)
     for name, strategy in strategies.named.items():
         if strategy is not None:
-            yield from _check_strategy(strategy, ("rollouts", name))
+            yield from _check_strategy(strategy, ("rollouts", name), view)
     for service in view.services.values():
         yield from _check_given(service)
         rolled = list(_rolled(service, strategies))
@@ -62,7 +62,7 @@ def check(view: View) -> Iterator[Finding]:
             if isinstance(one.rule.rollout, str):
                 yield from _check_name(one.rule.rollout, one.location, strategies)
             elif one.strategy is not None:
-                yield from _check_strategy(one.strategy, (*one.location, "rollout"))
+                yield from _check_strategy(one.strategy, (*one.location, "rollout"), view)
             yield from _check_whole(one)
             yield from _check_versions(one)
         if rolled:
@@ -110,8 +110,9 @@ def _check_name(name: str, location: Location, strategies: Strategies) -> Iterat
     )
 
 
-def _check_strategy(strategy: RolloutStrategy, location: Location) -> Iterator[Finding]:
+def _check_strategy(strategy: RolloutStrategy, location: Location, view: View) -> Iterator[Finding]:
     yield from _check_steps(strategy, location)
+    yield from _check_gates(strategy, location, _prometheus_off(view))
     yield from _check_deadlines(strategy, location)
     yield from check_places(strategy, location)
     for index, hook in enumerate(strategy.hooks):
@@ -123,6 +124,38 @@ def _check_strategy(strategy: RolloutStrategy, location: Location) -> Iterator[F
                 "remove it",
                 shown(hook.then),
             )
+
+
+def _check_gates(strategy: RolloutStrategy, location: Location, prometheus: Location | None) -> Iterator[Finding]:
+    """Gates say what ends a step, and have the limits; without Prometheus they would know nothing for ever."""
+    if strategy.gates is None:
+        return
+    for key in ("promote", "limits"):
+        value = getattr(strategy, key)
+        if key in strategy.model_fields_set and value is not None:
+            text = value if isinstance(value, str) else shown(value.model_dump(exclude_none=True))
+            yield Finding(
+                (*location, key),
+                f"with gates, {key} is one of their keys: two of them could contradict each other",
+                f"{key} in gates, or a strategy without gates",
+                f"move it: gates: {{{key}: {text}}}",
+                text,
+            )
+    if prometheus is not None:
+        yield Finding(
+            (*location, "gates"),
+            "nothing collects the numbers that gates compare: Prometheus is off, so that no step would ever rise",
+            f"gates with {key_path((*prometheus, 'enabled'))}: true, or with {key_path((*prometheus, 'url'))}",
+            f"turn it on: {key_path((*prometheus, 'enabled'))}: true; "
+            "or write promote: hand, or promote: time, instead of gates",
+        )
+
+
+def _prometheus_off(view: View) -> Location | None:
+    """The place of Prometheus' settings if it is off; None if it is on, or if they are malformed."""
+    given = view.telemetry.get("prometheus", {})
+    off = isinstance(given, dict) and given.get("enabled", False) is False and given.get("url") is None
+    return ("telemetry", "prometheus") if off else None
 
 
 def _check_steps(strategy: RolloutStrategy, location: Location) -> Iterator[Finding]:
@@ -169,7 +202,7 @@ def _check_deadlines(strategy: RolloutStrategy, location: Location) -> Iterator[
 def _check_whole(rolled: Rolled) -> Iterator[Finding]:
     """All requests of a rule at once leave none at the old version to compare with."""
     strategy = rolled.strategy
-    if strategy is None or strategy.limits is not None or strategy.steps[0].weight < 100:
+    if strategy is None or strategy.has_limits or strategy.steps[0].weight < 100:
         return
     words = rule_words(rolled.rule)
     whose = "all requests" if words == OTHERWISE else f"all of the cohort ({words})"
@@ -323,18 +356,18 @@ def _of_rule(settings: Settings, service: str, rule: Rule, location: Location) -
 
 def _of_strategy(strategy: RolloutStrategy, location: Location) -> Iterator[Finding]:
     for index, step in enumerate(strategy.steps[:-1]):
-        if step.for_ is None and not step.approve and strategy.promote == "time":
+        if step.for_ is None and not step.approve and strategy.promotes == "time":
             yield Finding(
                 (*location, "steps", index),
                 f"{percent_words(step.weight)} is kept for no time: the next step follows at once",
                 "`for` or `approve` in each step but the last",
                 "add for: 10m, or remove the step",
             )
-    if strategy.on_no_data == "abort" and strategy.limits is None:
+    if strategy.on_no_data == "abort" and strategy.limits is None and strategy.gates is None:
         yield Finding(
             (*location, "onNoData"),
-            "no effect: without limits no numbers are asked for",
-            "onNoData with limits",
+            "no effect: without gates and without limits no numbers are asked for",
+            "onNoData with gates, or with limits",
             "add limits: {errors: 2%}, or remove it",
             shown(strategy.on_no_data),
         )

@@ -6,9 +6,6 @@ from typing import Any
 
 from stacks.settings.problems import Finding, Location, shown
 
-OF_STRATEGY = ("promote", "limits")
-"""Keys of a strategy that decide about its steps."""
-
 
 def not_there_yet(location: Location, value: Any) -> Finding | None:
     """Return the message for an unknown key that is none yet; None for any other one."""
@@ -20,20 +17,4 @@ def not_there_yet(location: Location, value: Any) -> Finding | None:
             "remove it, and name the strategy in the rules of each service",
             shown(value),
         )
-    if location[-1:] == ("gates",) and _is_strategy(location[:-1]):
-        inside = value if isinstance(value, dict) else {}
-        kept = {key: inside[key] for key in OF_STRATEGY if key in inside and inside[key] != "proof"}
-        texts = [f"{key}: {one if isinstance(one, str) else shown(one)}" for key, one in kept.items()]
-        moved = f"write {' and '.join(texts)} in the strategy itself"
-        return Finding(
-            location,
-            "there are no statistical gates yet: nothing would compare the new version with the old one",
-            "in the strategy itself: promote: time or hand, limits: {errors: 2%}, and approve in its steps",
-            f"{moved}, and remove gates" if kept else "write promote: hand, or limits: {errors: 2%}, instead of gates",
-            shown(value),
-        )
     return None
-
-
-def _is_strategy(location: Location) -> bool:
-    return (len(location) == 2 and location[0] == "rollouts") or location[-1:] == ("rollout",)

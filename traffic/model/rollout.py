@@ -18,13 +18,14 @@ from traffic.model.rollout_fields import (
     StepWeight,
     what_ends_a_step,
 )
+from traffic.model.rollout_gates import RolloutGates
 from traffic.model.rollout_limits import RolloutLimits
 
 STRATEGY_NAME, STRATEGY = "<strategy's name>", "<strategy>"
 """Markers of the two forms of a rule's `rollout` in the locations of validation errors; no key can have these names."""
 
 AUTO_FACTOR = 3
-"""The deadline `auto` of a step, as a multiple of its `for`."""
+"""The deadline `auto` of a step, as a multiple of its `for`; with gates also twice the minutes to its proof."""
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -47,7 +48,10 @@ class RolloutStep(Model):
 class RolloutDeadline(Model):
     """How long a step and the whole rollout may take, and what happens then."""
 
-    step: StepDeadline = Field(default=AUTO, description=f"Of one step; auto is {AUTO_FACTOR} times its `for`.")
+    step: StepDeadline = Field(
+        default=AUTO,
+        description=f"Of one step; auto is {AUTO_FACTOR} times its `for`, and with gates at least twice the proof's.",
+    )
     total: Duration = Field(default="24h", description="Of the whole rollout.")
     then: Literal["pause", "abort"] = Field(default="pause", description="What happens at a deadline.")
 
@@ -120,8 +124,15 @@ class RolloutStrategy(Model):
     limits: RolloutLimits | None = Field(
         default=None, examples=[{"errors": "2%"}], description="Absolute limits for the new version."
     )
+    gates: RolloutGates | None = Field(
+        default=None,
+        examples=[{"tolerance": "auto"}],
+        description="Compare the new version with the old one, instead of `promote` and `limits`; none if unset.",
+    )
     deadline: RolloutDeadline = Field(default_factory=RolloutDeadline, description="How long it may take.")
-    on_harm: Literal["abort", "pause"] = Field(default="abort", description="What happens at a limit.")
+    on_harm: Literal["abort", "pause"] = Field(
+        default="abort", description="What happens if the new version is worse, or at a limit."
+    )
     on_no_data: Literal["hold", "abort"] = Field(default="hold", description="What happens without numbers.")
     on_supersede: Literal["refuse", "abort"] = Field(
         default="refuse", description="What a third version in the file does to a running rollout."
@@ -158,9 +169,19 @@ class RolloutStrategy(Model):
         return sum(step.hold_seconds for step in self.steps)
 
     @property
+    def promotes(self) -> Literal["proof", "time", "hand"]:
+        """What ends a step: that of the gates, if there are any."""
+        return self.promote if self.gates is None else self.gates.promote
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether the new version is judged by itself, too."""
+        return (self.limits if self.gates is None else self.gates.limits) is not None
+
+    @property
     def needs_person(self) -> bool:
         """Whether it does not end by itself: a person promotes or approves a step."""
-        return self.promote == "hand" or any(step.approve for step in self.steps)
+        return self.promotes == "hand" or any(step.approve for step in self.steps)
 
 
 def _form(value: Any) -> str:

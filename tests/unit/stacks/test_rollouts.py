@@ -121,7 +121,7 @@ HASHED = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
         ({}, {"trafficPolicy": HASHED}, {}, ["so the split is not judged"]),
         ({}, {}, {"steps": [{"weight": 10}, {"weight": 100}]}, ["10 % is kept for no time"]),
         ({}, {}, {"steps": [{"weight": 10}, {"weight": 100}], "promote": "hand"}, []),
-        ({}, {}, {"onNoData": "abort"}, ["no effect: without limits no numbers are asked for"]),
+        ({}, {}, {"onNoData": "abort"}, ["no effect: without gates and without limits no numbers"]),
         ({}, {}, {"onNoData": "abort", "limits": {"errors": "2%"}}, []),
         ({"rollout": {"steps": STEPS}}, {}, {}, ["no effect: no rule names it"]),
         ({}, {}, {}, []),
