@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from rollout.decision import Decision, Event, RefusedError, next_record, phase_text
+from rollout.periods import ended
 from rollout.record import (
     NOT_STARTED,
     Approval,
@@ -127,7 +128,7 @@ def resume(record: Record, by: str, at: str) -> Decision:
     drifted = record.held is not None and record.held.reason is HoldReason.DRIFT and record.step != NOT_STARTED
     changes: dict[str, Any] = {"paused": None, "deadlines": _renewed(record, at)}
     if drifted:
-        changes |= {"stage": Stage.WRITING, "settled_at": None}
+        changes |= {"stage": Stage.WRITING, "settled_at": None, "periods": ended(record, at)}
     else:
         changes |= {"held": None}
     event = Event(type=EventType.RESUMED, text=f"resumed by {by}")
@@ -142,7 +143,8 @@ def promote(
     Capacity, windows and hooks still count. Raises `RefusedError` when paused: somebody wants the weight to stay.
     """
     _refuse_unless_running(record, "promote")
-    if record.step == NOT_STARTED and not full:
+    waits_for_gates = record.strategy.gates is not None and record.plan.gates is None
+    if record.step == NOT_STARTED and not full and not (waits_for_gates and record.started_at is not None):
         raise RefusedError(f"the rollout {record.id} has not written its first step", "use `canary rollout start`")
     by_harm = record.paused is not None and record.paused.kind == "harm"
     if record.paused is not None and not (by_harm and despite_harm):
@@ -179,7 +181,8 @@ def retry(record: Record, reason: str, by: str, at: str, *, plan: Plan | None = 
         raise RefusedError("no reason is given", "say what has changed since the abort")
     _refuse_void(record)
     text = f"retried by {by}: {reason}"
-    same = record.plan.model_copy(update={"start": record.plan.back})  # the requests are there now
+    # The requests are there now, and the old version is compared as it is by now.
+    same = record.plan.with_gates(None).model_copy(update={"start": record.plan.back})
     fresh = {
         **_fresh(same if plan is None else plan),
         "id": _next_id(record),
@@ -264,7 +267,8 @@ def deadlines_from(record: Record, at: str, step: int, *, total: bool) -> Deadli
     planned = record.plan.steps[max(step, 0)]
     limit = record.plan.rules[planned.rule].strategy.deadline
     hold = planned.hold_seconds if step >= 0 else 0.0
-    long = max(3 * hold, SHORTEST_STEP_DEADLINE) if limit.step == "auto" else seconds(limit.step)
+    proof = record.plan.deadline_seconds[step] if 0 <= step < len(record.plan.deadline_seconds) else 0.0
+    long = max(3 * hold, proof, SHORTEST_STEP_DEADLINE) if limit.step == "auto" else seconds(limit.step)
     began = datetime.fromisoformat(at)
     return Deadlines(
         step_at=(began + timedelta(seconds=long)).isoformat(),
@@ -325,6 +329,7 @@ def _fresh(plan: Plan) -> dict[str, Any]:
         "wanted": plan.start,
         "started_at": None,
         "settled_at": None,
+        "periods": (),
         "ended_at": None,
         "closed_at": None,
         "handed_back_at": None,
