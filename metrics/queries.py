@@ -146,11 +146,15 @@ class Queries:
 
     def duration(self, scope: Scope, quantile: float, over: str) -> str:
         """A quantile of the durations, in milliseconds; absent where there were no requests."""
+        return f"histogram_quantile({quantile:g}, {self.durations(scope, over)}) >= 0"  # drops NaN
+
+    def durations(self, scope: Scope, over: str) -> str:
+        """Requests a second up to each bound of the durations, by version and `le`, in milliseconds."""
         if self.source is Source.ISTIO:
             buckets = _istio_version(scope, f"rate({_istio_selector(ISTIO_TIME, scope)}[{over}])")
         else:
             buckets = _cluster_version(f"rate({_cluster(scope, TIME)}[{over}])")
-        return f"histogram_quantile({quantile:g}, {_sum(buckets, by=('version', 'le'))}) >= 0"  # drops NaN
+        return _sum(buckets, by=("version", "le"))
 
     def retries(self, scope: Scope, over: str) -> str:
         """Retried tries a second."""
@@ -180,18 +184,28 @@ class Queries:
         return f"max by (version) ({_recorded(WEIGHT, scope)})"
 
 
-def raw_counters(source: Source, scope: Scope, over: str) -> tuple[str, ...]:
+def raw_counters(source: Source, scope: Scope, over: str, bound: float | None = None) -> tuple[str, ...]:
     """Return PromQL for the raw samples, within `over`, of all counters that the numbers above are made of.
 
-    Of Istio's durations only the buckets are asked for; each query is a range selector, whose result is a matrix.
+    Of durations only the buckets are asked for, with `bound` only those of this bound, in milliseconds, and of all;
+    each query is a range selector, whose result is a matrix.
     """
-    own = [CONNECTED, CANCELLED, REFUSED, COMPLETED, ACTIVE, RESET, CLOSED, BY_CODE, TIME]
-    names = [RETRIED, NO_HEALTHY_POD, *LIMITS, *(own if source is Source.ENVOY else [])]
-    clusters = _selector(
-        "", f'__name__=~"{ENVOY}({"|".join(names)})"', f"cluster_name=~{_quoted(_cluster_pattern(scope))}"
-    )
-    istio = [_istio_selector(name, scope) for name in (ISTIO_REQUESTS, ISTIO_TIME)]
-    return tuple(f"{selector}[{over}]" for selector in (clusters, *(istio if source is Source.ISTIO else [])))
+    own = [CONNECTED, CANCELLED, REFUSED, COMPLETED, RESET, CLOSED, BY_CODE]
+    names = [RETRIED, NO_HEALTHY_POD, *LIMITS, ACTIVE, *(own if source is Source.ENVOY else [])]
+    in_clusters = f"cluster_name=~{_quoted(_cluster_pattern(scope))}"
+    selectors = [_selector("", f'__name__=~"{ENVOY}({"|".join(names)})"', in_clusters)]
+    buckets = [] if bound is None else [f"le=~{_quoted(_pattern(f'{bound:g}') + '([.]0)?|[+]Inf')}"]
+    if source is Source.ISTIO:
+        selectors += [_istio_selector(ISTIO_REQUESTS, scope), _istio_selector(ISTIO_TIME, scope, *buckets)]
+    else:
+        selectors.append(_selector(f"{ENVOY}{TIME}", in_clusters, *buckets))
+    return tuple(f"{selector}[{over}]" for selector in selectors)
+
+
+def raw_series(query: str, over: str, every: str) -> str:
+    """Return PromQL for the samples of a query of a person's own within `over`: raw, if it is a selector."""
+    is_selector = re.fullmatch(r"\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(\{[^{}]*\})?\s*", query)
+    return f"{query.strip()}[{over}]" if is_selector else f"({query})[{over}:{every}]"
 
 
 def raw_scrapes(instances: Sequence[str], over: str) -> tuple[str, str]:

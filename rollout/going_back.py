@@ -49,7 +49,7 @@ def must_go_back(record: Record, facts: Facts) -> Decision | None:
 
 
 def harm_in(record: Record, facts: Facts) -> str | None:
-    """The broken limit, or the harm that the gates found; None if there is none, or a person accepted it for this step."""
+    """The broken limit, or what the gates found; None if there is none, or a person accepted it for this step."""
     accepted = record.promotion is not None and record.promotion.step == record.step and record.promotion.despite_harm
     if accepted:
         return None

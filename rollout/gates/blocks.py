@@ -17,6 +17,10 @@ LIMIT = "limit"
 """Name of the evidence against the absolute limit of errors."""
 
 
+BEGUN = "begun"
+"""Requests that began in a block, for the split: one that began before its weights stood may end at any time later."""
+
+
 class Stratum(NamedTuple):
     """Requests of one rule, by its key, from one calling workload."""
 

@@ -2,7 +2,7 @@
 
 errors: requests are answers to callers, Envoy's own too, and requests whose caller gave up; 5xx and given up ones are
 failures. attempts: repeated tries are requests and failures as well, so that retries hide nothing. latency: requests
-slower than a bound. The formulas of `metrics.queries` say which counters these are.
+slower than a bound. begun: requests by when they began, which the split is judged by. The formulas of `metrics.queries` say which counters these are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from metrics.prometheus import Series
 from metrics.queries import Source
 from rollout.gates.blocks import (
     ATTEMPTS,
+    BEGUN,
     ERRORS,
     LATENCY,
     Block,
@@ -128,7 +129,7 @@ class Reader:
     def _of_statistic(self, statistic: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         if self.source is Source.ISTIO:
             names = _FIELDS.get(statistic, ())
-            return tuple(name for name in names if name in ("retried", "unsent"))
+            return tuple(name for name in names if name in ("retried", "unsent", ACTIVE))
         if statistic == queries.BY_CODE:
             return ("failed",) if labels.get("response_code_class") == "5xx" else ()
         if statistic == queries.TIME:
@@ -212,7 +213,7 @@ def _found(increment: Increment[Key], reader: Reader, warming: bool) -> Found:
     by_subset: dict[Subset, dict[str, float]] = defaultdict(dict)
     for (subset, name), value in increment.by_key.items():
         by_subset[subset][name] = value
-    found: dict[str, dict[Stratum, Counts]] = {ERRORS: {}, ATTEMPTS: {}}
+    found: dict[str, dict[Stratum, Counts]] = {BEGUN: {}, ERRORS: {}, ATTEMPTS: {}}
     if reader.bound is not None and not warming:
         found[LATENCY] = {}
     for subset, values in by_subset.items():
@@ -242,6 +243,7 @@ def _numbers(values: Mapping[str, float], source: Source) -> dict[str, tuple[flo
         unknown = of("tries") - completed - of("retried") - of(ACTIVE)
         gave_up = max(min(unknown, of("ended")), 0.0)
     return {
+        BEGUN: (max(completed + gave_up + of(ACTIVE), 0.0), 0.0),
         ERRORS: (completed + gave_up, failed + gave_up),
         ATTEMPTS: (completed + of("retried"), failed + of("retried")),
         LATENCY: (of("timed"), of("timed") - of("fast")),

@@ -13,7 +13,7 @@ from enum import StrEnum
 from math import exp, log
 
 from rollout.gates import split
-from rollout.gates.blocks import ERRORS, LIMIT, Block, Coverage, Observation
+from rollout.gates.blocks import BEGUN, ERRORS, LIMIT, Block, Coverage, Observation
 from rollout.gates.evidence import Evidence, MetricEvidence, log_average
 from rollout.gates.plan import SUSPICION, GatePlan
 from rollout.gates.split import Split
@@ -115,9 +115,9 @@ class Gate:
             self.evidence.add(block)
 
     def _count(self, block: Block) -> None:
-        """Count what reached the versions' clusters in a step."""
+        """Count what reached the versions' clusters in a step: requests that began in it, where that is known."""
         rules = self._requests[block.step]
-        for stratum, counts in block.metrics.get(ERRORS, {}).items():
+        for stratum, counts in block.metrics.get(BEGUN, block.metrics.get(ERRORS, {})).items():
             n_c, n_s = rules.get(stratum.rule, (0.0, 0.0))
             rules[stratum.rule] = (n_c + counts.n_c, n_s + counts.n_s)
 
