@@ -23,6 +23,7 @@ from rollout.background import Background
 from rollout.barrier import Barrier
 from rollout.collecting import Collector, ReadLimits
 from rollout.decision import Decision
+from rollout.gating_facts import ReadGates
 from rollout.lease import Lease
 from rollout.lease_keeper import LeaseKeeper
 from rollout.look import NoRolloutError, StoredRoutesByName, look
@@ -37,7 +38,7 @@ from rollout.watching import RecordWatch
 if TYPE_CHECKING:
     from lightkube import Client
 
-__all__ = ["NoRolloutError", "ReadLimits", "RunEnd", "finish", "run", "send_events"]
+__all__ = ["NoRolloutError", "ReadGates", "ReadLimits", "RunEnd", "finish", "run", "send_events"]
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ class _Loop:
         stop: threading.Event,
         on_look: OnLook,
         limits: ReadLimits | None,
+        gates: ReadGates | None = None,
     ) -> None:
         config = kubeconfig.choose(access)
         self._wake = threading.Event()
@@ -165,7 +167,7 @@ class _Loop:
         self._background = Background(self._wake)
         self._barrier = Barrier(connect)
         self.collector = Collector(
-            self._client, connect, self.store, holder, self._barrier, self._background, limits=limits
+            self._client, connect, self.store, holder, self._barrier, self._background, limits=limits, gates=gates
         )
         self.runner = Runner(self._client, self.store, self.collector, lambda: self.keeper.held, holder, on_look)
 
@@ -283,6 +285,7 @@ def run(
     on_look: OnLook = lambda record, decision: None,
     until_paused: bool = False,
     limits: ReadLimits | None = None,
+    gates: ReadGates | None = None,
 ) -> RunEnd:
     """Move the rollout of a service until it is completed or has gone back, or one of the other ends of `RunEnd`.
 
@@ -302,7 +305,7 @@ def run(
         return "held" if once or paused or turn.record.void_since is not None else None
 
     given: dict[str, Any] = {"timeout": timeout, "stop": stop or threading.Event(), "on_look": on_look}
-    loop = _Loop(access, namespace, service, holder, limits=limits, **given)
+    loop = _Loop(access, namespace, service, holder, limits=limits, gates=gates, **given)
     try:
         record = loop.first_look(access)
         loop.keeper.start()

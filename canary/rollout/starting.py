@@ -150,12 +150,12 @@ def _unready(client: Client, place: Place, record: Record) -> str | None:
 
 
 def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
-    from canary.rollout.limit_readings import LimitReadings
     from canary.rollout.progress import Progress
+    from canary.rollout.prometheus_readings import PrometheusReadings
     from rollout.lease import new_holder
     from rollout.runner import run
 
-    stopped, limits = Stopped(), LimitReadings(ui, place)
+    stopped, numbers = Stopped(), PrometheusReadings(ui, place)
 
     def on_look(record: Record, decision: Decision) -> None:
         progress.see(record, decision)
@@ -173,14 +173,15 @@ def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
                 timeout=asked.timeout,
                 stop=stopped.event,
                 on_look=on_look,
-                limits=limits.read,
+                limits=numbers.limits,
+                gates=numbers.gates,
             )
     except KeyboardInterrupt:
         raise CommandError(
             "interrupted", ExitCode.INTERRUPTED, f"`{place.command('start')}` goes on, from any machine"
         ) from None
     finally:
-        limits.close()
+        numbers.close()
     return end, stopped
 
 

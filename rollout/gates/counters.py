@@ -2,7 +2,8 @@
 
 errors: requests are answers to callers, Envoy's own too, and requests whose caller gave up; 5xx and given up ones are
 failures. attempts: repeated tries are requests and failures as well, so that retries hide nothing. latency: requests
-slower than a bound. begun: requests by when they began, which the split is judged by. The formulas of `metrics.queries` say which counters these are.
+slower than a bound. begun: requests by when they began, which the split is judged by. The formulas of
+`metrics.queries` say which counters these are.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def test_only_the_counters_of_the_services_versions_are_read(source: Source, tmp
     wanted = [one for one in record(MIX, noise=False) if one.name.startswith("envoy_")]
     if source is Source.ISTIO:
         unknown = ("upstream_rq_retry", "upstream_cx_none_healthy", "upstream_rq_pending_overflow")
-        names = [f"envoy_cluster_{name}" for name in (*unknown, "upstream_rq_active_overflow")]
+        names = [f"envoy_cluster_{name}" for name in (*unknown, "upstream_rq_active_overflow", "upstream_rq_active")]
         wanted = [one for one in wanted if one.name in names]
         wanted += [
             one
