@@ -136,13 +136,19 @@ def resume(record: Record, by: str, at: str) -> Decision:
 
 
 def promote(
-    record: Record, reason: str, by: str, at: str, *, full: bool = False, despite_harm: bool = False
+    record: Record, reason: str, by: str, at: str, *, full: bool = False, despite_harm: bool = False, unproved: str = ""
 ) -> Decision:
     """Return the decision that ends the current hold; with `full` the last step is next.
 
-    Capacity, windows and hooks still count. Raises `RefusedError` when paused: somebody wants the weight to stay.
+    Capacity, windows and hooks still count. `unproved` says why the gates do not let it rise. Raises `RefusedError`
+    when that is so and no reason is given, and when paused: somebody wants the weight to stay.
     """
     _refuse_unless_running(record, "promote")
+    if unproved and not reason.strip():
+        raise RefusedError(
+            f"the gates do not let {phase_text(record)} rise: {unproved}",
+            "wait; or say why it may: `canary rollout promote 'why the proof is not needed'`",
+        )
     waits_for_gates = record.strategy.gates is not None and record.plan.gates is None
     if record.step == NOT_STARTED and not full and not (waits_for_gates and record.started_at is not None):
         raise RefusedError(f"the rollout {record.id} has not written its first step", "use `canary rollout start`")

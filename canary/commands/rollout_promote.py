@@ -28,11 +28,13 @@ def promote(
 ) -> None:
     """End the hold of the present step.
 
-    Also in place of an approval. Pods, windows and hooks still count.
+    Also in place of an approval. Pods, windows and hooks still count. With gates that do not let it rise, a reason is
+    asked for.
     """
     with command(json) as ui:
         from canary.command_error import CommandError
         from canary.exit_codes import ExitCode
+        from canary.rollout.evidence import read_unproved
         from canary.rollout.place import place_of
         from canary.rollout.verb import perform
         from rollout.verbs import promote as promoted
@@ -45,8 +47,11 @@ def promote(
                 ExitCode.CONFIG,
                 fix=place.command("promote", "'why the harm is accepted'", "--despite-harm"),
             )
+        missing = "" if why else read_unproved(place)
         perform(
             ui,
             place,
-            lambda record, by, now: promoted(record, why, by, now, full=full, despite_harm=despite_harm),
+            lambda record, by, now: promoted(
+                record, why, by, now, full=full, despite_harm=despite_harm, unproved=missing
+            ),
         )

@@ -29,7 +29,7 @@ class PrometheusReadings:
     """Reads limits and gates for the runner. The connection to Prometheus stays open from one reading to the next."""
 
     def __init__(self, ui: Ui, place: Place) -> None:
-        self._session = _session(ui, place)
+        self._session = session_of(ui, place)
         self._connection = ExitStack()
         self._prometheus: Prometheus | None = None
         self._next_try = 0.0
@@ -92,7 +92,8 @@ class PrometheusReadings:
         return self._prometheus
 
 
-def _session(ui: Ui, place: Place) -> Session | None:
+def session_of(ui: Ui, place: Place) -> Session | None:
+    """Return how the stack's Prometheus is reached; None without a stack."""
     from canary.engine.session import Session
     from canary.project import find_project
 

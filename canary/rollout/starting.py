@@ -68,6 +68,7 @@ def begin(ui: Ui, place: Place, asked: Start) -> None:
         return
     if record.phase is Phase.PENDING and not asked.anyway:
         _refuse_unready(place, record)
+        _refuse_undecidable(ui, place, record)
     if asked.detach:
         _detach(ui, place, asked)
         return
@@ -133,6 +134,17 @@ def _refuse_unready(place: Place, record: Record) -> None:
             f"correct the version and run {place.up}; or add --anyway, which waits for its pods",
             (why,) if why else (),
         )
+
+
+def _refuse_undecidable(ui: Ui, place: Place, record: Record) -> None:
+    """Raise CommandError if the gates of a step cannot decide before its deadline."""
+    from canary.rollout.forecasting import forecast, refused
+
+    found = forecast(ui, place, record.plan, record.from_.version, record.target.version, record)
+    problem = refused(place, found)
+    if problem is not None:
+        again = f"; {place.up} reads the file again; or add --anyway, which starts it as it is"
+        raise CommandError(problem.message, problem.code, problem.fix + again, problem.details)
 
 
 def _unready(client: Client, place: Place, record: Record) -> str | None:
