@@ -211,9 +211,9 @@ def test_an_autoscaler_without_load_leaves_the_old_version_its_pods_until_the_ro
         wait_until(lambda: made.replicas("v1") == PODS and len(made.pods("v1")) == PODS, "the load's pods", 120)
         project.up(STACK)
         with made.under_load() as done, made.at_step(0) as runner:
+            wait_until(lambda: made.least("v1") == PODS, "the pin of the old version's pods", 20)
             metrics.millicores = 0
             before = metrics.asked
-            assert made.least("v1") == PODS
             wait_until(lambda: metrics.asked >= before + 3, "three looks of the autoscaler", 120)
             assert made.replicas("v1") == PODS
             asked = made.checkout.rollout("abort", NAME, "a test")
@@ -221,4 +221,4 @@ def test_an_autoscaler_without_load_leaves_the_old_version_its_pods_until_the_ro
             assert runner.ended(60) == ABORTED, runner.said
         assert not done.failures, done.what_failed
         wait_until(lambda: made.replicas("v1") == 1, "the autoscaler's own number, once the rollout is over", 120)
-        assert made.least("v1") == 1
+        wait_until(lambda: made.least("v1") == 1, "the autoscaler's own minimum", 20)

@@ -23,6 +23,7 @@ from kube import kubeconfig
 from rollout.acting import act
 from rollout.machine import abort
 from rollout.record import Phase
+from rollout.runner import finish
 from tests.e2e.load import load
 from tests.e2e.rollouts import laws
 from tests.e2e.rollouts.checkouts import Checkout, link_environment
@@ -35,10 +36,9 @@ from tests.e2e.tools import LONG, Project
 SERVICES = 10
 RACES = 500 if LONG else 40
 SEED, RATE = 4711, 100
-UP_SECONDS = 2.5
-"""About as long as an `up` takes: from when it reads the records until it has written."""
 STACK, NAMESPACE = "races", "proofs-races"
-STRATEGY = {"steps": [{"weight": weight} for weight in (10, 50, 100)]}
+STRATEGY = {"steps": [{"weight": 10}, {"weight": 50, "for": "10m"}, {"weight": 100}]}
+"""A runner is stopped in one of the first two steps, and does not come to the third one."""
 
 
 @dataclass
@@ -53,6 +53,8 @@ class Races:
     journal: Journal
     folder: Path
     dice: random.Random
+    up_seconds: float = 2.0
+    """How long the last `up` took: it reads the records after about half of it, and writes until its end."""
     ups: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     races: int = 0
@@ -66,7 +68,7 @@ class Races:
             name: StoppedRunner.start(self.access, NAMESPACE, name, self.dice.randrange(2)) for name in self.names
         }
         url = self.project.cluster.layout.gateway_url
-        moments = {name: [self.dice.uniform(0, UP_SECONDS) for _ in range(2)] for name in self.names}
+        moments = {name: [self.dice.uniform(0.2, 1.0) * self.up_seconds for _ in range(2)] for name in self.names}
         for runner in runners.values():
             runner.wait_until_stopped()
         with load(url, self.folder, rate=RATE, hosts=hosts(NAMESPACE, self.names)) as done:
@@ -76,10 +78,11 @@ class Races:
                     pool.submit(self._abort, name, moments[name][0])
                     pool.submit(self._go_on, runners[name], moments[name][1])
             for name in self.names:
-                if not runners[name].ended():
-                    self.faults.append(f"{name}: the runner did not end")
+                problem = runners[name].ended()
+                if problem:
+                    self.faults.append(f"{name}: {problem}")
                 if self.journal.wait_for(name, lambda record: record.phase is Phase.ABORTED, 30) is None:
-                    self.faults.append(f"{name}: not Aborted in the end")
+                    self.faults.append(f"{name}: not Aborted in the end: {self._last(name)}")
             time.sleep(0.5)  # of requests after the end
         self.races += len(self.names)
         for name in self.names:
@@ -87,12 +90,17 @@ class Races:
             self.faults += laws.served_after_the_end(self.journal.of(name), answers)
         self.faults += laws.not_of_a_version(done.answers, {})
 
+    def _last(self, name: str) -> str:
+        last = self.journal.last(name)
+        return f"{last.phase} {last.held}, {[entry.text for entry in last.history[-4:]]}" if last else "no record"
+
     def _retry(self, name: str) -> None:
         done = self.checkout.rollout("retry", name, "the next race")
         assert done.returncode == 0, done.stdout + done.stderr
         assert self.journal.wait_for(name, lambda record: record.phase is Phase.PENDING, 30)
 
     def _up(self) -> None:
+        began = time.monotonic()
         try:
             done = self.project.pulumi("up", "--stack", STACK, "--yes", "--skip-preview")
         except (AssertionError, subprocess.TimeoutExpired) as error:
@@ -101,11 +109,13 @@ class Races:
             self.ups["refused"] += 1
         else:
             self.ups["succeeded" if done.returncode == 0 else "failed"] += 1
+        self.up_seconds = time.monotonic() - began
 
     def _abort(self, name: str, seconds: float) -> None:
         time.sleep(seconds)
         try:
             act(self.client, NAMESPACE, name, lambda record, now: abort(record, "a race", "test", now), by="test")
+            finish(self.access, NAMESPACE, name, "test")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault
             self.faults.append(f"{name}: the abort failed: {error!r}")
 
@@ -152,6 +162,7 @@ def test_an_aborted_version_never_gets_a_request_again(races: Races) -> None:
 def test_the_races_were_races(races: Races) -> None:
     """Ups met routes that were not as they had read them, aborts came while a runner had a step in its hands."""
     assert races.ups.total() == RACES // SERVICES
+    assert races.ups["refused"], "no up came after an abort with a step that it had read before"
     late = 0
     for name in races.names:
         writes = [write for write in races.journal.of(name) if isinstance(write, RouteWrite)]

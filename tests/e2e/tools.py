@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +30,20 @@ BUILD_SECONDS = 3600
 Completed = subprocess.CompletedProcess[str]
 
 
+ELSEWHERE = ("nice", "-n", "15")
+"""Before a command that in life runs on another machine than the gateway: it must not take the CPU that answers."""
+
+
 def run_canary(
-    *words: str, cwd: Path = CHECKOUT, env: Mapping[str, str] | None = None, timeout: float = 300
+    *words: str,
+    cwd: Path = CHECKOUT,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    before: Sequence[str] = (),
 ) -> Completed:
-    """Run the installed command without a terminal, and capture its output."""
+    """Run the installed command without a terminal, and capture its output; `before` are words before the command."""
     return subprocess.run(
-        [str(CANARY), *words],
+        [*before, str(CANARY), *words],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -104,8 +112,8 @@ class Project:
             "PULUMI_CONFIG_PASSPHRASE": "only for tests",
         }
 
-    def canary(self, *words: str, timeout: float = 300) -> Completed:
-        return run_canary(*words, cwd=self.folder, env=self.env, timeout=timeout)
+    def canary(self, *words: str, timeout: float = 300, before: Sequence[str] = ()) -> Completed:
+        return run_canary(*words, cwd=self.folder, env=self.env, timeout=timeout, before=before)
 
     def pulumi(
         self, *words: str, stdin: str = "", succeeds: bool = True, env: Mapping[str, str] | None = None

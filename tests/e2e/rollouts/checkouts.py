@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.tools import CANARY, CHECKOUT, Completed, Project, run_canary
+from tests.e2e.tools import CANARY, CHECKOUT, ELSEWHERE, Completed, Project, run_canary
 
 COMPLETED, ABORTED, HELD = 0, 7, 8
 """Exit codes of `canary rollout start`."""
@@ -42,7 +42,7 @@ class Checkout:
         output = self.project.folder / f"{service}-{len(list(self.project.folder.glob(f'{service}-*.log')))}.log"
         with output.open("w") as file:
             process = subprocess.Popen(
-                [str(CANARY), "rollout", "start", service, "--stack", self.stack, *words],
+                [*ELSEWHERE, str(CANARY), "rollout", "start", service, "--stack", self.stack, *words],
                 cwd=self.project.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from rollout.record import Phase, Record
 from tests.e2e.rollouts.checkouts import ABORTED, COMPLETED, Checkout, Runner
 from tests.e2e.rollouts.journal import Journal
-from tests.e2e.tools import Project
+from tests.e2e.tools import ELSEWHERE, Project
 
 TAKEN_OVER_SECONDS = 60.0
 """Within which the next runner must hold the Lease: 15 s of the dead one's, and a machine with little time to spare."""
@@ -154,7 +154,7 @@ def ups_beside(project: Project, stack: str, change: Callable[[], None]) -> Iter
     def run() -> None:
         while not over.is_set():
             change()
-            done = project.canary("up", "--stack", stack, "--yes")
+            done = project.canary("up", "--stack", stack, "--yes", before=ELSEWHERE)
             said = done.stdout + done.stderr
             if done.returncode == 0:
                 found.succeeded += 1

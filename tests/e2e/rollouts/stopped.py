@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
@@ -17,6 +18,8 @@ from typing import Any
 
 from tests.e2e.tools import wait_until
 
+LOST, HELD = 11, 12
+ENDS = {0: None, LOST: "the runner has lost the Lease", HELD: "the runner's time is over"}
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["rollout.runner", "tests.e2e.rollouts.stopped"])
 
@@ -51,13 +54,13 @@ class StoppedRunner:
         if self.process.pid is not None and self.process.is_alive():
             os.kill(self.process.pid, signal.SIGCONT)
 
-    def ended(self, seconds: float = 60.0) -> bool:
-        """Wait for its end, and kill it if it does not come."""
+    def ended(self, seconds: float = 90.0) -> str | None:
+        """Wait for its end, and return what is wrong with it; kill it if it does not come."""
         self.process.join(seconds)
-        if self.process.exitcode is not None:
-            return True
-        self.process.kill()
-        return False
+        if self.process.exitcode is None:
+            self.process.kill()
+            return f"the runner did not end within {seconds:.0f} s"
+        return ENDS.get(self.process.exitcode, f"the runner ended with {self.process.exitcode}")
 
     def _state(self) -> str:
         try:
@@ -81,7 +84,8 @@ def _run(access: Access, namespace: str, service: str, writes: int) -> None:
         return write(*args, **keys)
 
     _replace(stopping, write, (acting, routes))
-    run(access, namespace, service, new_holder(), timeout=120.0)
+    end = run(access, namespace, service, new_holder(), timeout=120.0)
+    sys.exit({"aborted": 0, "lost": LOST, "held": HELD}.get(end.why, 1))
 
 
 def _replace(by: Callable[..., str], function: object, modules: tuple[Any, ...]) -> None:

@@ -65,6 +65,7 @@ REGISTERED: dict[str, set[str]] = {
     "MeshTelemetry": {"Telemetry"},
     "Namespace": {"Namespace", "NamespacePatch"},
     "Prometheus": {*SERVER, "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim", "ServiceAccount"},
+    "RolloutFence": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
     "SecurityPolicies": {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
     "SharedGateways": {"Gateway"},
     "VersionedService": {"ConfigMap", "Deployment", "Service", "ServiceAccount"},
@@ -75,7 +76,7 @@ REGISTERED: dict[str, set[str]] = {
 @cache
 def registered(preview: bool) -> tuple[Run, ...]:
     """What the cases register, in a cluster that has the namespace shop already."""
-    facts = ClusterFacts(uid="7b1f", foreign_namespaces=frozenset({"shop"}))
+    facts = ClusterFacts(uid="7b1f", foreign_namespaces=frozenset({"shop"}), has_fence=True)
 
     def program(values: dict[str, Any]) -> Callable[[], Any]:
         return lambda: Environment(load(values), facts, "istio-canary/test").outputs
