@@ -16,6 +16,7 @@ from math import exp, log
 from typing import Any
 
 from rollout.gate_reader import GateReading
+from rollout.gates.decide import CANARY, STABLE
 from rollout.gates.evidence import MetricEvidence
 from rollout.gates.plan import SUSPICION
 from rollout.gates.replay import Decisions, ReplayError, from_json, to_json
@@ -77,6 +78,7 @@ def evidence_of(record: Record, reading: GateReading, now: str) -> dict[str, Any
     if verdict is None or plan is None:
         return found
     newest = reading.asked.newest
+    versions = {CANARY: record.target.version, STABLE: record.from_.version}
     return {
         **found,
         "answer": verdict.answer.value,
@@ -92,7 +94,13 @@ def evidence_of(record: Record, reading: GateReading, now: str) -> dict[str, Any
         "blocks": 0 if reading.decisions is None else len(reading.decisions.blocks),
         "metrics": [_metric(one, reading) for one in verdict.metrics],
         "splits": [
-            {"rule": rule, "version": one.version, "weight": one.weight, "share": number(one.share), "wrong": one.wrong}
+            {
+                "rule": rule,
+                "version": versions.get(one.version, one.version),
+                "weight": one.weight,
+                "share": number(one.share),
+                "wrong": one.wrong,
+            }
             for rule, one in (verdict.splits or {}).items()
         ],
         "queries": list(reading.asked.queries),

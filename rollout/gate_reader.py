@@ -108,7 +108,7 @@ class _Judge:
             self._lack(record.step, str(error))
         verdict = self._gate.judge(self._observation, moment)
         self._decisions = kept(self._decisions, self._observation, moment, verdict)
-        if at - self._bounded_at >= BOUNDS_EVERY and len(self._observation.blocks) <= MOST_BOUNDED:
+        if at - self._bounded_at >= BOUNDS_EVERY and 0 < len(self._observation.blocks) <= MOST_BOUNDED:
             self._bounded_at = at
             proved = [one.name for one in verdict.metrics if one.difference is not None]
             self._bounds = {name: self._gate.evidence.bound(name) for name in proved}

@@ -81,17 +81,23 @@ def gates_hold(record: Record, facts: Facts) -> Decision | None:
         waited = seconds_between(record.settled_at or facts.now, facts.now)
         if verdict.observed_seconds <= 0 and waited < NO_DATA_SECONDS:
             return Decision(why=verdict.reason, wait_seconds=LOOK)
-        return without_numbers(record, facts, verdict.reason)
+        return without_numbers(record, facts, _same(record, HoldReason.NO_DATA, verdict.reason))
     if verdict.answer in _HELD_BY:
-        return hold_for(record, facts, _HELD_BY[verdict.answer], verdict.reason, data=evidence(facts))
+        reason = _HELD_BY[verdict.answer]
+        return hold_for(record, facts, reason, _same(record, reason, verdict.reason), data=evidence(facts))
     if verdict.answer is Answer.RISE:
         return None
     left = record.plan.steps[record.step].hold_seconds - verdict.observed_seconds
     if left <= 0 and record.strategy.promotes == "hand":
         return hold_for(record, facts, HoldReason.HAND, "a person promotes: `canary rollout promote`")
     if left <= 0:
-        return hold_for(record, facts, HoldReason.PROOF, verdict.reason)
+        return hold_for(record, facts, HoldReason.PROOF, _same(record, HoldReason.PROOF, verdict.reason))
     return _kept(record, facts, left)
+
+
+def _same(record: Record, reason: HoldReason, text: str) -> str:
+    """What it is held for, as it was said first: the numbers change each second, and `status` has them."""
+    return record.held.text if record.held is not None and record.held.reason is reason else text
 
 
 def _kept(record: Record, facts: Facts, left: float) -> Decision:

@@ -23,6 +23,9 @@ CANARY, STABLE = "canary", "stable"
 OLD = 2
 """Scrape intervals after which the newest numbers are too old, so that a store that is down holds within two."""
 
+LEAST_OLD = 5.0
+"""Seconds that numbers may be old, and clocks may differ, however often there are new ones: reading takes time, too."""
+
 SEEN = 0.9
 """Part of a step's scrape intervals that must have numbers for its time to run."""
 
@@ -143,10 +146,11 @@ class Gate:
         newest, seconds = coverage.newest, self.plan.block_seconds
         if newest is None:
             return coverage.missing or "there are no numbers since the weights have settled"
-        if newest - moment.now > seconds:
+        if newest - moment.now > max(seconds, LEAST_OLD):
             return f"the clocks of the numbers and of the API server differ by {newest - moment.now:.0f} s"
-        if moment.now - newest > OLD * seconds:
-            return f"the newest numbers are {moment.now - newest:.0f} s old"
+        if moment.now - newest > max(OLD * seconds, LEAST_OLD):
+            why = f": {coverage.missing}" if coverage.missing else ""
+            return f"the newest numbers are {moment.now - newest:.0f} s old{why}"
         rules = self._requests.get(moment.step)
         if rules is None:
             return f"there were {coverage.pending:.0f} requests since the weights have settled, too few to compare"
