@@ -147,7 +147,7 @@ def promote(
     if unproved and not reason.strip():
         raise RefusedError(
             f"the gates do not let {phase_text(record)} rise: {unproved}",
-            "wait; or say why it may: `canary rollout promote 'why the proof is not needed'`",
+            "wait; or give the reason why it may: `canary rollout promote` takes it after the service",
         )
     waits_for_gates = record.strategy.gates is not None and record.plan.gates is None
     if record.step == NOT_STARTED and not full and not (waits_for_gates and record.started_at is not None):

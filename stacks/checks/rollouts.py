@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from stacks.checks.rollout_gates import check_gates, different_gates
 from stacks.checks.rollout_places import check_places
 from stacks.checks.view import Service, View, block, entries
 from stacks.rollout_words import duration_words
@@ -69,6 +70,7 @@ def check(view: View) -> Iterator[Finding]:
             yield from _check_service(service, rolled[0])
             yield from _check_pair(rolled)
             yield from _check_together(rolled)
+            yield from different_gates([((*one.location, "rollout"), one.strategy) for one in rolled])
 
 
 def _read(value: Any) -> RolloutStrategy | None:
@@ -112,7 +114,7 @@ def _check_name(name: str, location: Location, strategies: Strategies) -> Iterat
 
 def _check_strategy(strategy: RolloutStrategy, location: Location, view: View) -> Iterator[Finding]:
     yield from _check_steps(strategy, location)
-    yield from _check_gates(strategy, location, _prometheus_off(view))
+    yield from check_gates(strategy, location, view)
     yield from _check_deadlines(strategy, location)
     yield from check_places(strategy, location)
     for index, hook in enumerate(strategy.hooks):
@@ -124,38 +126,6 @@ def _check_strategy(strategy: RolloutStrategy, location: Location, view: View) -
                 "remove it",
                 shown(hook.then),
             )
-
-
-def _check_gates(strategy: RolloutStrategy, location: Location, prometheus: Location | None) -> Iterator[Finding]:
-    """Gates say what ends a step, and have the limits; without Prometheus they would know nothing for ever."""
-    if strategy.gates is None:
-        return
-    for key in ("promote", "limits"):
-        value = getattr(strategy, key)
-        if key in strategy.model_fields_set and value is not None:
-            text = value if isinstance(value, str) else shown(value.model_dump(exclude_none=True))
-            yield Finding(
-                (*location, key),
-                f"with gates, {key} is one of their keys: two of them could contradict each other",
-                f"{key} in gates, or a strategy without gates",
-                f"move it: gates: {{{key}: {text}}}",
-                text,
-            )
-    if prometheus is not None:
-        yield Finding(
-            (*location, "gates"),
-            "nothing collects the numbers that gates compare: Prometheus is off, so that no step would ever rise",
-            f"gates with {key_path((*prometheus, 'enabled'))}: true, or with {key_path((*prometheus, 'url'))}",
-            f"turn it on: {key_path((*prometheus, 'enabled'))}: true; "
-            "or write promote: hand, or promote: time, instead of gates",
-        )
-
-
-def _prometheus_off(view: View) -> Location | None:
-    """The place of Prometheus' settings if it is off; None if it is on, or if they are malformed."""
-    given = view.telemetry.get("prometheus", {})
-    off = isinstance(given, dict) and given.get("enabled", False) is False and given.get("url") is None
-    return ("telemetry", "prometheus") if off else None
 
 
 def _check_steps(strategy: RolloutStrategy, location: Location) -> Iterator[Finding]:
