@@ -132,8 +132,6 @@ def _past(ui: Ui, place: Place, record: Record) -> Past | str:
 
 def _imagined(place: Place, plan: Plan, origin: str, target: str) -> Record:
     """A record as `up` would write it now, which is never written: what gates compare is read from one."""
-    from datetime import UTC, datetime
-
     from rollout.record import Record, Release
 
     given: dict[str, Any] = {
@@ -144,6 +142,13 @@ def _imagined(place: Place, plan: Plan, origin: str, target: str) -> Record:
         "from_": Release(version=origin, hash=""),
         "plan": plan,
         "wanted": plan.start,
-        "created_at": datetime.now(UTC).isoformat(),
+        "created_at": _now(),
     }
     return Record(**given)
+
+
+def _now() -> str:
+    """This machine's time; what is read reaches hours back."""
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from metrics.prometheus import Series
 from metrics.queries import Source
-from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, Block, Counts, Stratum
+from rollout.gates.blocks import ATTEMPTS, BEGUN, ERRORS, LATENCY, Block, Counts, Stratum
 from rollout.gates.counters import Period, Reader, Samples, Subset, observe
 from rollout.gates.samples import caller_of
 
@@ -405,3 +405,27 @@ def test_no_request_is_counted_twice_or_lost(grown: list[tuple[int, int, int]], 
     found = observed(counters, periods=[Period(step=0, settled=SETTLED, until=end)], now=inf)
     assert summed(found) == expected
     assert all(sum(c.requests for c in block.metrics[ERRORS].values()) >= 30 for block in found[:-1])
+
+
+def test_a_stream_that_began_before_the_weights_stood_is_no_request_of_the_split_when_it_ends() -> None:
+    found = observed(
+        [
+            envoy("upstream_rq_active", [2, 2, 2, 1, 0], "version-1"),  # two streams, which end one after the other
+            envoy("upstream_rq_completed", [0, 0, 0, 1, 2], "version-1"),
+            envoy("upstream_rq_completed", [0, 40, 80, 120, 160]),
+        ]
+    )
+    assert summed(found, BEGUN) == Counts(n_c=120)
+    assert summed(found) == Counts(n_c=120, n_s=2), "they are answers all the same"
+
+
+def test_a_request_that_runs_is_one_of_the_split_when_it_begins() -> None:
+    found = observed(
+        [
+            envoy("upstream_rq_total", [0, 40, 80, 120, 160]),
+            envoy("upstream_rq_active", [0, 40, 80, 120, 160]),
+            envoy("upstream_rq_completed", [0, 40, 80, 120, 160], "version-1"),
+        ]
+    )
+    assert summed(found, BEGUN) == Counts(n_c=120, n_s=120)
+    assert summed(found) == Counts(n_s=120)
