@@ -138,7 +138,8 @@ class Decision:
     "step" (the wanted one) or "back", both with the resourceVersion that was read before the record; an abort that
     cannot write the record, or that others are faster than each time, overwrites. Both carry `annotation`. `barrier`
     asks the Envoys whether they follow. `hook` is a point whose hooks are to be asked; the answer is in the next facts.
-    `scale` has the least number of pods by version. `hand_over` gives spec.http back to Pulumi. `wait_seconds` is the
+    `scale` has the least number of pods by version. `hand_over` gives spec.http back to Pulumi. `numbers` says that
+    nothing can be decided before the first answer to what the gates ask. `wait_seconds` is the
     longest useful wait until the next look, None if nothing is left to do.
     """
 
@@ -150,6 +151,7 @@ class Decision:
     hook: HookPoint | None = None
     scale: Mapping[str, int] = field(default_factory=dict)
     hand_over: bool = False
+    numbers: bool = False
     wait_seconds: float | None = 0.0
 
 

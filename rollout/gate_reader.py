@@ -19,6 +19,7 @@ from rollout.gates.counters import LATE, LONG, Period, observe, read_since
 from rollout.gates.decide import Gate, Moment, Verdict
 from rollout.gates.plan import GatePlan
 from rollout.gates.replay import Decisions
+from rollout.holding import needed_pods
 from rollout.record import Record, StepPeriod
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 ReadGates = Callable[[Record, str], "GateReading | None"]
 """What the gates say now, from the record and the API server's time; None for a record without gates."""
 
-BOUNDS_EVERY = 30.0
-MOST_BOUNDED = 3000
-"""Seconds after which bounds are computed again, and with how many blocks at most: it takes long."""
+BOUNDS_EVERY, BOUNDS_BY_BLOCK = 30.0, 0.1
+"""Seconds after which bounds are computed again, at least, and for each block: it takes half a second for 1,000."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,8 @@ class _Judge:
             self._lack(record.step, str(error))
         verdict = self._gate.judge(self._observation, moment)
         self._decisions = kept(self._decisions, self._observation, moment, verdict)
-        if at - self._bounded_at >= BOUNDS_EVERY and 0 < len(self._observation.blocks) <= MOST_BOUNDED:
+        blocks = len(self._observation.blocks)
+        if blocks and at - self._bounded_at >= max(BOUNDS_EVERY, BOUNDS_BY_BLOCK * blocks):
             self._bounded_at = at
             proved = [one.name for one in verdict.metrics if one.difference is not None]
             self._bounds = {name: self._gate.evidence.bound(name) for name in proved}
@@ -127,8 +128,14 @@ class _Judge:
         )
         reader = reader_of(record, self._plan.latency_bound)
         self._observation = observe(
-            samples, reader, periods, now=at, block_seconds=every, earlier=self._observation
-        )  # fmt: skip
+            samples,
+            reader,
+            periods,
+            now=at,
+            block_seconds=every,
+            pods_started=_pods_started(record),
+            earlier=self._observation,
+        )
         self._over += sum(one.until is not None and at > one.until + LATE + 2 * every for one in periods)
 
     def _lack(self, step: int, why: str) -> None:
@@ -145,6 +152,17 @@ def kept(decisions: Decisions, observation: Observation, moment: Moment, verdict
     if len(row) == 2:
         decisions = replace(decisions, seen=seen[:-1])
     return decisions.and_then(observation, moment, verdict)
+
+
+def _pods_started(record: Record) -> tuple[float, ...]:
+    """When the new version got more pods: for the steps that need more, which begin once these are ready."""
+    found, most = [], 0
+    for period in record.periods:
+        needed = needed_pods(record, period.step)
+        if most and needed > most:
+            found.append(seconds_of(period.settled_at))
+        most = max(most, needed)
+    return tuple(found)
 
 
 def _period(one: StepPeriod) -> Period:

@@ -72,11 +72,11 @@ def gates_hold(record: Record, facts: Facts) -> Decision | None:
     if waits_for_gates(record):
         text = facts.gates_text or "what the old version was like before is asked for"
         if not facts.gates_text:
-            return Decision(why=text, wait_seconds=LOOK)
+            return Decision(why=text, numbers=True, wait_seconds=LOOK)
         return hold_for(record, facts, HoldReason.NO_DATA, text)
     verdict = facts.verdict
     if verdict is None:
-        return Decision(why="the first numbers of the step are awaited", wait_seconds=LOOK)
+        return Decision(why="the first numbers of the step are awaited", numbers=True, wait_seconds=LOOK)
     if verdict.answer is Answer.NO_DATA:
         waited = seconds_between(record.settled_at or facts.now, facts.now)
         if verdict.observed_seconds <= 0 and waited < NO_DATA_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from rollout.record import Record
 if TYPE_CHECKING:
     from rollout.gate_reader import GateReading
     from rollout.store import RolloutStore
+
+logger = logging.getLogger(__name__)
 
 ReadGates = Callable[[Record, str], "GateReading | None"]
 """What the gates say, from the record and the API server's time: `rollout.gate_reader.GateReader.read`."""
@@ -66,7 +69,7 @@ class GateFacts:
         done = self._background.result("gates", record.id)
         age = None if done is None else self._clock() - done.at
         if (age is None or age >= self._every(record)) and not self._background.runs("gates"):
-            self._background.start("gates", record.id, lambda goes_on: (read(record, now),))
+            self._background.start("gates", record.id, lambda goes_on: (_safely(read, record, now),))
         found: GateReading | None = None if done is None else done.value[0]
         if found is None or age is None or found.key != key:
             return GatesSeen()
@@ -120,6 +123,17 @@ class GateFacts:
         if verdict is None or verdict.answer is Answer.HARM:
             return verdict or _unknown(text)
         return replace(verdict, answer=Answer.NO_DATA, reason=text)
+
+
+def _safely(read: ReadGates, record: Record, now: str) -> GateReading | None:
+    """A reading that fails in a way that nobody has thought of is no data: nothing may rise, or wait for ever."""
+    from rollout.gate_reader import GateReading, key_of
+
+    try:
+        return read(record, now)
+    except Exception as error:  # noqa: BLE001 - a thread's error would be lost, and the step would wait for ever
+        logger.warning("gates: %s: %s", type(error).__name__, error)
+        return GateReading(key=key_of(record), text=f"the numbers cannot be read: {type(error).__name__}: {error}")
 
 
 def _runs_before(store: RolloutStore, record: Record) -> tuple[str, ...]:

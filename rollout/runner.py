@@ -371,7 +371,7 @@ def send_events(access: ClusterAccess, namespace: str, service: str, by: str, *,
 
 def _waits_beside(decision: Decision) -> bool:
     """Whether something is asked beside the loop whose answer comes soon."""
-    return decision.barrier or (decision.hook is not None and decision.wait_seconds == 0.0)
+    return decision.barrier or decision.numbers or (decision.hook is not None and decision.wait_seconds == 0.0)
 
 
 def _is_survived(error: Exception) -> bool:

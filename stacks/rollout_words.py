@@ -27,7 +27,8 @@ def time_words(strategy: RolloutStrategy) -> str:
     waits = (
         f" and {'an approval' if len(approved) == 1 else 'approvals'} (at {', '.join(approved)})" if approved else ""
     )
-    return f"about {duration_words(strategy.hold_seconds)}{waits}"
+    least = "at least" if strategy.promotes == "proof" else "about"
+    return f"{least} {duration_words(strategy.hold_seconds)}{waits}"
 
 
 def steps_words(strategy: RolloutStrategy) -> str:
