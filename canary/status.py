@@ -13,7 +13,8 @@ from canary.consoles import CONSOLES
 from canary.effective import EffectiveRoutes, effective_routes
 from canary.engine.diff import VIRTUAL_SERVICE
 from canary.engine.recovery import plain
-from rollout.observed_routes import PULUMI, Known, known_destinations, weights_of
+from rollout.decision import PULUMI
+from rollout.observed_routes import Known, known_destinations, weights_of
 from rollout.record import FIELD_MANAGER
 
 if TYPE_CHECKING:

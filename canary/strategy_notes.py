@@ -33,9 +33,8 @@ def strategy_notes(settings: Settings, steps: Iterable[ResourceStep], stack: str
             notes |= dict.fromkeys(_of_pods(settings, step))
         elif step.op == "update" and step.type == VIRTUAL_SERVICE:
             notes |= dict.fromkeys(_of_requests(settings, step, stack))
-        if step.op in ("create", "update") and step.type in (DEPLOYMENT, VIRTUAL_SERVICE):
-            if _is_by_rollout(settings, step) if step.type == VIRTUAL_SERVICE else _is_only_of_numbers(step):
-                continue
+        elif step.op == "create" and step.type == DEPLOYMENT:
+            # Later on the record knows how far the rollout is, and the program says it.
             notes |= dict.fromkeys(note for note in _of_rollouts(settings, step, stack) if _service(note) not in new)
     return list(notes)
 
@@ -45,7 +44,7 @@ def _service(note: str) -> str:
 
 
 def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator[str]:
-    """What rollouts do after the run, of a service whose new version or route this run changes."""
+    """What rollouts do after the run, of a service whose new version this run makes."""
     from stacks.rollout_words import rollout_words
     from stacks.rollouts import given_from, strategy_of
 
@@ -55,8 +54,7 @@ def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator
         for rule in service.route:
             strategy = strategy_of(settings, rule)
             target = service.deployed.get(str(rule.to))
-            own = [(service.namespace, target.name if target else ""), (service.namespace, name)]
-            if strategy is not None and place in own:
+            if strategy is not None and target is not None and place == (service.namespace, target.name):
                 words = rollout_words(rule, strategy, given_from(service, rule))
                 yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` begins it"
 
@@ -72,11 +70,6 @@ def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
             if any(difference.path == TAKES_REPLICAS for difference in step.diff):
                 left = PATCH_FORCE not in (metadata.get("annotations") or {}) and version.replicas is not None
                 yield f"{name}/{key}: {LEFT_TO_ROLLOUT if left else _replicas_words(version)}"
-
-
-def _is_only_of_numbers(step: ResourceStep) -> bool:
-    """Whether only who decides about a Deployment's number of pods changes."""
-    return step.op == "update" and all(difference.path == TAKES_REPLICAS for difference in step.diff)
 
 
 def _replicas_words(version: VersionSettings) -> str:

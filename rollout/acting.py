@@ -99,7 +99,8 @@ class _Tries:
         """Return what was done, None if it is to be decided again. Raises what the API server says."""
         seen = look(self._client, self._store, known)
         stored = seen.record_or_raise(self._store.service)
-        decision = _void(seen, stored, self._by) or decide(stored.record, stored.server_time)
+        becomes_void = _void(seen, stored, self._by)
+        decision = becomes_void or decide(stored.record, stored.server_time)
         try:
             stored = _written(self._store, stored, decision)
         except Exception as error:
@@ -113,7 +114,7 @@ class _Tries:
         # The last try of an abort overwrites whatever was written meanwhile.
         forced = is_last and decision.write_routes == BACK
         write_routes(self._client, seen, stored.record, decision, forced=forced)
-        if decision.record is not None and decision.record.void_since is not None:
+        if becomes_void is not None:
             return None  # it is void now, which the verb refuses with its fix
         return Acted(stored=stored, decision=self._first, said=(self._first.why,))
 

@@ -25,6 +25,10 @@ REASONS_SECONDS = 5.0
 """How long the reasons count: they take several requests for each pod."""
 
 
+PodKey = tuple[str, str | None]
+"""Name and uid of an endpoint's pod: one that is made anew may have the same name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PodsSeen:
     """For the fields of `Facts` with these names, and `pods_text`: why pods of `to` are not ready, empty if all are."""
@@ -50,15 +54,16 @@ class PodsLook:
         self._service = service
         self._clock = clock
         self._none_since: float | None = None
+        self._versions: dict[PodKey, str] = {}
         self._reasons: tuple[float, str] | None = None
 
     def look(self, record: Record, needed: int = 1) -> PodsSeen:
         """Return what is seen now. Reasons are looked for while fewer pods of `to` than `needed` are ready."""
         since, self._none_since = self._none_since, None
-        ready = ready_pods(self._client, self._namespace, self._service)
+        ready = self._ready()
         now = self._clock()
         labels = [version_label(self._service, one.version) for one in (record.target, record.from_)]
-        to, before = (len(ready.get(label, ())) for label in labels)
+        to, before = (ready.count(label) for label in labels)
         if to == 0:
             self._none_since = now if since is None else since
         return PodsSeen(
@@ -68,6 +73,17 @@ class PodsLook:
             pods_text=self._text(labels[0], now) if to < max(needed, 1) else "",
         )
 
+    def _ready(self) -> list[str]:
+        """The label `version` of each ready pod. Pods are listed, which takes longer than all else, only for new ones.
+
+        A pod that is deleted is no ready endpoint any more.
+        """
+        endpoints = ready_endpoints(_slices(self._client, self._namespace, self._service))
+        if not endpoints <= self._versions.keys():
+            labels = _labels(_pods(self._client, self._namespace, self._service))
+            self._versions = {one: labels[one[0]] for one in endpoints if one[0] in labels}
+        return [self._versions[one] for one in endpoints if one in self._versions]
+
     def _text(self, label: str, now: float) -> str:
         if self._reasons is None or now - self._reasons[0] >= REASONS_SECONDS:
             self._reasons = (now, why_unready(self._client, self._namespace, self._service, label))
@@ -76,31 +92,45 @@ class PodsLook:
 
 def ready_pods(client: Client, namespace: str, service: str) -> dict[str, frozenset[str]]:
     """Return the names of the ready pods of a service by their label `version`."""
-    from lightkube.resources.core_v1 import Pod
-    from lightkube.resources.discovery_v1 import EndpointSlice
+    labels = _labels(_pods(client, namespace, service))
+    found: dict[str, set[str]] = {}
+    for name in ready_names(_slices(client, namespace, service)):
+        if name in labels:
+            found.setdefault(labels[name], set()).add(name)
+    return {label: frozenset(names) for label, names in found.items()}
 
-    slices: list[Any] = list(client.list(EndpointSlice, namespace=namespace, labels={OF_SERVICE: service}))
-    pods: list[Any] = list(client.list(Pod, namespace=namespace, labels={"app": service}))
-    return by_version(ready_names(slices), pods)
 
-
-def ready_names(slices: Iterable[Any]) -> frozenset[str]:
-    """Return the names of the pods that are ready endpoints; one with two addresses is in two slices."""
+def ready_endpoints(slices: Iterable[Any]) -> frozenset[PodKey]:
+    """Return the pods that are ready endpoints; one with two addresses is in two slices."""
     return frozenset(
-        endpoint.targetRef.name
+        (endpoint.targetRef.name, endpoint.targetRef.uid)
         for one in slices
         for endpoint in one.endpoints or ()
         if endpoint.targetRef is not None and endpoint.targetRef.kind == "Pod" and is_ready(endpoint)
     )
 
 
-def by_version(ready: frozenset[str], pods: Iterable[Any]) -> dict[str, frozenset[str]]:
-    """Return the ready ones of `pods` by their label `version`."""
-    found: dict[str, set[str]] = {}
-    for pod in pods:
-        if pod.metadata.name in ready and pod.metadata.deletionTimestamp is None:
-            found.setdefault((pod.metadata.labels or {}).get("version", ""), set()).add(pod.metadata.name)
-    return {label: frozenset(names) for label, names in found.items()}
+def ready_names(slices: Iterable[Any]) -> frozenset[str]:
+    """Return the names of the pods that are ready endpoints."""
+    return frozenset(name for name, _ in ready_endpoints(slices))
+
+
+def _slices(client: Client, namespace: str, service: str) -> list[Any]:
+    from lightkube.resources.discovery_v1 import EndpointSlice
+
+    return list(client.list(EndpointSlice, namespace=namespace, labels={OF_SERVICE: service}))
+
+
+def _pods(client: Client, namespace: str, service: str) -> list[Any]:
+    from lightkube.resources.core_v1 import Pod
+
+    return list(client.list(Pod, namespace=namespace, labels={"app": service}))
+
+
+def _labels(pods: Iterable[Any]) -> dict[str, str]:
+    """The label `version` of pods by name, without those that end."""
+    kept = [pod for pod in pods if pod.metadata.deletionTimestamp is None]
+    return {pod.metadata.name: (pod.metadata.labels or {}).get("version", "") for pod in kept}
 
 
 def why_unready(client: Client, namespace: str, service: str, label: str) -> str:

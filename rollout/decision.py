@@ -132,7 +132,7 @@ def is_foreign(owner: str | None) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What to do, in this order: `scale`, then `record`, then `write_routes`, then `barrier`; then decide again.
+    """What to do, in this order: `record`, then `write_routes`, then `scale` and `barrier`; then decide again.
 
     `record` is written by compare-and-swap; if that fails nothing else of the decision may be done. `write_routes` is
     "step" (the wanted one) or "back", both with the resourceVersion that was read before the record; an abort that

@@ -6,7 +6,7 @@ would then be written over them. The stored routes come last: they never change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +67,16 @@ class Look:
         return self.stored
 
 
-def look(client: Client, store: RolloutStore, known: StoredRoutesByName | None = None) -> Look:
+def look(
+    client: Client, store: RolloutStore, known: StoredRoutesByName | None = None, names: Collection[str] = ()
+) -> Look:
     """Return what is in the cluster now. `known` keeps the stored routes that were read, for the next look.
+
+    `names` are the VirtualServices of the record that the last look found, by default those that a service may have.
 
     Raises RecordError if the record cannot be read, and httpx2.HTTPStatusError and httpx2.TransportError.
     """
-    names = (store.service, mesh_virtual_service(store.service))
+    names = names or (store.service, mesh_virtual_service(store.service))
     routes = read_routes_in_cluster(client, store.namespace, names)
     stored = store.read()
     if stored is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kube.objects import kind_of, list_in
+from rollout.decision import PULUMI
 from traffic.model import EGRESS, MESH, OutsideVersion, RouteTable, Source, Target, service_host, target, version_label
 from traffic.model.backend import Backend, EgressTable, backend
 from traffic.proportions import percent_words, percentages
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 ISTIO_API = "networking.istio.io/v1"
-PULUMI = "pulumi-kubernetes"
-"""Beginning of the field managers of Pulumi's provider."""
 
 
 @dataclass(frozen=True, kw_only=True)

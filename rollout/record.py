@@ -97,6 +97,7 @@ class EventType(StrEnum):
     HOOK_FAILED = "HookFailed"
     HOOK_PASSED = "HookPassed"
     DRIFT = "Drift"
+    ROUTES_CHANGED = "RoutesChanged"
     HOLDER_LOST = "HolderLost"
     HOLDER_TAKEN = "HolderTaken"
     HARM_FOUND = "HarmFound"
@@ -142,6 +143,8 @@ class Release(Model):
     image_ids: tuple[str, ...] = ()
     ready_pods: int = 0
     """Ready pods when the rollout was planned; for `from` the number that capacity is measured by."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Of `from`: its keys in the stack's file, for people, without anything that is secret."""
 
 
 class PlannedRule(Model):

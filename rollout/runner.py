@@ -53,6 +53,8 @@ FLUSH_SECONDS = 10.0
 """How long the end of a run waits for the receivers of events; a later run sends what is left."""
 BESIDE_SECONDS = 3.0
 """How long the end of a run waits for its log."""
+ONCE = "start --once"
+"""Holder of a record that jobs move which take one look each: they are many, and none of them is lost."""
 HOLDER_SENDS = 2.0
 """Seconds for which whoever has no Lease leaves the events to the holder."""
 
@@ -104,12 +106,14 @@ class Runner:
         self._holder = holder
         self._on_look = on_look
         self._known: StoredRoutesByName = {}
+        self._names: tuple[str, ...] = ()
 
     def turn(self) -> Turn:
         """Look, decide, and carry out. Raises ConflictError if others were faster, and all that `carry_out` raises."""
         held = self._holds()
-        seen = look(self._client, self._store, self._known)
+        seen = look(self._client, self._store, self._known, self._names)
         stored = seen.record_or_raise(self._store.service)
+        self._names = tuple(stored.record.vs_uids)
         sent = self._collector.delivered(stored.record) if held else None
         if sent is not None:
             stored = self._store.write(sent, stored.resource_version)
@@ -120,7 +124,6 @@ class Runner:
         self._on_look(stored.record, decision)
         if held and decision.write_routes != "back" and not self._holds():
             raise ConflictError("the Lease has run out meanwhile")
-        self._collector.scale(decision)
         moves = decision.record is not None or decision.write_routes is not None
         if moves:
             before, stored = (
@@ -130,6 +133,7 @@ class Runner:
             self._collector.log(before.record, facts, decision)
         elif decision.hand_over:
             handed_over(self._client, self._store, seen, self._holder)
+        self._collector.scale(decision)
         self._collector.beside(seen, stored, decision, lease_held=held)
         return Turn(record=stored.record, decision=decision, acted=moves or decision.hand_over)
 
@@ -149,12 +153,14 @@ class _Loop:
         on_look: OnLook,
         limits: ReadLimits | None,
         gates: ReadGates | None = None,
+        name: str = "",
     ) -> None:
+        """`name` is the holder in the record and its history, by default that of the Lease."""
         config = kubeconfig.choose(access)
         self._wake = threading.Event()
         self._stop = stop
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._holder = holder
+        self._holder = name or holder
 
         def connect() -> Client:
             return kubeconfig.client(config)
@@ -167,9 +173,10 @@ class _Loop:
         self._background = Background(self._wake)
         self._barrier = Barrier(connect)
         self.collector = Collector(
-            self._client, connect, self.store, holder, self._barrier, self._background, limits=limits, gates=gates
+            self._client, connect, self.store, self._holder, self._barrier, self._background, limits=limits, gates=gates
         )
-        self.runner = Runner(self._client, self.store, self.collector, lambda: self.keeper.held, holder, on_look)
+        beside = (self.collector, lambda: self.keeper.held, self._holder, on_look)
+        self.runner = Runner(self._client, self.store, *beside)
 
     def first_look(self, access: ClusterAccess) -> Record:
         """Return the record. Raises ClusterUnreachableError with the reason if there is no answer."""
@@ -305,13 +312,13 @@ def run(
         return "held" if once or paused or turn.record.void_since is not None else None
 
     given: dict[str, Any] = {"timeout": timeout, "stop": stop or threading.Event(), "on_look": on_look}
-    loop = _Loop(access, namespace, service, holder, limits=limits, gates=gates, **given)
+    loop = _Loop(access, namespace, service, holder, limits=limits, gates=gates, name=ONCE if once else "", **given)
     try:
         record = loop.first_look(access)
         loop.keeper.start()
         loop.watch.start()
         end = loop.until(record, ends)
-        if end.why in ("stopped", "held") and loop.keeper.held:
+        if end.why in ("stopped", "held") and loop.keeper.held and not once:
             loop.tell_that_it_stops()
         if end.why != "lost":
             loop.send_what_is_left(FLUSH_SECONDS if end.why in ("completed", "aborted") else HOLDER_SENDS)
@@ -348,6 +355,7 @@ def finish(
         loop.keeper.start()
         end = loop.until(record, ends)
         loop.send_what_is_left(FLUSH_SECONDS, leave_to_holder=HOLDER_SENDS)
+        loop.end_what_runs_beside(BESIDE_SECONDS)
         return end
     finally:
         loop.close()

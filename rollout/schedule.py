@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rollout.record import Plan, PlannedCounters, PlannedEnvoys, PlannedRule, PlannedStep
-from traffic.model import RolloutStrategy, Rule, ServiceRouting
+from traffic.model import RolloutStep, RolloutStrategy, Rule, ServiceRouting
 from traffic.proportions import DECIMALS, percent_words
 from traffic.words import OTHERWISE, rule_words
 
@@ -124,8 +124,9 @@ def schedule(
     `strategies` are the named ones. `now` is where the requests of each rule of the route in the cluster go, in percent
     by rule key, also of those without a rollout. It is empty before the first `up` of all: then a rule begins with its
     end, unless it has a `from`. A rule that is new in a route begins where its requests are, at the weights of the
-    default rule. Steps at or below the weight of now are left out. Raises ScheduleError if a rule's requests go to a
-    third version, if rules come from different versions, or if it is not known where a new rule's requests go.
+    default rule. Steps below the weight of now are left out, and the last one at it. Raises ScheduleError if a rule's
+    requests go to a third version, if rules come from different versions, or if it is not known where a new rule's
+    requests go.
     """
     rising = list(_rising(name, service, strategies, now))
     if not rising:
@@ -212,7 +213,7 @@ def _one_by_one(rising: list[_Rising], start: Mapping[str, dict[str, float]]) ->
     weights = dict(start)
     for index, one in enumerate(rising):
         for step in one.planned.strategy.steps:
-            if step.weight <= one.reached:
+            if _is_past(step, one):
                 continue
             weights = {**weights, one.planned.key: one.at(step.weight)}
             yield PlannedStep(
@@ -224,11 +225,19 @@ def _one_by_one(rising: list[_Rising], start: Mapping[str, dict[str, float]]) ->
             )
 
 
+def _is_past(step: RolloutStep, one: _Rising) -> bool:
+    """Whether a rule is beyond a step. One that is at its weight still keeps it, and asks for its approval.
+
+    So it is if the record of a rollout is lost in the middle: the time at this weight is not known any more.
+    """
+    return step.weight < one.reached or (step.weight == one.reached and step is one.planned.strategy.steps[-1])
+
+
 def _together(rising: list[_Rising], start: Mapping[str, dict[str, float]]) -> Iterator[PlannedStep]:
     """All rules have the same steps, which a check of the settings asks for."""
     weights = dict(start)
     for step in rising[0].planned.strategy.steps:
-        behind = [index for index, one in enumerate(rising) if step.weight > one.reached]
+        behind = [index for index, one in enumerate(rising) if not _is_past(step, one)]
         if not behind:
             continue
         weights = {**weights, **{rising[index].planned.key: rising[index].at(step.weight) for index in behind}}

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rollout.observed_routes import ISTIO_API, PULUMI, ObservedRoutes
+from rollout.decision import PULUMI
+from rollout.observed_routes import ISTIO_API, ObservedRoutes
 from traffic.graph import all_targets
 from traffic.model import OutsideVersion, RouteTable, Source, Target
 

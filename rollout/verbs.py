@@ -199,6 +199,20 @@ def retry(record: Record, reason: str, by: str, at: str, *, plan: Plan | None = 
     return Decision(why=text, record=next_record(record, at, by, event, routes=True, **fresh))
 
 
+def withdraw(record: Record, by: str, at: str) -> Decision:
+    """Return the decision that ends a rollout that has not started, since the stack's file asks for it no more.
+
+    Nothing has moved, so nothing goes back, and the release is not barred. Raises `RefusedError` once it has started.
+    """
+    if record.phase is not Phase.PENDING or record.started_at is not None:
+        raise RefusedError(f"the rollout {record.id} is at {phase_text(record)} meanwhile", "run `canary up` again")
+    text = "the stack's file does not ask for it any more"
+    ended = Ended(kind="superseded", reason=text, by=by, at=at)
+    event = Event(type=EventType.SUPERSEDED, text=text)
+    written = next_record(record, at, by, event, phase=Phase.ABORTED, ended=ended, ended_at=at, paused=None, held=None)
+    return Decision(why=text, record=written)
+
+
 def begin(
     previous: Record | None,
     *,
@@ -224,7 +238,8 @@ def begin(
             f"{target.version} of {service} was aborted at {bar.at} by {bar.by}: {bar.reason}",
             f"name another version, or lift the bar: `canary rollout retry {service}`",
         )
-    text = f"rollout from {from_.version} to {target.version}: {len(plan.steps)} steps"
+    steps = "1 step" if len(plan.steps) == 1 else f"{len(plan.steps)} steps"
+    text = f"rollout from {from_.version} to {target.version}: {steps}"
     event = Event(type=EventType.PENDING, text=text)
     changes = {
         **_fresh(plan), "vs_uids": vs_uids, "target": target, "from_": from_, "created_at": at, "handed_back_at": None,
@@ -247,9 +262,23 @@ def begin(
         closed = f"{previous.from_.version} is given up as the way back: {target.version} comes next"
         events.insert(0, Event(type=EventType.CLOSED, text=closed))
     elif previous.phase is Phase.PENDING:
-        events.insert(0, Event(type=EventType.SUPERSEDED, text=f"superseded by {target.version} before it started"))
+        by_what = target.version if target.hash != previous.target.hash else "another plan"
+        events.insert(0, Event(type=EventType.SUPERSEDED, text=f"superseded by {by_what} before it started"))
     written = next_record(previous, at, by, *events, routes=True, id=_next_id(previous), **changes)
     return Decision(why=text, record=written)
+
+
+def change_routes(record: Record, plan: Plan, by: str, at: str) -> Decision:
+    """Return the decision that goes on with the stored routes of `plan`: a person has changed the route meanwhile.
+
+    Steps and weights stay. Raises `RefusedError` after the rollout's end.
+    """
+    _refuse_void(record)
+    if not record.phase.active:
+        raise RefusedError(f"the rollout {record.id} has ended meanwhile", "run `canary up` again")
+    same = record.plan.model_copy(update={"routes": plan.routes, "places": plan.places, "envoys": plan.envoys})
+    event = Event(type=EventType.ROUTES_CHANGED, text=f"{by} has changed the route; its steps stay")
+    return Decision(why=event.text, record=next_record(record, at, by, event, plan=same))
 
 
 def release_holder(record: Record, by: str, at: str) -> Decision:

@@ -59,7 +59,9 @@ class RecordWatch:
                 with self._connect() as client:
                     self.watch_once(client)
             except httpx2.HTTPStatusError as error:
-                if error.response.status_code == 403 and FORBIDDEN.search(str(error)):
+                # An error within a watch ("too old resource version") has no response of its own.
+                answer: httpx2.Response | None = error.response
+                if answer is not None and answer.status_code == 403 and FORBIDDEN.search(str(error)):
                     logger.info("no right to watch configmaps: the record is looked at every now and then")
                     return
             except Exception as error:  # noqa: BLE001 - a broken connection, or an answer that is none: begun again

@@ -18,13 +18,15 @@ class AskKind(StrEnum):
     """Bring all requests back to `from`, and wait for it, before any resource is registered."""
     SUPERSEDE = "supersede"
     """The same, because the file names a third version."""
+    WITHDRAW = "withdraw"
+    """End a rollout that has not started, and that the file does not ask for any more."""
     CLOSE = "close"
     """Note that keepPrevious is over."""
     NEW_ROUTES = "new routes"
     """Store the routes of all steps anew, and name them in the record: an `up` in the middle of a rollout."""
 
 
-FIRST = (AskKind.GO_BACK, AskKind.SUPERSEDE, AskKind.CLOSE)
+FIRST = (AskKind.GO_BACK, AskKind.SUPERSEDE, AskKind.WITHDRAW, AskKind.CLOSE)
 """Done before any resource is registered; then the states are read again."""
 
 

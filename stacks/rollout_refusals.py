@@ -95,6 +95,16 @@ class Refusals:
             f"run `canary rollout abort {self.name}`, if nobody is to start it",
         )
 
+    def withdrawn(self, record: Record) -> Problem:
+        """A warning: this `up` ends a rollout that waits for its start, since it changes or removes its pods."""
+        return self._problem(
+            ("route",),
+            f"the rollout {record.id} to {record.target.version} has not started, and this `up` makes other pods of "
+            "its versions than it is about: it ends, and no requests move",
+            "both versions of a rollout as they were when it began",
+            "none needed if intended",
+        )
+
     def way_back(self, record: Record, release: Release) -> Problem:
         """A version of a rollout under way is removed or changed."""
         version = release.version
@@ -127,6 +137,18 @@ class Refusals:
             f"the same route until it is over; or `to: {record.from_.version}` in its rules, to go back",
             f"wait for its end, promote or abort it (`canary rollout status {self.name}`); or run `canary up "
             f"--during-rollout {self.name}`, which hands the route over first and pauses",
+        )
+
+    def other_weights(self, record: Record) -> Problem:
+        """The rules that are rolled out lead elsewhere than the rollout, or are not there any more."""
+        ends = record.target.version
+        return self._problem(
+            ("route",),
+            f"{self.name} is in a rollout ({record.id}, {phase_text(record)}), and its rules lead elsewhere: the "
+            "rollout decides how many of their requests each version gets",
+            f"`to: {ends}` with its rollout until it is over; or `to: {record.from_.version}` in its rules, to go back",
+            f"restore the rules; `canary rollout promote {self.name} --full` moves all to {ends} without further "
+            f"holds, `canary rollout abort {self.name}` goes back",
         )
 
     def adopts(self, record: Record) -> Problem:

@@ -10,7 +10,7 @@ import asyncio
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,8 +20,8 @@ import pulumi
 from kube.client import query
 from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterUnreachableError
-from rollout.decision import Decision, Facts, RefusedError, next_record
-from rollout.going_back import HAND_BACK_SECONDS
+from rollout.decision import Decision, Facts, RefusedError
+from rollout.going_back import HAND_BACK_SECONDS, void
 from rollout.record import FIELD_MANAGER, Phase, Record, Release, seconds_between
 from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
@@ -81,7 +81,7 @@ def read_effective(
 def say(effective: Effective) -> None:
     """Tell the engine what this run does to records; of what goes back, the warnings tell."""
     for ask in effective.asks:
-        if ask.kind not in (AskKind.GO_BACK, AskKind.SUPERSEDE):
+        if ask.kind not in (AskKind.GO_BACK, AskKind.SUPERSEDE, AskKind.WITHDRAW):
             pulumi.log.info(ask.text)
 
 
@@ -121,10 +121,13 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
 
     def decide(record: Record, now: str) -> Decision:
         from rollout.machine import abort, advance, supersede, undo
+        from rollout.verbs import withdraw
 
         reason = f"the stack's file leads to {record.from_.version} again"
         if ask.kind is AskKind.CLOSE:
             return advance(record, Facts(now=now, holder=by))
+        if ask.kind is AskKind.WITHDRAW:
+            return withdraw(record, by, now)
         if ask.kind is AskKind.SUPERSEDE:
             return supersede(record, ask.target.version if ask.target else "a third version", by, now)
         if record.phase in (Phase.COMPLETED, Phase.UNDOING):
@@ -230,8 +233,9 @@ def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Relea
     assert ask.planned is not None
     previous = look.stored.record if look.stored else None
     uids = {name: uid for name, uid in look.vs_uids.items() if name in ask.planned.routes["back"]}
-    if previous is not None and any(uids.get(name) != uid for name, uid in previous.vs_uids.items()):
-        previous = previous.model_copy(update={"void_since": previous.void_since or now})
+    gone = void(previous, Facts(now=now, holder=by, vs_uids=uids)) if previous is not None else None
+    if gone is not None and gone.record is not None:
+        previous = gone.record  # with the event that tells it
     return begin(
         previous,
         service=ask.service,
@@ -248,38 +252,30 @@ def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Relea
 
 def _new_routes(ask: RolloutAsk, look: Look, now: str, by: str) -> Decision:
     """The steps stay; their routes are those of this run."""
+    from rollout.machine import change_routes
+
     assert ask.planned is not None
     record = look.record_or_raise(ask.service).record
-    if ask.record is None or record.id != ask.record.id or not record.phase.active:
+    if ask.record is None or record.id != ask.record.id:
         raise RefusedError(f"{ask.service}: its rollout has ended meanwhile", "run `canary up` again")
-    new = ask.planned.plan(ask.service)
-    plan = record.plan.model_copy(update={"routes": new.routes, "places": new.places, "envoys": new.envoys})
-    return Decision(why=ask.text, record=next_record(record, now, by, plan=plan))
+    return change_routes(record, ask.planned.plan(ask.service), by, now)
 
 
 def _releases(client: Client, ask: RolloutAsk) -> tuple[Release, Release]:
     """Both releases with what runs of them now: images by digest, and the pods that capacity is measured by."""
-    from lightkube.resources.core_v1 import Pod
-
     from rollout.capacity import ready_pods
+    from rollout.images import image_ids
 
     assert ask.from_ is not None
     assert ask.target is not None
     ready = ready_pods(client, ask.namespace, ask.service)
-    pods: list[Any] = list(client.list(Pod, namespace=ask.namespace, labels={"app": ask.service}))
+    images = image_ids(client, ask.namespace, ask.service, (ask.from_.version, ask.target.version))
 
     def seen(release: Release) -> Release:
-        label = version_label(ask.service, release.version)
-        own = [pod for pod in pods if (pod.metadata.labels or {}).get("version") == label]
-        images = sorted({image for pod in own for image in _images(pod, ask.service)})
-        return release.model_copy(update={"image_ids": tuple(images), "ready_pods": len(ready.get(label, ()))})
+        pods = len(ready.get(version_label(ask.service, release.version), ()))
+        return release.model_copy(update={"image_ids": images[release.version], "ready_pods": pods})
 
     return seen(ask.from_), seen(ask.target)
-
-
-def _images(pod: Any, container: str) -> Iterable[str]:
-    statuses = (pod.status.containerStatuses if pod.status else None) or ()
-    return (one.imageID for one in statuses if one.name == container and one.imageID)
 
 
 def _is_due(facts: ClusterFacts, name: str) -> bool:
@@ -304,7 +300,7 @@ def _handed_back(settings: Settings, name: str) -> bool:
         pulumi.log.warn(
             f"{name}: its routes are still those of a rollout that has ended, and could not be handed back to Pulumi, "
             f"so that a change of them ends in a conflict: {error}\n"
-            f"    fix:     run `canary rollout status {name}` with the rights of docs/rights.md"
+            "    fix:     run `canary up` with the rights of docs/rights.md: it hands them back first"
         )
         return False
     _send_events(settings, name)

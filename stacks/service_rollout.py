@@ -20,6 +20,7 @@ from functools import cached_property
 from rollout.decision import phase_text
 from rollout.record import Bar, EventType, Phase, Record, Release, seconds_between
 from rollout.schedule import Schedule, ScheduleError, at_weights, route_at, rule_key, schedule
+from stacks.release_settings import release_settings
 from stacks.rollout_asks import AskKind, RolloutAsk
 from stacks.rollout_plans import planned, rendered_routes, routes_name
 from stacks.rollout_refusals import Refusals
@@ -168,7 +169,11 @@ class ServiceRollout:
             self._ask(kind, said),
             planned=planned(self.settings, self.name, found),
             target=Release(version=found.target, hash=self.hash_of(found.target) or ""),
-            from_=Release(version=origin, hash=self.hash_of(origin) or ""),
+            from_=Release(
+                version=origin,
+                hash=self.hash_of(origin) or "",
+                settings=release_settings(self.settings, self.name, origin),
+            ),
         )
 
     def _changed_in_place(self, now: ByKey) -> Iterator[str]:
@@ -230,7 +235,11 @@ class ServiceRollout:
             return ruling
         begin = next((ask for ask in ruling.asks if ask.kind is AskKind.BEGIN), None)
         if begin is None:
-            return replace(ruling, warnings=(*ruling.warnings, self.say.still_pending(record)))
+            if all(self.hash_of(one.version) == one.hash for one in (record.from_, record.target)):
+                return replace(ruling, warnings=(*ruling.warnings, self.say.still_pending(record)))
+            withdrawn = self.say.withdrawn(record)  # else a `start` would move requests to pods that it is not about
+            ask = self._ask(AskKind.WITHDRAW, withdrawn.what)
+            return replace(ruling, warnings=(*ruling.warnings, withdrawn), asks=(ask,))
         return replace(ruling, asks=()) if self._is_planned(record, begin) else ruling
 
     def _is_planned(self, record: Record, begin: RolloutAsk) -> bool:
@@ -255,7 +264,9 @@ class ServiceRollout:
             return self._third(record)
         if self.hash_of(record.target.version) != record.target.hash:
             return self._refused(self.say.way_back(record, record.target), record.wanted)
-        if wish != SAME or (not self.during and self._differs(record)):
+        if wish != SAME:
+            return self._refused(self.say.other_weights(record), record.wanted)
+        if not self.during and self._differs(record):
             return self._refused(self.say.frozen(record), record.wanted)
         return self._same(record)
 

@@ -21,7 +21,7 @@ def abort(
     metrics, and of the stack's file only the service's namespace and the cluster; with --namespace no file at all.
     """
     with command(json) as ui:
-        from canary.rollout.abort_first import BY_HAND
+        from canary.rollout.first_write import BY_HAND
         from canary.rollout.place import place_of
         from canary.rollout.verb import go_back
         from rollout.verbs import abort as aborted

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from canary.options import JsonOption, StackOption
 from canary.rollout.options import ContextOption, NamespaceOption, OptionalReason, ServiceArgument, words_of
 from canary.ui import command
+
+if TYPE_CHECKING:
+    from rollout.decision import Decision
+    from rollout.record import Record
 
 Full = Annotated[bool, typer.Option("--full", help="Go to the last step at once.")]
 DespiteHarm = Annotated[
@@ -17,6 +21,7 @@ DespiteHarm = Annotated[
 
 
 def promote(
+    invocation: typer.Context,
     service: ServiceArgument,
     reason: OptionalReason = None,
     full: Full = False,
@@ -36,7 +41,7 @@ def promote(
         from canary.exit_codes import ExitCode
         from canary.rollout.evidence import read_unproved
         from canary.rollout.place import place_of
-        from canary.rollout.verb import perform
+        from canary.rollout.verb import once, perform
         from rollout.verbs import promote as promoted
 
         why = words_of(reason)
@@ -48,10 +53,8 @@ def promote(
                 fix=place.command("promote", "'why the harm is accepted'", "--despite-harm"),
             )
         missing = "" if why else read_unproved(place)
-        perform(
-            ui,
-            place,
-            lambda record, by, now: promoted(
-                record, why, by, now, full=full, despite_harm=despite_harm, unproved=missing
-            ),
-        )
+
+        def decide(record: Record, by: str, now: str) -> Decision:
+            return promoted(record, why, by, now, full=full, despite_harm=despite_harm, unproved=missing)
+
+        perform(ui, place, once(invocation.obj, decide))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import typer
+
 from canary.options import JsonOption, StackOption
 from canary.rollout.options import ContextOption, NamespaceOption, ServiceArgument
 from canary.ui import command
 
 
 def resume(
+    invocation: typer.Context,
     service: ServiceArgument,
     stack: StackOption = None,
     namespace: NamespaceOption = None,
@@ -21,7 +24,7 @@ def resume(
     """
     with command(json) as ui:
         from canary.rollout.place import place_of
-        from canary.rollout.verb import perform
+        from canary.rollout.verb import once, perform
         from rollout.verbs import resume as resumed
 
-        perform(ui, place_of(ui, service, stack, namespace, context), resumed)
+        perform(ui, place_of(ui, service, stack, namespace, context), once(invocation.obj, resumed))

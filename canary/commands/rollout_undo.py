@@ -20,7 +20,7 @@ def undo(
     Its pods are added first where they are fewer. The release is barred, as after an abort.
     """
     with command(json) as ui:
-        from canary.rollout.abort_first import BY_HAND
+        from canary.rollout.first_write import BY_HAND
         from canary.rollout.place import place_of
         from canary.rollout.verb import go_back
         from rollout.verbs import undo as undone

@@ -49,6 +49,18 @@ KNOWN = (
         "send no requests to that version; or, once its fault is corrected, `canary rollout retry <service> <reason>`",
     ),
     Known(
+        r'conflict with "(kubectl[^"]*)" using networking\.istio\.io/\S+ \.spec\.http',
+        "the routes of a VirtualService of stack {stack} were changed by hand ({0}); they stay so for now",
+        "for a service in a rollout, `canary rollout resume <service>` and `canary rollout start <service>` write its "
+        "routes again; else undo the change by hand, then run it again",
+    ),
+    Known(
+        r'(\S+) "(\S+)" not found\n\s*unable to get cluster state',
+        "{0} {1} of stack {stack} does not exist in the cluster any more",
+        "run `canary refresh`, which drops what is not in the cluster from the state, then `canary up`, which makes it "
+        "again",
+    ),
+    Known(
         r"incorrect passphrase",
         "the passphrase does not decrypt the secrets of stack {stack}",
         "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to the one that the stack was created with",

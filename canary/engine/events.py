@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from canary.engine.diff import Difference, differences
+from canary.engine.diff import VIRTUAL_SERVICE, Difference, differences
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 CLUSTER_OUTPUT = "cluster"
@@ -91,7 +91,16 @@ class Diagnostic:
     @property
     def is_shown(self) -> bool:
         """Whether the message is shown during the run: errors are reported at its end."""
-        return self.severity != "error" and not any(text in self.message for text in QUIET)
+        return self.severity != "error" and not any(text in self.message for text in QUIET) and not self._is_of_rollout
+
+    @property
+    def _is_of_rollout(self) -> bool:
+        """Whether it is a Kubernetes Event of a rollout: the provider shows those of a VirtualService, old ones too."""
+        if self.severity != "warning" or VIRTUAL_SERVICE not in self.urn:
+            return False
+        from rollout.record import EventType
+
+        return self.message.partition(": ")[0] in {one.value for one in EventType}
 
     @property
     def words(self) -> str:

@@ -232,8 +232,10 @@ def _was_created(resource: State, cluster: Cluster) -> bool:
 
 def _field_manager(live: Mapping[str, Any]) -> str:
     """The provider's field manager (server-side apply), which later updates must use again."""
+    from rollout.decision import PULUMI
+
     managers = [entry.get("manager", "") for entry in (live.get("metadata") or {}).get("managedFields") or []]
-    return next((name for name in managers if name.startswith("pulumi-kubernetes")), "pulumi-kubernetes")
+    return next((name for name in managers if name.startswith(PULUMI)), PULUMI)
 
 
 def plain(value: Any) -> Any:

@@ -28,25 +28,51 @@ def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callabl
     from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
 
+    written: list[str] = []
     try:
-        for said in query(settings.cluster, lambda client: list(_handed_over(client, settings, during)), SECONDS):
-            note(said)
+        told = query(settings.cluster, lambda client: list(_handed_over(client, settings, during, written)), SECONDS)
     except ClusterUnreachableError as error:
-        note(f"warning: the routes of rollouts could not be looked at: {error}")
+        told = [f"warning: the routes of rollouts could not be looked at: {error}"]
+    for said in told:
+        note(said)
+    for name in dict.fromkeys(written):
+        _send_events(settings, name, note)
 
 
-def _handed_over(client: Client, settings: Settings, during: AbstractSet[str]) -> Iterator[str]:
+def _send_events(settings: Settings, name: str, note: Callable[[str], None]) -> None:
+    """Send the events of what was written: after the end nobody else may come who does."""
+    from canary.rollout.place import who
+    from kube.kubeconfig import ClusterUnreachableError
+    from rollout.record import RecordError
+    from rollout.runner import NoRolloutError, send_events
+
+    try:
+        left = send_events(settings.cluster, settings.services[name].namespace, name, who())
+    except (ClusterUnreachableError, NoRolloutError, RecordError) as error:
+        note(f"warning: {name}: events of its rollout were not sent: {error}")
+        return
+    if left:
+        note(f"warning: {name}: {left} events of its rollout were not sent; whoever runs it next sends them")
+
+
+def _handed_over(client: Client, settings: Settings, during: AbstractSet[str], written: list[str]) -> Iterator[str]:
+    """What was done, for each service; those whose record was written are added to `written`."""
     from kube.conflicts import ConflictError
     from rollout.record import FIELD_MANAGER
     from rollout.routes import RouteRefusedError, VirtualServiceGoneError
     from stacks.rollout_states import read_rollout_states
 
     for name, state in read_rollout_states(client, settings).items():
-        if state.unreadable is not None or state.http_owner != FIELD_MANAGER:
+        if state.unreadable is not None:
             continue  # the program says what is wrong with the record
+        if state.http_owner != FIELD_MANAGER:
+            yield from _lifted(client, settings.services[name].namespace, name, state)
+            continue
         for tries_left in reversed(range(TRIES)):
             try:
-                yield from _of_service(client, settings.services[name].namespace, name, state, name in during)
+                for said in _of_service(client, settings.services[name].namespace, name, state, name in during):
+                    written.append(name)
+                    yield said
             except ConflictError as error:
                 if tries_left == 0:
                     yield f"warning: {name}: its routes were not handed over to Pulumi: {error}; run it again"
@@ -65,9 +91,25 @@ def _of_service(client: Client, namespace: str, name: str, state: RolloutState, 
     if during and record is not None and record.phase.active:
         yield from _in_the_middle(client, namespace, name, record, by)
         return
+    yield from _lifted(client, namespace, name, state)
     said = hand_back(client, namespace, name, by)
     if said is not None:
-        yield f"{name}: the rollout has ended, and {said}"
+        waits = record is not None and record.phase.active and record.void_since is None
+        yield f"{name}: the rollout {'has not started' if waits else 'has ended'}, and {said}"
+
+
+def _lifted(client: Client, namespace: str, name: str, state: RolloutState) -> Iterator[str]:
+    """Bars that a retry lifted, and that it was killed before it could take out of the routes."""
+    from kube.conflicts import ConflictError
+    from rollout.bars import lift_in_routes, lifted_bars
+    from rollout.routes import RouteRefusedError, VirtualServiceGoneError
+
+    if state.stored is None or not lifted_bars(state.stored.record, state.routes):
+        return
+    try:
+        lift_in_routes(client, namespace, name)
+    except (ConflictError, RouteRefusedError, VirtualServiceGoneError) as error:
+        yield f"warning: {name}: {error}"
 
 
 def _in_the_middle(client: Client, namespace: str, name: str, record: Record, by: str) -> Iterator[str]:

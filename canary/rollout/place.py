@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.rollout.first_write import NAME
 from canary.rollout.person import who as who
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 COMMAND = re.compile(r"`canary rollout (\w+)(?: ([\w.-]+))?`")
 UP = re.compile(r"`canary (up|status)`")
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rollout.record import Record, Weights
 
 FORBIDDEN = 403
+NEXT_VERSION = "nothing is needed; the next version that `to` names is rolled out"
 SECONDS = 10.0
 """For the few requests of one reading."""
 
@@ -136,6 +137,8 @@ def _none(client: Client, place: Place) -> CommandError:
     what = f"{place.service} has no rollout in the cluster"
     if not exists:
         what += f": the namespace {place.namespace} does not exist"
+    elif (there := nothing_to_move(client, place)) is not None:
+        return CommandError(f"{what}: {there}", ExitCode.CONFIG, NEXT_VERSION)
     elif place.stack is None:
         what += f": there is no ConfigMap istio-canary-rollout-{place.service} in the namespace {place.namespace}"
     else:
@@ -144,6 +147,28 @@ def _none(client: Client, place: Place) -> CommandError:
     if place.stack is None:
         fix = "check --namespace and --context; or run `canary up` in the project, which writes the rollout"
     return CommandError(what, ExitCode.CONFIG, fix)
+
+
+def nothing_to_move(client: Client, place: Place) -> str | None:
+    """Return in words that all requests are where the file's rollout ends, as after the first `up` of a service.
+
+    None if there is something to move, without a file, or if it is not known.
+    """
+    from rollout.schedule import ScheduleError, schedule
+    from stacks.rollout_states import read_rollout_states
+
+    if place.settings is None:
+        return None
+    state = read_rollout_states(client, place.settings).get(place.service)
+    if state is None or not state.now:
+        return None
+    try:
+        found = schedule(place.service, place.settings.services[place.service], place.settings.rollouts, state.now)
+    except ScheduleError:
+        return None
+    if found is None or found.steps:
+        return None
+    return f"all its requests are where the file's rollout leads, at {found.target}"
 
 
 def without_rollout(place: Place) -> CommandError | None:

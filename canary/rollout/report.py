@@ -16,13 +16,17 @@ from canary.rollout.documents import service_document
 from canary.rollout.errors import explained
 from canary.rollout.evidence import evidence_lines, evidence_rows, evidence_table, queries
 from canary.rollout.place import Place
+from canary.rollout.previous import previous_lines
 from canary.rollout.reading import SECONDS, RolloutSeen, read
 from canary.rollout.table import new_table, show_short, steps_table, weights_table
 from canary.rollout.words import clock, headline, time_words, waits_line
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
+    from lightkube import Client
     from rich.console import Console
+
+    from rollout.record import Record
 
 STYLE = """
 :root { color-scheme: light; }
@@ -37,7 +41,7 @@ td:first-child { white-space: nowrap; }
 """
 
 TEXTS = ("pods", "limits", "gates")
-"""Keys of a logged decision whose text is shown as it is."""
+"""Keys of a logged decision's numbers whose text is shown as it is."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +62,25 @@ class RolloutReport:
     place: Place
     seen: RolloutSeen
     decisions: tuple[Mapping[str, Any], ...]
+    moved: tuple[str, ...] = ()
+    """Which versions run another image under the same tag, in words."""
 
     @property
     def entries(self) -> list[Entry]:
         """The history and the log in one, by time: a decision that the history has too adds its numbers to it."""
-        logged = {_identity(one): one for one in self.decisions}
+        logged = {_write_of(one): one for one in self.decisions if _write_of(one) is not None}
         written = [
             Entry(
                 entry.at,
                 _short(entry.by),
                 f"{entry.id} {entry.type.value}",
                 entry.text,
-                _numbers(logged.pop((entry.id, entry.generation - 1, entry.text), {})),
+                _numbers(logged.pop((entry.id, entry.generation), {})),
             )
             for entry in self.seen.record.history
         ]
-        return sorted([*written, *map(_logged, logged.values())], key=lambda entry: entry.at)
+        alone = [_logged(one) for one in self.decisions if _write_of(one) in (None, *logged)]
+        return sorted([*written, *alone], key=lambda entry: entry.at)
 
 
 def read_report(place: Place) -> RolloutReport:
@@ -82,18 +89,40 @@ def read_report(place: Place) -> RolloutReport:
     from rollout.store import RolloutStore
 
     seen = read(place)
+
+    def ask(client: Client) -> RolloutReport:
+        decisions = RolloutStore(client, place.namespace, place.service).read_log()
+        return RolloutReport(place, seen, tuple(decisions), _moved(client, place, seen.record))
+
     with explained(place):
-        decisions = query(
-            place.cluster,
-            lambda client: RolloutStore(client, place.namespace, place.service).read_log(),
-            within=SECONDS,
-        )
-    return RolloutReport(place, seen, tuple(decisions))
+        return query(place.cluster, ask, within=SECONDS)
+
+
+def _moved(client: Client, place: Place, record: Record) -> tuple[str, ...]:
+    """Which tags were moved; none where the pods may not be listed."""
+    import httpx2
+
+    from rollout.images import image_ids, moved_tags
+
+    try:
+        now = image_ids(client, place.namespace, place.service, (record.from_.version, record.target.version))
+    except httpx2.HTTPStatusError:
+        return ()
+    return tuple(moved_tags(record, now))
 
 
 def as_json(place: Place, found: RolloutReport, file: str | None) -> dict[str, Any]:
-    """Return the document of `--json`: that of `status`, and the decisions."""
-    return {**service_document(place, found.seen), "decisions": list(found.decisions), "file": file}
+    """Return the document of `--json`: that of `status`, what the old version was, and the decisions."""
+    record = found.seen.record
+    previous = {"version": record.from_.version, "settings": record.from_.settings, "imageIds": record.from_.image_ids}
+    document = service_document(place, found.seen)
+    return {
+        **document,
+        "previous": previous,
+        "movedTags": list(found.moved),
+        "decisions": list(found.decisions),
+        "file": file,
+    }
 
 
 def show(console: Console, found: RolloutReport, file: str | None) -> None:
@@ -115,6 +144,8 @@ def show(console: Console, found: RolloutReport, file: str | None) -> None:
         why = entry.text + (f" ({entry.numbers})" if entry.numbers else "")
         table.add_row(*map(_literal, (clock(entry.at), entry.by, entry.what, why)))
     console.print(table)
+    for line in (*found.moved, *previous_lines(found.seen.record)):
+        console.print(line, markup=False, soft_wrap=True, highlight=False)
 
 
 def write_page(file: Path, place: Place, found: RolloutReport) -> str:
@@ -156,10 +187,12 @@ def page(place: Place, found: RolloutReport) -> str:
 <h1>{title}</h1>
 <p class="about">{about}</p>
 <p>{escape(headline(record))}{f"; {escape(waits)}" if waits else ""}</p>
+{"".join(f"<p>{escape(text)}</p>" for text in found.moved)}
 <h2>Steps</h2>
 {_html_table(("step", "rule", "weight", "kept for"), _steps(found))}
 {_gates(found)}<h2>Decisions</h2>
 {_html_table(("time", "by", "event", "why", "numbers"), _rows(found))}
+{_html_previous(record)}
 </main>
 </body>
 </html>
@@ -188,32 +221,37 @@ def _rows(found: RolloutReport) -> Iterator[tuple[str, ...]]:
         yield clock(entry.at), entry.by, entry.what, entry.text, entry.numbers
 
 
+def _html_previous(record: Record) -> str:
+    lines = previous_lines(record)
+    text = escape("\n".join(lines))
+    return f"<h2>Previous version</h2>\n<pre>{text}</pre>" if lines else ""
+
+
 def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def _identity(decision: Mapping[str, Any]) -> tuple[str, int, str]:
-    """The rollout, the generation of the record that was decided from, and why."""
-    generation = decision.get("generation")
-    number = generation if isinstance(generation, int) else -1
-    return str(decision.get("rollout", "")), number, str(decision.get("why", ""))
+def _write_of(decision: Mapping[str, Any]) -> tuple[str, int] | None:
+    """The rollout and the generation of the record that a logged decision has written; None if it wrote none."""
+    if "record" not in decision.get("did", ()):
+        return None
+    return str(decision.get("id", "")), int(decision.get("generation", 0))
 
 
 def _logged(decision: Mapping[str, Any]) -> Entry:
     """A decision that is in the log alone: it was made from a record that it did not change, or is an older one."""
-    rollout, _, why = _identity(decision)
-    return Entry(str(decision.get("at", "")), _short(str(decision.get("by", ""))), rollout, why, _numbers(decision))
+    at, by, rollout, why = (str(decision.get(key, "")) for key in ("at", "by", "id", "why"))
+    return Entry(at, _short(by), rollout, why, _numbers(decision))
 
 
 def _numbers(decision: Mapping[str, Any]) -> str:
     """What a decision was made from, in words; what else the log has of it is in the document of `--json`."""
-    counts = [
-        f"{decision[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in decision
-    ]
+    seen: Mapping[str, Any] = decision.get("numbers", {})
+    counts = [f"{seen[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in seen]
     ready = [f"ready pods: {', '.join(counts)}"] if counts else []
-    return "; ".join([*ready, *(str(decision[key]) for key in TEXTS if decision.get(key))])
+    return "; ".join([*ready, *(str(seen[key]) for key in TEXTS if seen.get(key))])
 
 
 def _short(holder: str) -> str:

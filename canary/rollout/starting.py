@@ -18,7 +18,8 @@ from canary.exit_codes import ExitCode
 from canary.rollout.documents import document
 from canary.rollout.errors import explained
 from canary.rollout.place import Place, who
-from canary.rollout.reading import SECONDS, read
+from canary.rollout.reading import SECONDS, nothing_to_move, read
+from canary.rollout.verb import send_left
 from canary.rollout.words import BACK, ENDED, code_of, headline, waits_for, where
 from rollout.record import NOT_STARTED, Phase, Record
 
@@ -59,6 +60,8 @@ class Stopped:
 
 def begin(ui: Ui, place: Place, asked: Start) -> None:
     """Run a rollout to its end, and end the command with the code that tells how; raises CommandError."""
+    if _has_nothing_to_move(ui, place):
+        return
     seen = read(place)
     record = seen.record
     refuse(ui, place, record, asked.anyway)
@@ -75,6 +78,25 @@ def begin(ui: Ui, place: Place, asked: Start) -> None:
     with explained(place):
         end, stopped = _run(ui, place, asked)
     _end(ui, place, end.record, _why(place, end, stopped), interrupted=stopped.by_signal and end.why == "stopped")
+
+
+def _has_nothing_to_move(ui: Ui, place: Place) -> bool:
+    """Say that there is no rollout since its end is reached, as after the first `up`: a pipeline goes on then."""
+    from kube.client import query
+    from rollout.store import RolloutStore
+
+    def ask(client: Client) -> str | None:
+        if place.settings is None or RolloutStore(client, place.namespace, place.service).read() is not None:
+            return None
+        return nothing_to_move(client, place)
+
+    with explained(place):
+        there = query(place.cluster, ask, within=SECONDS)
+    if there is not None:
+        said = f"{place.service} has nothing to roll out: {there}"
+        found = {"stack": place.stack, "service": place.service, "id": None, "said": said}
+        ui.result(found, lambda console: console.print(said, markup=False, soft_wrap=True))
+    return there is not None
 
 
 def refuse(ui: Ui, place: Place, record: Record, anyway: bool) -> None:
@@ -117,6 +139,9 @@ def _hand_back(ui: Ui, place: Place) -> None:
             )
     except CommandError as error:
         said = f"note: the routes are not handed back to Pulumi: {' '.join(str(error).split())}"
+    else:
+        if said is not None:
+            send_left(ui, place, who())
     if said is not None:
         ui.note(said)
 

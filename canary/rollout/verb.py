@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from canary.ui import Ui
     from rollout.acting import Acted
     from rollout.decision import Decision
+    from rollout.lean_verbs import Written
     from rollout.record import Record
     from rollout.runner import RunEnd
 
@@ -34,14 +35,32 @@ NOT_DURABLE = (
 )
 
 
-def perform(ui: Ui, place: Place, decide: Decide) -> None:
-    """Carry out a verb that moves no request by itself, and print where the rollout is."""
+def once(written: Written | None, decide: Decide) -> Decide:
+    """Return the verb as it is to be carried out after the command's first write: not again if that is in the record.
+
+    `written` is what `first_write` returned.
+    """
+
+    def decided(record: Record, by: str, now: str) -> Decision:
+        from rollout.decision import Decision
+
+        if written is not None and any(entry.model_dump(mode="json") == written for entry in record.history):
+            return Decision(why=written["text"])
+        return decide(record, by, now)
+
+    return decided
+
+
+def perform(ui: Ui, place: Place, decide: Decide, *, then: Callable[[Client], object] = lambda client: None) -> None:
+    """Carry out a verb that moves no request by itself, and `then` what belongs to it; print where the rollout is."""
     from kube.client import query
 
     by = who()
 
     def act_and_look(client: Client) -> tuple[Acted, RolloutSeen | None]:
-        return _act(client, place, decide, by), look(client, place)
+        acted = _act(client, place, decide, by)
+        then(client)
+        return acted, look(client, place)
 
     with explained(place):
         acted, seen = query(place.cluster, act_and_look, within=SECONDS)
@@ -49,11 +68,11 @@ def perform(ui: Ui, place: Place, decide: Decide) -> None:
     waits = "" if seen is None else waits_line(seen, place)
     _print(ui, place, record, acted.said, waits)
     if record.outbox and seen is not None and seen.holder_known and not (seen.holder and seen.holder.renewed):
-        _send(ui, place, by)
+        send_left(ui, place, by)
 
 
-def _send(ui: Ui, place: Place, by: str) -> None:
-    """Send the verb's events where no runner does; what fails is left to the next one, and not the verb's failure."""
+def send_left(ui: Ui, place: Place, by: str) -> None:
+    """Send a verb's events where no runner does; what fails is left to the next one, and is no failure of the verb."""
     from rollout.runner import send_events
 
     try:

@@ -81,9 +81,9 @@ def waits_for(seen: RolloutSeen, place: Place) -> str:
         allowed = f"`{place.command(verb, *more)}` lets it go on"
         return f"paused by {record.paused.by}{until}: {reason}; {allowed}{back}{_without_holder(seen, place)}"
     nobody = _without_holder(seen, place)
-    if record.held is not None:
+    if record.held is not None and not _is_resumed(record):
         verb = NEXT_OF_HOLD.get(record.held.reason, "")
-        text = place.completed(record.held.text)
+        text = place.completed(record.held.text) + _opening(record, seen.now)
         asked = f"; `{place.command(verb)}`" if verb and f"rollout {verb}" not in text else ""
         return f"{text}{asked}{nobody}"
     return f"{_next(record, seen.now)}{nobody}"
@@ -96,6 +96,28 @@ def waits_line(seen: RolloutSeen, place: Place) -> str:
     return f"{'next:' if ended else 'waits for:'} {text}" if text else ""
 
 
+def _opening(record: Record, now: str) -> str:
+    """When weights may rise again, if that is what the next step waits for."""
+    if record.held is None or record.held.reason is not HoldReason.WINDOW:
+        return ""
+    from datetime import datetime
+
+    from rollout.windows import WindowError, opening_text
+
+    coming = record.plan.steps[min(record.step + 1, len(record.plan.steps) - 1)]
+    windows = record.plan.rules[coming.rule].strategy.windows
+    try:
+        return f"; next: {opening_text(windows, datetime.fromisoformat(now))}"
+    except WindowError as error:
+        return f"; {error}"
+
+
+def _is_resumed(record: Record) -> bool:
+    """Whether the routes that somebody has changed are about to be written again."""
+    drifted = record.held is not None and record.held.reason is HoldReason.DRIFT
+    return drifted and record.stage is Stage.WRITING and not record.phase.goes_back
+
+
 def _next(record: Record, now: str) -> str:
     """What comes next without anybody's help."""
     if record.phase.goes_back:
@@ -104,7 +126,9 @@ def _next(record: Record, now: str) -> str:
         return "the first step"
     if record.stage is not Stage.OBSERVING:
         return f"every Envoy is to have step {step_of(record)}"
-    left = record.plan.steps[record.step].hold_seconds - seconds_between(record.settled_at or now, now)
+    is_promoted = record.promotion is not None and record.promotion.step == record.step
+    held = 0.0 if is_promoted else record.plan.steps[record.step].hold_seconds
+    left = held - seconds_between(record.settled_at or now, now)
     after = "then it ends" if record.is_last_step else f"then step {step_of(record) + 1}"
     return f"kept for another {time_words(left)}, {after}" if left > 0 else after.removeprefix("then ")
 

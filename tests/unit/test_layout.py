@@ -132,6 +132,18 @@ def test_no_component_reads_configuration_or_the_environment(path: Path) -> None
         ("traffic", "components"),
         ("traffic", "stacks"),
         ("traffic", "canary"),
+        ("traffic", "rollout"),
+        ("traffic", "kube"),
+        ("traffic", "metrics"),
+        ("kube", "pulumi"),
+        ("kube", "traffic"),
+        ("kube", "rollout"),
+        ("kube", "stacks"),
+        ("rollout", "pulumi"),
+        ("rollout", "components"),
+        ("rollout", "stacks"),
+        ("rollout", "canary"),
+        ("metrics", "rollout"),
         ("metrics", "pulumi"),
         ("metrics", "kube"),
         ("metrics", "components"),
@@ -155,6 +167,8 @@ def test_no_component_reads_configuration_or_the_environment(path: Path) -> None
         ("sandbox", "stacks"),
         ("sandbox", "components"),
         ("sandbox", "canary"),
+        ("components", "rollout"),
+        ("sandbox", "rollout"),
         ("components", "policies"),
         ("stacks", "policies"),
         ("traffic", "policies"),
@@ -175,7 +189,7 @@ def test_the_rules_need_no_pulumi() -> None:
 def test_only_the_sandbox_commands_and_tests_import_the_sandbox() -> None:
     others = [
         path
-        for folder in ("traffic", "metrics", "policies", "components", "stacks", "canary")
+        for folder in ("traffic", "metrics", "kube", "rollout", "policies", "components", "stacks", "canary")
         for path in _sources(folder)
     ]
     importers = _importers([*others, ROOT / "__main__.py"], "sandbox")

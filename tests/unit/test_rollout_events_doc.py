@@ -12,7 +12,6 @@ import yaml
 
 from rollout.event_formats import WARNINGS, body_for
 from rollout.event_receivers import SECRET_MARK
-from rollout.events import METRIC
 from rollout.hooks import question
 from rollout.outgoing import require_safe
 from rollout.record import EventType, Phase
@@ -58,7 +57,3 @@ def test_the_pages_file_is_a_strategy_whose_urls_are_sent_to() -> None:
     for url in (*(one.url for one in strategy.notify), *(one.url for one in strategy.hooks)):
         require_safe(url)
     assert any(SECRET_MARK in one.url for one in strategy.notify)
-
-
-def test_the_page_names_the_counter() -> None:
-    assert f"`{METRIC}`" in PAGE

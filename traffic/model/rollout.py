@@ -178,11 +178,6 @@ class RolloutStrategy(Model):
         """Whether the new version is judged by itself, too."""
         return (self.limits if self.gates is None else self.gates.limits) is not None
 
-    @property
-    def needs_person(self) -> bool:
-        """Whether it does not end by itself: a person promotes or approves a step."""
-        return self.promotes == "hand" or any(step.approve for step in self.steps)
-
 
 def _form(value: Any) -> str:
     return STRATEGY_NAME if isinstance(value, str) else STRATEGY

@@ -57,10 +57,14 @@ class World:
         self.config = KubeConfig.from_one(cluster=Cluster(server="http://api.invalid"), user=User()).get()
         self.sent: list[str] = []
         """By whom the events of a record were sent, if not by a runner."""
-        monkeypatch.setattr("rollout.runner.send_events", lambda access, namespace, service, by: self.sent.append(by))
+        monkeypatch.setattr("rollout.runner.send_events", self._send)
         self.contexts: list[str | None] = []
         monkeypatch.setattr("kube.kubeconfig.choose", self._choose)
         monkeypatch.setattr("kube.kubeconfig.client", lambda config: nullcontext(self.server.client))
+
+    def _send(self, access: Any, namespace: str, service: str, by: str) -> int:
+        self.sent.append(by)
+        return 0
 
     def _choose(self, cluster: Any) -> Any:
         self.contexts.append(cluster.context)

@@ -7,8 +7,8 @@ from typing import Any
 from canary.effective import effective_routes
 from canary.engine.rollout_routes import hand_over_routes
 from canary.status import ServiceState, look_at_services
-from rollout.record import FIELD_MANAGER, Ended, Phase
-from rollout.routes import owners_of_http
+from rollout.record import FIELD_MANAGER, Ended, EventType, Phase
+from rollout.routes import owners_of_http, write_http
 from stacks.settings.loading import load_stack
 from tests.unit.canary.rollouts import NAMESPACE, PULUMI, World
 
@@ -79,7 +79,27 @@ def test_the_routes_of_a_rollout_that_has_ended_are_handed_back(deployed: World)
     (said,) = handed_over(deployed)
     assert said == "website: the rollout has ended, and spec.http of website is Pulumi's again"
     assert owners(deployed) == {PULUMI}
+    assert deployed.record.outbox[-1].type is EventType.HANDED_BACK
+    assert deployed.sent == ["ann@laptop"], "nobody else may come who sends the event"
     assert handed_over(deployed) == []
+
+
+def test_the_routes_of_a_rollout_that_nobody_has_started_are_handed_back(deployed: World) -> None:
+    deployed.write_routes("0")
+    deployed.set(wanted=deployed.record.plan.start)
+    assert handed_over(deployed) == ["website: the rollout has not started, and spec.http of website is Pulumi's again"]
+    assert owners(deployed) == {PULUMI}
+
+
+def test_a_bar_that_a_killed_retry_left_in_the_routes_is_taken_out(deployed: World) -> None:
+    at_step(deployed, 0)
+    deployed.set(phase=Phase.ABORTED, stage=None, wanted=deployed.record.plan.back, ended_at=deployed.at())
+    http = deployed.store.read_routes(deployed.record.plan.routes)["back"]["website"]
+    write_http(deployed.server.client, NAMESPACE, "website", http, "website-1/9", None, barred=["version-2"])
+    handed_over(deployed)
+    found = deployed.server.get("virtualservices", NAMESPACE, "website")
+    assert "istio-canary/barred" not in found["metadata"]["annotations"]
+    assert (found["spec"]["http"], owners(deployed)) == (http, {PULUMI})
 
 
 def test_the_routes_of_a_rollout_that_is_under_way_stay_its_own(deployed: World) -> None:

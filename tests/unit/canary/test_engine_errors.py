@@ -55,6 +55,18 @@ WRITTEN = [
         ExitCode.CONFIG,
     ),
     (
+        'error: update of resource "urn:pulumi:e::a::b" failed: virtualservices.networking.istio.io "shop" not found\n'
+        'unable to get cluster state: virtualservices.networking.istio.io "shop" not found',
+        "virtualservices.networking.istio.io shop of stack dev does not exist in the cluster any more",
+        ExitCode.FAILED,
+    ),
+    (
+        "error: 1 error occurred: Server-Side Apply field conflict detected: Apply failed with 1 conflict: conflict "
+        'with "kubectl-edit" using networking.istio.io/v1: .spec.http',
+        "were changed by hand (kubectl-edit)",
+        ExitCode.FAILED,
+    ),
+    (
         "error: 1 error occurred: Server-Side Apply field conflict detected: Apply failed with 1 conflict: conflict "
         'with "istio-canary-rollout" using networking.istio.io/v1: .spec.http',
         "canary up --during-rollout",

@@ -244,3 +244,19 @@ def test_what_the_program_says_is_shown(severity: str, urn: str, words: str | No
     event = {"diagnosticEvent": {"severity": severity, "message": "a rollout begins\n", "urn": urn}}
     taken = Record().take(json.dumps(event))
     assert (taken.words if isinstance(taken, Diagnostic) and taken.is_shown else None) == words
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "is_shown"),
+    [
+        ("Aborting: all requests go back to v1", "networking.istio.io/v1:VirtualService", False),
+        ("HolderLost: ci/1/a has stopped", "networking.istio.io/v1:VirtualService", False),
+        ("deprecated: use another field", "networking.istio.io/v1:VirtualService", True),
+        ("Aborting: all requests go back to v1", "apps/v1:Deployment", True),
+    ],
+)
+def test_kubernetes_events_of_a_rollout_which_may_be_old_are_not_shown(message: str, kind: str, is_shown: bool) -> None:
+    urn = f"urn:pulumi:dev::p::istio-canary:index:CanaryRouting$kubernetes:{kind}::web"
+    taken = Record().take(json.dumps({"diagnosticEvent": {"severity": "warning", "message": message, "urn": urn}}))
+    assert isinstance(taken, Diagnostic)
+    assert taken.is_shown is is_shown

@@ -333,6 +333,7 @@ def test_an_hour_after_the_end_the_routes_are_handed_back_to_pulumi(deployed: Wo
     error = run("start", "website", "--stack", "dev", code=ExitCode.ABORTED).stderr
     assert "spec.http of website is Pulumi's again\n" in error
     assert deployed.record.handed_back_at == deployed.at()
+    assert len(deployed.sent) == 1, "nobody else may come who sends the event"
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -358,3 +359,17 @@ except typer.Exit as end:
     os.close(writer)
 
     assert (done.returncode, done.stderr) == (ExitCode.ABORTED, "")
+
+
+def test_after_the_first_up_there_is_nothing_to_move_which_is_no_failure(
+    deployed: World, runs: Callable[[Script], list[dict[str, Any]]]
+) -> None:
+    deployed.write_routes("2")
+    del deployed.server.objects["configmaps", NAMESPACE, "istio-canary-rollout-website"]
+    calls = runs(lambda **_: pytest.fail("there is nothing to run"))
+
+    said = "all its requests are where the file's rollout leads, at version-2"
+    assert said in run("start", "website", "--stack", "dev").stdout
+    assert run_json("start", "website", "--stack", "dev")["id"] is None
+    assert calls == []
+    assert said in run("status", "website", "--stack", "dev", code=ExitCode.CONFIG).stderr

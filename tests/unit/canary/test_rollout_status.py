@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rollout.record import Bar, Ended, EventType, Held, HoldReason, OutboxEvent, Paused, Phase
+from rollout.record import Bar, Ended, EventType, Held, HoldReason, OutboxEvent, Paused, Phase, Promotion, Stage
 from tests.unit.canary.rollouts import NAMESPACE, World, run, run_json
+from traffic.model.rollout import RolloutWindow
 
 
 def test_a_rollout_that_nobody_has_started_names_the_command(deployed: World) -> None:
@@ -33,6 +34,20 @@ def test_a_step_shows_wanted_and_written_weights_and_how_long_it_is_kept(deploye
     assert (
         "deadline:  step 1 by 2026-01-05 10:30:00 UTC, all of it by 2026-01-06 10:00:00 UTC; pauses after that" in text
     )
+
+
+def test_a_step_that_waits_for_a_window_tells_when_it_opens(deployed: World) -> None:
+    deployed.observing(0)
+    plan = deployed.record.plan
+    window = RolloutWindow.model_validate({"from": "14:00", "to": "16:00", "zone": "Europe/Berlin"}, by_alias=True)
+    rules = [
+        one.model_copy(update={"strategy": one.strategy.model_copy(update={"windows": (window,)})})
+        for one in plan.rules
+    ]
+    held = Held(reason=HoldReason.WINDOW, text="the window for steps is closed", since=deployed.at())
+    deployed.set(held=held, plan=plan.model_copy(update={"rules": tuple(rules)}))
+    text = run("status", "website", "--stack", "dev").stdout
+    assert "waits for: the window for steps is closed; next: Mon 2026-01-05 14:00 Europe/Berlin; nobody" in text
 
 
 def test_routes_that_are_not_as_the_record_wants_them_are_told_with_their_owner(deployed: World) -> None:
@@ -84,6 +99,16 @@ PAUSED = Paused(by="ann@laptop", reason="lunch", at="2026-01-05T10:00:00+00:00")
             0,
             {"held": Held(reason=HoldReason.CAPACITY, text="1 of 2 pods of version-2 are ready", since="x")},
             "1 of 2 pods of version-2 are ready; nobody moves it",
+        ),
+        (
+            0,
+            {"stage": Stage.WRITING, "held": Held(reason=HoldReason.DRIFT, text="kubectl-edit changed", since="x")},
+            "every Envoy is to have step 1; nobody moves it",
+        ),
+        (
+            0,
+            {"promotion": Promotion(step=0, by="ann", at="2026-01-05T10:00:00+00:00")},
+            "step 2; nobody moves it",
         ),
         (
             2,

@@ -6,12 +6,16 @@ import json
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from canary.app import app
 from canary.exit_codes import ExitCode
+from canary.rollout.first_write import first_write
 from kube.kubeconfig import ClusterUnreachableError
-from rollout.record import Phase, Record
+from rollout.record import Paused, Phase, Record
 from rollout.runner import RunEnd
 from tests.unit.canary.rollouts import NAMESPACE, World, run, run_json
+from tests.unit.rollout.lean_connection import Served
 
 
 def weights(world: World) -> dict[str, int]:
@@ -122,6 +126,38 @@ def test_an_approval_and_a_promotion_are_written(deployed: World) -> None:
     assert deployed.record.promotion.reason == "it is fine"
 
 
+@pytest.mark.parametrize("arguments", [("promote", "well"), ("promote", "--full"), ("resume",)], ids=" ".join)
+def test_a_verb_whose_first_write_was_done_says_the_same_and_is_written_once(
+    arguments: tuple[str, ...], deployed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verb, *words = arguments
+    paused = Paused(by="bob", reason="lunch", at=deployed.at()) if verb == "resume" else None
+    monkeypatch.setattr("canary.rollout.person.who", lambda: "ann@laptop")
+    monkeypatch.setattr("rollout.lean_verbs.Api", lambda kubeconfig, context: Served(deployed.server))
+    documents = []
+    for is_first in (False, True):
+        deployed.observing(1, paused=paused, promotion=None)
+        before = deployed.record.generation
+        command = ["website", *words, "--namespace", NAMESPACE, "--json"]
+        written = first_write(verb, command) if is_first else None
+        assert deployed.record.generation == before + (written is not None)
+        result = CliRunner().invoke(app, ["rollout", verb, *command], obj=written)
+        assert result.exit_code == 0
+        assert deployed.record.generation == before + 1
+        documents.append(json.loads(result.stdout))
+    assert written is not None
+    assert documents[0] == documents[1]
+
+
+def test_a_first_write_that_did_not_arrive_is_done_by_the_command(deployed: World) -> None:
+    deployed.observing(1)
+    lost = {**deployed.record.history[-1].model_dump(mode="json"), "generation": deployed.record.generation + 1}
+    result = CliRunner().invoke(app, ["rollout", "promote", "website", "--namespace", NAMESPACE], obj=lost)
+
+    assert result.exit_code == 0
+    assert deployed.record.promotion is not None
+
+
 def test_a_retry_lifts_the_bar_and_names_the_next_command(deployed: World, finished: list[str]) -> None:
     deployed.observing(0)
     run("abort", "website", "it fails", "--stack", "dev")
@@ -225,3 +261,59 @@ def test_a_verbs_events_are_sent_at_once_where_no_runner_does(deployed: World) -
     deployed.hold_lease()
     run("resume", "website", "--stack", "dev")
     assert deployed.sent == ["ann@laptop"]
+
+
+def barred(world: World) -> str | None:
+    """The bars that the admission policy sees."""
+    found = world.server.get("virtualservices", NAMESPACE, "website")["metadata"]
+    said: str | None = found["annotations"].get("istio-canary/barred")
+    return said
+
+
+def test_a_retry_lifts_the_bar_where_the_admission_policy_reads_it(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    assert barred(deployed) == "version-2"
+
+    run("retry", "website", "the database is back", "--stack", "dev")
+
+    assert barred(deployed) is None
+    assert weights(deployed).get("version-2", 0) == 0
+
+
+@pytest.mark.parametrize("phase", [Phase.ABORTED, Phase.CLOSED])
+def test_a_retry_lifts_the_earlier_bar_that_the_file_runs_into(
+    deployed: World, finished: list[str], phase: Phase
+) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    earlier = deployed.record.bars[0]
+    later = earlier.model_copy(update={"version": "version-3", "hash": "hash-3"})
+    release = deployed.record.target.model_copy(update={"version": "version-3", "hash": "hash-3"})
+    deployed.set(phase=phase, target=release, bars=(earlier, later))
+
+    text = run("retry", "website", "the database is back", "--stack", "dev").stdout
+
+    assert "the bar on version-2 is lifted by ann@laptop: the database is back" in text
+    assert deployed.record.bars == (later,)
+    assert (deployed.record.phase, deployed.record.target) == (phase, release)
+
+
+def test_a_retry_lifts_no_earlier_bar_while_a_rollout_is_under_way(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    release = deployed.record.target.model_copy(update={"version": "version-3", "hash": "hash-3"})
+    deployed.set(phase=Phase.PROGRESSING, target=release)
+
+    assert "abort it first" in run("retry", "website", "it is back", "--stack", "dev", code=ExitCode.CONFIG).stderr
+    assert deployed.record.bars
+
+
+def test_a_retry_lifts_the_bar_of_a_void_record(deployed: World, finished: list[str]) -> None:
+    deployed.observing(0)
+    run("abort", "website", "it fails", "--stack", "dev")
+    deployed.set(void_since=deployed.at())
+
+    run("retry", "website", "it is back", "--stack", "dev")
+
+    assert deployed.record.bars == ()

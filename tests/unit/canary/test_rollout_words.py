@@ -135,6 +135,7 @@ def test_diff_promises_no_rollout_where_none_moves_requests(before: str, after: 
         ("shop-version-2", "create", [f"shop: {WORDS}; `canary rollout start shop --stack dev` begins it"]),
         ("shop-version-1", "create", []),
         ("shop-version-2", "same", []),
+        ("shop-version-2", "update", []),  # its rollout may be under way, or over
     ],
 )
 def test_a_preview_of_the_new_version_says_what_begins_the_rollout(name: str, op: str, expected: list[str]) -> None:

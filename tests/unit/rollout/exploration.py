@@ -17,6 +17,7 @@ class Scenario:
     runners: int = 2
     aborts: int = 1
     blind_aborts: int = 0
+    forced_aborts: int = 0
     retries: int = 0
     undos: int = 0
     pauses: int = 0
@@ -78,7 +79,7 @@ def explore(scenario: Scenario, mutation: Mutation | None = None, most: int = 40
 def _first(world: World, scenario: Scenario) -> State:
     count = scenario.virtual_services
     actors = [Actor("runner")] * scenario.runners + [Actor("abort")] * scenario.aborts
-    actors += [Actor("blind")] * scenario.blind_aborts
+    actors += [Actor("blind")] * scenario.blind_aborts + [Actor("forced")] * scenario.forced_aborts
     actors += [Actor("retry")] * scenario.retries + [Actor("undo")] * scenario.undos
     actors += [Actor("pauser")] * scenario.pauses
     if scenario.ups:

@@ -111,7 +111,7 @@ class World:
     def _write(self, state: State, index: int, actor: Actor) -> State:
         write = actor.write
         assert write is not None
-        blind = actor.kind == "blind"  # it may not write the record: its routes overwrite all
+        blind = actor.kind in ("blind", "forced")  # without a record, or at the last try: its routes overwrite all
         if not blind and self.mutation.precondition and not actor.fresh[write.next]:
             return state.with_actor(index, _idle(actor))  # 409: resourceVersion is another one
         annotation = write.annotation if self.mutation.annotation else None
@@ -183,6 +183,10 @@ class World:
         done = after.actors[index]
         yield after.with_actor(index, done._replace(at="waiting" if done.at == "idle" else done.at))
 
+    def _forced(self, state: State, index: int, actor: Actor) -> Iterator[State]:
+        """The last try of an abort that others were faster than each time."""
+        yield from self._bring_back(state, index, actor, abort)
+
     # A person who aborts and may not write the record
 
     def _blind(self, state: State, index: int, actor: Actor) -> Iterator[State]:
@@ -241,7 +245,10 @@ class World:
     # spec.http goes back to Pulumi's manager
 
     def _may_hand_over(self, state: State) -> bool:
-        if state.handed_over or self.records.all[state.record].phase not in BACK_FOR_GOOD:
+        record = self.records.all[state.record]
+        not_started = record.phase is Phase.PENDING and record.started_at is None  # as `acting.hand_back` does
+        owners = {owner for routes in state.routes for owner in routes.owners}
+        if state.handed_over or owners == {PULUMI} or not (record.phase in BACK_FOR_GOOD or not_started):
             return False
         sleeping = any(actor.kind == "up" and actor.at == "rendered" for actor in state.actors)
         return not sleeping or not self.mutation.hand_over_late

@@ -46,6 +46,19 @@ def test_a_terminating_pod_is_not_ready_whatever_its_endpoint_says(cluster: Work
     assert look(cluster).ready_to == 1
 
 
+def test_pods_are_listed_again_only_when_there_are_new_ones(cluster: Workloads) -> None:
+    pods = PodsLook(cluster.client, NAMESPACE, "website")
+    counts = []
+    for is_new in (False, False, True):
+        if is_new:
+            cluster.made_anew("website-version-2-0", "version-1")
+        cluster.requests.clear()
+        seen = pods.look(record())
+        listed = sum(request.endswith("/pods") for request in cluster.requests)
+        counts.append((seen.ready_to, seen.ready_from, listed))
+    assert counts == [(2, 4, 1), (2, 4, 0), (1, 5, 1)]
+
+
 def test_endpoints_of_no_pod_and_pods_of_no_endpoint_do_not_count(cluster: Workloads) -> None:
     for family in ("ipv4", "ipv6"):
         endpoints = cluster.objects["endpointslices", NAMESPACE, f"website-{family}"]["endpoints"]
@@ -80,7 +93,7 @@ def test_a_look_that_failed_says_nothing_of_the_time_in_which_nobody_looked(clus
     cluster.pods("version-2", 0)
     pods.look(record())
     clock.now += 4.0
-    cluster.list_errors["pods"] = 503
+    cluster.list_errors["endpointslices"] = 503
     with pytest.raises(httpx2.HTTPStatusError):
         pods.look(record())
     cluster.list_errors.clear()
@@ -134,7 +147,7 @@ def test_reasons_are_looked_for_at_intervals_only(cluster: Workloads) -> None:
     pods.look(record())
     cluster.requests.clear()
     pods.look(record())
-    assert len(cluster.requests) == 2, "EndpointSlices and pods"
+    assert len(cluster.requests) == 1, "the EndpointSlices"
     clock.now += REASONS_SECONDS
     cluster.pods("version-2", 0, 1, waiting="CrashLoopBackOff")
     assert "CrashLoopBackOff" in pods.look(record()).pods_text

@@ -6,14 +6,16 @@ import ast
 import inspect
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from rollout import decision, forward, gating, going_back, holding, machine, periods, verbs
+from rollout import decision, forward, gating, going_back, holding, lifting, machine, periods, verbs
 from rollout import record as record_module
 from rollout.gates.decide import Answer
+from rollout.lifting import lift
 from rollout.machine import (
     Decision,
     HookResult,
@@ -21,6 +23,7 @@ from rollout.machine import (
     advance,
     approve,
     begin,
+    change_routes,
     handed_back,
     pause,
     promote,
@@ -31,6 +34,7 @@ from rollout.machine import (
     undo,
 )
 from rollout.record import EventType, Held, HoldReason, Phase, Record, Stage
+from rollout.verbs import withdraw
 from tests.unit.rollout.machine_cases import BACK, BY_HAND, HELD, HOOKS, PAUSED
 from tests.unit.rollout.records import (
     GATES,
@@ -47,7 +51,7 @@ from tests.unit.rollout.records import (
     verdict,
 )
 
-MODULES = (forward, gating, going_back, holding, machine, verbs)
+MODULES = (forward, gating, going_back, holding, machine, verbs, lifting)
 
 
 def _look(record: Record, **facts: Any) -> Callable[[], Decision]:
@@ -94,9 +98,12 @@ EXITS: dict[str, Callable[[], Decision]] = {
     "promote": lambda: promote(observing(0), "urgent", "ann", START),
     "approve": lambda: approve(observing(0, approve=True), "ann", START),
     "retry": lambda: retry(aborted(), "fixed", "ann", START),
+    "lift": lambda: lift(aborted(), aborted().bars, "fixed", "ann", START),
+    "withdraw": lambda: withdraw(record_of(), "up", START),
     "first": lambda: _begin(None),
     "next": lambda: _begin(completed()),
     "noted": lambda: handed_back(aborted(), "up", START),
+    "routes changed": lambda: change_routes(observing(0), observing(0).plan, "ann", START),
     "holder stops": lambda: release_holder(observing(0, holder="a"), "a", START),
 }
 
@@ -125,6 +132,14 @@ def test_every_place_that_writes_a_record_writes_an_event(monkeypatch: pytest.Mo
 
     missing = set().union(*map(_sites, MODULES)) - taken
     assert not missing, "exits that no case takes: add them to EXITS"
+
+
+def test_no_other_module_writes_a_record_of_its_own() -> None:
+    """What the machine and the verbs do not know has no case here."""
+    root = Path(decision.__file__).parents[1]
+    own = {Path(str(module.__file__)) for module in (*MODULES, decision)}
+    others = [path for folder in ("rollout", "stacks", "canary") for path in (root / folder).rglob("*.py")]
+    assert [path for path in others if path not in own and "next_record" in path.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize(

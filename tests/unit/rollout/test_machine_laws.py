@@ -98,7 +98,7 @@ def _said(verb: str, record: Record, at: str) -> Decision:
     return decision
 
 
-class _Walk:
+class Walk:
     """A record, and routes that are written as decided; checks each decision."""
 
     def __init__(self, record: Record) -> None:
@@ -159,16 +159,17 @@ class _Walk:
         self.record = after
 
 
-def _walk(record: Record, actions: list[Any]) -> _Walk:
-    walk = _Walk(record)
+def walk(record: Record, actions: list[Any]) -> Walk:
+    """What becomes of a record by these looks and verbs."""
+    made = Walk(record)
     for action in actions:
-        walk.seconds += 45
+        made.seconds += 45
         if isinstance(action, dict):
-            walk.look(**action)
+            made.look(**action)
             continue
         with suppress(RefusedError):
-            walk.take(_said(action, walk.record, later(walk.seconds)))
-    return walk
+            made.take(_said(action, made.record, later(made.seconds)))
+    return made
 
 
 @settings(max_examples=300, deadline=None)
@@ -176,17 +177,17 @@ def _walk(record: Record, actions: list[Any]) -> _Walk:
 def test_no_weight_rises_without_the_holder_and_nothing_is_written_without_an_event(
     record: Record, actions: list[Any]
 ) -> None:
-    _walk(record, actions)
+    walk(record, actions)
 
 
 @settings(max_examples=150, deadline=None)
 @given(record=RECORDS, actions=ACTIONS, seen=SEEN)
 def test_whoever_has_no_lease_never_raises_a_weight(record: Record, actions: list[Any], seen: dict[str, Any]) -> None:
-    walk = _walk(record, actions)
-    before = walk.record.target_weight()
-    decision = walk.look(**(seen | {"lease_held": False}))
+    walked = walk(record, actions)
+    before = walked.record.target_weight()
+    decision = walked.look(**(seen | {"lease_held": False}))
 
-    assert walk.record.target_weight() <= before
+    assert walked.record.target_weight() <= before
     assert decision.write_routes != "step"
 
 
@@ -195,21 +196,21 @@ def test_whoever_has_no_lease_never_raises_a_weight(record: Record, actions: lis
 def test_from_everywhere_a_rollout_ends_when_the_world_is_well_and_persons_answer(
     record: Record, actions: list[Any]
 ) -> None:
-    walk = _walk(record, actions)
+    walked = walk(record, actions)
     for _ in range(60):
-        walk.seconds += 61
-        decision = walk.look(hook_result=None, verdict=verdict(Answer.RISE), gates_fixed=fixed((10, 20, 30, 40)))
+        walked.seconds += 61
+        decision = walked.look(hook_result=None, verdict=verdict(Answer.RISE), gates_fixed=fixed((10, 20, 30, 40)))
         if decision.hook is not None:
             answered = HookResult(at=decision.hook, ok=True)
-            walk.look(hook_result=answered, verdict=verdict(Answer.RISE), gates_fixed=fixed((10, 20, 30, 40)))
-        if walk.record.paused is not None:
-            walk.take(resume(walk.record, "ann", later(walk.seconds)))
-        if walk.record.phase is Phase.PROGRESSING and walk.record.stage is Stage.OBSERVING:
-            walk.take(promote(walk.record, "", "ann", later(walk.seconds)))
-    last = walk.record
+            walked.look(hook_result=answered, verdict=verdict(Answer.RISE), gates_fixed=fixed((10, 20, 30, 40)))
+        if walked.record.paused is not None:
+            walked.take(resume(walked.record, "ann", later(walked.seconds)))
+        if walked.record.phase is Phase.PROGRESSING and walked.record.stage is Stage.OBSERVING:
+            walked.take(promote(walked.record, "", "ann", later(walked.seconds)))
+    last = walked.record
 
     assert last.phase in (Phase.COMPLETED, Phase.CLOSED, Phase.ABORTED, Phase.UNDONE), last
-    assert walk.routes == last.wanted
+    assert walked.routes == last.wanted
     if not last.phase.goes_back:
         assert last.wanted[RULE]["version-2"] == last.plan.steps[-1].weight
 
@@ -217,12 +218,12 @@ def test_from_everywhere_a_rollout_ends_when_the_world_is_well_and_persons_answe
 @settings(max_examples=100, deadline=None)
 @given(record=RECORDS, actions=ACTIONS)
 def test_an_abort_is_possible_until_the_end_and_takes_all_requests_back(record: Record, actions: list[Any]) -> None:
-    walk = _walk(record, actions)
-    if walk.record.phase is Phase.CLOSED or walk.record.void_since is not None:
+    walked = walk(record, actions)
+    if walked.record.phase is Phase.CLOSED or walked.record.void_since is not None:
         return
-    walk.take(abort(walk.record, "why", "ann", later(walk.seconds)))
+    walked.take(abort(walked.record, "why", "ann", later(walked.seconds)))
     for _ in range(3):
-        walk.look(lease_held=False)
+        walked.look(lease_held=False)
 
-    assert walk.record.phase in (Phase.ABORTED, Phase.UNDONE)
-    assert walk.routes == weights(0)
+    assert walked.record.phase in (Phase.ABORTED, Phase.UNDONE)
+    assert walked.routes == weights(0)

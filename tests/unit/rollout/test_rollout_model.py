@@ -27,9 +27,18 @@ SCENARIOS = {
     "two VirtualServices and an up": (Scenario(runners=1, virtual_services=2), "Completed Aborted"),
     "two VirtualServices and two runners": (Scenario(**ABORT, virtual_services=2, steps=(10,)), "Completed Aborted"),
     "spec.http is handed back after the abort": (Scenario(runners=1, ups=2, hand_over=True), "Completed Aborted"),
+    "spec.http is handed back after a retry that nobody has started": (
+        Scenario(runners=1, retries=1, hand_over=True, steps=(10,)),
+        "Completed Aborted",
+    ),
+    "an abort that overwrites at its last try": (Scenario(**UP, forced_aborts=1), "Completed Aborted"),
+    "such an abort beside another and two VirtualServices": (
+        Scenario(**ABORT, runners=1, forced_aborts=1, virtual_services=2),
+        "Completed Aborted",
+    ),
     "an abort that may not write the record": (Scenario(**UP, blind_aborts=1), "Completed Aborted"),
-    "such an abort beside another": (Scenario(**ABORT, blind_aborts=1), "Completed Aborted"),
-    "such an abort and two VirtualServices": (
+    "an abort without a record beside another": (Scenario(**ABORT, blind_aborts=1), "Completed Aborted"),
+    "an abort without a record and two VirtualServices": (
         Scenario(**UP, runners=1, blind_aborts=1, virtual_services=2),
         "Completed Aborted",
     ),

@@ -16,8 +16,9 @@ from rollout.decision import Decision
 from rollout.lease import Lease
 from rollout.look import NoRolloutError
 from rollout.machine import abort, pause
-from rollout.record import Record
-from rollout.runner import RunEnd, finish, run, send_events
+from rollout.record import EventType, Record
+from rollout.runner import ONCE, RunEnd, finish, run, send_events
+from rollout.store import RolloutStore
 from tests.unit.rollout.rollouts import World
 from tests.unit.rollout.sample_records import NAMESPACE
 
@@ -90,11 +91,26 @@ def test_a_run_that_is_paused_is_held_after_its_time(world: World) -> None:
     assert world.weight() == 0
 
 
-def test_a_run_with_once_does_what_is_due_and_no_more(world: World) -> None:
+def begin_slowly(world: World) -> None:
+    """Begin anew, with a first step that is kept for an hour."""
     del world.objects["configmaps", NAMESPACE, "istio-canary-rollout-website"]
     slow = World(steps=[{"weight": 10, "for": "1h"}, {"weight": 100}])
     world.schedule, world.steps = slow.schedule, slow.steps
     world.begin()
+
+
+def test_jobs_that_take_one_look_each_tell_nothing_of_each_other(world: World) -> None:
+    begin_slowly(world)
+    for _ in range(3):
+        run_it(once=True)
+    told = {entry.type for entry in world.record.history}
+    assert EventType.STARTED in told
+    assert not {EventType.HOLDER_LOST, EventType.HOLDER_TAKEN} & told
+    assert world.record.holder == ONCE
+
+
+def test_a_run_with_once_does_what_is_due_and_no_more(world: World) -> None:
+    begin_slowly(world)
 
     end = run_it(once=True)
 
@@ -138,6 +154,15 @@ def test_an_abort_is_finished_without_the_lease_of_a_holder_that_sleeps(world: W
     assert (end.why, world.record.phase, world.weight()) == ("aborted", "Aborted", 0)
     assert world.record.outbox == (), "the holder has not sent the events"
     assert holder(world) == "host/9/asleep"
+
+
+def test_an_abort_that_is_finished_is_in_the_log(world: World) -> None:
+    abort_by_ann(world)
+
+    finish(ACCESS, NAMESPACE, "website", "ann")
+
+    lines = RolloutStore(world.client, NAMESPACE, "website").read_log()
+    assert [line["phase"] for line in lines] == ["Aborted"]
 
 
 def test_a_run_whose_lease_was_taken_is_lost(world: World) -> None:

@@ -79,9 +79,18 @@ def test_a_last_step_below_100_is_a_lasting_split() -> None:
     assert found.steps[-1].weights["default"] == {"version-1": 80, "version-2": 20}
 
 
-def test_steps_that_the_rule_has_reached_already_are_left_out() -> None:
+@pytest.mark.parametrize(("now", "expected"), [(40, [50, 100]), (50, [50, 100]), (60, [100]), (100, [])])
+def test_steps_that_the_rule_is_beyond_are_left_out_and_one_that_it_is_at_is_kept(
+    now: int, expected: list[int]
+) -> None:
+    found = planned(EVERYBODY, now={"default": {"version-1": 100 - now, "version-2": now}})
+    assert [one.weight for one in found.steps] == expected
+
+
+def test_a_rule_in_the_middle_keeps_its_weight_for_the_steps_time_and_approval() -> None:
     found = planned(EVERYBODY, now={"default": {"version-1": 50, "version-2": 50}})
-    assert [one.weight for one in found.steps] == [100]
+    assert (found.steps[0].weights, found.steps[0].approve) == (found.start, CAREFUL.steps[1].approve)
+    assert found.steps[0].hold_seconds == CAREFUL.steps[1].hold_seconds
     assert found.start == {"default": {"version-1": 50, "version-2": 50}}
     assert found.back == {"default": {"version-1": 100, "version-2": 0}}
 
@@ -108,7 +117,7 @@ def test_a_new_cohort_begins_where_the_default_rule_sends_its_requests() -> None
     found = planned(COHORT, {"to": "version-1"}, now={"default": OLD})
     assert found.start == {KEY: {"version-1": 100, "version-2": 0}}
     half = {"default": {"version-1": 50.0, "version-2": 50.0}}
-    assert [one.weight for one in planned(COHORT, {"to": "version-1"}, now=half).steps] == [100]
+    assert [one.weight for one in planned(COHORT, {"to": "version-1"}, now=half).steps] == [50, 100]
 
 
 def test_a_new_rule_whose_requests_are_not_known_asks_for_their_version() -> None:

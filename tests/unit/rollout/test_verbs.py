@@ -37,6 +37,7 @@ from rollout.record import (
     Release,
     Stage,
 )
+from rollout.verbs import withdraw
 from tests.unit.rollout.records import (
     START,
     aborted,
@@ -190,6 +191,12 @@ def test_an_approval_counts_once() -> None:
     assert approve(approved, "ben", START).record is None
 
 
+@pytest.mark.parametrize(("target", "by"), [(NEXT, NEXT.version), (record_of().target, "another plan")])
+def test_what_was_not_started_is_superseded_by_another_release_or_plan(target: Release, by: str) -> None:
+    written = _written(_begin(record_of(), target))
+    assert [event.text for event in written.outbox][:1] == [f"superseded by {by} before it started"]
+
+
 def test_a_retry_lifts_the_bar_and_begins_under_a_new_id() -> None:
     before = aborted(hooks_done=("afterAbort",))
     after = _written(retry(before, "the database is back", "ann", later(5)))
@@ -309,3 +316,17 @@ def test_decisions_of_a_verb_are_told_with_who_and_where() -> None:
     for verb in (pause, abort):
         entry = _written(verb(observing(1), "why", "ann", START)).history[-1]
         assert (entry.by, entry.step, entry.id) == ("ann", 1, "website-1")
+
+
+def test_a_rollout_that_was_withdrawn_bars_nothing_and_the_next_one_may_follow() -> None:
+    after = _written(withdraw(record_of(), "up", later(1)))
+
+    assert (after.phase, after.bars, after.wanted) == (Phase.ABORTED, (), record_of().wanted)
+    assert _types(after) == ["Superseded"]
+    assert _written(_begin(after, after.target)).phase is Phase.PENDING
+
+
+@pytest.mark.parametrize("record", [record_of(started_at=START), observing(0), completed(), aborted()])
+def test_a_rollout_that_has_started_is_not_withdrawn(record: Record) -> None:
+    with pytest.raises(RefusedError, match="meanwhile"):
+        withdraw(record, "up", later(1))

@@ -74,6 +74,12 @@ class Workloads(ApiServer):
         """Mark a pod as terminating; its endpoint may still be called ready for a moment."""
         self.objects["pods", NAMESPACE, name]["metadata"]["deletionTimestamp"] = "2026-01-05T10:00:00Z"
 
+    def made_anew(self, name: str, version: str) -> None:
+        """Put another pod of the same name, as a StatefulSet does, in the place of one."""
+        self._pod(name, version, True, "")
+        self.objects["pods", NAMESPACE, name]["metadata"]["uid"] += "-2"
+        self._endpoint_slices()
+
     def _pod(self, name: str, version: str, ready: bool, waiting: str) -> None:
         status = {"name": "website", "ready": ready, "restartCount": 0, "image": "", "imageID": ""}
         state = {"running": {}} if ready else {"waiting": {"reason": waiting}}
@@ -110,7 +116,7 @@ class Workloads(ApiServer):
                     {
                         "addresses": ["x"],
                         "conditions": {"ready": item["status"]["conditions"][0]["status"] == "True"},
-                        "targetRef": {"kind": "Pod", "name": item["metadata"]["name"]},
+                        "targetRef": {"kind": "Pod", "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]},
                     }
                     for item in pods
                 ],

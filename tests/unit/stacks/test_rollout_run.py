@@ -273,7 +273,7 @@ def test_without_the_right_to_hand_back_the_run_goes_on_and_names_who_can(cluste
     cluster.server.denies = lambda before, after: "no" if after.get("kind") == "VirtualService" else None
     cluster.run(stack(), preview=True)
     (said,) = [text for text in cluster.said if "handed back" in text]
-    assert "canary rollout status shop" in said
+    assert "run `canary up` with the rights" in said
 
 
 def test_a_rollout_that_began_meanwhile_is_not_overwritten(cluster: Cluster) -> None:
@@ -301,7 +301,17 @@ def test_the_route_changes_in_the_middle_of_a_rollout_if_a_person_says_so(
     record = cluster.record
     assert (record.step, record.wanted, record.plan.steps) == (kept.step, kept.wanted, kept.plan.steps)
     assert record.plan.routes != kept.plan.routes
+    assert record.outbox[-1].type is EventType.ROUTES_CHANGED
     assert cluster.store.read_routes(record.plan.routes)["2"]["shop"][0]["timeout"] == "9s"
+
+
+def test_a_record_of_virtual_services_that_are_gone_is_told_before_the_next_one_begins(cluster: Cluster) -> None:
+    cluster.routes(0)
+    cluster.store.create(progressing(stack(), vs_uids={"shop": "of-one-that-was-deleted"}))
+    cluster.run(stack())
+    record = cluster.record
+    assert (record.phase, record.void_since) == (Phase.PENDING, None)
+    assert [event.type for event in record.outbox][-2:] == [EventType.RECORD_VOID, EventType.PENDING]
 
 
 def test_an_abort_that_cannot_be_written_ends_the_run(cluster: Cluster) -> None:

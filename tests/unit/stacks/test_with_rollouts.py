@@ -318,6 +318,8 @@ FROZEN = {
     "a timeout": stack({**EVERYBODY, "timeout": "6s"}),
     "a new rule": stack(TESTERS, EVERYBODY),
     "a new cohort": stack(COHORT, EVERYBODY),
+}
+ELSEWHERE = {
     "weights by hand": stack({"to": {OLD: 80, NEW: 20}, "timeout": "5s"}),
     "to without its rollout": stack({"to": {OLD: 0, NEW: 100}, "timeout": "5s"}),
 }
@@ -330,6 +332,16 @@ def test_the_route_is_frozen_during_a_rollout(change: str, step: int) -> None:
     text = refusal(effective(FROZEN[change], state(settings, progressing(settings, step))))
     assert f"step {step + 1} of 3" in text
     assert "canary up --during-rollout shop" in text
+
+
+@pytest.mark.parametrize("change", ELSEWHERE)
+@pytest.mark.parametrize("during", [frozenset[str](), frozenset({"shop"})])
+def test_weights_by_hand_are_refused_during_a_rollout_with_what_ends_it(change: str, during: frozenset[str]) -> None:
+    settings = stack()
+    text = refusal(effective(ELSEWHERE[change], state(settings, progressing(settings)), during=during))
+    assert "its rules lead elsewhere" in text
+    assert "canary rollout promote shop --full" in text
+    assert "--during-rollout" not in text
 
 
 def test_a_rule_without_a_rollout_is_frozen_in_a_service_with_one() -> None:
@@ -387,6 +399,23 @@ def test_an_old_checkout_lets_a_rollout_wait_that_has_not_started() -> None:
     found = effective(stack(PLAIN), state(settings, pending(settings)))
     assert (everybody(found), kinds(found), found.problems) == ({OLD: 100}, [], ())
     assert "canary rollout abort shop" in found.warnings[0].fix
+
+
+@pytest.mark.parametrize("versions", [{OLD: version(1)}, {OLD: version(1), NEW: version(2)}], ids=["gone", "changed"])
+def test_a_rollout_that_has_not_started_ends_if_an_up_takes_or_changes_its_pods(versions: dict[str, Any]) -> None:
+    settings = stack(versions=CHANGED_NEW)
+    to = {"to": {name: 100 if name == OLD else 0 for name in versions}}
+    found = effective(stack(to, versions=versions), state(settings, pending(settings)))
+    assert (everybody(found), kinds(found), found.problems) == ({OLD: 100}, [AskKind.WITHDRAW], ())
+    assert found.comes_first
+    assert "it ends, and no requests move" in found.warnings[0].what
+
+
+def test_a_rollout_that_has_not_started_ends_if_its_version_becomes_a_barred_release_again() -> None:
+    settings, changed = stack(), stack(versions=CHANGED_NEW)
+    record = pending(changed).model_copy(update={"bars": aborted(settings).bars})
+    found = effective(settings, state(changed, record))
+    assert (everybody(found), kinds(found)) == ({OLD: 100}, [AskKind.WITHDRAW])
 
 
 def test_a_live_version_is_not_changed_in_place() -> None:

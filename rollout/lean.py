@@ -1,7 +1,7 @@
-"""An abort's two writes without this project's types and libraries: their imports take longer than all the rest.
+"""The record of a rollout, read and written without this project's types and libraries, whose imports take longer.
 
-It does what `acting.act` with `verbs.abort` does when nothing stands against it. In any other case it does nothing, or
-what that then goes on with: another abort helps to the end. Tests compare the two.
+For the first write of a person's verb (`lean_verbs`). What is not simple is left to `acting.act`, which all commands
+come to afterwards.
 """
 
 from __future__ import annotations
@@ -11,27 +11,18 @@ import os
 import ssl
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-
-from rollout.stored_routes import BACK, StoredRoutesError, decoded
 
 SECONDS = 4.0
 """For one answer of the API server."""
 
 SCHEMA = 1
-RUNNING = ("Pending", "Progressing", "Completed")
-"""The phases from which an abort begins."""
-
-DROPPED = ("stage", "paused", "held", "promotion", "endedAt")
-"""Fields of a record that an abort empties."""
-
 LONGEST_OUTBOX, LONGEST_HISTORY = 200, 50
 MANAGER = "istio-canary-rollout"
-ANNOTATION, BARRED_ANNOTATION, LABEL = "istio-canary/rollout", "istio-canary/barred", "istio-canary/rollout"
-ISTIO_API = "networking.istio.io/v1"
+LABEL = "istio-canary/rollout"
 
 KNOWN_USER = frozenset(
     {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token"}
@@ -44,81 +35,57 @@ class NotSimpleError(Exception):
     """Something that the way with all libraries knows how to do."""
 
 
-def abort_at_once(
-    kubeconfig: str | None, context: str | None, namespace: str, service: str, reason: str, by: str
-) -> bool:
-    """Bring all requests of a service's rollout back, and return whether the record and all routes were written.
+class Found(NamedTuple):
+    """A record as JSON, where it is, and the resourceVersion that the next write must find."""
 
-    `kubeconfig` and `context` are those of `kube.kubeconfig.ClusterAccess`. False: go on with `acting.act`, which says
-    what is wrong.
-    """
-    try:
-        with Api(kubeconfig, context) as api:
-            return abort_by(api, namespace, service, reason, by)
-    except (NotSimpleError, StoredRoutesError, HTTPException, OSError, ValueError, KeyError, TypeError):
-        return False
+    path: str
+    record: dict[str, Any]
+    resource_version: str
 
 
-def abort_by(api: Api, namespace: str, service: str, reason: str, by: str) -> bool:
-    """As `abort_at_once`, with a connection. Raises NotSimpleError before anything is written."""
-    base = f"/apis/{ISTIO_API}/namespaces/{namespace}/virtualservices"
-    maps = f"/api/v1/namespaces/{namespace}/configmaps"
-    name = f"istio-canary-rollout-{service}"
-    # The VirtualServices first, the record after them: see `rollout.look`.
-    seen = {one: api.get(f"{base}/{one}") for one in (service, f"{service}-mesh")}
-    found = api.get(f"{maps}/{name}")
+def read(api: Api, namespace: str, service: str) -> Found:
+    """Return a service's record. Raises NotSimpleError if there is none, or if it is not one of this version."""
+    path = f"/api/v1/namespaces/{namespace}/configmaps/istio-canary-rollout-{service}"
+    found = api.get(path)
     if found is None:
         raise NotSimpleError
     record = json.loads(found["data"]["record"])
-    uids = {one: item["metadata"]["uid"] for one, item in seen.items() if item is not None}
-    if any(uids.get(one) != uid for one, uid in record["vsUids"].items()):
+    if record["schema"] != SCHEMA or (record["service"], record["namespace"]) != (service, namespace):
         raise NotSimpleError
-    stored = api.get(f"{maps}/{record['plan']['routes']}") or {}
-    routes = decoded(record["plan"]["routes"], stored.get("data") or {}, stored.get("binaryData") or {})[BACK]
-    if routes.keys() != record["vsUids"].keys():
-        raise NotSimpleError
-    after = aborted(record, reason, by, api.server_time)
-    barred = ",".join(barred_in(after))
-    data = {"record": json.dumps(after, separators=(",", ":"), ensure_ascii=False), "phase": "Aborting"}
-    version = found["metadata"]["resourceVersion"]
-    metadata = {"resourceVersion": version, "labels": {LABEL: service}}
-    body = {"metadata": metadata, "data": {**data, "barred": barred}}
-    if not api.patch(f"{maps}/{name}?fieldManager={MANAGER}", "merge-patch+json", body):
-        return False
-    written = [
-        api.patch(
-            f"{base}/{one}?fieldManager={MANAGER}&force=true",
-            "apply-patch+yaml",
-            _applied(namespace, one, http, seen[one], after, barred),
-        )
-        for one, http in routes.items()
-    ]
-    return all(written)
+    return Found(path, record, found["metadata"]["resourceVersion"])
 
 
-def aborted(record: Mapping[str, Any], reason: str, by: str, at: str) -> dict[str, Any]:
-    """Return the record as `verbs.abort` makes it of a person's abort. Raises NotSimpleError if it would refuse."""
-    if record["schema"] != SCHEMA or record["phase"] not in RUNNING or "voidSince" in record:
-        raise NotSimpleError
-    target, generation = record["target"], record["generation"] + 1
-    text = f"all requests go back to {record['from']['version']}: {reason}"
-    known = {"id": record["id"], "at": at}
-    data = {"service": record["service"], "phase": "Aborting", "step": record["step"]}
-    event = {**known, "id": f"{record['id']}/{generation}/0", "type": "Aborting", "text": text, "data": data}
-    entry = {**known, "generation": generation, "by": by, "type": "Aborting", "step": record["step"], "text": text}
-    bar = {"version": target["version"], "hash": target["hash"], "reason": reason, "by": by, "at": at}
-    return {
-        **{key: value for key, value in record.items() if key not in DROPPED},
-        "generation": generation,
-        "routeGeneration": generation,
-        "phase": "Aborting",
-        "wanted": record["plan"]["back"],
-        "ended": {"kind": "aborted", "reason": reason, "by": by, "at": at},
-        "deadlines": {},
-        "bars": [*(one for one in record["bars"] if one["hash"] != target["hash"]), bar],
-        "outbox": [*record["outbox"], {**event, "delivered": []}][-LONGEST_OUTBOX:],
-        "history": [*record["history"], entry][-LONGEST_HISTORY:],
-    }
+def write(api: Api, found: Found, after: Mapping[str, Any]) -> bool:
+    """Write a record over the one that was found, and return whether it was still there: `RolloutStore.write`."""
+    text = json.dumps(after, separators=(",", ":"), ensure_ascii=False)
+    data = {"record": text, "phase": after["phase"], "barred": ",".join(barred_in(after))}
+    metadata = {"resourceVersion": found.resource_version, "labels": {LABEL: after["service"]}}
+    body = {"metadata": metadata, "data": data}
+    return api.patch(f"{found.path}?fieldManager={MANAGER}", "merge-patch+json", body)
+
+
+def next_record(
+    record: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    *,
+    at: str,
+    by: str,
+    event: str,
+    text: str,
+    data: Mapping[str, Any] | None = None,
+    routes: bool = False,
+) -> dict[str, Any]:
+    """Return the record after one more write, as `decision.next_record` does. A field that is None is emptied."""
+    after = {key: value for key, value in {**record, **changes}.items() if value is not None}
+    generation = after["generation"] = record["generation"] + 1
+    if routes:
+        after["routeGeneration"] = generation
+    told = {"service": record["service"], "phase": after["phase"], "step": after["step"], **(data or {})}
+    sent = {"id": f"{record['id']}/{generation}/0", "type": event, "at": at, "text": text, "data": told}
+    entry = {"generation": generation, "id": record["id"], "at": at, "by": by, "type": event, "step": after["step"]}
+    after["outbox"] = [*record["outbox"], {**sent, "delivered": []}][-LONGEST_OUTBOX:]
+    after["history"] = [*record["history"], {**entry, "text": text}][-LONGEST_HISTORY:]
+    return after
 
 
 def barred_in(record: Mapping[str, Any]) -> list[str]:
@@ -126,20 +93,6 @@ def barred_in(record: Mapping[str, Any]) -> list[str]:
     current = {record[key]["version"]: record[key]["hash"] for key in ("from", "target")}
     bars = record["bars"]
     return sorted({bar["version"] for bar in bars if current.get(bar["version"], bar["hash"]) == bar["hash"]})
-
-
-def _applied(
-    namespace: str, name: str, http: Any, seen: Mapping[str, Any] | None, record: Mapping[str, Any], barred: str
-) -> dict[str, Any]:
-    assert seen is not None
-    metadata = {
-        "name": name,
-        "namespace": namespace,
-        "uid": seen["metadata"]["uid"],
-        "resourceVersion": seen["metadata"]["resourceVersion"],
-        "annotations": {ANNOTATION: f"{record['id']}/{record['routeGeneration']}", BARRED_ANNOTATION: barred},
-    }
-    return {"apiVersion": ISTIO_API, "kind": "VirtualService", "metadata": metadata, "spec": {"http": http}}
 
 
 class Api:
