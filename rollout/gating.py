@@ -79,7 +79,7 @@ def gates_hold(record: Record, facts: Facts) -> Decision | None:
         return Decision(why="the first numbers of the step are awaited", numbers=True, wait_seconds=LOOK)
     if verdict.answer is Answer.NO_DATA:
         waited = seconds_between(record.settled_at or facts.now, facts.now)
-        if verdict.observed_seconds <= 0 and waited < NO_DATA_SECONDS:
+        if not verdict.has_blocks and waited < NO_DATA_SECONDS:
             return Decision(why=verdict.reason, wait_seconds=LOOK)
         return without_numbers(record, facts, _same(record, HoldReason.NO_DATA, verdict.reason))
     if verdict.answer in _HELD_BY:

@@ -60,7 +60,8 @@ class Moment:
 class Verdict:
     """An answer with its reason in words, and all numbers that led to it.
 
-    `log_e` is the logarithm of M. `observed_seconds` is the time of the step that counts for its `for`.
+    `log_e` is the logarithm of M. `observed_seconds` is the time of the step that counts for its `for`, and
+    `has_blocks` says whether there have been numbers of it.
     """
 
     answer: Answer
@@ -69,6 +70,7 @@ class Verdict:
     observed_seconds: float
     metrics: tuple[MetricEvidence, ...] = ()
     splits: Mapping[str, Split] | None = None
+    has_blocks: bool = False
 
 
 class Gate:
@@ -95,7 +97,13 @@ class Gate:
         else:
             answer, reason = _harmful(self.plan, splits, metrics, log_e) or _risen(self.plan, moment, metrics, observed)
         return Verdict(
-            answer=answer, reason=reason, log_e=log_e, observed_seconds=observed, metrics=metrics, splits=splits
+            answer=answer,
+            reason=reason,
+            log_e=log_e,
+            observed_seconds=observed,
+            metrics=metrics,
+            splits=splits,
+            has_blocks=moment.step in self._requests,
         )
 
     def _take(self, blocks: Sequence[Block]) -> None:

@@ -91,7 +91,9 @@ def gated(step: int = 0, **keys: Any) -> Record:
 
 def verdict(answer: Answer, observed: float = 0.0, log_e: float = 0.0) -> Verdict:
     """A verdict of the gates on the current step."""
-    return Verdict(answer=answer, reason=f"the gates say {answer}", log_e=log_e, observed_seconds=observed)
+    return Verdict(
+        answer=answer, reason=f"the gates say {answer}", log_e=log_e, observed_seconds=observed, has_blocks=observed > 0
+    )
 
 
 def later(seconds: float) -> str:
