@@ -50,6 +50,8 @@ def forecast(ui: Ui, place: Place, plan: Plan, origin: str, target: str, record:
     if isinstance(past, str):
         return Forecast(missing=past)
     fixed = record.plan.gates if record is not None and record.phase.active else None
+    if fixed is not None and len(fixed.steps) != len(plan.steps):
+        fixed = None  # the file has other steps by now
     gates = fixed or gate_plan_of(imagined, strategy.gates, past)
     if not past.per_second:
         return Forecast(plan=gates, missing=f"Prometheus knows of no requests to {origin} in the last hour")
