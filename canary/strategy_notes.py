@@ -56,7 +56,7 @@ def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator
             target = service.deployed.get(str(rule.to))
             if strategy is not None and target is not None and place == (service.namespace, target.name):
                 words = rollout_words(rule, strategy, given_from(service, rule))
-                yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` begins it"
+                yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` moves it"
 
 
 def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _pods_words(version: VersionSettings) -> str:
 def _of_requests(settings: Settings, step: ResourceStep, stack: str) -> Iterator[str]:
     name = service_of(step.new)
     service = settings.services.get(name)
-    if service is None or _weights(step.old, name) == _weights(step.new, name):
+    if service is None or not _move(_weights(step.old, name), _weights(step.new, name)):
         return
     if _is_by_rollout(settings, step):
         yield f"{name}: the rollout did this: the weights are in the cluster already, and no request moves"
@@ -101,6 +101,14 @@ def _of_requests(settings: Settings, step: ResourceStep, stack: str) -> Iterator
     back = f"`canary undo {name} --stack {stack}` goes back"
     active = service.strategy.active
     yield f"{name}: {active} is active (blueGreen); {back}" if active else f"{name}: requests move; {back}"
+
+
+def _move(old: list[dict[str, float]], new: list[dict[str, float]]) -> bool:
+    """Whether requests change their destination; new rules that lead where all requests go already move none."""
+    if old == new:
+        return False
+    before, after = ([{to: weight for to, weight in rule.items() if weight} for rule in rules] for rules in (old, new))
+    return before != after and any(rule != before[0] for rule in (*before, *after))
 
 
 def _is_by_rollout(settings: Settings, step: ResourceStep) -> bool:

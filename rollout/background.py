@@ -76,7 +76,9 @@ class Background:
         try:
             value = job(goes_on)
         except Exception as error:  # noqa: BLE001 - a thread's error would be lost; the loop starts the job again
-            logger.warning("%s: %s: %s", name, type(error).__name__, error)
+            # After the end, its connections are closed under it: that is no news.
+            level = logging.DEBUG if self._closed else logging.WARNING
+            logger.log(level, "%s: %s: %s", name, type(error).__name__, error)
         with self._lock:
             if self._running.get(name) == key:
                 del self._running[name]

@@ -163,36 +163,7 @@ class Collector:
 
     def log(self, record: Record, facts: Facts, decision: Decision) -> None:
         """Keep a decision for the log."""
-        after = decision.record or record
-        did = {
-            "record": decision.record is not None,
-            "routes": decision.write_routes is not None,
-            "scale": bool(decision.scale),
-            "barrier": decision.barrier,
-            "hook": decision.hook is not None,
-            "hand-over": decision.hand_over,
-        }
-        numbers = {
-            "weights": facts.route_weights,
-            "readyTo": facts.ready_to,
-            "readyFrom": facts.ready_from,
-            "limits": self._limits_text,
-            "gates": self._gates.words,
-            "pods": facts.pods_text,
-        }
-        self._log.append(
-            {
-                "at": facts.now,
-                "by": self._holder,
-                "id": record.id,
-                "generation": after.generation,
-                "phase": after.phase.value,
-                "step": after.step,
-                "why": decision.why,
-                "did": [word for word, done in did.items() if done],
-                "numbers": {key: value for key, value in numbers.items() if value not in (None, "")},
-            }
-        )
+        self._log.append(log_entry(record, facts, decision, self._holder, self._limits_text, self._gates.words))
 
     def is_done_beside(self) -> bool:
         """Return whether the log is written and pods are given back; starts what is left of the log."""
@@ -326,3 +297,37 @@ def _window_is_open(record: Record, now: str) -> bool:
         return is_open(record.plan.rules[coming.rule].strategy.windows, datetime.fromisoformat(now))
     except WindowError:
         return False
+
+
+def log_entry(
+    record: Record, facts: Facts, decision: Decision, by: str, limits: str = "", gates: str = ""
+) -> dict[str, Any]:
+    """Return a decision as the log has it: `generation` is that of the record after it."""
+    after = decision.record or record
+    did = {
+        "record": decision.record is not None,
+        "routes": decision.write_routes is not None,
+        "scale": bool(decision.scale),
+        "barrier": decision.barrier,
+        "hook": decision.hook is not None,
+        "hand-over": decision.hand_over,
+    }
+    numbers = {
+        "weights": facts.route_weights,
+        "readyTo": facts.ready_to,
+        "readyFrom": facts.ready_from,
+        "limits": limits,
+        "gates": gates,
+        "pods": facts.pods_text,
+    }
+    return {
+        "at": facts.now,
+        "by": by,
+        "id": record.id,
+        "generation": after.generation,
+        "phase": after.phase.value,
+        "step": after.step,
+        "why": decision.why,
+        "did": [word for word, done in did.items() if done],
+        "numbers": {key: value for key, value in numbers.items() if value not in (None, "")},
+    }

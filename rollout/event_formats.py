@@ -57,6 +57,7 @@ def cloud_event(record: Record, event: OutboxEvent) -> bytes:
         "datacontenttype": "application/json",
         "data": {
             **event.data,
+            **({"step": step + 1} if isinstance(step := event.data.get("step"), int) else {}),  # as people count
             "text": event.text,
             "namespace": record.namespace,
             "service": record.service,

@@ -71,7 +71,7 @@ def back(record: Record, facts: Facts) -> Decision | None:
             barrier=True,
         )
     if facts.envoys_follow is None:
-        return Decision(why="the Envoys are to follow", barrier=True)
+        return Decision(why="waits for the Envoys to follow", barrier=True)
     if not facts.envoys_follow:
         text = facts.envoys_text or "not every Envoy has the routes"
         return hold_for(record, facts, HoldReason.INCOMPLETE, text, barrier=True)

@@ -72,7 +72,10 @@ def undo(record: Record, reason: str, by: str, at: str) -> Decision:
         return _help(record)
     _refuse_void(record)
     if record.phase in RUNNING:
-        raise RefusedError(f"the rollout {record.id} is at {phase_text(record)}", "use `canary rollout abort`")
+        raise RefusedError(
+            f"the rollout {record.id} has not ended ({phase_text(record)}): undo is for afterwards",
+            "use `canary rollout abort`",
+        )
     if record.phase is Phase.CLOSED:
         raise RefusedError(
             f"the rollout {record.id} is closed: the previous version may be gone",
@@ -167,7 +170,8 @@ def approve(record: Record, by: str, at: str) -> Decision:
     """Return the decision that a person allows to go on after the current step."""
     _refuse_unless_running(record, "approve")
     if record.step == NOT_STARTED or not record.plan.steps[record.step].approve:
-        raise RefusedError(f"{phase_text(record)} needs no approval", "see `canary rollout plan`")
+        where = "before its first step, a rollout" if record.step == NOT_STARTED else phase_text(record)
+        raise RefusedError(f"{where} needs no approval", "see `canary rollout plan`")
     if any(approval.step == record.step for approval in record.approvals):
         return Decision(why=f"{phase_text(record)} is approved already")
     text = f"{phase_text(record)} approved by {by}"
@@ -182,7 +186,10 @@ def retry(record: Record, reason: str, by: str, at: str, *, plan: Plan | None = 
     Raises `RefusedError` without a reason, and unless the rollout was aborted or undone.
     """
     if record.phase not in (Phase.ABORTED, Phase.UNDONE):
-        raise RefusedError(f"the rollout {record.id} is at {phase_text(record)}", "abort it first, or let it end")
+        raise RefusedError(
+            f"the rollout {record.id} was not taken back ({phase_text(record)}): there is nothing to retry",
+            "use `canary rollout start`; retry is for one that was aborted or undone",
+        )
     if not reason.strip():
         raise RefusedError("no reason is given", "say what has changed since the abort")
     _refuse_void(record)

@@ -167,7 +167,8 @@ def _send_events(settings: Settings, name: str) -> None:
         pulumi.log.warn(f"{name}: events of its rollout were not sent: {error}")
         return
     if left:
-        pulumi.log.warn(f"{name}: {left} events of its rollout were not sent; whoever runs it next sends them")
+        events = "1 event" if left == 1 else f"{left} events"
+        pulumi.log.warn(f"{name}: {events} of its rollout not sent yet; whoever moves it next sends what is left")
 
 
 def _not_back(ask: RolloutAsk) -> str:

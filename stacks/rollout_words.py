@@ -5,7 +5,7 @@ from __future__ import annotations
 from traffic.model import RolloutStrategy, Rule
 from traffic.proportions import number_words, percent_words
 
-NOT_AT_MERGE = "not at merge"
+NOT_AT_ONCE = "not at once"
 """Said of what changes by steps, not by the `up` that follows a merge."""
 
 
@@ -41,9 +41,9 @@ def steps_words(strategy: RolloutStrategy) -> str:
 
 
 def rollout_words(rule: Rule, strategy: RolloutStrategy, origin: str | None) -> str:
-    """Return what a rule's rollout does: `version-1 -> version-2 by rollout careful, about 45 min, not at merge`."""
+    """Return what a rule's rollout does: `version-1 -> version-2 by rollout careful, about 45 min, not at once`."""
     end = f" (up to {percent_words(strategy.end)})" if strategy.end < 100 else ""
-    how = f"by {strategy_words(rule)}, {time_words(strategy)}, {NOT_AT_MERGE}"
+    how = f"by {strategy_words(rule)}, {time_words(strategy)}, {NOT_AT_ONCE}"
     return f"{pair_words(rule, origin)}{end} {how}"
 
 

@@ -1,4 +1,4 @@
-"""Rules whose new destination is reached by a rollout, not at merge."""
+"""Rules whose new destination is reached by a rollout, not at once."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ def document(place: Place, record: Record, said: str = "", *, durable: bool = Tr
         "weights": _weights(record.wanted),
         "target": record.target.version,
         "from": record.from_.version,
-        "held": _given(record.held),
-        "paused": _given(record.paused),
-        "ended": _given(record.ended),
+        "held": _optional(record.held),
+        "paused": _optional(record.paused),
+        "ended": _optional(record.ended),
         "durable": durable,
         "said": said,
     }
@@ -63,18 +63,28 @@ def service_document(place: Place, seen: RolloutSeen) -> dict[str, Any]:
         "closedAt": record.closed_at,
         "voidSince": record.void_since,
         "deadlines": _given(record.deadlines),
-        "approvals": [_given(one) for one in record.approvals],
+        "approvals": [counted(_given(one)) for one in record.approvals],
         "bars": [_given(one) for one in record.bars],
-        "undelivered": [_given(one) for one in record.outbox],
-        "history": [_given(one) for one in record.history],
+        "undelivered": [{**_given(one), "data": counted(one.data)} for one in record.outbox],
+        "history": [counted(_given(one)) for one in record.history],
         "waitsFor": waits_for(seen, place),
         "gates": None if seen.evidence is None else dict(seen.evidence),
     }
+
+
+def counted(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of a record or of its log with its step as people count: from 1, and 0 before the first one."""
+    step = part.get("step")
+    return {**part, "step": step + 1} if isinstance(step, int) else dict(part)
 
 
 def _weights(weights: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     return {rule: dict(one) for rule, one in weights.items()}
 
 
-def _given(part: BaseModel | None) -> dict[str, Any] | None:
-    return None if part is None else part.model_dump(mode="json", by_alias=True)
+def _given(part: BaseModel) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True)
+
+
+def _optional(part: BaseModel | None) -> dict[str, Any] | None:
+    return None if part is None else _given(part)

@@ -12,8 +12,9 @@ from canary.rollout.errors import explained, of_text
 from canary.rollout.forecasting import Forecast, forecast, minutes_words
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, without_rollout
-from canary.rollout.words import headline, time_words
+from canary.rollout.words import headline, rules_words, time_words
 from rollout.holding import pods_for
+from rollout.record import Phase, seconds_between
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from canary.ui import Ui
     from rollout.gates.planner import StepForecast
-    from rollout.record import Record
+    from rollout.record import Record, Weights
     from rollout.schedule import Schedule
     from stacks.rollout_states import RolloutState
     from traffic.model import RolloutStrategy
@@ -71,9 +72,8 @@ def planned(ui: Ui, place: Place) -> Planned:
     if state.unreadable is not None:
         raise of_text(state.unreadable, ExitCode.FAILED, place)
     record = None if state.stored is None else state.stored.record
-    now = record.plan.start if record is not None and record.phase.active else state.now
     try:
-        found = rollout_plan(settings, place.service, now)
+        found = rollout_plan(settings, place.service, _begins(place, state))
     except ScheduleError as error:
         raise of_text(str(error), ExitCode.CONFIG, place) from None
     if found is None:
@@ -90,6 +90,22 @@ def planned(ui: Ui, place: Place) -> Planned:
         ready_from=from_ready,
         forecast=forecast(ui, place, plan, schedule.origin or "", schedule.target, record),
     )
+
+
+def _begins(place: Place, state: RolloutState) -> Weights:
+    """Where the requests were when the rollout of the file began; where they are now if it has not begun."""
+    from traffic.fields import seconds
+
+    record = None if state.stored is None else state.stored.record
+    settings = place.settings
+    if record is None or state.stored is None or settings is None or not record.phase.active:
+        return state.now
+    towards = {rule.to for rule in settings.services[place.service].route if rule.rollout is not None}
+    passed = seconds_between(record.ended_at or record.created_at, state.stored.server_time)
+    is_over = record.phase is Phase.COMPLETED and passed >= seconds(record.strategy.keep_previous)
+    if is_over or towards != {record.target.version}:
+        return state.now
+    return {**state.now, **record.plan.start}
 
 
 def _look(client: Client, place: Place) -> tuple[RolloutState, dict[str, int]]:
@@ -183,7 +199,7 @@ def _table(found: Planned, schedule: Schedule) -> Any:
         if found.strategy(index).promotes == "hand":
             kept = "until a person promotes"
         kept += ", then an approval" if step.approve else ""
-        rule = [schedule.rules[step.rule].text] if several else []
+        rule = [rules_words(schedule.rules, step)] if several else []
         table.add_row(
             str(index + 1),
             *rule,

@@ -142,7 +142,7 @@ def _none(client: Client, place: Place) -> CommandError:
     elif place.stack is None:
         what += f": there is no ConfigMap istio-canary-rollout-{place.service} in the namespace {place.namespace}"
     else:
-        what += ": `canary up` has not written one since the stack's file has a rollout for it"
+        what += " yet: `canary up` writes it down"
     fix = place.up
     if place.stack is None:
         fix = "check --namespace and --context; or run `canary up` in the project, which writes the rollout"

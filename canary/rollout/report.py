@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
-from canary.rollout.documents import service_document
+from canary.rollout.documents import counted, service_document
 from canary.rollout.errors import explained
 from canary.rollout.evidence import evidence_lines, evidence_rows, evidence_table, queries
 from canary.rollout.place import Place
 from canary.rollout.previous import previous_lines
 from canary.rollout.reading import SECONDS, RolloutSeen, read
 from canary.rollout.table import new_table, show_short, steps_table, weights_table
-from canary.rollout.words import clock, headline, time_words, waits_line
+from canary.rollout.words import clock, headline, rules_words, time_words, waits_line
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ class Entry:
     what: str
     text: str
     numbers: str = ""
+    generation: int = -1
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Its place among the others: some times are in whole seconds, whose order the record's generation tells."""
+        return self.at[:19], self.generation
 
 
 @dataclass(frozen=True)
@@ -68,19 +74,18 @@ class RolloutReport:
     @property
     def entries(self) -> list[Entry]:
         """The history and the log in one, by time: a decision that the history has too adds its numbers to it."""
-        logged = {_write_of(one): one for one in self.decisions if _write_of(one) is not None}
-        written = [
-            Entry(
-                entry.at,
-                _short(entry.by),
-                f"{entry.id} {entry.type.value}",
-                entry.text,
-                _numbers(logged.pop((entry.id, entry.generation), {})),
-            )
-            for entry in self.seen.record.history
-        ]
-        alone = [_logged(one) for one in self.decisions if _write_of(one) in (None, *logged)]
-        return sorted([*written, *alone], key=lambda entry: entry.at)
+        history = self.seen.record.history
+        told = {(entry.id, entry.generation) for entry in history}
+        wrote = {_identity(one)[:2]: one for one in self.decisions if "record" in (one.get("did") or ())}
+        logged = {_identity(one): one for one in self.decisions}
+        written = []
+        for entry in history:
+            place = (entry.id, entry.generation)
+            decision = logged.pop((*place, entry.text), None) or wrote.get(place, {})
+            by, what, numbers = _short(entry.by), f"{entry.id} {entry.type.value}", _numbers(decision)
+            written.append(Entry(entry.at, by, what, entry.text, numbers, entry.generation))
+        rest = [_logged(one) for key, one in logged.items() if wrote.get(key[:2]) is not one or key[:2] not in told]
+        return sorted([*written, *rest], key=lambda entry: entry.order)
 
 
 def read_report(place: Place) -> RolloutReport:
@@ -120,7 +125,7 @@ def as_json(place: Place, found: RolloutReport, file: str | None) -> dict[str, A
         **document,
         "previous": previous,
         "movedTags": list(found.moved),
-        "decisions": list(found.decisions),
+        "decisions": [counted(one) for one in found.decisions],
         "file": file,
     }
 
@@ -213,7 +218,7 @@ def _steps(found: RolloutReport) -> Iterator[tuple[str, ...]]:
     for index, step in enumerate(plan.steps):
         kept = time_words(step.hold_seconds) if step.hold_seconds else "-"
         kept += ", then an approval" if step.approve else ""
-        yield str(index + 1), plan.rules[step.rule].text, percent_words(step.weight), kept
+        yield str(index + 1), rules_words(plan.rules, step), percent_words(step.weight), kept
 
 
 def _rows(found: RolloutReport) -> Iterator[tuple[str, ...]]:
@@ -233,25 +238,26 @@ def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def _write_of(decision: Mapping[str, Any]) -> tuple[str, int] | None:
-    """The rollout and the generation of the record that a logged decision has written; None if it wrote none."""
-    if "record" not in decision.get("did", ()):
-        return None
-    return str(decision.get("id", "")), int(decision.get("generation", 0))
+def _identity(decision: Mapping[str, Any]) -> tuple[str, int, str]:
+    """The rollout, the generation of the record that the decision wrote or left, and why."""
+    generation = decision.get("generation")
+    number = generation if isinstance(generation, int) else -1
+    return str(decision.get("id", "")), number, str(decision.get("why", ""))
 
 
 def _logged(decision: Mapping[str, Any]) -> Entry:
     """A decision that is in the log alone: it was made from a record that it did not change, or is an older one."""
-    at, by, rollout, why = (str(decision.get(key, "")) for key in ("at", "by", "id", "why"))
-    return Entry(at, _short(by), rollout, why, _numbers(decision))
+    rollout, generation, why = _identity(decision)
+    by = _short(str(decision.get("by", "")))
+    return Entry(str(decision.get("at", "")), by, rollout, why, _numbers(decision), generation)
 
 
 def _numbers(decision: Mapping[str, Any]) -> str:
     """What a decision was made from, in words; what else the log has of it is in the document of `--json`."""
-    seen: Mapping[str, Any] = decision.get("numbers", {})
-    counts = [f"{seen[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in seen]
+    numbers = decision.get("numbers") or {}
+    counts = [f"{numbers[key]} {words}" for key, words in (("readyTo", "new"), ("readyFrom", "old")) if key in numbers]
     ready = [f"ready pods: {', '.join(counts)}"] if counts else []
-    return "; ".join([*ready, *(str(seen[key]) for key in TEXTS if seen.get(key))])
+    return "; ".join([*ready, *(str(numbers[key]) for key in TEXTS if numbers.get(key))])
 
 
 def _short(holder: str) -> str:

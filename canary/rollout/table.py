@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from canary.rollout.evidence import evidence_lines, evidence_table
 from canary.rollout.place import Place
-from canary.rollout.words import clock, headline, step_of, time_words, waits_line
+from canary.rollout.words import clock, headline, rules_words, step_of, time_words, waits_line
 from rollout.record import Phase, Record
 from traffic.proportions import percent_words
 
@@ -70,7 +70,7 @@ def steps_table(record: Record, now: str) -> Table:
     for index, step in enumerate(record.plan.steps):
         kept = time_words(step.hold_seconds) if step.hold_seconds else "-"
         kept += ", then an approval" if step.approve else ""
-        rule = [record.plan.rules[step.rule].text] if several else []
+        rule = [rules_words(record.plan.rules, step)] if several else []
         state = _state(record, index)
         style = "bold" if state == "now" else None
         table.add_row(str(index + 1), *rule, percent_words(step.weight), kept, state, style=style)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from canary.exit_codes import ExitCode
 from canary.rollout.place import Place
-from rollout.record import NOT_STARTED, HoldReason, Phase, Record, Stage, seconds_between
+from rollout.record import NOT_STARTED, HoldReason, Phase, PlannedRule, PlannedStep, Record, Stage, seconds_between
 from traffic.fields import seconds
 from traffic.proportions import percent_words
 
@@ -172,3 +172,10 @@ def clock(at: str) -> str:
     from canary.time_options import utc
 
     return utc(datetime.fromisoformat(at).timestamp())
+
+
+def rules_words(rules: Sequence[PlannedRule], step: PlannedStep) -> str:
+    """Return the rule that rises in a step, or that all do, with `together`."""
+    if len(rules) > 1 and any(rule.strategy.together for rule in rules):
+        return "all rules"
+    return rules[step.rule].text

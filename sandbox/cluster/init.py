@@ -10,9 +10,14 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from sandbox.layout import Layout, layout
+
+INOTIFY_INSTANCES = 1024
+"""Each Envoy, and each of Istio's agents, watches files; by default a user may have 128 instances of inotify, and the
+next pods fail at their start (kind: "Known issues", "Pod errors due to too many open files")."""
 
 BRIDGE = "sb0"
 PEER = "eth0"  # the sandbox's end of the veth pair
@@ -25,6 +30,7 @@ def main() -> None:
         sys.exit("the command that started this sandbox exited before the network was connected")
     _mounts(here)
     _network(here)
+    raise_limit(Path("/proc/sys/fs/inotify/max_user_instances"), INOTIFY_INSTANCES)
     socket.sethostname(here.node)
     _cgroups(here)
     os.execv(sys.executable, supervisord_command(here))  # noqa: S606  a list, no shell
@@ -74,6 +80,13 @@ def _network(layout: Layout) -> None:
         file = Path("/proc/sys") / key
         if file.exists():
             file.write_text(value)
+
+
+def raise_limit(file: Path, least: int) -> None:
+    """Raise a limit of the kernel that is lower; it is the machine's, so that it is never lowered."""
+    with suppress(OSError):  # not writable here: as many pods as it allows
+        if int(file.read_text()) < least:
+            file.write_text(str(least))
 
 
 def cgroup_roots(mountinfo: str) -> list[Path]:

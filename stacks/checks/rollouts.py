@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from stacks.checks import rollout_means
 from stacks.checks.rollout_gates import check_gates, different_gates
-from stacks.checks.rollout_places import check_places
+from stacks.checks.rollout_places import check_places, is_open_webhook
 from stacks.checks.view import Service, View, block, entries
 from stacks.rollout_words import duration_words
 from stacks.settings.model import Settings
@@ -187,8 +188,11 @@ def _check_whole(rolled: Rolled) -> Iterator[Finding]:
 
 
 def _check_versions(rolled: Rolled) -> Iterator[Finding]:
-    for key, name in (("to", rolled.rule.to), ("from", rolled.rule.from_version)):
-        given = rolled.service.versions.get(name) if isinstance(name, str) else None
+    versions = rolled.service.versions
+    others = [name for name in versions if name != rolled.rule.to]
+    only = others[0] if rolled.rule.from_version is None and len(others) == 1 else None
+    for key, name in (("to", rolled.rule.to), ("from", rolled.rule.from_version), ("rollout", only)):
+        given = versions.get(name) if isinstance(name, str) else None
         if given is not None and kind_of_version(given) == OUTSIDE:
             yield Finding(
                 (*rolled.location, key),
@@ -207,13 +211,6 @@ def _check_service(service: Service, first: Rolled) -> Iterator[Finding]:
             f"the service speaks {service.routing.protocol.value}: its connections have no steps",
             "rollout in services of HTTP, HTTP2 or GRPC",
             "remove rollout, and raise the weights by hand",
-        )
-    elif service.routing.has_ingress(service.name):
-        yield Finding(
-            place,
-            "the service is exposed by an Ingress, which has no weights",
-            "rollout in services with a Gateway",
-            f"remove rollout, or {key_path((*service.location, 'ingressClassName'))}",
         )
     if service.given.get("adopt") is True:
         yield Finding(
@@ -290,6 +287,7 @@ def warnings(settings: Settings) -> Iterator[Finding]:
             if rule.rollout is not None:
                 used |= {rule.rollout} if isinstance(rule.rollout, str) else set()
                 yield from _of_rule(settings, name, rule, ("services", name, "route", index))
+    yield from rollout_means.warnings(settings)
     for name, strategy in settings.rollouts.items():
         yield from _of_strategy(strategy, ("rollouts", name))
         if name not in used:
@@ -341,3 +339,19 @@ def _of_strategy(strategy: RolloutStrategy, location: Location) -> Iterator[Find
             "add limits: {errors: 2%}, or remove it",
             shown(strategy.on_no_data),
         )
+    if "on_harm" in strategy.model_fields_set and strategy.limits is None and strategy.gates is None:
+        yield Finding(
+            (*location, "onHarm"),
+            "no effect: without gates and without limits no harm is looked for",
+            "onHarm with gates, or with limits",
+            "add limits: {errors: 2%}, or remove it",
+            shown(strategy.on_harm),
+        )
+    for index, receiver in enumerate(strategy.notify):
+        if is_open_webhook(receiver):
+            yield Finding(
+                (*location, "notify", index, "url"),
+                "everybody who reads the file can post with this URL: its path is a password",
+                "a URL with {secret}, and the Secret that has the rest of it",
+                "write https://hooks.slack.com/services/{secret}, and secret: {name: rollout-slack, key: path}",
+            )

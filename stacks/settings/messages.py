@@ -252,6 +252,8 @@ def _not_one_of(location: Location, value: Any, schema: Schema) -> Finding:
     options = [str(option) for choice in _options(schema) for option in choice.get("enum", [])]
     near = nearest(value, options) if isinstance(value, str) else None
     near = near if near and isinstance(value, str) and is_same_name(value, near) else None
+    if near is None and isinstance(value, str):  # friday, Mon
+        near = next((one for one in options if len(one) > 2 and value.lower().startswith(one)), None)
     what = f"{shown(value)} is not one of the choices{f'; the nearest is {near}' if near else ''}"
     return Finding(location, what, _allowed(schema), f"write {near or ' or '.join(options)}", shown(value))
 
@@ -284,6 +286,8 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
         return f'put it in quotes: "{shown(value)}"' if is_text else _example(schema)
     if kinds & {"integer", "number"} and isinstance(value, str) and value.strip().isdecimal():
         return f"remove the quotes: {value.strip()}"
+    if schema.get("maximum") == 100 and re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%", str(value)):
+        return f"write {value.rstrip('% ')}"
     if "integer" in kinds and isinstance(value, float) and value.is_integer():
         return f"write {int(value)}"
     if "boolean" in kinds and isinstance(value, (str, int, float)):

@@ -10,6 +10,7 @@ from stacks.settings.kubernetes_values import POD_TEMPLATE_SPEC
 from stacks.settings.model import VersionSettings
 from stacks.settings.nearest_key import fits, is_same_name
 from stacks.settings.problems import LONGEST_GIVEN, Location, key_path, shown
+from stacks.settings.rollout_keys import said_of_rollout
 
 USUAL: Mapping[str, tuple[str, ...]] = {
     "path": ("uri",),
@@ -46,6 +47,9 @@ REFUSED = ("hostNetwork", "restartPolicy", "activeDeadlineSeconds", "ephemeralCo
 
 def said_elsewhere(location: Location, value: Any, known: Iterable[str]) -> tuple[str, str] | None:
     """Return what is wrong with a key that is not one of `known`, and the fix; None if the file has no place for it."""
+    of_rollout = said_of_rollout(location, value)
+    if of_rollout is not None:
+        return of_rollout
     key, names = str(location[-1]), tuple(known)
     renamed = RENAMED.get((str(location[-2]), key)) if len(location) > 1 else None
     if renamed in names:

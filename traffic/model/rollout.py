@@ -48,11 +48,11 @@ class RolloutStep(Model):
 class RolloutDeadline(Model):
     """How long a step and the whole rollout may take, and what happens then."""
 
+    total: Duration = Field(default="24h", description="Of the whole rollout.")
     step: StepDeadline = Field(
         default=AUTO,
         description=f"Of one step; auto is {AUTO_FACTOR} times its `for`, and with gates at least twice the proof's.",
     )
-    total: Duration = Field(default="24h", description="Of the whole rollout.")
     then: Literal["pause", "abort"] = Field(default="pause", description="What happens at a deadline.")
 
 

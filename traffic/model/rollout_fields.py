@@ -51,9 +51,10 @@ def percent_text(value: Any) -> Any:
         return value
     number = re.fullmatch(r"\s*([0-9]+(\.[0-9]+)?)\s*%?\s*", str(value)) if not isinstance(value, bool) else None
     fits = number is not None and re.fullmatch(PERCENT_TEXT, f"{number[1]}%")
-    raise wrong(
-        "this is not a percentage", allowed, f"write {number[1]}%" if number and fits else "write 2%, for example"
-    )
+    fix = f"write {number[1]}%" if number and fits else "write 2%, for example"
+    if type(value) is float and 0 < value < 1 and fits:
+        fix = f"write {value * 100:.4g}% if the share {value} is meant, or {value}%"
+    raise wrong("this is not a percentage", allowed, fix)
 
 
 def hour(value: Any) -> Any:

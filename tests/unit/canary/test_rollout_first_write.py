@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from canary.app import main
 from canary.rollout.first_write import first_write, parse
 from canary.rollout.place import place_of
 from canary.ui import Ui
@@ -112,6 +113,34 @@ def test_a_place_that_is_not_simple_is_left_to_the_command(
     assert first_write(verb, ["website", "--stack", "dev", "-n", "a"]) is None
     assert first_write(verb, ["website", "-n", "a/b"]) is None
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["rollout", "promote", "website"], [("promote", ["website"])]),
+        (["rollout", "status", "website"], []),
+        (["rollout"], []),
+        ([], []),
+    ],
+)
+def test_the_command_is_told_what_has_been_written(
+    words: list[str], expected: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    told: list[Any] = []
+
+    def written_first(verb: str, arguments: list[str]) -> dict[str, str]:
+        calls.append((verb, arguments))
+        return {"text": "promoted"}
+
+    monkeypatch.setattr("sys.argv", ["canary", *words])
+    monkeypatch.setattr("canary.rollout.first_write.first_write", written_first)
+    monkeypatch.setattr("canary.command_line.app", lambda *, obj: told.append(obj))
+    main()
+
+    assert calls == expected
+    assert told == [{"text": "promoted"} if expected else None]
 
 
 def test_the_way_to_the_first_write_imports_no_command_line_and_no_models() -> None:

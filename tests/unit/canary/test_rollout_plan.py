@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 
+from rollout.record import Phase
 from tests.unit.canary.rollouts import STACK, World, run, run_json
 
 
@@ -68,3 +70,63 @@ def test_before_the_first_up_there_is_nothing_to_move(world: World) -> None:
     assert "website: nothing to move: its requests are where the rollout ends, or there is no route yet\n" in text
     assert "`canary up --stack dev` makes the cluster what the file says" in text
     assert run_json("plan", "website", "--stack", "dev")["steps"] == []
+
+
+TOGETHER = """\
+config:
+  istio-canary:samples: [website]
+  istio-canary:services:
+    website:
+      route:
+        - match: [{headers: {x-plan: {exact: beta}}}]
+          to: version-2
+          rollout: &both {together: true, steps: [{weight: 10, for: 10m}, {weight: 100}]}
+        - to: version-2
+          rollout: *both
+"""
+
+
+@pytest.mark.usefixtures("pods")
+def test_rules_that_rise_together_are_not_told_as_one(deployed: World) -> None:
+    deployed.file.write_text(TOGETHER)
+    text = run("plan", "website", "--stack", "dev").stdout
+
+    steps = [row for row in rows(text) if row[:2] in ("1 ", "2 ")]
+    assert steps == ["1 all rules 10 % 10 min 1", "2 all rules 100 % - 4"]
+
+
+COHORT_NEXT = """\
+config:
+  istio-canary:samples: [website]
+  istio-canary:services:
+    website:
+      route:
+        - match: [{headers: {x-plan: {exact: beta}}}]
+          to: version-1
+          timeout: 5s
+          rollout: {steps: [{weight: 10, for: 10m}, {weight: 100}]}
+        - to: version-2
+"""
+
+
+@pytest.fixture
+def over(deployed: World) -> World:
+    """A rollout that is completed, and whose time of the way back has passed."""
+    deployed.set(phase=Phase.COMPLETED, step=2, wanted=deployed.record.plan.steps[-1].weights, ended_at=deployed.at())
+    deployed.write_routes("2")
+    deployed.server.now += timedelta(hours=2)
+    return deployed
+
+
+@pytest.mark.usefixtures("pods")
+def test_the_next_rollout_is_planned_after_the_time_of_the_way_back(over: World) -> None:
+    """`up` closes the one before, and begins where the requests are."""
+    over.file.write_text(COHORT_NEXT)
+    document = run_json("plan", "website", "--stack", "dev")
+
+    assert (document["from"], document["target"]) == ("version-2", "version-1")
+
+
+@pytest.mark.usefixtures("pods")
+def test_nothing_is_planned_of_a_rollout_that_is_over(over: World) -> None:
+    assert "website: nothing to move" in run("plan", "website", "--stack", "dev").stdout

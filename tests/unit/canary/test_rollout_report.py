@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from canary.exit_codes import ExitCode
+from canary.rollout.report import Entry
 from rollout.collecting import Collector
 from rollout.decision import Decision, Facts
 from rollout.record import Phase
@@ -47,6 +48,15 @@ def test_a_decision_is_told_once_with_its_numbers(told: World) -> None:
         "(ready pods: 1 new, 4 old; website-2: pulling)"
     ]
     assert "website-1 the routes are those of an earlier decision (ready pods: 1 new" in re.sub(r"\s+", " ", text)
+    assert text.count("<lunch>") == 2, text  # in the head, and in the row
+
+
+def test_what_happened_in_one_second_is_told_in_its_order() -> None:
+    """The API server's time is in whole seconds, that of a runner in milliseconds."""
+    taken = Entry("2026-01-05T10:00:18.223+00:00", "vm", "HolderTaken", "", generation=5)
+    lost = Entry("2026-01-05T10:00:18+00:00", "vm", "HolderLost", "", generation=9)
+
+    assert sorted([lost, taken], key=lambda entry: entry.order) == [taken, lost]
 
 
 def test_the_document_has_the_log_as_it_is(told: World) -> None:
@@ -55,6 +65,7 @@ def test_the_document_has_the_log_as_it_is(told: World) -> None:
     assert [(one["generation"], one["did"]) for one in document["decisions"]] == [(2, ["record"]), (2, ["routes"])]
     assert document["decisions"][0]["numbers"]["readyTo"] == 1
     assert [one["type"] for one in document["history"]] == ["Pending", "Paused"]
+    assert [one["step"] for one in (*document["history"], *document["decisions"])] == [0, 1, 1, 1]
     assert document["file"] is None
 
 

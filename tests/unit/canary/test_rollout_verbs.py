@@ -188,10 +188,10 @@ def closed(record: Record) -> Record:
         (
             None,
             ("undo", "website"),
-            "the rollout website-1 is at step 1 of 3",
+            "the rollout website-1 has not ended (step 1 of 3): undo is for afterwards",
             "canary rollout abort website --stack dev",
         ),
-        (None, ("retry", "website", "x"), "the rollout website-1 is at step 1 of 3", "abort it first, or let it end"),
+        (None, ("retry", "website", "x"), "(step 1 of 3): there is nothing to retry", "canary rollout start website"),
         (None, ("approve", "website"), "step 1 of 3 needs no approval", "canary rollout plan website"),
         (
             completed,

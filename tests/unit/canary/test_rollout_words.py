@@ -19,7 +19,7 @@ from canary.strategy_notes import DEPLOYMENT, strategy_notes
 from stacks.settings.loading import load
 from stacks.settings.stack_file import parse_stack_file
 
-WORDS = "version-1 -> version-2 by rollout careful, about 45 min, not at merge"
+WORDS = "version-1 -> version-2 by rollout careful, about 45 min, not at once"
 VERSIONS = """
         version-1: {image: "shop:1", port: 8080}
         version-2: {image: "shop:2", port: 8080}"""
@@ -132,7 +132,7 @@ def test_diff_promises_no_rollout_where_none_moves_requests(before: str, after: 
 @pytest.mark.parametrize(
     ("name", "op", "expected"),
     [
-        ("shop-version-2", "create", [f"shop: {WORDS}; `canary rollout start shop --stack dev` begins it"]),
+        ("shop-version-2", "create", [f"shop: {WORDS}; `canary rollout start shop --stack dev` moves it"]),
         ("shop-version-1", "create", []),
         ("shop-version-2", "same", []),
         ("shop-version-2", "update", []),  # its rollout may be under way, or over

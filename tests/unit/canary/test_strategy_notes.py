@@ -51,6 +51,11 @@ def image(strategy: Any, tag: int, **more: Any) -> dict[str, Any]:
     return {"strategy": strategy, "versions": versions, **weights(50)}
 
 
+def cohort(to: dict[str, int]) -> dict[str, Any]:
+    """A rule of its own for one header's value, before the one for everybody, at version one."""
+    return {"route": [{"match": [{"headers": {"group": {"exact": "beta"}}}], "to": to}, {"to": {"one": 100, "two": 0}}]}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -76,8 +81,16 @@ def image(strategy: Any, tag: int, **more: Any) -> dict[str, Any]:
         ),
         (image("ramped", 1), image("ramped", 1, replicas=3), []),
         (weights(90), {"route": [{"timeout": "2s", "to": {"one": 90, "two": 10}}]}, []),
+        ({"route": [{"to": {"one": 100, "two": 0}}]}, cohort({"one": 100, "two": 0}), []),
+        (cohort({"one": 100, "two": 0}), {"route": [{"to": {"one": 100, "two": 0}}]}, []),
+        (
+            {"route": [{"to": {"one": 100, "two": 0}}]},
+            cohort({"one": 50, "two": 50}),
+            ["shop: requests move; `canary undo shop --stack dev` goes back"],
+        ),
     ],
-    ids=["nothing", "weights", "a switch", "recreate", "ramped", "replicas", "a timeout"],
+    ids=["nothing", "weights", "a switch", "recreate", "ramped", "replicas", "a timeout",
+         "a rule", "no rule", "a cohort"],
 )  # fmt: skip
 def test_a_line_says_what_the_strategy_means_for_a_change(
     old: dict[str, Any], new: dict[str, Any], expected: list[str]

@@ -90,3 +90,24 @@ def test_a_closed_background_starts_nothing(wake: threading.Event) -> None:
     background.start("envoys", "a", lambda goes_on: 1)
     assert not background.runs("envoys")
     assert background.result("envoys", "a") is None
+
+
+@pytest.mark.parametrize(("closed", "told"), [(False, ["pins: OSError: cut off"]), (True, [])])
+def test_what_fails_after_the_end_is_no_news(
+    closed: bool, told: list[str], wake: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the end the connections of what still runs are closed."""
+    background, gate = Background(wake), threading.Event()
+
+    def job(goes_on: object) -> None:
+        gate.wait(SECONDS)
+        raise OSError("cut off")
+
+    background.start("pins", "a", job)
+    if closed:
+        background.close()
+    thread = next(one for one in threading.enumerate() if one.name == "pins")
+    gate.set()
+    thread.join(SECONDS)
+
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == told

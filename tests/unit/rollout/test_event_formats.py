@@ -33,7 +33,7 @@ def test_a_cloud_event_has_all_that_version_1_asks_for() -> None:
         "time": "2026-01-05T10:00:00Z",
         "datacontenttype": "application/json",
         "data": {
-            "step": 0,
+            "step": 1,
             "phase": "Progressing",
             "text": "step 1 of 3: version-2 10 %",
             "namespace": "website-istio-ns",

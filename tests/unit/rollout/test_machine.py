@@ -81,7 +81,7 @@ def test_the_record_is_written_before_the_routes_and_both_name_one_decision() ->
         (observing(2, hooks=HOOKS[2:3]), {}, "hooks beforeEnd"),
         (observing(0, hooks=HOOKS[1:2]), {}, "hooks afterStep"),
         (observing(0, stage=Stage.WRITING), {"route_weights": None}, "could not be read"),
-        (observing(0, stage=Stage.WRITING), {"envoys_follow": None}, "are to follow"),
+        (observing(0, stage=Stage.WRITING), {"envoys_follow": None}, "waits for the Envoys"),
         (completed(), {"now": later(3599)}, "stays as the way back"),
         (aborted(), {"now": later(3599)}, "stays the rollout's for a while"),
         (aborted(handed_back_at=START), {"now": later(9999)}, "is Aborted"),

@@ -119,7 +119,7 @@ def test_an_undo_waits_for_the_pods_before_it_writes() -> None:
             "--despite-harm",
         ),
         (lambda: approve(observing(0), "ann", START), "no approval", "plan"),
-        (lambda: retry(observing(0), "fixed", "ann", START), "step 1 of 3", "abort it first"),
+        (lambda: retry(observing(0), "fixed", "ann", START), "step 1 of 3", "canary rollout start"),
         (lambda: retry(aborted(), " ", "ann", START), "no reason", "say what has changed"),
         (lambda: retry(aborted(void_since=START), "fixed", "ann", START), "void", "canary up"),
         (lambda: abort(observing(0, void_since=START), "", "ann", START), "void", "canary up"),

@@ -196,3 +196,16 @@ def test_the_images_that_the_cluster_starts_by_itself_are_built(here: Layout, mo
     (pause,) = re.findall(r'sandbox = "(.+)"', containerd.files[here.config / "containerd.toml"])
     deployment = next(item for item in addons.manifests(here)["items"] if item["kind"] == "Deployment")
     assert {pause, deployment["spec"]["template"]["spec"]["containers"][0]["image"]} <= built, "nothing can be pulled"
+
+
+@pytest.mark.parametrize(("before", "after"), [("128\n", "1024"), ("4096\n", "4096\n")])
+def test_a_limit_of_the_kernel_is_raised_and_never_lowered(before: str, after: str, tmp_path: Path) -> None:
+    limit = tmp_path / "max_user_instances"
+    limit.write_text(before)
+    init.raise_limit(limit, 1024)
+    assert limit.read_text() == after
+
+
+def test_a_limit_that_cannot_be_written_stays(tmp_path: Path) -> None:
+    init.raise_limit(tmp_path / "missing", 1024)
+    assert not (tmp_path / "missing").exists()

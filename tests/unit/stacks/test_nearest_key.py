@@ -125,7 +125,6 @@ def test_two_names_are_the_same_if_their_words_are(given: str, known: str, same:
         (only("authorization: {deny: [{paths: [/a], notPorts: [8080]}]}"), None),
         (only("authorization: {allow: [{ip_blocks: [198.51.100.0/24]}]}"), "ipBlocks"),
         (only("authorization: {denny: [{paths: [/admin]}]}"), "deny"),
-        (service(f"{HOSTS}{ONE}rollout: {{steps: [10, 50]}}\n"), None),
         (service(f"{HOSTS}{ONE}rout: [{{to: v1}}]\n"), "route"),
         (service(f"{HOSTS}{ONE}rout: v1\n"), None),
         (matching("{uri: {exact: /x}, withoutHeader: {x-a: {exact: b}}}"), "withoutHeaders"),

@@ -45,18 +45,18 @@ def test_a_rule_has_the_strategy_that_it_names_or_its_own() -> None:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (words(), "version-1 -> version-2 by rollout careful, about 45 min and an approval (at 50 %), not at merge"),
+        (words(), "version-1 -> version-2 by rollout careful, about 45 min and an approval (at 50 %), not at once"),
         (words(promote="hand"),
-         "version-1 -> version-2 by rollout careful, as long as a person decides at each step, not at merge"),
+         "version-1 -> version-2 by rollout careful, as long as a person decides at each step, not at once"),
         (words(steps=[{"weight": 2, "for": "30s"}, {"weight": 20}]),
-         "version-1 -> version-2 (up to 20 %) by rollout careful, about 30 s, not at merge"),
+         "version-1 -> version-2 (up to 20 %) by rollout careful, about 30 s, not at once"),
         (words({"to": "version-2", "rollout": {"steps": STEPS}}),
-         "version-1 -> version-2 by its rollout, about 45 min and an approval (at 50 %), not at merge"),
+         "version-1 -> version-2 by its rollout, about 45 min and an approval (at 50 %), not at once"),
         (words({**EVERYBODY, "from": "version-3"}, versions=3, steps=STEPS[:1]),
-         "version-3 -> version-2 (up to 10 %) by rollout careful, about 10 min, not at merge"),
+         "version-3 -> version-2 (up to 10 %) by rollout careful, about 10 min, not at once"),
         (words(versions=3, steps=STEPS[:1]),
          "the version that gets the requests now -> version-2 (up to 10 %) by rollout careful, about 10 min, not at "
-         "merge"),
+         "once"),
     ],
 )  # fmt: skip
 def test_a_rollout_is_told_with_its_versions_its_end_and_its_time(found: str, expected: str) -> None:
@@ -110,6 +110,30 @@ def test_a_version_that_requests_come_from_needs_no_rule_of_its_own() -> None:
     assert settings(EVERYBODY).services["shop"].route[0].to == "version-2"
 
 
+HALF = [{"weight": 10, "for": "10m"}, {"weight": 50}]
+SECRET = {"name": "rollout-slack", "key": "path"}
+
+
+def pods(before: int, after: int) -> dict[str, Any]:
+    """Two versions with so many pods."""
+    numbers = {"version-1": before, "version-2": after}
+    return {name: {"image": "shop:1", "port": 8080, "replicas": number} for name, number in numbers.items()}
+
+
+def scaled(least: int, most: int) -> dict[str, Any]:
+    """An old version with at least so many pods, and a new one with at most so many."""
+    bounds = {"version-1": (least, 9), "version-2": (1, most)}
+    return {
+        name: {
+            "image": "shop:1",
+            "port": 8080,
+            "autoscaling": {"minReplicas": low, "maxReplicas": high, "cpu": 80},
+            "resources": {"requests": {"cpu": "100m"}},
+        }
+        for name, (low, high) in bounds.items()
+    }
+
+
 HASHED = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
 
 
@@ -122,7 +146,17 @@ HASHED = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
         ({}, {}, {"steps": [{"weight": 10}, {"weight": 100}]}, ["10 % is kept for no time"]),
         ({}, {}, {"steps": [{"weight": 10}, {"weight": 100}], "promote": "hand"}, []),
         ({}, {}, {"onNoData": "abort"}, ["no effect: without gates and without limits no numbers"]),
-        ({}, {}, {"onNoData": "abort", "limits": {"errors": "2%"}}, []),
+        ({}, {}, {"onHarm": "pause"}, ["no effect: without gates and without limits no harm"]),
+        ({}, {}, {"limits": {"errors": "2%"}}, ["without numbers the rollout is held"]),
+        ({}, {}, {"onNoData": "abort", "limits": {"errors": "2%"}}, ["without numbers the rollout goes back"]),
+        ({}, {}, {"notify": [{"url": "https://hooks.slack.com/services/T0/B0/x"}]}, ["its path is a password"]),
+        ({}, {}, {"notify": [{"url": "https://hooks.slack.com/services/{secret}", "secret": SECRET}]}, []),
+        ({}, {"versions": pods(6, 2)}, {}, []),
+        ({}, {"versions": pods(6, 2)}, {"capacity": {"scale": False}}, ["needs 6 ready pods of version-2"]),
+        ({}, {"versions": pods(6, 6)}, {"capacity": {"scale": False}}, []),
+        ({}, {"versions": pods(6, 3)}, {"capacity": {"scale": False}, "steps": HALF}, []),
+        ({}, {"versions": scaled(4, 3)}, {}, ["version-2, which has at most 3: the rollout would be held"]),
+        ({}, {"versions": scaled(4, 4)}, {}, []),
         ({"rollout": {"steps": STEPS}}, {}, {}, ["no effect: no rule names it"]),
         ({}, {}, {}, []),
     ],
@@ -147,7 +181,6 @@ def test_what_a_rollout_does_not_do_is_a_warning(
         "http://localhost:9000/ok",
         "http://127.0.0.1:9000",
         "http://[::1]:9000/",
-        "https://hooks.example.com/services/{secret}",
     ],
 )
 def test_hooks_are_reached_by_tls_or_on_this_machine(url: str) -> None:
