@@ -12,8 +12,8 @@ from typing import Any
 from rollout.decision import Decision, Event, Facts, next_record
 from rollout.gates.decide import Answer
 from rollout.holding import LOOK, by_of, hold_for
-from rollout.record import EventType, HoldReason, Record, seconds_between
-from rollout.verbs import abort
+from rollout.record import NOT_STARTED, EventType, HoldReason, Record, seconds_between
+from rollout.verbs import abort, deadlines_from
 
 NO_DATA_SECONDS = 60.0
 """Numbers are not missed earlier: they are scraped, and asked for, every so often."""
@@ -35,7 +35,10 @@ def fix(record: Record, facts: Facts) -> Decision | None:
     fixed = facts.gates_fixed
     plan = record.plan.with_gates(fixed.plan, fixed.deadline_seconds)
     event = Event(type=EventType.GATES_FIXED, text=fixed.text, data={"tolerance": fixed.plan.tolerance})
-    return Decision(why=event.text, record=next_record(record, facts.now, by_of(facts), event, plan=plan, held=None))
+    changes: dict[str, Any] = {"plan": plan, "held": None}
+    if record.step != NOT_STARTED:  # an earlier rule has no gates, or a person did not wait for them
+        changes["deadlines"] = deadlines_from(record, facts.now, record.step, total=False, plan=plan)
+    return Decision(why=event.text, record=next_record(record, facts.now, by_of(facts), event, **changes))
 
 
 def harm(record: Record, facts: Facts) -> str | None:

@@ -304,12 +304,16 @@ def handed_back(record: Record, by: str, at: str) -> Decision:
     return Decision(why=event.text, record=next_record(record, at, by, event, handed_back_at=at))
 
 
-def deadlines_from(record: Record, at: str, step: int, *, total: bool) -> Deadlines:
-    """Return the deadlines of `step` when it begins at `at`; with `total` also that of the whole rollout."""
-    planned = record.plan.steps[max(step, 0)]
-    limit = record.plan.rules[planned.rule].strategy.deadline
+def deadlines_from(record: Record, at: str, step: int, *, total: bool, plan: Plan | None = None) -> Deadlines:
+    """Return the deadlines of `step` when it begins at `at`; with `total` also that of the whole rollout.
+
+    `plan` is by default that of the record.
+    """
+    plan = plan or record.plan
+    planned = plan.steps[max(step, 0)]
+    limit = plan.rules[planned.rule].strategy.deadline
     hold = planned.hold_seconds if step >= 0 else 0.0
-    proof = record.plan.deadline_seconds[step] if 0 <= step < len(record.plan.deadline_seconds) else 0.0
+    proof = plan.deadline_seconds[step] if 0 <= step < len(plan.deadline_seconds) else 0.0
     long = max(3 * hold, proof, SHORTEST_STEP_DEADLINE) if limit.step == "auto" else seconds(limit.step)
     began = datetime.fromisoformat(at)
     return Deadlines(
