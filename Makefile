@@ -36,8 +36,8 @@ SIDE_BY_SIDE := --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 test: setup lint ## lint, types, unit tests, and the end-to-end tests on sandboxes of their own
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-test-long: setup ## five rounds of each change under load, more kills, 100 rollouts and 500 races, thousands of random route tables and all changes against Envoy
-	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py tests/e2e/test_diff.py tests/e2e/test_killed_runs.py tests/e2e/test_rollouts_under_kills.py tests/e2e/test_rollout_races.py
+test-long: setup ## five rounds of each change under load, more kills, 100 rollouts and 500 races, thousands of random route tables and all changes against Envoy, and 500 rollouts of each kind through the gates
+	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py tests/e2e/test_diff.py tests/e2e/test_killed_runs.py tests/e2e/test_rollouts_under_kills.py tests/e2e/test_rollout_races.py tests/unit/rollout/gates/test_rollouts.py
 
 lint: setup $(BIN)/actionlint ## the code, and what the pipelines of GitHub and GitLab run
 	$(BIN)/ruff check .

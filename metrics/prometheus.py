@@ -68,6 +68,12 @@ class Prometheus:
         _, result = self._ask("query_range", form, ("matrix",))
         return tuple(Series(one["metric"], tuple(map(_point, one["values"]))) for one in result)
 
+    def samples(self, query: str, at: float | None = None) -> tuple[Series, ...]:
+        """Return the stored samples that a range selector such as `up[5m]` selects, up to the time `at`."""
+        form = {"query": query} if at is None else {"query": query, "time": _number(at)}
+        _, result = self._ask("query", form, ("matrix",))
+        return tuple(Series(one["metric"], tuple(map(_point, one["values"]))) for one in result)
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

@@ -55,6 +55,11 @@ CLUSTER_STATISTICS = (
 Istio's Envoys keep none of them unless ProxyConfig.proxyStatsMatcher names them.
 """
 
+ENVOY = "envoy_cluster_"
+"""How the names of Envoy's statistics of clusters begin in Prometheus."""
+
+ISTIO_REQUESTS, ISTIO_TIME = "istio_requests_total", "istio_request_duration_milliseconds_bucket"
+
 REVISION, UNKNOWN_REVISION = "destination_canonical_revision", "latest"
 """Istio's label with the version of the pod that was chosen, and its value if none was.
 
@@ -141,13 +146,15 @@ class Queries:
 
     def duration(self, scope: Scope, quantile: float, over: str) -> str:
         """A quantile of the durations, in milliseconds; absent where there were no requests."""
+        return f"histogram_quantile({quantile:g}, {self.durations(scope, over)}) >= 0"  # drops NaN
+
+    def durations(self, scope: Scope, over: str) -> str:
+        """Requests a second up to each bound of the durations, by version and `le`, in milliseconds."""
         if self.source is Source.ISTIO:
-            buckets = _istio_version(
-                scope, f"rate({_istio_selector('istio_request_duration_milliseconds_bucket', scope)}[{over}])"
-            )
+            buckets = _istio_version(scope, f"rate({_istio_selector(ISTIO_TIME, scope)}[{over}])")
         else:
             buckets = _cluster_version(f"rate({_cluster(scope, TIME)}[{over}])")
-        return f"histogram_quantile({quantile:g}, {_sum(buckets, by=('version', 'le'))}) >= 0"  # drops NaN
+        return _sum(buckets, by=("version", "le"))
 
     def retries(self, scope: Scope, over: str) -> str:
         """Retried tries a second."""
@@ -175,6 +182,36 @@ class Queries:
     def weight(self, scope: Scope) -> str:
         """Wanted share by the default rule, 0..1, from the recorded series."""
         return f"max by (version) ({_recorded(WEIGHT, scope)})"
+
+
+def raw_counters(source: Source, scope: Scope, over: str, bound: float | None = None) -> tuple[str, ...]:
+    """Return PromQL for the raw samples, within `over`, of all counters that the numbers above are made of.
+
+    Of durations only the buckets are asked for, with `bound` only those of this bound, in milliseconds, and of all;
+    each query is a range selector, whose result is a matrix.
+    """
+    own = [CONNECTED, CANCELLED, REFUSED, COMPLETED, RESET, CLOSED, BY_CODE]
+    names = [RETRIED, NO_HEALTHY_POD, *LIMITS, ACTIVE, *(own if source is Source.ENVOY else [])]
+    in_clusters = f"cluster_name=~{_quoted(_cluster_pattern(scope))}"
+    selectors = [_selector("", f'__name__=~"{ENVOY}({"|".join(names)})"', in_clusters)]
+    buckets = [] if bound is None else [f"le=~{_quoted(_pattern(f'{bound:g}') + '([.]0)?|[+]Inf')}"]
+    if source is Source.ISTIO:
+        selectors += [_istio_selector(ISTIO_REQUESTS, scope), _istio_selector(ISTIO_TIME, scope, *buckets)]
+    else:
+        selectors.append(_selector(f"{ENVOY}{TIME}", in_clusters, *buckets))
+    return tuple(f"{selector}[{over}]" for selector in selectors)
+
+
+def raw_series(query: str, over: str, every: str) -> str:
+    """Return PromQL for the samples of a query of a person's own within `over`: raw, if it is a selector."""
+    is_selector = re.fullmatch(r"\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(\{[^{}]*\})?\s*", query)
+    return f"{query.strip()}[{over}]" if is_selector else f"({query})[{over}:{every}]"
+
+
+def raw_scrapes(instances: Sequence[str], over: str) -> tuple[str, str]:
+    """Return PromQL for the raw samples, within `over`, of the scrapes of some instances and of their uptime."""
+    found = f"instance=~{_quoted('|'.join(map(_pattern, instances)))}"
+    return f"{_selector('up', found)}[{over}]", f"{_selector('envoy_server_uptime', found)}[{over}]"
 
 
 def weight_changes(scope: Scope, over: str) -> str:
@@ -236,7 +273,7 @@ def share_off(scope: Scope, points: float, minimum_requests: int) -> str:
 
 def _istio(scope: Scope, over: str, *matchers: str, by: Sequence[str] = ("version",)) -> str:
     """Requests a second by Istio's counters, without those of `_unsent`, of which Istio does not know the version."""
-    selector = _istio_selector("istio_requests_total", scope, 'response_flags!~"(.+,)?UH(,.+)?"', *matchers)
+    selector = _istio_selector(ISTIO_REQUESTS, scope, 'response_flags!~"(.+,)?UH(,.+)?"', *matchers)
     return _sum(_istio_version(scope, _growth(selector, over)), by=by)
 
 
@@ -321,7 +358,7 @@ def _labelled(vector: str, **labels: str) -> str:
 
 def _cluster(scope: Scope, statistic: str, *matchers: str) -> str:
     """The selector of a statistic of the clusters of the service's versions."""
-    return _selector(f"envoy_cluster_{statistic}", f"cluster_name=~{_quoted(_cluster_pattern(scope))}", *matchers)
+    return _selector(f"{ENVOY}{statistic}", f"cluster_name=~{_quoted(_cluster_pattern(scope))}", *matchers)
 
 
 def _cluster_pattern(scope: Scope) -> str:

@@ -17,6 +17,7 @@ from rollout.capacity import PodsLook, PodsSeen
 from rollout.decision import Decision, Facts, HookResult, LimitResult, deciding, delivered
 from rollout.event_receivers import receivers_of
 from rollout.events import Delivered, Outbox
+from rollout.gating_facts import GateFacts, ReadGates
 from rollout.holding import HOOK_WAIT, needed_pods
 from rollout.hooks import ask, step_at
 from rollout.limits import LimitReading
@@ -55,6 +56,7 @@ class Collector:
         background: Background,
         *,
         limits: ReadLimits | None = None,
+        gates: ReadGates | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -64,6 +66,7 @@ class Collector:
         self._barrier = barrier
         self._background = background
         self._read_limits = limits
+        self._gates = GateFacts(gates, background, clock)
         self._clock = clock
         self._server = ServerClock.of(client)
         self._pods = PodsLook(client, store.namespace, store.service, clock)
@@ -83,6 +86,7 @@ class Collector:
         following = self._following(seen)
         limits = self._limits(record, now)
         self._limits_text = limits.text if limits else ""
+        gates = self._gates.look(record, now)
         return Facts(
             now=now,
             lease_held=lease_held,
@@ -101,6 +105,9 @@ class Collector:
             hook_result=self._hook_result(record),
             limits=limits.result if limits else None,
             observed_seconds=limits.observed_seconds if limits else None,
+            verdict=gates.verdict,
+            gates_fixed=gates.fixed,
+            gates_text=gates.text,
         )
 
     def beside(self, seen: Look, stored: Stored, decision: Decision, *, lease_held: bool) -> None:
@@ -118,6 +125,7 @@ class Collector:
             self._pin(record, decision)
             self.send_events(record)
             self._write_log()
+            self._gates.keep(lambda: RolloutStore(self._other("gates"), self._store.namespace, self._store.service))
 
     def scale(self, decision: Decision) -> None:
         """Raise the pods that a decision asks for; the same ones again only after a while."""
@@ -155,12 +163,15 @@ class Collector:
 
     def log(self, record: Record, facts: Facts, decision: Decision) -> None:
         """Keep a decision for the log."""
-        self._log.append(log_entry(record, facts, decision, self._holder, self._limits_text))
+        self._log.append(log_entry(record, facts, decision, self._holder, self._limits_text, self._gates.words))
 
     def is_done_beside(self) -> bool:
         """Return whether the log is written and pods are given back; starts what is left of the log."""
         self._write_log()
-        return not self._log and not any(self._background.runs(name) for name in ("log", "pins"))
+        self._gates.keep(
+            lambda: RolloutStore(self._other("gates"), self._store.namespace, self._store.service), last=True
+        )
+        return not self._log and not any(self._background.runs(name) for name in ("log", "pins", "gates kept"))
 
     def close(self) -> None:
         """Close the connections of what ran beside the loop."""
@@ -288,7 +299,9 @@ def _window_is_open(record: Record, now: str) -> bool:
         return False
 
 
-def log_entry(record: Record, facts: Facts, decision: Decision, by: str, limits: str = "") -> dict[str, Any]:
+def log_entry(
+    record: Record, facts: Facts, decision: Decision, by: str, limits: str = "", gates: str = ""
+) -> dict[str, Any]:
     """Return a decision as the log has it: `generation` is that of the record after it."""
     after = decision.record or record
     did = {
@@ -304,6 +317,7 @@ def log_entry(record: Record, facts: Facts, decision: Decision, by: str, limits:
         "readyTo": facts.ready_to,
         "readyFrom": facts.ready_from,
         "limits": limits,
+        "gates": gates,
         "pods": facts.pods_text,
     }
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rollout.record import (
     FIELD_MANAGER,
@@ -17,6 +17,10 @@ from rollout.record import (
     Record,
     Weights,
 )
+
+if TYPE_CHECKING:
+    from rollout.gates.decide import Verdict
+    from rollout.gates.plan import GatePlan
 
 HookPoint = Literal["beforeStep", "afterStep", "beforeEnd", "afterAbort"]
 
@@ -53,6 +57,15 @@ class LimitResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GatesFixed:
+    """What the gates are to compare with, for the record: `deadline_seconds` is the automatic deadline of each step."""
+
+    plan: GatePlan
+    deadline_seconds: tuple[float, ...]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoutesSeen:
     """One VirtualService as it was read; `owner` is the field manager of spec.http."""
 
@@ -72,6 +85,8 @@ class Facts:
     if one could not be read. `envoys_follow` says whether every Envoy has the routes as they are in `route_weights`;
     None if nobody has asked. `to_unready_seconds` is for how long no pod of `to` has been ready. None as a number of
     pods: unknown. `observed_seconds` replaces the time since the step settled, where only time with numbers counts.
+    `verdict` is that of the gates on the current step, None until there is a first one; `gates_fixed` is there as long
+    as the record has no plan of the gates and what it needs is known, and `gates_text` says why it is not.
     """
 
     now: str
@@ -94,6 +109,9 @@ class Facts:
     hook_result: HookResult | None = None
     limits: LimitResult | None = None
     observed_seconds: float | None = None
+    verdict: Verdict | None = None
+    gates_fixed: GatesFixed | None = None
+    gates_text: str = ""
 
 
 def deciding(record: Record, seen: Sequence[RoutesSeen]) -> RoutesSeen:
@@ -120,7 +138,8 @@ class Decision:
     "step" (the wanted one) or "back", both with the resourceVersion that was read before the record; an abort that
     cannot write the record, or that others are faster than each time, overwrites. Both carry `annotation`. `barrier`
     asks the Envoys whether they follow. `hook` is a point whose hooks are to be asked; the answer is in the next facts.
-    `scale` has the least number of pods by version. `hand_over` gives spec.http back to Pulumi. `wait_seconds` is the
+    `scale` has the least number of pods by version. `hand_over` gives spec.http back to Pulumi. `numbers` says that
+    nothing can be decided before the first answer to what the gates ask. `wait_seconds` is the
     longest useful wait until the next look, None if nothing is left to do.
     """
 
@@ -132,6 +151,7 @@ class Decision:
     hook: HookPoint | None = None
     scale: Mapping[str, int] = field(default_factory=dict)
     hand_over: bool = False
+    numbers: bool = False
     wait_seconds: float | None = 0.0
 
 

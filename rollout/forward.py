@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.decision import Decision, Event, Facts, is_foreign, next_record, phase_text
+from rollout.gating import evidence, gates_hold, waits_for_gates, without_numbers
 from rollout.going_back import harm_in
 from rollout.holding import (
     LOOK,
@@ -18,6 +19,7 @@ from rollout.holding import (
     pause_for,
     promoted,
 )
+from rollout.periods import begun, ended
 from rollout.record import (
     NOT_STARTED,
     Deadlines,
@@ -30,9 +32,6 @@ from rollout.record import (
     seconds_between,
 )
 from rollout.verbs import abort, deadlines_from, resume
-
-NO_DATA_SECONDS = 60.0
-"""Numbers are not missed earlier: they are scraped, and asked for, every so often."""
 
 FOR_PERSONS = (HoldReason.APPROVAL, HoldReason.HAND, HoldReason.WINDOW)
 """What a step may wait for beyond its own deadline: no fault of the release is behind it."""
@@ -110,7 +109,7 @@ def pause_at_harm(record: Record, facts: Facts) -> Decision | None:
         return None
     if record.phase is Phase.COMPLETED:
         return hold_for(record, facts, HoldReason.HARM, harm)
-    return pause_for(record, facts, "harm", harm, Event(type=EventType.HARM_FOUND, text=harm))
+    return pause_for(record, facts, "harm", harm, Event(type=EventType.HARM_FOUND, text=harm, data=evidence(facts)))
 
 
 def drift(record: Record, facts: Facts) -> Decision | None:
@@ -129,7 +128,10 @@ def drift(record: Record, facts: Facts) -> Decision | None:
     if record.phase is Phase.COMPLETED or record.paused is not None:
         return hold_for(record, facts, HoldReason.DRIFT, text)
     held = Held(reason=HoldReason.DRIFT, text=text, since=facts.now)
-    return pause_for(record, facts, "drift", text, Event(type=EventType.DRIFT, text=text), held=held)
+    over_by_now = ended(record, facts.now)
+    return pause_for(
+        record, facts, "drift", text, Event(type=EventType.DRIFT, text=text), held=held, periods=over_by_now
+    )
 
 
 def _behind(record: Record, facts: Facts) -> bool:
@@ -171,7 +173,9 @@ def write(record: Record, facts: Facts) -> Decision | None:
         text = facts.envoys_text or "not every Envoy has the routes"
         return hold_for(record, facts, HoldReason.SETTLING, text, barrier=True, stage=Stage.SETTLING)
     event = Event(type=EventType.SETTLED, text=f"every Envoy has step {record.step + 1}")
-    changes: dict[str, Any] = {"stage": Stage.OBSERVING, "settled_at": facts.now, "held": None}
+    changes: dict[str, Any] = {
+        "stage": Stage.OBSERVING, "settled_at": facts.now, "held": None, "periods": begun(record, facts.now),
+    }  # fmt: skip
     return Decision(why=event.text, record=next_record(record, facts.now, by_of(facts), event, **changes))
 
 
@@ -186,30 +190,29 @@ def hold(record: Record, facts: Facts) -> Decision | None:
     """What keeps the weight: a pause, the time of the step, missing numbers, a person who has not said go on."""
     if record.paused is not None:
         return Decision(why=f"paused: {record.paused.reason}", wait_seconds=LOOK)
-    if record.step == NOT_STARTED or promoted(record):
+    if promoted(record):
         return None
+    if record.step == NOT_STARTED:
+        return gates_hold(record, facts) if waits_for_gates(record) else None
+    if record.strategy.gates is not None:
+        return gates_hold(record, facts) or _approval(record, facts)
     if facts.limits is not None and facts.limits.no_data:
-        return _without_numbers(record, facts)
+        return without_numbers(record, facts, "there are no numbers")
     planned = record.plan.steps[record.step]
     left = planned.hold_seconds - observed(record, facts)
     if left > 0:
         return Decision(why=f"step {record.step + 1} is kept", wait_seconds=left)
-    if record.strategy.promote == "hand":
+    if record.strategy.promotes == "hand":
         return hold_for(record, facts, HoldReason.HAND, "a person promotes: `canary rollout promote`")
+    return _approval(record, facts)
+
+
+def _approval(record: Record, facts: Facts) -> Decision | None:
+    """None if the step needs no approval, or has it."""
+    planned = record.plan.steps[record.step]
     if planned.approve and all(approval.step != record.step for approval in record.approvals):
         return hold_for(record, facts, HoldReason.APPROVAL, "a person approves: `canary rollout approve`")
     return None
-
-
-def _without_numbers(record: Record, facts: Facts) -> Decision:
-    """Hold, until the step's deadline; or abort, if there were none for the whole step, and long enough to scrape."""
-    text = "there are no numbers"
-    patience = max(record.plan.steps[record.step].hold_seconds, NO_DATA_SECONDS)
-    waited = seconds_between(record.settled_at or facts.now, facts.now)
-    if record.strategy.on_no_data == "abort" and waited >= patience:
-        cause = Event(type=EventType.NO_DATA, text=text)
-        return abort(record, text, by_of(facts), facts.now, cause=cause)
-    return hold_for(record, facts, HoldReason.NO_DATA, text)
 
 
 def complete(record: Record, facts: Facts) -> Decision | None:
@@ -253,6 +256,7 @@ def rise(record: Record, facts: Facts) -> Decision | None:
     changes: dict[str, Any] = {
         "phase": Phase.PROGRESSING, "stage": Stage.WRITING, "step": step, "wanted": planned.weights, "held": None,
         "settled_at": None, "promotion": None, "deadlines": deadlines_from(record, facts.now, step, total=False),
+        "periods": ended(record, facts.now),
     }  # fmt: skip
     written = next_record(record, facts.now, by_of(facts), event, routes=True, **changes)
     return Decision(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.decision import PULUMI, Decision, Event, Facts, next_record
+from rollout.gating import evidence
+from rollout.gating import harm as harm_of_gates
 from rollout.holding import by_of, has_hook, hold_for
 from rollout.record import FIELD_MANAGER, EventType, HoldReason, Phase, Record, seconds_between
 from rollout.verbs import abort, handed_back
@@ -42,14 +44,16 @@ def must_go_back(record: Record, facts: Facts) -> Decision | None:
         return abort(record, text, by, now, cause=Event(type=EventType.NO_CAPACITY, text=text))
     harm = harm_in(record, facts)
     if harm is not None and record.strategy.on_harm == "abort":
-        return abort(record, harm, by, now, cause=Event(type=EventType.HARM_FOUND, text=harm))
+        return abort(record, harm, by, now, cause=Event(type=EventType.HARM_FOUND, text=harm, data=evidence(facts)))
     return None
 
 
 def harm_in(record: Record, facts: Facts) -> str | None:
-    """The broken limit in words; None if there is none, or a person accepted it for this step."""
+    """The broken limit, or what the gates found; None if there is none, or a person accepted it for this step."""
     accepted = record.promotion is not None and record.promotion.step == record.step and record.promotion.despite_harm
-    return None if facts.limits is None or accepted else facts.limits.broken
+    if accepted:
+        return None
+    return (facts.limits.broken if facts.limits is not None else None) or harm_of_gates(record, facts)
 
 
 def back(record: Record, facts: Facts) -> Decision | None:

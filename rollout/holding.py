@@ -23,6 +23,8 @@ EVENT_OF = {
     HoldReason.HOOK: EventType.HOOK_FAILED,
     HoldReason.INCOMPLETE: EventType.ABORT_INCOMPLETE,
     HoldReason.NO_DATA: EventType.NO_DATA,
+    HoldReason.SPLIT: EventType.SPLIT_WRONG,
+    HoldReason.SUSPECT: EventType.SUSPECT,
 }
 """Events of the reasons to hold; StepHeld for all others."""
 
@@ -66,12 +68,15 @@ def observed(record: Record, facts: Facts) -> float:
 
 
 def hold_for(record: Record, facts: Facts, reason: HoldReason, text: str, **more: Any) -> Decision:
-    """Hold, with an event when the reason is a new one. `stage` is the record's; the rest of `more` the decision's."""
-    wait = more.pop("wait_seconds", LOOK)
+    """Hold, with an event when the reason is a new one. `stage` is the record's; the rest of `more` the decision's.
+
+    `data` goes into the event.
+    """
+    wait, data = more.pop("wait_seconds", LOOK), more.pop("data", {})
     changes: dict[str, Any] = {"stage": more.pop("stage")} if "stage" in more else {}
     if record.held is not None and record.held.reason is reason:
         return Decision(why=text, wait_seconds=wait, **more)
-    event = Event(type=EVENT_OF.get(reason, EventType.STEP_HELD), text=text, data={"reason": reason.value})
+    event = Event(type=EVENT_OF.get(reason, EventType.STEP_HELD), text=text, data={"reason": reason.value, **data})
     held = Held(reason=reason, text=text, since=facts.now)
     written = next_record(record, facts.now, by_of(facts), event, held=held, **changes)
     return Decision(why=text, record=written, wait_seconds=wait, **more)

@@ -113,6 +113,8 @@ def promoted(record: Mapping[str, Any], reason: str, by: str, at: str, *, full: 
     _refuse_unless_running(record)
     if "paused" in record or (record["step"] == NOT_STARTED and not full):
         raise NotSimpleError
+    if not reason and "gates" in _strategy(record):
+        raise NotSimpleError  # whether they let the step rise is to be read first
     promotion = {"step": record["step"], "by": by, "at": at, "reason": reason, "full": full, "despiteHarm": False}
     text = f"promoted by {by} at {_phase_text(record)}" + (f": {reason}" if reason else "")
     changes = {"promotion": promotion, "held": None}
@@ -145,14 +147,24 @@ def _renewed(record: Mapping[str, Any], at: str) -> Mapping[str, Any]:
     before: Mapping[str, Any] = record["deadlines"]
     if "startedAt" not in record:
         return before
-    step = record["plan"]["steps"][max(record["step"], 0)]
+    plan, number = record["plan"], record["step"]
+    step = plan["steps"][max(number, 0)]
     began, total = datetime.fromisoformat(at), before.get("totalAt")
-    limit = record["plan"]["rules"][step["rule"]]["strategy"]["deadline"]["step"]
+    limit = _strategy(record)["deadline"]["step"]
     if limit != "auto" or (total is not None and datetime.fromisoformat(total) <= began):
         raise NotSimpleError
-    hold = step["holdSeconds"] if record["step"] >= 0 else 0.0
-    seconds = max(3 * hold, SHORTEST_STEP_DEADLINE)
+    hold = step["holdSeconds"] if number >= 0 else 0.0
+    proofs = plan.get("deadlineSeconds", ())
+    proof = proofs[number] if 0 <= number < len(proofs) else 0.0
+    seconds = max(3 * hold, proof, SHORTEST_STEP_DEADLINE)
     return {**before, "stepAt": (began + timedelta(seconds=seconds)).isoformat()}
+
+
+def _strategy(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The strategy of the rule that the current step, or else the first one, raises."""
+    plan = record["plan"]
+    found: Mapping[str, Any] = plan["rules"][plan["steps"][max(record["step"], 0)]["rule"]]["strategy"]
+    return found
 
 
 def _applied(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from metrics.durations import promql_duration
 from rollout.decision import LimitResult
 from rollout.record import Record, seconds_between
-from traffic.model.rollout import RolloutLimits
+from traffic.model.rollout_limits import RolloutLimits
 
 if TYPE_CHECKING:
     from metrics.prometheus import Prometheus, Sample

@@ -24,6 +24,7 @@ from rollout.forward import (
     take_over,
     write,
 )
+from rollout.gating import fix
 from rollout.going_back import after_abort, back, close, hand_back, must_go_back, stale_step, void, way_back
 from rollout.holding import LOOK, needed_pods
 from rollout.record import NOT_STARTED, Phase, Record
@@ -70,7 +71,7 @@ __all__ = [
 Rule = Callable[[Record, Facts], Decision | None]
 
 _RUNNING: tuple[Rule, ...] = (
-    must_go_back, only_the_holder, start, take_over, end_of_pause, deadline, pause_at_harm, drift, write,
+    must_go_back, only_the_holder, start, take_over, fix, end_of_pause, deadline, pause_at_harm, drift, write,
     after_step, hold, complete, rise,
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from rollout.gates.plan import GatePlan
 from traffic.fields import Model
 from traffic.model.rollout import RolloutStrategy
 
@@ -112,6 +113,8 @@ class EventType(StrEnum):
     PENDING = "Pending"
     RETRIED = "Retried"
     RECORD_VOID = "RecordVoid"
+    GATES_FIXED = "GatesFixed"
+    HOLD_ENDED = "HoldEnded"
 
 
 class HoldReason(StrEnum):
@@ -127,6 +130,9 @@ class HoldReason(StrEnum):
     DRIFT = "Drift"
     HARM = "HarmFound"
     INCOMPLETE = "AbortIncomplete"
+    SPLIT = "SplitWrong"
+    SUSPECT = "Suspect"
+    PROOF = "Unproved"
 
 
 class Release(Model):
@@ -177,12 +183,26 @@ class PlannedEnvoys(Model):
     wait_seconds: float = 0.0
 
 
+class PlannedCounters(Model):
+    """Which counters the gates of a rollout compare: whose, and how often Prometheus collects them.
+
+    `split_judged` is False where the requests of the versions are not those of the weights alone: other rules lead to
+    them, or users keep their version.
+    """
+
+    source: Literal["istio", "envoy"]
+    scrape_seconds: Annotated[float, Field(gt=0)]
+    split_judged: bool = True
+
+
 class Plan(Model):
     """What was decided at the start: it does not change while the rollout runs.
 
     `routes` is the name of the ConfigMap with the rendered routes of each step. `start` are the weights before the
     first step, `back` those of an abort: all requests at `from`. `places` are those of the rules' weights in the
-    VirtualServices (`rollout.places`), `envoys` those that have to follow.
+    VirtualServices (`rollout.places`), `envoys` those that have to follow. `counters` are those of the gates. What the
+    gates compare with is fixed when the rollout starts: `gates`, and with it `deadline_seconds`, the automatic deadline
+    of each step, which leaves time for its proof.
     """
 
     digest: str
@@ -194,6 +214,21 @@ class Plan(Model):
     places: dict[str, dict[str, tuple[int, ...]]] = Field(default_factory=dict)
     envoys: PlannedEnvoys | None = None
     """None: those that the VirtualServices' Gateways select, and with gateway `mesh` all sidecars."""
+    counters: PlannedCounters | None = None
+    gates: GatePlan | None = None
+    deadline_seconds: tuple[float, ...] = ()
+
+    def with_gates(self, gates: GatePlan | None, deadline_seconds: tuple[float, ...] = ()) -> Plan:
+        """Return the plan with what its gates compare with; None: it is fixed anew at the next start."""
+        return self.model_copy(update={"gates": gates, "deadline_seconds": deadline_seconds})
+
+
+class StepPeriod(Model):
+    """A time in which the weights of a step stood at every Envoy; `until` is None while they do."""
+
+    step: int
+    settled_at: str
+    until: str | None = None
 
 
 class Bar(Model):
@@ -310,6 +345,7 @@ class Record(Model):
     created_at: str
     started_at: str | None = None
     settled_at: str | None = None
+    periods: tuple[StepPeriod, ...] = ()
     ended_at: str | None = None
     """When Completed, Aborted or Undone was reached."""
     closed_at: str | None = None

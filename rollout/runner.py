@@ -23,6 +23,7 @@ from rollout.background import Background
 from rollout.barrier import Barrier
 from rollout.collecting import Collector, ReadLimits
 from rollout.decision import Decision
+from rollout.gating_facts import ReadGates
 from rollout.lease import Lease
 from rollout.lease_keeper import LeaseKeeper
 from rollout.look import NoRolloutError, StoredRoutesByName, look
@@ -37,7 +38,7 @@ from rollout.watching import RecordWatch
 if TYPE_CHECKING:
     from lightkube import Client
 
-__all__ = ["NoRolloutError", "ReadLimits", "RunEnd", "finish", "run", "send_events"]
+__all__ = ["NoRolloutError", "ReadGates", "ReadLimits", "RunEnd", "finish", "run", "send_events"]
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ class _Loop:
         stop: threading.Event,
         on_look: OnLook,
         limits: ReadLimits | None,
+        gates: ReadGates | None = None,
         name: str = "",
     ) -> None:
         """`name` is the holder in the record and its history, by default that of the Lease."""
@@ -171,7 +173,7 @@ class _Loop:
         self._background = Background(self._wake)
         self._barrier = Barrier(connect)
         self.collector = Collector(
-            self._client, connect, self.store, self._holder, self._barrier, self._background, limits=limits
+            self._client, connect, self.store, self._holder, self._barrier, self._background, limits=limits, gates=gates
         )
         beside = (self.collector, lambda: self.keeper.held, self._holder, on_look)
         self.runner = Runner(self._client, self.store, *beside)
@@ -290,6 +292,7 @@ def run(
     on_look: OnLook = lambda record, decision: None,
     until_paused: bool = False,
     limits: ReadLimits | None = None,
+    gates: ReadGates | None = None,
 ) -> RunEnd:
     """Move the rollout of a service until it is completed or has gone back, or one of the other ends of `RunEnd`.
 
@@ -309,7 +312,7 @@ def run(
         return "held" if once or paused or turn.record.void_since is not None else None
 
     given: dict[str, Any] = {"timeout": timeout, "stop": stop or threading.Event(), "on_look": on_look}
-    loop = _Loop(access, namespace, service, holder, limits=limits, name=ONCE if once else "", **given)
+    loop = _Loop(access, namespace, service, holder, limits=limits, gates=gates, name=ONCE if once else "", **given)
     try:
         record = loop.first_look(access)
         loop.keeper.start()
@@ -376,7 +379,7 @@ def send_events(access: ClusterAccess, namespace: str, service: str, by: str, *,
 
 def _waits_beside(decision: Decision) -> bool:
     """Whether something is asked beside the loop whose answer comes soon."""
-    return decision.barrier or (decision.hook is not None and decision.wait_seconds == 0.0)
+    return decision.barrier or decision.numbers or (decision.hook is not None and decision.wait_seconds == 0.0)
 
 
 def _is_survived(error: Exception) -> bool:

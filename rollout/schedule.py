@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rollout.record import Plan, PlannedEnvoys, PlannedRule, PlannedStep
+from rollout.record import Plan, PlannedCounters, PlannedEnvoys, PlannedRule, PlannedStep
 from traffic.model import RolloutStep, RolloutStrategy, Rule, ServiceRouting
 from traffic.proportions import DECIMALS, percent_words
 from traffic.words import OTHERWISE, rule_words
@@ -43,6 +43,7 @@ class Schedule:
         routes: str,
         places: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
         envoys: PlannedEnvoys | None = None,
+        counters: PlannedCounters | None = None,
     ) -> Plan:
         """Return the plan for a record; `routes` is the name of the ConfigMap with the routes of its steps.
 
@@ -62,6 +63,7 @@ class Schedule:
             back=self.back,
             places={key: dict(found) for key, found in (places or {}).items()},
             envoys=envoys,
+            counters=counters,
         )
 
 

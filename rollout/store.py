@@ -5,12 +5,14 @@
 | `istio-canary-rollout-<service>` | the record; its phase and the barred versions as text, for an admission policy |
 | `istio-canary-rollout-<service>-routes-<hash>` | each step's routes, immutable, there before a record names them |
 | `istio-canary-rollout-<service>-log` | the last decisions with their numbers |
+| `istio-canary-rollout-<service>-gates` | the evidence of the last verdict, and all blocks and verdicts for a replay |
 
 The first has the label `istio-canary/rollout: <service>`, the others `istio-canary/rollout-of: <service>`.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,6 +43,7 @@ LABEL = "istio-canary/rollout"
 PART_LABEL = "istio-canary/rollout-of"
 """Label of the ConfigMaps beside a record: no admission policy must take them for one."""
 RECORD, PHASE, BARRED, DECISIONS = "record", "phase", "barred", "decisions"
+EVIDENCE, VERDICTS = "evidence", "decisions.json.gz"
 LOG_LENGTH = 200
 LOG_BYTES = 900_000
 """Bytes of the log's decisions: a ConfigMap takes 1 MiB."""
@@ -166,6 +169,31 @@ class RolloutStore:
         found = self._find_log()
         return [] if found is None else list(_decisions(_lines(found)))
 
+    def write_gates(self, evidence: Mapping[str, Any], verdicts: bytes) -> None:
+        """Keep the evidence of the last verdict, and packed decisions (`rollout.gate_file`). Only the holder does."""
+        import httpx2
+
+        name = f"{self.name}-gates"
+        text = json.dumps(evidence, separators=(",", ":"))
+        content = {"data": {EVIDENCE: text}, "binaryData": {VERDICTS: base64.b64encode(verdicts).decode()}}
+        try:
+            self._patch(name, content)
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code != NOT_FOUND:
+                raise
+            self._create(name, PART_LABEL, content)
+
+    def read_gates(self) -> tuple[dict[str, Any], bytes] | None:
+        """Return what `write_gates` kept, None if there is nothing, or nothing that can be read."""
+        found = self._find(f"{self.name}-gates")
+        if found is None or LABEL in _labels(found):
+            return None
+        try:
+            evidence = json.loads((found.data or {})[EVIDENCE])
+            return evidence, base64.b64decode((found.binaryData or {}).get(VERDICTS, ""))
+        except (KeyError, ValueError):
+            return None
+
     def _log(self, decision: Mapping[str, Any]) -> None:
         name, line = f"{self.name}-log", json.dumps(decision, separators=(",", ":"))
         found = self._find_log()
@@ -220,12 +248,13 @@ class RolloutStore:
         item: Any = ConfigMap.from_dict({"metadata": metadata, **content})
         return self._client.create(item, field_manager=FIELD_MANAGER)
 
-    def _patch(self, name: str, body: Mapping[str, Any], resource_version: str) -> Any:
+    def _patch(self, name: str, body: Mapping[str, Any], resource_version: str | None = None) -> Any:
         """Patch rather than replace: labels and annotations of others stay."""
         from lightkube.resources.core_v1 import ConfigMap
         from lightkube.types import PatchType
 
-        metadata = {**body.get("metadata", {}), "resourceVersion": resource_version}
+        precondition = {} if resource_version is None else {"resourceVersion": resource_version}
+        metadata = {**body.get("metadata", {}), **precondition}
         return self._client.patch(
             ConfigMap,
             name,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from rollout.decision import Decision, Event, RefusedError, next_record, phase_text
+from rollout.periods import ended
 from rollout.record import (
     NOT_STARTED,
     Approval,
@@ -130,7 +131,7 @@ def resume(record: Record, by: str, at: str) -> Decision:
     drifted = record.held is not None and record.held.reason is HoldReason.DRIFT and record.step != NOT_STARTED
     changes: dict[str, Any] = {"paused": None, "deadlines": _renewed(record, at)}
     if drifted:
-        changes |= {"stage": Stage.WRITING, "settled_at": None}
+        changes |= {"stage": Stage.WRITING, "settled_at": None, "periods": ended(record, at)}
     else:
         changes |= {"held": None}
     event = Event(type=EventType.RESUMED, text=f"resumed by {by}")
@@ -138,14 +139,21 @@ def resume(record: Record, by: str, at: str) -> Decision:
 
 
 def promote(
-    record: Record, reason: str, by: str, at: str, *, full: bool = False, despite_harm: bool = False
+    record: Record, reason: str, by: str, at: str, *, full: bool = False, despite_harm: bool = False, unproved: str = ""
 ) -> Decision:
     """Return the decision that ends the current hold; with `full` the last step is next.
 
-    Capacity, windows and hooks still count. Raises `RefusedError` when paused: somebody wants the weight to stay.
+    Capacity, windows and hooks still count. `unproved` says why the gates do not let it rise. Raises `RefusedError`
+    when that is so and no reason is given, and when paused: somebody wants the weight to stay.
     """
     _refuse_unless_running(record, "promote")
-    if record.step == NOT_STARTED and not full:
+    if unproved and not reason.strip():
+        raise RefusedError(
+            f"the gates do not let {phase_text(record)} rise: {unproved}",
+            "wait; or give the reason why it may: `canary rollout promote` takes it after the service",
+        )
+    waits_for_gates = record.strategy.gates is not None and record.plan.gates is None
+    if record.step == NOT_STARTED and not full and not (waits_for_gates and record.started_at is not None):
         raise RefusedError(f"the rollout {record.id} has not written its first step", "use `canary rollout start`")
     by_harm = record.paused is not None and record.paused.kind == "harm"
     if record.paused is not None and not (by_harm and despite_harm):
@@ -186,7 +194,8 @@ def retry(record: Record, reason: str, by: str, at: str, *, plan: Plan | None = 
         raise RefusedError("no reason is given", "say what has changed since the abort")
     _refuse_void(record)
     text = f"retried by {by}: {reason}"
-    same = record.plan.model_copy(update={"start": record.plan.back})  # the requests are there now
+    # The requests are there now, and the old version is compared as it is by now.
+    same = record.plan.with_gates(None).model_copy(update={"start": record.plan.back})
     fresh = {
         **_fresh(same if plan is None else plan),
         "id": _next_id(record),
@@ -295,12 +304,17 @@ def handed_back(record: Record, by: str, at: str) -> Decision:
     return Decision(why=event.text, record=next_record(record, at, by, event, handed_back_at=at))
 
 
-def deadlines_from(record: Record, at: str, step: int, *, total: bool) -> Deadlines:
-    """Return the deadlines of `step` when it begins at `at`; with `total` also that of the whole rollout."""
-    planned = record.plan.steps[max(step, 0)]
-    limit = record.plan.rules[planned.rule].strategy.deadline
+def deadlines_from(record: Record, at: str, step: int, *, total: bool, plan: Plan | None = None) -> Deadlines:
+    """Return the deadlines of `step` when it begins at `at`; with `total` also that of the whole rollout.
+
+    `plan` is by default that of the record.
+    """
+    plan = plan or record.plan
+    planned = plan.steps[max(step, 0)]
+    limit = plan.rules[planned.rule].strategy.deadline
     hold = planned.hold_seconds if step >= 0 else 0.0
-    long = max(3 * hold, SHORTEST_STEP_DEADLINE) if limit.step == "auto" else seconds(limit.step)
+    proof = plan.deadline_seconds[step] if 0 <= step < len(plan.deadline_seconds) else 0.0
+    long = max(3 * hold, proof, SHORTEST_STEP_DEADLINE) if limit.step == "auto" else seconds(limit.step)
     began = datetime.fromisoformat(at)
     return Deadlines(
         step_at=(began + timedelta(seconds=long)).isoformat(),
@@ -361,6 +375,7 @@ def _fresh(plan: Plan) -> dict[str, Any]:
         "wanted": plan.start,
         "started_at": None,
         "settled_at": None,
+        "periods": (),
         "ended_at": None,
         "closed_at": None,
         "handed_back_at": None,

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.places import Places, places
-from rollout.record import EnvoysOfGateway, Plan, PlannedEnvoys
+from rollout.record import EnvoysOfGateway, Plan, PlannedCounters, PlannedEnvoys
 from rollout.routes_of_steps import HttpRoutes, RoutesOfSteps, http_routes, routes_of_steps
 from rollout.schedule import Schedule, schedule
 from rollout.store import name_of
 from rollout.stored_routes import digest_of
 from stacks.gateway_pods import gateway_namespaces, mesh_gateway_pods, other_gateway_pods
+from stacks.rollout_counters import counters_of
 from stacks.settings.model import Settings
 from stacks.settings.proxy_sync import Asked
 
@@ -23,7 +24,8 @@ class PlannedRollout:
 
     `routes` are the http routes of each step and of the way back (`rollout.routes_of_steps`), and `digest` names them:
     the record's `plan.routes` is `istio-canary-rollout-<service>-routes-<digest>`. `places` says which entries of which
-    VirtualService belong to a rule (`rollout.places`), and `envoys` which Envoys have to follow each step.
+    VirtualService belong to a rule (`rollout.places`), `envoys` which Envoys have to follow each step, and `counters`
+    which numbers gates compare.
     """
 
     schedule: Schedule
@@ -31,10 +33,11 @@ class PlannedRollout:
     digest: str
     places: Places
     envoys: PlannedEnvoys
+    counters: PlannedCounters
 
     def plan(self, service: str) -> Plan:
         """Return the plan for the record of the service `service`."""
-        return self.schedule.plan(f"{name_of(service)}-routes-{self.digest}", self.places, self.envoys)
+        return self.schedule.plan(f"{name_of(service)}-routes-{self.digest}", self.places, self.envoys, self.counters)
 
 
 def rollout_plan(settings: Settings, service: str, now: Mapping[str, Mapping[str, float]]) -> PlannedRollout | None:
@@ -57,6 +60,7 @@ def planned(settings: Settings, service: str, found: Schedule) -> PlannedRollout
         digest=digest_of(routes),
         places=places(settings.services, service, found.start, versions, **_rendering(settings)),
         envoys=envoys_of(settings, service),
+        counters=counters_of(settings, service, found),
     )
 
 

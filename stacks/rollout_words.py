@@ -21,13 +21,14 @@ def pair_words(rule: Rule, origin: str | None) -> str:
 
 def time_words(strategy: RolloutStrategy) -> str:
     """Return how long a rollout takes without what it waits for: `about 45 min and an approval (at 50 %)`."""
-    if strategy.promote == "hand":
+    if strategy.promotes == "hand":
         return "as long as a person decides at each step"
     approved = [percent_words(step.weight) for step in strategy.steps if step.approve]
     waits = (
         f" and {'an approval' if len(approved) == 1 else 'approvals'} (at {', '.join(approved)})" if approved else ""
     )
-    return f"about {duration_words(strategy.hold_seconds)}{waits}"
+    least = "at least" if strategy.promotes == "proof" else "about"
+    return f"{least} {duration_words(strategy.hold_seconds)}{waits}"
 
 
 def steps_words(strategy: RolloutStrategy) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from canary.options import JsonOption, StackOption
 from canary.rollout.options import ServiceArgument
 from canary.ui import command
@@ -11,12 +13,18 @@ def plan(service: ServiceArgument, stack: StackOption = None, json: JsonOption =
     """Show what a rollout would do; nothing is written.
 
     Its steps, how long each is kept, the pods that each needs beside those that are ready, what it waits for, and when
-    it stops by itself. Reads where the requests go now from the cluster.
+    it stops by itself. Reads where the requests go now from the cluster. With gates also how long they take at the
+    traffic of the last hour, by Prometheus; ends with 2 if a step cannot decide before its deadline.
     """
     with command(json) as ui:
+        from canary.rollout.forecasting import refused
         from canary.rollout.place import place_of
         from canary.rollout.planning import as_json, planned, show
 
         place = place_of(ui, service, stack, strict=True)
-        found = planned(place)
+        found = planned(ui, place)
         ui.result(as_json(place, found), lambda console: show(console, place, found))
+        problem = refused(place, found.forecast)
+        if problem is not None:
+            ui.fail_text(problem)
+            raise typer.Exit(problem.code)

@@ -33,11 +33,13 @@ def promote(
 ) -> None:
     """End the hold of the present step.
 
-    Also in place of an approval. Pods, windows and hooks still count.
+    Also in place of an approval. Pods, windows and hooks still count. With gates that do not let it rise, a reason is
+    asked for.
     """
     with command(json) as ui:
         from canary.command_error import CommandError
         from canary.exit_codes import ExitCode
+        from canary.rollout.evidence import read_unproved
         from canary.rollout.place import place_of
         from canary.rollout.verb import once, perform
         from rollout.verbs import promote as promoted
@@ -50,8 +52,9 @@ def promote(
                 ExitCode.CONFIG,
                 fix=place.command("promote", "'why the harm is accepted'", "--despite-harm"),
             )
+        missing = "" if why else read_unproved(place)
 
         def decide(record: Record, by: str, now: str) -> Decision:
-            return promoted(record, why, by, now, full=full, despite_harm=despite_harm)
+            return promoted(record, why, by, now, full=full, despite_harm=despite_harm, unproved=missing)
 
         perform(ui, place, once(invocation.obj, decide))

@@ -16,23 +16,49 @@ Html = Annotated[
 ]
 
 
+Decisions = Annotated[
+    Path | None,
+    typer.Option("--decisions", metavar="FILE", help="Write what the gates have seen and decided to this file."),
+]
+Replay = Annotated[
+    Path | None,
+    typer.Option("--replay", metavar="FILE", help="Decide again from such a file; needs neither cluster nor stack."),
+]
+
+
 def report(
     service: ServiceArgument,
     stack: StackOption = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     html: Html = None,
+    decisions: Decisions = None,
+    replay: Replay = None,
     json: JsonOption = False,
 ) -> None:
     """Print what a rollout did and why: each decision with its time, its author and its numbers.
 
-    From the rollout's history and its log of decisions, which the cluster keeps.
+    From the rollout's history and its log of decisions, which the cluster keeps. With --replay, the decisions of the
+    gates are made again; ends with 1 if one of them is another now.
     """
     with command(json) as ui:
+        if replay is not None:
+            from canary.exit_codes import ExitCode
+            from canary.rollout import replaying
+
+            again = replaying.replayed(replay)
+            ui.result(replaying.as_json(again), lambda console: replaying.show(console, again))
+            raise typer.Exit(ExitCode.FAILED if again.differing else ExitCode.OK)
         from canary.rollout.place import place_of
         from canary.rollout.report import as_json, read_report, show, write_page
 
         place = place_of(ui, service, stack, namespace, context)
+        if decisions is not None:
+            from canary.rollout.replaying import write_decisions
+
+            written = write_decisions(decisions, place)
+            ui.result({"file": written}, lambda console: console.print(written, markup=False, soft_wrap=True))
+            return
         found = read_report(place)
         file = None if html is None else write_page(html, place, found)
         ui.result(as_json(place, found, file), lambda console: show(console, found, file))

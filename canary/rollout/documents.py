@@ -68,6 +68,7 @@ def service_document(place: Place, seen: RolloutSeen) -> dict[str, Any]:
         "undelivered": [{**_given(one), "data": counted(one.data)} for one in record.outbox],
         "history": [counted(_given(one)) for one in record.history],
         "waitsFor": waits_for(seen, place),
+        "gates": None if seen.evidence is None else dict(seen.evidence),
     }
 
 

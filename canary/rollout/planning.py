@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from canary.exit_codes import ExitCode
+from canary.rollout import forecasting
 from canary.rollout.errors import explained, of_text
+from canary.rollout.forecasting import Forecast, forecast, minutes_words
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, without_rollout
 from canary.rollout.words import headline, rules_words, time_words
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from lightkube import Client
     from rich.console import Console
 
+    from canary.ui import Ui
+    from rollout.gates.planner import StepForecast
     from rollout.record import Record, Weights
     from rollout.schedule import Schedule
     from stacks.rollout_states import RolloutState
@@ -30,12 +34,14 @@ class Planned:
     """A rollout as it would begin now; `schedule` is None if there is nothing to move.
 
     `ready_to` and `ready_from` are the ready pods of its versions, and `record` is the rollout that is in the cluster.
+    `forecast` is how long its gates take, None without gates.
     """
 
     schedule: Schedule | None
     record: Record | None
     ready_to: int = 0
     ready_from: int = 0
+    forecast: Forecast | None = None
 
     def pods(self, step: int) -> int:
         """Return the ready pods of the new version that a step needs."""
@@ -50,7 +56,7 @@ class Planned:
         return self.schedule.rules[self.schedule.steps[step].rule].strategy
 
 
-def planned(place: Place) -> Planned:
+def planned(ui: Ui, place: Place) -> Planned:
     """Return the rollout that the file asks for; raises CommandError if it has none, or if it cannot be planned."""
     from kube.client import query
     from rollout.schedule import ScheduleError
@@ -76,7 +82,14 @@ def planned(place: Place) -> Planned:
     from_ready = ready.get(schedule.origin or "", 0)
     if record is not None and record.phase.active:
         from_ready = record.from_.ready_pods
-    return Planned(schedule=schedule, record=record, ready_to=ready.get(schedule.target, 0), ready_from=from_ready)
+    plan = found.plan(place.service)
+    return Planned(
+        schedule=schedule,
+        record=record,
+        ready_to=ready.get(schedule.target, 0),
+        ready_from=from_ready,
+        forecast=forecast(ui, place, plan, schedule.origin or "", schedule.target, record),
+    )
 
 
 def _begins(place: Place, state: RolloutState) -> Weights:
@@ -135,6 +148,7 @@ def as_json(place: Place, found: Planned) -> dict[str, Any]:
             }
             for index, step in enumerate(schedule.steps)
         ],
+        "gates": forecasting.as_json(found.forecast),
         "ready": {schedule.target: found.ready_to, str(schedule.origin): found.ready_from},
     }
 
@@ -162,7 +176,7 @@ def _head(place: Place, found: Planned) -> Iterator[str]:
 
 
 def _by_hand(schedule: Schedule) -> bool:
-    return any(rule.strategy.promote == "hand" for rule in schedule.rules)
+    return any(rule.strategy.promotes == "hand" for rule in schedule.rules)
 
 
 def _table(found: Planned, schedule: Schedule) -> Any:
@@ -176,14 +190,48 @@ def _table(found: Planned, schedule: Schedule) -> Any:
     table.add_column("weight", justify="right")
     table.add_column("kept for")
     table.add_column(f"pods of {schedule.target}", justify="right")
+    forecasts = found.forecast.steps if found.forecast is not None else ()
+    if forecasts:
+        for name in (*(f"x{ratio:g} found in" for ratio in forecasts[0].found), "next step proved in"):
+            table.add_column(name, justify="right")
     for index, step in enumerate(schedule.steps):
         kept = time_words(step.hold_seconds) if step.hold_seconds else "-"
-        if found.strategy(index).promote == "hand":
+        if found.strategy(index).promotes == "hand":
             kept = "until a person promotes"
         kept += ", then an approval" if step.approve else ""
         rule = [rules_words(schedule.rules, step)] if several else []
-        table.add_row(str(index + 1), *rule, percent_words(step.weight), kept, str(found.pods(index)))
+        table.add_row(
+            str(index + 1),
+            *rule,
+            percent_words(step.weight),
+            kept,
+            str(found.pods(index)),
+            *_forecast(forecasts, index),
+        )
     return table
+
+
+def _forecast(steps: Sequence[StepForecast], index: int) -> Iterator[str]:
+    """The times of a step in the table."""
+    if index < len(steps):
+        yield from (minutes_words(minutes) for minutes in steps[index].found.values())
+        yield minutes_words(steps[index].proof)
+
+
+def _gates(found: Forecast, promotes: str) -> Iterator[str]:
+    """What the gates compare with, and what they need."""
+    if found.plan is None or found.missing:
+        yield f"gates:    how long they take is not known: {found.missing}"
+        return
+    plan = found.plan
+    slow = f", slow is above {plan.latency_bound:g} ms" if plan.latency_bound is not None else ""
+    rate = next((100 * one.stable_rate for one in plan.metrics if one.name == "errors"), 0.0)
+    yield (
+        f"gates:    at {found.per_second:.3g} requests/s; {rate:.3g} % of the old version's fail, "
+        f"tolerance {100 * plan.tolerance:.3g} points{slow}"
+    )
+    what = {"proof": "the next weight is proved", "time": "its time is over", "hand": "a person promotes"}[promotes]
+    yield f"          a step ends when {what}, and the new version is not worse"
 
 
 def _rest(found: Planned, schedule: Schedule) -> Iterator[str]:
@@ -191,11 +239,15 @@ def _rest(found: Planned, schedule: Schedule) -> Iterator[str]:
     strategy = found.strategy(0)
     scale = "pods that lack are added before each step" if strategy.capacity.scale else "no pods are added by itself"
     yield f"ready:    {found.ready_to} of {schedule.target}, {found.ready_from} of {schedule.origin}; {scale}"
-    limit = strategy.limits
+    limit = strategy.limits if strategy.gates is None else strategy.gates.limits
+    if found.forecast is not None:
+        yield from _gates(found.forecast, strategy.promotes)
     broken = f"at most {limit.errors} of the new version's requests fail, else it {strategy.on_harm}s" if limit else ""
-    yield f"limits:   {broken or 'none: nothing but its pods and persons takes it back'}"
+    others = "its pods, its gates" if strategy.gates is not None else "its pods"
+    yield f"limits:   {broken or f'none: nothing but {others} and persons takes it back'}"
     deadline = strategy.deadline
-    each = "3 times its `for`, at least 10 min" if deadline.step == "auto" else deadline.step
+    proof = ", and twice its proof" if strategy.gates is not None else ""
+    each = f"3 times its `for`, at least 10 min{proof}" if deadline.step == "auto" else deadline.step
     yield f"deadline: each step {each}; all of it {deadline.total}; then it {deadline.then}s"
     for window in strategy.windows:
         days = ", ".join(window.days) or "every day"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ class RolloutSeen:
 
     `now` is the API server's time. `written` are the percentages by rule key and version that its VirtualServices have,
     None if they could not be read; `owner` is the field manager of their routes. `holder_known` is whether the Lease
-    could be read, which not everybody may do.
+    could be read, which not everybody may do. `evidence` is what the gates said last (`canary.rollout.evidence`).
     """
 
     record: Record
@@ -47,6 +48,7 @@ class RolloutSeen:
     holder_known: bool = True
     written: Weights | None = None
     owner: str | None = None
+    evidence: Mapping[str, Any] | None = None
 
 
 def read(place: Place) -> RolloutSeen:
@@ -74,12 +76,14 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
     from rollout.look import look as look_at
     from rollout.store import RolloutStore
 
-    found = look_at(client, RolloutStore(client, place.namespace, place.service))
+    store = RolloutStore(client, place.namespace, place.service)
+    found = look_at(client, store)
     if found.stored is None:
         return None
     record = found.stored.record
     holder_known, holder = _holder(client, place)
     routes = deciding(record, found.seen) if found.seen else None
+    gates = store.read_gates() if any(rule.strategy.gates is not None for rule in record.plan.rules) else None
     return RolloutSeen(
         record=record,
         now=found.stored.server_time,
@@ -87,6 +91,7 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
         holder_known=holder_known,
         written=None if routes is None else routes.weights,
         owner=None if routes is None else routes.owner,
+        evidence=None if gates is None or gates[0].get("rollout") != record.id else gates[0],
     )
 
 

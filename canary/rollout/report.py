@@ -14,6 +14,7 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.rollout.documents import counted, service_document
 from canary.rollout.errors import explained
+from canary.rollout.evidence import evidence_lines, evidence_rows, evidence_table, queries
 from canary.rollout.place import Place
 from canary.rollout.previous import previous_lines
 from canary.rollout.reading import SECONDS, RolloutSeen, read
@@ -39,7 +40,7 @@ th, td { padding: 6px 18px 6px 0; text-align: left; vertical-align: top; border-
 td:first-child { white-space: nowrap; }
 """
 
-TEXTS = ("pods", "limits")
+TEXTS = ("pods", "limits", "gates")
 """Keys of a logged decision's numbers whose text is shown as it is."""
 
 
@@ -137,6 +138,10 @@ def show(console: Console, found: RolloutReport, file: str | None) -> None:
     show_short(console, found.place, found.seen)
     console.print(weights_table(found.seen))
     console.print(steps_table(found.seen.record, found.seen.now))
+    if found.seen.evidence is not None:
+        console.print(evidence_table(found.seen.evidence))
+        for line in (*evidence_lines(found.seen.evidence), *queries(found.seen.evidence)):
+            console.print(line, markup=False, soft_wrap=True)
     table = new_table()
     for name in ("time", "by", "event", "why"):
         table.add_column(name, overflow="fold")
@@ -190,13 +195,22 @@ def page(place: Place, found: RolloutReport) -> str:
 {"".join(f"<p>{escape(text)}</p>" for text in found.moved)}
 <h2>Steps</h2>
 {_html_table(("step", "rule", "weight", "kept for"), _steps(found))}
-<h2>Decisions</h2>
+{_gates(found)}<h2>Decisions</h2>
 {_html_table(("time", "by", "event", "why", "numbers"), _rows(found))}
 {_html_previous(record)}
 </main>
 </body>
 </html>
 """
+
+
+def _gates(found: RolloutReport) -> str:
+    """The evidence of the gates as a part of the page; empty without."""
+    evidence = found.seen.evidence
+    if evidence is None:
+        return ""
+    rows = ((line,) for line in (*evidence_rows(evidence), *evidence_lines(evidence), *queries(evidence)))
+    return f"<h2>Gates</h2>\n{_html_table(('last verdict, its numbers and queries',), iter(rows))}\n"
 
 
 def _steps(found: RolloutReport) -> Iterator[tuple[str, ...]]:

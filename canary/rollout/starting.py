@@ -71,6 +71,7 @@ def begin(ui: Ui, place: Place, asked: Start) -> None:
         return
     if record.phase is Phase.PENDING and not asked.anyway:
         _refuse_unready(place, record)
+        _refuse_undecidable(ui, place, record)
     if asked.detach:
         _detach(ui, place, asked)
         return
@@ -160,6 +161,17 @@ def _refuse_unready(place: Place, record: Record) -> None:
         )
 
 
+def _refuse_undecidable(ui: Ui, place: Place, record: Record) -> None:
+    """Raise CommandError if the gates of a step cannot decide before its deadline."""
+    from canary.rollout.forecasting import forecast, refused
+
+    found = forecast(ui, place, record.plan, record.from_.version, record.target.version, record)
+    problem = refused(place, found)
+    if problem is not None:
+        again = f"; {place.up} reads the file again; or add --anyway, which starts it as it is"
+        raise CommandError(problem.message, problem.code, problem.fix + again, problem.details)
+
+
 def _unready(client: Client, place: Place, record: Record) -> str | None:
     """Why no pod of the new version is ready; None if one is, or if the rollout itself adds them."""
     from rollout.capacity import deployments_of, ready_pods, why_unready
@@ -175,12 +187,12 @@ def _unready(client: Client, place: Place, record: Record) -> str | None:
 
 
 def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
-    from canary.rollout.limit_readings import LimitReadings
     from canary.rollout.progress import Progress
+    from canary.rollout.prometheus_readings import PrometheusReadings
     from rollout.lease import new_holder
     from rollout.runner import run
 
-    stopped, limits = Stopped(), LimitReadings(ui, place)
+    stopped, numbers = Stopped(), PrometheusReadings(ui, place)
 
     def on_look(record: Record, decision: Decision) -> None:
         progress.see(record, decision)
@@ -198,14 +210,15 @@ def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
                 timeout=asked.timeout,
                 stop=stopped.event,
                 on_look=on_look,
-                limits=limits.read,
+                limits=numbers.limits,
+                gates=numbers.gates,
             )
     except KeyboardInterrupt:
         raise CommandError(
             "interrupted", ExitCode.INTERRUPTED, f"`{place.command('start')}` goes on, from any machine"
         ) from None
     finally:
-        limits.close()
+        numbers.close()
     return end, stopped
 
 

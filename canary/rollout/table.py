@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from canary.rollout.evidence import evidence_lines, evidence_table
 from canary.rollout.place import Place
 from canary.rollout.words import clock, headline, rules_words, step_of, time_words, waits_line
 from rollout.record import Phase, Record
@@ -25,6 +26,8 @@ def show(console: Console, place: Place, seen: RolloutSeen) -> None:
     console.print(headline(seen.record), markup=False, style="bold", soft_wrap=True)
     console.print(weights_table(seen))
     console.print(steps_table(seen.record, seen.now))
+    if seen.evidence is not None and seen.evidence.get("metrics"):
+        console.print(evidence_table(seen.evidence))
     for line in lines(place, seen):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -90,6 +93,8 @@ def lines(place: Place, seen: RolloutSeen) -> Iterator[str]:
     waits = waits_line(seen, place)
     if waits:
         yield waits
+    if seen.evidence is not None:
+        yield from evidence_lines(seen.evidence)
     if seen.written is not None and not record.stands(seen.written):
         yield f"routes:    not as the record wants them (written by {seen.owner or 'nobody'})"
     if seen.holder is not None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from stacks.checks import rollout_means
+from stacks.checks.rollout_gates import check_gates, different_gates
 from stacks.checks.rollout_places import check_places, is_open_webhook
 from stacks.checks.view import Service, View, block, entries
 from stacks.rollout_words import duration_words
@@ -55,7 +56,7 @@ def check(view: View) -> Iterator[Finding]:
     strategies = Strategies(view.values)
     for name, strategy in strategies.named.items():
         if strategy is not None:
-            yield from _check_strategy(strategy, ("rollouts", name))
+            yield from _check_strategy(strategy, ("rollouts", name), view)
     for service in view.services.values():
         yield from _check_given(service)
         rolled = list(_rolled(service, strategies))
@@ -63,13 +64,14 @@ def check(view: View) -> Iterator[Finding]:
             if isinstance(one.rule.rollout, str):
                 yield from _check_name(one.rule.rollout, one.location, strategies)
             elif one.strategy is not None:
-                yield from _check_strategy(one.strategy, (*one.location, "rollout"))
+                yield from _check_strategy(one.strategy, (*one.location, "rollout"), view)
             yield from _check_whole(one)
             yield from _check_versions(one)
         if rolled:
             yield from _check_service(service, rolled[0])
             yield from _check_pair(rolled)
             yield from _check_together(rolled)
+            yield from different_gates([((*one.location, "rollout"), one.strategy) for one in rolled])
 
 
 def _read(value: Any) -> RolloutStrategy | None:
@@ -111,8 +113,9 @@ def _check_name(name: str, location: Location, strategies: Strategies) -> Iterat
     )
 
 
-def _check_strategy(strategy: RolloutStrategy, location: Location) -> Iterator[Finding]:
+def _check_strategy(strategy: RolloutStrategy, location: Location, view: View) -> Iterator[Finding]:
     yield from _check_steps(strategy, location)
+    yield from check_gates(strategy, location, view)
     yield from _check_deadlines(strategy, location)
     yield from check_places(strategy, location)
     for index, hook in enumerate(strategy.hooks):
@@ -170,7 +173,7 @@ def _check_deadlines(strategy: RolloutStrategy, location: Location) -> Iterator[
 def _check_whole(rolled: Rolled) -> Iterator[Finding]:
     """All requests of a rule at once leave none at the old version to compare with."""
     strategy = rolled.strategy
-    if strategy is None or strategy.limits is not None or strategy.steps[0].weight < 100:
+    if strategy is None or strategy.has_limits or strategy.steps[0].weight < 100:
         return
     words = rule_words(rolled.rule)
     whose = "all requests" if words == OTHERWISE else f"all of the cohort ({words})"
@@ -321,26 +324,26 @@ def _of_rule(settings: Settings, service: str, rule: Rule, location: Location) -
 
 def _of_strategy(strategy: RolloutStrategy, location: Location) -> Iterator[Finding]:
     for index, step in enumerate(strategy.steps[:-1]):
-        if step.for_ is None and not step.approve and strategy.promote == "time":
+        if step.for_ is None and not step.approve and strategy.promotes == "time":
             yield Finding(
                 (*location, "steps", index),
                 f"{percent_words(step.weight)} is kept for no time: the next step follows at once",
                 "`for` or `approve` in each step but the last",
                 "add for: 10m, or remove the step",
             )
-    if strategy.on_no_data == "abort" and strategy.limits is None:
+    if strategy.on_no_data == "abort" and strategy.limits is None and strategy.gates is None:
         yield Finding(
             (*location, "onNoData"),
-            "no effect: without limits no numbers are asked for",
-            "onNoData with limits",
+            "no effect: without gates and without limits no numbers are asked for",
+            "onNoData with gates, or with limits",
             "add limits: {errors: 2%}, or remove it",
             shown(strategy.on_no_data),
         )
-    if "on_harm" in strategy.model_fields_set and strategy.limits is None:
+    if "on_harm" in strategy.model_fields_set and strategy.limits is None and strategy.gates is None:
         yield Finding(
             (*location, "onHarm"),
-            "no effect: without limits no harm is looked for",
-            "onHarm with limits",
+            "no effect: without gates and without limits no harm is looked for",
+            "onHarm with gates, or with limits",
             "add limits: {errors: 2%}, or remove it",
             shown(strategy.on_harm),
         )

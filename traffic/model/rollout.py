@@ -7,24 +7,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag
 
-from traffic.fields import DnsLabel, Duration, Model, SecretName, Text, each_once, seconds, wrong
+from traffic.fields import DnsLabel, Duration, Model, SecretName, Text, each_once, seconds
 from traffic.model.rollout_fields import (
     AUTO,
     EndHour,
     Hour,
-    PercentText,
     StepDeadline,
     StepWeight,
     what_ends_a_step,
 )
+from traffic.model.rollout_gates import RolloutGates
+from traffic.model.rollout_limits import RolloutLimits
 
 STRATEGY_NAME, STRATEGY = "<strategy's name>", "<strategy>"
 """Markers of the two forms of a rule's `rollout` in the locations of validation errors; no key can have these names."""
 
 AUTO_FACTOR = 3
-"""The deadline `auto` of a step, as a multiple of its `for`."""
+"""The deadline `auto` of a step, as a multiple of its `for`; with gates also twice the minutes to its proof."""
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -44,30 +45,14 @@ class RolloutStep(Model):
         return seconds(self.for_) if self.for_ else 0.0
 
 
-class RolloutLimits(Model):
-    """Absolute limits: a new version that is worse is harmful, whatever the old one does."""
-
-    errors: PercentText | None = Field(
-        default=None, examples=["2%"], description="Percent of the new version's requests that may fail."
-    )
-
-    @property
-    def error_percent(self) -> float | None:
-        """The percentage of requests that may fail; None without a limit."""
-        return None if self.errors is None else float(self.errors.rstrip("% "))
-
-    @model_validator(mode="after")
-    def _limits_something(self) -> RolloutLimits:
-        if self.errors is None:
-            raise wrong("no limit is given", "limits with `errors`", "write limits: {errors: 2%}, for example")
-        return self
-
-
 class RolloutDeadline(Model):
     """How long a step and the whole rollout may take, and what happens then."""
 
     total: Duration = Field(default="24h", description="Of the whole rollout.")
-    step: StepDeadline = Field(default=AUTO, description=f"Of one step; auto is {AUTO_FACTOR} times its `for`.")
+    step: StepDeadline = Field(
+        default=AUTO,
+        description=f"Of one step; auto is {AUTO_FACTOR} times its `for`, and with gates at least twice the proof's.",
+    )
     then: Literal["pause", "abort"] = Field(default="pause", description="What happens at a deadline.")
 
 
@@ -139,8 +124,15 @@ class RolloutStrategy(Model):
     limits: RolloutLimits | None = Field(
         default=None, examples=[{"errors": "2%"}], description="Absolute limits for the new version."
     )
+    gates: RolloutGates | None = Field(
+        default=None,
+        examples=[{"tolerance": "auto"}],
+        description="Compare the new version with the old one, instead of `promote` and `limits`; none if unset.",
+    )
     deadline: RolloutDeadline = Field(default_factory=RolloutDeadline, description="How long it may take.")
-    on_harm: Literal["abort", "pause"] = Field(default="abort", description="What happens at a limit.")
+    on_harm: Literal["abort", "pause"] = Field(
+        default="abort", description="What happens if the new version is worse, or at a limit."
+    )
     on_no_data: Literal["hold", "abort"] = Field(default="hold", description="What happens without numbers.")
     on_supersede: Literal["refuse", "abort"] = Field(
         default="refuse", description="What a third version in the file does to a running rollout."
@@ -175,6 +167,16 @@ class RolloutStrategy(Model):
     def hold_seconds(self) -> float:
         """How long all steps together are kept at least."""
         return sum(step.hold_seconds for step in self.steps)
+
+    @property
+    def promotes(self) -> Literal["proof", "time", "hand"]:
+        """What ends a step: that of the gates, if there are any."""
+        return self.promote if self.gates is None else self.gates.promote
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether the new version is judged by itself, too."""
+        return (self.limits if self.gates is None else self.gates.limits) is not None
 
 
 def _form(value: Any) -> str:

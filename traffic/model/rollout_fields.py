@@ -34,12 +34,12 @@ def step_weight(value: float) -> float:
 
 
 def what_ends_a_step(value: Any) -> Any:
-    """Return what ends a step; a proof needs statistics, which do not exist yet."""
+    """Return what ends a step; a proof needs gates, which have a key of this name, too."""
     if value == "proof":
         raise wrong(
-            "there are no statistical gates yet, which a proof would need",
-            f"{TIME} (the step's `for`) or {HAND} (a person promotes each step)",
-            f"write promote: {HAND}, or promote: {TIME} with limits",
+            "a proof needs gates, which compare the new version with the old one",
+            f"{TIME} (the step's `for`) or {HAND} (a person promotes each step); proof in gates",
+            "write gates: {promote: proof} instead",
         )
     return value
 

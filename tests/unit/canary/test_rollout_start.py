@@ -301,7 +301,7 @@ def test_a_record_of_other_virtual_services_is_refused(deployed: World) -> None:
 
 
 def test_without_a_stack_a_limit_has_no_numbers(deployed: World, runs: Any) -> None:
-    from traffic.model.rollout import RolloutLimits
+    from traffic.model.rollout_limits import RolloutLimits
 
     read: list[Any] = []
 

@@ -118,6 +118,26 @@ def test_a_range_query_gives_the_points_of_each_series() -> None:
     )
 
 
+def test_a_range_selector_gives_the_samples_as_they_are_stored() -> None:
+    result = [{"metric": {"__name__": "up", "job": "pods"}, "values": [[1700000000.123, "1"], [1700000015.125, "0"]]}]
+    with serving(Answers(body=success("matrix", result))) as answers, Prometheus(answers.url) as prometheus:
+        now, then = prometheus.samples("up[5m]"), prometheus.samples("up[5m]", at=1700000020)
+
+    points = ((1700000000.123, 1.0), (1700000015.125, 0.0))
+    assert now == then == (Series({"__name__": "up", "job": "pods"}, points),)
+    assert [(path, form.get("time")) for path, form, _ in answers.asked] == [
+        ("/api/v1/query", None),
+        ("/api/v1/query", "1700000020.000"),
+    ]
+
+
+def test_what_is_no_range_selector_has_no_samples() -> None:
+    with serving(Answers(body=success("vector", []))) as answers, Prometheus(answers.url) as prometheus:
+        with pytest.raises(PrometheusError) as caught:
+            prometheus.samples("up")
+        assert caught.value.reason == "the result is a vector"
+
+
 def test_a_query_longer_than_any_url_is_sent_whole() -> None:
     query = " + ".join(["up"] * 20_000)
     with serving(Answers(body=success("vector", []))) as answers, Prometheus(answers.url) as prometheus:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.unit.rollout.model_actors import SETTLED, World, broken
 from tests.unit.rollout.model_world import Actor, Mutation, Routes, State, weight_of
-from tests.unit.rollout.records import record_of
+from tests.unit.rollout.records import GATES, record_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class Scenario:
     ups: int = 1
     virtual_services: int = 1
     harm: bool = False
+    gates: bool = False
     hand_over: bool = False
     steps: tuple[float, ...] = (10, 100)
 
@@ -84,7 +85,7 @@ def _first(world: World, scenario: Scenario) -> State:
     if scenario.ups:
         actors.append(Actor("up", runs_left=scenario.ups))
     return State(
-        record=world.records.number(record_of(scenario.steps)),
+        record=world.records.number(record_of(scenario.steps, gates=GATES if scenario.gates else None)),
         routes=(Routes(0.0),) * count,
         actors=tuple(actors),
         allowed=frozenset({0.0}),

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from rollout.gates.decide import Answer
 from rollout.machine import HookResult, LimitResult
 from rollout.record import Deadlines, EventType, Held, HoldReason, Paused, Phase, Record, Stage
-from tests.unit.rollout.records import START, aborted, aborting, completed, later, observing, record_of, weights
+from tests.unit.rollout.records import (
+    GATES,
+    START,
+    aborted,
+    aborting,
+    completed,
+    gated,
+    later,
+    observing,
+    record_of,
+    verdict,
+    weights,
+)
 from traffic.model.rollout import RolloutDeadline, RolloutHook
 
 HOOKS = tuple(RolloutHook(at=at, url="https://ci") for at in ("beforeStep", "afterStep", "beforeEnd", "afterAbort"))
@@ -60,6 +73,33 @@ HELD: dict[str, tuple[Record, dict[str, Any], HoldReason, EventType]] = {
         completed(on_harm="pause"), {"limits": LimitResult(broken="errors 9 %")},
         HoldReason.HARM, EventType.HARM_FOUND,
     ),
+    "the split is wrong": (
+        gated(0), {"verdict": verdict(Answer.SPLIT_WRONG)}, HoldReason.SPLIT, EventType.SPLIT_WRONG,
+    ),
+    "the new version may be worse": (
+        gated(0), {"verdict": verdict(Answer.SUSPECT, 99.0)}, HoldReason.SUSPECT, EventType.SUSPECT,
+    ),
+    "the next weight is not proved": (
+        gated(0), {"verdict": verdict(Answer.HOLD, 99.0)}, HoldReason.PROOF, EventType.STEP_HELD,
+    ),
+    "a person has to promote, and the gates say nothing against it": (
+        gated(0, gates=GATES.model_copy(update={"promote": "hand"})), {"verdict": verdict(Answer.HOLD, 99.0)},
+        HoldReason.HAND, EventType.STEP_HELD,
+    ),
+    "the gates had numbers and have none": (
+        gated(0), {"verdict": verdict(Answer.NO_DATA, 20.0)}, HoldReason.NO_DATA, EventType.NO_DATA,
+    ),
+    "the gates have had no numbers for a minute": (
+        gated(0), {"verdict": verdict(Answer.NO_DATA), "now": later(60)}, HoldReason.NO_DATA, EventType.NO_DATA,
+    ),
+    "the old version's past is not known": (
+        record_of(started_at=START, gates=GATES), {"gates_text": "no answer from Prometheus"},
+        HoldReason.NO_DATA, EventType.NO_DATA,
+    ),
+    "an approval, and the gates let it rise": (
+        gated(0, approve=True), {"verdict": verdict(Answer.RISE, 99.0)},
+        HoldReason.APPROVAL, EventType.APPROVAL_NEEDED,
+    ),
     "the old version's pods for an undo": (
         aborting(phase=Phase.UNDOING), {"ready_from": 1, "route_annotation": "website-1/4"},
         HoldReason.CAPACITY, EventType.NO_CAPACITY,
@@ -91,6 +131,14 @@ BACK: dict[str, tuple[Record, dict[str, Any], list[str]]] = {
         observing(0, on_no_data="abort", hold_seconds=90), {"limits": LimitResult(no_data=True), "now": later(90)},
         ["NoData", "Aborting"],
     ),
+    "the gates find harm": (gated(1), {"verdict": verdict(Answer.HARM)}, ["HarmFound", "Aborting"]),
+    "the gates find harm while paused": (
+        gated(1, paused=BY_HAND), {"verdict": verdict(Answer.HARM), "lease_held": False}, ["HarmFound", "Aborting"],
+    ),
+    "the gates have no numbers for the whole step": (
+        gated(0, on_no_data="abort", hold_seconds=90), {"verdict": verdict(Answer.NO_DATA), "now": later(90)},
+        ["NoData", "Aborting"],
+    ),
     "a hook that aborts": (
         observing(1, hooks=HOOKS[:1]), {"hook_result": HookResult(at="beforeStep", then="abort", **NO)},
         ["HookFailed", "Aborting"],
@@ -113,6 +161,12 @@ PAUSED: dict[str, tuple[Record, dict[str, Any], str, str]] = {
     ),
     "a broken limit": (
         observing(1, on_harm="pause"), {"limits": LimitResult(broken="errors 9 %")}, "harm", "HarmFound",
+    ),
+    "harm that the gates find": (
+        gated(1, on_harm="pause"), {"verdict": verdict(Answer.HARM)}, "harm", "HarmFound",
+    ),
+    "the deadline of a step that is never proved": (
+        gated(1), {"verdict": verdict(Answer.HOLD, 600.0), "now": later(600)}, "deadline", "DeadlineExceeded",
     ),
     "weights changed by somebody": (observing(1), {"route_weights": weights(70)}, "drift", "Drift"),
     "routes changed by hand": (observing(1), {"route_owner": "kubectl-edit"}, "drift", "Drift"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from rollout.gates.decide import Answer
 from rollout.machine import Decision, Facts, RoutesSeen, abort, advance, deciding, pause, resume, retry, undo
 from rollout.record import FIELD_MANAGER, Phase, Record
 from tests.unit.rollout.model_world import (
@@ -24,7 +25,7 @@ from tests.unit.rollout.model_world import (
     moved,
     weight_of,
 )
-from tests.unit.rollout.records import START, weights
+from tests.unit.rollout.records import START, fixed, verdict, weights
 
 HARM = {"possible": "seen", "seen": "none"}
 """No pod of version-2 is ready any more, and later they are again."""
@@ -132,12 +133,16 @@ class World:
     def _facts(self, number: int, seen: tuple[Routes, ...], holds: bool, harm: bool) -> Facts:
         record = self.records.all[number]
         routes = deciding(record, [self._seen(record, one) for one in seen])
+        gated = record.strategy.gates is not None
+        unready = harm and not gated  # with gates, harm is what they find
         return Facts(
             now=START,
             lease_held=holds,  # both runners always believe to hold the Lease: the worst case
-            ready_to=0 if harm else 4,
+            ready_to=0 if unready else 4,
             ready_from=4,
-            to_unready_seconds=5.0 if harm else 0.0,
+            to_unready_seconds=5.0 if unready else 0.0,
+            verdict=verdict(Answer.HARM if harm else Answer.RISE) if gated else None,
+            gates_fixed=fixed(tuple(step.weight for step in record.plan.steps)) if gated else None,
             envoys_follow=True,
             route_weights=routes.weights,
             route_annotation=routes.annotation,

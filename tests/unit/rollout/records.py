@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from rollout.decision import GatesFixed
+from rollout.gates.decide import Answer, Verdict
+from rollout.gates.plan import GateMetric, GatePlan, GateStep
 from rollout.machine import Facts, abort
 from rollout.record import (
     FIELD_MANAGER,
@@ -17,8 +20,10 @@ from rollout.record import (
     Record,
     Release,
     Stage,
+    StepPeriod,
 )
 from traffic.model.rollout import RolloutStep, RolloutStrategy
+from traffic.model.rollout_gates import RolloutGates
 
 START = "2026-01-05T10:00:00+00:00"
 RULE = "rule-1"
@@ -64,6 +69,31 @@ def record_of(
         "created_at": START,
     }
     return Record(**(given | keys))
+
+
+GATES = RolloutGates()
+
+
+def fixed(steps: Sequence[float] = (10, 50, 100)) -> GatesFixed:
+    """What the gates compare with, once it is known."""
+    rising = tuple(GateStep(rule=RULE, weight=one, weights={RULE: one}) for one in steps)
+    plan = GatePlan(metrics=(GateMetric(name="errors", share=1.0, margin=0.001),), steps=rising)
+    return GatesFixed(plan=plan, deadline_seconds=(1200.0,) * len(steps), text="errors of version-1: 0.1 %")
+
+
+def gated(step: int = 0, **keys: Any) -> Record:
+    """A record whose step is observed, with gates that are fixed."""
+    record = observing(step, **({"gates": GATES} | keys))
+    plan = fixed()
+    fixed_plan = record.plan.model_copy(update={"gates": plan.plan, "deadline_seconds": plan.deadline_seconds})
+    return record.model_copy(update={"plan": fixed_plan, "periods": (StepPeriod(step=step, settled_at=START),)})
+
+
+def verdict(answer: Answer, observed: float = 0.0, log_e: float = 0.0) -> Verdict:
+    """A verdict of the gates on the current step."""
+    return Verdict(
+        answer=answer, reason=f"the gates say {answer}", log_e=log_e, observed_seconds=observed, has_blocks=observed > 0
+    )
 
 
 def later(seconds: float) -> str:

@@ -39,7 +39,7 @@ from rollout.record import (
 from rollout.routes import BARRED_ANNOTATION
 from rollout.store import LABEL, RolloutStore, StoredRoutesError, barred_versions
 from tests.unit.rollout.lean_connection import Served
-from tests.unit.rollout.records import START, aborting, completed, later, observing, record_of
+from tests.unit.rollout.records import START, aborting, completed, gated, later, observing, record_of
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
 from tests.unit.rollout.test_machine_laws import ACTIONS, walk
@@ -225,6 +225,20 @@ def test_a_verb_without_libraries_writes_the_same_record_or_none(
 def test_what_persons_do_each_day_needs_no_libraries(record: Record, verb: str) -> None:
     _, without_libraries = SAME[verb]
     assert without_libraries(as_json(record), later(1))["generation"] == record.generation + 1
+
+
+def test_a_resumption_has_the_deadline_that_leaves_time_for_the_proof() -> None:
+    record = gated(1, paused=PAUSED)
+    found = resumed(as_json(record), "ann", later(5))
+    assert found["deadlines"]["stepAt"] == later(5 + 1200)
+    assert found == as_json(verbs.resume(record, "ann", later(5)).record or record)
+
+
+def test_a_promotion_with_gates_and_without_a_reason_is_left_to_who_can_read_the_evidence() -> None:
+    with pytest.raises(NotSimpleError):
+        promoted(as_json(gated(1)), "", "ann", START)
+    expected = promote(gated(1), "urgent", "ann", START).record
+    assert promoted(as_json(gated(1)), "urgent", "ann", START) == as_json(expected or gated(1))
 
 
 def test_a_promotion_is_written_once_and_not_over_what_somebody_else_writes(monkeypatch: pytest.MonkeyPatch) -> None:

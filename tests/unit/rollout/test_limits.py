@@ -24,7 +24,7 @@ from rollout.limits import (
 )
 from rollout.record import Phase, Record
 from tests.unit.rollout.sample_records import record, strategy, weights
-from traffic.model.rollout import RolloutLimits
+from traffic.model.rollout_limits import RolloutLimits
 
 SETTLED, NOW = "2026-01-05T10:00:00Z", "2026-01-05T10:02:00Z"
 SCRAPE = 15.0

@@ -23,11 +23,13 @@ from rollout.record import (
 )
 from tests.unit.rollout.machine_cases import BACK, BY_HAND, HELD, HOOKS, PAUSED
 from tests.unit.rollout.records import (
+    GATES,
     START,
     aborted,
     aborting,
     completed,
     facts_of,
+    fixed,
     later,
     observing,
     record_of,
@@ -412,3 +414,13 @@ def test_the_routes_go_back_to_pulumi_an_hour_after_the_end() -> None:
         done = advance(record, facts_of(record, now=later(3600), route_owner="pulumi-kubernetes-1a2b"))
         assert done.record is not None
         assert (done.hand_over, _events(done, record)) == (False, ["HandedBack"])
+
+
+def test_gates_that_are_fixed_in_the_middle_give_the_step_its_time_for_the_proof() -> None:
+    record = observing(1, gates=GATES)
+    after = advance(record, facts_of(record, gates_fixed=fixed(), now=later(100))).record
+
+    assert after is not None
+    assert after.plan.gates == fixed().plan
+    assert after.deadlines.step_at == later(100 + 1200)
+    assert after.deadlines.total_at == record.deadlines.total_at

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rollout.gates.decide import Answer
 from rollout.machine import (
     Decision,
     Facts,
@@ -26,15 +27,17 @@ from rollout.machine import (
     undo,
 )
 from rollout.record import FIELD_MANAGER, Phase, Record, Stage
-from tests.unit.rollout.records import RULE, facts_of, later, record_of, weights
+from tests.unit.rollout.records import GATES, RULE, facts_of, fixed, later, record_of, verdict, weights
 from traffic.model.rollout import RolloutDeadline, RolloutHook
 
 POINTS = ("beforeStep", "afterStep", "beforeEnd", "afterAbort")
+VERDICTS = [None, *(verdict(answer, observed) for answer in Answer for observed in (0.0, 99.0))]
 BROKEN = LimitResult(broken="errors 9 %")
 
 STRATEGIES = st.fixed_dictionaries(
     {
         "promote": st.sampled_from(["time", "hand"]),
+        "gates": st.sampled_from([None, GATES]),
         "on_harm": st.sampled_from(["abort", "pause"]),
         "on_supersede": st.sampled_from(["refuse", "abort"]),
         "deadline": st.builds(RolloutDeadline, then=st.sampled_from(["pause", "abort"]), total=st.just("1h")),
@@ -65,6 +68,9 @@ SEEN = st.fixed_dictionaries(
         "route_annotation": st.sampled_from([None, "website-1/1", "website-1/abort"]),
         "route_owner": st.sampled_from([None, "pulumi-kubernetes-1", "kubectl-edit"]),
         "window_open": st.booleans(),
+        "verdict": st.sampled_from(VERDICTS),
+        "gates_fixed": st.sampled_from([None, fixed((10, 20, 30, 40))]),
+        "gates_text": st.sampled_from(["", "no answer"]),
         "limits": st.sampled_from([BROKEN, LimitResult(no_data=True), LimitResult()]),
         "vs_uids": st.sampled_from([None, {"website": "uid-1"}]),
         "hook_result": st.builds(
@@ -120,8 +126,15 @@ class Walk:
         assert facts.window_open
         assert facts.ready_to is not None
         assert facts.ready_to >= needed_pods(self.record, after.step)
-        despite = self.record.promotion is not None and self.record.promotion.despite_harm
+        promotion = self.record.promotion
+        despite = promotion is not None and promotion.despite_harm
         harmed = facts.limits is not None and facts.limits.broken is not None
+        by_gates = facts.verdict is not None and facts.verdict.answer is Answer.HARM
+        harmed = harmed or (by_gates and self.record.strategy.gates is not None)
+        if self.record.strategy.gates is not None and promotion is None:
+            assert self.record.plan.gates is not None, "nothing rises before it is known what to compare with"
+            said = facts.verdict is not None and facts.verdict.answer is Answer.RISE
+            assert said or self.record.step == -1, "nothing rises that the gates do not let rise"
         assert despite or not harmed or not self.record.target_weight(), "harm never rises"
 
     def take(self, decision: Decision) -> None:
@@ -186,9 +199,10 @@ def test_from_everywhere_a_rollout_ends_when_the_world_is_well_and_persons_answe
     walked = walk(record, actions)
     for _ in range(60):
         walked.seconds += 61
-        decision = walked.look(hook_result=None)
+        decision = walked.look(hook_result=None, verdict=verdict(Answer.RISE), gates_fixed=fixed((10, 20, 30, 40)))
         if decision.hook is not None:
-            walked.look(hook_result=HookResult(at=decision.hook, ok=True))
+            answered = HookResult(at=decision.hook, ok=True)
+            walked.look(hook_result=answered, verdict=verdict(Answer.RISE), gates_fixed=fixed((10, 20, 30, 40)))
         if walked.record.paused is not None:
             walked.take(resume(walked.record, "ann", later(walked.seconds)))
         if walked.record.phase is Phase.PROGRESSING and walked.record.stage is Stage.OBSERVING:

@@ -22,6 +22,8 @@ SCENARIOS = {
     "two runners and two aborts": (Scenario(aborts=2, ups=0), "Completed Aborted"),
     "two runners and an up, and nobody who aborts": (Scenario(**UP), "Completed"),
     "pods that are not ready for a while": (Scenario(**UP, harm=True), "Completed Aborted"),
+    "gates that find harm for a while": (Scenario(**UP, harm=True, gates=True), "Completed Aborted"),
+    "gates and an abort": (Scenario(**ABORT, gates=True), "Completed Aborted"),
     "two VirtualServices and an up": (Scenario(runners=1, virtual_services=2), "Completed Aborted"),
     "two VirtualServices and two runners": (Scenario(**ABORT, virtual_services=2, steps=(10,)), "Completed Aborted"),
     "spec.http is handed back after the abort": (Scenario(runners=1, ups=2, hand_over=True), "Completed Aborted"),
@@ -63,6 +65,7 @@ def test_an_aborted_version_never_gets_weight_again_and_every_rollout_ends_right
     ("mutation", "scenario"),
     [
         (Mutation(precondition=False), Scenario()),
+        (Mutation(precondition=False), Scenario(**UP, harm=True, gates=True)),
         (Mutation(precondition=False), Scenario(**ABORT)),
         (Mutation(annotation=False), Scenario()),
         (Mutation(annotation=False), Scenario(**ABORT)),

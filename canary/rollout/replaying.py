@@ -1,0 +1,128 @@
+"""`canary rollout report --replay`: the decisions of a file again, by the statistics of this version, offline."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from canary.command_error import CommandError
+from canary.exit_codes import ExitCode
+from canary.rollout.errors import explained
+from canary.rollout.place import Place
+from canary.rollout.reading import SECONDS
+from canary.rollout.words import clock
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rollout.gates.decide import Verdict
+    from rollout.gates.replay import Seen
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The decisions of a file with what they are now; `differing` is how many have another answer."""
+
+    rollout: str
+    runs: tuple[tuple[tuple[Seen, Verdict], ...], ...]
+
+    @property
+    def differing(self) -> int:
+        """How many decisions have another answer now."""
+        return sum(seen.answer is not verdict.answer for run in self.runs for seen, verdict in run)
+
+
+def replayed(file: Path) -> Replayed:
+    """Return the decisions of a file again; raises CommandError if it has none."""
+    from rollout.gate_file import gate_file
+    from rollout.gates.replay import ReplayError, replay
+
+    try:
+        found = gate_file(file.expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise CommandError(f"--replay: {file} cannot be read: {what}", ExitCode.CONFIG, "give another file") from None
+    except ReplayError as error:
+        fix = "write it with `canary rollout report SERVICE --decisions FILE`"
+        raise CommandError(f"--replay: {file}: {error}", ExitCode.CONFIG, fix) from None
+    runs = tuple(tuple(zip(run.seen, replay(run), strict=True)) for run in found.runs)
+    return Replayed(found.rollout, runs)
+
+
+def write_decisions(file: Path, place: Place) -> str:
+    """Write the decisions that the cluster keeps to a file, and return its absolute path; raises CommandError."""
+    from kube.client import query
+    from rollout.gate_file import unpacked
+    from rollout.gates.replay import ReplayError
+    from rollout.store import RolloutStore
+
+    with explained(place):
+        found = query(
+            place.cluster,
+            lambda client: RolloutStore(client, place.namespace, place.service).read_gates(),
+            within=SECONDS,
+        )
+    if found is None or not found[1]:
+        raise CommandError(
+            f"the gates of {place.service} have decided nothing that is kept: it has none, or they had no numbers yet",
+            ExitCode.CONFIG,
+            f"see `{place.command('status')}`",
+        )
+    path = Path(os.path.abspath(file.expanduser()))
+    try:
+        path.write_text(unpacked(found[1]), encoding="utf-8")
+    except (OSError, ReplayError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CommandError(
+            f"--decisions: {path} cannot be written: {reason}", ExitCode.CONFIG, "give another file"
+        ) from None
+    return str(path)
+
+
+def as_json(found: Replayed) -> dict[str, Any]:
+    """Return the document of `--replay`."""
+    return {
+        "rollout": found.rollout,
+        "differing": found.differing,
+        "runs": [
+            [
+                {
+                    "at": _time(seen),
+                    "step": seen.moment.step + 1,
+                    "blocks": seen.blocks,
+                    "answer": seen.answer.value,
+                    "now": verdict.answer.value,
+                    "logE": verdict.log_e,
+                    "reason": verdict.reason,
+                }
+                for seen, verdict in run
+            ]
+            for run in found.runs
+        ],
+    }
+
+
+def show(console: Console, found: Replayed) -> None:
+    """Print each decision, and whether all are the same again."""
+    from canary.rollout.table import new_table
+
+    table = new_table()
+    for name in ("time", "step", "blocks", "answer", "again", "why"):
+        table.add_column(name, overflow="fold")
+    for run in found.runs:
+        for seen, verdict in run:
+            style = None if seen.answer is verdict.answer else "red"
+            texts = (clock(_time(seen)), str(seen.moment.step + 1), str(seen.blocks), seen.answer.value)
+            table.add_row(*texts, verdict.answer.value, verdict.reason, style=style)
+    number = sum(map(len, found.runs))
+    console.print(table)
+    same = "all are the same again" if not found.differing else f"{found.differing} are others now"
+    console.print(f"{found.rollout}: {number} decisions, {same}", markup=False, style="bold", soft_wrap=True)
+
+
+def _time(seen: Seen) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seen.moment.now, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,95 @@
+"""The raw samples that a rollout's gates are judged by, from Prometheus: which counters, and of which time.
+
+Everything that is asked is in the record: whose counters count, and how often they are collected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from metrics.durations import promql_duration
+from metrics.queries import Scope, Source, raw_counters, raw_scrapes, raw_series
+from rollout.gates.counters import Reader, Samples, Subset
+from rollout.record import PlannedCounters, Record
+from traffic.model.rollout_gates import CustomMetric
+
+if TYPE_CHECKING:
+    from metrics.prometheus import Prometheus, Series
+
+ALL_RULES = "all rules"
+"""What numbers are named by where those of the rules cannot be told apart."""
+
+CLOCK = 1.0
+"""Seconds that times of the record are off at most: the API server tells them in whole seconds."""
+
+
+class NotComparableError(Exception):
+    """The record has nothing to compare: an `up` of an older version wrote it. Says what helps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was asked for, to show it: the queries, how many samples they returned, and the time of the newest one."""
+
+    queries: tuple[str, ...] = ()
+    samples: int = 0
+    newest: float | None = None
+
+
+def counters_of(record: Record) -> PlannedCounters:
+    """Return whose counters are compared; raises NotComparableError."""
+    if record.plan.counters is None:
+        raise NotComparableError(
+            f"the record of {record.id} does not say which counters to compare: run `canary up`, then abort and retry"
+        )
+    return record.plan.counters
+
+
+def seconds_of(at: str) -> float:
+    """Return a time of the record in seconds since 1970."""
+    return datetime.fromisoformat(at).timestamp()
+
+
+def reader_of(record: Record, bound: float | None = None) -> Reader:
+    """Return what the counters of a rollout's two versions mean; raises NotComparableError.
+
+    The counters of a version are those of all rules that lead to it: only where a single one does, they are its own.
+    """
+    counters = counters_of(record)
+    rule = record.plan.rules[0].key if counters.split_judged else ALL_RULES
+    subsets = {record.from_.version: Subset(rule, False), record.target.version: Subset(rule, True)}
+    return Reader(service=record.service, source=Source(counters.source), subsets=subsets, bound=bound)
+
+
+def scope_of(record: Record) -> Scope:
+    """Return the service, as queries name it."""
+    return Scope(service=record.service, namespace=record.namespace)
+
+
+def read_samples(
+    prometheus: Prometheus, record: Record, seconds: float, bound: float | None, custom: Sequence[CustomMetric] = ()
+) -> tuple[Samples, Asked]:
+    """Return the samples of the last `seconds`; raises PrometheusError, and NotComparableError."""
+    counters = counters_of(record)
+    over, every = promql_duration(float(math.ceil(seconds))), promql_duration(counters.scrape_seconds)
+    queries = raw_counters(Source(counters.source), scope_of(record), over, bound)
+    if bound is None:
+        queries = queries[:-1]  # without durations, which have the most series by far
+    found = [series for query in queries for series in prometheus.samples(query)]
+    scrapes: tuple[Series, ...] = ()
+    uptimes: tuple[Series, ...] = ()
+    instances = sorted({series.labels.get("instance", "") for series in found} - {""})
+    if instances:
+        scrapes, uptimes = (prometheus.samples(query) for query in raw_scrapes(instances, over))
+    own = {}
+    for metric in custom:
+        pair = [raw_series(query, over, every) for query in (metric.failures, metric.requests)]
+        own[metric.name] = (prometheus.samples(pair[0]), prometheus.samples(pair[1]))
+        queries = (*queries, *pair)
+    points = [point for series in found for point in series.points]
+    asked = Asked(queries=queries, samples=len(points), newest=max((time for time, _ in points), default=None))
+    return Samples(counters=found, scrapes=scrapes, uptimes=uptimes, custom=own), asked

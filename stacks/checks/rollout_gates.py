@@ -1,0 +1,60 @@
+"""Checks of the gates of rollouts: what may not stand beside them, what they need, and that a service has one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stacks.checks.view import View
+from stacks.settings.problems import Finding, Location, key_path, shown
+from traffic.model import RolloutStrategy
+
+
+def check_gates(strategy: RolloutStrategy, location: Location, view: View) -> Iterator[Finding]:
+    """Yield what contradicts gates: they say what ends a step, and have the limits; and they need Prometheus."""
+    if strategy.gates is None:
+        return
+    prometheus = _prometheus_off(view)
+    for key in ("promote", "limits"):
+        value = getattr(strategy, key)
+        if key in strategy.model_fields_set and value is not None:
+            text = value if isinstance(value, str) else shown(value.model_dump(exclude_none=True))
+            yield Finding(
+                (*location, key),
+                f"with gates, {key} is one of their keys: two of them could contradict each other",
+                f"{key} in gates, or a strategy without gates",
+                f"move it: gates: {{{key}: {text}}}",
+                text,
+            )
+    if prometheus is not None:
+        yield Finding(
+            (*location, "gates"),
+            "nothing collects the numbers that gates compare: Prometheus is off, so that no step would ever rise",
+            f"gates with {key_path((*prometheus, 'enabled'))}: true, or with {key_path((*prometheus, 'url'))}",
+            f"turn it on: {key_path((*prometheus, 'enabled'))}: true; "
+            "or write promote: hand, or promote: time, instead of gates",
+        )
+
+
+def _prometheus_off(view: View) -> Location | None:
+    """The place of Prometheus' settings if it is off; None if it is on, or if they are malformed."""
+    given = view.telemetry.get("prometheus", {})
+    off = isinstance(given, dict) and given.get("enabled", False) is False and given.get("url") is None
+    return ("telemetry", "prometheus") if off else None
+
+
+def different_gates(rules: Sequence[tuple[Location, RolloutStrategy | None]]) -> Iterator[Finding]:
+    """Yield the rules of a service's rollout whose gates are others than those of an earlier rule.
+
+    The error rates are those of the whole rollout, so that it has one plan of its gates.
+    """
+    known = [(location, strategy) for location, strategy in rules if strategy is not None]
+    gated = [(location, strategy.gates) for location, strategy in known if strategy.gates is not None]
+    for location, gates in gated[1:]:
+        if gates != gated[0][1]:
+            yield Finding(
+                location,
+                f"its gates are others than those of {key_path(gated[0][0])}: the rollout of a service has one plan of "
+                "gates, whose error rates are those of the whole",
+                "the same gates in all rules of a service's rollout, or none",
+                "write the same gates in both strategies",
+            )

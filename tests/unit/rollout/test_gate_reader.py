@@ -1,0 +1,255 @@
+"""From a record and Prometheus to verdicts: what is fixed at the start, a store that fails, a kill, and the replay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import pytest
+
+from metrics.prometheus import Prometheus, PrometheusError, Sample, Series
+from rollout.gate_file import evidence_of, gate_file, packed, unpacked
+from rollout.gate_reader import GateReader, GateReading
+from rollout.gates.decide import Answer
+from rollout.gates.replay import ReplayError, differing, to_json
+from rollout.record import PlannedCounters, Record, StepPeriod
+from tests.unit.rollout.gates.test_gate_on_samples import Gateway
+from tests.unit.rollout.records import GATES, START, later, observing, record_of
+from traffic.model.rollout_gates import RolloutGates
+
+PAST = 2400
+"""Seconds of requests to the old version before the rollout; the record's times begin after them."""
+ZERO = datetime.fromisoformat(START).timestamp() - PAST
+COUNTERS = PlannedCounters(source="envoy", scrape_seconds=15.0)
+NAMES = {"website.shop": "website.website-istio-ns"}
+
+
+@dataclass
+class Store:
+    """A Prometheus that has scraped a gateway, until `now`; `down` is why it does not answer."""
+
+    gateway: Gateway
+    down: str = ""
+    asked: int = 0
+
+    def samples(self, query: str) -> Sequence[Series]:
+        self._answer()
+        found = self.gateway.read()
+        over = re.search(r"\[([0-9]+)s\]$", query)
+        assert over is not None, query
+        if query.startswith("envoy_server_uptime"):
+            return self._late(found.uptimes, int(over[1]))
+        if "__name__=~" in query:
+            return self._late(found.counters, int(over[1]))
+        return ()
+
+    def instant(self, query: str) -> Sequence[Sample]:
+        self._answer()
+        assert "upstream_rq_time_bucket" in query
+        return [
+            Sample({"version": "version-1", "le": le}, 0.0, value)
+            for le, value in (("50", 40.0), ("100", 47.0), ("250", 49.9), ("+Inf", 50.0))
+        ]
+
+    def _answer(self) -> None:
+        self.asked += 1
+        if self.down:
+            raise PrometheusError("http://prometheus", self.down, "start it")
+
+    def _late(self, series: Sequence[Series], over: int) -> Sequence[Series]:
+        newest = max((time for one in series for time, _ in one.points), default=0.0)
+        return [
+            Series(
+                {key: value.replace("website.shop", "website.website-istio-ns") for key, value in one.labels.items()},
+                tuple((ZERO + time, value) for time, value in one.points if time > newest - over),
+            )
+            for one in series
+        ]
+
+    @property
+    def client(self) -> Prometheus:
+        return cast(Prometheus, self)
+
+
+def planned(record: Record, **changes: Any) -> Record:
+    return record.model_copy(update={"plan": record.plan.model_copy(update={"counters": COUNTERS, **changes})})
+
+
+def store_with_a_past(canary: float = 0.01, seed: int = 1) -> Store:
+    gateway = Gateway(seed=seed, per_second=60, stable=0.01, canary=canary)
+    for second in range(PAST):
+        gateway.second(second)
+    return Store(gateway)
+
+
+def fixed(store: Store, gates: RolloutGates = GATES) -> Record:
+    """A record whose first step every Envoy has since the start, with what is fixed from the store."""
+    pending = planned(record_of((10, 50, 100), started_at=START, gates=gates, hold_seconds=60))
+    reading = GateReader().read(pending, START, store.client)
+    assert reading is not None
+    assert reading.fixed is not None, reading.text
+    record = planned(
+        observing(0, gates=gates, hold_seconds=60),
+        gates=reading.fixed.plan,
+        deadline_seconds=reading.fixed.deadline_seconds,
+    )
+    return record.model_copy(update={"periods": (StepPeriod(step=0, settled_at=START),)})
+
+
+def go_on(store: Store, reader: GateReader, record: Record, begin: int, end: int) -> list[GateReading]:
+    """Requests from one second after the start to another, read each 15 s, until harm or a rise."""
+    store.gateway.weight = 10
+    found = []
+    for second in range(begin, end):
+        store.gateway.second(PAST + second)
+        if second % 15 == 14:
+            reading = reader.read(record, later(second + 1), store.client)
+            assert reading is not None
+            found.append(reading)
+            if reading.verdict is not None and reading.verdict.answer in (Answer.HARM, Answer.RISE):
+                break
+    return found
+
+
+def answers(readings: list[GateReading]) -> list[Answer]:
+    return [one.verdict.answer for one in readings if one.verdict is not None]
+
+
+def test_the_past_of_the_old_version_is_fixed_at_the_start() -> None:
+    record = fixed(store_with_a_past())
+    plan = record.plan.gates
+    assert plan is not None
+    errors = next(one for one in plan.metrics if one.name == "errors")
+
+    assert errors.stable_rate == pytest.approx(0.01, rel=0.1)
+    assert plan.tolerance == pytest.approx(errors.stable_rate / 2)
+    assert errors.phi_history is not None
+    assert plan.block_seconds == 15
+    assert plan.latency_bound == 100, "6 % are slower than 100 ms: the nearest to 5 %"
+    assert len(record.plan.deadline_seconds) == 3
+    assert all(600 <= one <= 86_400 for one in record.plan.deadline_seconds)
+
+
+def test_a_past_that_cannot_be_read_is_said_and_fixes_nothing() -> None:
+    store = store_with_a_past()
+    store.down = "connection refused"
+    pending = planned(record_of(started_at=START, gates=GATES))
+    reading = GateReader().read(pending, START, store.client)
+
+    assert reading is not None
+    assert (reading.fixed, reading.verdict) == (None, None)
+    assert "connection refused" in reading.text
+
+
+def test_a_record_that_does_not_say_what_to_compare_is_said() -> None:
+    pending = record_of(started_at=START, gates=GATES)
+    reading = GateReader().read(pending, START, store_with_a_past().client)
+
+    assert reading is not None
+    assert "does not say which counters to compare" in reading.text
+
+
+def test_a_version_that_fails_six_times_as_often_is_harm() -> None:
+    store = store_with_a_past(canary=0.06)
+    readings = go_on(store, GateReader(), fixed(store), 0, 1200)
+
+    assert answers(readings)[-1] is Answer.HARM
+    assert Answer.RISE not in answers(readings)
+
+
+@pytest.mark.parametrize(("promote", "least"), [("time", 60), ("proof", 120)])
+def test_a_version_that_is_as_good_rises(promote: str, least: int) -> None:
+    store = store_with_a_past()
+    gates = RolloutGates.model_validate({"promote": promote, "latency": {"enabled": False}})
+    readings = go_on(store, GateReader(), fixed(store, gates), 0, 3600)
+
+    assert answers(readings)[-1] is Answer.RISE
+    assert len(readings) * 15 >= least
+
+
+def test_a_store_that_is_down_holds_within_two_scrapes_and_goes_on_afterwards() -> None:
+    store, reader = store_with_a_past(), GateReader()
+    record = fixed(store)
+    before = go_on(store, reader, record, 0, 120)
+    store.down = "connection refused"
+    down = go_on(store, reader, record, 120, 180)
+    store.down = ""
+    after = go_on(store, reader, record, 180, 240)
+
+    assert answers(before)[-1] is Answer.HOLD
+    assert answers(down)[2:] == [Answer.NO_DATA] * 2
+    last = down[-1].verdict
+    assert last is not None
+    assert "s old: no answer from Prometheus" in last.reason
+    assert Answer.NO_DATA not in answers(after)[1:]
+
+
+def test_another_reader_finds_the_same_after_a_kill() -> None:
+    store, reader = store_with_a_past(canary=0.03), GateReader()
+    record = fixed(store)
+    readings = go_on(store, reader, record, 0, 300)
+    last = readings[-1]
+    again = GateReader().read(record, later(15 * len(readings)), store.client)
+
+    assert again is not None
+    assert last.verdict is not None
+    assert again.verdict is not None
+    assert again.verdict.answer is last.verdict.answer
+    assert again.verdict.log_e == pytest.approx(last.verdict.log_e)
+    assert again.decisions is not None
+    assert last.decisions is not None
+    assert again.decisions.blocks == last.decisions.blocks
+
+
+def test_what_is_kept_gives_the_same_decisions_again() -> None:
+    store = store_with_a_past(canary=0.06)
+    reading = go_on(store, GateReader(), fixed(store), 0, 1200)[-1]
+    assert reading.decisions is not None
+    content = packed("website-1", ["{}", to_json(reading.decisions)][1:])
+    kept = gate_file(unpacked(content))
+
+    assert kept.rollout == "website-1"
+    assert differing(kept.runs[0]) == ()
+    assert kept.runs[0].seen[-1].answer is Answer.HARM
+    with pytest.raises(ReplayError, match="has no decisions"):
+        gate_file("[]")
+    with pytest.raises(ReplayError, match="cannot be read"):
+        unpacked(b"no gzip")
+
+
+def test_the_evidence_has_numbers_bounds_queries_and_samples_by_metric() -> None:
+    store, reader = store_with_a_past(), GateReader()
+    record = fixed(store)
+    readings = go_on(store, reader, record, 0, 300)
+    found = evidence_of(record, readings[-1], later(300))
+    errors = found["metrics"][0]
+
+    assert (found["rollout"], found["step"], found["answer"]) == ("website-1", 1, "Rise")
+    assert errors["name"] == "errors"
+    sent = 60 * 15 * len(readings)
+    assert sent / 2 < errors["new"]["requests"] + errors["old"]["requests"] < sent
+    assert 0 < errors["bound"] < 1
+    assert errors["proofE"] is not None
+    assert found["splits"][0]["version"] in ("version-1", "version-2")
+    assert any("upstream_rq_completed" in one for one in found["queries"])
+    assert found["samples"] > 0
+    assert found["newest"].startswith("2026-01-05T10:0")
+
+
+def test_blocks_of_a_time_in_which_the_weights_did_not_stand_are_left_out() -> None:
+    store, reader = store_with_a_past(), GateReader()
+    record = fixed(store)
+    periods = (
+        StepPeriod(step=0, settled_at=START, until=later(100)),
+        StepPeriod(step=0, settled_at=later(200)),
+    )
+    moved = record.model_copy(update={"periods": periods, "settled_at": later(200)})
+    reading = go_on(store, reader, moved, 0, 300)[-1]
+
+    assert reading.decisions is not None
+    spans = [(block.start - ZERO - PAST, block.end - ZERO - PAST) for block in reading.decisions.blocks]
+    assert spans
+    assert all(end <= 100 + 15 or start >= 200 for start, end in spans)

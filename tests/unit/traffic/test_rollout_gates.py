@@ -1,0 +1,104 @@
+"""The keys of a strategy's gates: defaults, bounds, and what is said of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from traffic.model.rollout_gates import RolloutGates
+
+
+def errors(gates: dict[str, Any]) -> list[Any]:
+    with pytest.raises(ValidationError) as caught:
+        RolloutGates.model_validate(gates)
+    return caught.value.errors(include_url=False)
+
+
+def test_the_defaults() -> None:
+    found = RolloutGates.model_validate({})
+    assert (found.tolerance_part, found.promote, found.custom, found.limits) == (None, "proof", (), None)
+    assert (found.alpha, found.beta) == (0.01, 0.05)
+    assert (found.attempts.enabled, found.attempts.ratio) == (True, 1.5)
+    assert (found.latency.enabled, found.latency.tail, found.latency.ratio) == (True, "5%", 1.5)
+
+
+def test_everything_that_a_file_may_say() -> None:
+    given = {
+        "tolerance": "0.2%",
+        "falseAbort": "0.1%",
+        "confidence": "99.9%",
+        "promote": "time",
+        "errors": {},
+        "attempts": {"enabled": False, "ratio": 2.0},
+        "latency": {"enabled": True, "tail": "1%", "ratio": 1.2},
+        "custom": [{"name": "empty-carts", "failures": "a", "requests": "b", "ratio": 1.2}],
+        "limits": {"errors": "2%"},
+    }
+    found = RolloutGates.model_validate(given)
+    assert found.tolerance_part == 0.002
+    assert (found.alpha, found.beta) == (0.001, 0.001)
+    assert found.model_dump(mode="json", by_alias=True) == given
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what", "allowed", "fix"),
+    [
+        ("tolerance", "0%", "0% is too low: no traffic", "a percentage from 0.01% to 50%", "write 0.01% or more"),
+        ("tolerance", "51%", "51% is too high: half of all", "a percentage from 0.01% to 50%", "write 50% or less"),
+        ("tolerance", 0.2, "this is not a percentage", "a percentage from 0% to 100%", "write 0.2%"),
+        ("falseAbort", "0%", "0% is too low: harm", "a percentage from 0.01% to 20%", "write 0.01% or more"),
+        ("falseAbort", "25 %", "25 % is too high: every fifth", "a percentage from 0.01% to 20%", "write 20% or less"),
+        ("confidence", "5%", "5% is too low: a coin", "a percentage from 50% to 99.99%", "write 50% or more"),
+        (
+            "confidence",
+            "100%",
+            "100% is too high: no traffic",
+            "a percentage from 50% to 99.99%",
+            "write 99.99% or less",
+        ),
+        ("confidence", "auto", "this is not a percentage", "a percentage from 0% to 100%", "write 2%, for example"),
+    ],
+)
+def test_percentages_out_of_bounds(key: str, value: Any, what: str, allowed: str, fix: str) -> None:
+    (error,) = errors({key: value})
+    assert error["loc"] == (key,)
+    assert error["ctx"]["what"].startswith(what)
+    assert error["ctx"]["allowed"].startswith(allowed)
+    assert error["ctx"]["fix"] == fix
+
+
+@pytest.mark.parametrize(("tail", "what"), [("0.1%", "0.1% is too low"), ("60%", "60% is too high")])
+def test_the_tail_of_slow_requests(tail: str, what: str) -> None:
+    (error,) = errors({"latency": {"tail": tail}})
+    assert error["loc"] == ("latency", "tail")
+    assert error["ctx"]["what"].startswith(what)
+
+
+@pytest.mark.parametrize(
+    ("gates", "place"),
+    [
+        ({"attempts": {"ratio": 0.9}}, ("attempts", "ratio")),
+        ({"latency": {"ratio": 11}}, ("latency", "ratio")),
+        ({"errors": {"ratio": 1.5}}, ("errors", "ratio")),
+        ({"promote": "metrics"}, ("promote",)),
+        ({"custom": [{"name": "Carts", "failures": "a", "requests": "b"}]}, ("custom", 0, "name")),
+        ({"custom": [{"name": "carts", "failures": "", "requests": "b"}]}, ("custom", 0, "failures")),
+        ({"custom": [{"name": "carts", "failures": "a"}]}, ("custom", 0, "requests")),
+        ({"limits": {}}, ("limits",)),
+        ({"strict": True}, ("strict",)),
+    ],
+)
+def test_what_is_not_allowed(gates: dict[str, Any], place: tuple[str | int, ...]) -> None:
+    assert [error["loc"] for error in errors(gates)] == [place]
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [(("latency",), "'latency' is a metric of every rollout"), (("carts", "carts"), "'carts' is there twice")],
+)
+def test_custom_metrics_have_names_of_their_own(names: tuple[str, ...], what: str) -> None:
+    (error,) = errors({"custom": [{"name": name, "failures": "a", "requests": "b"} for name in names]})
+    assert error["ctx"]["what"] == what
+    assert "errors, attempts, latency, limit" in error["ctx"]["allowed"]
