@@ -24,6 +24,8 @@ from tests.e2e.rollouts.stack import PROBE_PORT, Ramp, RampStack, hosts
 from tests.e2e.rollouts.stopped import Access
 from tests.e2e.tools import Cluster, Project, wait_until
 
+pytestmark = pytest.mark.under_load
+
 STACK, NAMESPACE, NAME = "capacity", "proofs-capacity", "shop"
 RATE, PODS = 100, 4
 FAST = {"scaleDown": {"stabilizationWindowSeconds": 0}}

@@ -30,6 +30,8 @@ from tests.e2e.rollouts.stack import Ramp, RampStack, hosts, ramp_strategy
 from tests.e2e.rollouts.stopped import Access
 from tests.e2e.tools import LONG, Project
 
+pytestmark = pytest.mark.under_load
+
 SERVICES = 10 if LONG else 7
 ROUNDS = 10 if LONG else 3
 KILLS, RATE, HOLD = 3, 250, "3s"
