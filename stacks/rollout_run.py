@@ -6,7 +6,6 @@ Pulumi, since the provider's dry run would end in a conflict otherwise.
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 import socket
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 
+from components.waiting import in_own_thread
 from kube.client import query
 from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterUnreachableError
@@ -183,7 +183,7 @@ def _in_thread(write: Callable[[], None]) -> Callable[[Any], Any]:
 
     async def written(_: Any) -> None:
         try:
-            await asyncio.to_thread(write)
+            await in_own_thread(write)
         except (RolloutRunError, ClusterUnreachableError) as error:
             raise pulumi.RunError(str(error)) from None
 
