@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stacks.settings.model import Settings
 
 SECONDS = 30.0
+"""For all services together; an API server that does not answer at all is known earlier."""
 TRIES = 3
 """How often the routes are looked at again when somebody else was faster."""
 
@@ -23,7 +24,7 @@ def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callabl
 
     Those of a service whose rollout is not in the file any more, too. Rollouts of the services in `during` that are
     under way are paused first, and their routes handed over as well. What cannot be done is noted with its fix: a run
-    that does not change these routes passes all the same.
+    that does not change these routes passes all the same. Raises ClusterUnreachableError if nothing answers.
     """
     from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
@@ -32,6 +33,8 @@ def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callabl
     try:
         told = query(settings.cluster, lambda client: list(_handed_over(client, settings, during, written)), SECONDS)
     except ClusterUnreachableError as error:
+        if not error.is_refusal:
+            raise
         told = [f"warning: the routes of rollouts could not be looked at: {error}"]
     for said in told:
         note(said)
