@@ -20,9 +20,7 @@ STEPS = [{"weight": 10, "for": "1s"}, {"weight": 50, "for": "1m"}, {"weight": 10
 
 
 @pytest.fixture
-def shop(
-    mesh: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Project]:
+def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """A stack whose `up` has written a rollout from the old version to the new one."""
     project = Project.create(tmp_path_factory.mktemp("commands"), mesh.cluster)
     monkeypatch.setenv("KUBECONFIG", str(mesh.cluster.layout.kubeconfig))
