@@ -6,9 +6,7 @@ Pulumi, since the provider's dry run would end in a conflict otherwise.
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,6 +20,7 @@ from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterUnreachableError
 from rollout.decision import Decision, Facts, RefusedError
 from rollout.going_back import HAND_BACK_SECONDS, void
+from rollout.person import who
 from rollout.record import FIELD_MANAGER, Phase, Record, Release, seconds_between
 from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
@@ -97,15 +96,6 @@ def write_records(environment: Environment, settings: Settings, effective: Effec
     for ask in effective.asks:
         if ask.kind in (AskKind.BEGIN, AskKind.NEW_ROUTES):
             environment.routes_written(ask.service).apply(_in_thread(partial(_write, settings, ask)))
-
-
-def who() -> str:
-    """Return who runs this, for records: `ann@laptop`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "somebody"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _effective(settings: Settings, facts: ClusterFacts, owner: str) -> Effective:
