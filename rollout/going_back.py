@@ -95,7 +95,7 @@ def stale_step(record: Record, facts: Facts) -> Decision | None:
 
 def close(record: Record, facts: Facts) -> Decision | None:
     """The way back is given up. Moves no requests, so anybody may do it."""
-    if _kept_for(record, facts) > 0:
+    if kept_for(record, facts.now) > 0:
         return None
     event = Event(type=EventType.CLOSED, text=f"{record.from_.version} is no longer kept as the way back")
     changes: dict[str, Any] = {"phase": Phase.CLOSED, "held": None, "closed_at": facts.now}
@@ -104,7 +104,7 @@ def close(record: Record, facts: Facts) -> Decision | None:
 
 def way_back(record: Record, facts: Facts) -> Decision | None:
     """Until then there is nothing to do."""
-    return Decision(why=f"{record.from_.version} stays as the way back", wait_seconds=_kept_for(record, facts))
+    return Decision(why=f"{record.from_.version} stays as the way back", wait_seconds=kept_for(record, facts.now))
 
 
 def after_abort(record: Record, facts: Facts) -> Decision | None:
@@ -124,7 +124,7 @@ def hand_back(record: Record, facts: Facts) -> Decision | None:
     """One hour after the end, spec.http is Pulumi's again."""
     if record.handed_back_at is not None:
         return None
-    left = HAND_BACK_SECONDS - seconds_between(record.closed_at or record.ended_at or facts.now, facts.now)
+    left = hand_back_in(record, facts.now)
     if left > 0:
         return Decision(why="spec.http stays the rollout's for a while", wait_seconds=left)
     if (facts.route_owner or "").startswith(PULUMI):
@@ -132,6 +132,11 @@ def hand_back(record: Record, facts: Facts) -> Decision | None:
     return Decision(why="spec.http goes back to Pulumi", hand_over=True)
 
 
-def _kept_for(record: Record, facts: Facts) -> float:
-    """The seconds for which `from` still stays after the end."""
-    return seconds(record.strategy.keep_previous) - seconds_between(record.ended_at or facts.now, facts.now)
+def hand_back_in(record: Record, now: str) -> float:
+    """Return the seconds for which spec.http stays the rollout's after its end; 0 or less once it may be given back."""
+    return HAND_BACK_SECONDS - seconds_between(record.closed_at or record.ended_at or now, now)
+
+
+def kept_for(record: Record, now: str) -> float:
+    """Return the seconds for which `from` still stays after the end."""
+    return seconds(record.strategy.keep_previous) - seconds_between(record.ended_at or now, now)

@@ -19,9 +19,9 @@ from kube.client import query
 from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterUnreachableError
 from rollout.decision import Decision, Facts, RefusedError
-from rollout.going_back import HAND_BACK_SECONDS, void
+from rollout.going_back import hand_back_in, void
 from rollout.person import who
-from rollout.record import FIELD_MANAGER, Phase, Record, Release, seconds_between
+from rollout.record import FIELD_MANAGER, Phase, Record, Release
 from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
 from stacks.rollout_asks import AskKind, RolloutAsk
@@ -41,7 +41,6 @@ T = TypeVar("T")
 
 WITHIN = 60.0
 """Seconds for what is done to one record."""
-OVER = (Phase.CLOSED, Phase.ABORTED, Phase.UNDONE)
 
 
 class RolloutRunError(Exception):
@@ -130,7 +129,7 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
     acted = _asked(settings, lambda client: act(client, ask.namespace, ask.service, decide, by=by))
     if not acted.durable:
         raise RolloutRunError("\n".join(acted.said))
-    if ask.kind is not AskKind.CLOSE and acted.stored.record.phase not in OVER:
+    if ask.kind is not AskKind.CLOSE and acted.stored.record.phase.active:
         _finish(settings, ask, by)
     else:
         _send_events(settings, ask.service)
@@ -142,7 +141,7 @@ def _finish(settings: Settings, ask: RolloutAsk, by: str) -> None:
 
     seconds = float(settings.taken_within + 30)
     end = _trying(lambda: finish(settings.cluster, ask.namespace, ask.service, by, timeout=seconds))
-    if end.record.phase not in OVER:
+    if end.record.phase.active:
         raise RolloutRunError(_not_back(ask))
 
 
@@ -272,11 +271,9 @@ def _releases(client: Client, ask: RolloutAsk) -> tuple[Release, Release]:
 def _is_due(facts: ClusterFacts, name: str) -> bool:
     """Whether the routes are a rollout's whose end was an hour ago."""
     state = facts.rollouts[name]
-    if state.stored is None or state.http_owner != FIELD_MANAGER or state.stored.record.phase not in OVER:
+    if state.stored is None or state.http_owner != FIELD_MANAGER or state.stored.record.phase.active:
         return False
-    record = state.stored.record
-    ended = record.closed_at or record.ended_at
-    return ended is not None and seconds_between(ended, state.stored.server_time) >= HAND_BACK_SECONDS
+    return hand_back_in(state.stored.record, state.stored.server_time) <= 0
 
 
 def _handed_back(settings: Settings, name: str) -> bool:

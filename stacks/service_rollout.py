@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rollout.decision import phase_text
-from rollout.record import Bar, EventType, Phase, Record, Release, seconds_between
+from rollout.going_back import kept_for
+from rollout.record import Bar, EventType, Phase, Record, Release
 from rollout.schedule import Schedule, ScheduleError, at_weights, route_at, rule_key, schedule
 from stacks.release_settings import release_settings
 from stacks.rollout_asks import AskKind, RolloutAsk
@@ -28,7 +29,6 @@ from stacks.rollout_states import RolloutState
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Problem
 from stacks.template_hash import template_hash
-from traffic.fields import seconds
 from traffic.model import Route, Rule
 from traffic.words import OTHERWISE
 
@@ -69,10 +69,10 @@ class ServiceRollout:
 
     def ruling(self) -> Ruling:
         """Return what the program renders, and what an `up` does."""
-        record = self.record
+        record, stored = self.record, self.state.stored
         if self.state.unreadable is not None and (self.rolled or self.state.is_by_rollout):
             return self._refused(self.say.unreadable(self.state.unreadable), self.state.now)
-        if record is None or self.is_void:
+        if record is None or stored is None or self.is_void:
             return self._anew()
         if self.service.adopt and record.phase.active:
             return self._refused(self.say.adopts(record), record.wanted)
@@ -80,7 +80,7 @@ class ServiceRollout:
             return self._not_started(record)
         if not record.phase.active:
             return self._anew()
-        if record.phase is Phase.COMPLETED and self._kept_seconds(record) <= 0:
+        if record.phase is Phase.COMPLETED and kept_for(record, stored.server_time) <= 0:
             ruling = self._anew()
             text = f"{self.name}: {record.from_.version} is no longer kept as the way back"
             return replace(ruling, asks=(self._ask(AskKind.CLOSE, text), *ruling.asks))
@@ -361,10 +361,6 @@ class ServiceRollout:
         )
 
     # Helpers
-
-    def _kept_seconds(self, record: Record) -> float:
-        now = self.state.stored.server_time if self.state.stored else record.created_at
-        return seconds(record.strategy.keep_previous) - seconds_between(record.ended_at or now, now)
 
     def _ask(self, kind: AskKind, text: str) -> RolloutAsk:
         return RolloutAsk(kind=kind, service=self.name, namespace=self.service.namespace, text=text, record=self.record)

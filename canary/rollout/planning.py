@@ -11,8 +11,9 @@ from canary.rollout.errors import explained, of_text
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, without_rollout
 from canary.rollout.words import headline, rules_words, time_words
+from rollout.going_back import kept_for
 from rollout.holding import pods_for
-from rollout.record import Phase, seconds_between
+from rollout.record import Phase
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -81,15 +82,12 @@ def planned(place: Place) -> Planned:
 
 def _begins(place: Place, state: RolloutState) -> Weights:
     """Where the requests were when the rollout of the file began; where they are now if it has not begun."""
-    from traffic.fields import seconds
-
     record = None if state.stored is None else state.stored.record
     settings = place.settings
     if record is None or state.stored is None or settings is None or not record.phase.active:
         return state.now
     towards = {rule.to for rule in settings.services[place.service].route if rule.rollout is not None}
-    passed = seconds_between(record.ended_at or record.created_at, state.stored.server_time)
-    is_over = record.phase is Phase.COMPLETED and passed >= seconds(record.strategy.keep_previous)
+    is_over = record.phase is Phase.COMPLETED and kept_for(record, state.stored.server_time) <= 0
     if is_over or towards != {record.target.version}:
         return state.now
     return {**state.now, **record.plan.start}
