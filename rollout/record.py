@@ -359,7 +359,7 @@ class Record(Model):
         return next((bar for bar in self.bars if bar.hash == release_hash), None)
 
     def target_weight(self, weights: Weights | None = None) -> float:
-        """Return the highest weight of the new version in the rollout's rules, in `weights` or as wanted.
+        """Return the new version's highest weight in the rollout's rules: the wanted one, or that in `weights`.
 
         Other rules may lead to it, such as one for testers.
         """

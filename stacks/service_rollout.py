@@ -26,6 +26,7 @@ from stacks.rollout_asks import AskKind, RolloutAsk
 from stacks.rollout_plans import planned, rendered_routes, routes_name
 from stacks.rollout_refusals import Refusals
 from stacks.rollout_states import RolloutState
+from stacks.rollouts import strategy_of
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Problem
 from stacks.template_hash import template_hash
@@ -99,8 +100,8 @@ class ServiceRollout:
         return Refusals(self.name, self.service, self.file)
 
     @cached_property
-    def rolled(self) -> list[Rule]:
-        return [rule for rule in self.service.route if rule.rollout is not None]
+    def rolled(self) -> tuple[Rule, ...]:
+        return self.service.rolled
 
     @property
     def is_void(self) -> bool:
@@ -304,7 +305,7 @@ class ServiceRollout:
         other = [
             rule
             for rule in self.rolled
-            if strategies.get(rule_key(rule)) != _strategy(self.settings, rule) and rule_key(rule) in strategies
+            if strategies.get(rule_key(rule)) != strategy_of(self.settings, rule) and rule_key(rule) in strategies
         ]
         warnings = (self.say.other_steps(record),) if other else ()
         asks = (self._new_routes(record),) if self.during and self._differs(record) else ()
@@ -382,10 +383,6 @@ class ServiceRollout:
                 usable[key] = found
         route = route_at(self.service, usable)
         return tuple(at_weights(rule, rule.weights) if rule.rollout is not None else rule for rule in route)
-
-
-def _strategy(settings: Settings, rule: Rule) -> object:
-    return settings.rollouts[rule.rollout] if isinstance(rule.rollout, str) else rule.rollout
 
 
 def _hashes(record: Record) -> dict[str, str]:

@@ -171,7 +171,7 @@ def without_rollout(place: Place) -> CommandError | None:
     from stacks.settings.problems import key_path
 
     loaded = place.loaded
-    if loaded is None or any(rule.rollout is not None for rule in loaded.settings.services[place.service].route):
+    if loaded is None or loaded.settings.services[place.service].rolled:
         return None
     route = ("services", place.service, "route")
     line = loaded.source.line(route) if loaded.source else None

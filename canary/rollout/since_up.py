@@ -18,7 +18,7 @@ def other_target(place: Place, record: Record) -> str | None:
     if settings is None:
         return None
     service = settings.services[place.service]
-    targets = list(dict.fromkeys(str(rule.to) for rule in service.route if rule.rollout is not None))
+    targets = list(dict.fromkeys(str(rule.to) for rule in service.rolled))
     file = _file(place)
     if not targets:
         return f"{file} has no rollout for {place.service} any more, the cluster has one to {record.target.version}"
