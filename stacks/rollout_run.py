@@ -22,10 +22,11 @@ from rollout.decision import Decision, Facts, RefusedError
 from rollout.going_back import hand_back_in, void
 from rollout.person import who
 from rollout.record import FIELD_MANAGER, Phase, Record, Release
+from rollout.store import routes_name
 from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
 from stacks.rollout_asks import AskKind, RolloutAsk
-from stacks.rollout_plans import http_of, rendered_routes, routes_name
+from stacks.rollout_plans import http_of, rendered_routes
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError
 from stacks.with_rollouts import Effective, during_rollout, refuse_force, with_rollouts
@@ -233,7 +234,7 @@ def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Relea
         vs_uids=uids,
         target=releases[1],
         from_=releases[0],
-        plan=ask.planned.plan(ask.service),
+        plan=ask.planned.plan(),
         by=by,
         at=now,
         annotation=look.annotation,
@@ -248,7 +249,7 @@ def _new_routes(ask: RolloutAsk, look: Look, now: str, by: str) -> Decision:
     record = look.record_or_raise(ask.service).record
     if ask.record is None or record.id != ask.record.id:
         raise RefusedError(f"{ask.service}: its rollout has ended meanwhile", "run `canary up` again")
-    return change_routes(record, ask.planned.plan(ask.service), by, now)
+    return change_routes(record, ask.planned.plan(), by, now)
 
 
 def _releases(client: Client, ask: RolloutAsk) -> tuple[Release, Release]:

@@ -21,9 +21,10 @@ from rollout.decision import phase_text
 from rollout.going_back import kept_for
 from rollout.record import Bar, EventType, Phase, Record, Release
 from rollout.schedule import Schedule, ScheduleError, at_weights, route_at, rule_key, schedule
+from rollout.store import routes_name
 from stacks.release_settings import release_settings
 from stacks.rollout_asks import AskKind, RolloutAsk
-from stacks.rollout_plans import planned, rendered_routes, routes_name
+from stacks.rollout_plans import planned, rendered_routes
 from stacks.rollout_refusals import Refusals
 from stacks.rollout_states import RolloutState
 from stacks.rollouts import strategy_of
@@ -248,7 +249,7 @@ class ServiceRollout:
         assert begin.planned is not None
         assert begin.target is not None
         assert begin.from_ is not None
-        found = begin.planned.plan(self.name)
+        found = begin.planned.plan()
         return (found.digest, found.routes) == (record.plan.digest, record.plan.routes) and all(
             (one.version, one.hash) == (other.version, other.hash)
             for one, other in ((begin.target, record.target), (begin.from_, record.from_))

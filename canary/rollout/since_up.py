@@ -53,7 +53,7 @@ def _changes(place: Place, settings: Settings, record: Record) -> Iterator[str]:
         return
     if planned.schedule.plan(record.plan.routes).digest != record.plan.digest:
         yield f"the rules, the steps or the strategy in {file} are not those of the rollout in the cluster"
-    elif not record.plan.routes.endswith(f"-{planned.digest}"):
+    elif record.plan.routes != planned.name:
         yield f"the route of {place.service} in {file} is not the one in the cluster"
 
 
