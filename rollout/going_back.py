@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.decision import PULUMI, Decision, Event, Facts, next_record
-from rollout.holding import by_of, has_hook, hold_for
+from rollout.holding import by_of, has_hook, hold_for, until_followed
 from rollout.record import FIELD_MANAGER, EventType, HoldReason, Phase, Record, seconds_between
 from rollout.verbs import abort, handed_back
 from traffic.fields import seconds
@@ -59,18 +59,10 @@ def back(record: Record, facts: Facts) -> Decision | None:
     if record.phase is Phase.UNDOING and not written and (facts.ready_from or 0) < needed:
         text = f"{facts.ready_from or 0} of {needed} pods of {record.from_.version} are ready"
         return hold_for(record, facts, HoldReason.CAPACITY, text, scale={record.from_.version: needed})
-    if not written or not record.stands(facts.route_weights):
-        return Decision(
-            why=f"the routes of {record.from_.version} are to be written",
-            write_routes="back",
-            annotation=record.annotation,
-            barrier=True,
-        )
-    if facts.envoys_follow is None:
-        return Decision(why="waits for the Envoys to follow", barrier=True)
-    if not facts.envoys_follow:
-        text = facts.envoys_text or "not every Envoy has the routes"
-        return hold_for(record, facts, HoldReason.INCOMPLETE, text, barrier=True)
+    why = f"the routes of {record.from_.version} are to be written"
+    missing = until_followed(record, facts, "back", why, HoldReason.INCOMPLETE)
+    if missing is not None:
+        return missing
     reason = record.ended.reason if record.ended else ""
     undone = record.phase is Phase.UNDOING
     event = Event(type=EventType.UNDONE if undone else EventType.ABORTED, text=reason)
