@@ -26,6 +26,7 @@ from rollout.store import routes_name
 from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
 from stacks.rollout_asks import AskKind, RolloutAsk
+from stacks.rollout_events import unsent_events
 from stacks.rollout_plans import http_of, rendered_routes
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError
@@ -147,18 +148,9 @@ def _finish(settings: Settings, ask: RolloutAsk, by: str) -> None:
 
 
 def _send_events(settings: Settings, name: str) -> None:
-    """Send the events of what this run has written: nobody else may come who does. What is left stays in the record."""
-    from rollout.runner import send_events
-
-    namespace = settings.services[name].namespace
-    try:
-        left = _trying(lambda: send_events(settings.cluster, namespace, name, who()))
-    except (RolloutRunError, ClusterUnreachableError) as error:
-        pulumi.log.warn(f"{name}: events of its rollout were not sent: {error}")
-        return
-    if left:
-        events = "1 event" if left == 1 else f"{left} events"
-        pulumi.log.warn(f"{name}: {events} of its rollout not sent yet; whoever moves it next sends what is left")
+    warning = unsent_events(settings, name)
+    if warning is not None:
+        pulumi.log.warn(warning)
 
 
 def _not_back(ask: RolloutAsk) -> str:

@@ -28,6 +28,7 @@ def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callabl
     """
     from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
+    from stacks.rollout_events import unsent_events
 
     written: list[str] = []
     try:
@@ -39,23 +40,9 @@ def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callabl
     for said in told:
         note(said)
     for name in dict.fromkeys(written):
-        _send_events(settings, name, note)
-
-
-def _send_events(settings: Settings, name: str, note: Callable[[str], None]) -> None:
-    """Send the events of what was written: after the end nobody else may come who does."""
-    from canary.rollout.place import who
-    from kube.kubeconfig import ClusterUnreachableError
-    from rollout.record import RecordError
-    from rollout.runner import NoRolloutError, send_events
-
-    try:
-        left = send_events(settings.cluster, settings.services[name].namespace, name, who())
-    except (ClusterUnreachableError, NoRolloutError, RecordError) as error:
-        note(f"warning: {name}: events of its rollout were not sent: {error}")
-        return
-    if left:
-        note(f"warning: {name}: {left} events of its rollout were not sent; whoever runs it next sends them")
+        warning = unsent_events(settings, name)
+        if warning is not None:
+            note(f"warning: {warning}")
 
 
 def _handed_over(client: Client, settings: Settings, during: AbstractSet[str], written: list[str]) -> Iterator[str]:
