@@ -63,6 +63,14 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 
 
 @dataclass(frozen=True)
+class Access:
+    """A kubeconfig, with its current context."""
+
+    kubeconfig: str
+    context: str | None = None
+
+
+@dataclass(frozen=True)
 class Cluster:
     """A running sandbox, seen from the host."""
 
