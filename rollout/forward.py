@@ -51,8 +51,10 @@ def start(record: Record, facts: Facts) -> Decision | None:
     text = f"{facts.route_owner or 'somebody'} changed the routes since `up`"
     if facts.route_weights is not None and not record.stands(facts.route_weights):
         return hold_for(record, facts, HoldReason.DRIFT, text)  # no pause: they may have been read before a retry
+    pods = facts.ready_from or record.from_.ready_pods  # none ready: no measure
     changes: dict[str, Any] = {
         "started_at": facts.now,
+        "from_": record.from_.with_ready_pods(pods),
         "holder": facts.holder,
         "held": None,
         "deadlines": deadlines_from(record, facts.now, NOT_STARTED, total=True),

@@ -136,9 +136,12 @@ class Release(Model):
     hash: str
     image_ids: tuple[str, ...] = ()
     ready_pods: int = 0
-    """Ready pods when the rollout was planned; for `from` the number that capacity is measured by."""
+    """Ready pods when the rollout was planned; those of `from` are counted again at its start, and measure capacity."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Of `from`: its keys in the stack's file, for people, without anything that is secret."""
+
+    def with_ready_pods(self, pods: int) -> Release:
+        return self.model_copy(update={"ready_pods": pods})
 
 
 class PlannedRule(Model):

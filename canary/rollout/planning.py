@@ -78,7 +78,7 @@ def planned(place: Place) -> Planned:
         return Planned(schedule=None, record=record)
     schedule = found.schedule
     from_ready = ready.get(schedule.origin or "", 0)
-    if record is not None and record.phase.active:
+    if record is not None and record.phase.active and (record.started_at is not None or not from_ready):
         from_ready = record.from_.ready_pods
     return Planned(schedule=schedule, record=record, ready_to=ready.get(schedule.target, 0), ready_from=from_ready)
 
