@@ -25,7 +25,7 @@ ISTIO_API = "networking.istio.io/v1"
 
 RUNNING = ("Pending", "Progressing")
 NOT_STARTED = -1
-SHORTEST_STEP_DEADLINE = 600.0
+SHORTEST_STEP_DEADLINE, AUTO_FACTOR = 600.0, 3
 
 NOT_DONE = (NotSimpleError, StoredRoutesError, HTTPException, OSError, ValueError, KeyError, TypeError)
 """What may be in the way: `acting.act`, which all commands come to, says what it is."""
@@ -156,7 +156,7 @@ def _renewed(record: Mapping[str, Any], at: str) -> Mapping[str, Any]:
     hold = step["holdSeconds"] if number >= 0 else 0.0
     proofs = plan.get("deadlineSeconds", ())
     proof = proofs[number] if 0 <= number < len(proofs) else 0.0
-    seconds = max(3 * hold, proof, SHORTEST_STEP_DEADLINE)
+    seconds = max(AUTO_FACTOR * hold, proof, SHORTEST_STEP_DEADLINE)
     return {**before, "stepAt": (began + timedelta(seconds=seconds)).isoformat()}
 
 

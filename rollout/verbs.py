@@ -29,6 +29,8 @@ from rollout.record import (
     seconds_between,
 )
 from traffic.fields import seconds
+from traffic.model.rollout import AUTO_FACTOR
+from traffic.model.rollout_fields import AUTO
 
 SHORTEST_STEP_DEADLINE = 600.0
 """Seconds; the automatic deadline of a step without `for` must leave time for pods to start."""
@@ -314,7 +316,7 @@ def deadlines_from(record: Record, at: str, step: int, *, total: bool, plan: Pla
     limit = plan.rules[planned.rule].strategy.deadline
     hold = planned.hold_seconds if step >= 0 else 0.0
     proof = plan.deadline_seconds[step] if 0 <= step < len(plan.deadline_seconds) else 0.0
-    long = max(3 * hold, proof, SHORTEST_STEP_DEADLINE) if limit.step == "auto" else seconds(limit.step)
+    long = max(AUTO_FACTOR * hold, proof, SHORTEST_STEP_DEADLINE) if limit.step == AUTO else seconds(limit.step)
     began = datetime.fromisoformat(at)
     return Deadlines(
         step_at=(began + timedelta(seconds=long)).isoformat(),

@@ -13,8 +13,12 @@ from canary.rollout.forecasting import Forecast, forecast, minutes_words
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, without_rollout
 from canary.rollout.words import headline, rules_words, time_words
+from rollout.going_back import kept_for
 from rollout.holding import pods_for
-from rollout.record import Phase, seconds_between
+from rollout.record import Phase
+from rollout.verbs import SHORTEST_STEP_DEADLINE
+from traffic.model.rollout import AUTO_FACTOR
+from traffic.model.rollout_fields import AUTO
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -80,9 +84,9 @@ def planned(ui: Ui, place: Place) -> Planned:
         return Planned(schedule=None, record=record)
     schedule = found.schedule
     from_ready = ready.get(schedule.origin or "", 0)
-    if record is not None and record.phase.active:
+    if record is not None and record.phase.active and (record.started_at is not None or not from_ready):
         from_ready = record.from_.ready_pods
-    plan = found.plan(place.service)
+    plan = found.plan()
     return Planned(
         schedule=schedule,
         record=record,
@@ -94,15 +98,12 @@ def planned(ui: Ui, place: Place) -> Planned:
 
 def _begins(place: Place, state: RolloutState) -> Weights:
     """Where the requests were when the rollout of the file began; where they are now if it has not begun."""
-    from traffic.fields import seconds
-
     record = None if state.stored is None else state.stored.record
     settings = place.settings
     if record is None or state.stored is None or settings is None or not record.phase.active:
         return state.now
-    towards = {rule.to for rule in settings.services[place.service].route if rule.rollout is not None}
-    passed = seconds_between(record.ended_at or record.created_at, state.stored.server_time)
-    is_over = record.phase is Phase.COMPLETED and passed >= seconds(record.strategy.keep_previous)
+    towards = {rule.to for rule in settings.services[place.service].rolled}
+    is_over = record.phase is Phase.COMPLETED and kept_for(record, state.stored.server_time) <= 0
     if is_over or towards != {record.target.version}:
         return state.now
     return {**state.now, **record.plan.start}
@@ -247,7 +248,11 @@ def _rest(found: Planned, schedule: Schedule) -> Iterator[str]:
     yield f"limits:   {broken or f'none: nothing but {others} and persons takes it back'}"
     deadline = strategy.deadline
     proof = ", and twice its proof" if strategy.gates is not None else ""
-    each = f"3 times its `for`, at least 10 min{proof}" if deadline.step == "auto" else deadline.step
+    each = (
+        f"{AUTO_FACTOR} times its `for`, at least {time_words(SHORTEST_STEP_DEADLINE)}{proof}"
+        if deadline.step == AUTO
+        else deadline.step
+    )
     yield f"deadline: each step {each}; all of it {deadline.total}; then it {deadline.then}s"
     for window in strategy.windows:
         days = ", ".join(window.days) or "every day"

@@ -63,6 +63,14 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 
 
 @dataclass(frozen=True)
+class Access:
+    """A kubeconfig, with its current context."""
+
+    kubeconfig: str
+    context: str | None = None
+
+
+@dataclass(frozen=True)
 class Cluster:
     """A running sandbox, seen from the host."""
 
@@ -132,7 +140,7 @@ class Project:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert (done.returncode == 0) is succeeds, f"pulumi {' '.join(words)}: {done.stdout}{done.stderr}"

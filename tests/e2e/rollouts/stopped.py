@@ -16,20 +16,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.tools import wait_until
+from tests.e2e.tools import Access, wait_until
 
 LOST, HELD = 11, 12
 ENDS = {0: None, LOST: "the runner has lost the Lease", HELD: "the runner's time is over"}
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["rollout.runner", "tests.e2e.rollouts.stopped"])
-
-
-@dataclass(frozen=True)
-class Access:
-    """A kubeconfig, with its current context."""
-
-    kubeconfig: str
-    context: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class StoppedRunner:
         if self.process.pid is not None and self.process.is_alive():
             os.kill(self.process.pid, signal.SIGCONT)
 
-    def ended(self, seconds: float = 90.0) -> str | None:
+    def ended(self, seconds: float = 300.0) -> str | None:
         """Wait for its end, and return what is wrong with it; kill it if it does not come."""
         self.process.join(seconds)
         if self.process.exitcode is None:
@@ -84,7 +76,7 @@ def _run(access: Access, namespace: str, service: str, writes: int) -> None:
         return write(*args, **keys)
 
     _replace(stopping, write, (acting, routes))
-    end = run(access, namespace, service, new_holder(), timeout=120.0)
+    end = run(access, namespace, service, new_holder(), timeout=300.0)
     sys.exit({"aborted": 0, "lost": LOST, "held": HELD}.get(end.why, 1))
 
 

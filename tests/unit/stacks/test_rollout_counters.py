@@ -18,7 +18,7 @@ STICKY = {**EVERYBODY, "sticky": {"cookie": "v", "ttl": "1h"}}
 def counters(settings: Settings, now: Any = None) -> PlannedCounters:
     planned = rollout_plan(settings, "shop", at(0) if now is None else now)
     assert planned is not None
-    plan = planned.plan("shop")
+    plan = planned.plan()
     assert plan.counters is not None
     return plan.counters
 
