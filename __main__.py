@@ -8,6 +8,7 @@ import pulumi
 
 from kube.kubeconfig import ClusterUnreachableError
 from stacks.cluster_facts import read_cluster_facts
+from stacks.cluster_needs import require_needs
 from stacks.environment import Environment
 from stacks.istio_objects import RegisteredIstioObjects
 from stacks.program import (
@@ -19,6 +20,7 @@ from stacks.program import (
     require_same_cluster,
     runtime_secrets,
     settings_of_stack,
+    stack_file,
     warn,
 )
 from stacks.settings.problems import SettingsError
@@ -26,6 +28,7 @@ from stacks.settings.problems import SettingsError
 exit_quietly_on_interrupt()
 try:
     settings = settings_of_stack(Path(__file__).parent)
+    require_needs(settings, stack_file())
     facts = read_cluster_facts(settings, owner_of_stack())
     require_same_cluster(facts, settings)
 except (SettingsError, ClusterUnreachableError, OtherClusterError) as error:

@@ -10,6 +10,7 @@ from kube.client import query
 from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe
 from rollout.plan import removed_in_use
+from stacks.clusters import is_created
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.outside import foreign_objects, missing_versions
 from stacks.settings.model import Settings
@@ -38,6 +39,9 @@ class ClusterFacts:
     warnings: tuple[Problem, ...] = ()
 
 
+NOT_CREATED = ClusterFacts(uid="")
+"""The facts of a cluster that the stack has still to create."""
+
 NOTHING_OBSERVED = ClusterFacts(uid="unknown")
 """The facts without a cluster: none of the namespaces exists, and no version gets requests yet."""
 
@@ -56,10 +60,13 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
 def read_cluster_facts(settings: Settings, owner: str) -> ClusterFacts:
     """Return the facts about the cluster; `owner` is `<project>/<stack>`.
 
-    Raises ClusterUnreachableError, after DEADLINE seconds at the latest. Raises SettingsError if the stack would
+    A cluster that the stack has still to create has none. Raises ClusterUnreachableError, after DEADLINE seconds at
+    the latest. Raises SettingsError if the stack would
     install a second mesh, would remove a version that still gets requests, or would send requests to a version that
     someone else has to deploy and that is not there.
     """
+    if is_created(settings.cluster) and settings.cluster.late and settings.cluster.late.text() is None:
+        return NOT_CREATED
     facts = query(settings.cluster, lambda client: _look(client, settings, owner))
     refuse_removal_in_use(settings, facts.routes, _stack_file(owner))
     return facts

@@ -17,6 +17,7 @@ from stacks.settings.cluster_fields import (
     AwsRegion,
     AwsZone,
     AzureLocation,
+    EntraId,
     GcpLocation,
     GcpProject,
     KubernetesVersion,
@@ -291,6 +292,10 @@ class AksSettings(CloudSettings):
     kind: Literal["aks"] = Field(description="A cluster of Azure Kubernetes Service that the stack creates.")
     location: AzureLocation = Field(examples=["westeurope"], description="Azure region.")
     version: KubernetesVersion = Field(examples=["1.34"], description="Release of Kubernetes, in quotes.")
+    admin_groups: Annotated[tuple[EntraId, ...], Field(min_length=1, max_length=20, strict=False)] = Field(
+        examples=[["11111111-2222-3333-4444-555555555555"]],
+        description="Groups of Microsoft Entra that administer the cluster, by object id; you must be in one.",
+    )
 
     @property
     def words(self) -> str:

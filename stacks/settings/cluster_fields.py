@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from traffic.fields import wrong
 
@@ -67,15 +76,26 @@ def network(value: str) -> str:
     return value
 
 
-def _matching(pattern: str, what: str, allowed: str, fix: str) -> Any:
-    def check(value: str) -> str:
-        if re.fullmatch(pattern, value):
-            return value
-        raise wrong(f"{value!r} is not {what}", allowed, fix)
+@dataclass(frozen=True)
+class Matching:
+    """The validator of a text that a pattern describes: what it is, what is allowed, and the fix for any other."""
 
-    return Annotated[
-        str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})$", "minLength": 1})
-    ]
+    pattern: str
+    what: str
+    allowed: str
+    fix: str
+
+    def check(self, value: str) -> str:
+        """Return `value` if it matches."""
+        if re.fullmatch(self.pattern, value):
+            return value
+        raise wrong(f"{value!r} is not {self.what}", self.allowed, self.fix)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^({self.pattern})$", "minLength": 1}
 
 
 KubernetesVersion = Annotated[
@@ -86,37 +106,72 @@ KubernetesVersion = Annotated[
 Network = Annotated[str, AfterValidator(network), WithJsonSchema({"type": "string", "pattern": f"^({NETWORK})$"})]
 Networks = Annotated[tuple[Network, ...], Field(min_length=1, max_length=50, strict=False)]
 """Networks whose callers may ask the API server."""
-GcpProject = _matching(
-    GCP_PROJECT, "the id of a Google Cloud project", "6 to 30 characters of a-z, 0-9 and '-'", "write my-project-1"
-)
-GcpLocation = _matching(
-    GCP_LOCATION,
-    "a region or zone of Google Cloud",
-    "a region such as europe-west1, or a zone such as europe-west1-b",
-    "choose one of `gcloud compute regions list`",
-)
-AwsRegion = _matching(
-    AWS_REGION, "a region of AWS", "a region such as eu-central-1", "choose one of `aws ec2 describe-regions`"
-)
-AwsZone = _matching(
-    AWS_ZONE,
-    "an availability zone of AWS",
-    "a zone such as eu-central-1a",
-    "choose one of `aws ec2 describe-availability-zones`",
-)
-AzureLocation = _matching(
-    AZURE_LOCATION,
-    "a region of Azure",
-    "its name in lower case without spaces, such as westeurope",
-    "choose one of `az account list-locations --output table`",
-)
-StackName = _matching(
-    STACK_REFERENCE,
-    "the full name of a stack",
-    "<organization>/<project>/<stack>; with a state in files or buckets, the organization is `organization`",
-    "write organization/istio-canary/prod-cluster, for example; `pulumi stack ls --all` lists the stacks",
-)
-Label = _matching(
-    LABEL, "a label's name", "1 to 63 characters of a-z, 0-9, '-' and '_', beginning with a letter", "write cost-center"
-)
-LabelText = _matching(LABEL_TEXT, "a label's value", "at most 63 characters of a-z, 0-9, '-' and '_'", "write shop")
+GcpProject = Annotated[
+    str,
+    Matching(
+        GCP_PROJECT, "the id of a Google Cloud project", "6 to 30 characters of a-z, 0-9 and '-'", "write my-project-1"
+    ),
+]
+GcpLocation = Annotated[
+    str,
+    Matching(
+        GCP_LOCATION,
+        "a region or zone of Google Cloud",
+        "a region such as europe-west1, or a zone such as europe-west1-b",
+        "choose one of `gcloud compute regions list`",
+    ),
+]
+AwsRegion = Annotated[
+    str,
+    Matching(
+        AWS_REGION, "a region of AWS", "a region such as eu-central-1", "choose one of `aws ec2 describe-regions`"
+    ),
+]
+AwsZone = Annotated[
+    str,
+    Matching(
+        AWS_ZONE,
+        "an availability zone of AWS",
+        "a zone such as eu-central-1a",
+        "choose one of `aws ec2 describe-availability-zones`",
+    ),
+]
+AzureLocation = Annotated[
+    str,
+    Matching(
+        AZURE_LOCATION,
+        "a region of Azure",
+        "its name in lower case without spaces, such as westeurope",
+        "choose one of `az account list-locations --output table`",
+    ),
+]
+EntraId = Annotated[
+    str,
+    Matching(
+        r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "the object id of a group",
+        "an id such as 11111111-2222-3333-4444-555555555555",
+        "take it from `az ad group show --group NAME --query id`",
+    ),
+]
+StackName = Annotated[
+    str,
+    Matching(
+        STACK_REFERENCE,
+        "the full name of a stack",
+        "<organization>/<project>/<stack>; with a state in files or buckets, the organization is `organization`",
+        "write organization/istio-canary/prod-cluster, for example; `pulumi stack ls --all` lists the stacks",
+    ),
+]
+Label = Annotated[
+    str,
+    Matching(
+        LABEL,
+        "a label's name",
+        "1 to 63 characters of a-z, 0-9, '-' and '_', beginning with a letter",
+        "write cost-center",
+    ),
+]
+LabelText = Annotated[
+    str, Matching(LABEL_TEXT, "a label's value", "at most 63 characters of a-z, 0-9, '-' and '_'", "write shop")
+]

@@ -33,7 +33,7 @@ from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
 from stacks.settings.telemetry import TelemetrySettings
 from stacks.settings.volumes import VolumeMounts, Volumes
-from traffic.fields import DnsLabel, HeaderName, Model, OpenPort, Text, wrong
+from traffic.fields import DnsLabel, HeaderName, Model, OpenPort, wrong
 from traffic.model import (
     DEPLOYED,
     OUTSIDE,
