@@ -48,4 +48,4 @@ class LateKubeconfig:
         return self  # one cluster, one text
 
     def __repr__(self) -> str:
-        return f"LateKubeconfig({self.words})"
+        return self.words

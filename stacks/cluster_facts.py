@@ -10,7 +10,6 @@ from kube.client import query
 from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe
 from rollout.plan import removed_in_use
-from stacks.clusters import is_created
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.outside import foreign_objects, missing_versions
 from stacks.settings.model import Settings
@@ -65,7 +64,7 @@ def read_cluster_facts(settings: Settings, owner: str) -> ClusterFacts:
     install a second mesh, would remove a version that still gets requests, or would send requests to a version that
     someone else has to deploy and that is not there.
     """
-    if is_created(settings.cluster) and settings.cluster.late and settings.cluster.late.text() is None:
+    if settings.cluster.is_created and settings.cluster.late and settings.cluster.late.text() is None:
         return NOT_CREATED
     facts = query(settings.cluster, lambda client: _look(client, settings, owner))
     refuse_removal_in_use(settings, facts.routes, _stack_file(owner))

@@ -47,11 +47,6 @@ NAME_LIMIT = 40
 """Characters of a cluster's name: GKE allows 40, AKS 63, EKS 100."""
 
 
-def is_created(cluster: AnyClusterSettings) -> bool:
-    """Return whether the stack creates its cluster itself."""
-    return type(cluster) in MODULES
-
-
 def needs_sdk(cluster: AnyClusterSettings) -> tuple[str, str] | None:
     """Return the SDK that the cluster's kind needs and that is not installed, and the extra that has it; else None."""
     needed = MODULES.get(type(cluster))

@@ -20,7 +20,7 @@ from kube.kubeconfig import ClusterUnreachableError
 from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
-from stacks.clusters import build_cluster, gateway_values, is_created, provider_of
+from stacks.clusters import build_cluster, gateway_values, provider_of
 from stacks.gateway_pods import gateway_namespaces
 from stacks.gateway_policies import gateway_policies
 from stacks.mesh_traffic import own_mesh_config, own_proxy_config
@@ -364,7 +364,7 @@ class Environment:
 
     def _outputs_of_cluster(self) -> dict[str, pulumi.Input[Any]]:
         """Of a cluster that the stack creates, how it is reached; there is no other one to mistake for it."""
-        if not is_created(self._settings.cluster):
+        if not self._settings.cluster.is_created:
             return {"cluster": self._cluster.uid}
         built = self._kubernetes
         return {"kubeconfig": built.kubeconfig, "endpoint": built.endpoint} if built else {}

@@ -271,7 +271,8 @@ class AksCluster(Cluster):
             resource_name=cluster.id.apply(lambda found: found.rpartition("/")[2]),
             opts=pulumi.InvokeOutputOptions(parent=self, provider=self._in_cloud.provider),
         )
-        return given.apply(lambda found: _with_plugin(self._args.cluster_name, found))
+        text: pulumi.Output[str] = given.apply(lambda found: _with_plugin(self._args.cluster_name, found))
+        return text
 
 
 def _with_plugin(name: str, given: Any) -> str:

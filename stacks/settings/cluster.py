@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, PrivateAttr, Strict, Tag, model_validator
 
@@ -49,6 +49,8 @@ class Kind(StrEnum):
 class ClusterSettings(Model):
     """A cluster that exists, reached by a kubeconfig."""
 
+    is_created: ClassVar[bool] = False
+
     kind: Literal["existing"] = Field(default="existing", description="A cluster that exists.")
     kubeconfig: FilePath | None = Field(
         default=None,
@@ -66,6 +68,8 @@ class ClusterSettings(Model):
 
 class SandboxSettings(Model):
     """The cluster of `canary sandbox up` on this machine."""
+
+    is_created: ClassVar[bool] = False
 
     kind: Literal["sandbox"] = Field(description="The cluster of `canary sandbox up` on this machine.")
     name: DnsLabel = Field(default="sandbox", description="The sandbox's name.")
@@ -89,6 +93,8 @@ class SandboxSettings(Model):
 class FromOutput(Model):
     """A cluster whose kubeconfig is a secret output of a stack, and known only when the cluster exists."""
 
+    is_created: ClassVar[bool] = True
+    """Whether the stack creates the cluster itself."""
     _late: LateKubeconfig = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
@@ -117,6 +123,8 @@ class FromOutput(Model):
 
 class OtherStackSettings(FromOutput):
     """The cluster that another stack of Pulumi has as its outputs `kubeconfig` and `endpoint`."""
+
+    is_created: ClassVar[bool] = False
 
     stack_reference: StackName = Field(
         examples=["organization/istio-canary/prod-cluster"],
