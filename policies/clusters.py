@@ -1,6 +1,6 @@
 """Rules on the clusters that a stack creates: private nodes, encrypted Secrets, a pinned version, a closed API server.
 
-The properties are those of Pulumi's providers for Google Cloud, AWS and Azure, and of the commands of minikube and kind.
+The properties are those of Pulumi's providers for Google Cloud, AWS and Azure, and the commands of minikube and kind.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ OUTPUTS: Mapping[str, Mapping[str, Any]] = {
         "arn": "arn:aws:eks:c",
     },
     "aws:eks/nodeGroup:NodeGroup": {"arn": "arn:aws:eks:c:nodes"},
+    "aws:iam/role:Role": {"arn": "arn:aws:iam:role"},
+    "aws:kms/key:Key": {"arn": "arn:aws:kms:key"},
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
     "azure-native:containerservice:ManagedCluster": {"fqdn": "c.example.com"},
     "command:local:Command": {"stdout": KUBECONFIG},
