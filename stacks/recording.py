@@ -255,6 +255,21 @@ class Recorder(mocks.MockMonitor):
             response.object.update(OUTPUTS.get(request.type, {}))
         return response
 
+    def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the engine's name
+        response = super().ReadResource(request)  # type: ignore[no-untyped-call]
+        self.recording.resources.append(
+            Recorded(
+                urn=response.urn,
+                type=request.type,
+                name=request.name,
+                inputs=plain(request.properties, self._secret),
+                parent=None if request.parent.split("::")[2:3] in ([], [STACK_TYPE]) else request.parent,
+                depends_on=tuple(sorted(request.dependencies)),
+                is_component=False,
+            )
+        )
+        return response
+
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the engine's name
         outputs = plain(request.outputs, self._secret)
         resources = self.recording.resources
