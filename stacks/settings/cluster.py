@@ -269,7 +269,7 @@ class EksSettings(CloudSettings):
     kind: Literal["eks"] = Field(description="A cluster of Amazon EKS that the stack creates.")
     region: AwsRegion = Field(examples=["eu-central-1"], description="AWS region.")
     version: KubernetesVersion = Field(examples=["1.34"], description="Release of Kubernetes, in quotes.")
-    zones: Annotated[tuple[AwsZone, ...], Field(min_length=2, max_length=6, strict=False)] | None = Field(
+    zones: Annotated[tuple[AwsZone, ...], Field(max_length=6, strict=False)] | None = Field(
         default=None,
         examples=[["eu-central-1a", "eu-central-1b"]],
         description="Availability zones of the nodes, at least two; defaults to a and b of the region.",
@@ -287,6 +287,9 @@ class EksSettings(CloudSettings):
 
     @model_validator(mode="after")
     def _in_the_region(self) -> Self:
+        if self.zones is not None and len(self.zones) < 2:
+            allowed = "two zones or more, which EKS asks for"
+            raise wrong(f"there is one zone of {self.region}", allowed, f"add {self.region}b, for example")
         far = [zone for zone in self.zones or () if not zone.startswith(self.region)]
         if far:
             allowed = f"zones of {self.region}, such as {self.region}a"

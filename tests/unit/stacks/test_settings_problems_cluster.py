@@ -109,7 +109,7 @@ CASES: list[tuple[str, Any, str, str, str, str]] = [
     ("a channel in lower case", {**GKE, "releaseChannel": "stable"}, "releaseChannel", "STABLE", "RAPID", "STABLE"),
     ("a label in capitals", {**GKE, "labels": {"A": "b"}}, "labels.A", "not a label's name", "a-z", "cost-center"),
     ("a zone elsewhere", {**EKS, "zones": ["us-east-1a", "us-east-1b"]}, "", "not in eu-central-1", "zones of", "1a"),
-    ("one zone", {**EKS, "zones": ["eu-central-1a"]}, "zones", "", "", ""),
+    ("one zone", {**EKS, "zones": ["eu-central-1a"]}, "", "one zone", "two zones", "eu-central-1b"),
     (
         "a group's name",
         {**AKS, "adminGroups": ["admins"]},
