@@ -21,7 +21,8 @@ from sandbox.builder import images
 from sandbox.builder.artifacts import versions
 from sandbox.builder.go_modules import ISTIO_VERSION
 from sandbox.cluster import addons, certificates, daemons, init, lifecycle, supervision
-from sandbox.layout import MAX_SANDBOXES, Layout, LayoutError, claim, layout
+from sandbox.layout import MAX_SANDBOXES, STATE_ROOT, Layout, LayoutError, claim, layout
+from stacks.settings.cluster import SandboxSettings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -196,3 +197,11 @@ def test_the_images_that_the_cluster_starts_by_itself_are_built(here: Layout, mo
     (pause,) = re.findall(r'sandbox = "(.+)"', containerd.files[here.config / "containerd.toml"])
     deployment = next(item for item in addons.manifests(here)["items"] if item["kind"] == "Deployment")
     assert {pause, deployment["spec"]["template"]["spec"]["containers"][0]["image"]} <= built, "nothing can be pulled"
+
+
+@pytest.mark.parametrize("name", ["sandbox", "mine"])
+def test_the_settings_of_a_stack_find_a_sandbox_by_its_name(name: str) -> None:
+    here = Layout(name=name, index=0, root=STATE_ROOT / name)
+    settings = SandboxSettings(kind="sandbox", name=name)
+
+    assert (settings.kubeconfig, settings.context) == (str(here.kubeconfig), here.context)
