@@ -17,7 +17,7 @@ from canary.command_error import CommandError
 from canary.engine import cluster_source as of_commands
 from kube import kubeconfig
 from kube.kubeconfig import ClusterUnreachableError
-from stacks import cloud_checks, cluster_needs, clusters
+from stacks import cloud_checks, cluster_needs
 from stacks.cluster_facts import NOT_CREATED, ClusterFacts, read_cluster_facts
 from stacks.cluster_needs import require_needs
 from stacks.cluster_source import find_cluster
@@ -177,14 +177,14 @@ def test_only_a_created_clusters_kubeconfig_is_an_output_of_the_stack(kind: str)
 
 
 def test_what_is_recorded_offline_needs_no_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("stacks.clusters.importlib.util.find_spec", lambda name: None)
     (provider,) = record(_settings("gke", mesh={"install": False}), "prod")
     assert provider.inputs["kubeconfig"] == "[secret]", "never the current context of this machine"
 
 
 @pytest.mark.parametrize(("kind", "extra"), [("gke", "gcp"), ("eks", "aws"), ("aks", "azure"), ("kind", "local")])
 def test_a_run_without_the_sdk_of_its_kind_is_refused(monkeypatch: pytest.MonkeyPatch, kind: str, extra: str) -> None:
-    monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("stacks.clusters.importlib.util.find_spec", lambda name: None)
     with pytest.raises(SettingsError) as error:
         require_needs(_settings(kind), FILE)
     problem = _problem(error)
