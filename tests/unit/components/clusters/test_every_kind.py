@@ -58,6 +58,7 @@ def test_the_kubernetes_provider_has_the_same_urn_for_every_kind(kind: str) -> N
 def test_endpoint_and_kubeconfig_are_outputs_and_the_kubeconfig_is_a_secret(kind: str) -> None:
     component = next(r for r in registered(kind) if r.is_component)
     assert component.outputs is not None
+    assert component.outputs.keys() == {"endpoint", "kubeconfig"}
     assert component.outputs["kubeconfig"] == SECRET
     has_address = kind not in ("existing", "sandbox")
     assert component.outputs["endpoint"].startswith("https://") == has_address
