@@ -17,8 +17,7 @@ from rollout.decision import PULUMI
 from rollout.record import FIELD_MANAGER, Phase, Record, Stage
 from rollout.routes import owners_of_http, read_routes_in_cluster, write_http
 from rollout.store import RolloutStore
-from tests.e2e.test_route_ownership import Access
-from tests.e2e.tools import Completed, Project, service
+from tests.e2e.tools import Access, Completed, Project, service
 
 STACK, NAME, NAMESPACE, HOST = "by-canary", "by-canary", "by-canary", "by-canary.example"
 

@@ -21,8 +21,7 @@ from tests.e2e.rollouts.checkouts import ABORTED, COMPLETED, Checkout, Runner
 from tests.e2e.rollouts.journal import Journal, PodsWrite, RecordWrite, RouteWrite, Write, journal
 from tests.e2e.rollouts.pods_metrics import pods_metrics
 from tests.e2e.rollouts.stack import PROBE_PORT, Ramp, RampStack, hosts
-from tests.e2e.rollouts.stopped import Access
-from tests.e2e.tools import Cluster, Project, wait_until
+from tests.e2e.tools import Access, Cluster, Project, wait_until
 
 STACK, NAMESPACE, NAME = "capacity", "proofs-capacity", "shop"
 RATE, PODS = 100, 4

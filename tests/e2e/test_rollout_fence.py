@@ -22,8 +22,7 @@ from kube.objects import find_object, kind_of
 from rollout.observed_routes import ISTIO_API
 from rollout.record import FIELD_MANAGER
 from rollout.routes import BARRED_ANNOTATION, RouteRefusedError, hand_over, read_routes_in_cluster, write_http
-from tests.e2e.test_route_ownership import Access
-from tests.e2e.tools import Project, wait_until
+from tests.e2e.tools import Access, Project, wait_until
 
 OWNER, NAMESPACE, ELSEWHERE = "tests/fence", "rollout-fence", "rollout-fence-other"
 PROVIDER = "pulumi-kubernetes-1a2b3c4d"

@@ -30,8 +30,8 @@ from tests.e2e.rollouts.checkouts import Checkout, link_environment
 from tests.e2e.rollouts.journal import Journal, RouteWrite, journal
 from tests.e2e.rollouts.killing import REFUSED
 from tests.e2e.rollouts.stack import Ramp, RampStack, hosts
-from tests.e2e.rollouts.stopped import Access, StoppedRunner
-from tests.e2e.tools import LONG, Project
+from tests.e2e.rollouts.stopped import StoppedRunner
+from tests.e2e.tools import LONG, Access, Project
 
 SERVICES = 10
 RACES = 500 if LONG else 40

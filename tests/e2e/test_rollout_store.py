@@ -18,8 +18,7 @@ from kube.conflicts import ConflictError
 from rollout.lease import Lease
 from rollout.store import RolloutStore
 from rollout.stored_routes import StoredRoutesError
-from tests.e2e.test_route_ownership import Access
-from tests.e2e.tools import Cluster, wait_until
+from tests.e2e.tools import Access, Cluster, wait_until
 from tests.unit.rollout.records import record_of
 
 NAMESPACE = "rollout-store"

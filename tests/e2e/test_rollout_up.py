@@ -23,7 +23,7 @@ from rollout.routes import RouteInCluster, owners_of_http, read_routes_in_cluste
 from rollout.store import RolloutStore
 from stacks.rollout_plans import http_of
 from stacks.settings.loading import load_stack
-from tests.e2e.tools import CHECKOUT, Completed, Project, service
+from tests.e2e.tools import CHECKOUT, Access, Completed, Project, service
 
 STACK, NAME, NAMESPACE, HOST = "rolled", "up-shop", "up-rolled", "up-rolled.example"
 OLD, NEW, NEXT = "version-1", "version-2", "version-3"
@@ -32,14 +32,6 @@ ROLLED = {"to": NEW, "rollout": "careful", "timeout": "5s"}
 ONLY_OLD = {"to": OLD, "timeout": "5s"}
 BOTH, ALL = (OLD, NEW), (OLD, NEW, NEXT)
 BY = "test"
-
-
-@dataclass(frozen=True)
-class Access:
-    """The sandbox's kubeconfig, with its current context."""
-
-    kubeconfig: str
-    context: str | None = None
 
 
 @dataclass

@@ -27,8 +27,7 @@ from tests.e2e.rollouts.checkouts import Checkout
 from tests.e2e.rollouts.journal import Journal, journal
 from tests.e2e.rollouts.killing import Fate, KilledRollout, Ups, ups_beside
 from tests.e2e.rollouts.stack import Ramp, RampStack, hosts, ramp_strategy
-from tests.e2e.rollouts.stopped import Access
-from tests.e2e.tools import LONG, Project
+from tests.e2e.tools import LONG, Access, Project
 
 SERVICES = 10 if LONG else 7
 ROUNDS = 10 if LONG else 3

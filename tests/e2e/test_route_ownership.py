@@ -32,20 +32,12 @@ from rollout.routes import (
     write_http,
 )
 from stacks.settings.loading import load_stack
-from tests.e2e.tools import CHECKOUT, Completed, Project, bodies, service, wait_until
+from tests.e2e.tools import CHECKOUT, Access, Completed, Project, bodies, service, wait_until
 from traffic.render import virtual_services
 
 STACK, NAME, NAMESPACE, HOST = "owned", "owned", "owned-by-both", "owned.example"
 CONFLICT = "conflict"
 """What the provider says for the API server's 409: `Server-Side Apply field conflict detected`."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """The sandbox's kubeconfig, with its current context."""
-
-    kubeconfig: str
-    context: str | None = None
 
 
 @dataclass

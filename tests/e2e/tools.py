@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import yaml
 
+from kube.late_kubeconfig import LateKubeconfig
 from sandbox.cluster.pulumi_home import pulumi_home
 from sandbox.layout import TOOLS, Layout
 
@@ -60,6 +61,15 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
         time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Access:
+    """A kubeconfig, with its current context."""
+
+    kubeconfig: str
+    context: str | None = None
+    late: LateKubeconfig | None = None
 
 
 @dataclass(frozen=True)

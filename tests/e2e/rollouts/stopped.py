@@ -16,20 +16,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.tools import wait_until
+from tests.e2e.tools import Access, wait_until
 
 LOST, HELD = 11, 12
 ENDS = {0: None, LOST: "the runner has lost the Lease", HELD: "the runner's time is over"}
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["rollout.runner", "tests.e2e.rollouts.stopped"])
-
-
-@dataclass(frozen=True)
-class Access:
-    """A kubeconfig, with its current context."""
-
-    kubeconfig: str
-    context: str | None = None
 
 
 @dataclass(frozen=True)
