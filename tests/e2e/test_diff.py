@@ -32,11 +32,11 @@ from traffic.model import HeaderOperations
 from traffic.simulate import Answered, Forwarded, Redirected, Refused
 from traffic.simulate import Request as Simulated
 
-SENT = [change for change in changes() if not change.not_sent][:: 1 if LONG else 2]
-"""Every second change; `make test-long` has them all."""
+SENT = [change for change in changes() if not change.not_sent][:: 1 if LONG else 4]
+"""Every fourth change; `make test-long` has them all."""
 MARK = "mark.example.com"
 """A host whose answer shows which side is in effect."""
-LEAST = 40 if LONG else 20
+LEAST = 40 if LONG else 10
 """Least number of groups of requests, so that the test is meaningful."""
 ORDERS = ("503 times=1 key=a", "500 times=1 key=a", "409 times=1 key=a")
 """Orders to the version that show whether Envoy retries."""
