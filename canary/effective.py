@@ -27,7 +27,7 @@ class EffectiveRoutes:
 
 def has_rollouts(settings: Settings) -> bool:
     """Return whether a rule of the stack has a rollout."""
-    return any(rule.rollout is not None for service in settings.services.values() for rule in service.route)
+    return any(service.rolled for service in settings.services.values())
 
 
 def effective_routes(client: Client, settings: Settings) -> EffectiveRoutes:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import pulumi
 
 R = TypeVar("R", bound=pulumi.Resource)
+T = TypeVar("T")
+
+
+async def in_own_thread(call: Callable[[], T]) -> T:
+    """Return what `call` returns, without blocking the program.
+
+    Not by asyncio.to_thread: Pulumi's own calls may hold all threads of the program's executor while they wait for the
+    engine, and the engine waits for a hook. Eight services that changed at once were enough (plain `pulumi up`).
+    """
+    thread = ThreadPoolExecutor(max_workers=1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(thread, contextvars.copy_context().run, call)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def after_wait(name: str, wait: Callable[[], None] | None) -> pulumi.ResourceHookBinding | None:
@@ -22,7 +38,7 @@ def after_wait(name: str, wait: Callable[[], None] | None) -> pulumi.ResourceHoo
         return None
 
     async def waited(_: pulumi.ResourceHookArgs) -> None:
-        await asyncio.to_thread(wait)
+        await in_own_thread(wait)
 
     hook = pulumi.ResourceHook(name, waited)
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
@@ -38,7 +54,7 @@ def waited_for(resource: R, wait: Callable[[], None] | None) -> pulumi.Input[R]:
         return resource
 
     async def waited(_: str) -> R:
-        await asyncio.to_thread(wait)
+        await in_own_thread(wait)
         return resource
 
     return resource.urn.apply(waited)

@@ -98,7 +98,7 @@ def _refused(config: SingleConfig, error: Any) -> ClusterUnreachableError:
         kubeconfig.describe(config),
         f"HTTP {status}: {said}",
         fixes.get(status, "check the API server's log"),
-        "the cluster refused the request" if status in fixes else "cannot reach the cluster",
+        kubeconfig.REFUSED if status in fixes else "cannot reach the cluster",
     )
 
 

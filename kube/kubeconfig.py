@@ -38,10 +38,15 @@ class ClusterAccess(Protocol):
     def late(self) -> LateKubeconfig | None: ...
 
 
+REFUSED = "the cluster refused the request"
+
+
 class ClusterUnreachableError(Exception):
     """The cluster cannot be reached, or refuses. Names the cluster, the reason and the fix; nothing was changed."""
 
     def __init__(self, cluster: str, reason: str, fix: str, what: str = "cannot reach the cluster") -> None:
+        self.is_refusal = what == REFUSED
+        """Whether the cluster answers, and other requests may be granted."""
         self.cluster = cluster
         self.reason = reason
         self.fix = fix

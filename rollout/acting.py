@@ -176,7 +176,7 @@ def hand_back_if_due(client: Client, namespace: str, service: str, by: str) -> s
     """As `hand_back`, but only one hour after the end: no `up` that read an older record lives so long."""
     store = RolloutStore(client, namespace, service)
     seen = look(client, store)
-    if seen.stored is None or seen.stored.record.phase not in (Phase.CLOSED, Phase.ABORTED, Phase.UNDONE):
+    if seen.stored is None or seen.stored.record.phase.active:
         return None
     owners = [route.owner for route in seen.routes.values() if route.name in seen.stored.record.vs_uids]
     owner = FIELD_MANAGER if FIELD_MANAGER in owners else next(iter(owners), None)

@@ -17,6 +17,7 @@ from rollout.holding import (
     over,
     pause_for,
     promoted,
+    until_followed,
 )
 from rollout.record import (
     NOT_STARTED,
@@ -50,8 +51,10 @@ def start(record: Record, facts: Facts) -> Decision | None:
     text = f"{facts.route_owner or 'somebody'} changed the routes since `up`"
     if facts.route_weights is not None and not record.stands(facts.route_weights):
         return hold_for(record, facts, HoldReason.DRIFT, text)  # no pause: they may have been read before a retry
+    pods = facts.ready_from or record.from_.ready_pods  # none ready: no measure
     changes: dict[str, Any] = {
         "started_at": facts.now,
+        "from_": record.from_.with_ready_pods(pods),
         "holder": facts.holder,
         "held": None,
         "deadlines": deadlines_from(record, facts.now, NOT_STARTED, total=True),
@@ -158,18 +161,16 @@ def write(record: Record, facts: Facts) -> Decision | None:
         return Decision(why=f"paused: {record.paused.reason}", wait_seconds=LOOK)
     if facts.route_weights is None:
         return Decision(why="the routes could not be read", wait_seconds=LOOK)
-    if not record.stands(facts.route_weights) or facts.route_annotation != record.annotation:
-        return Decision(
-            why=f"step {record.step + 1} is to be written",
-            write_routes="step",
-            annotation=record.annotation,
-            barrier=True,
-        )
-    if facts.envoys_follow is None:
-        return Decision(why="waits for the Envoys to follow", barrier=True)
-    if not facts.envoys_follow:
-        text = facts.envoys_text or "not every Envoy has the routes"
-        return hold_for(record, facts, HoldReason.SETTLING, text, barrier=True, stage=Stage.SETTLING)
+    missing = until_followed(
+        record,
+        facts,
+        "step",
+        f"step {record.step + 1} is to be written",
+        HoldReason.SETTLING,
+        stage=Stage.SETTLING,
+    )
+    if missing is not None:
+        return missing
     event = Event(type=EventType.SETTLED, text=f"every Envoy has step {record.step + 1}")
     changes: dict[str, Any] = {"stage": Stage.OBSERVING, "settled_at": facts.now, "held": None}
     return Decision(why=event.text, record=next_record(record, facts.now, by_of(facts), event, **changes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.decision import PULUMI, Decision, Event, Facts, next_record
-from rollout.holding import by_of, has_hook, hold_for
+from rollout.holding import by_of, has_hook, hold_for, until_followed
 from rollout.record import FIELD_MANAGER, EventType, HoldReason, Phase, Record, seconds_between
 from rollout.verbs import abort, handed_back
 from traffic.fields import seconds
@@ -59,18 +59,10 @@ def back(record: Record, facts: Facts) -> Decision | None:
     if record.phase is Phase.UNDOING and not written and (facts.ready_from or 0) < needed:
         text = f"{facts.ready_from or 0} of {needed} pods of {record.from_.version} are ready"
         return hold_for(record, facts, HoldReason.CAPACITY, text, scale={record.from_.version: needed})
-    if not written or not record.stands(facts.route_weights):
-        return Decision(
-            why=f"the routes of {record.from_.version} are to be written",
-            write_routes="back",
-            annotation=record.annotation,
-            barrier=True,
-        )
-    if facts.envoys_follow is None:
-        return Decision(why="waits for the Envoys to follow", barrier=True)
-    if not facts.envoys_follow:
-        text = facts.envoys_text or "not every Envoy has the routes"
-        return hold_for(record, facts, HoldReason.INCOMPLETE, text, barrier=True)
+    why = f"the routes of {record.from_.version} are to be written"
+    missing = until_followed(record, facts, "back", why, HoldReason.INCOMPLETE)
+    if missing is not None:
+        return missing
     reason = record.ended.reason if record.ended else ""
     undone = record.phase is Phase.UNDOING
     event = Event(type=EventType.UNDONE if undone else EventType.ABORTED, text=reason)
@@ -95,7 +87,7 @@ def stale_step(record: Record, facts: Facts) -> Decision | None:
 
 def close(record: Record, facts: Facts) -> Decision | None:
     """The way back is given up. Moves no requests, so anybody may do it."""
-    if _kept_for(record, facts) > 0:
+    if kept_for(record, facts.now) > 0:
         return None
     event = Event(type=EventType.CLOSED, text=f"{record.from_.version} is no longer kept as the way back")
     changes: dict[str, Any] = {"phase": Phase.CLOSED, "held": None, "closed_at": facts.now}
@@ -104,7 +96,7 @@ def close(record: Record, facts: Facts) -> Decision | None:
 
 def way_back(record: Record, facts: Facts) -> Decision | None:
     """Until then there is nothing to do."""
-    return Decision(why=f"{record.from_.version} stays as the way back", wait_seconds=_kept_for(record, facts))
+    return Decision(why=f"{record.from_.version} stays as the way back", wait_seconds=kept_for(record, facts.now))
 
 
 def after_abort(record: Record, facts: Facts) -> Decision | None:
@@ -124,7 +116,7 @@ def hand_back(record: Record, facts: Facts) -> Decision | None:
     """One hour after the end, spec.http is Pulumi's again."""
     if record.handed_back_at is not None:
         return None
-    left = HAND_BACK_SECONDS - seconds_between(record.closed_at or record.ended_at or facts.now, facts.now)
+    left = hand_back_in(record, facts.now)
     if left > 0:
         return Decision(why="spec.http stays the rollout's for a while", wait_seconds=left)
     if (facts.route_owner or "").startswith(PULUMI):
@@ -132,6 +124,11 @@ def hand_back(record: Record, facts: Facts) -> Decision | None:
     return Decision(why="spec.http goes back to Pulumi", hand_over=True)
 
 
-def _kept_for(record: Record, facts: Facts) -> float:
-    """The seconds for which `from` still stays after the end."""
-    return seconds(record.strategy.keep_previous) - seconds_between(record.ended_at or facts.now, facts.now)
+def hand_back_in(record: Record, now: str) -> float:
+    """Return the seconds for which spec.http stays the rollout's after its end; 0 or less once it may be given back."""
+    return HAND_BACK_SECONDS - seconds_between(record.closed_at or record.ended_at or now, now)
+
+
+def kept_for(record: Record, now: str) -> float:
+    """Return the seconds for which `from` still stays after the end."""
+    return seconds(record.strategy.keep_previous) - seconds_between(record.ended_at or now, now)

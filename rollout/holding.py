@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from rollout.decision import Decision, Event, Facts, HookPoint, next_record
 from rollout.record import EventType, Held, HoldReason, Paused, PauseKind, Record, seconds_between
@@ -75,6 +75,24 @@ def hold_for(record: Record, facts: Facts, reason: HoldReason, text: str, **more
     held = Held(reason=reason, text=text, since=facts.now)
     written = next_record(record, facts.now, by_of(facts), event, held=held, **changes)
     return Decision(why=text, record=written, wait_seconds=wait, **more)
+
+
+def until_followed(
+    record: Record, facts: Facts, routes: Literal["step", "back"], why: str, reason: HoldReason, **more: Any
+) -> Decision | None:
+    """None once the wanted routes stand by the record's decision and every Envoy has them.
+
+    Else the decision that gets there: to write them (`why`), to ask the Envoys, or to hold for `reason`, with `more` as
+    for `hold_for`.
+    """
+    if not record.stands(facts.route_weights) or facts.route_annotation != record.annotation:
+        return Decision(why=why, write_routes=routes, annotation=record.annotation, barrier=True)
+    if facts.envoys_follow is None:
+        return Decision(why="waits for the Envoys to follow", barrier=True)
+    if facts.envoys_follow:
+        return None
+    text = facts.envoys_text or "not every Envoy has the routes"
+    return hold_for(record, facts, reason, text, barrier=True, **more)
 
 
 def pause_for(record: Record, facts: Facts, kind: PauseKind, text: str, *causes: Event, **changes: Any) -> Decision:

@@ -25,7 +25,7 @@ ISTIO_API = "networking.istio.io/v1"
 
 RUNNING = ("Pending", "Progressing")
 NOT_STARTED = -1
-SHORTEST_STEP_DEADLINE = 600.0
+SHORTEST_STEP_DEADLINE, AUTO_FACTOR = 600.0, 3
 
 NOT_DONE = (NotSimpleError, StoredRoutesError, HTTPException, OSError, ValueError, KeyError, TypeError)
 """What may be in the way: `acting.act`, which all commands come to, says what it is."""
@@ -151,7 +151,7 @@ def _renewed(record: Mapping[str, Any], at: str) -> Mapping[str, Any]:
     if limit != "auto" or (total is not None and datetime.fromisoformat(total) <= began):
         raise NotSimpleError
     hold = step["holdSeconds"] if record["step"] >= 0 else 0.0
-    seconds = max(3 * hold, SHORTEST_STEP_DEADLINE)
+    seconds = max(AUTO_FACTOR * hold, SHORTEST_STEP_DEADLINE)
     return {**before, "stepAt": (began + timedelta(seconds=seconds)).isoformat()}
 
 

@@ -6,11 +6,11 @@ Kept in the plan, so that whoever has no stack file can read the weights of a ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Unpack
 
-from rollout.routes_of_steps import HttpRoutes, http_routes
+from rollout.routes_of_steps import HttpRoutes, Rendering, http_routes
 from traffic.model import RouteTable
-from traffic.model.backend import EgressTable
 
 Places = dict[str, dict[str, tuple[int, ...]]]
 """Indices of http routes by rule key and VirtualService."""
@@ -24,11 +24,7 @@ def places(
     service: str,
     keys: Iterable[str],
     versions: tuple[str, str],
-    *,
-    gateway_namespace: str,
-    gateway_namespaces: Mapping[str, str] | None = None,
-    version_header: str | None = None,
-    egress: EgressTable | None = None,
+    **rendering: Unpack[Rendering],
 ) -> Places:
     """Return the places of the rules `keys` of a service's route, for `Plan.places`.
 
@@ -39,15 +35,7 @@ def places(
 
     def rendered(changed: str | None) -> HttpRoutes:
         weights = {key: dict(zip(versions, OTHERS if key == changed else HALVES, strict=True)) for key in keys}
-        return http_routes(
-            routes,
-            service,
-            weights,
-            gateway_namespace=gateway_namespace,
-            gateway_namespaces=gateway_namespaces,
-            version_header=version_header,
-            egress=egress,
-        )
+        return http_routes(routes, service, weights, **rendering)
 
     halves = rendered(None)
     return {key: _differing(halves, rendered(key)) for key in keys}

@@ -136,9 +136,12 @@ class Release(Model):
     hash: str
     image_ids: tuple[str, ...] = ()
     ready_pods: int = 0
-    """Ready pods when the rollout was planned; for `from` the number that capacity is measured by."""
+    """Ready pods when the rollout was planned; those of `from` are counted again at its start, and measure capacity."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Of `from`: its keys in the stack's file, for people, without anything that is secret."""
+
+    def with_ready_pods(self, pods: int) -> Release:
+        return self.model_copy(update={"ready_pods": pods})
 
 
 class PlannedRule(Model):
@@ -359,7 +362,7 @@ class Record(Model):
         return next((bar for bar in self.bars if bar.hash == release_hash), None)
 
     def target_weight(self, weights: Weights | None = None) -> float:
-        """Return the highest weight of the new version in the rollout's rules, in `weights` or as wanted.
+        """Return the new version's highest weight in the rollout's rules: the wanted one, or that in `weights`.
 
         Other rules may lead to it, such as one for testers.
         """

@@ -6,7 +6,7 @@ Rendered before the first step, so that whoever goes on with a rollout needs no 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Required, TypedDict, Unpack
 
 from rollout.record import PlannedStep
 from rollout.schedule import route_at
@@ -15,13 +15,31 @@ from traffic.model import RouteTable
 from traffic.model.backend import EgressTable
 from traffic.render import virtual_services
 
-__all__ = ["BACK", "HttpRoutes", "Planned", "RoutesOfSteps", "differing_steps", "http_routes", "routes_of_steps"]
+__all__ = [
+    "BACK",
+    "HttpRoutes",
+    "Planned",
+    "Rendering",
+    "RoutesOfSteps",
+    "differing_steps",
+    "http_routes",
+    "routes_of_steps",
+]
 
 HttpRoutes = dict[str, list[dict[str, Any]]]
 """Istio's http routes by the name of their VirtualService."""
 
 RoutesOfSteps = dict[str, HttpRoutes]
 """The routes of each step, by its index as text, and of the way back (`back`)."""
+
+
+class Rendering(TypedDict, total=False):
+    """What routes are rendered with: the arguments of `traffic.render.virtual_services`."""
+
+    gateway_namespace: Required[str]
+    gateway_namespaces: Mapping[str, str]
+    version_header: str | None
+    egress: EgressTable | None
 
 
 class Planned(Protocol):
@@ -38,11 +56,7 @@ def routes_of_steps(
     routes: RouteTable,
     service: str,
     planned: Planned,
-    *,
-    gateway_namespace: str,
-    gateway_namespaces: Mapping[str, str] | None = None,
-    version_header: str | None = None,
-    egress: EgressTable | None = None,
+    **rendering: Unpack[Rendering],
 ) -> RoutesOfSteps:
     """Return the http routes of the service's VirtualServices at each step and for the way back.
 
@@ -50,40 +64,19 @@ def routes_of_steps(
     in all steps, since weights decide neither about hosts nor about gateways.
     """
 
-    def at(weights: Mapping[str, Mapping[str, float]]) -> HttpRoutes:
-        return http_routes(
-            routes,
-            service,
-            weights,
-            gateway_namespace=gateway_namespace,
-            gateway_namespaces=gateway_namespaces,
-            version_header=version_header,
-            egress=egress,
-        )
-
-    return {**{str(index): at(step.weights) for index, step in enumerate(planned.steps)}, BACK: at(planned.back)}
+    weights = {**{str(index): step.weights for index, step in enumerate(planned.steps)}, BACK: planned.back}
+    return {key: http_routes(routes, service, given, **rendering) for key, given in weights.items()}
 
 
 def http_routes(
     routes: RouteTable,
     service: str,
     weights: Mapping[str, Mapping[str, float]],
-    *,
-    gateway_namespace: str,
-    gateway_namespaces: Mapping[str, str] | None = None,
-    version_header: str | None = None,
-    egress: EgressTable | None = None,
+    **rendering: Unpack[Rendering],
 ) -> HttpRoutes:
     """Return the http routes of the service's VirtualServices with the weights of a rollout, by rule key."""
     rolled = routes[service].model_copy(update={"route": route_at(routes[service], weights)})
-    specs = virtual_services(
-        {**routes, service: rolled},
-        service,
-        gateway_namespace=gateway_namespace,
-        gateway_namespaces=gateway_namespaces or {},
-        version_header=version_header,
-        egress=egress,
-    )
+    specs = virtual_services({**routes, service: rolled}, service, **rendering)
     return {name: spec["http"] for name, spec in specs.items()}
 
 

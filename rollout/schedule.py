@@ -78,7 +78,7 @@ class _Rising:
         """The weights of both versions when the new one has `weight`."""
         if self.origin is None:
             return {self.target: 100.0}
-        return {self.origin: round(100 - weight, DECIMALS), self.target: weight}
+        return {self.origin: round(100.0 - weight, DECIMALS), self.target: float(weight)}
 
     @property
     def reached(self) -> float:

@@ -34,12 +34,15 @@ __all__ = [
     "StoredRoutesError",
     "barred_versions",
     "name_of",
+    "routes_name",
 ]
 
 LABEL = "istio-canary/rollout"
 """Label of the records, whose value is the service."""
 PART_LABEL = "istio-canary/rollout-of"
 """Label of the ConfigMaps beside a record: no admission policy must take them for one."""
+ROUTES = "-routes-"
+"""Between a record's name and the hash of its routes."""
 RECORD, PHASE, BARRED, DECISIONS = "record", "phase", "barred", "decisions"
 LOG_LENGTH = 200
 LOG_BYTES = 900_000
@@ -66,6 +69,11 @@ class Stored:
 def name_of(service: str) -> str:
     """Return the name of a service's record, and of its Lease."""
     return f"istio-canary-rollout-{service}"
+
+
+def routes_name(service: str, routes: Routes) -> str:
+    """Return the name of the ConfigMap with these routes: it is that of a record's plan if they are the same."""
+    return f"{name_of(service)}{ROUTES}{digest_of(routes)}"
 
 
 def barred_versions(record: Record) -> tuple[str, ...]:
@@ -123,7 +131,7 @@ class RolloutStore:
         """
         import httpx2
 
-        name = f"{self.name}-routes-{digest_of(routes)}"
+        name = routes_name(self.service, routes)
         content = encoded(routes, self.service)
         try:
             self._create(name, PART_LABEL, {**content, "immutable": True})
@@ -149,7 +157,7 @@ class RolloutStore:
 
         for item in list(self._client.list(ConfigMap, namespace=self.namespace, labels={PART_LABEL: self.service})):
             name = item.metadata.name if item.metadata is not None else None
-            if name and name.startswith(f"{self.name}-routes-") and name != keep:
+            if name and name.startswith(f"{self.name}{ROUTES}") and name != keep:
                 self._client.delete(ConfigMap, name, namespace=self.namespace)
 
     def log(self, decision: Mapping[str, Any]) -> None:

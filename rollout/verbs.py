@@ -28,6 +28,8 @@ from rollout.record import (
     seconds_between,
 )
 from traffic.fields import seconds
+from traffic.model.rollout import AUTO_FACTOR
+from traffic.model.rollout_fields import AUTO
 
 SHORTEST_STEP_DEADLINE = 600.0
 """Seconds; the automatic deadline of a step without `for` must leave time for pods to start."""
@@ -300,7 +302,7 @@ def deadlines_from(record: Record, at: str, step: int, *, total: bool) -> Deadli
     planned = record.plan.steps[max(step, 0)]
     limit = record.plan.rules[planned.rule].strategy.deadline
     hold = planned.hold_seconds if step >= 0 else 0.0
-    long = max(3 * hold, SHORTEST_STEP_DEADLINE) if limit.step == "auto" else seconds(limit.step)
+    long = max(AUTO_FACTOR * hold, SHORTEST_STEP_DEADLINE) if limit.step == AUTO else seconds(limit.step)
     began = datetime.fromisoformat(at)
     return Deadlines(
         step_at=(began + timedelta(seconds=long)).isoformat(),

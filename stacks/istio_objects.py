@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 
+from components.waiting import in_own_thread
 from kube.crd_schemas import is_istio, problems_of
 
 
@@ -23,7 +23,7 @@ class RegisteredIstioObjects:
 
         The schemas are read in a thread, while the engine is busy with the run.
         """
-        return pulumi.Output.from_input(0).apply(lambda _: asyncio.to_thread(self._require_valid))
+        return pulumi.Output.from_input(0).apply(lambda _: in_own_thread(self._require_valid))
 
     def _add(self, args: pulumi.ResourceTransformationArgs) -> None:
         _, _, token = args.type_.partition(":")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rollout.places import Places, places
 from rollout.record import EnvoysOfGateway, Plan, PlannedEnvoys
-from rollout.routes_of_steps import HttpRoutes, RoutesOfSteps, http_routes, routes_of_steps
+from rollout.routes_of_steps import HttpRoutes, Rendering, RoutesOfSteps, http_routes, routes_of_steps
 from rollout.schedule import Schedule, schedule
-from rollout.store import name_of
-from rollout.stored_routes import digest_of
+from rollout.store import routes_name
 from stacks.gateway_pods import gateway_namespaces, mesh_gateway_pods, other_gateway_pods
 from stacks.settings.model import Settings
 from stacks.settings.proxy_sync import Asked
@@ -21,20 +19,20 @@ from stacks.settings.proxy_sync import Asked
 class PlannedRollout:
     """A rollout as it would begin now.
 
-    `routes` are the http routes of each step and of the way back (`rollout.routes_of_steps`), and `digest` names them:
-    the record's `plan.routes` is `istio-canary-rollout-<service>-routes-<digest>`. `places` says which entries of which
-    VirtualService belong to a rule (`rollout.places`), and `envoys` which Envoys have to follow each step.
+    `routes` are the http routes of each step and of the way back (`rollout.routes_of_steps`), and `name` is that of the
+    ConfigMap for them (`plan.routes` of the record). `places` says which entries of which VirtualService belong to a
+    rule (`rollout.places`), and `envoys` which Envoys have to follow each step.
     """
 
     schedule: Schedule
     routes: RoutesOfSteps
-    digest: str
+    name: str
     places: Places
     envoys: PlannedEnvoys
 
-    def plan(self, service: str) -> Plan:
-        """Return the plan for the record of the service `service`."""
-        return self.schedule.plan(f"{name_of(service)}-routes-{self.digest}", self.places, self.envoys)
+    def plan(self) -> Plan:
+        """Return the plan for a record."""
+        return self.schedule.plan(self.name, self.places, self.envoys)
 
 
 def rollout_plan(settings: Settings, service: str, now: Mapping[str, Mapping[str, float]]) -> PlannedRollout | None:
@@ -54,7 +52,7 @@ def planned(settings: Settings, service: str, found: Schedule) -> PlannedRollout
     return PlannedRollout(
         schedule=found,
         routes=routes,
-        digest=digest_of(routes),
+        name=routes_name(service, routes),
         places=places(settings.services, service, found.start, versions, **_rendering(settings)),
         envoys=envoys_of(settings, service),
     )
@@ -87,12 +85,7 @@ def http_of(settings: Settings, service: str) -> HttpRoutes:
     return http_routes(settings.services, service, {}, **_rendering(settings))
 
 
-def routes_name(service: str, routes: RoutesOfSteps) -> str:
-    """Return the name of the ConfigMap with these routes: it is that of a record's plan if they are the same."""
-    return f"{name_of(service)}-routes-{digest_of(routes)}"
-
-
-def _rendering(settings: Settings) -> dict[str, Any]:
+def _rendering(settings: Settings) -> Rendering:
     """What the program renders routes with (`stacks.environment`)."""
     return {
         "gateway_namespace": settings.mesh.gateway.namespace,

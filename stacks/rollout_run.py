@@ -6,10 +6,7 @@ Pulumi, since the provider's dry run would end in a conflict otherwise.
 
 from __future__ import annotations
 
-import asyncio
-import getpass
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,16 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 
+from components.waiting import in_own_thread
 from kube.client import query
 from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterUnreachableError
 from rollout.decision import Decision, Facts, RefusedError
-from rollout.going_back import HAND_BACK_SECONDS, void
-from rollout.record import FIELD_MANAGER, Phase, Record, Release, seconds_between
+from rollout.going_back import hand_back_in, void
+from rollout.person import who
+from rollout.record import FIELD_MANAGER, Phase, Record, Release
+from rollout.store import routes_name
 from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
 from stacks.rollout_asks import AskKind, RolloutAsk
-from stacks.rollout_plans import http_of, rendered_routes, routes_name
+from stacks.rollout_events import unsent_events
+from stacks.rollout_plans import http_of, rendered_routes
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError
 from stacks.with_rollouts import Effective, during_rollout, refuse_force, with_rollouts
@@ -42,7 +43,6 @@ T = TypeVar("T")
 
 WITHIN = 60.0
 """Seconds for what is done to one record."""
-OVER = (Phase.CLOSED, Phase.ABORTED, Phase.UNDONE)
 
 
 class RolloutRunError(Exception):
@@ -99,15 +99,6 @@ def write_records(environment: Environment, settings: Settings, effective: Effec
             environment.routes_written(ask.service).apply(_in_thread(partial(_write, settings, ask)))
 
 
-def who() -> str:
-    """Return who runs this, for records: `ann@laptop`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "somebody"
-    return f"{user}@{socket.gethostname()}"
-
-
 def _effective(settings: Settings, facts: ClusterFacts, owner: str) -> Effective:
     file = stack_file(owner)
     forced = refuse_force(settings, facts.rollouts, file, os.environ)
@@ -140,7 +131,7 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
     acted = _asked(settings, lambda client: act(client, ask.namespace, ask.service, decide, by=by))
     if not acted.durable:
         raise RolloutRunError("\n".join(acted.said))
-    if ask.kind is not AskKind.CLOSE and acted.stored.record.phase not in OVER:
+    if ask.kind is not AskKind.CLOSE and acted.stored.record.phase.active:
         _finish(settings, ask, by)
     else:
         _send_events(settings, ask.service)
@@ -152,23 +143,14 @@ def _finish(settings: Settings, ask: RolloutAsk, by: str) -> None:
 
     seconds = float(settings.taken_within + 30)
     end = _trying(lambda: finish(settings.cluster, ask.namespace, ask.service, by, timeout=seconds))
-    if end.record.phase not in OVER:
+    if end.record.phase.active:
         raise RolloutRunError(_not_back(ask))
 
 
 def _send_events(settings: Settings, name: str) -> None:
-    """Send the events of what this run has written: nobody else may come who does. What is left stays in the record."""
-    from rollout.runner import send_events
-
-    namespace = settings.services[name].namespace
-    try:
-        left = _trying(lambda: send_events(settings.cluster, namespace, name, who()))
-    except (RolloutRunError, ClusterUnreachableError) as error:
-        pulumi.log.warn(f"{name}: events of its rollout were not sent: {error}")
-        return
-    if left:
-        events = "1 event" if left == 1 else f"{left} events"
-        pulumi.log.warn(f"{name}: {events} of its rollout not sent yet; whoever moves it next sends what is left")
+    warning = unsent_events(settings, name)
+    if warning is not None:
+        pulumi.log.warn(warning)
 
 
 def _not_back(ask: RolloutAsk) -> str:
@@ -183,7 +165,7 @@ def _in_thread(write: Callable[[], None]) -> Callable[[Any], Any]:
 
     async def written(_: Any) -> None:
         try:
-            await asyncio.to_thread(write)
+            await in_own_thread(write)
         except (RolloutRunError, ClusterUnreachableError) as error:
             raise pulumi.RunError(str(error)) from None
 
@@ -244,7 +226,7 @@ def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Relea
         vs_uids=uids,
         target=releases[1],
         from_=releases[0],
-        plan=ask.planned.plan(ask.service),
+        plan=ask.planned.plan(),
         by=by,
         at=now,
         annotation=look.annotation,
@@ -259,7 +241,7 @@ def _new_routes(ask: RolloutAsk, look: Look, now: str, by: str) -> Decision:
     record = look.record_or_raise(ask.service).record
     if ask.record is None or record.id != ask.record.id:
         raise RefusedError(f"{ask.service}: its rollout has ended meanwhile", "run `canary up` again")
-    return change_routes(record, ask.planned.plan(ask.service), by, now)
+    return change_routes(record, ask.planned.plan(), by, now)
 
 
 def _releases(client: Client, ask: RolloutAsk) -> tuple[Release, Release]:
@@ -282,11 +264,9 @@ def _releases(client: Client, ask: RolloutAsk) -> tuple[Release, Release]:
 def _is_due(facts: ClusterFacts, name: str) -> bool:
     """Whether the routes are a rollout's whose end was an hour ago."""
     state = facts.rollouts[name]
-    if state.stored is None or state.http_owner != FIELD_MANAGER or state.stored.record.phase not in OVER:
+    if state.stored is None or state.http_owner != FIELD_MANAGER or state.stored.record.phase.active:
         return False
-    record = state.stored.record
-    ended = record.closed_at or record.ended_at
-    return ended is not None and seconds_between(ended, state.stored.server_time) >= HAND_BACK_SECONDS
+    return hand_back_in(state.stored.record, state.stored.server_time) <= 0
 
 
 def _handed_back(settings: Settings, name: str) -> bool:

@@ -63,7 +63,7 @@ def read_rollout_states(
     concerned = {
         name
         for name, service in settings.services.items()
-        if any(rule.rollout is not None for rule in service.route)
+        if service.rolled
         or any(ANNOTATION in (item["metadata"].get("annotations") or {}) for item in found_routes[name])
     }
     records = _Records(client, settings)

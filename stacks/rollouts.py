@@ -34,7 +34,7 @@ def not_started(settings: Settings) -> Settings:
     services = {
         name: service.model_copy(update={"route": tuple(_not_started(service, rule) for rule in service.route)})
         for name, service in settings.services.items()
-        if any(rule.rollout is not None for rule in service.route)
+        if service.rolled
     }
     return settings.model_copy(update={"services": {**settings.services, **services}}) if services else settings
 

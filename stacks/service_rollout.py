@@ -18,17 +18,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rollout.decision import phase_text
-from rollout.record import Bar, EventType, Phase, Record, Release, seconds_between
+from rollout.going_back import kept_for
+from rollout.record import Bar, EventType, Phase, Record, Release
 from rollout.schedule import Schedule, ScheduleError, at_weights, route_at, rule_key, schedule
+from rollout.store import routes_name
 from stacks.release_settings import release_settings
 from stacks.rollout_asks import AskKind, RolloutAsk
-from stacks.rollout_plans import planned, rendered_routes, routes_name
+from stacks.rollout_plans import planned, rendered_routes
 from stacks.rollout_refusals import Refusals
 from stacks.rollout_states import RolloutState
+from stacks.rollouts import strategy_of
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Problem
 from stacks.template_hash import template_hash
-from traffic.fields import seconds
 from traffic.model import Route, Rule
 from traffic.words import OTHERWISE
 
@@ -69,10 +71,10 @@ class ServiceRollout:
 
     def ruling(self) -> Ruling:
         """Return what the program renders, and what an `up` does."""
-        record = self.record
+        record, stored = self.record, self.state.stored
         if self.state.unreadable is not None and (self.rolled or self.state.is_by_rollout):
             return self._refused(self.say.unreadable(self.state.unreadable), self.state.now)
-        if record is None or self.is_void:
+        if record is None or stored is None or self.is_void:
             return self._anew()
         if self.service.adopt and record.phase.active:
             return self._refused(self.say.adopts(record), record.wanted)
@@ -80,7 +82,7 @@ class ServiceRollout:
             return self._not_started(record)
         if not record.phase.active:
             return self._anew()
-        if record.phase is Phase.COMPLETED and self._kept_seconds(record) <= 0:
+        if record.phase is Phase.COMPLETED and kept_for(record, stored.server_time) <= 0:
             ruling = self._anew()
             text = f"{self.name}: {record.from_.version} is no longer kept as the way back"
             return replace(ruling, asks=(self._ask(AskKind.CLOSE, text), *ruling.asks))
@@ -99,8 +101,8 @@ class ServiceRollout:
         return Refusals(self.name, self.service, self.file)
 
     @cached_property
-    def rolled(self) -> list[Rule]:
-        return [rule for rule in self.service.route if rule.rollout is not None]
+    def rolled(self) -> tuple[Rule, ...]:
+        return self.service.rolled
 
     @property
     def is_void(self) -> bool:
@@ -247,7 +249,7 @@ class ServiceRollout:
         assert begin.planned is not None
         assert begin.target is not None
         assert begin.from_ is not None
-        found = begin.planned.plan(self.name)
+        found = begin.planned.plan()
         return (found.digest, found.routes) == (record.plan.digest, record.plan.routes) and all(
             (one.version, one.hash) == (other.version, other.hash)
             for one, other in ((begin.target, record.target), (begin.from_, record.from_))
@@ -304,7 +306,7 @@ class ServiceRollout:
         other = [
             rule
             for rule in self.rolled
-            if strategies.get(rule_key(rule)) != _strategy(self.settings, rule) and rule_key(rule) in strategies
+            if strategies.get(rule_key(rule)) != strategy_of(self.settings, rule) and rule_key(rule) in strategies
         ]
         warnings = (self.say.other_steps(record),) if other else ()
         asks = (self._new_routes(record),) if self.during and self._differs(record) else ()
@@ -362,10 +364,6 @@ class ServiceRollout:
 
     # Helpers
 
-    def _kept_seconds(self, record: Record) -> float:
-        now = self.state.stored.server_time if self.state.stored else record.created_at
-        return seconds(record.strategy.keep_previous) - seconds_between(record.ended_at or now, now)
-
     def _ask(self, kind: AskKind, text: str) -> RolloutAsk:
         return RolloutAsk(kind=kind, service=self.name, namespace=self.service.namespace, text=text, record=self.record)
 
@@ -386,10 +384,6 @@ class ServiceRollout:
                 usable[key] = found
         route = route_at(self.service, usable)
         return tuple(at_weights(rule, rule.weights) if rule.rollout is not None else rule for rule in route)
-
-
-def _strategy(settings: Settings, rule: Rule) -> object:
-    return settings.rollouts[rule.rollout] if isinstance(rule.rollout, str) else rule.rollout
 
 
 def _hashes(record: Record) -> dict[str, str]:

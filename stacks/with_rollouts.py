@@ -74,7 +74,7 @@ def with_rollouts(
     rulings = {
         name: ServiceRollout(settings, name, states.get(name, nothing), file, name in during).ruling()
         for name in settings.services
-        if name in states or any(rule.rollout is not None for rule in settings.services[name].route)
+        if name in states or settings.services[name].rolled
     }
     pinned = dict(_pinned(settings, rulings))
     left = frozenset(_left(settings, rulings))
@@ -108,7 +108,7 @@ def refuse_force(
     if given.lower() not in ("true", "1", "t"):
         return None
     for name, service in settings.services.items():
-        if name in states or any(rule.rollout is not None for rule in service.route):
+        if name in states or service.rolled:
             return Refusals(name, service, file).forced(given)
     return None
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stacks.settings.model import Settings
 
 SECONDS = 30.0
+"""For all services together; an API server that does not answer at all is known earlier."""
 TRIES = 3
 """How often the routes are looked at again when somebody else was faster."""
 
@@ -23,36 +24,25 @@ def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callabl
 
     Those of a service whose rollout is not in the file any more, too. Rollouts of the services in `during` that are
     under way are paused first, and their routes handed over as well. What cannot be done is noted with its fix: a run
-    that does not change these routes passes all the same.
+    that does not change these routes passes all the same. Raises ClusterUnreachableError if nothing answers.
     """
     from kube.client import query
     from kube.kubeconfig import ClusterUnreachableError
+    from stacks.rollout_events import unsent_events
 
     written: list[str] = []
     try:
         told = query(settings.cluster, lambda client: list(_handed_over(client, settings, during, written)), SECONDS)
     except ClusterUnreachableError as error:
+        if not error.is_refusal:
+            raise
         told = [f"warning: the routes of rollouts could not be looked at: {error}"]
     for said in told:
         note(said)
     for name in dict.fromkeys(written):
-        _send_events(settings, name, note)
-
-
-def _send_events(settings: Settings, name: str, note: Callable[[str], None]) -> None:
-    """Send the events of what was written: after the end nobody else may come who does."""
-    from canary.rollout.place import who
-    from kube.kubeconfig import ClusterUnreachableError
-    from rollout.record import RecordError
-    from rollout.runner import NoRolloutError, send_events
-
-    try:
-        left = send_events(settings.cluster, settings.services[name].namespace, name, who())
-    except (ClusterUnreachableError, NoRolloutError, RecordError) as error:
-        note(f"warning: {name}: events of its rollout were not sent: {error}")
-        return
-    if left:
-        note(f"warning: {name}: {left} events of its rollout were not sent; whoever runs it next sends them")
+        warning = unsent_events(settings, name)
+        if warning is not None:
+            note(f"warning: {warning}")
 
 
 def _handed_over(client: Client, settings: Settings, during: AbstractSet[str], written: list[str]) -> Iterator[str]:

@@ -255,7 +255,8 @@ def apply(session: Session, operation: Operation, preview: Operation, yes: bool)
                 fix=f"run it in a terminal, or add --yes: canary {operation} --stack {session.stack} --yes",
             )
         if operation is Operation.UP and not session.is_locked:
-            session.hand_over_routes()
+            with cluster_needed():
+                session.hand_over_routes()
         planned = report_of(session, preview)
         if not planned.record.changed:
             return True

@@ -52,7 +52,7 @@ def first_write(verb: str, arguments: Sequence[str]) -> Written | None:
     place = given if "namespace" in given else _in_file(service, given.get("stack") or os.environ.get("PULUMI_STACK"))
     if place is None or ("namespace" in given and "stack" in given) or not NAME.fullmatch(place["namespace"]):
         return None
-    from canary.rollout.person import who
+    from rollout.person import who
 
     by = who()
     where = (place.get("kubeconfig"), place.get("context"), place["namespace"], service)

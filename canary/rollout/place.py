@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.rollout.first_write import NAME
-from canary.rollout.person import who as who
+from rollout.person import who as who
 
 if TYPE_CHECKING:
     from canary.project import Project

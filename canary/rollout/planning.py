@@ -11,8 +11,12 @@ from canary.rollout.errors import explained, of_text
 from canary.rollout.place import Place
 from canary.rollout.reading import SECONDS, without_rollout
 from canary.rollout.words import headline, rules_words, time_words
+from rollout.going_back import kept_for
 from rollout.holding import pods_for
-from rollout.record import Phase, seconds_between
+from rollout.record import Phase
+from rollout.verbs import SHORTEST_STEP_DEADLINE
+from traffic.model.rollout import AUTO_FACTOR
+from traffic.model.rollout_fields import AUTO
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -74,22 +78,19 @@ def planned(place: Place) -> Planned:
         return Planned(schedule=None, record=record)
     schedule = found.schedule
     from_ready = ready.get(schedule.origin or "", 0)
-    if record is not None and record.phase.active:
+    if record is not None and record.phase.active and (record.started_at is not None or not from_ready):
         from_ready = record.from_.ready_pods
     return Planned(schedule=schedule, record=record, ready_to=ready.get(schedule.target, 0), ready_from=from_ready)
 
 
 def _begins(place: Place, state: RolloutState) -> Weights:
     """Where the requests were when the rollout of the file began; where they are now if it has not begun."""
-    from traffic.fields import seconds
-
     record = None if state.stored is None else state.stored.record
     settings = place.settings
     if record is None or state.stored is None or settings is None or not record.phase.active:
         return state.now
-    towards = {rule.to for rule in settings.services[place.service].route if rule.rollout is not None}
-    passed = seconds_between(record.ended_at or record.created_at, state.stored.server_time)
-    is_over = record.phase is Phase.COMPLETED and passed >= seconds(record.strategy.keep_previous)
+    towards = {rule.to for rule in settings.services[place.service].rolled}
+    is_over = record.phase is Phase.COMPLETED and kept_for(record, state.stored.server_time) <= 0
     if is_over or towards != {record.target.version}:
         return state.now
     return {**state.now, **record.plan.start}
@@ -195,7 +196,11 @@ def _rest(found: Planned, schedule: Schedule) -> Iterator[str]:
     broken = f"at most {limit.errors} of the new version's requests fail, else it {strategy.on_harm}s" if limit else ""
     yield f"limits:   {broken or 'none: nothing but its pods and persons takes it back'}"
     deadline = strategy.deadline
-    each = "3 times its `for`, at least 10 min" if deadline.step == "auto" else deadline.step
+    each = (
+        f"{AUTO_FACTOR} times its `for`, at least {time_words(SHORTEST_STEP_DEADLINE)}"
+        if deadline.step == AUTO
+        else deadline.step
+    )
     yield f"deadline: each step {each}; all of it {deadline.total}; then it {deadline.then}s"
     for window in strategy.windows:
         days = ", ".join(window.days) or "every day"

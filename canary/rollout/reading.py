@@ -51,13 +51,18 @@ class RolloutSeen:
 
 def read(place: Place) -> RolloutSeen:
     """Return the rollout of a service; raises CommandError, also if there is none."""
-    from kube.client import query
-
-    with explained(place):
-        found: RolloutSeen | None = query(place.cluster, lambda client: look(client, place), within=SECONDS)
+    found = read_if_any(place)
     if found is None:
         raise why_none(place)
     return found
+
+
+def read_if_any(place: Place) -> RolloutSeen | None:
+    """Return the rollout of a service, None if there is none; raises CommandError if it cannot be read."""
+    from kube.client import query
+
+    with explained(place):
+        return query(place.cluster, lambda client: look(client, place), within=SECONDS)
 
 
 def why_none(place: Place) -> CommandError:
@@ -171,7 +176,7 @@ def without_rollout(place: Place) -> CommandError | None:
     from stacks.settings.problems import key_path
 
     loaded = place.loaded
-    if loaded is None or any(rule.rollout is not None for rule in loaded.settings.services[place.service].route):
+    if loaded is None or loaded.settings.services[place.service].rolled:
         return None
     route = ("services", place.service, "route")
     line = loaded.source.line(route) if loaded.source else None

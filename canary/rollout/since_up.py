@@ -18,7 +18,7 @@ def other_target(place: Place, record: Record) -> str | None:
     if settings is None:
         return None
     service = settings.services[place.service]
-    targets = list(dict.fromkeys(str(rule.to) for rule in service.route if rule.rollout is not None))
+    targets = list(dict.fromkeys(str(rule.to) for rule in service.rolled))
     file = _file(place)
     if not targets:
         return f"{file} has no rollout for {place.service} any more, the cluster has one to {record.target.version}"
@@ -53,7 +53,7 @@ def _changes(place: Place, settings: Settings, record: Record) -> Iterator[str]:
         return
     if planned.schedule.plan(record.plan.routes).digest != record.plan.digest:
         yield f"the rules, the steps or the strategy in {file} are not those of the rollout in the cluster"
-    elif not record.plan.routes.endswith(f"-{planned.digest}"):
+    elif record.plan.routes != planned.name:
         yield f"the route of {place.service} in {file} is not the one in the cluster"
 
 

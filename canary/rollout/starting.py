@@ -18,7 +18,7 @@ from canary.exit_codes import ExitCode
 from canary.rollout.documents import document
 from canary.rollout.errors import explained
 from canary.rollout.place import Place, who
-from canary.rollout.reading import SECONDS, nothing_to_move, read
+from canary.rollout.reading import SECONDS, nothing_to_move, read_if_any, why_none
 from canary.rollout.verb import send_left
 from canary.rollout.words import BACK, ENDED, code_of, headline, waits_for, where
 from rollout.record import NOT_STARTED, Phase, Record
@@ -60,9 +60,10 @@ class Stopped:
 
 def begin(ui: Ui, place: Place, asked: Start) -> None:
     """Run a rollout to its end, and end the command with the code that tells how; raises CommandError."""
-    if _has_nothing_to_move(ui, place):
+    seen = read_if_any(place)
+    if seen is None:
+        _without_record(ui, place)
         return
-    seen = read(place)
     record = seen.record
     refuse(ui, place, record, asked.anyway)
     if record.phase in ENDED and not record.outbox:
@@ -79,23 +80,20 @@ def begin(ui: Ui, place: Place, asked: Start) -> None:
     _end(ui, place, end.record, _why(place, end, stopped), interrupted=stopped.by_signal and end.why == "stopped")
 
 
-def _has_nothing_to_move(ui: Ui, place: Place) -> bool:
-    """Say that there is no rollout since its end is reached, as after the first `up`: a pipeline goes on then."""
-    from kube.client import query
-    from rollout.store import RolloutStore
+def _without_record(ui: Ui, place: Place) -> None:
+    """Say that there is no rollout since its end is reached, as after the first `up`: a pipeline goes on then.
 
-    def ask(client: Client) -> str | None:
-        if place.settings is None or RolloutStore(client, place.namespace, place.service).read() is not None:
-            return None
-        return nothing_to_move(client, place)
+    Otherwise raises CommandError.
+    """
+    from kube.client import query
 
     with explained(place):
-        there = query(place.cluster, ask, within=SECONDS)
-    if there is not None:
-        said = f"{place.service} has nothing to roll out: {there}"
-        found = {"stack": place.stack, "service": place.service, "id": None, "said": said}
-        ui.result(found, lambda console: console.print(said, markup=False, soft_wrap=True))
-    return there is not None
+        there = query(place.cluster, lambda client: nothing_to_move(client, place), within=SECONDS)
+    if there is None:
+        raise why_none(place)
+    said = f"{place.service} has nothing to roll out: {there}"
+    found = {"stack": place.stack, "service": place.service, "id": None, "said": said}
+    ui.result(found, lambda console: console.print(said, markup=False, soft_wrap=True))
 
 
 def refuse(ui: Ui, place: Place, record: Record, anyway: bool) -> None:

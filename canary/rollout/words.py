@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from canary.exit_codes import ExitCode
 from canary.rollout.place import Place
+from rollout.going_back import kept_for
 from rollout.record import NOT_STARTED, HoldReason, Phase, PlannedRule, PlannedStep, Record, Stage, seconds_between
-from traffic.fields import seconds
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _after_end(record: Record, now: str, place: Place) -> str:
         again = place.command("retry", "REASON")
         return f"{record.target.version} gets no requests; `{again}` begins again, or name another version in the file"
     if record.phase is Phase.COMPLETED:
-        kept = seconds(record.strategy.keep_previous) - seconds_between(record.ended_at or now, now)
+        kept = kept_for(record, now)
         if kept > 0:
             undo = place.command("undo", "REASON")
             return f"{record.from_.version} stays for another {time_words(kept)}: until then `{undo}` goes back"

@@ -56,7 +56,7 @@ def change_of(session: Session, service: str, version: str | None) -> Change:
     settings = named(session.settings, service, version)
     if settings.strategy.name.value in BY_IMAGE:
         return _to_image(session, service, settings, [version] if version else list(settings.deployed))
-    if any(rule.rollout is not None for rule in settings.route):
+    if settings.rolled:
         raise CommandError(
             f"the requests of {service} move by a rollout, which its record in the cluster decides about",
             ExitCode.CONFIG,

@@ -25,11 +25,8 @@ SANDBOX = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
 EXISTING = os.environ.get("ISTIO_CANARY_SANDBOX")
 """A sandbox with a mesh that is not the tests' own."""
 LONGEST_FIRST = (
-    "test_rollouts_under_kills",
-    "test_rollout_races",
     "test_diff",
     "test_killed_runs",
-    "test_no_request_lost",
     "test_readme",
     "test_routing",
     "test_differential",

@@ -19,6 +19,8 @@ from tests.e2e.envoys import envoy_of, gateway_pod
 from tests.e2e.load import Load, load
 from tests.e2e.tools import LONG, Project
 
+pytestmark = pytest.mark.under_load
+
 ROUNDS = 5 if LONG else 1
 """Of each change; `make test-long` asks for more."""
 RATE = 250

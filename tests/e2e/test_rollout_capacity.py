@@ -23,6 +23,8 @@ from tests.e2e.rollouts.pods_metrics import pods_metrics
 from tests.e2e.rollouts.stack import PROBE_PORT, Ramp, RampStack, hosts
 from tests.e2e.tools import Access, Cluster, Project, wait_until
 
+pytestmark = pytest.mark.under_load
+
 STACK, NAMESPACE, NAME = "capacity", "proofs-capacity", "shop"
 RATE, PODS = 100, 4
 FAST = {"scaleDown": {"stabilizationWindowSeconds": 0}}
@@ -82,9 +84,21 @@ class Shop:
 
     def pods(self, version: str) -> list[str]:
         """The names of its pods that do not end."""
-        found = [pod["metadata"] for pod in self.cluster.get("pods", f"--namespace={NAMESPACE}")["items"]]
-        running = [str(one["name"]) for one in found if "deletionTimestamp" not in one]
-        return [name for name in running if name.startswith(f"{NAME}-{version}-")]
+        return [pod["metadata"]["name"] for pod in self._pods(version)]
+
+    def ready(self, version: str) -> list[str]:
+        """The names of those of its pods that are ready."""
+        ready = {"type": "Ready", "status": "True"}
+        return [
+            pod["metadata"]["name"]
+            for pod in self._pods(version)
+            if any(ready.items() <= one.items() for one in pod["status"].get("conditions", ()))
+        ]
+
+    def _pods(self, version: str) -> list[Any]:
+        found = self.cluster.get("pods", f"--namespace={NAMESPACE}")["items"]
+        running = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        return [pod for pod in running if pod["metadata"]["name"].startswith(f"{NAME}-{version}-")]
 
     def _get(self, kind: str, version: str) -> Any:
         return self.cluster.get(kind, f"{NAME}-{version}", f"--namespace={NAMESPACE}")
@@ -207,7 +221,7 @@ def test_an_autoscaler_without_load_leaves_the_old_version_its_pods_until_the_ro
     ramp = Ramp(name=NAME, extra={"v1": AUTOSCALED})
     with shop(project, tmp_path, steps, ramp) as made, pods_metrics(made.cluster, NAMESPACE, tmp_path) as metrics:
         metrics.millicores = 100
-        wait_until(lambda: made.replicas("v1") == PODS and len(made.pods("v1")) == PODS, "the load's pods", 120)
+        wait_until(lambda: made.replicas("v1") == PODS and len(made.ready("v1")) == PODS, "the load's pods", 120)
         project.up(STACK)
         with made.under_load() as done, made.at_step(0) as runner:
             wait_until(lambda: made.least("v1") == PODS, "the pin of the old version's pods", 20)

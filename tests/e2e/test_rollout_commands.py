@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from canary.exit_codes import ExitCode
-from tests.e2e.tools import Cluster, Completed, Project, service
+from tests.e2e.tools import Completed, Project, service
 
 STACK, NAME, NAMESPACE, HOST = "commands", "commands-shop", "commands-rolled", "commands-rolled.example"
 OLD, NEW = "version-1", "version-2"
@@ -20,12 +20,10 @@ STEPS = [{"weight": 10, "for": "1s"}, {"weight": 50, "for": "1m"}, {"weight": 10
 
 
 @pytest.fixture
-def shop(
-    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Project]:
+def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """A stack whose `up` has written a rollout from the old version to the new one."""
-    project = Project.create(tmp_path_factory.mktemp("commands"), cluster)
-    monkeypatch.setenv("KUBECONFIG", str(cluster.layout.kubeconfig))
+    project = Project.create(tmp_path_factory.mktemp("commands"), mesh.cluster)
+    monkeypatch.setenv("KUBECONFIG", str(mesh.cluster.layout.kubeconfig))
     monkeypatch.setenv("XDG_STATE_HOME", str(project.folder / "state"))
     write(project, {"to": {OLD: 100, NEW: 0}, "timeout": "5s"})
     assert project.canary("up", "--stack", STACK, "--yes").returncode == 0

@@ -33,8 +33,10 @@ from tests.e2e.rollouts.stack import Ramp, RampStack, hosts
 from tests.e2e.rollouts.stopped import StoppedRunner
 from tests.e2e.tools import LONG, Access, Project
 
+pytestmark = pytest.mark.under_load
+
 SERVICES = 10
-RACES = 500 if LONG else 40
+RACES = 500 if LONG else 20
 SEED, RATE = 4711, 100
 STACK, NAMESPACE = "races", "proofs-races"
 STRATEGY = {"steps": [{"weight": 10}, {"weight": 50, "for": "10m"}, {"weight": 100}]}

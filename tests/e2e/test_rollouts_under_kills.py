@@ -29,6 +29,8 @@ from tests.e2e.rollouts.killing import Fate, KilledRollout, Ups, ups_beside
 from tests.e2e.rollouts.stack import Ramp, RampStack, hosts, ramp_strategy
 from tests.e2e.tools import LONG, Access, Project
 
+pytestmark = pytest.mark.under_load
+
 SERVICES = 10 if LONG else 7
 ROUNDS = 10 if LONG else 3
 KILLS, RATE, HOLD = 3, 250, "3s"

@@ -142,7 +142,7 @@ class Project:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert (done.returncode == 0) is succeeds, f"pulumi {' '.join(words)}: {done.stdout}{done.stderr}"

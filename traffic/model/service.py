@@ -122,6 +122,11 @@ class ServiceRouting(Model):
         return tuple(policy for policy in policies if policy is not None)
 
     @property
+    def rolled(self) -> tuple[Rule, ...]:
+        """The rules with a rollout."""
+        return tuple(rule for rule in self.route if rule.rollout is not None)
+
+    @property
     def in_mesh(self) -> bool:
         """Whether the route applies to callers inside the mesh."""
         return MESH in self.gateways

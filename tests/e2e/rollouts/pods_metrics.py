@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,9 @@ class PodsMetrics:
         usage = {"cpu": f"{self.millicores}m", "memory": "10Mi"}
         return {
             "metadata": {key: pod["metadata"][key] for key in ("name", "namespace", "labels")},
-            "timestamp": pod["status"]["startTime"],
-            "window": "15s",
+            # An autoscaler does not count what was measured before a pod was ready, and a window more.
+            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+            "window": "1s",
             "containers": [{"name": one["name"], "usage": usage} for one in containers],
         }
 

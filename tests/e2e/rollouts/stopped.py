@@ -46,7 +46,7 @@ class StoppedRunner:
         if self.process.pid is not None and self.process.is_alive():
             os.kill(self.process.pid, signal.SIGCONT)
 
-    def ended(self, seconds: float = 90.0) -> str | None:
+    def ended(self, seconds: float = 300.0) -> str | None:
         """Wait for its end, and return what is wrong with it; kill it if it does not come."""
         self.process.join(seconds)
         if self.process.exitcode is None:
@@ -76,7 +76,7 @@ def _run(access: Access, namespace: str, service: str, writes: int) -> None:
         return write(*args, **keys)
 
     _replace(stopping, write, (acting, routes))
-    end = run(access, namespace, service, new_holder(), timeout=120.0)
+    end = run(access, namespace, service, new_holder(), timeout=300.0)
     sys.exit({"aborted": 0, "lost": LOST, "held": HELD}.get(end.why, 1))
 
 

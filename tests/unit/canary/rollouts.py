@@ -54,6 +54,7 @@ class World:
         monkeypatch.delenv("PULUMI_STACK", raising=False)
         monkeypatch.setattr("canary.rollout.place.who", lambda: "ann@laptop")
         monkeypatch.setattr("canary.rollout.verb.who", lambda: "ann@laptop")
+        monkeypatch.setattr("stacks.rollout_events.who", lambda: "ann@laptop")
         self.config = KubeConfig.from_one(cluster=Cluster(server="http://api.invalid"), user=User()).get()
         self.sent: list[str] = []
         """By whom the events of a record were sent, if not by a runner."""

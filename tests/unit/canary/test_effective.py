@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
+
+import pytest
 
 from canary.effective import effective_routes
 from canary.engine.rollout_routes import hand_over_routes
 from canary.status import ServiceState, look_at_services
+from kube.kubeconfig import REFUSED, ClusterUnreachableError
 from rollout.record import FIELD_MANAGER, Ended, EventType, Phase
 from rollout.routes import owners_of_http, write_http
 from stacks.settings.loading import load_stack
@@ -137,3 +141,17 @@ def test_what_cannot_be_handed_over_is_said_and_the_run_goes_on(deployed: World)
     (said,) = handed_over(deployed)
     assert said.startswith("warning: ")
     assert "virtualservices" in said
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_cluster_that_does_not_answer_ends_the_run_and_one_that_refuses_is_noted(
+    refused: bool, deployed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = ClusterUnreachableError("sandbox", "no", "ask", *([REFUSED] if refused else []))
+    monkeypatch.setattr("kube.client.query", Mock(side_effect=error))
+    if not refused:
+        with pytest.raises(ClusterUnreachableError):
+            handed_over(deployed)
+        return
+    (said,) = handed_over(deployed)
+    assert said.startswith("warning: the routes of rollouts could not be looked at: the cluster refused")

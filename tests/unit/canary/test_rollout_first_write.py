@@ -64,7 +64,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     monkeypatch.setattr("canary.rollout.first_write.abort_at_once", abort_at_once)
     monkeypatch.setattr("canary.rollout.first_write.write_at_once", write_at_once)
-    monkeypatch.setattr("canary.rollout.person.who", lambda: "ann@laptop")
+    monkeypatch.setattr("rollout.person.who", lambda: "ann@laptop")
     return calls
 
 

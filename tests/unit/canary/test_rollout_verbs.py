@@ -132,7 +132,7 @@ def test_a_verb_whose_first_write_was_done_says_the_same_and_is_written_once(
 ) -> None:
     verb, *words = arguments
     paused = Paused(by="bob", reason="lunch", at=deployed.at()) if verb == "resume" else None
-    monkeypatch.setattr("canary.rollout.person.who", lambda: "ann@laptop")
+    monkeypatch.setattr("rollout.person.who", lambda: "ann@laptop")
     monkeypatch.setattr("rollout.lean_verbs.Api", lambda kubeconfig, context: Served(deployed.server))
     documents = []
     for is_first in (False, True):

@@ -44,7 +44,7 @@ from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
 from tests.unit.rollout.test_machine_laws import ACTIONS, walk
 from tests.unit.rollout.test_machine_laws import RECORDS as ANY_RECORDS
-from traffic.model.rollout import RolloutDeadline
+from traffic.model.rollout import AUTO_FACTOR, RolloutDeadline
 
 RECORD = "istio-canary-rollout-website"
 OTHER_BAR = Bar(version="version-0", hash="hash-0", reason="slow", by="bob", at=START)
@@ -139,6 +139,7 @@ def test_names_and_limits_are_those_of_the_modules_that_own_them() -> None:
     assert (lean.SCHEMA, lean_verbs.BARRED_ANNOTATION) == (SCHEMA, BARRED_ANNOTATION)
     assert lean_verbs.ISTIO_API == ISTIO_API
     assert verbs.RUNNING == lean_verbs.RUNNING
+    assert lean_verbs.AUTO_FACTOR == AUTO_FACTOR
     assert (NOT_STARTED, verbs.SHORTEST_STEP_DEADLINE) == (
         lean_verbs.NOT_STARTED,
         lean_verbs.SHORTEST_STEP_DEADLINE,

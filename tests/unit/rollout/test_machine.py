@@ -59,6 +59,18 @@ def test_a_rollout_starts_writes_waits_for_the_envoys_and_ends() -> None:
     assert record.wanted == routes == weights(50), "the last step's weight is the end"
 
 
+@pytest.mark.parametrize(("ready", "counted"), [(9, 9), (2, 2), (0, 4), (None, 4)])
+def test_capacity_is_measured_by_the_pods_that_the_old_version_has_at_the_start(
+    ready: int | None, counted: int
+) -> None:
+    """Its autoscaler may have changed them since `up` planned the rollout, with 4."""
+    planned = record_of((10, 50))
+    started = advance(planned, facts_of(planned, ready_from=ready)).record
+    assert started is not None
+    assert started.started_at is not None
+    assert started.from_.ready_pods == counted
+
+
 def test_the_record_is_written_before_the_routes_and_both_name_one_decision() -> None:
     decision = advance(observing(0), facts_of(observing(0)))
 

@@ -95,6 +95,13 @@ def test_a_rule_in_the_middle_keeps_its_weight_for_the_steps_time_and_approval()
     assert found.back == {"default": {"version-1": 100, "version-2": 0}}
 
 
+def test_whole_numbers_and_floats_make_the_same_plan() -> None:
+    """The cluster's weights are whole numbers; a record, whose plan is compared with the file's, keeps floats."""
+    seen = planned(EVERYBODY, now={"default": {"version-1": 50, "version-2": 50}}).plan("routes")
+    kept = planned(EVERYBODY, now=Plan.model_validate_json(seen.model_dump_json(by_alias=True)).start).plan("routes")
+    assert kept.digest == seen.digest
+
+
 def test_a_rule_that_has_arrived_goes_back_with_the_others() -> None:
     found = planned(COHORT, EVERYBODY, now={KEY: {"version-2": 100}, "default": OLD})
     assert [one.rule for one in found.steps] == [1, 1, 1]

@@ -67,7 +67,7 @@ def pending(settings: Settings, now: Weights | None = None, **changes: Any) -> R
         vs_uids={"shop": "uid-1"},
         target=Release(version=target, hash=template_hash(settings, "shop", target)),
         from_=Release(version=origin, hash=template_hash(settings, "shop", origin), ready_pods=4),
-        plan=planned.plan("shop"),
+        plan=planned.plan(),
         by="ann",
         at=START,
     )

@@ -132,7 +132,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
                 return advance(record, Facts(now=now, ready_from=4, envoys_follow=True, **seen))
 
             acted = act(made.server.client, namespace, service, decide, by=by)
-            if acted.stored.record.phase in rollout_run.OVER:
+            if not acted.stored.record.phase.active:
                 break
         return SimpleNamespace(record=acted.stored.record)
 

@@ -1,4 +1,4 @@
-"""Who runs a command."""
+"""Who asks for something, for the record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 
 
 def who() -> str:
-    """Return who runs this command, for the record: `user@host`."""
+    """Return who runs this process: `user@host`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
