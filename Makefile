@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 
-.PHONY: setup demo test test-long lint unit e2e benchmark images crds lock clean
+.PHONY: setup demo test test-long test-clusters lint unit e2e benchmark images crds lock clean
 
 setup: $(VENV)/.ready ## the Python environment and the `canary` command, in .venv
 
@@ -57,6 +57,15 @@ $(BIN)/actionlint: tests/tools/actionlint/go.mod tests/tools/actionlint/go.sum |
 
 unit: setup
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/unit tests/policies
+
+# Half a gigabyte of SDKs, which no other target needs.
+CLOUDS := $(VENV)/clouds
+test-clusters: setup ## the clusters of all kinds, with the SDKs of the clouds: types, resources, policies
+	@test -x $(CLOUDS)/bin/python || $(PYTHON) -m venv $(CLOUDS)
+	@$(UV) pip install --quiet --python $(CLOUDS)/bin/python --requirements requirements.txt --requirements requirements-dev.txt
+	@$(UV) pip install --quiet --python $(CLOUDS)/bin/python --no-build-isolation --editable '.[local,gcp,aws,azure]'
+	$(CLOUDS)/bin/python -m mypy --cache-dir .mypy_cache/clouds __main__.py components kube stacks
+	$(CLOUDS)/bin/python -m pytest tests/unit/components/clusters tests/unit/stacks/test_clusters_of_stacks.py tests/policies/test_cluster_rules.py
 
 e2e: setup
 	$(BIN)/python -m pytest -m under_load tests/e2e

@@ -7,6 +7,7 @@ from pathlib import Path
 import pulumi
 
 from kube.kubeconfig import ClusterUnreachableError
+from stacks.cluster_needs import require_needs
 from stacks.environment import Environment
 from stacks.istio_objects import RegisteredIstioObjects
 from stacks.program import (
@@ -18,6 +19,7 @@ from stacks.program import (
     require_same_cluster,
     runtime_secrets,
     settings_of_stack,
+    stack_file,
     warn,
 )
 from stacks.rollout_run import RolloutRunError, read_effective, say, write_records
@@ -26,6 +28,7 @@ from stacks.settings.problems import SettingsError
 exit_quietly_on_interrupt()
 try:
     settings = settings_of_stack(Path(__file__).parent)
+    require_needs(settings, stack_file())
     facts, effective = read_effective(settings, owner_of_stack(), require_same_cluster)
 except (SettingsError, ClusterUnreachableError, OtherClusterError, RolloutRunError) as error:
     fail(str(error))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.ingress import has_private_nodes, node_ports_at, without_address
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -38,14 +39,15 @@ def gateway_url(client: Client, settings: Settings, port: int, scheme: str = "ht
     balancer = next(iter(status.ingress or ()), None) if status else None
     if balancer is not None and (balancer.ip or balancer.hostname):
         return f"{scheme}://{host_of(balancer.ip or balancer.hostname)}:{port}"
-    if entry.nodePort:
-        address = node_address(client)
+    if entry.nodePort and not has_private_nodes(settings):
+        address = node_ports_at(settings, entry.nodePort) or node_address(client)
         if address:
             return f"{scheme}://{host_of(address)}:{entry.nodePort}"
     raise CommandError(
         f"the gateway's Service {namespace}/{name} ({service.spec.type}) has no external address",
         ExitCode.UNREACHABLE,
-        fix=f"run kubectl port-forward -n {namespace} service/{name} {LOCAL_PORT}:{port} & "
+        fix=f"{without_address(settings, f'{namespace}/{name}', service.spec.type == 'LoadBalancer')}"
+        f"run kubectl port-forward -n {namespace} service/{name} {LOCAL_PORT}:{port} & "
         f"and add --gateway {scheme}://127.0.0.1:{LOCAL_PORT}",
     )
 

@@ -12,6 +12,8 @@ from kube import credential_plugin, decoding
 if TYPE_CHECKING:
     from lightkube import Client, KubeConfig, SingleConfig
 
+    from kube.late_kubeconfig import LateKubeconfig
+
 REQUEST_TIMEOUT = 4.0
 """Timeout of one request to the API server, in seconds."""
 
@@ -21,13 +23,19 @@ OTHER_KUBECONFIG = "name another kubeconfig with istio-canary:cluster.kubeconfig
 
 
 class ClusterAccess(Protocol):
-    """Path of a kubeconfig and a context in it, each None for kubectl's default."""
+    """Path of a kubeconfig and a context in it, each None for kubectl's default.
+
+    `late` has the kubeconfig's text instead, for a cluster whose kubeconfig is no file.
+    """
 
     @property
     def kubeconfig(self) -> str | None: ...
 
     @property
     def context(self) -> str | None: ...
+
+    @property
+    def late(self) -> LateKubeconfig | None: ...
 
 
 REFUSED = "the cluster refused the request"
@@ -49,9 +57,12 @@ def choose(cluster: ClusterAccess) -> SingleConfig:
     """Return the context of `cluster`, chosen by kubectl's rules.
 
     The kubeconfig is that of the settings, else $KUBECONFIG (of several files, the first with the context), else
-    ~/.kube/config, else the service account of the pod that this runs in. Raises ClusterUnreachableError if the file
-    or the context does not exist or cannot be read.
+    ~/.kube/config, else the service account of the pod that this runs in; for a cluster that a stack creates, the text
+    that the stack has as an output. Raises ClusterUnreachableError if the file, the text or the context does not exist
+    or cannot be read.
     """
+    if cluster.late is not None:
+        return _of_text(cluster.late)
     paths = _paths(cluster)
     files = [path for path in paths if _is_file(path)]
     if not files and cluster.kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -107,25 +118,48 @@ def _is_file(path: Path) -> bool:
 
 
 def _read(path: Path) -> KubeConfig:
+    try:
+        return _parsed(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except ValueError as error:  # also of a file that is not UTF-8
+        raise _invalid(path, str(error)) from None
+
+
+def _parsed(text: str, path: Path | None) -> KubeConfig:
+    """The kubeconfig in a text; raises ValueError with what is wrong with it."""
     import msgspec
     import yaml
     from lightkube import KubeConfig
 
     decoding.one_at_a_time()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text)
         if content is None:
             raise ValueError("it is empty")
         if not isinstance(content, dict):
             raise ValueError("it is not a mapping")
         lists = {key: content.get(key) or [] for key in ("clusters", "contexts", "users")}  # kubectl writes null
         return KubeConfig.from_dict({**content, **lists}, fname=path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
     except KeyError as missing:
-        raise _invalid(path, f"an entry has no {missing}") from None
+        raise ValueError(f"an entry has no {missing}") from None
     except (yaml.YAMLError, msgspec.MsgspecError, TypeError, AttributeError, ValueError) as error:
-        raise _invalid(path, " ".join(str(error).split())) from None
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _of_text(late: LateKubeconfig) -> SingleConfig:
+    text = late.text()
+    if text is None:
+        raise ClusterUnreachableError(late.words, "it does not exist yet", "run `canary up`, which creates it")
+    try:
+        return _context([_parsed(text, None)], None, late.words)
+    except ValueError:  # which may quote the text, a secret
+        raise ClusterUnreachableError(
+            late.words,
+            "the output `kubeconfig` of its stack is not a valid kubeconfig",
+            "run `pulumi refresh` on that stack, and look at the output with "
+            "`pulumi stack output kubeconfig --show-secrets`",
+        ) from None
 
 
 def _service_account() -> KubeConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policies import images_and_pods, istio_objects, plain_secrets, routing, security, telemetry
+from policies import clusters, images_and_pods, istio_objects, plain_secrets, routing, security, telemetry
 from policies.rule import Rule
 
 RULES: tuple[Rule, ...] = (
@@ -12,4 +12,5 @@ RULES: tuple[Rule, ...] = (
     *security.RULES,
     *plain_secrets.RULES,
     *telemetry.RULES,
+    *clusters.RULES,
 )

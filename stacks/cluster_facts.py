@@ -47,6 +47,9 @@ class ClusterFacts:
     has_fence: bool = False
 
 
+NOT_CREATED = ClusterFacts(uid="")
+"""The facts of a cluster that the stack has still to create."""
+
 NOTHING_OBSERVED = ClusterFacts(uid="unknown")
 """The facts without a cluster: none of the namespaces exists, and no version gets requests yet."""
 
@@ -65,10 +68,13 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
 def read_cluster_facts(settings: Settings, owner: str) -> ClusterFacts:
     """Return the facts about the cluster; `owner` is `<project>/<stack>`.
 
-    Raises ClusterUnreachableError, after DEADLINE seconds at the latest. Raises SettingsError if the stack would
-    install a second mesh, would remove a version that still gets requests, would send requests to a version that
-    someone else has to deploy and that is not there, or does not fit to a rollout that is under way.
+    A cluster that the stack has still to create has none. Raises ClusterUnreachableError, after DEADLINE seconds at
+    the latest. Raises SettingsError if the stack would install a second mesh, would remove a version that still gets
+    requests, would send requests to a version that someone else has to deploy and that is not there, or does not fit
+    to a rollout that is under way.
     """
+    if settings.cluster.is_created and settings.cluster.late and settings.cluster.late.text() is None:
+        return NOT_CREATED
     facts, file = query(settings.cluster, lambda client: _look(client, settings, owner)), stack_file(owner)
     effective = with_rollouts(settings, facts.rollouts, file, during=during_rollout.get())
     if effective.problems:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
 from components.egress import Egress, EgressArgs
@@ -23,6 +22,7 @@ from kube.kubeconfig import ClusterUnreachableError
 from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
+from stacks.clusters import build_cluster, gateway_values, provider_of
 from stacks.gateway_pods import gateway_namespaces
 from stacks.gateway_policies import gateway_policies
 from stacks.mesh_traffic import own_mesh_config, own_proxy_config
@@ -55,8 +55,9 @@ from traffic.model import (
 class Environment:
     """All resources of a stack, built from its settings and the facts about its cluster.
 
-    `outputs` are the stack's outputs: `cluster` (the uid of its namespace kube-system), `gateway` (service, namespace)
-    and `services` (namespace, hosts, versions with their Deployments, and the weights of the default rule).
+    `outputs` are the stack's outputs: `cluster` (the uid of its namespace kube-system; of a cluster that the stack
+    creates, `kubeconfig`, a secret, and `endpoint` instead), `gateway` (service, namespace) and `services` (namespace,
+    hosts, versions with their Deployments, and the weights of the default rule).
     `decrypt` returns the texts that are encrypted in the settings; by default, all are masked. `routes_left` are
     services whose http routes are not compared (`stacks.with_rollouts.Effective`).
     """
@@ -77,7 +78,8 @@ class Environment:
         self._decrypt = decrypt
         self._cluster = cluster
         self._owner = owner
-        self._in_cluster = pulumi.ResourceOptions(provider=self._provider())
+        self._kubernetes = build_cluster(settings, cluster.uid, owner)
+        self._in_cluster = pulumi.ResourceOptions(provider=provider_of(self._kubernetes))
         self._proxies = proxies_of(settings, cluster.routes)
         self._used = all_targets(settings.services)
         self._transitions = Transitions(settings, cluster.routes, self._proxies)
@@ -104,30 +106,15 @@ class Environment:
         for name, callers in callers_of(settings.services).items():
             self._complete_service(name, callers)
 
-        self.outputs = {"cluster": cluster.uid, "gateway": self._gateway(), "services": self._outputs_of_services()}
+        self.outputs = {
+            **self._outputs_of_cluster(),
+            "gateway": self._gateway(),
+            "services": self._outputs_of_services(),
+        }
 
     def routes_written(self, service: str) -> pulumi.Output[list[str]]:
         """Return the VirtualServices of a service, known once they are written."""
         return self._routings[service].virtual_services
-
-    def _provider(self) -> k8s.Provider:
-        """The cluster's identifier is never updated: the provider would be replaced, with every resource of the stack.
-
-        If the same kubeconfig leads to another cluster, the engine would create all of them there, and then delete them
-        there as those of the old provider.
-
-        ConfigMaps and Secrets are updated in place: by default the provider replaces them, and with them whatever
-        mounts them, such as Prometheus with its data.
-        """
-        return k8s.Provider(
-            "cluster",
-            kubeconfig=self._settings.cluster.kubeconfig,
-            context=self._settings.cluster.context,
-            cluster_identifier=self._cluster.uid,
-            enable_config_map_mutable=True,
-            enable_secret_mutable=True,
-            opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),
-        )
 
     def _build_namespaces(self) -> dict[str, Namespace]:
         return {
@@ -172,7 +159,7 @@ class Environment:
                 ingress_classes=ingress_classes,
                 base_values=mesh.values.base,
                 istiod_values=mesh.values.istiod,
-                gateway_values=mesh.values.gateway,
+                gateway_values=gateway_values(self._settings),
                 ready_within=self._settings.ready_within,
             ),
             self._in_cluster,
@@ -387,6 +374,13 @@ class Environment:
         if self._mesh is None:
             return {"service": gateway.name, "namespace": gateway.namespace}
         return {"service": self._mesh.gateway_service, "namespace": self._mesh.gateway_namespace}
+
+    def _outputs_of_cluster(self) -> dict[str, pulumi.Input[Any]]:
+        """Of a cluster that the stack creates, how it is reached; there is no other one to mistake for it."""
+        if not self._settings.cluster.is_created:
+            return {"cluster": self._cluster.uid}
+        built = self._kubernetes
+        return {"kubeconfig": built.kubeconfig, "endpoint": built.endpoint} if built else {}
 
     def _outputs_of_services(self) -> dict[str, pulumi.Input[Any]]:
         return {

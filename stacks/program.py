@@ -14,6 +14,7 @@ import pulumi
 from pulumi.runtime import config
 
 from stacks.cluster_facts import ClusterFacts
+from stacks.cluster_source import find_cluster
 from stacks.secret_texts import RuntimeSecrets
 from stacks.settings.loading import StackSettings, load_runtime, warnings
 from stacks.settings.model import Settings
@@ -37,10 +38,12 @@ class OtherClusterError(Exception):
     """The stack was deployed to another cluster than the one that its settings lead to now. Nothing was changed."""
 
     def __init__(self, stack: str, settings: Settings, deployed: str | None, given: str) -> None:
-        context = settings.cluster.context or "the kubeconfig's current context"
+        late = settings.cluster.late
+        context = late.words if late else settings.cluster.context or "the kubeconfig's current context"
+        given_words = f"a cluster whose namespace kube-system has the uid {given}" if given else "one still to create"
         super().__init__(
             f"stack {stack} is deployed to another cluster than the one that {context} leads to\n"
-            f"    given:   a cluster whose namespace kube-system has the uid {given}\n"
+            f"    given:   {given_words}\n"
             f"    allowed: the cluster with the uid {deployed}\n"
             f"    fix:     name its context in istio-canary:cluster.context; if that cluster no longer exists, run "
             f"`canary refresh --stack {stack}`, which drops what is not in this one from the state, then `canary up`"
@@ -65,6 +68,7 @@ def settings_of_stack(project: Path) -> Settings:
     """
     found = loaded.get() or _from_runtime(project)
     problems = warnings(found.settings, found.source)
+    find_cluster(found.settings, stack_file())
     warn(problems[:MOST_WARNINGS])
     if len(problems) > MOST_WARNINGS:
         pulumi.log.warn(f"{len(problems) - MOST_WARNINGS} more warnings about the settings")
@@ -72,11 +76,16 @@ def settings_of_stack(project: Path) -> Settings:
 
 
 def _from_runtime(project: Path) -> StackSettings:
-    file = project / f"Pulumi.{pulumi.get_stack()}.yaml"
+    file = project / stack_file()
     source = read_stack_file(file) if file.is_file() else None
     given = config.CONFIG.get()
     secrets = frozenset(key for key in given if config.is_config_secret(key))
     return StackSettings(load_runtime(given, source, secrets, pulumi.get_stack()), source)
+
+
+def stack_file() -> str:
+    """Return the name of the stack's file."""
+    return f"Pulumi.{pulumi.get_stack()}.yaml"
 
 
 def grafana_admin_password() -> pulumi.Output[str] | None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar, TypeVarTuple
 import pulumi
 from pulumi.runtime import mocks, proto, register_stack_transformation, reset_options, rpc
 
+from stacks.cloud_outputs import ANSWERS, OTHER_STACK, OTHER_THAN_INPUTS, OUTPUTS, STACK_REFERENCE
 from stacks.cluster_facts import NOTHING_OBSERVED
 from stacks.environment import Environment
 from stacks.settings.model import Settings
@@ -188,13 +189,17 @@ class _InlineLoop(asyncio.SelectorEventLoop):
 
 
 class Mocks(mocks.Mocks):
-    """Resources come out as they went in; nothing may be read from a cluster."""
+    """Resources come out as they went in, with what a cloud would add; nothing may be read from a cluster."""
 
     def call(self, args: mocks.MockCallArgs) -> Any:
+        if args.token in ANSWERS:
+            return dict(ANSWERS[args.token])
         raise AssertionError(f"the program calls the provider's function {args.token}, which needs a cluster")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         """Return the id that the object gets, and its state; what is new has no id in a preview."""
+        if args.typ == STACK_REFERENCE:
+            return args.name, {"name": args.name, **OTHER_STACK}
         metadata = args.inputs.get("metadata") or {}
         name, namespace = metadata.get("name", args.name), metadata.get("namespace")
         identifier = f"{namespace}/{name}" if namespace else name
@@ -244,7 +249,26 @@ class Recorder(mocks.MockMonitor):
                 timeouts=(request.customTimeouts.create, request.customTimeouts.update),
             )
         )
-        return proto.resource_pb2.RegisterResourceResponse(urn=urn, id=identifier or "", object=request.object)
+        response = proto.resource_pb2.RegisterResourceResponse(urn=urn, id=identifier or "", object=request.object)
+        response.object.update(OTHER_THAN_INPUTS.get(request.type, {}))
+        if not pulumi.runtime.is_dry_run():
+            response.object.update(OUTPUTS.get(request.type, {}))
+        return response
+
+    def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the engine's name
+        response = super().ReadResource(request)  # type: ignore[no-untyped-call]
+        self.recording.resources.append(
+            Recorded(
+                urn=response.urn,
+                type=request.type,
+                name=request.name,
+                inputs=plain(request.properties, self._secret),
+                parent=None if request.parent.split("::")[2:3] in ([], [STACK_TYPE]) else request.parent,
+                depends_on=tuple(sorted(request.dependencies)),
+                is_component=False,
+            )
+        )
+        return response
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the engine's name
         outputs = plain(request.outputs, self._secret)

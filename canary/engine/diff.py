@@ -18,6 +18,10 @@ ABSENT = object()
 LONGEST = 100
 
 
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+"""Key that marks a secret in Pulumi's events (Pulumi: sdk/go/common/resource/properties.go)."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """One changed property; both values are None if the engine names only the property."""
@@ -63,6 +67,8 @@ def service_of(properties: Mapping[str, Any]) -> str:
 
 def brief(value: Any) -> str:
     """Return a value on one line, shortened to LONGEST characters."""
+    if isinstance(value, Mapping) and SIGNATURE in value:
+        return "[secret]"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, Mapping):

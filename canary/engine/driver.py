@@ -200,6 +200,12 @@ class Engine:
         """Run a CLI command that is not a run, with `text` on stdin; return its exit code and output."""
         return self._call(*arguments, cwd=self.project.root, text=text or "")
 
+    def output(self, name: str, of: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Return the CLI's answer to what an output of the stack is, or of another one by its full name, decrypted."""
+        stack = of or self.stack
+        asked = ("stack", "output", name, "--show-secrets", "--stack", stack)
+        return self._toolchain.call(*asked, cwd=self.project.root, env=self._env)
+
     def create_stack(self) -> subprocess.CompletedProcess[str]:
         """Create the stack in the backend. With a local backend, the stack's file is not changed."""
         folder = self._backend.folder if self._backend else self.project.root

@@ -130,7 +130,7 @@ def other_cluster(outcome: Outcome, stack: str, settings: Settings) -> CommandEr
     from stacks.program import OtherClusterError
 
     record = outcome.record
-    error = OtherClusterError(stack, settings, record.deployed_to, record.outputs[CLUSTER_OUTPUT])
+    error = OtherClusterError(stack, settings, record.deployed_to, record.outputs.get(CLUSTER_OUTPUT, ""))
     return CommandError(str(error), ExitCode.CONFIG)
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from canary.command_error import CommandError, cluster_needed
+from canary.engine.cluster_source import find_cluster
 from canary.engine.driver import Engine, Operation, Outcome
 from canary.engine.engine_errors import (
     failure_of,
@@ -139,6 +140,11 @@ class Session:
         from canary.engine.recovery import LiveCluster
         from kube.client import query
 
+        if not self.has_cluster:
+            raise CommandError(
+                f"an interrupted run left operations of {self.settings.cluster.late} unfinished",
+                fix=f"run `pulumi refresh --stack {self.stack}`, which asks about each of them",
+            )
         with cluster_needed():
             return query(self.settings.cluster, lambda client: ask(LiveCluster(client)), within=CLUSTER_SECONDS)
 
@@ -148,8 +154,20 @@ class Session:
         folder = self.engine.backend_folder
         return folder is None or bool(locks_of(folder, self.project.name, self.stack))
 
+    @property
+    def has_cluster(self) -> bool:
+        """Whether there is a cluster: that of a stack that creates it exists only after an `up`."""
+        with cluster_needed():
+            late = self.settings.cluster.late
+            return late is None or late.text() is not None
+
     def require_cluster(self) -> None:
-        """Raise CommandError unless the cluster answers; the engine would report it later and less clearly."""
+        """Raise CommandError unless the cluster answers; the engine would report it later and less clearly.
+
+        A cluster that the stack has still to create, or has deleted, is none to ask.
+        """
+        if not self.has_cluster:
+            return
         from kube.client import require
 
         with cluster_needed():
@@ -159,7 +177,7 @@ class Session:
         """Delete and print what an uninstalled mesh left in the cluster; raises CommandError if it does not answer."""
         from components.istio_leftovers import remove_leftovers
 
-        if not self.settings.mesh.install:
+        if not self.settings.mesh.install or self.settings.cluster.is_created:
             return
         with cluster_needed(), self.ui.progress(f"removing what the mesh of stack {self.stack} left behind"):
             left = remove_leftovers(self.settings.cluster, self.settings.mesh.namespace)
@@ -207,9 +225,11 @@ def chosen_stack(stack: str | None) -> tuple[Project, str, StackSettings]:
     project = find_project()
     name = choose_stack(project, stack, lambda: selected_stack(project))
     try:
-        return project, name, load_stack(project.stack_file(name))
+        loaded = load_stack(project.stack_file(name))
     except SettingsError as error:
         raise CommandError(str(error), ExitCode.CONFIG) from None
+    find_cluster(project, name, loaded.settings.cluster)
+    return project, name, loaded
 
 
 def selected_stack(project: Project) -> str | None:

@@ -40,12 +40,13 @@ def secret_with_keys(value: Any) -> Any:
 
 
 def parts_of(resources: Iterable[Recorded], chart: Callable[[Recorded], list[Manifest]] | None) -> list[Part]:
-    """Return the parts of a stack in the order of application.
+    """Return the parts of a stack in the order of application; what a cloud has is none.
 
     `chart` returns the manifests of a Helm release; None leaves them out. A Secret has a comment instead of a manifest:
     one with masked values would replace the right ones, or be a known password.
     """
-    return [part for resource in in_order(resources) for part in _parts(resource, chart)]
+    objects = [resource for resource in in_order(resources) if resource.type.startswith("kubernetes:")]
+    return [part for resource in objects for part in _parts(resource, chart)]
 
 
 def _parts(resource: Recorded, chart: Callable[[Recorded], list[Manifest]] | None) -> Iterator[Part]:

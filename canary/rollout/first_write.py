@@ -23,6 +23,10 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 WITH_VALUE = {"--stack": "stack", "-s": "stack", "--namespace": "namespace", "-n": "namespace", "--context": "context"}
 FLAGS = {"abort": ("--json",), "promote": ("--json", "--full"), "resume": ("--json",)}
 """The options without a value that are simple, by verb."""
+EXISTING = "existing"
+"""The kind of a cluster whose kubeconfig is a file."""
+PLAIN = frozenset({"namespace", "kubeconfig", "context"})
+
 OURS = "istio-canary:"
 
 
@@ -108,6 +112,8 @@ def _in_file(service: str, stack: str | None) -> Mapping[str, str] | None:
         return None
     if not all(isinstance(value, str) for value in found.values()):
         return None
+    if found.pop("kind", EXISTING) != EXISTING or not found.keys() <= PLAIN:
+        return None  # its kubeconfig is not in the file
     if "kubeconfig" in found:
         found["kubeconfig"] = os.path.expandvars(os.path.expanduser(found["kubeconfig"]))
     return found

@@ -13,10 +13,10 @@ from canary.rollout.first_write import NAME
 from rollout.person import who as who
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from canary.project import Project
     from canary.ui import Ui
     from kube.kubeconfig import ClusterAccess
+    from kube.late_kubeconfig import LateKubeconfig
     from stacks.settings.loading import StackSettings
     from stacks.settings.model import Settings
 
@@ -30,6 +30,7 @@ class KubectlAccess:
 
     context: str | None = None
     kubeconfig: str | None = None
+    late: LateKubeconfig | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def place_of(
         )
     if namespace is not None:
         return _without_stack(service, stack, namespace, context)
+    from canary.engine.cluster_source import find_cluster
     from canary.engine.session import selected_stack
     from canary.project import choose_stack, find_project
     from canary.service_named import service_named
@@ -109,13 +111,13 @@ def place_of(
     project = find_project()
     name = choose_stack(project, stack, lambda: selected_stack(project))
     file = project.stack_file(name)
-    quick = _from_values(file, service, name) if light else None
+    quick = _from_values(project, service, name) if light else None
     if quick is not None:
         return quick
     try:
         loaded = load_stack(file)
     except SettingsError as error:
-        found = None if strict else _from_values(file, service, name)
+        found = None if strict else _from_values(project, service, name)
         if found is None:
             raise CommandError(str(error), ExitCode.CONFIG) from None
         ui.note(
@@ -130,6 +132,7 @@ def place_of(
             "" if strict else "; for a service that the file has no longer, give --namespace in place of --stack"
         )
         raise
+    find_cluster(project, name, loaded.settings.cluster)
     return Place(service, settings.namespace, loaded.settings.cluster, name, loaded)
 
 
@@ -154,20 +157,24 @@ def _without_stack(service: str, stack: str | None, namespace: str, context: str
     return Place(service, namespace, KubectlAccess(context), context=context)
 
 
-def _from_values(file: Path, service: str, stack: str) -> Place | None:
+def _from_values(project: Project, service: str, stack: str) -> Place | None:
     """The place from a file with mistakes; None if these are in what is needed."""
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
+    from canary.engine.cluster_source import find_cluster
     from stacks.samples import laid_under
+    from stacks.settings.cluster import AnyClusterSettings
     from stacks.settings.loading import OURS
-    from stacks.settings.model import ClusterSettings
     from stacks.settings.problems import SettingsError
     from stacks.settings.stack_file import read_stack_file
 
     try:
-        given = {key.removeprefix(OURS): value for key, value in read_stack_file(file).values.items()}
+        given = {
+            key.removeprefix(OURS): value for key, value in read_stack_file(project.stack_file(stack)).values.items()
+        }
         services = laid_under(given).get("services")
-        cluster = ClusterSettings.model_validate(given.get("cluster") or {}, by_name=False, by_alias=True)
+        clusters: TypeAdapter[AnyClusterSettings] = TypeAdapter(AnyClusterSettings)
+        cluster = clusters.validate_python(given.get("cluster") or {}, by_name=False, by_alias=True)
     except (SettingsError, ValidationError, TypeError, AttributeError):
         return None
     if not isinstance(services, Mapping) or not isinstance(services.get(service), Mapping):
@@ -175,4 +182,5 @@ def _from_values(file: Path, service: str, stack: str) -> Place | None:
     namespace: Any = services[service].get("namespace") or service
     if not isinstance(namespace, str) or not NAME.fullmatch(namespace):
         return None
+    find_cluster(project, stack, cluster)
     return Place(service, namespace, cluster, stack)

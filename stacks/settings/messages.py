@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
+from stacks.settings.cluster import MARKED as CLUSTERS
+from stacks.settings.cluster import Kind
 from stacks.settings.comparisons import absent, comparison_with_nothing
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
@@ -77,9 +79,11 @@ def _findings(error: ValidationError) -> Iterator[Finding]:
     for one in error.errors(include_url=False):
         if one["type"] in ECHOES or (one["type"] == "too_short" and one["input"]):
             continue
-        location = tuple(part for part in one["loc"] if part not in MARKERS)
-        if location[-1:] == ("[key]",):
-            location = location[:-1]
+        marked = tuple(part for part in one["loc"] if part not in MARKERS)
+        if marked[-1:] == ("[key]",):
+            marked = marked[:-1]
+        location = tuple(part for part in marked if part not in CLUSTERS)
+        if one["loc"][-1:] == ("[key]",):
             if one["type"] in NO_PORT:
                 yield _no_port(location, one["input"])
                 continue
@@ -89,19 +93,22 @@ def _findings(error: ValidationError) -> Iterator[Finding]:
         if location[-1:] == (SECRET,):
             yield Finding(location, *NOT_ENCRYPTED)
             continue
-        yield _finding(one, location)
+        yield _finding(one, location, marked)
 
 
-def _finding(error: Any, location: Location) -> Finding:
+def _finding(error: Any, location: Location, marked: Location) -> Finding:
+    """The finding for an error; `marked` is its location with the kind of the cluster that it is in."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    schema = schema_of(location)
+    if kind == "union_tag_invalid" and location == ("cluster",):
+        return _unknown_kind(location, value["kind"])
+    schema = schema_of(marked)
     if kind == WRONG:
         fix = _meant(location, value, schema) or context["fix"]
         return Finding(location, context["what"], context["allowed"], fix, shown(value))
     if kind == "missing":
         return Finding(location, MISSING, _allowed(schema), _add(location, schema))
     if kind == "extra_forbidden":
-        return _unknown_key(location, value, _kind_of_version(error["loc"]))
+        return _unknown_key(location, value, marked, _kind_of_version(error["loc"]))
     if kind == "enum" or (kind == "literal_error" and isinstance(value, str)):
         return _not_one_of(location, value, schema)
     if kind in ("too_long", "string_too_long"):
@@ -113,10 +120,22 @@ def _finding(error: Any, location: Location) -> Finding:
         return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
     if value in ("", [], {}):
         example = comparison_with_nothing(location) or _example(schema)
-        fix = example if value == "" else f"add an entry{_or_remove(location, schema)}"
+        fix = example if value == "" else f"add an entry{_or_remove(marked, schema)}"
         return Finding(location, "the value is empty", _allowed(schema), fix, shown(value))
     return Finding(
-        location, _wrong_kind(value, schema), _allowed(schema), _convert(value, location, schema), shown(value)
+        location, _wrong_kind(value, schema), _allowed(schema), _convert(value, marked, schema), shown(value)
+    )
+
+
+def _unknown_kind(location: Location, kind: Any) -> Finding:
+    known = [one.value for one in Kind]
+    near = nearest(kind, known) if isinstance(kind, str) else None
+    return Finding(
+        (*location, "kind"),
+        f"there is no such kind of cluster{f'; the nearest is {near}' if near else ''}",
+        f"one of {', '.join(known)}",
+        f"write {near}" if near else "write existing, for a cluster that a kubeconfig leads to",
+        shown(kind),
     )
 
 
@@ -139,7 +158,9 @@ def _kind_of_version(location: Location) -> type[VersionRouting] | None:
     return kinds.get(location[-2]) if len(location) > 1 else None
 
 
-def _unknown_key(location: Location, value: Any, version: type[VersionRouting] | None = None) -> Finding:
+def _unknown_key(
+    location: Location, value: Any, marked: Location, version: type[VersionRouting] | None = None
+) -> Finding:
     later = not_there_yet(location, value)
     if later is not None:
         return later
@@ -149,7 +170,7 @@ def _unknown_key(location: Location, value: Any, version: type[VersionRouting] |
         return Finding(
             location, what, _allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
         )
-    known = list({key: None for option in _options(schema_of(location[:-1])) for key in option.get("properties", {})})
+    known = list({key: None for option in _options(schema_of(marked[:-1])) for key in option.get("properties", {})})
     if version is not None:
         known = [field.alias or name for name, field in version.model_fields.items()]
     dotted = _dotted(location, value, known)
@@ -376,9 +397,14 @@ def _root() -> Schema:
 
 
 def schema_of(location: Location) -> Schema:
-    """Return the JSON schema for a location; empty where anything is allowed."""
+    """Return the JSON schema for a location, in which the kind of a cluster may be marked; empty where anything is
+    allowed.
+    """
     schema = _root()
     for part in location:
+        if part in CLUSTERS:
+            schema = _root()["$defs"][CLUSTERS[str(part)].__name__]
+            continue
         steps = (_step(option, part) for option in _options(schema))
         schema = next((step for step in steps if step is not None), {})
     return schema

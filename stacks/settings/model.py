@@ -13,12 +13,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
 
 from stacks.settings.autoscaling import Autoscaling
+from stacks.settings.cluster import AnyClusterSettings, ClusterSettings
 from stacks.settings.disruption import DisruptionBudget
 from stacks.settings.encrypted import PlainOrEncrypted
 from stacks.settings.environment_variables import EnvFrom, Variables
 from stacks.settings.fields import (
     FileName,
-    FilePath,
     Image,
     MountPath,
 )
@@ -33,7 +33,7 @@ from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
 from stacks.settings.telemetry import TelemetrySettings
 from stacks.settings.volumes import VolumeMounts, Volumes
-from traffic.fields import DnsLabel, HeaderName, Model, OpenPort, Text, wrong
+from traffic.fields import DnsLabel, HeaderName, Model, OpenPort, wrong
 from traffic.model import (
     DEPLOYED,
     OUTSIDE,
@@ -69,18 +69,6 @@ class Sample(StrEnum):
     ASSETS = "assets"
     ASSETS_INGRESS = "assets-ingress"
     CLOUD_NATIVE_STARTER = "cloud-native-starter"
-
-
-class ClusterSettings(Model):
-    """The cluster that the stack is deployed to."""
-
-    kubeconfig: FilePath | None = Field(
-        default=None,
-        description="Path, with ~ and $VARS; defaults to $KUBECONFIG or ~/.kube/config.",
-    )
-    context: Text | None = Field(
-        default=None, description="Context in the kubeconfig; defaults to its current context."
-    )
 
 
 class VersionSettings(VersionRouting):
@@ -283,8 +271,11 @@ SettableHeader = Annotated[HeaderName, AfterValidator(_settable)]
 class Settings(Model):
     """All settings of a stack."""
 
-    cluster: ClusterSettings = Field(
-        default_factory=ClusterSettings, description="The cluster that the stack is deployed to."
+    cluster: AnyClusterSettings = Field(
+        default_factory=ClusterSettings,
+        examples=[{"context": "staging"}, {"stackReference": "organization/istio-canary/prod-cluster"}],
+        description="The cluster that the stack is deployed to: one that exists, that of another stack, or one that "
+        "the stack creates, by `kind`.",
     )
     mesh: MeshSettings = Field(default_factory=MeshSettings, description="The Istio mesh.")
     version_header: Annotated[SettableHeader | None, BeforeValidator(_none_if_empty)] = Field(

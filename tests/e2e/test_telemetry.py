@@ -27,7 +27,7 @@ from metrics.queries import Source
 from stacks.cluster_facts import ClusterFacts
 from stacks.environment import Environment
 from stacks.settings import loading
-from stacks.settings.model import ClusterSettings
+from stacks.settings.cluster import ClusterSettings
 from tests.chromium import require_chromium, screenshot
 from tests.e2e import traces
 from tests.e2e.envoys import gateway_pod

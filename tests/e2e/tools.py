@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import yaml
 
+from kube.late_kubeconfig import LateKubeconfig
 from sandbox.cluster.pulumi_home import pulumi_home
 from sandbox.layout import TOOLS, Layout
 
@@ -68,6 +69,7 @@ class Access:
 
     kubeconfig: str
     context: str | None = None
+    late: LateKubeconfig | None = None
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def test_subsets_and_pods_come_before_the_routes_to_them_and_istio_before_its_ki
                 assert (destination["host"], destination["subset"]) in has_subset
                 pods = version_label(destination["host"].split(".")[0], destination["subset"])
                 assert not weight or pods in has_pods, "requests would find no pods"
-    assert routed
+    assert routed or not settings_of(name).services
 
 
 def _destinations(spec: Mapping[str, Any]) -> Iterable[tuple[dict[str, Any], int]]:

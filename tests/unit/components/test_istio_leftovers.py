@@ -15,7 +15,7 @@ from lightkube.config.models import User
 from components import istio_leftovers as leftovers
 from components.istio_leftovers import Leftovers, remove_leftovers
 from components.names import BASE_RELEASE
-from stacks.settings.model import ClusterSettings
+from stacks.settings.cluster import ClusterSettings
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CONFIG_MAPS, SECRETS = "/api/v1/namespaces/{}/configmaps", "/api/v1/namespaces/{}/secrets"

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from kube.late_kubeconfig import LateKubeconfig
+
 
 @dataclass(frozen=True)
 class Access:
@@ -19,6 +21,7 @@ class Access:
 
     kubeconfig: str | None
     context: str | None = None
+    late: LateKubeconfig | None = None
 
 
 def kubeconfig(

@@ -10,7 +10,7 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod
 
 from kube.rollouts import RolloutTimeoutError, missing_of, until_rolled_out
-from stacks.settings.model import ClusterSettings
+from stacks.settings.cluster import ClusterSettings
 
 DONE = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
 

@@ -21,7 +21,8 @@ from sandbox.builder import images
 from sandbox.builder.artifacts import versions
 from sandbox.builder.go_modules import ISTIO_VERSION
 from sandbox.cluster import addons, certificates, daemons, init, lifecycle, supervision
-from sandbox.layout import MAX_SANDBOXES, Layout, LayoutError, claim, layout
+from sandbox.layout import MAX_SANDBOXES, STATE_ROOT, Layout, LayoutError, claim, layout
+from stacks.settings.cluster import SandboxSettings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -209,3 +210,11 @@ def test_a_limit_of_the_kernel_is_raised_and_never_lowered(before: str, after: s
 def test_a_limit_that_cannot_be_written_stays(tmp_path: Path) -> None:
     init.raise_limit(tmp_path / "missing", 1024)
     assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize("name", ["sandbox", "mine"])
+def test_the_settings_of_a_stack_find_a_sandbox_by_its_name(name: str) -> None:
+    here = Layout(name=name, index=0, root=STATE_ROOT / name)
+    settings = SandboxSettings(kind="sandbox", name=name)
+
+    assert (settings.kubeconfig, settings.context) == (str(here.kubeconfig), here.context)

@@ -106,6 +106,7 @@ def test_a_problem_in_a_samples_gateway_names_the_sample() -> None:
 
 @pytest.mark.parametrize("file", sorted(PROJECT.glob("Pulumi.*.yaml")), ids=lambda file: file.name)
 def test_the_objects_of_every_committed_stack_are_accepted_by_istios_crds(file: Path) -> None:
-    run = registered(load_stack(file).settings)
+    settings = load_stack(file).settings
+    run = registered(settings)
 
-    assert run.of_type(":VirtualService"), "the mock engine checks each"
+    assert run.of_type(":VirtualService") or not settings.services, "the mock engine checks each"

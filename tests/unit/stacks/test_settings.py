@@ -18,6 +18,7 @@ from stacks.settings import resources as settings_resources
 from stacks.settings import security as settings_security
 from stacks.settings import strategy as settings_strategy
 from stacks.settings import telemetry as settings_telemetry
+from stacks.settings.cluster import GkeSettings
 from stacks.settings.loading import load, load_runtime, load_stack, warnings
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.plain_values import SECRET_KEYS
@@ -29,7 +30,9 @@ STACKS = {
     "dev": ["website"],
     "minikube": ["website"],
     "staging": ["website", "shop"],
+    "staging-cluster": [],
     "prod": ["website", "shop"],
+    "prod-cluster": [],
     "samples": [
         *("website", "hello-minikube", "java-service-lb", "cloudnative-go-service", "cloudnative-frontend"),
         *("asset-consumer-svc", "asset-mgr-ms-svc", "asset-dashboard-bff-svc", "web-api", "articles", "authors"),
@@ -53,7 +56,7 @@ def test_every_committed_stack_is_known_here() -> None:
 def test_every_committed_stack_loads_without_warnings(stack: str) -> None:
     loaded = load_stack(PROJECT / f"Pulumi.{stack}.yaml")
 
-    assert loaded.settings.version_header == "x-served-version"
+    assert not loaded.settings.services or loaded.settings.version_header == "x-served-version"
     assert list(loaded.settings.services) == STACKS[stack]
     assert warnings(loaded.settings, loaded.source) == ()
 
@@ -78,9 +81,26 @@ def test_the_environments_differ_in_weights_pods_and_what_is_allowed() -> None:
         assert pods_in_staging is not None
         assert pods_in_prod > pods_in_staging
         assert all(len(one.services[name].route) == 2 for one in (staging, prod)), "testers have a rule of their own"
-    assert (staging.cluster.context, prod.cluster.context) == ("staging", "prod")
+    clusters = [one.cluster for one in (staging, prod)]
+    assert [getattr(one, "stack_reference", None) for one in clusters] == [
+        f"organization/istio-canary/{name}-cluster" for name in ("staging", "prod")
+    ]
     assert prod.mesh.mtls == "STRICT"
     assert prod.namespaces["shop"].deny_by_default
+
+
+def test_the_cluster_of_prod_is_larger_spans_zones_and_is_protected() -> None:
+    staging, prod = (
+        load_stack(PROJECT / f"Pulumi.{stack}-cluster.yaml").settings.cluster for stack in ("staging", "prod")
+    )
+    assert isinstance(staging, GkeSettings)
+    assert isinstance(prod, GkeSettings)
+
+    assert prod.nodes.min >= 3 > staging.nodes.min
+    assert prod.deletion_protection
+    assert not staging.deletion_protection
+    assert (staging.location, staging.release_channel.value) == ("europe-west1-b", "REGULAR")
+    assert (prod.location, prod.release_channel.value) == ("europe-west1", "STABLE")
 
 
 def test_the_website_is_the_sample_as_specified() -> None:

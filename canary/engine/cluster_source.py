@@ -1,0 +1,59 @@
+"""How commands find a cluster whose kubeconfig is an output of a stack: Pulumi says it, and it stays in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from canary.command_error import CommandError
+from canary.engine.engine_errors import known_error, stack_is_missing
+from canary.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from canary.project import Project
+    from stacks.settings.cluster import AnyClusterSettings
+
+KUBECONFIG = "kubeconfig"
+NO_OUTPUT = "does not have output property"
+
+
+def find_cluster(project: Project, stack: str, cluster: AnyClusterSettings) -> None:
+    """Let a stack's cluster read its kubeconfig from the outputs of its stack, when a command needs it.
+
+    Nothing is asked before that, so commands that need no cluster need neither Pulumi nor a passphrase. Reading raises
+    CommandError if Pulumi cannot decrypt the output, or if the cluster is that of another stack without one.
+    """
+    late = cluster.late
+    if late is None:
+        return
+    other = getattr(cluster, "stack_reference", None)
+    late.read_by(lambda: _read(project, stack, other))
+
+
+def _read(project: Project, stack: str, other: str | None) -> str | None:
+    from canary.engine.driver import Engine
+    from canary.engine.toolchain import find_toolchain
+
+    engine = Engine(project, stack, find_toolchain(project), lambda line: None)
+    asked = engine.output(KUBECONFIG, of=other)
+    if asked.returncode == 0:
+        return asked.stdout.strip() or None
+    if other is None and (stack_is_missing(asked.stderr) or NO_OUTPUT in asked.stderr):
+        return None
+    raise _unread(stack, other, asked.stderr)
+
+
+def _unread(stack: str, other: str | None, said: str) -> CommandError:
+    from stacks.cluster_source import no_output, no_stack
+
+    file = f"Pulumi.{stack}.yaml"
+    if other is None:
+        error = CommandError(
+            f"the kubeconfig of stack {stack}, one of its outputs, cannot be read",
+            ExitCode.CONFIG,
+            fix=f"`pulumi stack output {KUBECONFIG} --show-secrets --stack {stack}` must work: log in to the backend, "
+            "and set its passphrase or the rights on its key",
+            details=tuple(said.strip().splitlines()),
+        )
+        return known_error(said, stack) or error
+    problem = no_output(other, file, []) if NO_OUTPUT in said else no_stack(other, file, said)
+    return CommandError(str(problem), ExitCode.CONFIG)

@@ -1,0 +1,120 @@
+"""Stacks and clusters, for real: two stacks on one cluster, and a stack that reaches its cluster in other ways."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.runs import STACK, the_shop
+from tests.e2e.tools import CHECKOUT, Project, service
+
+OTHER = "other"
+CLUSTER_STACK = "organization/a-cluster/test"
+PROGRAM = """
+import pathlib, pulumi
+pulumi.export("kubeconfig", pulumi.Output.secret(pathlib.Path({path!r}).read_text()))
+pulumi.export("endpoint", "https://c.example.com")
+"""
+
+
+def _cluster(project: Project, stack: str, cluster: dict[str, Any], services: dict[str, Any] | None = None) -> None:
+    config = project.service_config(services or the_shop())
+    project.write_stack(stack, {**config, "istio-canary:cluster": cluster})
+
+
+def _of_file(project: Project) -> dict[str, Any]:
+    layout = project.cluster.layout
+    return {"kubeconfig": str(layout.kubeconfig), "context": layout.context}
+
+
+def _uids(project: Project, namespace: str) -> dict[str, str]:
+    """The uids of what a stack has in its namespace: one that is replaced gets another."""
+    kinds = "deployment,service,serviceaccount,virtualservice,destinationrule"
+    found = project.cluster.get(kinds, "--namespace", namespace)["items"]
+    return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["uid"] for one in found}
+
+
+def _preview(project: Project, stack: str) -> list[str]:
+    """What a preview would do, as `<operation> <type>`, without what is only Pulumi's own."""
+    shown = project.canary("preview", "--stack", stack, "--json")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    return [
+        f"{one['op']} {one['type']}"
+        for one in json.loads(shown.stdout)["resources"]
+        if one["type"].startswith("kubernetes:")
+    ]
+
+
+def test_two_stacks_on_one_cluster_do_not_disturb_each_other(shop: Project) -> None:
+    route = [{"to": {"version-1": 90, "version-2": 10}}]
+    other = service(OTHER, host="other.example", namespace=OTHER, route=route)
+    shop.up(STACK)
+    _cluster(shop, OTHER, _of_file(shop), other)
+    shop.up(OTHER)
+    try:
+        before = _uids(shop, "shop"), _uids(shop, OTHER)
+        other[OTHER]["route"] = [{"to": {"version-1": 50, "version-2": 50}}]
+        _cluster(shop, OTHER, _of_file(shop), other)
+        shop.up(OTHER)
+        assert _preview(shop, STACK) == []
+        assert (_uids(shop, "shop"), _uids(shop, OTHER)) == before
+    finally:
+        destroyed = shop.canary("destroy", "--stack", OTHER, "--yes")
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+    assert _uids(shop, "shop") == before[0]
+    assert not shop.cluster.exists("namespace", OTHER)
+
+
+@pytest.fixture
+def cluster_stack(shop: Project, tmp_path: Path) -> str:
+    """A stack in the same backend that has the sandbox's kubeconfig as a secret output."""
+    folder = tmp_path / "a-cluster"
+    folder.mkdir()
+    runtime = {"name": "python", "options": {"virtualenv": str(CHECKOUT / ".venv")}}
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "a-cluster", "runtime": runtime}))
+    (folder / "__main__.py").write_text(PROGRAM.format(path=str(shop.cluster.layout.kubeconfig)))
+    for words in (("stack", "init", CLUSTER_STACK), ("up", "--yes", "--skip-preview", "--stack", CLUSTER_STACK)):
+        shop.pulumi("--cwd", str(folder), *words)
+    return CLUSTER_STACK
+
+
+def test_a_stack_that_reaches_its_cluster_in_another_way_replaces_nothing(
+    shop: Project, cluster_stack: str, tmp_path: Path
+) -> None:
+    _cluster(shop, STACK, _of_file(shop))
+    shop.up(STACK)
+    before = _uids(shop, "shop")
+
+    content = yaml.safe_load(shop.cluster.layout.kubeconfig.read_text())
+    content["contexts"].append({"name": "renamed", "context": content["contexts"][0]["context"]})
+    copied = tmp_path / "kubeconfig"
+    copied.write_text(yaml.safe_dump(content))
+    ways: list[dict[str, Any]] = [
+        {"kubeconfig": str(copied), "context": "renamed"},
+        {"stackReference": cluster_stack},
+        {"kind": "sandbox", "name": shop.cluster.layout.name},
+    ]
+    for way in ways:
+        _cluster(shop, STACK, way)
+        assert _preview(shop, STACK) == []
+        shop.up(STACK)
+        assert _uids(shop, "shop") == before
+        status = shop.canary("status", "--stack", STACK)
+        assert status.returncode == 0, status.stdout + status.stderr
+
+
+def test_a_cluster_of_a_stack_that_is_not_there_is_refused_before_anything_is_touched(shop: Project) -> None:
+    _cluster(shop, STACK, {"stackReference": "organization/a-cluster/nope"})
+    for command in (("up", "--yes"), ("preview",), ("status",)):
+        done: subprocess.CompletedProcess[str] = shop.canary(*command, "--stack", STACK)
+        assert done.returncode == 2
+        said = done.stdout + done.stderr
+        assert "istio-canary:cluster.stackReference: there is no stack organization/a-cluster/nope" in said
+        assert "fix:" in said
+    assert not shop.cluster.exists("namespace", "shop")
+    _cluster(shop, STACK, _of_file(shop))
