@@ -13,6 +13,7 @@ from pydantic import Field
 
 from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, LIMIT
 from rollout.gates.history import History
+from rollout.gates.warm_up import WARM_UP
 from traffic.fields import Model
 from traffic.model.rollout_gates import RolloutGates
 
@@ -78,6 +79,8 @@ class GatePlan(Model):
     limit_share: Part = 0.0
     unjudged: tuple[str, ...] = ()
     latency_bound: float | None = None
+    latency_warmup: Annotated[float, Field(ge=0)] = WARM_UP
+    """Seconds that a new pod is left out of latency."""
 
     def difference(self, metric: GateMetric, step: int) -> float | None:
         """Return the difference of failure rates that must be excluded before the step after `step`.
@@ -175,4 +178,5 @@ def gate_plan(
         limit_share=of.get(LIMIT, 0.0),
         unjudged=tuple(unjudged),
         latency_bound=latency_bound if LATENCY in tolerated else None,
+        latency_warmup=gates.latency.warmup_seconds,
     )

@@ -5,11 +5,12 @@ The new version is compared with the old one over the same seconds, at the calle
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 
-from traffic.fields import DnsLabel, Model, Text, wrong
+from traffic.fields import DURATION, DnsLabel, Model, Text, duration, seconds, wrong
 from traffic.model.rollout_fields import AUTO, PERCENT_TEXT, percent_text
 from traffic.model.rollout_limits import RolloutLimits
 
@@ -20,6 +21,7 @@ LOWEST_TOLERANCE, HIGHEST_TOLERANCE = 0.01, 50.0
 LOWEST_FALSE_ABORT, HIGHEST_FALSE_ABORT = 0.01, 20.0
 LOWEST_CONFIDENCE, HIGHEST_CONFIDENCE = 50.0, 99.99
 LOWEST_TAIL, HIGHEST_TAIL = 0.3, 50.0
+NO_WARM_UP, LONGEST_WARM_UP = "0s", "10m"
 
 
 def percent(text: str) -> float:
@@ -85,6 +87,19 @@ def tail(value: Any) -> Any:
     )
 
 
+def warm_up(value: str) -> str:
+    """Return `value` if latency can do without new pods for so long."""
+    if re.fullmatch(DURATION, value) and seconds(value) == 0:
+        return value
+    if re.fullmatch(DURATION, value) and seconds(value) > seconds(LONGEST_WARM_UP):
+        raise wrong(
+            f"{value} is too long: a slow version would not be seen for three times as long in each step",
+            f"a duration from {NO_WARM_UP} to {LONGEST_WARM_UP}",
+            f"write {LONGEST_WARM_UP} or less",
+        )
+    return duration(value)
+
+
 def own_names(values: tuple[CustomMetric, ...]) -> tuple[CustomMetric, ...]:
     """Return `values` if each has a name of its own."""
     names = [metric.name for metric in values]
@@ -102,6 +117,7 @@ Tolerance = Annotated[
 FalseAbort = Annotated[str, BeforeValidator(false_abort), WithJsonSchema(_PERCENT)]
 Confidence = Annotated[str, BeforeValidator(confidence), WithJsonSchema(_PERCENT)]
 Tail = Annotated[str, BeforeValidator(tail), WithJsonSchema(_PERCENT)]
+WarmUp = Annotated[str, AfterValidator(warm_up), WithJsonSchema({"type": "string", "pattern": f"^({DURATION})$"})]
 Ratio = Annotated[float, Field(ge=1, le=10)]
 
 
@@ -122,6 +138,17 @@ class LatencyGate(Model):
     enabled: bool = Field(default=True, description="Compare the durations.")
     tail: Tail = Field(default="5%", description="Percent of the old version's requests that are called slow, about.")
     ratio: Ratio = Field(default=1.5, description="How many times as often as the old version it may be slow.")
+    warmup: WarmUp = Field(
+        default="60s",
+        examples=["2m"],
+        description="How long a new pod is left out, and the new version from its first requests on; 0s: not at all. "
+        "Of one step at most three times as long.",
+    )
+
+    @property
+    def warmup_seconds(self) -> float:
+        """How long a new pod is left out of latency."""
+        return seconds(self.warmup)
 
 
 class CustomMetric(Model):

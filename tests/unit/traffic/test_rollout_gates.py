@@ -22,6 +22,7 @@ def test_the_defaults() -> None:
     assert (found.alpha, found.beta) == (0.01, 0.05)
     assert (found.attempts.enabled, found.attempts.ratio) == (True, 1.5)
     assert (found.latency.enabled, found.latency.tail, found.latency.ratio) == (True, "5%", 1.5)
+    assert found.latency.warmup_seconds == 60
 
 
 def test_everything_that_a_file_may_say() -> None:
@@ -32,7 +33,7 @@ def test_everything_that_a_file_may_say() -> None:
         "promote": "time",
         "errors": {},
         "attempts": {"enabled": False, "ratio": 2.0},
-        "latency": {"enabled": True, "tail": "1%", "ratio": 1.2},
+        "latency": {"enabled": True, "tail": "1%", "ratio": 1.2, "warmup": "1m30s"},
         "custom": [{"name": "empty-carts", "failures": "a", "requests": "b", "ratio": 1.2}],
         "limits": {"errors": "2%"},
     }
@@ -47,7 +48,7 @@ def test_everything_that_a_file_may_say() -> None:
     [
         ("tolerance", "0%", "0% is too low: no traffic", "a percentage from 0.01% to 50%", "write 0.01% or more"),
         ("tolerance", "51%", "51% is too high: half of all", "a percentage from 0.01% to 50%", "write 50% or less"),
-        ("tolerance", 0.2, "this is not a percentage", "a percentage from 0% to 100%", "write 0.2%"),
+        ("tolerance", "0.2", "this is not a percentage", "a percentage from 0% to 100%", "write 0.2%"),
         ("falseAbort", "0%", "0% is too low: harm", "a percentage from 0.01% to 20%", "write 0.01% or more"),
         ("falseAbort", "25 %", "25 % is too high: every fifth", "a percentage from 0.01% to 20%", "write 20% or less"),
         ("confidence", "5%", "5% is too low: a coin", "a percentage from 50% to 99.99%", "write 50% or more"),
@@ -74,6 +75,26 @@ def test_the_tail_of_slow_requests(tail: str, what: str) -> None:
     (error,) = errors({"latency": {"tail": tail}})
     assert error["loc"] == ("latency", "tail")
     assert error["ctx"]["what"].startswith(what)
+
+
+@pytest.mark.parametrize(("warmup", "seconds"), [("0s", 0), ("90s", 90), ("10m", 600)])
+def test_how_long_a_new_pod_is_left_out_of_latency(warmup: str, seconds: float) -> None:
+    assert RolloutGates.model_validate({"latency": {"warmup": warmup}}).latency.warmup_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("warmup", "what", "fix"),
+    [
+        ("11m", "11m is too long: a slow version would not be seen", "write 10m or less"),
+        ("60", "'60' is not a duration", "write 10ms or 1.5s, for example"),
+        ("1d", "'1d' is not a duration", "write 24h"),
+    ],
+)
+def test_a_warm_up_that_is_none(warmup: str, what: str, fix: str) -> None:
+    (error,) = errors({"latency": {"warmup": warmup}})
+    assert error["loc"] == ("latency", "warmup")
+    assert error["ctx"]["what"].startswith(what)
+    assert error["ctx"]["fix"] == fix
 
 
 @pytest.mark.parametrize(
