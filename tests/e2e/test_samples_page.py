@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from tests.e2e.tools import CANARY, CHECKOUT, Cluster, Completed, Project, wait_until
+from tests.e2e.tools import CANARY, CHECKOUT, Cluster, Completed, Project, measured, wait_until
 from tests.samples_page import PIECES, Step, chapters
 
 FIRST, *OTHERS = chapters()
@@ -48,7 +49,7 @@ def perform(project: Project, step: Step) -> None:
     """Run the commands of a step; what they print must be what the page shows."""
     output = ""
     for command in step.commands:
-        done = run(project, command)
+        done = measured(partial(run, project, command))
         output += done.stdout + done.stderr
         assert done.returncode == 0, f"`{command}` exited with {done.returncode}:\n{done.stdout}{done.stderr}"
         assert "Traceback" not in output, output
