@@ -34,11 +34,11 @@ demo: setup ## a cluster, the mesh, two versions, and the measured split
 SIDE_BY_SIDE := --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test: setup lint ## lint, types, unit tests, and the end-to-end tests on sandboxes of their own
-	$(BIN)/python -m pytest -m under_load tests/e2e
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load"
+	$(BIN)/python -m pytest -m "under_load and not long" tests/e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load and not long"
 
-test-long: setup ## five rounds of each change under load, more kills, 100 rollouts and 500 races, thousands of random route tables and all changes against Envoy
-	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py tests/e2e/test_diff.py tests/e2e/test_killed_runs.py tests/e2e/test_rollouts_under_kills.py tests/e2e/test_rollout_races.py
+test-long: setup ## every end-to-end test at its full size: all pages, 100 rollouts, 500 races, thousands of random route tables
+	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e
 
 lint: setup $(BIN)/actionlint ## the code, and what the pipelines of GitHub and GitLab run
 	$(BIN)/ruff check .
@@ -59,8 +59,8 @@ unit: setup
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/unit tests/policies
 
 e2e: setup
-	$(BIN)/python -m pytest -m under_load tests/e2e
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load" tests/e2e
+	$(BIN)/python -m pytest -m "under_load and not long" tests/e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load and not long" tests/e2e
 
 benchmark: setup
 	$(BIN)/python -m benchmarks

@@ -7,6 +7,8 @@ import subprocess
 import time
 from typing import Any
 
+import pytest
+
 from sandbox.cluster import namespaces
 from sandbox.cluster.supervision import Supervisor
 from tests.e2e.runs import STACK, answers, the_shop
@@ -82,6 +84,7 @@ def test_an_unresponsive_api_server_is_an_error_within_10_seconds_that_names_the
     wait_until(lambda: cluster.kubectl("get", "--raw=/readyz", check=False).returncode == 0, "the API server", 60)
 
 
+@pytest.mark.long
 def test_a_cluster_that_was_made_anew_gets_everything_after_a_refresh(shop: Project, cluster: Cluster) -> None:
     """The cluster's identity cannot be changed, so the state is made to name another one."""
     shop.up(STACK)

@@ -14,6 +14,8 @@ from tests.e2e.tools import CANARY, CHECKOUT, Cluster, Completed, Project, measu
 from tests.samples_page import PIECES, Step, chapters
 
 FIRST, *OTHERS = chapters()
+SHORT = ("The ramp as a rollout", "Two pods", "The end")
+"""What make test has of the chapters: the tests of the samples see most of the others."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,9 @@ def test_all_samples_come_up_side_by_side(tour: Project) -> None:
     perform(tour, Step(tuple(rest), step.expected))
 
 
-@pytest.mark.parametrize("chapter", OTHERS)
+@pytest.mark.parametrize(
+    "chapter", [pytest.param(one, marks=() if one in SHORT else pytest.mark.long) for one in OTHERS]
+)
 def test_a_chapter_of_the_page_prints_what_it_shows(tour: Project, chapter: str) -> None:
     for step in chapters()[chapter]:
         perform(tour, step)

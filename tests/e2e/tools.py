@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
 from canary.exit_codes import ExitCode
@@ -61,11 +62,12 @@ def measured(run: Callable[[], Completed]) -> Completed:
     return run() if done.returncode == ExitCode.SPLIT else done
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait for a condition; fail the test after `seconds`."""
+def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 60) -> None:
+    """Wait for a condition; fail the test after `seconds`, with `what` as it is then."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
+        if time.monotonic() >= deadline:
+            pytest.fail(f"{what if isinstance(what, str) else what()} did not happen within {seconds:.0f} s")
         time.sleep(0.1)
 
 
