@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
@@ -11,11 +11,9 @@ import pulumi
 
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
 from components.egress import Egress, EgressArgs
-from components.gateway_policies import GatewayPolicies
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.rollout_fence import RolloutFence
-from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionedService, VersionedServiceArgs
 from kube.kubeconfig import ClusterUnreachableError
@@ -24,13 +22,13 @@ from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.clusters import build_cluster, gateway_values, provider_of
 from stacks.gateway_pods import gateway_namespaces
-from stacks.gateway_policies import gateway_policies
 from stacks.mesh_traffic import own_mesh_config, own_proxy_config
 from stacks.outside import target_port
-from stacks.pod_counts import pods_of
+from stacks.pod_counts import replicas_of
 from stacks.proxies import proxies_of
 from stacks.rollout_fence import fence_of
 from stacks.secret_texts import Decrypt, masked
+from stacks.security import build_gateway_policies, build_policies
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.telemetry import (
     TelemetryServers,
@@ -41,11 +39,8 @@ from stacks.telemetry import (
 )
 from stacks.transitions import Transitions
 from stacks.version_args import version_args
-from traffic.addresses import at_pods
 from traffic.graph import all_targets, called_by, called_first, callers_of
 from traffic.model import (
-    MutualTls,
-    NamespaceSecurity,
     OutboundTrafficPolicy,
     Target,
     gateway_selector,
@@ -93,8 +88,8 @@ class Environment:
         )
         self._mesh = self._build_mesh() if settings.mesh.install else None
         build_mesh_telemetry(settings, self._namespace, self._in_mesh())
-        self._at_gateway = self._build_gateway_policies()
-        self._policies = self._build_policies()
+        self._at_gateway = build_gateway_policies(settings, self._namespace, self._in_mesh)
+        self._policies = build_policies(settings, self._namespace, self._in_mesh, self._at_gateway)
         egress = self._build_egress()
         gateways = self._build_gateways()
         self._services = {
@@ -164,75 +159,6 @@ class Environment:
             ),
             self._in_cluster,
         )
-
-    def _build_gateway_policies(self) -> dict[str, GatewayPolicies]:
-        """Created before the services' own policies, which let in what the gateway does not deny, and before routes."""
-        return {
-            name: GatewayPolicies(f"{name}-gateway-security", args, self._in_mesh())
-            for name, args in gateway_policies(self._settings, self._namespace).items()
-        }
-
-    def _build_policies(self) -> dict[str, SecurityPolicies]:
-        """The policies by service, and by `<namespace>/` for those of a namespace.
-
-        ALLOW policies are created before the deny-by-default policies of a namespace or the mesh.
-        """
-        policies = {
-            name: SecurityPolicies(
-                f"{name}-security",
-                SecurityPoliciesArgs(
-                    namespace=self._namespace(service.namespace),
-                    service=name,
-                    selector=service.selector_of(name),
-                    mtls=service.mtls,
-                    authorization=service.authorization
-                    and at_pods(service.authorization, self._settings.mesh.gateway.namespace),
-                    jwt=service.jwt,
-                ),
-                self._in_mesh(*[self._at_gateway[name]] if name in self._at_gateway else []),
-            )
-            for name, service in self._settings.services.items()
-            if service.mtls or service.authorization or service.jwt
-        }
-        allowed = [*policies.values(), *self._build_open_gateway()]
-        return policies | {
-            f"{name}/": SecurityPolicies(f"{name}/security", args, self._in_mesh(*allowed))
-            for name, args in self._policies_of_namespaces().items()
-        }
-
-    def _build_open_gateway(self) -> list[SecurityPolicies]:
-        """Deny-by-default also applies to the gateway's pods, where it would block every request from outside.
-
-        So the gateway allows all; a request still needs an `authorization.allow` of the service it calls.
-        """
-        settings = self._settings
-        gateway = settings.mesh.gateway
-        denying = {name for name, args in self._policies_of_namespaces().items() if args.deny_by_default}
-        if not denying & {gateway.namespace, settings.mesh.namespace}:
-            return []
-        args = SecurityPoliciesArgs(
-            namespace=self._namespace(gateway.namespace), allow_all=gateway_selector(gateway.name)
-        )
-        return [SecurityPolicies(f"{gateway.namespace}/gateway-security", args, self._in_mesh())]
-
-    def _policies_of_namespaces(self) -> dict[str, SecurityPoliciesArgs]:
-        """Policies by namespace; those of Istio's root namespace apply to the whole mesh."""
-        settings = self._settings
-        configured = {
-            service.namespace: settings.namespaces[service.namespace]
-            for service in settings.services.values()
-            if service.namespace in settings.namespaces
-        }
-        if self._mesh is not None and settings.mesh.deny_by_default:
-            configured[settings.mesh.namespace] = NamespaceSecurity(deny_by_default=True)
-        return {
-            name: SecurityPoliciesArgs(
-                namespace=self._namespace(name),
-                mtls=MutualTls(mode=security.mtls) if security.mtls else None,
-                deny_by_default=security.deny_by_default,
-            )
-            for name, security in configured.items()
-        }
 
     def _build_egress(self) -> list[Egress]:
         """Created before the services, which may call these hosts as soon as they start.
@@ -404,14 +330,3 @@ def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target])
     """Return `wait` bound to `targets`, or None if there are none to wait for."""
 
     return partial(wait, targets) if targets else None
-
-
-def replicas_of(settings: Settings, observed: Mapping[Target, int] | None = None) -> dict[Target, int]:
-    """Return the number of pods that each version that the stack deploys will have; `observed` are those that versions
-    have.
-    """
-    return {
-        Target(name, version): pods_of(given, (observed or {}).get(Target(name, version)))
-        for name, service in settings.services.items()
-        for version, given in service.deployed.items()
-    }

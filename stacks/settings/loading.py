@@ -18,7 +18,7 @@ from stacks.samples import laid_under, sample_of
 from stacks.samples.unlisted import stray_nulls, unlisted_entries, unlisted_findings
 from stacks.settings.blue_green import decided
 from stacks.settings.kubernetes_values import merged_template
-from stacks.settings.messages import findings, may_be_encrypted
+from stacks.settings.messages import findings
 from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
 from stacks.settings.plain_values import (
     SECRET,
@@ -28,6 +28,7 @@ from stacks.settings.plain_values import (
     sealed,
 )
 from stacks.settings.problems import NAMESPACE, Finding, Location, Problem, SettingsError, key_path
+from stacks.settings.schema_words import may_be_encrypted
 from stacks.settings.secret_places import empty_finding, plain_text_finding, secret_finding
 from stacks.settings.stack_file import StackFile, read_stack_file
 from stacks.settings.strategy import pods_strategy

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rollout.machine import Decision, HookResult, LimitResult, RoutesSeen, advance, deciding, needed_pods, pins
+from rollout.planned import PlannedRule, PlannedStep
 from rollout.record import (
     FIELD_MANAGER,
     Approval,
@@ -14,8 +15,6 @@ from rollout.record import (
     Held,
     HoldReason,
     Phase,
-    PlannedRule,
-    PlannedStep,
     Promotion,
     Record,
     Release,
