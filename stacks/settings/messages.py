@@ -14,6 +14,7 @@ from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
 from stacks.settings.cluster import MARKED as CLUSTERS
 from stacks.settings.cluster import Kind
+from stacks.settings.cluster_keys import said_of_cluster
 from stacks.settings.comparisons import absent, comparison_with_nothing
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
@@ -134,7 +135,9 @@ def _unknown_kind(location: Location, kind: Any) -> Finding:
     near = nearest(kind, known) if isinstance(kind, str) else None
     return Finding(
         (*location, "kind"),
-        f"there is no such kind of cluster{f'; the nearest is {near}' if near else ''}",
+        "the key has no value"
+        if kind is None
+        else f"there is no such kind of cluster{f'; the nearest is {near}' if near else ''}",
         f"one of {', '.join(known)}",
         f"write {near}" if near else "write existing, for a cluster that a kubeconfig leads to",
         shown(kind),
@@ -175,6 +178,9 @@ def _unknown_key(
     known = list({key: None for option in _options(schema_of(marked[:-1])) for key in option.get("properties", {})})
     if version is not None:
         known = [field.alias or name for name, field in version.model_fields.items()]
+    of_cluster = said_of_cluster(location, value, known)
+    if of_cluster is not None:
+        return Finding(location, of_cluster[0], f"the keys {', '.join(known)}", of_cluster[1], shown(value))
     dotted = _dotted(location, value, known)
     if dotted is not None:
         return dotted
