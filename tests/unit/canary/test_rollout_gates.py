@@ -127,6 +127,21 @@ def test_status_and_report_show_the_evidence_of_each_metric(gated: World, judged
 
 
 @pytest.mark.usefixtures("judged")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("metrics", [{}]), ("metrics", 5), ("e", "much"), ("splits", None), ("step", None), ("queries", 1)],
+)
+def test_evidence_that_somebody_has_changed_is_said_to_be_damaged(gated: World, key: str, value: Any) -> None:
+    found = gated.store.read_gates()
+    assert found is not None
+    gated.store.write_gates({**found[0], key: value}, found[1])
+    for verb in ("status", "report"):
+        text = run(verb, "website", "--stack", "dev").stdout
+        assert "the evidence that the cluster keeps is damaged; the next verdict writes it anew" in text
+    assert "is damaged" in run("promote", "website", "--stack", "dev", code=ExitCode.CONFIG).stderr or key == "step"
+
+
+@pytest.mark.usefixtures("judged")
 def test_a_promotion_that_is_not_proved_needs_a_reason(gated: World) -> None:
     error = run("promote", "website", "--stack", "dev", code=ExitCode.CONFIG).stderr
     assert "the gates do not let step 1 of 3 rise: " in error
