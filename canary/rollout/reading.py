@@ -77,6 +77,7 @@ def why_none(place: Place) -> CommandError:
 
 def look(client: Client, place: Place) -> RolloutSeen | None:
     """Return the rollout of a service, None if it has no record. Raises as `rollout.look` does."""
+    from canary.rollout.evidence import readable
     from rollout.decision import deciding
     from rollout.look import look as look_at
     from rollout.store import RolloutStore
@@ -89,6 +90,7 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
     holder_known, holder = _holder(client, place)
     routes = deciding(record, found.seen) if found.seen else None
     gates = store.read_gates() if any(rule.strategy.gates is not None for rule in record.plan.rules) else None
+    evidence = None if gates is None else readable(gates[0])
     return RolloutSeen(
         record=record,
         now=found.stored.server_time,
@@ -96,7 +98,7 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
         holder_known=holder_known,
         written=None if routes is None else routes.weights,
         owner=None if routes is None else routes.owner,
-        evidence=None if gates is None or gates[0].get("rollout") != record.id else gates[0],
+        evidence=None if evidence is None or evidence.get("rollout") != record.id else evidence,
     )
 
 

@@ -15,6 +15,7 @@ from stacks.checks import (
     addresses,
     autoscaling,
     claims,
+    clusters,
     connections,
     gateways,
     hosting,
@@ -47,6 +48,7 @@ from stacks.settings.problems import Finding, Location
 
 CHECKS = (
     samples.check,
+    clusters.check,
     mesh.check,
     mesh_values.check,
     hosting.check,

@@ -10,6 +10,7 @@ from stacks.checks import (
     autoscaling,
     callers,
     claims,
+    clusters,
     hashing,
     host_ports,
     ingress,
@@ -63,6 +64,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from host_ports.warnings(settings)
     yield from callers.warnings(settings)
     yield from request_ids.warnings(settings)
+    yield from clusters.warnings(settings)
     yield from mesh_values.warnings(settings)
     yield from ingress.warnings(settings)
     yield from protocols.warnings(settings)

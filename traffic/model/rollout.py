@@ -18,7 +18,7 @@ from traffic.model.rollout_fields import (
     StepWeight,
     what_ends_a_step,
 )
-from traffic.model.rollout_gates import RolloutGates
+from traffic.model.rollout_gates import RolloutGates, as_gates
 from traffic.model.rollout_limits import RolloutLimits
 
 STRATEGY_NAME, STRATEGY = "<strategy's name>", "<strategy>"
@@ -124,7 +124,7 @@ class RolloutStrategy(Model):
     limits: RolloutLimits | None = Field(
         default=None, examples=[{"errors": "2%"}], description="Absolute limits for the new version."
     )
-    gates: RolloutGates | None = Field(
+    gates: Annotated[RolloutGates | None, BeforeValidator(as_gates)] = Field(
         default=None,
         examples=[{"tolerance": "auto"}],
         description="Compare the new version with the old one, instead of `promote` and `limits`; none if unset.",
