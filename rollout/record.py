@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from rollout.gates.plan import GatePlan
+from rollout.group_members import PlannedGroup
 from traffic.fields import Model
 from traffic.model.rollout import RolloutStrategy
 
@@ -133,6 +134,7 @@ class HoldReason(StrEnum):
     SPLIT = "SplitWrong"
     SUSPECT = "Suspect"
     PROOF = "Unproved"
+    GROUP = "Group"
 
 
 class Release(Model):
@@ -218,6 +220,8 @@ class Plan(Model):
     envoys: PlannedEnvoys | None = None
     """None: those that the VirtualServices' Gateways select, and with gateway `mesh` all sidecars."""
     counters: PlannedCounters | None = None
+    group: PlannedGroup | None = None
+    """Services that go forward and back together with this one; None: it goes alone."""
     gates: GatePlan | None = None
     deadline_seconds: tuple[float, ...] = ()
 
