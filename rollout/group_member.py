@@ -19,7 +19,7 @@ from rollout.group_record import RolledMember
 from rollout.look import Look, StoredRoutesByName, look
 from rollout.record import Record
 from rollout.routes import RouteRefusedError, VirtualServiceGoneError
-from rollout.store import RolloutStore
+from rollout.store import RolloutStore, Stored
 from rollout.stored_routes import StoredRoutesError
 from rollout.verbs import release_holder
 from rollout.watching import RecordWatch
@@ -43,25 +43,14 @@ class MemberRun:
         member: RolledMember,
         holder: str,
         wake: threading.Event,
+        background: Background,
+        barrier: Barrier,
         limits: ReadLimits | None = None,
         gates: ReadGates | None = None,
     ) -> None:
-        self._setup(client, connect, member, holder, Background(wake), Barrier(connect), wake, limits, gates)
-
-    def _setup(
-        self,
-        client: Client,
-        connect: Callable[[], Client],
-        member: RolledMember,
-        holder: str,
-        background: Background,
-        barrier: Barrier,
-        wake: threading.Event,
-        limits: ReadLimits | None,
-        gates: ReadGates | None,
-    ) -> None:
         self.service = member.service
         self.now = ""
+        """The API server's time at the last look."""
         self._client, self._holder = client, holder
         self._background, self._barrier = background, barrier
         self._store = RolloutStore(client, member.namespace, member.service)
@@ -75,15 +64,6 @@ class MemberRun:
         self._facts: Facts | None = None
         self._refused = 0
         self._failed = ""
-
-    @classmethod
-    def with_parts(
-        cls, client: Client, member: RolledMember, holder: str, background: Background, barrier: Barrier
-    ) -> MemberRun:
-        """Return a member whose jobs and Envoys are given, for one thread and one connection."""
-        made = cls.__new__(cls)
-        made._setup(client, lambda: client, member, holder, background, barrier, threading.Event(), None, None)
-        return made
 
     def watch(self) -> None:
         """Be woken when somebody else writes its record."""
@@ -155,7 +135,7 @@ class MemberRun:
         self._barrier.close()
         self._collector.close()
 
-    def _written(self, seen: Look, decision: Decision, goes_on: Callable[[], bool]):  # type: ignore[no-untyped-def]
+    def _written(self, seen: Look, decision: Decision, goes_on: Callable[[], bool]) -> Stored:
         try:
             stored = carry_out(self._client, self._store, seen, decision, goes_on=goes_on)
         except Exception as error:

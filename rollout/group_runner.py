@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 from kube import kubeconfig
 from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterAccess
+from rollout.background import Background
+from rollout.barrier import Barrier
 from rollout.collecting import ReadLimits
-from rollout.decision import Decision, RefusedError
 from rollout.gating_facts import ReadGates
-from rollout.group_machine import Member, advance
+from rollout.group_machine import advance
 from rollout.group_member import MemberRun
-from rollout.group_members import GroupMember
-from rollout.group_record import GroupRecord, RolledMember
+from rollout.group_record import GroupRecord
 from rollout.group_store import GroupStore, StoredGroup, lease_of
-from rollout.group_verbs import GroupDecision, begin_group
+from rollout.group_verbs import GroupDecision
 from rollout.lease import Lease
 from rollout.lease_keeper import LeaseKeeper
-from rollout.record import Phase, Record
+from rollout.record import Record
 from rollout.runner import (
     BESIDE_SECONDS,
     ENDS,
@@ -165,7 +165,16 @@ class _Loop:
         lease = Lease(self._lease_client, group.namespace, lease_of(group.name), holder)
         self.keeper = LeaseKeeper(lease, holder, self._wake.set)
         self.members = [
-            MemberRun(self._client, connect, one, self.holder, self._wake, *readings(one.service))
+            MemberRun(
+                self._client,
+                connect,
+                one,
+                self.holder,
+                self._wake,
+                Background(self._wake),
+                Barrier(connect),
+                *readings(one.service),
+            )
             for one in group.members
         ]
         self.runner = GroupRunner(
@@ -203,7 +212,8 @@ class _Loop:
         begun = time.monotonic()
         while time.monotonic() - begun < seconds:
             try:
-                if all([member.is_done(lease_held=self.keeper.held) for member in self.members]):
+                done = [member.is_done(lease_held=self.keeper.held) for member in self.members]  # begins what is left
+                if all(done):
                     return
             except Exception as error:
                 if not is_survived(error):
@@ -253,40 +263,6 @@ def no_readings(service: str) -> tuple[ReadLimits | None, ReadGates | None]:
     return None, None
 
 
-def started(
-    client: Client,
-    namespace: str,
-    name: str,
-    members: Sequence[GroupMember | RolledMember],
-    by: str,
-    *,
-    anyway: bool = False,
-) -> GroupRecord:
-    """Write the record of a group whose members are Pending, and return it; the one that is there if it goes on.
-
-    Raises RefusedError, ConflictError if somebody else starts it too, RecordError, and httpx2's errors.
-    """
-    from rollout.group_store import records_of
-
-    store = GroupStore(client, namespace, name)
-    records, stored = records_of(client, members), store.read()
-    at = store_time(client)
-    decision = begin_group(None if stored is None else stored.group, name, records, by, at, anyway=anyway)
-    if decision.group is None:
-        assert stored is not None
-        return stored.group
-    if stored is None:
-        return store.create(decision.group).group
-    return store.write(decision.group, stored.resource_version).group
-
-
-def store_time(client: Client) -> str:
-    """Return the API server's clock at its last answer to this client."""
-    from kube.server_clock import ServerClock
-
-    return ServerClock.of(client).of_last_answer()
-
-
 def run_group(
     access: ClusterAccess,
     group: GroupRecord,
@@ -301,8 +277,8 @@ def run_group(
 ) -> GroupEnd:
     """Move a group until it is completed or has gone back, or one of the other ends of `rollout.runner.RunEnd`.
 
-    `group` is what `started` returned; the other arguments are those of `rollout.runner.run`. Raises NoGroupError,
-    RecordError and NameTakenError.
+    `group` is what `group_acting.start` returned; the other arguments are those of `rollout.runner.run`. Raises
+    NoGroupError, RecordError and NameTakenError.
     """
 
     def ends(turn: GroupTurn) -> Why | None:
@@ -313,8 +289,16 @@ def run_group(
         paused = until_paused and any(one.paused is not None for one in turn.records.values())
         return "held" if once or paused else None
 
-    given = {"timeout": timeout, "stop": stop or threading.Event(), "on_look": on_look, "readings": readings}
-    loop = _Loop(access, group, holder, name=ONCE if once else "", **given)  # type: ignore[arg-type]
+    loop = _Loop(
+        access,
+        group,
+        holder,
+        timeout=timeout,
+        stop=stop or threading.Event(),
+        on_look=on_look,
+        readings=readings,
+        name=ONCE if once else "",
+    )
     try:
         loop.keeper.start()
         for member in loop.members:
@@ -349,8 +333,9 @@ def finish_group(
             return ENDS[turn.group.phase]
         return None if turn.group.phase.goes_back else "held"
 
-    given = {"timeout": timeout, "stop": threading.Event(), "on_look": on_look, "readings": no_readings}
-    loop = _Loop(access, group, by, **given)  # type: ignore[arg-type]
+    loop = _Loop(
+        access, group, by, timeout=timeout, stop=threading.Event(), on_look=on_look, readings=no_readings
+    )  # fmt: skip
     try:
         loop.keeper.start()
         end = loop.until(group, ends)
@@ -358,18 +343,3 @@ def finish_group(
         return end
     finally:
         loop.close()
-
-
-__all__ = [
-    "Decision",
-    "GroupEnd",
-    "GroupRunner",
-    "GroupTurn",
-    "Member",
-    "NoGroupError",
-    "Phase",
-    "RefusedError",
-    "finish_group",
-    "run_group",
-    "started",
-]

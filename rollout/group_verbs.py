@@ -42,24 +42,33 @@ class GroupDecision:
 
 
 def begin_group(
-    previous: GroupRecord | None, name: str, records: Mapping[str, Record], by: str, at: str, *, anyway: bool = False
+    previous: GroupRecord | None,
+    name: str,
+    records: Mapping[str, Record],
+    by: str,
+    at: str,
+    *,
+    anyway: bool = False,
+    checked: bool = True,
 ) -> GroupDecision:
     """Return the decision that begins the group's rollout, or goes on with it; `records` are those of its services.
 
     Services with nothing to move, or whose rollout is completed, are left out. If the group's record was lost in the
     middle, it goes on from where the members are. Raises RefusedError if services are in a rollout of their own, were
-    aborted (`anyway`: they are left out), have other steps, or if nothing is left to begin.
+    aborted (`anyway`: they are left out), have other steps, or if nothing is left to begin; unless `checked`, for a way
+    back, only the last of these.
     """
     if previous is not None and _is_of(previous, records):
         return GroupDecision(why=f"the group {name} goes on")
     mine = {one.service: one for one in records.values() if one.plan.group is not None and one.plan.group.name == name}
-    _refuse_others(name, records, mine, anyway=anyway)
+    if checked:
+        _refuse_others(name, records, mine, anyway=anyway)
     rolling = [one for one in mine.values() if one.phase in RUNNING and one.void_since is None]
     if not rolling:
         raise RefusedError(f"no service of the group {name} has a rollout to begin", "run `canary up`, which writes it")
     order = [member.service for member in planned_of({one.service: one for one in rolling}).members]
     rolling.sort(key=lambda one: order.index(one.service) if one.service in order else len(order))
-    different = different_steps(rolling)
+    different = different_steps(rolling) if checked else ""
     if different:
         raise RefusedError(
             f"the services of the group {name} have different steps: {different}",
@@ -142,7 +151,7 @@ def _back(
 def _is_of(group: GroupRecord, records: Mapping[str, Record]) -> bool:
     """Whether the group's record is about the rollouts that its members have now, and none has joined since."""
     ids = {one.service: one.rollout for one in group.members}
-    same = all(service in records and records[service].id == rollout for service, rollout in ids.items())
+    same = all(records[service].id == rollout for service, rollout in ids.items() if service in records)
     joined = any(
         one.plan.group is not None and one.plan.group.name == group.name and one.phase in RUNNING
         for service, one in records.items()

@@ -128,6 +128,13 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
         return abort(record, reason, by, now)
 
     by = who()
+    if (
+        ask.record is not None
+        and ask.record.plan.group is not None
+        and ask.kind in (AskKind.GO_BACK, AskKind.SUPERSEDE)
+    ):
+        if take_back(settings, ask, by):
+            return
     acted = _asked(settings, lambda client: act(client, ask.namespace, ask.service, decide, by=by))
     if not acted.durable:
         raise RolloutRunError("\n".join(acted.said))
