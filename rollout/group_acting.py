@@ -13,10 +13,15 @@ from rollout.group_members import PlannedGroup
 from rollout.group_record import GroupRecord
 from rollout.group_store import GroupStore, records_of
 from rollout.group_verbs import GroupDecision, abort_group, begin_group, undo_group
-from rollout.record import Record
+from rollout.record import Phase, Record
 
 if TYPE_CHECKING:
     from lightkube import Client
+
+
+class LeftGroupError(RefusedError):
+    """The service's rollout is none of its group's any more: it goes back alone."""
+
 
 Decide = Callable[[GroupRecord | None, dict[str, Record], str], GroupDecision]
 """From the group's record, those of its services, and the API server's time."""
@@ -35,20 +40,28 @@ def start(client: Client, group: PlannedGroup, by: str, *, anyway: bool = False)
 
 
 def take_back(
-    client: Client, group: PlannedGroup, reason: str, by: str, *, member: str | None = None, undo: bool = False
+    client: Client, group: PlannedGroup, reason: str, by: str, *, member: Record | None = None, undo: bool = False
 ) -> tuple[GroupRecord, str]:
     """Write that a group goes back, and return its record and what was done; `runner.finish_group` ends it.
 
-    A group that nobody has started gets its record by this. `undo` is for after the end. Raises as `start` does.
+    A group that nobody has started gets its record by this. `member` is the service for which it goes back, None if a
+    person asked for the group. `undo` is for after the end. Raises LeftGroupError, and as `start` does.
     """
+    service = None if member is None else member.service
 
     def decide(known: GroupRecord | None, records: dict[str, Record], at: str) -> GroupDecision:
         begun = begin_group(known, group.name, records, by, at, checked=False)
         current = begun.group or known
         assert current is not None
-        if undo:
-            return undo_group(current, reason, by, at, member=member)
-        return abort_group(current, reason, by, at, member=member)
+        ids = {(one.service, one.rollout) for one in current.members}
+        if member is not None and (member.service, member.id) not in ids:
+            raise LeftGroupError(
+                f"{member.service} is not in the rollout of the group {group.name} that the cluster has",
+                f"`canary rollout status {member.service}`",
+            )
+        if undo and current.phase not in (Phase.PENDING, Phase.PROGRESSING):
+            return undo_group(current, reason, by, at, member=service)
+        return abort_group(current, reason, by, at, member=service)
 
     record, said = act_on_group(client, group, decide)
     return record, said
