@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 
-class LeftGroupError(RefusedError):
+class LeftGroupError(Exception):
     """The service's rollout is none of its group's any more: it goes back alone."""
 
 
@@ -55,10 +55,7 @@ def take_back(
         assert current is not None
         ids = {(one.service, one.rollout) for one in current.members}
         if member is not None and (member.service, member.id) not in ids:
-            raise LeftGroupError(
-                f"{member.service} is not in the rollout of the group {group.name} that the cluster has",
-                f"`canary rollout status {member.service}`",
-            )
+            raise LeftGroupError(f"{member.service} is not in the present rollout of the group {group.name}")
         if undo and current.phase not in (Phase.PENDING, Phase.PROGRESSING):
             return undo_group(current, reason, by, at, member=service)
         return abort_group(current, reason, by, at, member=service)
