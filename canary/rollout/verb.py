@@ -92,7 +92,8 @@ class _InGroup(Exception):  # noqa: N818 - no error: the group goes back in its 
 def go_back(ui: Ui, place: Place, decide: Decide, *, reason: str = "", undo: bool = False) -> None:
     """Carry out an abort or an undo, and wait until every Envoy follows; a service of a group takes all of it back.
 
-    `reason` is that of the group. Ends the command with 1 if the record could not be written, and with 8 if not every Envoy follows in time.
+    `reason` is that of the group. Ends the command with 1 if the record could not be written, and with 8 if not every
+    Envoy follows in time.
     """
     from kube.client import query
 
