@@ -12,8 +12,8 @@ from rollout.decision import Decision, RefusedError
 from rollout.group_members import PlannedGroup
 from rollout.group_record import GroupRecord
 from rollout.group_store import GroupStore, records_of
-from rollout.group_verbs import GroupDecision, abort_group, begin_group, undo_group
-from rollout.record import Phase, Record
+from rollout.group_verbs import RUNNING, GroupDecision, abort_group, begin_group, undo_group
+from rollout.record import Record
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -40,12 +40,18 @@ def start(client: Client, group: PlannedGroup, by: str, *, anyway: bool = False)
 
 
 def take_back(
-    client: Client, group: PlannedGroup, reason: str, by: str, *, member: Record | None = None, undo: bool = False
+    client: Client,
+    group: PlannedGroup,
+    reason: str,
+    by: str,
+    *,
+    member: Record | None = None,
+    undo: bool | None = False,
 ) -> tuple[GroupRecord, str]:
     """Write that a group goes back, and return its record and what was done; `runner.finish_group` ends it.
 
     A group that nobody has started gets its record by this. `member` is the service for which it goes back, None if a
-    person asked for the group. `undo` is for after the end. Raises LeftGroupError, and as `start` does.
+    person asked for the group. `undo` is for after the end; None: an undo if it has ended, else an abort. Raises LeftGroupError, and as `start` does.
     """
     service = None if member is None else member.service
 
@@ -56,7 +62,7 @@ def take_back(
         ids = {(one.service, one.rollout) for one in current.members}
         if member is not None and (member.service, member.id) not in ids:
             raise LeftGroupError(f"{member.service} is not in the present rollout of the group {group.name}")
-        if undo and current.phase not in (Phase.PENDING, Phase.PROGRESSING):
+        if undo or (undo is None and current.phase not in RUNNING):
             return undo_group(current, reason, by, at, member=service)
         return abort_group(current, reason, by, at, member=service)
 

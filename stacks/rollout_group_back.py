@@ -36,10 +36,9 @@ def taken_back(settings: Settings, ask: RolloutAsk, by: str) -> GroupBack | None
     reason = f"the stack's file leads to {record.from_.version} again"
     if ask.kind is AskKind.SUPERSEDE:
         reason = f"superseded by {ask.target.version if ask.target else 'a third version'}"
-    undo = record.phase in (Phase.COMPLETED, Phase.UNDOING)
     try:
         known, _ = query(
-            settings.cluster, lambda client: take_back(client, group, reason, by, member=record, undo=undo), WITHIN
+            settings.cluster, lambda client: take_back(client, group, reason, by, member=record, undo=None), WITHIN
         )
     except LeftGroupError:
         return None

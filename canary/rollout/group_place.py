@@ -81,6 +81,7 @@ def _in_file(ui: Ui, name: str, stack: str | None) -> GroupPlace | None:
     from canary.engine.session import selected_stack
     from canary.project import choose_stack, find_project
     from rollout.group_members import GroupMember, PlannedGroup
+    from stacks.settings.loading import OURS
     from stacks.settings.problems import SettingsError
     from stacks.settings.stack_file import read_stack_file
 
@@ -90,7 +91,7 @@ def _in_file(ui: Ui, name: str, stack: str | None) -> GroupPlace | None:
         values = read_stack_file(project.stack_file(chosen)).values
     except SettingsError:
         return None  # `place_of` says what is wrong
-    groups: Any = values.get("istio-canary:rolloutGroups")
+    groups: Any = {key.removeprefix(OURS): one for key, one in values.items()}.get("rolloutGroups")
     group = groups.get(name) if isinstance(groups, Mapping) else None
     services: Any = group.get("services") if isinstance(group, Mapping) else None
     if not isinstance(services, list) or not services or not all(isinstance(one, str) for one in services):
