@@ -48,10 +48,12 @@ def take_back(
     member: Record | None = None,
     undo: bool | None = False,
 ) -> tuple[GroupRecord, str]:
-    """Write that a group goes back, and return its record and what was done; `runner.finish_group` ends it.
+    """Write that a group goes back, and return its record and what was done; `group_runner.finish_group` ends it.
 
     A group that nobody has started gets its record by this. `member` is the service for which it goes back, None if a
-    person asked for the group. `undo` is for after the end; None: an undo if it has ended, else an abort. Raises LeftGroupError, and as `start` does.
+    person asked for the group. `undo` is for after the end; None: an undo if it has ended, else an abort.
+
+    Raises LeftGroupError, and as `start` does.
     """
     service = None if member is None else member.service
 
