@@ -125,8 +125,14 @@ def records_of(client: Client, members: Iterable[GroupMember | RolledMember]) ->
     return found
 
 
+def planned_group(group: GroupRecord) -> PlannedGroup:
+    """Return the group of a group's record, as its services' records name it."""
+    members = tuple(GroupMember(service=one.service, namespace=one.namespace) for one in group.members)
+    return PlannedGroup(name=group.name, members=members)
+
+
 def group_in(client: Client, namespace: str, name: str) -> PlannedGroup | None:
-    """Return the group of this name that a service's record in the namespace names, or its own record; None if none.
+    """Return the group of this name that a service's record in the namespace names; None if none does.
 
     For commands without a stack's file.
     """

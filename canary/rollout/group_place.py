@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rollout.record import Record
 
 SECONDS = 10.0
+FORBIDDEN = 403
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def group_place_of(
     found = _in_file(ui, name, stack)
     if found is None:
         return None
-    recorded = _asked(found.place, _recorded)
+    recorded = _asked(found.place, lambda client, place: _recorded(client, found.group))
     return found if recorded is None else replace(found, group=recorded)
 
 
@@ -111,16 +112,33 @@ def _asked(place: Place, ask: Any) -> PlannedGroup | None:
 
 
 def _in_namespace(client: Client, place: Place) -> PlannedGroup | None:
-    """The group that records in the namespace name, unless a service of this name has a record."""
-    from rollout.group_store import group_in
+    """The group of this name in the namespace, unless a service of this name has a record.
+
+    Its own record tells it, or before anybody has started it those of its services, for whoever may list them.
+    """
+    import httpx2
+
+    from rollout.group_store import GroupStore, group_in, planned_group
     from rollout.store import RolloutStore
 
     if RolloutStore(client, place.namespace, place.service).read() is not None:
         return None
-    return group_in(client, place.namespace, place.service)
+    stored = GroupStore(client, place.namespace, place.service).read()
+    if stored is not None:
+        return planned_group(stored.group)
+    try:
+        return group_in(client, place.namespace, place.service)
+    except httpx2.HTTPStatusError as error:
+        if error.response.status_code != FORBIDDEN:
+            raise
+        return None
 
 
-def _recorded(client: Client, place: Place) -> PlannedGroup | None:
-    from rollout.group_store import group_in
+def _recorded(client: Client, group: PlannedGroup) -> PlannedGroup | None:
+    """The group as the records of its services have it."""
+    from rollout.group_record import planned_of
+    from rollout.group_store import records_of
 
-    return group_in(client, place.namespace, place.service)
+    records = records_of(client, group.members)
+    named = {service: one for service, one in records.items() if one.plan.group and one.plan.group.name == group.name}
+    return planned_of(named) if named else None
