@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rollout.gates.plan import GatePlan
+from rollout.group_members import PlannedGroup
 from traffic.fields import Model
 from traffic.model.rollout import RolloutStrategy
 
@@ -82,6 +83,8 @@ class Plan(Model):
     envoys: PlannedEnvoys | None = None
     """None: those that the VirtualServices' Gateways select, and with gateway `mesh` all sidecars."""
     counters: PlannedCounters | None = None
+    group: PlannedGroup | None = None
+    """Services that go forward and back together with this one; None: it goes alone."""
     gates: GatePlan | None = None
     deadline_seconds: tuple[float, ...] = ()
 

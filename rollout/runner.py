@@ -135,7 +135,7 @@ class _Loop:
             try:
                 turn = self.runner.turn()
             except Exception as error:
-                if not _is_survived(error):
+                if not is_survived(error):
                     raise
                 failures += 1
                 self._after(error, failures)
@@ -163,7 +163,7 @@ class _Loop:
                         continue
                     self.collector.send_events(stored.record)
             except Exception as error:
-                if not _is_survived(error):
+                if not is_survived(error):
                     raise
             self._wait(0.1)
 
@@ -184,7 +184,7 @@ class _Loop:
                 by=self._holder,
             )
         except Exception as error:
-            if not _is_survived(error):
+            if not is_survived(error):
                 raise
             logger.warning("the record does not tell that its holder has stopped: %s", error)
 
@@ -242,7 +242,7 @@ def run(
     """
 
     def ends(turn: Turn) -> Why | None:
-        if turn.acted or _waits_beside(turn.decision):
+        if turn.acted or waits_beside(turn.decision):
             return None
         if turn.record.phase in ENDS:
             return ENDS[turn.record.phase]
@@ -281,7 +281,7 @@ def finish(
     """
 
     def ends(turn: Turn) -> Why | None:
-        if turn.acted or _waits_beside(turn.decision):
+        if turn.acted or waits_beside(turn.decision):
             return None
         if turn.record.phase in ENDS:
             return ENDS[turn.record.phase]
@@ -315,12 +315,12 @@ def send_events(access: ClusterAccess, namespace: str, service: str, by: str, *,
         loop.close()
 
 
-def _waits_beside(decision: Decision) -> bool:
+def waits_beside(decision: Decision) -> bool:
     """Whether something is asked beside the loop whose answer comes soon."""
     return decision.barrier or decision.numbers or (decision.hook is not None and decision.wait_seconds == 0.0)
 
 
-def _is_survived(error: Exception) -> bool:
+def is_survived(error: Exception) -> bool:
     """Whether a run goes on after this: nobody answers, others were faster, or what is missing may come back."""
     import httpx2
 

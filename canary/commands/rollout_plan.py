@@ -18,9 +18,16 @@ def plan(service: ServiceArgument, stack: StackOption = None, json: JsonOption =
     """
     with command(json) as ui:
         from canary.rollout.forecasting import refused
+        from canary.rollout.group_place import group_place_of
         from canary.rollout.place import place_of
         from canary.rollout.planning import as_json, planned, show
 
+        group = group_place_of(ui, service, stack)
+        if group is not None:
+            from canary.rollout.group_showing import show_plan
+
+            show_plan(ui, group)
+            return
         place = place_of(ui, service, stack, strict=True)
         found = planned(ui, place)
         ui.result(as_json(place, found), lambda console: show(console, place, found))

@@ -44,6 +44,7 @@ def start(
     with command(json) as ui:
         from canary.command_error import CommandError
         from canary.exit_codes import ExitCode
+        from canary.rollout.group_place import group_place_of
         from canary.rollout.place import place_of
         from canary.rollout.starting import Start, begin
 
@@ -56,5 +57,11 @@ def start(
         from canary.time_options import duration
 
         seconds = None if timeout is None else duration("--timeout", timeout)
-        place = place_of(ui, service, stack, namespace, context, strict=True)
-        begin(ui, place, Start(detach=detach, timeout=seconds, once=once, anyway=anyway))
+        asked = Start(detach=detach, timeout=seconds, once=once, anyway=anyway)
+        group = group_place_of(ui, service, stack, namespace, context)
+        if group is not None:
+            from canary.rollout.group_starting import begin_group
+
+            begin_group(ui, group, asked)
+            return
+        begin(ui, place_of(ui, service, stack, namespace, context, strict=True), asked)

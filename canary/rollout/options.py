@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-ServiceArgument = Annotated[str, typer.Argument(help="The service whose rollout it is.")]
+ServiceArgument = Annotated[str, typer.Argument(help="The service whose rollout it is, or a group of services.")]
 NamespaceOption = Annotated[
     str | None,
     typer.Option(

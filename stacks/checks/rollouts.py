@@ -60,7 +60,7 @@ def check(view: View) -> Iterator[Finding]:
             yield from _check_strategy(strategy, ("rollouts", name), view)
     for service in view.services.values():
         yield from _check_given(service)
-        rolled = list(_rolled(service, strategies))
+        rolled = list(rolled_rules(service, strategies))
         for one in rolled:
             if isinstance(one.rule.rollout, str):
                 yield from _check_name(one.rule.rollout, one.location, strategies)
@@ -98,7 +98,8 @@ def _check_given(service: Service) -> Iterator[Finding]:
             )
 
 
-def _rolled(service: Service, strategies: Strategies) -> Iterator[Rolled]:
+def rolled_rules(service: Service, strategies: Strategies) -> Iterator[Rolled]:
+    """Yield the rules of a service that have a rollout."""
     for index, rule in enumerate(service.rules):
         if rule is not None and rule.rollout is not None:
             yield Rolled(service, (*service.location, "route", index), rule, strategies.of(rule))

@@ -28,6 +28,7 @@ from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_c
 from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
+from stacks.settings.rollout_group import RolloutGroup
 from stacks.settings.security import SecurityContext
 from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
@@ -304,6 +305,11 @@ class Settings(Model):
         default_factory=dict,
         examples=[{"careful": {"steps": [{"weight": 10, "for": "10m"}, {"weight": 100}]}}],
         description="Strategies of rollouts, by a name that rules use.",
+    )
+    rollout_groups: dict[DnsLabel, RolloutGroup] = Field(
+        default_factory=dict,
+        examples=[{"checkout": {"services": ["articles", "web-api", "frontend"]}}],
+        description="Services that are rolled out together, by one verdict, by the name of their group.",
     )
     fence: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(
         default=None,
