@@ -76,6 +76,16 @@ def is_routed_elsewhere(settings: Settings, name: str) -> bool:
     return given is not None and given.engine == "flagger"
 
 
+def services_of_versions(settings: Settings) -> list[str]:
+    """Return the Services that Flagger makes for the versions of services, as `<name>.<namespace>`."""
+    return [
+        f"{host}.{settings.services[name].namespace}"
+        for name, given in engines_of(settings).items()
+        if given.engine == "flagger"
+        for host in (flagger.primary_host(name), flagger.canary_host(name))
+    ]
+
+
 def has_begun(settings: Settings, name: str, observed: ObservedRoutes) -> bool:
     """Return whether the routes in the cluster are those that Argo Rollouts writes weights into."""
     pair = divided(settings, name)

@@ -28,6 +28,8 @@ from components.telemetry.workload import StorageArgs
 from components.workload_args import args_of
 from metrics.dashboard import canary_dashboard
 from metrics.rules import AlertThresholds, rule_groups, weight_groups
+from stacks.engine_objects import services_of_versions
+from stacks.settings.engines import engines_of
 from stacks.settings.model import Settings
 from stacks.settings.resources import Resources
 from stacks.settings.telemetry import CustomTag, Server, Storage
@@ -93,8 +95,9 @@ class TelemetryServers:
         telemetry = self._telemetry
         thresholds = AlertThresholds(**telemetry.alerts.model_dump(by_alias=False, exclude={"enabled"}))
         alerts = thresholds if telemetry.evaluates_alerts else None
+        moved = engines_of(self._settings)  # their weights are not those of the file
         files = {
-            WEIGHTS: weight_groups(self._settings.services),
+            WEIGHTS: weight_groups({name: one for name, one in self._settings.services.items() if name not in moved}),
             RULES: rule_groups(self._settings.services, alerts, telemetry.metrics),
         }
         return {name: yaml.safe_dump(content, sort_keys=False) for name, content in files.items()}
@@ -198,7 +201,9 @@ def istiod_settings(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]
 def proxy_config_of(settings: Settings) -> dict[str, Any]:
     """Return the ProxyConfig of the stack's proxies: with Prometheus, they keep the statistics of versions."""
     namespaces = {service.namespace for service in settings.services.values()}
-    return proxy_config(sorted(namespaces)) if settings.telemetry.prometheus.in_use and namespaces else {}
+    if not (settings.telemetry.prometheus.in_use and namespaces):
+        return {}
+    return proxy_config(sorted(namespaces), services_of_versions(settings))
 
 
 def pod_annotations_of(settings: Settings) -> dict[str, str]:
