@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from components.engine_rollout import EngineObject, EngineRolloutArgs
+from components.gate_service import GateServiceArgs
 from components.names import PORT_NAME
 from components.versioned_service import VersionArgs
 from metrics.durations import prometheus_seconds
@@ -36,6 +38,26 @@ def engine_rollout_args(settings: Settings, name: str, namespace: Any) -> Engine
         config_name=target_name(name),
         config_label=(LABEL, name),
         config={KEY: target_of(settings, name).to_json()} if gated else None,
+    )
+
+
+def gate_service_args(settings: Settings, namespace: Callable[[str], Any]) -> GateServiceArgs | None:
+    """Return the arguments of the stack's gate service, None if it has none; `namespace` makes a name an input."""
+    given, prometheus = settings.gate_service, settings.telemetry.prometheus_url
+    if not given.enabled or prometheus is None:
+        return None
+    judged = {
+        settings.services[name].namespace
+        for name, one in engines_of(settings).items()
+        if one.strategy.gates is not None
+    }
+    return GateServiceArgs(
+        namespace=namespace(given.namespace),
+        image=given.image,
+        prometheus_url=prometheus,
+        judged={name: namespace(name) for name in sorted(judged)},
+        allowed_namespaces=given.allowed_namespaces,
+        ready_within=settings.ready_within,
     )
 
 

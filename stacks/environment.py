@@ -12,6 +12,7 @@ import pulumi
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
 from components.egress import Egress, EgressArgs
 from components.engine_rollout import EngineRollout
+from components.gate_service import GateService
 from components.gateway_policies import GatewayPolicies
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
@@ -27,6 +28,7 @@ from stacks.clusters import build_cluster, gateway_values, provider_of
 from stacks.engine_objects import (
     divided,
     engine_rollout_args,
+    gate_service_args,
     has_begun,
     is_routed_elsewhere,
     is_workload,
@@ -102,6 +104,9 @@ class Environment:
             settings, self._namespace(settings.telemetry.namespace), grafana_admin_password, self._in_cluster
         )
         self._mesh = self._build_mesh() if settings.mesh.install else None
+        gate_service = gate_service_args(settings, self._namespace)
+        if gate_service is not None:
+            GateService("gate-service", gate_service, self._in_mesh())
         build_mesh_telemetry(settings, self._namespace, self._in_mesh())
         self._at_gateway = self._build_gateway_policies()
         self._policies = self._build_policies()

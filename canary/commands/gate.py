@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from canary.options import JsonOption, StackOption
+from canary.options import StackOption
 from canary.ui import command
 
 app = typer.Typer(
@@ -41,7 +41,6 @@ def serve(
     prometheus: Prometheus = None,
     context: Context = None,
     listen: Listen = "127.0.0.1:8087",
-    json: JsonOption = False,
 ) -> None:
     """Serve the verdicts of the gates on canaries that another engine moves, until Ctrl-C.
 
@@ -49,7 +48,7 @@ def serve(
     to confirm-traffic-increase, confirm-promotion and rollback below it answers Flagger's webhooks by the status. No
     data is neither a pass nor a failure. It listens on this machine alone unless --listen says otherwise.
     """
-    with command(json) as ui:
+    with command(False) as ui:
         from canary.gate.serving import Asked
         from canary.gate.serving import serve as serve_gates
 

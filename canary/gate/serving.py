@@ -84,7 +84,7 @@ def address_of(text: str) -> tuple[str, int]:
             fix="write --listen 127.0.0.1:8087",
             details=(f"given:   {text}", "allowed: <address>:<port>, the port from 0 to 65535"),
         )
-    return host, int(port)
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _by_namespaces(asked: Asked) -> _Judged:

@@ -20,7 +20,7 @@ PORT = 9090
 CONFIG = "/etc/config"
 DATA = "/data"
 NOBODY = 65534
-CLIENTS = (NAME, "grafana", "kiali")
+CLIENTS = (NAME, "grafana", "kiali", "istio-canary-gate")
 """The servers whose pods may query Prometheus."""
 
 MOST_SAMPLES = 10_000_000

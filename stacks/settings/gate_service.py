@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, Strict
 
 from stacks.settings.fields import Image
 from stacks.settings.telemetry_fields import Url
-from traffic.fields import DnsLabel, Model
+from traffic.fields import DnsLabel, Model, each_once
 
 NAME, PORT = "istio-canary-gate", 8087
 
@@ -23,6 +25,11 @@ class GateServiceSettings(Model):
     namespace: DnsLabel = Field(default="", description="Namespace of the Deployment; defaults to the mesh's.")
     image: Image = Field(
         default="istio-canary/runner:1.0.0", description="Image of this project, with the command `canary`."
+    )
+
+    allowed_namespaces: Annotated[tuple[DnsLabel, ...], Strict(False), AfterValidator(each_once)] = Field(
+        default=("argo-rollouts", "flagger-system"),
+        description="Namespaces whose pods may ask it: those of the engines' controllers.",
     )
 
     @property
