@@ -92,9 +92,7 @@ class GateService(Component):
                     *("--listen", f"0.0.0.0:{PORT}"),
                 ],
                 readiness_probe=workload.probe("/healthz", "http", period_seconds=5, timeout_seconds=4),
-                liveness_probe=workload.probe(
-                    "/healthz", "http", initial_delay_seconds=60, period_seconds=15, failure_threshold=8
-                ),
+                liveness_probe=workload.probe("/livez", "http", initial_delay_seconds=30, period_seconds=15),
                 service_account=account.metadata.name,
                 ready_within=args.ready_within,
             ),

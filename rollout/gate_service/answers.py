@@ -39,6 +39,8 @@ def reply(method: str, path: str, form: str, lookup: Lookup, healthy: bool) -> R
     parts = urlsplit(path)
     if parts.path == "/healthz":
         return Reply(200 if healthy else 503, {"healthy": healthy})
+    if parts.path == "/livez":
+        return Reply(200, {"alive": True})
     if parts.path == "/api/v1/query":
         return _queried(parts.query if method == "GET" else form, lookup)
     if (hook := HOOK.fullmatch(parts.path)) is not None:
