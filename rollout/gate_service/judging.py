@@ -64,9 +64,15 @@ class GateAnswer:
 class ServiceGate:
     """The gate of one service's canaries, one after the other."""
 
-    def __init__(self, target: EngineTarget, read: ReadGates, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        target: EngineTarget,
+        read: ReadGates,
+        clock: Callable[[], float] = time.monotonic,
+        beside: Callable[[Callable[[], float]], Background] = lambda clock: Background(threading.Event(), clock),
+    ) -> None:
         self.target = target
-        self._read, self._clock = read, clock
+        self._read, self._clock, self._beside = read, clock, beside
         self._canary: Canary | None = None
         self._plan: GatePlan | None = None
         self._facts: GateFacts | None = None
@@ -86,7 +92,7 @@ class ServiceGate:
         before, self._canary = self._canary, follow(self._canary, seen, self._weights)
         if self._canary is not None and (before is None or before.began != self._canary.began):
             self._plan = None
-            self._facts = GateFacts(self._read, Background(threading.Event(), self._clock), self._clock)
+            self._facts = GateFacts(self._read, self._beside(self._clock), self._clock)
         self._answer, self._at = self._judged(seen), self._clock()
         return self._answer
 
