@@ -69,7 +69,7 @@ def test_every_command_exists_with_its_options() -> None:
         assert {word for word in words if word.startswith("-")} <= flags, line
 
 
-@pytest.mark.parametrize("line", [line for line in blocks("bash")[0].splitlines()])
+@pytest.mark.parametrize("line", blocks("bash")[0].splitlines())
 def test_the_commands_that_say_what_is_lost_run_without_a_cluster(line: str, world: World) -> None:
     config = {f"istio-canary:{key}": one for key, one in stack("argo").items()}
     (world.folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
