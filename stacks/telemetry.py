@@ -11,6 +11,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
+from components.gate_service import NAME as GATE_SERVICE
 from components.istio_mesh import proxy_config_annotation
 from components.telemetry.grafana import Grafana, GrafanaArgs, GrafanaProvisioning, GrafanaProvisioningArgs
 from components.telemetry.jaeger import Jaeger, JaegerArgs
@@ -80,7 +81,7 @@ class TelemetryServers:
         Prometheus(
             "prometheus",
             PrometheusArgs(
-                **self._common(given),
+                **self._common(given) | self._with_gate_service(),
                 scrape_interval=self._telemetry.scrape_interval,
                 retention=given.retention,
                 rules=self._rules(),
@@ -89,6 +90,15 @@ class TelemetryServers:
             ),
             self._opts,
         )
+
+    def _with_gate_service(self) -> dict[str, Any]:
+        """Who else may query Prometheus, where the stack has a gate service."""
+        gate, allowed = self._settings.gate_service, self._telemetry.allowed_namespaces
+        if not gate.enabled:
+            return {}
+        if gate.namespace == self._telemetry.namespace:
+            return {"further_clients": (GATE_SERVICE,)}
+        return {"allowed_namespaces": tuple(dict.fromkeys((*allowed, gate.namespace)))}
 
     def _rules(self) -> dict[str, str]:
         """The rule files by name."""

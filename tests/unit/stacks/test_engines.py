@@ -182,6 +182,22 @@ def test_the_gate_service_may_read_two_kinds_in_the_namespaces_of_its_services_a
     ]
 
 
+@pytest.mark.parametrize(
+    ("gate", "asks"),
+    [
+        ({"enabled": True}, {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "istio-canary-gate"}}}),
+        (
+            {"enabled": True, "namespace": "gate"},
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gate"}}},
+        ),
+    ],
+)
+def test_the_gate_service_may_query_prometheus(gate: dict[str, Any], asks: dict[str, Any]) -> None:
+    run = registered(load({**values("argo"), "gateService": gate}))
+    (policy,) = (one for one in run.of_type(":NetworkPolicy") if one.metadata["name"] == "prometheus")
+    assert asks in policy.spec["ingress"][0]["from"]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_rollout_of_another_engine_has_no_weights_recorded_that_alerts_would_compare(engine: str) -> None:
     run = registered(stack(engine))
