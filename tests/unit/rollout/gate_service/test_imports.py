@@ -6,7 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODULES = ("rollout.gate_service.serving", "rollout.gate_service.watching", "rollout.gate_reader", "canary.gate.serving")
+MODULES = (
+    "rollout.gate_service.serving",
+    "rollout.gate_service.watching",
+    "rollout.gate_reader",
+    "canary.gate.serving",
+)
 LEFT_OUT = ("stacks", "components", "pulumi", "policies", "sandbox", "numpy", "scipy")
 
 
