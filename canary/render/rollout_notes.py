@@ -19,8 +19,8 @@ def rollout_notes(settings: Settings) -> Iterator[str]:
 
     for name, moved in engines_of(settings).items():
         yield (
-            f"{name}: {NAMES[moved.engine]} moves its rollout; rendered with all requests at the stable pods, so applied "
-            "in the middle of one, it takes them back until the controller writes its weights again"
+            f"{name}: {NAMES[moved.engine]} moves its rollout; rendered with all requests at the stable pods, so "
+            "applied in the middle of one, it takes them back until the controller writes its weights again"
         )
     for name, service in settings.services.items():
         for rule in service.route:
