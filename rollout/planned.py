@@ -55,12 +55,13 @@ class PlannedCounters(Model):
     """Which counters the gates of a rollout compare: whose, and how often Prometheus collects them.
 
     `split_judged` is False where the requests of the versions are not those of the weights alone: other rules lead to
-    them, or users keep their version.
+    them, or users keep their version. `hosts` are Services of the two versions, where they are no subsets of one.
     """
 
     source: Literal["istio", "envoy"]
     scrape_seconds: Annotated[float, Field(gt=0)]
     split_judged: bool = True
+    hosts: tuple[str, ...] = ()
 
 
 class Plan(Model):

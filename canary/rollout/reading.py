@@ -183,12 +183,21 @@ def nothing_to_move(client: Client, place: Place) -> str | None:
 
 def without_rollout(place: Place) -> CommandError | None:
     """Return the error for a service whose rules have no rollout in the stack's file; None if one has, or unknown."""
+    from canary.rollout.engine_plan import moved_by
     from stacks.settings.problems import key_path
 
     loaded = place.loaded
     if loaded is None or loaded.settings.services[place.service].rolled:
         return None
     route = ("services", place.service, "route")
+    engine = moved_by(place)
+    if engine is not None:
+        return CommandError(
+            f"{engine} moves the rollout of {place.service}, and its own commands show and change it",
+            ExitCode.CONFIG,
+            "see `kubectl describe` of its objects in the service's namespace; to have this project move it, write "
+            "engine: canary (docs/engines.md)",
+        )
     line = loaded.source.line(route) if loaded.source else None
     file = loaded.source.name if loaded.source else "the stack's config"
     return CommandError(

@@ -227,7 +227,7 @@ def _check_service(service: Service, first: Rolled) -> Iterator[Finding]:
             "take the objects over by an `up` without rollout, then remove adopt and add the rollout",
             "true",
         )
-    if len(service.versions) == 1:
+    if len(service.versions) == 1 and (first.strategy is None or first.strategy.engine == "canary"):
         yield Finding(
             place,
             "the service has a single version, so there is none to come from",
@@ -287,7 +287,7 @@ def _hours(total: float) -> str:
 
 def warnings(settings: Settings) -> Iterator[Finding]:
     """Yield what a rollout does not do, though it may be expected."""
-    used: set[str] = set()
+    used: set[str] = {one.named for one in settings._engines.values() if one.named is not None}
     for name, service in settings.services.items():
         for index, rule in enumerate(service.route):
             if rule.rollout is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Strict, Tag, model_validator
 
 from stacks.settings.autoscaling import Autoscaling
 from stacks.settings.cluster import AnyClusterSettings, ClusterSettings
@@ -22,6 +22,7 @@ from stacks.settings.fields import (
     Image,
     MountPath,
 )
+from stacks.settings.gate_service import GateServiceSettings
 from stacks.settings.kubernetes_values import PodTemplateSpec
 from stacks.settings.mesh import MeshSettings
 from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_connections
@@ -316,6 +317,11 @@ class Settings(Model):
         description="Whether an admission policy keeps versions that an aborted rollout has barred without requests; "
         "by default, if the stack has rollouts, and whoever runs it may create such policies.",
     )
+    gate_service: GateServiceSettings = Field(
+        default_factory=GateServiceSettings,
+        examples=[{"enabled": True}],
+        description="The service that tells other engines of rollouts whether a canary may rise; off by default.",
+    )
     namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."
     )
@@ -325,3 +331,5 @@ class Settings(Model):
     telemetry: TelemetrySettings = Field(
         default_factory=TelemetrySettings, description="Metrics, traces and access logs, and the servers for them."
     )
+    _engines: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    """Rollouts that other engines move, by service (`stacks.settings.engines`)."""
