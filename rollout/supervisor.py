@@ -148,15 +148,11 @@ class Supervisor:
         """Let all runs end; may be called by a signal's handler."""
         self._stop.set()
 
-    def run(self, turned: Callable[[], object] = lambda: None) -> None:
-        """Run until `stop` is called, then hand everything over. `turned` is called after each reading that succeeds.
-
-        Whatever a reading raises is logged, and it is read again.
-        """
+    def run(self, turned: Callable[[bool], object] = lambda succeeded: None) -> None:
+        """Run until `stop` is called, then hand everything over. `turned` is told each time if a reading succeeded."""
         try:
             while not self._stop.is_set():
-                if self.turn():
-                    turned()
+                turned(self.turn())
                 self._stop.wait(LOOK_EVERY)
         finally:
             self._stop.set()

@@ -62,6 +62,8 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
         namespaces |= {mesh.namespace: {}, mesh.gateway.namespace: {}}
     if settings.telemetry.creates_objects and settings.telemetry.namespace != mesh.namespace:
         namespaces[settings.telemetry.namespace] = {}
+    if settings.rollout_runner.enabled:
+        namespaces.setdefault(settings.rollout_runner.namespace, {})
     return namespaces | {service.namespace: dict(INJECTION) for service in settings.services.values()}
 
 

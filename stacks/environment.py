@@ -30,6 +30,7 @@ from stacks.outside import target_port
 from stacks.pod_counts import pods_of
 from stacks.proxies import proxies_of
 from stacks.rollout_fence import fence_of
+from stacks.rollout_runner import build_rollout_runner
 from stacks.secret_texts import Decrypt, masked
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.telemetry import (
@@ -91,6 +92,7 @@ class Environment:
         TelemetryServers(
             settings, self._namespace(settings.telemetry.namespace), grafana_admin_password, self._in_cluster
         )
+        build_rollout_runner(settings, self._namespace, self._in_cluster)
         self._mesh = self._build_mesh() if settings.mesh.install else None
         build_mesh_telemetry(settings, self._namespace, self._in_mesh())
         self._at_gateway = self._build_gateway_policies()

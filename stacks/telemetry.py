@@ -78,7 +78,7 @@ class TelemetryServers:
         Prometheus(
             "prometheus",
             PrometheusArgs(
-                **self._common(given),
+                **{**self._common(given), "allowed_namespaces": self._allowed_at_prometheus()},
                 scrape_interval=self._telemetry.scrape_interval,
                 retention=given.retention,
                 rules=self._rules(),
@@ -87,6 +87,11 @@ class TelemetryServers:
             ),
             self._opts,
         )
+
+    def _allowed_at_prometheus(self) -> list[str]:
+        """The namespaces whose pods may query it; also that of the runner, which reads limits and gates there."""
+        runner = self._settings.rollout_runner
+        return list(dict.fromkeys((*self._telemetry.allowed_namespaces, *[runner.namespace] * runner.enabled)))
 
     def _rules(self) -> dict[str, str]:
         """The rule files by name."""

@@ -18,9 +18,13 @@ Context = Annotated[str | None, typer.Option("--context", help="A context of the
 Once = Annotated[
     bool, typer.Option("--once", help="One look at each rollout and one action, for a CronJob that runs every minute.")
 ]
-AliveFile = Annotated[
+ProbeFolder = Annotated[
     Path | None,
-    typer.Option("--alive-file", metavar="FILE", help="Touch this file after each reading, for the pod's probes."),
+    typer.Option(
+        "--probe-folder",
+        metavar="FOLDER",
+        help="Touch the files `alive`, and after a reading that succeeds `ready`, in this folder: for a pod's probes.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document in each line, one for each change.")]
 
@@ -30,7 +34,7 @@ def run(
     context: Context = None,
     prometheus: PrometheusOption = None,
     once: Once = False,
-    alive_file: AliveFile = None,
+    probe_folder: ProbeFolder = None,
     json: Json = False,
 ) -> None:
     """Move the rollouts of namespaces, as the runner in the cluster: those with `autoStart`, and those under way.
@@ -42,4 +46,4 @@ def run(
     with command(json) as ui:
         from canary.rollout.running import Run, move
 
-        move(ui, Run(tuple(dict.fromkeys(namespace)), context, prometheus_url(prometheus), once, alive_file))
+        move(ui, Run(tuple(dict.fromkeys(namespace)), context, prometheus_url(prometheus), once, probe_folder))

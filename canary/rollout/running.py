@@ -1,4 +1,4 @@
-"""`canary rollout run`: a line for each change of each rollout, the signals, and the file that shows that it lives.
+"""`canary rollout run`: a line for each change of each rollout, the signals, and the files that show that it lives.
 
 What is imported here is what a pod of the runner loads: nothing of stacks, Pulumi or tables.
 """
@@ -36,13 +36,13 @@ NO_PROMETHEUS = f"the runner has no Prometheus to ask: give it --prometheus URL,
 
 @dataclass(frozen=True)
 class Run:
-    """What is run: the namespaces, the context of the kubeconfig, and the URL of Prometheus."""
+    """What is run, with which context of the kubeconfig, URL of Prometheus and folder for the files of probes."""
 
     namespaces: tuple[str, ...]
     context: str | None = None
     prometheus: str | None = None
     once: bool = False
-    alive_file: Path | None = None
+    probe_folder: Path | None = None
 
 
 class Lines:
@@ -113,10 +113,16 @@ def move(ui: Ui, asked: Run) -> None:
         )
         _stop_at_signals(supervisor)
         if not asked.once:
-            supervisor.run(lambda: None if asked.alive_file is None else asked.alive_file.touch())
+            supervisor.run(lambda succeeded: _touch(asked.probe_folder, is_ready=succeeded))
             return
         if supervisor.once():
             raise typer.Exit(ExitCode.FAILED)
+
+
+def _touch(folder: Path | None, *, is_ready: bool) -> None:
+    if folder is not None:
+        for name in ("alive", *(["ready"] if is_ready else [])):
+            (folder / name).touch()
 
 
 def _stop_at_signals(supervisor: Supervisor) -> None:

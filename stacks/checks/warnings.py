@@ -20,6 +20,7 @@ from stacks.checks import (
     request_ids,
     retries,
     rewrites,
+    rollout_runner,
     rollouts,
     security,
     shares,
@@ -68,6 +69,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from protocols.warnings(settings)
     yield from shares.warnings(settings)
     yield from rollouts.warnings(settings)
+    yield from rollout_runner.warnings(settings)
     yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from shut_out.warnings(settings)

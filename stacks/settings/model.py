@@ -28,6 +28,7 @@ from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_c
 from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
+from stacks.settings.rollout_runner import RolloutRunnerSettings
 from stacks.settings.security import SecurityContext
 from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
@@ -309,6 +310,11 @@ class Settings(Model):
         default=None,
         description="Whether an admission policy keeps versions that an aborted rollout has barred without requests; "
         "by default, if the stack has rollouts, and whoever runs it may create such policies.",
+    )
+    rollout_runner: RolloutRunnerSettings = Field(
+        default_factory=RolloutRunnerSettings,
+        examples=[{"enabled": True}],
+        description="A pod in the cluster that moves rollouts without a person and without a CI job.",
     )
     namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."

@@ -43,6 +43,7 @@ TOKENS = {
         "Prometheus",
         "ReferencedCluster",
         "RolloutFence",
+        "RolloutRunner",
         "SecurityPolicies",
         "SharedGateways",
         "VersionedService",

@@ -50,8 +50,13 @@ EVERYTHING: dict[str, Any] = {
         "tracing": {"sampling": 100},
     },
 }
+RUNNER = {"enabled": True, "namespace": "rollouts"}
 CASES: tuple[dict[str, Any], ...] = (
-    EVERYTHING,
+    {**EVERYTHING, "rolloutRunner": RUNNER},
+    {
+        "services": {"shop": {"hosts": ["shop.example.com"], "versions": {"one": ECHO}}},
+        "rolloutRunner": {**RUNNER, "mode": "cronJob"},
+    },
     {"telemetry": {"prometheus": {"enabled": True}, "grafana": {"url": "https://grafana.example.com"}}},
 )
 SERVER = {"ConfigMap", "Deployment", "NetworkPolicy", "Service"}
@@ -69,6 +74,10 @@ REGISTERED: dict[str, set[str]] = {
     "Namespace": {"Namespace", "NamespacePatch"},
     "Prometheus": {*SERVER, "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim", "ServiceAccount"},
     "RolloutFence": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    "RolloutRunner": {
+        *("ClusterRole", "ClusterRoleBinding", "CronJob", "Deployment", "NetworkPolicy", "Role", "RoleBinding"),
+        "ServiceAccount",
+    },
     "SecurityPolicies": {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
     "SharedGateways": {"Gateway"},
     "VersionedService": {"ConfigMap", "Deployment", "Service", "ServiceAccount"},
