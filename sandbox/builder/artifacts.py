@@ -1,8 +1,9 @@
 """Everything that the sandbox runs, built from public sources or taken from the cache.
 
-The cache folder (see `cache`) holds programs in bin/, the runner's files in runner/, images in images/ and build logs in
-log/. Each entry is named after a hash of its inputs: a second clone of the project builds nothing, and a changed go.mod
-rebuilds that module only. Old entries are kept because other clones may use them; to clean up, delete the cache folder.
+The cache folder (see `cache`) holds programs in bin/, the runner's files in runner/, images in images/ and build logs
+in log/. Each entry is named after a hash of its inputs: a second clone of the project builds nothing, and a changed
+go.mod rebuilds that module only. Old entries are kept because other clones may use them; to clean up, delete the cache
+folder.
 
 Go's build cache is go-build/ in the cache folder. It is several times as large as the programs, and is deleted after a
 successful build; after a failed or killed one it is kept, so that the next build resumes. A GOCACHE in the environment
