@@ -80,13 +80,15 @@ CONTAINERS ?= $(shell command -v docker || command -v podman)
 APPS_VERSION := 1.0.0
 SERVICES := echo hello-minikube java-service go-service frontend asset-manager asset-bff asset-consumer web-api articles authors
 
-images: $(SERVICES:%=image-%) image-java-service-update ## the images of apps/, by docker or podman: REGISTRY=registry.example.com/team PUSH=1
+images: $(SERVICES:%=image-%) image-java-service-update image-runner ## the images of apps/ and of runner/, by docker or podman: REGISTRY=registry.example.com/team PUSH=1
 
 image-%: IMAGE = $(REGISTRY:%/=%)/$*:$(APPS_VERSION)
 image-java-service-update: IMAGE = $(REGISTRY:%/=%)/java-service:UPDATE2_0
+image-runner: BUILD = --file runner/Dockerfile --tag $(IMAGE) .
+image-%: BUILD = --build-arg SERVICE=$* --tag $(IMAGE) apps
 image-%:
 	@test -n "$(CONTAINERS)" || { echo "neither docker nor podman is on PATH; fix: install one, or give its path: make images CONTAINERS=/opt/bin/docker" >&2; exit 1; }
-	$(CONTAINERS) build --build-arg SERVICE=$* --tag $(IMAGE) apps
+	$(CONTAINERS) build $(BUILD)
 	$(if $(filter-out 0 no false,$(PUSH)),$(CONTAINERS) push $(IMAGE))
 
 GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
@@ -100,6 +102,7 @@ crds: ## the typed Istio resources in sdks/, of the sandbox's Istio or of anothe
 lock: $(VENV)/.python ## update requirements*.txt from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --output-file requirements.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --constraints requirements.txt runner/requirements.in --output-file runner/requirements.txt
 
 clean: ## remove what `setup` created; `canary sandbox down --delete` removes the cluster
 	rm -rf $(VENV) *.egg-info

@@ -24,7 +24,7 @@ from rollout.barrier import Barrier
 from rollout.collecting import Collector, ReadLimits
 from rollout.decision import Decision
 from rollout.gating_facts import ReadGates
-from rollout.lease import Lease
+from rollout.lease import SECONDS, Lease
 from rollout.lease_keeper import LeaseKeeper
 from rollout.look import NoRolloutError, look
 from rollout.record import Phase, Record
@@ -53,6 +53,8 @@ BESIDE_SECONDS = 3.0
 """How long the end of a run waits for its log."""
 ONCE = "start --once"
 """Holder of a record that jobs move which take one look each: they are many, and none of them is lost."""
+FREE_SECONDS = SECONDS + 2.0
+"""How long a run that takes one look waits for the Lease of a holder who may be dead: nobody else would find out."""
 HOLDER_SENDS = 2.0
 """Seconds for which whoever has no Lease leaves the events to the holder."""
 
@@ -124,6 +126,12 @@ class _Loop:
             return look(client, RolloutStore(client, namespace, service)).record_or_raise(service).record
 
         return query(access, ask)
+
+    def until_decided(self, seconds: float) -> None:
+        """Wait until the Lease is held or its holder is seen to live, for at most so long."""
+        begun = time.monotonic()
+        while self._outer_end() is None and not self.keeper.is_decided and time.monotonic() - begun < seconds:
+            self._wait(None)
 
     def until(self, record: Record, ends: Callable[[Turn], Why | None]) -> RunEnd:
         """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""
@@ -255,6 +263,8 @@ def run(
         record = loop.first_look(access)
         loop.keeper.start()
         loop.watch.start()
+        if once and not record.phase.goes_back:
+            loop.until_decided(FREE_SECONDS)
         end = loop.until(record, ends)
         if end.why in ("stopped", "held") and loop.keeper.held and not once:
             loop.tell_that_it_stops()

@@ -66,6 +66,8 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
     gate = settings.gate_service
     if gate.enabled and gate.namespace != mesh.namespace:
         namespaces.setdefault(gate.namespace, {})
+    if settings.rollout_runner.enabled:
+        namespaces.setdefault(settings.rollout_runner.namespace, {})
     return namespaces | {service.namespace: dict(INJECTION) for service in settings.services.values()}
 
 

@@ -38,6 +38,7 @@ from stacks.outside import target_port
 from stacks.pod_counts import replicas_of
 from stacks.proxies import proxies_of
 from stacks.rollout_fence import fence_of
+from stacks.rollout_runner import build_rollout_runner
 from stacks.secret_texts import Decrypt, masked
 from stacks.security import build_gateway_policies, build_policies
 from stacks.settings.engines import engines_of
@@ -98,6 +99,7 @@ class Environment:
         TelemetryServers(
             settings, self._namespace(settings.telemetry.namespace), grafana_admin_password, self._in_cluster
         )
+        build_rollout_runner(settings, self._namespace, self._in_cluster)
         self._mesh = self._build_mesh() if settings.mesh.install else None
         gate_service = gate_service_args(settings, self._namespace)
         if gate_service is not None:

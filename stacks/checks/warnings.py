@@ -22,6 +22,7 @@ from stacks.checks import (
     retries,
     rewrites,
     rollout_groups,
+    rollout_runner,
     rollouts,
     security,
     shares,
@@ -72,6 +73,7 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from shares.warnings(settings)
     yield from rollouts.warnings(settings)
     yield from rollout_groups.warnings(settings)
+    yield from rollout_runner.warnings(settings)
     yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from shut_out.warnings(settings)

@@ -30,6 +30,7 @@ from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
 from stacks.settings.rollout_group import RolloutGroup
+from stacks.settings.rollout_runner import RolloutRunnerSettings
 from stacks.settings.security import SecurityContext
 from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
@@ -321,6 +322,11 @@ class Settings(Model):
         default_factory=GateServiceSettings,
         examples=[{"enabled": True}],
         description="The service that tells other engines of rollouts whether a canary may rise; off by default.",
+    )
+    rollout_runner: RolloutRunnerSettings = Field(
+        default_factory=RolloutRunnerSettings,
+        examples=[{"enabled": True}],
+        description="A pod in the cluster that moves rollouts without a person and without a CI job.",
     )
     namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."

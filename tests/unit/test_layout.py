@@ -45,6 +45,7 @@ TOKENS = {
         "Prometheus",
         "ReferencedCluster",
         "RolloutFence",
+        "RolloutRunner",
         "SecurityPolicies",
         "SharedGateways",
         "VersionedService",

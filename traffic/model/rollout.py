@@ -162,6 +162,11 @@ class RolloutStrategy(Model):
         description="Where events are sent.",
     )
     capacity: RolloutCapacity = Field(default_factory=RolloutCapacity, description="Pods before weights.")
+    auto_start: bool = Field(
+        default=False,
+        description="The runner in the cluster (`istio-canary:rolloutRunner`) starts it, without a person's "
+        "`canary rollout start`.",
+    )
     together: bool = Field(
         default=False, description="All rules of the service's rollout rise at once, instead of one after the other."
     )

@@ -63,9 +63,14 @@ MOVED: dict[str, Any] = {
         for name, engine in (("by-argo", "argo"), ("by-flagger", "flagger"))
     },
 }
+RUNNER = {"enabled": True, "namespace": "rollouts"}
 CASES: tuple[dict[str, Any], ...] = (
-    EVERYTHING,
+    {**EVERYTHING, "rolloutRunner": RUNNER},
     MOVED,
+    {
+        "services": {"shop": {"hosts": ["shop.example.com"], "versions": {"one": ECHO}}},
+        "rolloutRunner": {**RUNNER, "mode": "cronJob"},
+    },
     {"telemetry": {"prometheus": {"enabled": True}, "grafana": {"url": "https://grafana.example.com"}}},
 )
 SERVER = {"ConfigMap", "Deployment", "NetworkPolicy", "Service"}
@@ -85,6 +90,10 @@ REGISTERED: dict[str, set[str]] = {
     "Namespace": {"Namespace", "NamespacePatch"},
     "Prometheus": {*SERVER, "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim", "ServiceAccount"},
     "RolloutFence": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    "RolloutRunner": {
+        *("ClusterRole", "ClusterRoleBinding", "CronJob", "Deployment", "NetworkPolicy", "Role", "RoleBinding"),
+        "ServiceAccount",
+    },
     "SecurityPolicies": {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
     "SharedGateways": {"Gateway"},
     "VersionedService": {"ConfigMap", "Deployment", "Service", "ServiceAccount"},
