@@ -131,7 +131,7 @@ class ArgoRollouts:
     `successCondition` is `result[0] >= 0.95`; it fails when more than `failureLimit` (0 unless it is set) measurements
     have failed, and errs at more than `consecutiveErrorLimit` (4) errors in a row. analysis/analysis.go and
     utils/evaluate/evaluate.go: 0 / 0 is NaN, which is not >= 0.95, and failed; without counters the vector is empty,
-    `result[0]` cannot be evaluated, and that is an error. Either aborts the rollout; the steps wait for their time alone.
+    `result[0]` cannot be evaluated, and that is an error. Either aborts the rollout. Steps wait for their time alone.
     Kinder than the page: the rate of the whole last minute instead of that of the last two scrapes (`irate`), of the
     canary instead of the service, and the first measurement after a minute.
     """

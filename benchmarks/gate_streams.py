@@ -1,4 +1,4 @@
-"""Seeded streams of counters that every judge of canaries reads: what one scrape interval counted, at the step's weight.
+"""Seeded streams of counters that all judges of canaries read: what one scrape interval counted, at a step's weight.
 
 The numbers of an interval depend on the weight alone, not on who judges: two judges at one step see the same ones.
 """
@@ -78,21 +78,21 @@ class Case:
 
 
 class Stream:
-    """All numbers of one rollout of a case, drawn from a seed."""
+    """All numbers of one rollout of a case, drawn from a seed; `weights` are the canary's percent by step."""
 
-    def __init__(self, case: Case, seed: int) -> None:
+    def __init__(self, case: Case, seed: int, weights: Sequence[float] = WEIGHTS, *, seconds: float = DEADLINE) -> None:
         rng = np.random.default_rng(seed)
-        times = np.arange(0.0, DEADLINE, SCRAPE)
+        times = np.arange(0.0, seconds, SCRAPE)
         stable, canary, traffic = _rates(case, times)
         requests = rng.poisson(case.per_second * SCRAPE * traffic)[:, None]
-        shape = (len(times), len(WEIGHTS))
-        n_c = rng.binomial(requests, np.array(WEIGHTS) / 100, shape)
+        shape = (len(times), len(weights))
+        n_c = rng.binomial(requests, np.array(weights) / 100, shape)
         n_s = requests - n_c
         slow_c, slow_s = (rng.binomial(n, above(SLOW, by)) for n, by in ((n_c, case.slower), (n_s, 1.0)))
         too_slow = rng.binomial(slow_c, above(TOO_SLOW, case.slower) / above(SLOW, case.slower))
         failed = (rng.binomial(n_c, canary[:, None]), rng.binomial(n_s, stable[:, None]))
         self._numbers: Any = np.stack([n_c, n_s, *failed, slow_c, slow_s, too_slow], axis=2).astype(float)
-        self._extra: Any = n_c * (canary - stable)[:, None]
+        self._caused: Any = n_c * (canary - stable)[:, None]
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -102,9 +102,9 @@ class Stream:
         start = number * SCRAPE
         return Seen(start, start + SCRAPE, step, *self._numbers[number, step].tolist())
 
-    def extra(self, number: int, step: int) -> float:
+    def caused(self, number: int, step: int) -> float:
         """Return how many requests fail in an interval that would not have failed with the stable version."""
-        return float(self._extra[number, step])
+        return float(self._caused[number, step])
 
 
 def above(bound: float, slower: float = 1.0) -> float:

@@ -61,7 +61,7 @@ def follow(judge: Judge, stream: Stream) -> Ending:
     step, settled, extra = 0, 0.0, 0.0
     for number in range(len(stream)):
         seen = stream.at(number, step)
-        extra += stream.extra(number, step)
+        extra += stream.caused(number, step)
         action = judge.after(seen, settled)
         if action is Action.ABORT:
             return Ending(ABORTED, seen.end / 60, extra)
@@ -77,7 +77,7 @@ class Figures:
     """What one judge did with all runs of a case: parts of 1, minutes of the aborted, mean of the extra failures."""
 
     aborted: float
-    promoted: float
+    held: float
     minutes: float | None
     extra: float
 
@@ -87,7 +87,7 @@ class Figures:
         times = [one.minutes for one in endings if one.what == ABORTED]
         return cls(
             aborted=len(times) / len(endings),
-            promoted=sum(one.what == PROMOTED for one in endings) / len(endings),
+            held=sum(one.what == HELD for one in endings) / len(endings),
             minutes=median(times) if times else None,
             extra=fmean(one.extra for one in endings),
         )
@@ -124,15 +124,13 @@ def table(rows: Iterable[tuple[Case, list[Figures]]], runs: int) -> Table:
 
 
 def cell(case: Case, one: Figures) -> str:
-    """One judge's figures in words; `wrong` marks aborts of a canary that was as good as stable."""
-    text = f"{100 * one.aborted:.3g} %"
+    """One judge's figures in words; an abort is wrong where the canary is as good as stable."""
+    text = f"{100 * one.aborted:.3g} %" + (" wrongly" if case.good and one.aborted else "")
     if one.minutes is not None:
         text += f" @ {one.minutes:.1f} min"
-    if case.good:
-        text += " wrong" if one.aborted else ""
-        held = 1 - one.aborted - one.promoted
-        return text + (f", {100 * held:.3g} % held" if held > 0 else "")
-    return text + (f", +{one.extra:.0f}" if case.times != 1 else "")
+    if case.times != 1:
+        text += f", +{one.extra:.0f}"
+    return text + (f", {100 * one.held:.3g} % held" if one.held else "")
 
 
 @dataclass(frozen=True, kw_only=True)
