@@ -1,6 +1,6 @@
 """What the gates' decisions cost: a rollout of 8 hours with a scrape each 15 s and three metrics, decided after each.
 
-`python -m benchmarks.decisions` prints milliseconds of CPU as JSON: of the decisions as a runner takes them, which keeps
+`python -m benchmarks.decisions` prints milliseconds as JSON: of the decisions as a runner takes them, which keeps
 what it has computed; of the first one in each step, which is for another weight; and of one from nothing, after a kill.
 """
 

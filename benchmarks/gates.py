@@ -27,6 +27,8 @@ from rollout.gates.decide import Answer
 from rollout.gates.replay import Decisions, ReplayError, replay
 
 RUNS = 100
+WIDTH = 200
+"""Columns of the table on a screen."""
 RATES, PER_SECOND, TIMES = (0.001, 0.005, 0.01, 0.05), (5.0, 50.0, 500.0), (1.0, 2.0, 5.0, 10.0)
 PROMOTED, ABORTED, HELD = "promoted", "aborted", "held"
 
@@ -123,6 +125,12 @@ def table(rows: Iterable[tuple[Case, list[Figures]]], runs: int) -> Table:
     return shown
 
 
+def measured_table(runs: int, processes: int, names: Sequence[str] | None = None) -> Table:
+    """Return the comparison of all canaries, or of those with these names."""
+    chosen = [case for case in cases() if not names or case.name in names]
+    return table(compared(chosen, runs, processes), runs)
+
+
 def cell(case: Case, one: Figures) -> str:
     """One judge's figures in words; an abort is wrong where the canary is as good as stable."""
     text = f"{100 * one.aborted:.3g} %" + (" wrongly" if case.good and one.aborted else "")
@@ -212,7 +220,7 @@ def main() -> int:
     parser.add_argument("--decisions", nargs="+", type=Path, metavar="FILE", help="real rollouts instead")
     parser.add_argument("--every", type=float, default=MINUTE, help="seconds between the others' looks at real ones")
     asked = parser.parse_args()
-    console = Console(width=200)
+    console = Console(width=WIDTH)
     if asked.decisions:
         try:
             rollouts = [read(path) for path in asked.decisions]
@@ -221,8 +229,7 @@ def main() -> int:
             return 2
         console.print(recorded_table(rollouts, others(asked.every)))
         return 0
-    chosen = [case for case in cases() if not asked.case or case.name in asked.case]
-    console.print(table(compared(chosen, asked.runs, asked.processes), asked.runs))
+    console.print(measured_table(asked.runs, asked.processes, asked.case))
     return 0
 
 
