@@ -23,7 +23,7 @@ def test_the_memory_of_a_process_is_read_and_the_peak_is_never_below_it() -> Non
 def test_a_process_that_has_ended_has_none() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         memory_of(process.pid)
 
 
