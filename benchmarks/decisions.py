@@ -21,8 +21,8 @@ HOURS, HOUR = 8, 3600.0
 WEIGHTS = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 95.0)
 """Percent by step, each of which is kept for an hour."""
 
-BAD = Case(name="worse, but hardly", rate=0.005, per_second=50, times=1.15)
-"""A canary that is somewhat worse, so that there is evidence to look at."""
+BAD = Case(name="x1.5", rate=0.005, per_second=50, times=1.5, slower=1.3)
+"""A canary that is worse by all metrics: where there is evidence, it is also told since when."""
 
 
 def main() -> int:
