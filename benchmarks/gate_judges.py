@@ -190,6 +190,22 @@ class Flagger:
         return Action.RISE if seen.end - settled >= HOLD - _ROUNDING else Action.HOLD
 
 
+def tuned_success(rate: float) -> float:
+    """Return a success rate that suits a service: 99 %, or twice its usual failures where these are more."""
+    return min(max(SUCCESS_RATES), 1 - 2 * rate)
+
+
+def tuned_others(every: float = MINUTE) -> tuple[Named, ...]:
+    """Return the judges that are not ours, with conditions that a person has set for the service."""
+
+    def argo(limit: int) -> Named:
+        name = f"Argo Rollouts tuned, limit {limit}"
+        return Named(name, lambda rate: ArgoRollouts(tuned_success(rate), limit, every))
+
+    flagger = Named("Flagger tuned", lambda rate: Flagger(tuned_success(rate), every=every))
+    return (*map(argo, FAILURE_LIMITS), flagger)
+
+
 def others(every: float = MINUTE) -> tuple[Named, ...]:
     """Return the judges that are not ours; `every` are the seconds between two of their looks."""
 
@@ -201,9 +217,9 @@ def others(every: float = MINUTE) -> tuple[Named, ...]:
     return (*argos, Named("Flagger", lambda rate: Flagger(every=every)))
 
 
-def judges() -> tuple[Named, ...]:
-    """Return all judges, ours first."""
-    return (Named("canary rollout", Ours), *others())
+def judges(*, tuned: bool = False) -> tuple[Named, ...]:
+    """Return all judges, ours first; `tuned` are conditions of the others that a person has set for each service."""
+    return (Named("canary rollout", Ours), *(tuned_others() if tuned else others()))
 
 
 def too_slow_of(bound: float | None, slow: float, requests: float) -> float | None:

@@ -95,26 +95,28 @@ class Figures:
         )
 
 
-def measured(case: Case, runs: int, first: int = 0) -> list[Figures]:
+def measured(case: Case, runs: int, tuned: bool = False) -> list[Figures]:
     """Return the figures of each judge, in the order of `judges`."""
-    endings: list[list[Ending]] = [[] for _ in judges()]
-    for seed in range(first, first + runs):
+    named_judges = judges(tuned=tuned)
+    endings: list[list[Ending]] = [[] for _ in named_judges]
+    for seed in range(runs):
         stream = Stream(case, seed)
-        for named, found in zip(judges(), endings, strict=True):
+        for named, found in zip(named_judges, endings, strict=True):
             found.append(follow(named.create(case.rate), stream))
     return [Figures.of(found) for found in endings]
 
 
-def compared(chosen: Sequence[Case], runs: int, processes: int) -> Iterable[tuple[Case, list[Figures]]]:
+def compared(chosen: Sequence[Case], runs: int, processes: int, tuned: bool) -> Iterable[tuple[Case, list[Figures]]]:
     """Yield each case with its figures, measured in several processes."""
     with ProcessPoolExecutor(processes) as pool:
-        yield from zip(chosen, pool.map(measured, chosen, [runs] * len(chosen)), strict=True)
+        found = pool.map(measured, chosen, [runs] * len(chosen), [tuned] * len(chosen))
+        yield from zip(chosen, found, strict=True)
 
 
-def table(rows: Iterable[tuple[Case, list[Figures]]], runs: int) -> Table:
+def table(rows: Iterable[tuple[Case, list[Figures]]], runs: int, named: Sequence[Named]) -> Table:
     """The comparison: a row for each canary, a column for each judge."""
     title = f"aborted, median of the minutes, extra failed requests; {runs} rollouts in each cell"
-    shown = Table("success", "requests/s", "canary", *(one.name for one in judges()), title=title)
+    shown = Table("success", "requests/s", "canary", *(one.name for one in named), title=title)
     before: tuple[float, float] | None = None
     for case, figures in rows:
         key = (case.rate, case.per_second)
@@ -125,10 +127,10 @@ def table(rows: Iterable[tuple[Case, list[Figures]]], runs: int) -> Table:
     return shown
 
 
-def measured_table(runs: int, processes: int, names: Sequence[str] | None = None) -> Table:
+def measured_table(runs: int, processes: int, names: Sequence[str] | None = None, *, tuned: bool = False) -> Table:
     """Return the comparison of all canaries, or of those with these names."""
     chosen = [case for case in cases() if not names or case.name in names]
-    return table(compared(chosen, runs, processes), runs)
+    return table(compared(chosen, runs, processes, tuned), runs, judges(tuned=tuned))
 
 
 def cell(case: Case, one: Figures) -> str:
@@ -217,6 +219,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=RUNS, help="rollouts in each cell")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--case", action="append", metavar="NAME", help="these canaries only: identical, x5, …")
+    parser.add_argument(
+        "--tuned", action="store_true", help="others' conditions at twice each service's usual failures"
+    )
     parser.add_argument("--decisions", nargs="+", type=Path, metavar="FILE", help="real rollouts instead")
     parser.add_argument("--every", type=float, default=MINUTE, help="seconds between the others' looks at real ones")
     asked = parser.parse_args()
@@ -229,7 +234,7 @@ def main() -> int:
             return 2
         console.print(recorded_table(rollouts, others(asked.every)))
         return 0
-    console.print(measured_table(asked.runs, asked.processes, asked.case))
+    console.print(measured_table(asked.runs, asked.processes, asked.case, tuned=asked.tuned))
     return 0
 
 

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from benchmarks.gate_judges import Action, ArgoRollouts, Flagger, Judge, Ours, judges, plan_of, too_slow_of
+from benchmarks.gate_judges import (
+    Action,
+    ArgoRollouts,
+    Flagger,
+    Judge,
+    Ours,
+    judges,
+    plan_of,
+    too_slow_of,
+    tuned_success,
+)
 from benchmarks.gate_streams import HOLD, SCRAPE, SLOW, TOO_SLOW, Seen
 from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY
 
@@ -130,6 +140,14 @@ def test_every_judge_begins_anew_with_each_rollout() -> None:
     names = [one.name for one in judges()]
     assert len(names) == len(set(names)) == 6
     assert all(one.create(0.01) is not one.create(0.01) for one in judges())
+
+
+@pytest.mark.parametrize(("rate", "success"), [(0.0, 0.99), (0.001, 0.99), (0.005, 0.99), (0.01, 0.98), (0.05, 0.9)])
+def test_a_tuned_condition_allows_twice_the_usual_failures_and_at_least_one_percent(
+    rate: float, success: float
+) -> None:
+    assert tuned_success(rate) == pytest.approx(success)
+    assert len(judges(tuned=True)) == 4
 
 
 @pytest.mark.parametrize(
