@@ -37,8 +37,8 @@ test: setup lint ## lint, types, unit tests, and the end-to-end tests on sandbox
 	$(BIN)/python -m pytest -m under_load tests/e2e
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load"
 
-test-long: setup ## five rounds of each change under load, more kills, 100 rollouts and 500 races, thousands of random route tables and all changes against Envoy, and 500 rollouts of each kind through the gates
-	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py tests/e2e/test_diff.py tests/e2e/test_killed_runs.py tests/e2e/test_rollouts_under_kills.py tests/e2e/test_rollout_races.py tests/unit/rollout/gates/test_rollouts.py
+test-long: setup ## five rounds of each change under load, more kills, 100 rollouts and 500 races, 50 rollouts of good and of bad versions left to their gates, thousands of random route tables and all changes against Envoy, and 500 rollouts of each kind through the gates
+	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py tests/e2e/test_diff.py tests/e2e/test_killed_runs.py tests/e2e/test_rollouts_under_kills.py tests/e2e/test_rollout_races.py tests/e2e/test_rollout_proofs.py tests/unit/rollout/gates/test_rollouts.py
 
 lint: setup $(BIN)/actionlint ## the code, and what the pipelines of GitHub and GitLab run
 	$(BIN)/ruff check .
