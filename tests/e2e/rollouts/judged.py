@@ -71,14 +71,17 @@ class JudgedStack:
     namespace: str
     front: Front
 
-    def up(self, services: Iterable[Judged], *copies: Project) -> None:
-        """Write the file, into the folders of `copies` too, and run `canary up`."""
+    def up(self, services: Iterable[Judged]) -> None:
+        """Write the file, and run `canary up`."""
+        self.project.write_stack(self.stack, self.config(services))
+        self.project.up(self.stack)
+
+    def config(self, services: Iterable[Judged]) -> dict[str, Any]:
+        """Return the stack's config."""
         config = self.project.service_config({one.name: self._service(one) for one in services})
         config["istio-canary:gateways"] = {GATEWAY_NAME: self.front.shared_gateway}
         config["istio-canary:telemetry"] = self.front.telemetry
-        for project in (self.project, *copies):
-            project.write_stack(self.stack, config)
-        self.project.up(self.stack)
+        return config
 
     def _service(self, one: Judged) -> dict[str, Any]:
         flags = {one.to: one.flags or one.usual(one.to)}
