@@ -21,7 +21,7 @@ from rollout.record import EventType, Phase
 from tests.e2e.rollouts.checkouts import ABORTED, COMPLETED, Checkout
 from tests.e2e.rollouts.front import front
 from tests.e2e.rollouts.journal import journal
-from tests.e2e.rollouts.judged import FAILS, STEPS, Judged, JudgedStack, failing
+from tests.e2e.rollouts.judged import FAILS, STEPS, STRATEGY, Judged, JudgedStack, failing
 from tests.e2e.rollouts.trial import Court, Trial, side_by_side
 from tests.e2e.tools import LONG, Access, Project
 
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.under_load
 
 SERVICES, ROUNDS = 17, 3 if LONG else 1
 AT_ONCE, RATE = 4, 250
+TOLERANCE = "0.5%" if LONG else "1%"
+"""The smaller it is, the longer a good version is looked at before it is proved."""
 WORSE = 5
 """Times as many failures of the versions that must go back."""
 WITHIN = 1.5
@@ -75,7 +77,9 @@ def proofs(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             journal=written,
             folder=project.folder,
         )
-        made = Proofs(stack, court, [Judged(name=f"shop-{number}", seed=number + 1) for number in range(SERVICES)])
+        gates = {"gates": {**STRATEGY["gates"], "tolerance": TOLERANCE}}
+        services = [Judged(name=f"shop-{one}", seed=one + 1, strategy=gates) for one in range(SERVICES)]
+        made = Proofs(stack, court, services)
         try:
             stack.up(made.services)
             for number in range(ROUNDS):
