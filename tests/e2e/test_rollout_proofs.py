@@ -7,6 +7,7 @@ own of 250 requests a second.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,15 +53,16 @@ class Proofs:
         """Replace each version by the same, which stays, and by a worse one, which does not."""
         same = [one.next(f"v{2 * number + 2}") for one in self.services]
         self.stack.up(same)
-        self.same += self._judged(same, plans=False)
+        self.same += self._judged(same, "same")
         self.services = same
         version = f"v{2 * number + 3}"
         worse = [one.next(version, *failing(WORSE * FAILS, one.seed * 100 + 50 + number)) for one in same]
         self.stack.up(worse)
-        self.worse += self._judged(worse, plans=True)
+        self.worse += self._judged(worse, "worse")
 
-    def _judged(self, services: Sequence[Judged], *, plans: bool) -> list[Trial]:
-        return side_by_side([partial(self.court.trial, one.name, RATE, plans=plans) for one in services], AT_ONCE)
+    def _judged(self, services: Sequence[Judged], kind: str) -> list[Trial]:
+        trial = partial(self.court.trial, rate=RATE, plans=kind == "worse", kind=kind)
+        return side_by_side([partial(trial, one.name) for one in services], AT_ONCE)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,15 @@ def test_it_goes_back_in_the_time_that_the_planner_says(proofs: Proofs) -> None:
     print(f"median / planned: {median(found) / planned:.2f}; nine of ten / planned: {nine_of_ten / planned:.2f}")
     assert median(found) <= WITHIN * planned
     assert median(found) >= half / WITHIN
+
+
+def test_what_was_decided_of_real_samples_is_decided_again(proofs: Proofs) -> None:
+    """Of the last rollout of a service, which went back: the file needs neither cluster nor stack."""
+    file = proofs.court.keep(proofs.services[0].name, proofs.court.folder)
+    again = proofs.court.checkout.rollout("report", proofs.services[0].name, "--replay", str(file), "--json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    answers = [one["answer"] for run in json.loads(again.stdout)["runs"] for one in run]
+    assert answers[-1] == "Harm"
 
 
 def test_a_runner_needs_little_memory(proofs: Proofs) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from tests.e2e.rollouts.judged import host_of
 
 END_SECONDS = 300.0
 """Within which a rollout that is left to its gates ends, on a machine with little time to spare."""
+KEPT = os.environ.get("ISTIO_CANARY_DECISIONS")
+"""A folder in which the decisions of each rollout are kept, by its kind: for whoever wants to judge them otherwise."""
 PAST_SECONDS = 8.0
 """Of load before a rollout, from which the gates know how often the old version fails."""
 
@@ -111,11 +114,11 @@ class Court:
         *,
         plans: bool = False,
         meanwhile: Callable[[Runner], None] | None = None,
-        past: float = PAST_SECONDS,
+        kind: str = "",
     ) -> Trial:
         """Roll a service out under load, to its end; `meanwhile` is called once every Envoy has the first weight."""
         with self.under_load(service, rate) as done:
-            time.sleep(past)  # what the old version was like before
+            time.sleep(PAST_SECONDS)  # what the old version was like before
             planned = self.planned(service, rate) if plans else None
             began = time.monotonic()
             with self.checkout.started(service) as runner:
@@ -125,6 +128,8 @@ class Court:
                     meanwhile(runner)
                 code = runner.ended(END_SECONDS)
                 seconds = time.monotonic() - began
+        if KEPT and kind:
+            self.keep(service, Path(KEPT) / kind)
         return Trial(
             service=service,
             code=code,
@@ -137,6 +142,15 @@ class Court:
             load=_numbers_of(done),
             gates=self.checkout.status(service)["gates"] or {},
         )
+
+    def keep(self, service: str, folder: Path) -> Path:
+        """Write the decisions of a service's last rollout into a folder, and return the file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        last = self.journal.last(service)
+        file = folder / f"{last.id if last else service}.json"
+        done = self.checkout.rollout("report", service, "--decisions", str(file))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return file
 
     def observing(self, service: str, step: int = 0) -> Record:
         """Wait until every Envoy has the weights of a step."""
