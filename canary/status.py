@@ -201,7 +201,19 @@ def _service(client: Client, routes: EffectiveRoutes, name: str, recorded: Mappi
     deployed = is_routed or any(version.image and not version.elsewhere for version in versions)
     drift = _drift(live, stored, configured, state) if is_routed else ""
     rollout = _rollout_words(state, routes.problems.get(name))
+    engine = _engine(settings, name)
+    if engine:
+        drift, rollout = "", f"moved by {engine}"
     return ServiceState(name, service.namespace, str(service.strategy), deployed, versions, rules, drift, rollout)
+
+
+def _engine(settings: Settings, name: str) -> str:
+    """Who moves the rollout of a service in place of this project, empty if nobody does."""
+    from rollout.engines.losses import NAMES
+    from stacks.settings.engines import engines_of
+
+    moved = engines_of(settings).get(name)
+    return "" if moved is None else NAMES[moved.engine]
 
 
 def _title(rule: Rule) -> str:

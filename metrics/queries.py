@@ -95,10 +95,14 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """One service. A field with a `$` is a variable of Grafana, which stands for a name or for a regular expression."""
+    """One service. A field with a `$` is a variable of Grafana, which stands for a name or for a regular expression.
+
+    Its versions are subsets of its Service, or with `hosts` these Services, whose names are those of the versions.
+    """
 
     service: str
     namespace: str
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ class Queries:
         if self.source is Source.ISTIO:
             buckets = _istio_version(scope, f"rate({_istio_selector(ISTIO_TIME, scope)}[{over}])")
         else:
-            buckets = _cluster_version(f"rate({_cluster(scope, TIME)}[{over}])")
+            buckets = _cluster_version(f"rate({_cluster(scope, TIME)}[{over}])", by_host=bool(scope.hosts))
         return sum_by(buckets, by=("version", "le"))
 
     def retries(self, scope: Scope, over: str) -> str:
@@ -353,11 +357,16 @@ def _cluster_pattern(scope: Scope) -> str:
 
     `.+` for the subset, since Prometheus takes ten times as long with `[^|]+`.
     """
+    if scope.hosts:
+        hosts = "|".join(map(pattern_of, scope.hosts))
+        return rf"outbound\|[0-9]+\|\|({hosts})\.{pattern_of(scope.namespace)}\.svc\..*"
     return rf"outbound\|[0-9]+\|.+\|{pattern_of(scope.service)}\.{pattern_of(scope.namespace)}\.svc\..*"
 
 
-def _cluster_version(vector: str) -> str:
-    """The vector with the label `version` from its cluster's name."""
+def _cluster_version(vector: str, by_host: bool = False) -> str:
+    """The vector with the label `version` from its cluster's name: the subset, or the name of the Service."""
+    if by_host:
+        return version_from(vector, "cluster_name", r"outbound\|[0-9]+\|\|(?P<name>[^|.]+)\..*")
     return version_from(vector, "cluster_name", r"outbound\|[0-9]+\|(?P<name>[^|]+)\|.*")
 
 

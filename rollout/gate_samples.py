@@ -68,7 +68,8 @@ def reader_of(record: Record, bound: float | None = None) -> Reader:
 
 def scope_of(record: Record) -> Scope:
     """Return the service, as queries name it."""
-    return Scope(service=record.service, namespace=record.namespace)
+    hosts = record.plan.counters.hosts if record.plan.counters is not None else ()
+    return Scope(service=record.service, namespace=record.namespace, hosts=hosts)
 
 
 def read_samples(

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rollout.gates.plan import GatePlan
+from rollout.group_members import PlannedGroup
 from traffic.fields import Model
 from traffic.model.rollout import RolloutStrategy
 
@@ -54,12 +55,13 @@ class PlannedCounters(Model):
     """Which counters the gates of a rollout compare: whose, and how often Prometheus collects them.
 
     `split_judged` is False where the requests of the versions are not those of the weights alone: other rules lead to
-    them, or users keep their version.
+    them, or users keep their version. `hosts` are Services of the two versions, where they are no subsets of one.
     """
 
     source: Literal["istio", "envoy"]
     scrape_seconds: Annotated[float, Field(gt=0)]
     split_judged: bool = True
+    hosts: tuple[str, ...] = ()
 
 
 class Plan(Model):
@@ -82,6 +84,8 @@ class Plan(Model):
     envoys: PlannedEnvoys | None = None
     """None: those that the VirtualServices' Gateways select, and with gateway `mesh` all sidecars."""
     counters: PlannedCounters | None = None
+    group: PlannedGroup | None = None
+    """Services that go forward and back together with this one; None: it goes alone."""
     gates: GatePlan | None = None
     deadline_seconds: tuple[float, ...] = ()
 

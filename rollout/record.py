@@ -133,6 +133,7 @@ class HoldReason(StrEnum):
     SPLIT = "SplitWrong"
     SUSPECT = "Suspect"
     PROOF = "Unproved"
+    GROUP = "Group"
 
 
 class Release(Model):

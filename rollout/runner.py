@@ -24,7 +24,7 @@ from rollout.barrier import Barrier
 from rollout.collecting import Collector, ReadLimits
 from rollout.decision import Decision
 from rollout.gating_facts import ReadGates
-from rollout.lease import Lease
+from rollout.lease import SECONDS, Lease
 from rollout.lease_keeper import LeaseKeeper
 from rollout.look import NoRolloutError, look
 from rollout.record import Phase, Record
@@ -53,6 +53,8 @@ BESIDE_SECONDS = 3.0
 """How long the end of a run waits for its log."""
 ONCE = "start --once"
 """Holder of a record that jobs move which take one look each: they are many, and none of them is lost."""
+FREE_SECONDS = SECONDS + 2.0
+"""How long a run that takes one look waits for the Lease of a holder who may be dead: nobody else would find out."""
 HOLDER_SENDS = 2.0
 """Seconds for which whoever has no Lease leaves the events to the holder."""
 
@@ -125,6 +127,12 @@ class _Loop:
 
         return query(access, ask)
 
+    def until_decided(self, seconds: float) -> None:
+        """Wait until the Lease is held or its holder is seen to live, for at most so long."""
+        begun = time.monotonic()
+        while self._outer_end() is None and not self.keeper.is_decided and time.monotonic() - begun < seconds:
+            self._wait(None)
+
     def until(self, record: Record, ends: Callable[[Turn], Why | None]) -> RunEnd:
         """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""
         failures = 0
@@ -135,7 +143,7 @@ class _Loop:
             try:
                 turn = self.runner.turn()
             except Exception as error:
-                if not _is_survived(error):
+                if not is_survived(error):
                     raise
                 failures += 1
                 self._after(error, failures)
@@ -163,7 +171,7 @@ class _Loop:
                         continue
                     self.collector.send_events(stored.record)
             except Exception as error:
-                if not _is_survived(error):
+                if not is_survived(error):
                     raise
             self._wait(0.1)
 
@@ -184,7 +192,7 @@ class _Loop:
                 by=self._holder,
             )
         except Exception as error:
-            if not _is_survived(error):
+            if not is_survived(error):
                 raise
             logger.warning("the record does not tell that its holder has stopped: %s", error)
 
@@ -242,7 +250,7 @@ def run(
     """
 
     def ends(turn: Turn) -> Why | None:
-        if turn.acted or _waits_beside(turn.decision):
+        if turn.acted or waits_beside(turn.decision):
             return None
         if turn.record.phase in ENDS:
             return ENDS[turn.record.phase]
@@ -255,6 +263,8 @@ def run(
         record = loop.first_look(access)
         loop.keeper.start()
         loop.watch.start()
+        if once and not record.phase.goes_back:
+            loop.until_decided(FREE_SECONDS)
         end = loop.until(record, ends)
         if end.why in ("stopped", "held") and loop.keeper.held and not once:
             loop.tell_that_it_stops()
@@ -281,7 +291,7 @@ def finish(
     """
 
     def ends(turn: Turn) -> Why | None:
-        if turn.acted or _waits_beside(turn.decision):
+        if turn.acted or waits_beside(turn.decision):
             return None
         if turn.record.phase in ENDS:
             return ENDS[turn.record.phase]
@@ -315,12 +325,12 @@ def send_events(access: ClusterAccess, namespace: str, service: str, by: str, *,
         loop.close()
 
 
-def _waits_beside(decision: Decision) -> bool:
+def waits_beside(decision: Decision) -> bool:
     """Whether something is asked beside the loop whose answer comes soon."""
     return decision.barrier or decision.numbers or (decision.hook is not None and decision.wait_seconds == 0.0)
 
 
-def _is_survived(error: Exception) -> bool:
+def is_survived(error: Exception) -> bool:
     """Whether a run goes on after this: nobody answers, others were faster, or what is missing may come back."""
     import httpx2
 

@@ -12,6 +12,7 @@ from kube.client import query
 from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe, virtual_services_of
 from rollout.plan import removed_in_use
+from stacks.engine_needs import engine_problems
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.outside import foreign_objects, missing_versions
 from stacks.rollout_fence import has_fence
@@ -62,6 +63,11 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
         namespaces |= {mesh.namespace: {}, mesh.gateway.namespace: {}}
     if settings.telemetry.creates_objects and settings.telemetry.namespace != mesh.namespace:
         namespaces[settings.telemetry.namespace] = {}
+    gate = settings.gate_service
+    if gate.enabled and gate.namespace != mesh.namespace:
+        namespaces.setdefault(gate.namespace, {})
+    if settings.rollout_runner.enabled:
+        namespaces.setdefault(settings.rollout_runner.namespace, {})
     return namespaces | {service.namespace: dict(INJECTION) for service in settings.services.values()}
 
 
@@ -109,6 +115,7 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
     virtual_services, file = virtual_services_of(client, settings.services), stack_file(owner)
     routes = observe(client, settings.services, settings.egress, virtual_services)
     problems = [*missing_versions(client, settings, file), *foreign_objects(settings, routes, file)]
+    problems += engine_problems(client, settings, file)
     if problems:
         raise SettingsError(problems, file)
     warnings = (*_warnings(client, settings, file), *port_warnings(settings, routes, file))

@@ -11,6 +11,8 @@ import pulumi
 
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
 from components.egress import Egress, EgressArgs
+from components.engine_rollout import EngineRollout
+from components.gate_service import GateService
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.rollout_fence import RolloutFence
@@ -21,14 +23,25 @@ from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.clusters import build_cluster, gateway_values, provider_of
+from stacks.engine_objects import (
+    divided,
+    engine_rollout_args,
+    gate_service_args,
+    has_begun,
+    is_routed_elsewhere,
+    is_workload,
+    left_to_engine,
+)
 from stacks.gateway_pods import gateway_namespaces
 from stacks.mesh_traffic import own_mesh_config, own_proxy_config
 from stacks.outside import target_port
 from stacks.pod_counts import replicas_of
 from stacks.proxies import proxies_of
 from stacks.rollout_fence import fence_of
+from stacks.rollout_runner import build_rollout_runner
 from stacks.secret_texts import Decrypt, masked
 from stacks.security import build_gateway_policies, build_policies
+from stacks.settings.engines import engines_of
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.telemetry import (
     TelemetryServers,
@@ -86,7 +99,11 @@ class Environment:
         TelemetryServers(
             settings, self._namespace(settings.telemetry.namespace), grafana_admin_password, self._in_cluster
         )
+        build_rollout_runner(settings, self._namespace, self._in_cluster)
         self._mesh = self._build_mesh() if settings.mesh.install else None
+        gate_service = gate_service_args(settings, self._namespace)
+        if gate_service is not None:
+            GateService("gate-service", gate_service, self._in_mesh())
         build_mesh_telemetry(settings, self._namespace, self._in_mesh())
         self._at_gateway = build_gateway_policies(settings, self._namespace, self._in_mesh)
         self._policies = build_policies(settings, self._namespace, self._in_mesh, self._at_gateway)
@@ -201,20 +218,30 @@ class Environment:
                 has_late_port=self._transitions.has_late_port(name),
                 adopt=service.adopt,
                 versions={
-                    version: version_args(
+                    version: left_to_engine(
+                        self._settings,
                         name,
                         version,
-                        settings,
-                        self._cluster.routes.replicas,
-                        service.container_ports(version),
-                        self._decrypt,
+                        version_args(
+                            name,
+                            version,
+                            settings,
+                            self._cluster.routes.replicas,
+                            service.container_ports(version),
+                            self._decrypt,
+                        ),
                     )
                     for version, settings in service.deployed.items()
                 },
                 protocol=service.protocol,
                 further_ports=service.further_ports,
                 speaks_tls=service.speaks_tls,
-                idle=frozenset(version for version in service.deployed if Target(name, version) not in self._used),
+                idle=frozenset(
+                    version
+                    for version in service.deployed
+                    if Target(name, version) not in self._used and not is_workload(self._settings, name, version)
+                ),
+                is_selected_elsewhere=is_routed_elsewhere(self._settings, name),
                 pod_annotations=pod_annotations_of(self._settings),
                 account=service.service_account.name,
                 account_annotations=service.service_account.annotations,
@@ -251,6 +278,7 @@ class Environment:
         ]
         policies += [self._at_gateway[name]] if name in self._at_gateway else []
         plan = self._plans[name]
+        begun = has_begun(self._settings, name, self._cluster.routes)
         called = [name, *called_by(name, service)]
         serving = [resource for other in called for resource in self._services[other].serving]
         known = [self._routings[other].subsets for other in called if other in self._routings]
@@ -273,7 +301,10 @@ class Environment:
                 ),
                 until_left=self._transitions.after_routes(name),
                 has_late_subsets=self._transitions.has_late_subsets(name),
-                keeps_http=name in self._routes_left,
+                keeps_http=name in self._routes_left or begun,
+                keeps_subsets=begun,
+                divided=divided(self._settings, name),
+                is_routed_elsewhere=is_routed_elsewhere(self._settings, name),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
@@ -284,6 +315,10 @@ class Environment:
         wait = until(self._proxies.until_unused, self._plans[name].draining)
         self._services[name].complete(routes, wait, self._transitions.before_port(name))
         self._routings[name].complete(routes)
+        if name in engines_of(self._settings):
+            args = engine_rollout_args(self._settings, name, self._namespace(self._settings.services[name].namespace))
+            after = [*self._services[name].serving, *self._routings[name].routes]
+            EngineRollout(f"{name}-rollout", args, self._in_mesh(*after))
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
         """The namespace's name, an output if the stack manages it; that of an existing mesh already exists."""

@@ -160,7 +160,7 @@ def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
             File(f"/usr/sbin/{iptables.name}", iptables, 0o755),
             *_iptables_links(iptables),
             *(File(str(module), module) for module in _xtables_modules()),
-            *(File(str(library), library, 0o755) for library in _libraries([envoy, iptables])),
+            *(File(str(library), library, 0o755) for library in libraries([envoy, iptables])),
             File("/etc/passwd", _USERS),
             Folder("/etc/istio/proxy", owner=1337),
             Folder("/var/lib/istio/data", owner=1337),
@@ -211,7 +211,7 @@ def _xtables_modules() -> list[Path]:
     return sorted(file for folder in _XTABLES for file in Path(folder).glob("*.so"))
 
 
-def _libraries(programs: Iterable[Path]) -> list[Path]:
+def libraries(programs: Iterable[Path]) -> list[Path]:
     """The shared libraries of `programs` and the loader, as ldd(1) lists them."""
     answer = subprocess.run(["ldd", *map(str, programs)], check=False, capture_output=True, text=True)
     missing = re.findall(r"^\s*(\S+) => not found", answer.stdout, re.MULTILINE)

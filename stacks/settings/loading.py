@@ -17,6 +17,7 @@ from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
 from stacks.samples.unlisted import stray_nulls, unlisted_entries, unlisted_findings
 from stacks.settings.blue_green import decided
+from stacks.settings.engines import with_engines
 from stacks.settings.kubernetes_values import merged_template
 from stacks.settings.messages import findings
 from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
@@ -98,7 +99,7 @@ def load(
     problems = [*(source.problems if source else ()), *map(place, found)]
     if problems or settings is None:
         raise SettingsError(sorted(problems, key=_in_order), source.name if source else "the stack's config")
-    return _filled(settings)
+    return with_engines(_filled(settings))
 
 
 def warnings(settings: Settings, source: StackFile | None = None) -> tuple[Problem, ...]:
@@ -260,7 +261,9 @@ def _filled(settings: Settings) -> Settings:
     }
     telemetry = settings.telemetry
     telemetry = telemetry.model_copy(update={"namespace": telemetry.namespace or settings.mesh.namespace})
-    return settings.model_copy(update={"services": services, "telemetry": telemetry})
+    gate = settings.gate_service
+    gate = gate.model_copy(update={"namespace": gate.namespace or settings.mesh.namespace})
+    return settings.model_copy(update={"services": services, "telemetry": telemetry, "gate_service": gate})
 
 
 def _filled_service(name: str, service: ServiceSettings) -> ServiceSettings:

@@ -13,15 +13,18 @@ from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
 from stacks.settings.cluster import MARKED as CLUSTERS
 from stacks.settings.cluster import Kind
+from stacks.settings.cluster_keys import said_of_cluster
 from stacks.settings.comparisons import absent, comparison_with_nothing
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
+from stacks.settings.gate_keys import gates_elsewhere
 from stacks.settings.later_keys import not_there_yet
 from stacks.settings.mesh import ONE_PORT, SEVERAL_PORTS
 from stacks.settings.model import VersionSettings
 from stacks.settings.nearest_key import condition_meant, fits, is_same_name, may_be_removed, nearest_key
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
+from stacks.settings.rollout_keys import MEANT
 from stacks.settings.schema_words import Schema, allowed, example_of, kind_of, options_of, schema_of, shape, step_into
 from stacks.settings.usual_names import entry_meant, said_elsewhere
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG, bare_host
@@ -128,7 +131,9 @@ def _unknown_kind(location: Location, kind: Any) -> Finding:
     near = nearest(kind, known) if isinstance(kind, str) else None
     return Finding(
         (*location, "kind"),
-        f"there is no such kind of cluster{f'; the nearest is {near}' if near else ''}",
+        "the key has no value"
+        if kind is None
+        else f"there is no such kind of cluster{f'; the nearest is {near}' if near else ''}",
         f"one of {', '.join(known)}",
         f"write {near}" if near else "write existing, for a cluster that a kubeconfig leads to",
         shown(kind),
@@ -157,7 +162,7 @@ def _kind_of_version(location: Location) -> type[VersionRouting] | None:
 def _unknown_key(
     location: Location, value: Any, marked: Location, version: type[VersionRouting] | None = None
 ) -> Finding:
-    later = not_there_yet(location, value)
+    later = not_there_yet(location, value) or gates_elsewhere(location, value)
     if later is not None:
         return later
     if location in NOW_LISTS:
@@ -169,6 +174,9 @@ def _unknown_key(
     known = list({key: None for option in options_of(schema_of(marked[:-1])) for key in option.get("properties", {})})
     if version is not None:
         known = [field.alias or name for name, field in version.model_fields.items()]
+    of_cluster = said_of_cluster(location, value, known)
+    if of_cluster is not None:
+        return Finding(location, of_cluster[0], f"the keys {', '.join(known)}", of_cluster[1], shown(value))
     dotted = _dotted(location, value, known)
     if dotted is not None:
         return dotted
@@ -242,11 +250,10 @@ def _or_remove(location: Location, schema: Schema) -> str:
     """The rest of the fix for a key without a value: an example if the key is required, else to remove it."""
     if isinstance(location[-1], int):
         return ", or remove the entry"
-    if not may_be_removed(location):
-        return ""
-    if not any(location[-1] in option.get("required", ()) for option in options_of(schema_of(location[:-1]))):
-        return ", or remove the key"
     examples = schema.get("examples")
+    is_required = any(location[-1] in option.get("required", ()) for option in options_of(schema_of(location[:-1])))
+    if may_be_removed(location) and not is_required:
+        return ", or remove the key"
     return f", for example {shown(examples[0])}" if examples else ""
 
 
@@ -271,6 +278,7 @@ def _not_one_of(location: Location, value: Any, schema: Schema) -> Finding:
     near = near if near and isinstance(value, str) and is_same_name(value, near) else None
     if near is None and isinstance(value, str):  # friday, Mon
         near = next((one for one in options if len(one) > 2 and value.lower().startswith(one)), None)
+        near = near or (MEANT[value.lower()] if MEANT.get(value.lower()) in options else None)
     what = f"{shown(value)} is not one of the choices{f'; the nearest is {near}' if near else ''}"
     return Finding(location, what, allowed(schema), f"write {near or ' or '.join(options)}", shown(value))
 
@@ -288,7 +296,7 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
         return f"give it a value{_or_remove(location, schema)}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         patterns = [option.get("pattern") for option in options_of(schema)]
-        if f"^({DURATION})$" in patterns:
+        if any(f"{DURATION})$" in str(pattern) for pattern in patterns):
             return f"write {shown(value)}s for seconds, or use ms, m or h"
         if f"^({PROMETHEUS_DURATION})$" in patterns:
             is_one = 0 < value < float("inf")
@@ -299,6 +307,7 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
         return "write null, for none"
     if "string" in kinds and isinstance(value, (bool, int, float)):
         forms = [str(option["pattern"]) for option in options_of(schema) if "pattern" in option]
+        forms += [f"^({'|'.join(map(str, option['enum']))})$" for option in options_of(schema) if "enum" in option]
         is_text = not forms or any(re.search(form, shown(value)) for form in forms)
         return f'put it in quotes: "{shown(value)}"' if is_text else example_of(schema)
     if kinds & {"integer", "number"} and isinstance(value, str) and value.strip().isdecimal():
