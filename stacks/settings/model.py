@@ -28,6 +28,7 @@ from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_c
 from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
+from stacks.settings.revisions import NamespaceSettings
 from stacks.settings.security import SecurityContext
 from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
@@ -38,7 +39,6 @@ from traffic.model import (
     DEPLOYED,
     OUTSIDE,
     ExternalService,
-    NamespaceSecurity,
     OutsideVersion,
     RolloutStrategy,
     ServiceRouting,
@@ -310,7 +310,7 @@ class Settings(Model):
         description="Whether an admission policy keeps versions that an aborted rollout has barred without requests; "
         "by default, if the stack has rollouts, and whoever runs it may create such policies.",
     )
-    namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
+    namespaces: dict[DnsLabel, NamespaceSettings] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."
     )
     egress: dict[DnsLabel, ExternalService] = Field(

@@ -42,6 +42,7 @@ TOKENS = {
         "Namespace",
         "Prometheus",
         "ReferencedCluster",
+        "RevisionTags",
         "RolloutFence",
         "SecurityPolicies",
         "SharedGateways",

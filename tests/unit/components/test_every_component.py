@@ -20,6 +20,7 @@ from tests.unit.test_layout import _components
 ECHO = {"image": "hashicorp/http-echo:1.0.0", "port": 5678}
 JWT = [{"issuer": "https://issuer.example.com", "jwksUri": "https://issuer.example.com/keys"}]
 EVERYTHING: dict[str, Any] = {
+    "mesh": {"tags": {"stable": "default"}},
     "egress": {"payments": {"hosts": ["payments.example.com"]}},
     "gateways": {"public": {"servers": [{"port": 80, "hosts": ["*.example.com"]}]}},
     "namespaces": {"shop": {"denyByDefault": True, "mtls": "STRICT"}},
@@ -68,6 +69,7 @@ REGISTERED: dict[str, set[str]] = {
     "MeshTelemetry": {"Telemetry"},
     "Namespace": {"Namespace", "NamespacePatch"},
     "Prometheus": {*SERVER, "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim", "ServiceAccount"},
+    "RevisionTags": {"MutatingWebhookConfiguration"},
     "RolloutFence": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
     "SecurityPolicies": {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
     "SharedGateways": {"Gateway"},

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs, merged
+from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs, RevisionArgs, merged
 from tests.unit.mocks import Deploy, Run, in_cluster
 from traffic.model import gateway_selector
 
@@ -16,10 +16,11 @@ OFFICIAL = "https://blob.istio.io/istio-release/charts"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
-def _mesh(*, gateway: dict[str, Any] | None = None, **changes: Any) -> Callable[[], pulumi.Output[Any]]:
+def _mesh(
+    *, gateway: dict[str, Any] | None = None, charts: str = OFFICIAL, hub: str | None = None, **changes: Any
+) -> Callable[[], pulumi.Output[Any]]:
     given: dict[str, Any] = {
-        "version": "1.31.0",
-        "charts": OFFICIAL,
+        "revisions": {"default": RevisionArgs(version="1.31.0", charts=charts, hub=hub)},
         "namespace": "istio-system",
         "mtls": "STRICT",
         "gateway": GatewayArgs(
