@@ -73,12 +73,9 @@ def _wanted(settings: Settings) -> dict[str, str]:
 
 
 def _of(name: str, wanted: str, pods: Sequence[ProxyPod]) -> NamespaceProxies:
-    counts = Counter(pod.revision for pod in pods)
-    releases = {
-        revision: tuple(sorted({pod.version for pod in pods if pod.revision == revision}))
-        for revision in sorted(counts)
-    }
-    return NamespaceProxies(name, wanted, {revision: counts[revision] for revision in sorted(counts)}, releases)
+    counts = dict(sorted(Counter(pod.revision for pod in pods).items()))
+    releases = {one: tuple(sorted({pod.version for pod in pods if pod.revision == one})) for one in counts}
+    return NamespaceProxies(name, wanted, counts, releases)
 
 
 def has_revisions(found: Sequence[NamespaceProxies]) -> bool:
