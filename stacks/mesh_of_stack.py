@@ -48,10 +48,11 @@ def described(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value is not None}
 
 
-def with_deployed_mesh(settings: Settings, file: str, has_file: bool) -> Settings:
+def with_deployed_mesh(settings: Settings, file: str, has_file: bool, own: Mapping[str, Any]) -> Settings:
     """Return the settings with the revisions and tags that the mesh of another stack has now.
 
-    `file` is the stack's file; with `has_file`, that of the other stack is beside it. Raises SettingsError if there is
+    `file` is the stack's file, and `own` what it says of its mesh; with `has_file`, that of the other stack is beside
+    it, and says the rest. Raises SettingsError if there is
     no such stack, it has no mesh, or its mesh is another one than the settings say.
     """
     named = settings.mesh.stack_reference
@@ -66,7 +67,8 @@ def with_deployed_mesh(settings: Settings, file: str, has_file: bool) -> Setting
         raise SettingsError([_no_mesh(named, file, sorted(outputs))], file)
     uid = outputs.get("cluster")
     cluster_of_mesh.set(uid if isinstance(uid, str) and uid else None)
-    found = _with_revisions(settings, deployed)
+    is_own = "revision" in own or (settings.mesh.revision is not None and not has_file)
+    found = _with_revisions(settings, deployed, is_own)
     problems = [*_differences(found, deployed, named, file, has_file), *_unknown_revisions(found, named, file)]
     if problems:
         raise SettingsError(problems, file)
@@ -89,12 +91,12 @@ def require_cluster_of_mesh(settings: Settings, uid: str, file: str) -> None:
     raise SettingsError([problem], file)
 
 
-def _with_revisions(settings: Settings, deployed: Mapping[str, Any]) -> Settings:
+def _with_revisions(settings: Settings, deployed: Mapping[str, Any], is_own: bool) -> Settings:
     """With what the other stack may change at any time: no change of this stack's file must follow."""
     mesh = settings.mesh
     revisions = {str(name): RevisionSettings(version=version) for name, version in deployed["revisions"].items()}
     given = {"revisions": revisions, "tags": dict(deployed["tags"])}
-    if mesh.revision is None:
+    if not is_own:
         given["revision"] = deployed["revision"]
     return settings.model_copy(update={OUTPUT: mesh.model_copy(update=given)})
 
@@ -159,7 +161,16 @@ def _at(values: Mapping[str, Any], place: Location) -> Any:
     found: Any = values
     for part in place:
         found = found.get(str(part)) if isinstance(found, Mapping) else None
-    return sorted(found) if place == ("gateway", "ports") and isinstance(found, list) else found
+    return _whole(found)
+
+
+def _whole(value: Any) -> Any:
+    """The engine has every number as one with a decimal point."""
+    if isinstance(value, (list, tuple)):
+        return [_whole(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _whole(one) for key, one in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _no_stack(named: str, file: str, said: str) -> Problem:

@@ -76,7 +76,9 @@ def settings_of_stack(project: Path) -> Settings:
     warn(problems[:MOST_WARNINGS])
     if len(problems) > MOST_WARNINGS:
         pulumi.log.warn(f"{len(problems) - MOST_WARNINGS} more warnings about the settings")
-    return with_deployed_mesh(found.settings, stack_file(), _has_file_of_mesh(found, project))
+    own = found.source.values.get("mesh") if found.source else None
+    has_file = _has_file_of_mesh(found, project)
+    return with_deployed_mesh(found.settings, stack_file(), has_file, own if isinstance(own, dict) else {})
 
 
 def _has_file_of_mesh(found: StackSettings, project: Path) -> bool:
