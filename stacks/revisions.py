@@ -69,11 +69,22 @@ def keeps_crds(mesh: MeshSettings, in_cluster: str | None) -> bool:
 def removals_in_use(client: Client, settings: Settings, file: str) -> list[Problem]:
     """Return the problems of revisions and tags that the stack takes away while something in the cluster needs them.
 
-    Of a revision, its proxies would get no more changes, and its namespaces' new pods no proxy.
+    Of a revision, its proxies would get no more changes, and its namespaces' new pods no proxy. Who may not read this,
+    may preview the stack, but not install a mesh.
     """
-    removed, tags = _removed(client, settings), _removed_tags(client, settings)
-    if not (removed or tags):
+    import httpx2
+
+    try:
+        removed = _removed(client, settings)
+        tags = _removed_tags(client, settings, removed)
+    except httpx2.HTTPStatusError as error:
+        if error.response.status_code != 403:
+            raise
         return []
+    return _in_use(client, settings, removed, tags, file) if removed or tags else []
+
+
+def _in_use(client: Client, settings: Settings, removed: list[str], tags: list[str], file: str) -> list[Problem]:
     namespaces = _labelled(client, settings)
     found = proxies(client) if removed else []
     problems = []
@@ -99,12 +110,12 @@ def _removed(client: Client, settings: Settings) -> list[str]:
     )
 
 
-def _removed_tags(client: Client, settings: Settings) -> list[str]:
+def _removed_tags(client: Client, settings: Settings, removed: Iterable[str]) -> list[str]:
     """The tags in the cluster that are no longer in the stack's file; others' are for revisions that it has not."""
     from lightkube.models.admissionregistration_v1 import MutatingWebhookConfiguration as Model
     from lightkube.resources.admissionregistration_v1 import MutatingWebhookConfiguration
 
-    known = {*settings.mesh.all_revisions, *_removed(client, settings)}
+    known = {*settings.mesh.all_revisions, *removed}
     found: Iterable[Model] = client.list(MutatingWebhookConfiguration, labels={"app": "sidecar-injector"})
     labels = [dict(one.metadata.labels or {}) for one in found if one.metadata]
     tags = {one[TAG] for one in labels if TAG in one and one.get(REVISION) in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import httpx2
 import pytest
 from lightkube.resources.admissionregistration_v1 import MutatingWebhookConfiguration
 from lightkube.resources.apps_v1 import Deployment
@@ -196,3 +197,18 @@ def test_nothing_is_looked_up_while_nothing_is_taken_away() -> None:
 
     cluster: Any = NoPods([], {})
     assert removals_in_use(cluster, _settings({**BOTH, "tags": {"stable": "1-31"}}), "Pulumi.dev.yaml") == []
+
+
+@pytest.mark.parametrize("code", [403, 500])
+def test_who_may_not_read_the_cluster_may_preview_the_stack(code: int) -> None:
+    class Forbidden(FakeCluster):
+        def list(self, kind: Any, **_: Any) -> list[Any]:
+            request = httpx2.Request("GET", "http://127.0.0.1")
+            raise httpx2.HTTPStatusError("no", request=request, response=httpx2.Response(code, request=request))
+
+    cluster: Any = Forbidden([], {})
+    if code == 403:
+        assert removals_in_use(cluster, _settings(NEW_ALONE), "Pulumi.dev.yaml") == []
+        return
+    with pytest.raises(httpx2.HTTPStatusError):
+        removals_in_use(cluster, _settings(NEW_ALONE), "Pulumi.dev.yaml")
