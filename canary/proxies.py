@@ -43,9 +43,12 @@ def proxies_by_revision(client: Client, settings: Settings) -> tuple[NamespacePr
     """
     wanted = _wanted(settings)
     found = _found(client, None) if settings.mesh.install else None
+    readable = set(wanted)
     if found is None:
-        found = [pod for name in wanted for pod in _found(client, [name]) or ()]
-    names = sorted({*(pod.namespace for pod in found), *wanted})
+        by_namespace = {name: _found(client, [name]) for name in wanted}
+        readable = {name for name, pods in by_namespace.items() if pods is not None}
+        found = [pod for pods in by_namespace.values() for pod in pods or ()]
+    names = sorted({*(pod.namespace for pod in found), *readable})
     return tuple(_of(name, wanted.get(name, ""), [pod for pod in found if pod.namespace == name]) for name in names)
 
 
