@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stacks.checks.view import View, at, entries
+from stacks.settings.mesh_reference import REFERENCE
 from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import Rule, StringMatch
@@ -17,7 +18,8 @@ SINCE = (1, 31)
 
 def check(view: View) -> Iterator[Finding]:
     """Yield redirects whose prefix is not known, or that the mesh's release does not have."""
-    known = [_release(one.version) for one in view.releases] if view.installs_mesh else []
+    is_known = view.installs_mesh or (REFERENCE in view.mesh and view.mesh.keys() & {"version", "revisions"})
+    known = [_release(one.version) for one in view.releases] if is_known else []
     release = min((one for one in known if one is not None), default=None)
     for service in view.services.values():
         given = entries(service.given.get("route"))
@@ -82,7 +84,8 @@ def _kind(uri: StringMatch) -> str:
 
 def warnings(settings: Settings) -> Iterator[Finding]:
     """Yield redirects that a mesh of an older release would make differently."""
-    if settings.mesh.install:
+    mesh = settings.mesh
+    if mesh.install or (mesh.stack_reference and mesh.model_fields_set & {"version", "revisions"}):
         return
     for name, service in settings.services.items():
         for index, rule in enumerate(service.route):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load, load_stack
+from stacks.mesh_traffic import assumed
+from stacks.settings.loading import load, load_stack, warnings
 from stacks.settings.problems import SettingsError
 from tests.unit.problems import HERE, HOSTS, ONE, Case, assert_is_reported, assert_is_reported_once, config
 
@@ -142,3 +143,30 @@ def test_a_stack_whose_file_says_that_it_has_no_mesh_is_refused(tmp_path: Path) 
     assert (problem.path, problem.file, problem.line) == (f"{MESH}.stackReference", "Pulumi.prod.yaml", 2)
     assert "installs no mesh" in problem.what
     assert "name the stack that installs the mesh" in problem.fix
+
+
+REWRITING = """\
+  istio-canary:services:
+    shop:
+      hosts: [shop.example.com]
+      versions: {v1: {image: "shop:1", port: 8080}}
+      route:
+        - match: [{uri: {prefix: /old/}}]
+          redirect: {prefixRewrite: /new/}
+        - to: v1
+"""
+
+
+def test_nothing_is_assumed_about_the_mesh_of_another_stack(tmp_path: Path) -> None:
+    services = f"config:\n  istio-canary:mesh: {{stackReference: {REFERENCE}}}\n{REWRITING}"
+    loaded = load_stack(_files(tmp_path, services=services))
+    assert assumed(loaded.settings) == ()
+    paths = [one.path for one in warnings(loaded.settings, loaded.source)]
+    assert not [path for path in paths if "redirect" in path], "the release is that of the other stack's file"
+
+
+def test_a_redirect_that_the_oldest_revision_has_not_is_refused(tmp_path: Path) -> None:
+    services = f"config:\n  istio-canary:mesh: {{stackReference: {REFERENCE}}}\n{REWRITING}"
+    mesh = "config:\n  istio-canary:mesh: {revisions: {1-30: {version: 1.30.4}, 1-31: {}}, revision: 1-31}\n"
+    with pytest.raises(SettingsError, match=r"Istio 1\.30\.4 \(mesh\.revisions\.1-30\.version\) does not have"):
+        load_stack(_files(tmp_path, mesh, services))
