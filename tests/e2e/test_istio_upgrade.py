@@ -37,6 +37,7 @@ class Stacks:
 
     def __init__(self, project: Project, cluster: str, old_charts: Path) -> None:
         self.project, self.cluster_stack, self.old_charts = project, cluster, old_charts
+        self.moved: dict[str, str] = {}
         self.newest = project.dev_config()["istio-canary:mesh"]["version"]
 
     def mesh_is(self, *revisions: str, usual: str, **changes: Any) -> None:
@@ -51,6 +52,7 @@ class Stacks:
 
     def services_are(self, weight: int = 10, **revisions: str) -> None:
         """Write the file of the services' stack, with the revision of each namespace."""
+        self.moved = revisions
         services = {name: _service(name, weight) for name in NAMESPACES}
         config = self.project.service_config(services)
         config["istio-canary:cluster"] = {"stackReference": self.cluster_stack}
@@ -167,7 +169,7 @@ def test_an_upgrade_by_revisions_loses_no_request_forth_and_back(stacks: Stacks,
 
 def test_a_change_of_weights_touches_nothing_of_the_mesh(stacks: Stacks) -> None:
     before = stacks.state_of_mesh()
-    stacks.services_are(weight=50, shop=NEW, back=NEW)
+    stacks.services_are(weight=50, **stacks.moved)
     assert stacks.preview(SHOP) == ["update kubernetes:networking.istio.io/v1:VirtualService"] * len(NAMESPACES)
     stacks.project.up(SHOP)
     assert stacks.preview(MESH) == []
