@@ -14,6 +14,7 @@ from components.egress import Egress, EgressArgs
 from components.engine_rollout import EngineRollout
 from components.gate_service import GateService
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
+from components.names import REVISION
 from components.namespace import Namespace, NamespaceArgs
 from components.rollout_fence import RolloutFence
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
@@ -33,10 +34,13 @@ from stacks.engine_objects import (
     left_to_engine,
 )
 from stacks.gateway_pods import gateway_namespaces
+from stacks.mesh_of_stack import described
+from stacks.mesh_revisions import istiods_of
 from stacks.mesh_traffic import own_mesh_config, own_proxy_config
 from stacks.outside import target_port
 from stacks.pod_counts import replicas_of
 from stacks.proxies import proxies_of
+from stacks.revisions import keeps_crds, revision_annotation
 from stacks.rollout_fence import fence_of
 from stacks.rollout_runner import build_rollout_runner
 from stacks.secret_texts import Decrypt, masked
@@ -64,8 +68,9 @@ class Environment:
     """All resources of a stack, built from its settings and the facts about its cluster.
 
     `outputs` are the stack's outputs: `cluster` (the uid of its namespace kube-system; of a cluster that the stack
-    creates, `kubeconfig`, a secret, and `endpoint` instead), `gateway` (service, namespace) and `services` (namespace,
-    hosts, versions with their Deployments, and the weights of the default rule).
+    creates, `kubeconfig`, a secret, and `endpoint` instead), `gateway` (service, namespace), `mesh` if the stack
+    installs it (`stacks.mesh_of_stack`), and `services` (namespace, hosts, versions with their Deployments, and the
+    weights of the default rule).
     `decrypt` returns the texts that are encrypted in the settings; by default, all are masked. `routes_left` are
     services whose http routes are not compared (`stacks.with_rollouts.Effective`).
     """
@@ -93,7 +98,10 @@ class Environment:
         self._transitions = Transitions(settings, cluster.routes, self._proxies)
         self._plans = plans(settings.services, replicas_of(settings, cluster.routes.replicas), cluster.routes)
 
-        self._namespaces = self._build_namespaces()
+        self._mesh: IstioMesh | None = None
+        if settings.mesh.stack_reference:
+            pulumi.StackReference("mesh-stack", settings.mesh.stack_reference)
+        self._namespaces = self._build_namespaces(of_revision=False)
         if cluster.has_fence or settings.fence:
             RolloutFence("rollout-fence", fence_of(settings, owner), self._in_cluster)
         TelemetryServers(
@@ -101,6 +109,7 @@ class Environment:
         )
         build_rollout_runner(settings, self._namespace, self._in_cluster)
         self._mesh = self._build_mesh() if settings.mesh.install else None
+        self._namespaces |= self._build_namespaces(of_revision=True)
         gate_service = gate_service_args(settings, self._namespace)
         if gate_service is not None:
             GateService("gate-service", gate_service, self._in_mesh())
@@ -121,6 +130,7 @@ class Environment:
         self.outputs = {
             **self._outputs_of_cluster(),
             "gateway": self._gateway(),
+            **({"mesh": described(settings)} if settings.mesh.install else {}),
             "services": self._outputs_of_services(),
         }
 
@@ -128,16 +138,19 @@ class Environment:
         """Return the VirtualServices of a service, known once they are written."""
         return self._routings[service].virtual_services
 
-    def _build_namespaces(self) -> dict[str, Namespace]:
+    def _build_namespaces(self, of_revision: bool) -> dict[str, Namespace]:
+        """Those that name a revision get its label only when its istiod is ready: until then no pod could start."""
+        telemetry = self._settings.telemetry.namespace
         return {
             name: Namespace(
                 name,
                 NamespaceArgs(
                     name=name, owner=self._owner, labels=labels, adopt=name in self._cluster.foreign_namespaces
                 ),
-                self._in_cluster,
+                self._in_mesh() if of_revision else self._in_cluster,
             )
             for name, labels in namespaces_of(self._settings).items()
+            if (REVISION in labels and name != telemetry) is of_revision
         }
 
     def _build_mesh(self) -> IstioMesh:
@@ -151,9 +164,10 @@ class Environment:
         return IstioMesh(
             "mesh",
             IstioMeshArgs(
-                version=mesh.version,
-                charts=mesh.charts,
-                hub=mesh.hub,
+                revisions=istiods_of(mesh),
+                revision=mesh.behind(mesh.usual_revision),
+                tags=mesh.tags,
+                keeps_crds=keeps_crds(mesh, self._cluster.crds_version),
                 namespace=self._namespaces[mesh.namespace].namespace_name,
                 mtls=mesh.mtls.value,
                 gateway=GatewayArgs(
@@ -163,6 +177,7 @@ class Environment:
                     ports=mesh.gateway.ports,
                     node_ports=mesh.gateway.node_ports,
                     proxy_config={**proxy_config_of(self._settings), **own_proxy_config(mesh)},
+                    revision=mesh.gateway.revision or mesh.usual_revision,
                 ),
                 outbound_traffic_policy=None if policy is OutboundTrafficPolicy.ALLOW_ANY else policy.value,
                 push_debounce=mesh.push_debounce,
@@ -242,7 +257,10 @@ class Environment:
                     if Target(name, version) not in self._used and not is_workload(self._settings, name, version)
                 ),
                 is_selected_elsewhere=is_routed_elsewhere(self._settings, name),
-                pod_annotations=pod_annotations_of(self._settings),
+                pod_annotations={
+                    **pod_annotations_of(self._settings),
+                    **revision_annotation(self._settings, service.namespace),
+                },
                 account=service.service_account.name,
                 account_annotations=service.service_account.annotations,
                 ready_within=self._settings.ready_within,
@@ -326,7 +344,7 @@ class Environment:
 
     def _in_mesh(self, *after: pulumi.Input[pulumi.Resource]) -> pulumi.ResourceOptions:
         """Options of resources that need Istio's sidecars or CRDs: they are created after istiod is ready."""
-        istiod = [] if self._mesh is None else [self._mesh.control_plane]
+        istiod = [] if self._mesh is None else self._mesh.control_plane
         depends_on = pulumi.ResourceOptions(depends_on=[*istiod, *after])
         return pulumi.ResourceOptions.merge(self._in_cluster, depends_on)
 

@@ -19,6 +19,7 @@ from stacks.samples.unlisted import stray_nulls, unlisted_entries, unlisted_find
 from stacks.settings.blue_green import decided
 from stacks.settings.engines import with_engines
 from stacks.settings.kubernetes_values import merged_template
+from stacks.settings.mesh_reference import with_mesh_of_stack
 from stacks.settings.messages import findings
 from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
 from stacks.settings.plain_values import (
@@ -71,7 +72,7 @@ def load(
     found = [plain_text_finding((key,)) for key in _hide_secrets(ours)]
     given = plain(ours, (), found)
     misplaced = [place for place in encrypted(given) if not _may_be_encrypted(given, place)]
-    merged = laid_under(given)
+    merged = with_mesh_of_stack(laid_under(given), source, found)
     unlisted = unlisted_entries(given)
     for block, name in (entry for entries in unlisted.values() for entry in entries):
         merged[block] = {key: value for key, value in merged[block].items() if key != name}

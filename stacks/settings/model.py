@@ -29,6 +29,7 @@ from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_c
 from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
+from stacks.settings.revisions import NamespaceSettings
 from stacks.settings.rollout_group import RolloutGroup
 from stacks.settings.rollout_runner import RolloutRunnerSettings
 from stacks.settings.security import SecurityContext
@@ -41,7 +42,6 @@ from traffic.model import (
     DEPLOYED,
     OUTSIDE,
     ExternalService,
-    NamespaceSecurity,
     OutsideVersion,
     RolloutStrategy,
     ServiceRouting,
@@ -328,7 +328,7 @@ class Settings(Model):
         examples=[{"enabled": True}],
         description="A pod in the cluster that moves rollouts without a person and without a CI job.",
     )
-    namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
+    namespaces: dict[DnsLabel, NamespaceSettings] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."
     )
     egress: dict[DnsLabel, ExternalService] = Field(

@@ -44,6 +44,7 @@ TOKENS = {
         "Namespace",
         "Prometheus",
         "ReferencedCluster",
+        "RevisionTags",
         "RolloutFence",
         "RolloutRunner",
         "SecurityPolicies",

@@ -21,6 +21,7 @@ ECHO = {"image": "hashicorp/http-echo:1.0.0", "port": 5678}
 JWT = [{"issuer": "https://issuer.example.com", "jwksUri": "https://issuer.example.com/keys"}]
 STEPS = [{"weight": 10, "for": "1m"}, {"weight": 100}]
 EVERYTHING: dict[str, Any] = {
+    "mesh": {"tags": {"stable": "default"}},
     "egress": {"payments": {"hosts": ["payments.example.com"]}},
     "gateways": {"public": {"servers": [{"port": 80, "hosts": ["*.example.com"]}]}},
     "namespaces": {"shop": {"denyByDefault": True, "mtls": "STRICT"}},
@@ -89,6 +90,7 @@ REGISTERED: dict[str, set[str]] = {
     "MeshTelemetry": {"Telemetry"},
     "Namespace": {"Namespace", "NamespacePatch"},
     "Prometheus": {*SERVER, "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim", "ServiceAccount"},
+    "RevisionTags": {"MutatingWebhookConfiguration"},
     "RolloutFence": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
     "RolloutRunner": {
         *("ClusterRole", "ClusterRoleBinding", "CronJob", "Deployment", "NetworkPolicy", "Role", "RoleBinding"),
