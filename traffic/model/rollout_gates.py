@@ -97,9 +97,10 @@ def tail(value: Any) -> Any:
 
 def warm_up(value: str) -> str:
     """Return `value` if latency can do without new pods for so long."""
-    if re.fullmatch(DURATION, value) and seconds(value) == 0:
+    is_duration = re.fullmatch(DURATION, value) is not None
+    if is_duration and seconds(value) == 0:
         return value
-    if re.fullmatch(DURATION, value) and seconds(value) > seconds(LONGEST_WARM_UP):
+    if re.fullmatch("[0-9]+ ?[dw]", value) or (is_duration and seconds(value) > seconds(LONGEST_WARM_UP)):
         raise wrong(
             f"{value} is too long: a slow version would not be seen for three times as long in each step",
             f"a duration from {NO_WARM_UP} to {LONGEST_WARM_UP}",

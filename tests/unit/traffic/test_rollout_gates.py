@@ -146,8 +146,8 @@ def test_how_long_a_new_pod_is_left_out_of_latency(warmup: str, seconds: float) 
     ("warmup", "what", "fix"),
     [
         ("11m", "11m is too long: a slow version would not be seen", "write 10m or less"),
-        ("60", "'60' is not a duration", "write 10ms or 1.5s, for example"),
-        ("1d", "'1d' is not a duration", "write 24h"),
+        ("60", "'60' is not a duration", "write 60ms or 60s, for example"),
+        ("1d", "1d is too long", "write 10m or less"),
     ],
 )
 def test_a_warm_up_that_is_none(warmup: str, what: str, fix: str) -> None:
