@@ -115,6 +115,7 @@ class EventType(StrEnum):
     RECORD_VOID = "RecordVoid"
     GATES_FIXED = "GatesFixed"
     HOLD_ENDED = "HoldEnded"
+    POD_STARTED = "PodStarted"
 
 
 class HoldReason(StrEnum):

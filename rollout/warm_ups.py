@@ -9,11 +9,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from math import inf
 
-from rollout.decision import Decision, Facts, next_record
+from rollout.decision import Decision, Event, Facts, next_record
 from rollout.gates.blocks import LATENCY
 from rollout.gates.warm_up import Span, is_used_up, left_out
 from rollout.holding import by_of
-from rollout.record import NOT_STARTED, Record, WarmUp, seconds_between
+from rollout.record import NOT_STARTED, EventType, Record, WarmUp, seconds_between
+
+BEFORE_END = 5.0
+"""Seconds before the end of a warm-up from which on it is looked whether other pods have started in it."""
 
 MOST = 100
 """Warm-ups that a record keeps; pods that become ready within one another's are one."""
@@ -27,17 +30,21 @@ def note(record: Record, facts: Facts) -> Decision | None:
     new = [one for one in facts.pods_started if 0 <= seconds_between(one.ready_at, facts.now) < seconds]
     if not new or is_used_up(spans_by_step(record).get(record.step, ()), seconds):
         return None
+    known, last = record.warm_ups, record.warm_ups[-1] if record.warm_ups else None
+    if last is not None and seconds_between(facts.now, last.until) > BEFORE_END:
+        return None  # whatever has started meanwhile is noted at its end: one write, and one event, for many pods
     newest = max(new, key=lambda one: _at(one.ready_at))
     until = datetime.fromisoformat(newest.ready_at) + timedelta(seconds=seconds)
     since = min((one.ready_at for one in new), key=_at)
-    known, last = record.warm_ups, record.warm_ups[-1] if record.warm_ups else None
     if last is not None and until <= datetime.fromisoformat(last.until):
         return None
     if last is not None and seconds_between(since, last.until) >= 0:
         known, since = known[:-1], min(last.since, since, key=_at)
     one = WarmUp(since=since, until=until.isoformat(), version=newest.version, pod=newest.pod)
-    written = next_record(record, facts.now, by_of(facts), warm_ups=(*known, one)[-MOST:])
-    return Decision(why=f"pod {newest.pod} of {newest.version} warms up", record=written)
+    text = f"pod {newest.pod} of {newest.version} is new: latency leaves its first {seconds:g} s out"
+    event = Event(type=EventType.POD_STARTED, text=text, data={"pod": newest.pod, "version": newest.version})
+    written = next_record(record, facts.now, by_of(facts), event, warm_ups=(*known, one)[-MOST:])
+    return Decision(why=text, record=written)
 
 
 def spans(record: Record) -> tuple[Span, ...]:
