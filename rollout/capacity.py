@@ -26,6 +26,10 @@ REASONS_SECONDS = 5.0
 """How long the reasons count: they take several requests for each pod."""
 
 
+RESTARTS_EVERY = 5.0
+"""Seconds after which pods are listed anyhow: a container that starts at once again is ready all the time."""
+
+
 PodKey = tuple[str, str | None]
 """Name and uid of an endpoint's pod: one that is made anew may have the same name."""
 
@@ -76,6 +80,7 @@ class PodsLook:
         self._none_since: float | None = None
         self._known: dict[PodKey, _ReadyPod] = {}
         self._ready_before: frozenset[PodKey] = frozenset()
+        self._listed_at: float | None = None
         self._reasons: tuple[float, str] | None = None
 
     def look(self, record: Record, needed: int = 1) -> PodsSeen:
@@ -101,12 +106,14 @@ class PodsLook:
         )
 
     def _ready(self) -> list[_ReadyPod]:
-        """The ready pods. They are listed, which takes longer than all else, only if some were not ready before.
+        """The ready pods. They are listed, which takes longer than all else, for new ones, and every few seconds.
 
-        A pod that is deleted is no ready endpoint any more; one whose container is restarted is none for a while.
+        A pod that is deleted is no ready endpoint any more; one whose container is restarted is mostly none a while.
         """
         endpoints = ready_endpoints(_slices(self._client, self._namespace, self._service))
-        if not endpoints <= self._ready_before or not endpoints <= self._known.keys():
+        is_late = self._listed_at is None or self._clock() - self._listed_at >= RESTARTS_EVERY
+        if is_late or not endpoints <= self._ready_before or not endpoints <= self._known.keys():
+            self._listed_at = self._clock()
             found = {pod.name: pod for pod in _ready_pods(_pods(self._client, self._namespace, self._service))}
             before = {one: pod for one, pod in self._known.items() if one[0] in found}
             now = {one: found[one[0]].since_before(before.get(one)) for one in endpoints if one[0] in found}
@@ -164,18 +171,24 @@ def _labels(pods: Iterable[Any]) -> dict[str, str]:
 
 
 def _ready_pods(pods: Iterable[Any]) -> Iterator[_ReadyPod]:
-    """Pods that do not end, each with the time of its condition Ready (Kubernetes: PodCondition)."""
+    """Pods that do not end, each with when it became ready, or its newest container started if that was later.
+
+    See Kubernetes: PodCondition, ContainerStateRunning.
+    """
     for pod in pods:
         if pod.metadata.deletionTimestamp is not None:
             continue
         status = pod.status
         ready = next((one for one in (status and status.conditions) or () if one.type == "Ready"), None)
+        containers = (status and status.containerStatuses) or ()
         at = ready.lastTransitionTime if ready is not None and ready.status == "True" else None
+        began = [one.state.running.startedAt for one in containers if one.state and one.state.running]
+        at = None if at is None else max([at, *filter(None, began)])
         yield _ReadyPod(
             name=pod.metadata.name,
             label=(pod.metadata.labels or {}).get("version", ""),
             ready_at=None if at is None else at.isoformat(),
-            restarts=sum(one.restartCount or 0 for one in (status and status.containerStatuses) or ()),
+            restarts=sum(one.restartCount or 0 for one in containers),
         )
 
 

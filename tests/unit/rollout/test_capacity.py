@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from rollout.capacity import LONGEST_REASONS, REASONS_SECONDS, PodsLook, PodsSeen, ready_pods
+from rollout.capacity import LONGEST_REASONS, REASONS_SECONDS, RESTARTS_EVERY, PodsLook, PodsSeen, ready_pods
 from tests.unit.rollout.sample_records import NAMESPACE, record
 from tests.unit.rollout.workloads import Workloads
 
@@ -186,3 +186,16 @@ def test_a_pod_whose_container_was_restarted_is_new_and_one_that_was_not_ready_f
     ready_since(cluster, "website-version-2-0", "10:05:10", restarts=1)
     ready_since(cluster, "website-version-2-1", "10:05:10")
     assert since(pods) == {"website-version-2-0": "10:05:10", "website-version-2-1": "10:00:00"}
+
+
+def test_a_container_that_was_restarted_and_was_ready_all_the_time_is_new_since_its_start(cluster: Workloads) -> None:
+    clock = Clock()
+    pods = PodsLook(cluster.client, NAMESPACE, "website", clock)
+    ready_since(cluster, "website-version-2-0", "10:00:00")
+    since(pods)
+    ready_since(cluster, "website-version-2-0", "10:00:00", restarts=1)
+    status = cluster.objects["pods", NAMESPACE, "website-version-2-0"]["status"]["containerStatuses"][0]
+    status["state"] = {"running": {"startedAt": "2026-01-05T10:05:00Z"}}
+    assert since(pods) == {"website-version-2-0": "10:00:00"}, "pods are not listed at each look"
+    clock.now += RESTARTS_EVERY
+    assert since(pods) == {"website-version-2-0": "10:05:00"}
