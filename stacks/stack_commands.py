@@ -9,7 +9,7 @@ import re
 
 import pulumi
 
-COMMAND = re.compile(r"`(canary (?:up|refresh|status|rollout [a-z]+)\b(?![^`]*--stack)[^`]*)`")
+COMMAND = re.compile(r"`(canary (?:up|refresh|status|rollout (?!run\b)[a-z]+)\b(?![^`]*--stack)[^`]*)`")
 """A command in a text that takes `--stack` and has none."""
 
 

@@ -28,7 +28,7 @@ from stacks.stack_commands import COMMAND, with_stack
             "`canary refresh --stack prod`, then `canary up --stack dev`",
         ),
         ("`canary sandbox up`, `pulumi up`, this `up`", "`canary sandbox up`, `pulumi up`, this `up`"),
-        ("`canary update`", "`canary update`"),
+        ("`canary update`, `canary rollout run`", "`canary update`, `canary rollout run`"),
     ],
 )
 def test_every_command_that_takes_a_stack_names_it(text: str, expected: str) -> None:
@@ -51,13 +51,14 @@ def test_a_warning_and_the_error_of_a_run_name_its_stack(monkeypatch: pytest.Mon
 
 ROOT = Path(__file__).parents[3]
 COMMANDS: Any = get_command(app)
+WITHOUT_STACK = {"sandbox", "gate"}
 
 
 @pytest.mark.parametrize("folder", ["stacks", "rollout"])
 def test_no_message_names_a_command_that_is_not_completed(folder: str) -> None:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / folder).rglob("*.py")]
     code = [re.sub(r'"""(?s:.*?)"""', "", text) for text in texts]
-    named = {word for text in code for word in re.findall(r"`canary ([a-z]+)", text)} - {"sandbox"}
+    named = {word for text in code for word in re.findall(r"`canary ([a-z]+)", text)} - WITHOUT_STACK
     assert named
     assert all(COMMAND.search(f"`canary {word}{' abort' if word == 'rollout' else ''}`") for word in named), named
 
@@ -66,4 +67,6 @@ def test_no_message_names_a_command_that_is_not_completed(folder: str) -> None:
 def test_every_command_that_is_completed_takes_a_stack(command: str) -> None:
     found = COMMANDS.commands[command]
     for one in found.commands.values() if command == "rollout" else (found,):
-        assert any("--stack" in parameter.opts for parameter in one.params), one.name
+        takes = any("--stack" in parameter.opts for parameter in one.params)
+        name = f"rollout {one.name}" if command == "rollout" else command
+        assert bool(COMMAND.search(f"`canary {name}`")) is takes, name
