@@ -75,6 +75,7 @@ def fresh(plan: Plan) -> dict[str, Any]:
         "started_at": None,
         "settled_at": None,
         "periods": (),
+        "warm_ups": (),
         "ended_at": None,
         "closed_at": None,
         "handed_back_at": None,

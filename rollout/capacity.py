@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kube.endpoints import OF_SERVICE, is_ready
 from kube.pods import reasons_of_unready
+from rollout.decision import PodStart
 from rollout.record import Record
 from traffic.model import version_label
 
@@ -25,18 +26,41 @@ REASONS_SECONDS = 5.0
 """How long the reasons count: they take several requests for each pod."""
 
 
+RESTARTS_EVERY = 5.0
+"""Seconds after which pods are listed anyhow: a container that starts at once again is ready all the time."""
+
+
 PodKey = tuple[str, str | None]
 """Name and uid of an endpoint's pod: one that is made anew may have the same name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodsSeen:
-    """For the fields of `Facts` with these names, and `pods_text`: why pods of `to` are not ready, empty if all are."""
+    """For the fields of `Facts` with these names, and `pods_text`: why pods of `to` are not ready, empty if all are.
+
+    `started` are the ready pods of both versions, and since when they are.
+    """
 
     ready_to: int
     ready_from: int
     to_unready_seconds: float
     pods_text: str
+    started: tuple[PodStart, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ReadyPod:
+    """A ready pod with its label `version`; `restarts` tells a container that is new from one that was not ready."""
+
+    name: str
+    label: str
+    ready_at: str | None
+    restarts: int
+
+    def since_before(self, before: _ReadyPod | None) -> _ReadyPod:
+        """Return the pod, ready since it was first seen: one that was not ready for a while is not new."""
+        is_same = before is not None and before.restarts == self.restarts and before.ready_at is not None
+        return replace(self, ready_at=before.ready_at) if before is not None and is_same else self
 
 
 class PodsLook:
@@ -54,7 +78,9 @@ class PodsLook:
         self._service = service
         self._clock = clock
         self._none_since: float | None = None
-        self._versions: dict[PodKey, str] = {}
+        self._known: dict[PodKey, _ReadyPod] = {}
+        self._ready_before: frozenset[PodKey] = frozenset()
+        self._listed_at: float | None = None
         self._reasons: tuple[float, str] | None = None
 
     def look(self, record: Record, needed: int = 1) -> PodsSeen:
@@ -63,7 +89,7 @@ class PodsLook:
         ready = self._ready()
         now = self._clock()
         labels = [version_label(self._service, one.version) for one in (record.target, record.from_)]
-        to, before = (ready.count(label) for label in labels)
+        to, before = (sum(one.label == label for one in ready) for label in labels)
         if to == 0:
             self._none_since = now if since is None else since
         return PodsSeen(
@@ -71,18 +97,29 @@ class PodsLook:
             ready_from=before,
             to_unready_seconds=0.0 if self._none_since is None else now - self._none_since,
             pods_text=self._text(labels[0], now) if to < max(needed, 1) else "",
+            started=tuple(
+                PodStart(version=version, pod=one.name, ready_at=one.ready_at)
+                for label, version in zip(labels, (record.target.version, record.from_.version), strict=True)
+                for one in ready
+                if one.label == label and one.ready_at is not None
+            ),
         )
 
-    def _ready(self) -> list[str]:
-        """The label `version` of each ready pod. Pods are listed, which takes longer than all else, only for new ones.
+    def _ready(self) -> list[_ReadyPod]:
+        """The ready pods. They are listed, which takes longer than all else, for new ones, and every few seconds.
 
-        A pod that is deleted is no ready endpoint any more.
+        A pod that is deleted is no ready endpoint any more; one whose container is restarted is mostly none a while.
         """
         endpoints = ready_endpoints(_slices(self._client, self._namespace, self._service))
-        if not endpoints <= self._versions.keys():
-            labels = _labels(_pods(self._client, self._namespace, self._service))
-            self._versions = {one: labels[one[0]] for one in endpoints if one[0] in labels}
-        return [self._versions[one] for one in endpoints if one in self._versions]
+        is_late = self._listed_at is None or self._clock() - self._listed_at >= RESTARTS_EVERY
+        if is_late or not endpoints <= self._ready_before or not endpoints <= self._known.keys():
+            self._listed_at = self._clock()
+            found = {pod.name: pod for pod in _ready_pods(_pods(self._client, self._namespace, self._service))}
+            before = {one: pod for one, pod in self._known.items() if one[0] in found}
+            now = {one: found[one[0]].since_before(before.get(one)) for one in endpoints if one[0] in found}
+            self._known = {**before, **now}
+        self._ready_before = endpoints
+        return [self._known[one] for one in endpoints if one in self._known]
 
     def _text(self, label: str, now: float) -> str:
         if self._reasons is None or now - self._reasons[0] >= REASONS_SECONDS:
@@ -131,6 +168,28 @@ def _labels(pods: Iterable[Any]) -> dict[str, str]:
     """The label `version` of pods by name, without those that end."""
     kept = [pod for pod in pods if pod.metadata.deletionTimestamp is None]
     return {pod.metadata.name: (pod.metadata.labels or {}).get("version", "") for pod in kept}
+
+
+def _ready_pods(pods: Iterable[Any]) -> Iterator[_ReadyPod]:
+    """Pods that do not end, each with when it became ready, or its newest container started if that was later.
+
+    See Kubernetes: PodCondition, ContainerStateRunning.
+    """
+    for pod in pods:
+        if pod.metadata.deletionTimestamp is not None:
+            continue
+        status = pod.status
+        ready = next((one for one in (status and status.conditions) or () if one.type == "Ready"), None)
+        containers = (status and status.containerStatuses) or ()
+        at = ready.lastTransitionTime if ready is not None and ready.status == "True" else None
+        began = [one.state.running.startedAt for one in containers if one.state and one.state.running]
+        at = None if at is None else max([at, *filter(None, began)])
+        yield _ReadyPod(
+            name=pod.metadata.name,
+            label=(pod.metadata.labels or {}).get("version", ""),
+            ready_at=None if at is None else at.isoformat(),
+            restarts=sum(one.restartCount or 0 for one in containers),
+        )
 
 
 def why_unready(client: Client, namespace: str, service: str, label: str) -> str:

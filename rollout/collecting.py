@@ -94,6 +94,7 @@ class Collector:
             ready_to=pods.ready_to if pods else None,
             ready_from=pods.ready_from if pods else None,
             to_unready_seconds=pods.to_unready_seconds if pods else 0.0,
+            pods_started=pods.started if pods else (),
             pods_text="; ".join(filter(None, (pods.pods_text if pods else "", *self._problems))),
             envoys_follow=following.all_follow if following else None,
             envoys_text=following.text if following else "",

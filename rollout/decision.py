@@ -57,6 +57,15 @@ class LimitResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PodStart:
+    """A ready pod of one of the two versions, and since when it is ready."""
+
+    version: str
+    pod: str
+    ready_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class GatesFixed:
     """What the gates are to compare with, for the record: `deadline_seconds` is the automatic deadline of each step."""
 
@@ -97,6 +106,7 @@ class Facts:
     ready_to: int | None = None
     ready_from: int | None = None
     to_unready_seconds: float = 0.0
+    pods_started: tuple[PodStart, ...] = ()
     pods_text: str = ""
     """Why pods of `to` are not ready, in their own words."""
     envoys_follow: bool | None = None

@@ -21,6 +21,7 @@ from rollout.gates.evidence import MetricEvidence
 from rollout.gates.plan import SUSPICION
 from rollout.gates.replay import Decisions, ReplayError, from_json, parsed, to_json
 from rollout.record import Record
+from rollout.warm_ups import words
 
 SCHEMA = 1
 MOST_BYTES = 700_000
@@ -92,6 +93,7 @@ def evidence_of(record: Record, reading: GateReading, now: str) -> dict[str, Any
         "tolerance": plan.tolerance,
         "observedSeconds": round(verdict.observed_seconds, 1),
         "blocks": 0 if reading.decisions is None else len(reading.decisions.blocks),
+        "latency": words(record, now),
         "metrics": [_metric(one, reading) for one in verdict.metrics],
         "splits": [
             {

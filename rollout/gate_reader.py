@@ -19,8 +19,8 @@ from rollout.gates.counters import LATE, LONG, Period, observe, read_since
 from rollout.gates.decide import Gate, Moment, Verdict
 from rollout.gates.plan import GatePlan
 from rollout.gates.replay import Decisions
-from rollout.holding import needed_pods
 from rollout.record import Record, StepPeriod
+from rollout.warm_ups import spans
 
 if TYPE_CHECKING:
     from metrics.prometheus import Prometheus
@@ -133,7 +133,7 @@ class _Judge:
             periods,
             now=at,
             block_seconds=every,
-            pods_started=_pods_started(record),
+            warming=spans(record),
             earlier=self._observation,
         )
         self._over += sum(one.until is not None and at > one.until + LATE + 2 * every for one in periods)
@@ -152,17 +152,6 @@ def kept(decisions: Decisions, observation: Observation, moment: Moment, verdict
     if len(row) == 2:
         decisions = replace(decisions, seen=seen[:-1])
     return decisions.and_then(observation, moment, verdict)
-
-
-def _pods_started(record: Record) -> tuple[float, ...]:
-    """When the new version got more pods: for the steps that need more, which begin once these are ready."""
-    found, most = [], 0
-    for period in record.periods:
-        needed = needed_pods(record, period.step)
-        if most and needed > most:
-            found.append(seconds_of(period.settled_at))
-        most = max(most, needed)
-    return tuple(found)
 
 
 def _period(one: StepPeriod) -> Period:

@@ -42,6 +42,7 @@ from rollout.verbs import (
     supersede,
     undo,
 )
+from rollout.warm_ups import note
 
 __all__ = [
     "Decision",
@@ -72,13 +73,13 @@ Rule = Callable[[Record, Facts], Decision | None]
 
 _RUNNING: tuple[Rule, ...] = (
     must_go_back, only_the_holder, start, take_over, fix, end_of_pause, deadline, pause_at_harm, drift, write,
-    after_step, hold, complete, rise,
+    note, after_step, hold, complete, rise,
 )  # fmt: skip
 
 _RULES: dict[Phase, tuple[Rule, ...]] = {
     Phase.PENDING: _RUNNING,
     Phase.PROGRESSING: _RUNNING,
-    Phase.COMPLETED: (must_go_back, close, drift, pause_at_harm, way_back),
+    Phase.COMPLETED: (must_go_back, close, drift, note, pause_at_harm, way_back),
     Phase.CLOSED: (hand_back,),
     Phase.ABORTING: (back,),
     Phase.UNDOING: (back,),

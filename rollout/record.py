@@ -115,6 +115,7 @@ class EventType(StrEnum):
     RECORD_VOID = "RecordVoid"
     GATES_FIXED = "GatesFixed"
     HOLD_ENDED = "HoldEnded"
+    POD_STARTED = "PodStarted"
 
 
 class HoldReason(StrEnum):
@@ -157,6 +158,18 @@ class StepPeriod(Model):
     step: int
     settled_at: str
     until: str | None = None
+
+
+class WarmUp(Model):
+    """A time in which pods are new, since the first of them was ready: it counts in no latency (`rollout.warm_ups`).
+
+    `pod`, of `version`, was the last of them to become ready.
+    """
+
+    since: str
+    until: str
+    version: str
+    pod: str
 
 
 class Bar(Model):
@@ -274,6 +287,7 @@ class Record(Model):
     started_at: str | None = None
     settled_at: str | None = None
     periods: tuple[StepPeriod, ...] = ()
+    warm_ups: tuple[WarmUp, ...] = ()
     ended_at: str | None = None
     """When Completed, Aborted or Undone was reached."""
     closed_at: str | None = None

@@ -22,6 +22,7 @@ from stacks.settings.mesh_reference import file_of_reference
 from stacks.settings.model import Settings
 from stacks.settings.problems import NAMESPACE, Problem
 from stacks.settings.stack_file import read_stack_file
+from stacks.stack_commands import told
 
 MOST_WARNINGS = 20
 """Further warnings are only counted."""
@@ -113,7 +114,7 @@ def runtime_secrets() -> RuntimeSecrets:
 
 def fail(message: str) -> NoReturn:
     """End the program with this message as its only error."""
-    pulumi.log.error(message)
+    pulumi.log.error(told(message))
     raise SystemExit(REPORTED)
 
 
@@ -129,7 +130,7 @@ def exit_quietly_on_interrupt() -> None:
 def warn(problems: Iterable[Problem]) -> None:
     """Report problems as warnings, which do not stop the run."""
     for problem in problems:
-        pulumi.log.warn(str(problem))
+        pulumi.log.warn(told(str(problem)))
 
 
 def owner_of_stack() -> str:

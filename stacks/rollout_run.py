@@ -31,6 +31,7 @@ from stacks.rollout_group_back import taken_back
 from stacks.rollout_plans import http_of, rendered_routes
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError
+from stacks.stack_commands import told
 from stacks.with_rollouts import Effective, during_rollout, refuse_force, with_rollouts
 from traffic.model import version_label
 
@@ -82,7 +83,7 @@ def say(effective: Effective) -> None:
     """Tell the engine what this run does to records; of what goes back, the warnings tell."""
     for ask in effective.asks:
         if ask.kind not in (AskKind.GO_BACK, AskKind.SUPERSEDE, AskKind.WITHDRAW):
-            pulumi.log.info(ask.text)
+            pulumi.log.info(told(ask.text))
 
 
 def write_records(environment: Environment, settings: Settings, effective: Effective) -> None:
@@ -159,7 +160,7 @@ def _finish(settings: Settings, ask: RolloutAsk, by: str) -> None:
 def _send_events(settings: Settings, name: str) -> None:
     warning = unsent_events(settings, name)
     if warning is not None:
-        pulumi.log.warn(warning)
+        pulumi.log.warn(told(warning))
 
 
 def _not_back(ask: RolloutAsk) -> str:
@@ -176,7 +177,7 @@ def _in_thread(write: Callable[[], None]) -> Callable[[Any], Any]:
         try:
             await in_own_thread(write)
         except (RolloutRunError, ClusterUnreachableError) as error:
-            raise pulumi.RunError(str(error)) from None
+            raise pulumi.RunError(told(str(error))) from None
 
     return written
 
@@ -287,11 +288,12 @@ def _handed_back(settings: Settings, name: str) -> bool:
         if _asked(settings, lambda client: hand_back_if_due(client, namespace, name, who())) is None:
             return False
     except (RolloutRunError, ClusterUnreachableError) as error:
-        pulumi.log.warn(
+        text = (
             f"{name}: its routes are still those of a rollout that has ended, and could not be handed back to Pulumi, "
             f"so that a change of them ends in a conflict: {error}\n"
             "    fix:     run `canary up` with the rights of docs/rights.md: it hands them back first"
         )
+        pulumi.log.warn(told(text))
         return False
     _send_events(settings, name)
     return True

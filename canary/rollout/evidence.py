@@ -120,6 +120,8 @@ def evidence_lines(evidence: Evidence) -> Iterator[str]:
     for one in evidence["metrics"]:
         if one["inBursts"]:
             yield f"bursts:    {one['name']} come in bursts (scatter {one['phi']:.2g}): everything takes so much longer"
+    if evidence.get("latency"):
+        yield f"latency:   {evidence['latency']}"
     yield f"samples:   {evidence['samples']} read last, the newest of {evidence['newest'] or 'no time'}"
 
 

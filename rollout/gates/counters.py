@@ -30,8 +30,8 @@ from rollout.gates.blocks import (
     Stratum,
     merged,
 )
-from rollout.gates.latency import warms_up
 from rollout.gates.samples import Increment, increments
+from rollout.gates.warm_up import Span
 
 LEAST_REQUESTS = 30
 """With fewer requests of the service a block is longer than one scrape interval."""
@@ -165,19 +165,19 @@ def observe(
     *,
     now: float,
     block_seconds: float = 15.0,
-    pods_started: Iterable[float] = (),
+    warming: Iterable[Span] = (),
     earlier: Observation | None = None,
 ) -> Observation:
     """Return the blocks of all periods, and how much of each was seen, at the time `now` in seconds since 1970.
 
-    Blocks that straddle a change of weights are left out. `pods_started` are the times at which pods of either version
-    became ready: their first minute is left out of latency. `earlier` is what was observed before: its blocks are kept,
-    periods that are over need not be given again, and samples only from `read_since` on.
+    Blocks that straddle a change of weights are left out. `warming` are times in which pods are new: they are
+    left out of latency. `earlier` is what was observed before: its blocks are kept, periods that are over need not be
+    given again, and samples only from `read_since` on.
     """
-    known, started = earlier or Observation(), tuple(pods_started)
+    known, left_out = earlier or Observation(), tuple(warming)
     gauges = frozenset((subset, ACTIVE) for subset in reader.subsets.values())
     grown = increments(samples.counters, reader.fields, gauges=gauges, scrapes=samples.scrapes, uptimes=samples.uptimes)
-    parts = [(one, _found(one, reader, warms_up(one.start, one.end, started))) for one in grown]
+    parts = [(one, _found(one, reader, any(span.overlaps(one.start, one.end) for span in left_out))) for one in grown]
     custom = [one for name in samples.custom for one in _custom(name, samples, reader)]
     blocks = list(known.blocks)
     coverage = dict(known.coverage)

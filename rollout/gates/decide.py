@@ -13,7 +13,7 @@ from enum import StrEnum
 from math import exp, log
 
 from rollout.gates import split
-from rollout.gates.blocks import BEGUN, ERRORS, LIMIT, Block, Coverage, Observation
+from rollout.gates.blocks import BEGUN, ERRORS, LIMIT, Block, Counts, Coverage, Observation, total
 from rollout.gates.evidence import Evidence, MetricEvidence, log_average
 from rollout.gates.plan import SUSPICION, GatePlan
 from rollout.gates.split import Split
@@ -23,11 +23,18 @@ CANARY, STABLE = "canary", "stable"
 OLD = 2
 """Scrape intervals after which the newest numbers are too old, so that a store that is down holds within two."""
 
+OLD_OWN = 4
+"""Scrape intervals after which the newest samples of a custom metric are too old: its program is scraped on its own."""
+
 LEAST_OLD = 5.0
 """Seconds that numbers may be old, and clocks may differ, however often there are new ones: reading takes time, too."""
 
 SEEN = 0.9
 """Part of a step's scrape intervals that must have numbers for its time to run."""
+
+
+AWAITED = 60.0
+"""Seconds of a step for which the numbers of a custom metric are awaited: they are scraped, too, and may be rare."""
 
 
 class Answer(StrEnum):
@@ -75,6 +82,21 @@ class Verdict:
     calm: tuple[Answer, str] | None = None
 
 
+NO_COUNTS = Counts()
+
+
+@dataclass(frozen=True)
+class Own:
+    """What is known of a custom metric in a step: the end of the newest block with samples of it, and its numbers."""
+
+    newest: float = 0.0
+    counts: Counts = NO_COUNTS
+
+    def plus(self, end: float, counts: Counts) -> Own:
+        """Return it with one more block."""
+        return Own(max(self.newest, end), self.counts.plus(counts))
+
+
 class Gate:
     """The gate of one rollout. It keeps what it has computed, and gives the same verdicts without."""
 
@@ -84,6 +106,8 @@ class Gate:
         self._blocks: tuple[Block, ...] = ()
         self._requests: defaultdict[int, dict[str, tuple[float, float]]] = defaultdict(dict)
         """Requests of canary and stable, by step and rule."""
+        self._own: dict[tuple[int, str], Own] = {}
+        """What is known of custom metrics, by step and name."""
 
     def judge(self, observation: Observation, moment: Moment) -> Verdict:
         """Return the verdict on a step at a moment."""
@@ -97,7 +121,7 @@ class Gate:
         if missing:
             answer, reason = Answer.NO_DATA, missing
         else:
-            calm = _risen(self.plan, moment, metrics, observed)
+            calm = self._without_own(moment) or _risen(self.plan, moment, metrics, observed)
             answer, reason = _harmful(self.plan, splits, metrics, log_e) or calm
         return Verdict(
             answer=answer,
@@ -118,6 +142,7 @@ class Gate:
         known = len(self._blocks)
         if tuple(blocks[:known]) != self._blocks:
             self._requests.clear()
+            self._own.clear()
             known = 0
             self.evidence = Evidence(self.plan)
         new, self._blocks = blocks[known:], tuple(blocks)
@@ -135,6 +160,27 @@ class Gate:
         for stratum, counts in block.metrics.get(BEGUN, block.metrics.get(ERRORS, {})).items():
             n_c, n_s = rules.get(stratum.rule, (0.0, 0.0))
             rules[stratum.rule] = (n_c + counts.n_c, n_s + counts.n_s)
+        for name in self.plan.own_metrics:
+            if block.metrics.get(name):  # without samples there are no strata
+                before = self._own.get((block.step, name), Own())
+                self._own[block.step, name] = before.plus(block.end, total(block.metrics[name].values()))
+
+    def _without_own(self, moment: Moment) -> tuple[Answer, str] | None:
+        """The custom metric that has no numbers, which is never a pass; None if all have, or none is asked for."""
+        if not 0 <= moment.step < len(self.plan.steps):
+            return None
+        weight = self.plan.steps[moment.step].weight
+        for name in self.plan.own_metrics:
+            known = self._own.get((moment.step, name), Own())
+            versions = ((CANARY, known.counts.n_c, weight), (STABLE, known.counts.n_s, 100 - weight))
+            lacks = [version for version, requests, part in versions if part > 0 and requests <= 0]
+            old = moment.now - max(known.newest, moment.settled)
+            if lacks:
+                text = f"{name} has no requests of {' and '.join(lacks)} since the weights have settled"
+                return (Answer.NO_DATA if moment.now - moment.settled >= AWAITED else Answer.HOLD), text
+            if old > max(AWAITED, OLD_OWN * self.plan.block_seconds):
+                return Answer.NO_DATA, f"the newest numbers of {name} are {old:.0f} s old"
+        return None
 
     def _splits(self, step: int) -> dict[str, Split]:
         """The split of each rule in a step; where users keep their version it is reported, and never wrong."""

@@ -1,4 +1,4 @@
-"""Latency: the bucket's bound that tells slow requests from others, and what counts while pods warm up.
+"""Latency: the bucket's bound that tells slow requests from others, and its share.
 
 No means and no quantiles: a request is slower than a bound, which histograms know exactly, or it is not. Then harm and
 proof are those of failures.
@@ -6,7 +6,7 @@ proof are those of failures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import inf
 
 TAIL = 0.05
@@ -14,9 +14,6 @@ TAIL = 0.05
 
 LEAST_TAIL = 0.003
 """With a smaller share there are too few slow requests to compare."""
-
-WARM_UP = 60.0
-"""Seconds after its start that a new pod's requests are left out of latency."""
 
 
 def choose_bound(buckets: Mapping[float, float], tail: float = TAIL) -> tuple[float, float] | None:
@@ -31,8 +28,3 @@ def choose_bound(buckets: Mapping[float, float], tail: float = TAIL) -> tuple[fl
     shares = [(bound, 1 - upto / requests) for bound, upto in sorted(buckets.items()) if bound < inf]
     known = [(bound, share) for bound, share in shares if share >= LEAST_TAIL]
     return min(known, key=lambda one: abs(one[1] - tail)) if known else None
-
-
-def warms_up(start: float, end: float, pods_started: Iterable[float]) -> bool:
-    """Return whether a pod was new at some time between `start` and `end`; all are seconds since 1970."""
-    return any(start < began + WARM_UP and began < end for began in pods_started)

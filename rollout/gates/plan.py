@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 
 from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, LIMIT
 from rollout.gates.history import History
+from rollout.gates.warm_up import WARM_UP
 from traffic.fields import Model
 from traffic.model.rollout_gates import RolloutGates
 
@@ -87,6 +88,13 @@ class GatePlan(Model):
     limit_share: Part = 0.0
     unjudged: tuple[str, ...] = ()
     latency_bound: Annotated[float, Field(gt=0)] | None = None
+    latency_warmup: Annotated[float, Field(ge=0)] = WARM_UP
+    """Seconds that a new pod is left out of latency."""
+
+    @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """The names of the custom metrics."""
+        return tuple(one.name for one in self.metrics if one.name not in (ERRORS, ATTEMPTS, LATENCY))
 
     def difference(self, metric: GateMetric, step: int) -> float | None:
         """Return the difference of failure rates that must be excluded before the step after `step`.
@@ -184,4 +192,5 @@ def gate_plan(
         limit_share=of.get(LIMIT, 0.0),
         unjudged=tuple(unjudged),
         latency_bound=latency_bound if LATENCY in tolerated else None,
+        latency_warmup=gates.latency.warmup_seconds,
     )

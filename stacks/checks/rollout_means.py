@@ -1,4 +1,4 @@
-"""What a rollout is asked to do without the means: numbers that nothing counts, pods that nothing may add."""
+"""What a rollout is asked to do without the means: numbers that nothing counts, pods that nothing may add, no time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from traffic.model import RolloutStrategy, Rule
 
 
 def warnings(settings: Settings) -> Iterator[Finding]:
-    """Yield why a rollout would be held for ever."""
-    without_numbers: dict[Location, RolloutStrategy] = {}
+    """Yield why a rollout would be held for ever, or what it would not compare."""
+    strategies: dict[Location, RolloutStrategy] = {}
     for name, service in settings.services.items():
         for index, rule in enumerate(service.route):
             strategy = strategy_of(settings, rule)
@@ -21,12 +21,31 @@ def warnings(settings: Settings) -> Iterator[Finding]:
                 continue
             place: Location = ("services", name, "route", index, "rollout")
             own: Location = ("rollouts", rule.rollout) if isinstance(rule.rollout, str) else place
-            without_numbers.setdefault(own, strategy)
+            strategies.setdefault(own, strategy)
             yield from _too_few_pods(settings, name, rule, strategy, place)
+    for own, strategy in strategies.items():
+        yield from _no_time_for_latency(strategy, own)
     if settings.telemetry.prometheus_url is None:
-        for own, strategy in without_numbers.items():
+        for own, strategy in strategies.items():
             if strategy.limits is not None:
                 yield _no_numbers(strategy, own)
+
+
+def _no_time_for_latency(strategy: RolloutStrategy, location: Location) -> Iterator[Finding]:
+    """By time alone, steps may be over before the new version is warm, which nothing else compares."""
+    gates = strategy.gates
+    if gates is None or gates.promote != "time" or not gates.latency.enabled:
+        return
+    beside = sum(step.hold_seconds for step in strategy.steps if step.weight < 100)
+    if 0 < beside <= gates.latency.warmup_seconds:
+        yield Finding(
+            (*location, "gates", "latency"),
+            f"the steps beside the old version are kept for {beside:g} s in all, and latency leaves out the first "
+            f"{gates.latency.warmup_seconds:g} s: it is never compared",
+            "steps that are kept for longer than latency.warmup, or promote: proof, which waits for it",
+            "write a longer `for`, or latency: {warmup: 0s} if the new version is not cold",
+            f"warmup: {gates.latency.warmup}",
+        )
 
 
 def _no_numbers(strategy: RolloutStrategy, location: Location) -> Finding:

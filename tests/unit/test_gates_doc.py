@@ -14,8 +14,9 @@ from typer.main import get_command
 from canary.app import app
 from rollout.gate_history import LONGEST, MOST_SCRAPES
 from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY
-from rollout.gates.decide import LEAST_OLD, OLD, Answer
+from rollout.gates.decide import AWAITED, LEAST_OLD, OLD, OLD_OWN, Answer
 from rollout.gates.plan import SUSPICION, GatePlan
+from rollout.gates.warm_up import MOST_WARM_UPS, WARM_UP
 from rollout.gating import CALM
 from stacks.settings.loading import load, warnings
 from traffic.model.rollout_gates import LatencyGate, RolloutGates
@@ -36,6 +37,11 @@ def test_the_file_of_the_page_loads_without_a_warning() -> None:
     assert [one.what for one in warnings(settings) if "rollout" in one.path] == []
 
 
+def test_the_metrics_of_your_own_are_keys_of_gates() -> None:
+    (metric,) = RolloutGates.model_validate(yaml.safe_load(blocks("yaml")[1])["gates"]).custom
+    assert (metric.name, metric.ratio) == ("empty-carts", 1.2)
+
+
 def test_every_command_exists_with_its_options() -> None:
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     named = re.findall(r"`(canary rollout [a-z][^`]*)`", PAGE)
@@ -44,6 +50,13 @@ def test_every_command_exists_with_its_options() -> None:
         _, _, verb, *words = shlex.split(command)
         flags = {flag for parameter in ROLLOUT.commands[verb].params for flag in parameter.opts}
         assert {word for word in words if word.startswith("-")} <= flags, command
+
+
+def test_the_warm_up_of_the_page_is_that_of_the_gates() -> None:
+    assert f"for `latency.warmup`, {LatencyGate().warmup} by default" in PAGE
+    assert MOST_WARM_UPS == 3, "three times `warmup`"
+    assert f"{MOST_WARM_UPS * WARM_UP:.0f} s of this step are left out" in PAGE
+    assert (AWAITED, OLD_OWN) == (60, 4), "a minute and four scrapes"
 
 
 def test_every_verdict_and_every_metric_has_a_row() -> None:

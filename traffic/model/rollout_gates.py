@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 
-from traffic.fields import DnsLabel, Model, Text, wrong
+from traffic.fields import DURATION, DnsLabel, Model, Text, duration, seconds, wrong
 from traffic.model.rollout_fields import AUTO, PERCENT_TEXT
 from traffic.model.rollout_limits import RolloutLimits
 
@@ -24,6 +24,7 @@ LOWEST_TOLERANCE, HIGHEST_TOLERANCE = 0.01, 50.0
 LOWEST_FALSE_ABORT, HIGHEST_FALSE_ABORT = 0.01, 20.0
 LOWEST_CONFIDENCE, HIGHEST_CONFIDENCE = 50.0, 99.99
 LOWEST_TAIL, HIGHEST_TAIL = 0.3, 50.0
+NO_WARM_UP, LONGEST_WARM_UP = "0s", "10m"
 
 
 def percent(text: str) -> float:
@@ -94,6 +95,20 @@ def tail(value: Any) -> Any:
     )
 
 
+def warm_up(value: str) -> str:
+    """Return `value` if latency can do without new pods for so long."""
+    is_duration = re.fullmatch(DURATION, value) is not None
+    if is_duration and seconds(value) == 0:
+        return value
+    if re.fullmatch("[0-9]+ ?[dw]", value) or (is_duration and seconds(value) > seconds(LONGEST_WARM_UP)):
+        raise wrong(
+            f"{value} is too long: a slow version would not be seen for three times as long in each step",
+            f"a duration from {NO_WARM_UP} to {LONGEST_WARM_UP}",
+            f"write {LONGEST_WARM_UP} or less",
+        )
+    return duration(value)
+
+
 def as_gates(value: Any) -> Any:
     """Return what a file may say as `gates`; a mapping, in which each key has a default."""
     if value is None or isinstance(value, (dict, RolloutGates)):
@@ -154,6 +169,7 @@ Tolerance = Annotated[
 FalseAbort = Annotated[str, BeforeValidator(false_abort), WithJsonSchema(_PERCENT)]
 Confidence = Annotated[str, BeforeValidator(confidence), WithJsonSchema(_PERCENT)]
 Tail = Annotated[str, BeforeValidator(tail), WithJsonSchema(_PERCENT)]
+WarmUp = Annotated[str, AfterValidator(warm_up), WithJsonSchema({"type": "string", "pattern": f"^({DURATION})$"})]
 Counters = Annotated[Text, AfterValidator(counters)]
 Ratio = Annotated[float, Field(ge=1, le=10)]
 
@@ -175,6 +191,17 @@ class LatencyGate(Model):
     enabled: bool = Field(default=True, description="Compare the durations.")
     tail: Tail = Field(default="5%", description="Percent of the old version's requests that are called slow, about.")
     ratio: Ratio = Field(default=1.5, description="How many times as often as the old version it may be slow.")
+    warmup: WarmUp = Field(
+        default="60s",
+        examples=["2m"],
+        description="How long a new pod is left out, and the new version from its first requests on; 0s: not at all. "
+        "Of one step at most three times as long.",
+    )
+
+    @property
+    def warmup_seconds(self) -> float:
+        """How long a new pod is left out of latency."""
+        return seconds(self.warmup)
 
 
 class CustomMetric(Model):

@@ -68,7 +68,7 @@ def judged(gated: World) -> GateReading:
     gated.observing(0, periods=(StepPeriod(step=0, settled_at=gated.at()),))
     plan = gated.record.plan.with_gates(record.plan.gates, record.plan.deadline_seconds)
     gated.set(plan=plan)
-    evidence = evidence_of(gated.record, reading, gated.at(60))
+    evidence = evidence_of(gated.record, reading, gated.at(45))
     gated.store.write_gates(evidence, packed("website-1", [to_json(reading.decisions)]))
     return reading
 
@@ -92,7 +92,7 @@ def test_the_plan_tells_how_long_each_step_takes(gated: World) -> None:
 def test_a_step_that_cannot_decide_before_its_deadline_is_refused_with_the_ways_out(
     gated: World, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("canary.rollout.starting._refuse_unready", lambda place, record: None)
+    monkeypatch.setattr("canary.rollout.starting.refuse_unready", lambda place, record: None)
     gated.file.write_text(stack_of("gates: {tolerance: 0.02%}, deadline: {step: 30m}"), encoding="utf-8")
     if command == "start":
         gated.server.objects = {key: value for key, value in gated.server.objects.items() if "rollout" not in key[2]}
@@ -119,6 +119,7 @@ def test_status_and_report_show_the_evidence_of_each_metric(gated: World, judged
     assert re.search(r"^errors +\d+ of \d+ \(.+ %\) +\d+ of \d+ \(.+ %\) +e ", text, re.MULTILINE)
     assert f"gates:     Hold: {judged.verdict.reason}" in text
     assert "split:     " in text
+    assert "latency:   left out while version-2 has its first requests (15 s)" in text
     assert [one["name"] for one in document["metrics"]] == ["errors", "attempts", "latency"]
     report = run("report", "website", "--stack", "dev", "--html", "page.html").stdout
     page = Path(report.strip()).read_text(encoding="utf-8")

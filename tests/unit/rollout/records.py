@@ -79,6 +79,17 @@ def gated(step: int = 0, **keys: Any) -> Record:
     return record.model_copy(update={"plan": fixed_plan, "periods": (StepPeriod(step=step, settled_at=START),)})
 
 
+def with_latency(record: Record, **changes: Any) -> Record:
+    """The record with gates that compare latency, too; `changes` are fields of their plan."""
+    assert record.plan.gates is not None
+    metrics = (
+        *(one.model_copy(update={"share": 0.5}) for one in record.plan.gates.metrics),
+        GateMetric(name="latency", share=0.5, tolerated=1.5, stable_rate=0.05),
+    )
+    gates = record.plan.gates.model_copy(update={"metrics": metrics, **changes})
+    return record.model_copy(update={"plan": record.plan.model_copy(update={"gates": gates})})
+
+
 def verdict(answer: Answer, observed: float = 0.0, log_e: float = 0.0) -> Verdict:
     """A verdict of the gates on the current step."""
     return Verdict(

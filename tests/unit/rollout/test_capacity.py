@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from rollout.capacity import LONGEST_REASONS, REASONS_SECONDS, PodsLook, PodsSeen, ready_pods
+from rollout.capacity import LONGEST_REASONS, REASONS_SECONDS, RESTARTS_EVERY, PodsLook, PodsSeen, ready_pods
 from tests.unit.rollout.sample_records import NAMESPACE, record
 from tests.unit.rollout.workloads import Workloads
 
@@ -151,3 +151,51 @@ def test_reasons_are_looked_for_at_intervals_only(cluster: Workloads) -> None:
     clock.now += REASONS_SECONDS
     cluster.pods("version-2", 0, 1, waiting="CrashLoopBackOff")
     assert "CrashLoopBackOff" in pods.look(record()).pods_text
+
+
+def ready_since(cluster: Workloads, name: str, at: str, *, restarts: int = 0, ready: bool = True) -> None:
+    """A pod whose condition Ready has changed at a time."""
+    status = cluster.objects["pods", NAMESPACE, name]["status"]
+    status["conditions"] = [{"type": "Ready", "status": str(ready), "lastTransitionTime": f"2026-01-05T{at}Z"}]
+    status["containerStatuses"][0]["restartCount"] = restarts
+    cluster.endpoints_again()
+
+
+def since(pods: PodsLook) -> dict[str, str]:
+    return {one.pod: one.ready_at[11:19] for one in pods.look(record()).started}
+
+
+def test_the_ready_pods_of_both_versions_tell_since_when_they_are(cluster: Workloads) -> None:
+    pods = PodsLook(cluster.client, NAMESPACE, "website")
+    ready_since(cluster, "website-version-1-0", "09:00:00")
+    ready_since(cluster, "website-version-2-0", "10:00:00")
+    assert since(pods) == {"website-version-1-0": "09:00:00", "website-version-2-0": "10:00:00"}
+    assert {one.version for one in pods.look(record()).started} == {"version-1", "version-2"}
+
+
+def test_a_pod_whose_container_was_restarted_is_new_and_one_that_was_not_ready_for_a_while_is_not(
+    cluster: Workloads,
+) -> None:
+    pods = PodsLook(cluster.client, NAMESPACE, "website")
+    for name in ("website-version-2-0", "website-version-2-1"):
+        ready_since(cluster, name, "10:00:00")
+    since(pods)
+    ready_since(cluster, "website-version-2-0", "10:05:00", ready=False, restarts=1)
+    ready_since(cluster, "website-version-2-1", "10:05:00", ready=False)
+    assert since(pods) == {}
+    ready_since(cluster, "website-version-2-0", "10:05:10", restarts=1)
+    ready_since(cluster, "website-version-2-1", "10:05:10")
+    assert since(pods) == {"website-version-2-0": "10:05:10", "website-version-2-1": "10:00:00"}
+
+
+def test_a_container_that_was_restarted_and_was_ready_all_the_time_is_new_since_its_start(cluster: Workloads) -> None:
+    clock = Clock()
+    pods = PodsLook(cluster.client, NAMESPACE, "website", clock)
+    ready_since(cluster, "website-version-2-0", "10:00:00")
+    since(pods)
+    ready_since(cluster, "website-version-2-0", "10:00:00", restarts=1)
+    status = cluster.objects["pods", NAMESPACE, "website-version-2-0"]["status"]["containerStatuses"][0]
+    status["state"] = {"running": {"startedAt": "2026-01-05T10:05:00Z"}}
+    assert since(pods) == {"website-version-2-0": "10:00:00"}, "pods are not listed at each look"
+    clock.now += RESTARTS_EVERY
+    assert since(pods) == {"website-version-2-0": "10:05:00"}

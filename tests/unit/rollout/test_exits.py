@@ -13,21 +13,25 @@ from typing import Any
 import pytest
 
 from rollout import (
+    beginning,
     decision,
     forward,
     gating,
     going_back,
+    group_members,
     holding,
     lean,
     lean_verbs,
     lifting,
     machine,
     periods,
+    planned,
     verbs,
+    warm_ups,
 )
 from rollout import record as record_module
 from rollout.beginning import begin
-from rollout.decision import Decision, HookResult
+from rollout.decision import Decision, HookResult, PodStart
 from rollout.gates.decide import Answer
 from rollout.lifting import lift
 from rollout.machine import advance
@@ -60,9 +64,13 @@ from tests.unit.rollout.records import (
     observing,
     record_of,
     verdict,
+    with_latency,
 )
 
-MODULES = (forward, gating, going_back, holding, machine, verbs, lifting)
+MODULES = (beginning, forward, gating, going_back, holding, machine, verbs, lifting, warm_ups)
+
+
+NEW_PODS = (PodStart(version="version-2", pod="website-x", ready_at=START),)
 
 
 def _look(record: Record, **facts: Any) -> Callable[[], Decision]:
@@ -88,6 +96,7 @@ EXITS: dict[str, Callable[[], Decision]] = {
         gated(0, hold_seconds=60, held=Held(reason=HoldReason.NO_DATA, text="no numbers", since=START)),
         verdict=verdict(Answer.HOLD, 10.0),
     ),
+    "a pod is new": _look(with_latency(gated(0)), pods_started=NEW_PODS),
     "settled": _look(observing(0, stage=Stage.WRITING)),
     "completed": _look(observing(2)),
     "closed": _look(completed(), now=later(3600)),
@@ -154,7 +163,7 @@ def test_no_other_module_writes_a_record_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [forward, gating, going_back, holding, machine], ids=lambda module: str(module.__name__)
+    "module", [forward, gating, going_back, holding, machine, warm_ups], ids=lambda module: str(module.__name__)
 )
 def test_no_rule_writes_a_record_without_an_event(module: ModuleType) -> None:
     assert "model_copy" not in inspect.getsource(module)
@@ -182,11 +191,14 @@ GATES_ARE_PURE = "rollout.gates."
 KNOWN = {"__future__", "collections", "dataclasses", "datetime", "enum", "math", "pydantic", "typing", "traffic"}
 
 
-@pytest.mark.parametrize("module", [*MODULES, decision, record_module], ids=lambda module: str(module.__name__))
+PURE = (*MODULES, decision, record_module, planned, group_members)
+
+
+@pytest.mark.parametrize("module", PURE, ids=lambda module: str(module.__name__))
 def test_the_machine_knows_neither_the_cluster_nor_a_clock(module: ModuleType) -> None:
     source = inspect.getsource(module)
     names = {node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
-    pure = {one.__name__ for one in (*MODULES, decision, periods, record_module)}
+    pure = {one.__name__ for one in (*PURE, periods)}
 
     assert {
         name

@@ -16,7 +16,7 @@ from rollout.gate_reader import GateReader, GateReading
 from rollout.gates.decide import Answer
 from rollout.gates.replay import ReplayError, differing, to_json
 from rollout.planned import PlannedCounters
-from rollout.record import Record, StepPeriod
+from rollout.record import Record, StepPeriod, WarmUp
 from tests.unit.rollout.gates.test_gate_on_samples import Gateway
 from tests.unit.rollout.records import GATES, START, later, observing, record_of
 from traffic.model.rollout_gates import RolloutGates
@@ -203,6 +203,23 @@ def test_another_reader_finds_the_same_after_a_kill() -> None:
     assert again.decisions is not None
     assert last.decisions is not None
     assert again.decisions.blocks == last.decisions.blocks
+
+
+def test_another_reader_leaves_the_same_out_of_latency_after_a_kill_and_so_does_the_replay() -> None:
+    store, reader = store_with_a_past(), GateReader()
+    new = WarmUp(since=later(140), until=later(200), version="version-2", pod="website-x")
+    by_hand = RolloutGates(promote="hand")  # so that the step goes on
+    record = fixed(store, by_hand).model_copy(update={"warm_ups": (new,)})
+    last = go_on(store, reader, record, 0, 300)[-1]
+    again = GateReader().read(record, later(300), store.client)
+
+    assert again is not None
+    assert again.decisions is not None
+    assert last.decisions is not None
+    assert again.decisions.blocks == last.decisions.blocks
+    without = [round(one.start - ZERO - PAST) for one in last.decisions.blocks if "latency" not in one.metrics]
+    assert without == [16, 31, 46, 61, 151, 166, 181, 196], "blocks whose scrapes all overlap a warm-up"
+    assert differing(gate_file(unpacked(packed("website-1", [to_json(last.decisions)]))).runs[0]) == ()
 
 
 def test_what_is_kept_gives_the_same_decisions_again() -> None:

@@ -80,6 +80,10 @@ class Workloads(ApiServer):
         self.objects["pods", NAMESPACE, name]["metadata"]["uid"] += "-2"
         self._endpoint_slices()
 
+    def endpoints_again(self) -> None:
+        """Put the EndpointSlices right after pods were changed."""
+        self._endpoint_slices()
+
     def _pod(self, name: str, version: str, ready: bool, waiting: str) -> None:
         status = {"name": "website", "ready": ready, "restartCount": 0, "image": "", "imageID": ""}
         state = {"running": {}} if ready else {"waiting": {"reason": waiting}}

@@ -276,7 +276,7 @@ def test_without_the_right_to_hand_back_the_run_goes_on_and_names_who_can(cluste
     cluster.server.denies = lambda before, after: "no" if after.get("kind") == "VirtualService" else None
     cluster.run(stack(), preview=True)
     (said,) = [text for text in cluster.said if "handed back" in text]
-    assert "run `canary up` with the rights" in said
+    assert "run `canary up --stack test` with the rights" in said
 
 
 def test_a_rollout_that_began_meanwhile_is_not_overwritten(cluster: Cluster) -> None:

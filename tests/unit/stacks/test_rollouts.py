@@ -174,6 +174,32 @@ def test_what_a_rollout_does_not_do_is_a_warning(
         assert words_of_it in what
 
 
+SHORT = [{"weight": 10, "for": "20s"}, {"weight": 50, "for": "40s"}, {"weight": 100}]
+
+
+@pytest.mark.parametrize(
+    ("steps", "gates", "is_said"),
+    [
+        (SHORT, {"promote": "time"}, True),
+        (SHORT, {"promote": "time", "latency": {"warmup": "59s"}}, False),
+        (SHORT, {"promote": "time", "latency": {"enabled": False}}, False),
+        (SHORT, {"promote": "proof"}, False),
+        (STEPS, {"promote": "time"}, False),
+    ],
+)
+def test_steps_that_are_over_before_latency_counts_are_a_warning(
+    steps: list[dict[str, Any]], gates: dict[str, Any], is_said: bool
+) -> None:
+    strategy = {"steps": steps, "gates": gates}
+    versions = {f"version-{one}": {"image": f"shop:{one}", "port": 8080} for one in (1, 2)}
+    shop = {"hosts": ["shop.example.com"], "versions": versions, "route": [EVERYBODY]}
+    telemetry = {"prometheus": {"enabled": True}}
+    loaded = load({"rollouts": {"careful": strategy}, "services": {"shop": shop}, "telemetry": telemetry})
+    found = [one for one in warnings(loaded) if "latency leaves out the first 60 s: it is never compared" in one.what]
+    assert bool(found) is is_said
+    assert all(one.path == "istio-canary:rollouts.careful.gates.latency" for one in found)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -240,6 +240,10 @@ CASES = [
          ("the key has no value", "a name in istio-canary:rollouts", "write the strategy")),
     Case("a limit that does not exist", strategy("limits: {errors: 2%, latency: 5%}"), f"{CAREFUL}.limits.latency",
          ("there is no such key", "it is not safe to leave it out")),
+    Case("a warm-up without a unit", strategy("gates: {latency: {warmup: 60}}"),
+         f"{CAREFUL}.gates.latency.warmup", ("write 60s for seconds",)),
+    Case("an hour of warm-up", strategy("gates: {latency: {warmup: 1h}}"), f"{CAREFUL}.gates.latency.warmup",
+         ("1h is too long", "a duration from 0s to 10m", "write 10m or less")),
     Case("an unknown strategy", rule("to: v2, rollout: carful").replace("config:\n", f"config:\n  {ROLLOUTS}:\n"
          f"    careful: {{{STEPS}}}\n"), f"{ROUTE}[0].rollout",
          ("there is no strategy 'carful'; the nearest is 'careful'", "write careful")),

@@ -23,6 +23,7 @@ def test_the_defaults() -> None:
     assert (found.alpha, found.beta) == (0.01, 0.05)
     assert (found.attempts.enabled, found.attempts.ratio) == (True, 1.5)
     assert (found.latency.enabled, found.latency.tail, found.latency.ratio) == (True, "5%", 1.5)
+    assert found.latency.warmup_seconds == 60
 
 
 def test_everything_that_a_file_may_say() -> None:
@@ -33,7 +34,7 @@ def test_everything_that_a_file_may_say() -> None:
         "promote": "time",
         "errors": {},
         "attempts": {"enabled": False, "ratio": 2.0},
-        "latency": {"enabled": True, "tail": "1%", "ratio": 1.2},
+        "latency": {"enabled": True, "tail": "1%", "ratio": 1.2, "warmup": "1m30s"},
         "custom": [{"name": "empty-carts", "failures": "a", "requests": "b", "ratio": 1.2}],
         "limits": {"errors": "2%"},
     }
@@ -134,6 +135,26 @@ def test_the_tail_of_slow_requests(tail: str, what: str) -> None:
     (error,) = errors({"latency": {"tail": tail}})
     assert error["loc"] == ("latency", "tail")
     assert error["ctx"]["what"].startswith(what)
+
+
+@pytest.mark.parametrize(("warmup", "seconds"), [("0s", 0), ("90s", 90), ("10m", 600)])
+def test_how_long_a_new_pod_is_left_out_of_latency(warmup: str, seconds: float) -> None:
+    assert RolloutGates.model_validate({"latency": {"warmup": warmup}}).latency.warmup_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("warmup", "what", "fix"),
+    [
+        ("11m", "11m is too long: a slow version would not be seen", "write 10m or less"),
+        ("60", "'60' is not a duration", "write 60ms or 60s, for example"),
+        ("1d", "1d is too long", "write 10m or less"),
+    ],
+)
+def test_a_warm_up_that_is_none(warmup: str, what: str, fix: str) -> None:
+    (error,) = errors({"latency": {"warmup": warmup}})
+    assert error["loc"] == ("latency", "warmup")
+    assert error["ctx"]["what"].startswith(what)
+    assert error["ctx"]["fix"] == fix
 
 
 @pytest.mark.parametrize(

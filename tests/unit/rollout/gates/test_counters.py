@@ -15,6 +15,7 @@ from metrics.queries import Source
 from rollout.gates.blocks import ATTEMPTS, BEGUN, ERRORS, LATENCY, Block, Counts, Stratum
 from rollout.gates.counters import Period, Reader, Samples, Subset, observe
 from rollout.gates.samples import caller_of
+from rollout.gates.warm_up import Span
 
 CANARY, STABLE = Subset("default", True), Subset("default", False)
 SUBSETS = {"version-2": CANARY, "version-1": STABLE}
@@ -57,12 +58,12 @@ def observed(
     now: float = SETTLED + 61,
     bound: float | None = None,
     subsets: Mapping[str, Subset] = SUBSETS,
-    pods_started: Sequence[float] = (),
+    warming: Sequence[Span] = (),
     **given: Any,
 ) -> tuple[Block, ...]:
     reader = Reader(service="website", source=source, subsets=subsets, bound=bound)
     samples = Samples(counters=counters, **given)
-    return tuple(observe(samples, reader, periods, now=now, pods_started=pods_started).blocks)
+    return tuple(observe(samples, reader, periods, now=now, warming=warming).blocks)
 
 
 def summed(found: Sequence[Block], metric: str = ERRORS, stratum: Stratum = GATEWAY) -> Counts:
@@ -170,7 +171,7 @@ def test_a_new_pods_first_minute_is_left_out_of_latency_alone() -> None:
         envoy("upstream_rq_completed", [0, 110, 220, 330, 440]),
     ]
     # The scrapes are at 992, 1007, 1022, 1037 and 1052: a pod that started at 950 is new until 1010.
-    found = observed(counters, bound=50.0, pods_started=[950.0])
+    found = observed(counters, bound=50.0, warming=[Span(950.0, 1010.0)])
     assert summed(found, ERRORS).n_c == 330
     assert summed(found, LATENCY) == Counts(n_c=220, f_c=20)
 

@@ -1,4 +1,4 @@
-"""Latency: which bound tells slow requests, and what is left out while pods are new."""
+"""Latency: which bound tells slow requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from rollout.gates.latency import choose_bound, warms_up
+from rollout.gates.latency import choose_bound
 
 BUCKETS = {5.0: 400.0, 10.0: 700.0, 25.0: 940.0, 50.0: 990.0, 100.0: 998.0, 250.0: 1000.0, inf: 1000.0}
 
@@ -32,12 +32,3 @@ def test_the_bound_whose_tail_is_nearest_is_chosen(
 @pytest.mark.parametrize("buckets", [{}, {inf: 0.0}, {5.0: 0.0, inf: 0.0}, {5.0: 1000.0, inf: 1000.0}])
 def test_without_slow_requests_there_is_no_bound(buckets: dict[float, float]) -> None:
     assert choose_bound(buckets) is None
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "warm"),
-    [(0, 90, False), (0, 100, False), (90, 105, True), (105, 120, True), (159, 174, True), (160, 175, False)],
-)
-def test_a_pods_first_minute_is_left_out(start: float, end: float, warm: bool) -> None:
-    assert warms_up(start, end, [100.0]) == warm
-    assert not warms_up(start, end, [])
