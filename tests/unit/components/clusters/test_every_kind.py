@@ -126,6 +126,11 @@ def test_a_gke_cluster_is_private_and_lets_its_api_server_call_istiods_webhooks(
     assert roles == {"roles/container.defaultNodeServiceAccount"}, "nodes may do what nodes do, and nothing else"
 
 
+@pytest.mark.parametrize("kind", buildable("gke"))
+def test_a_gke_cluster_can_be_created_again_though_its_ring_of_keys_is_never_deleted(kind: str) -> None:
+    assert "name" not in one(registered(kind), ":KeyRing").inputs, "Pulumi names it anew each time"
+
+
 @pytest.mark.parametrize("kind", buildable("eks"))
 def test_an_eks_clusters_nodes_are_in_private_subnets_and_keep_their_credentials_from_pods(kind: str) -> None:
     resources = registered(kind)
