@@ -162,6 +162,14 @@ def test_an_aks_cluster_knows_groups_of_entra_and_no_local_accounts(kind: str) -
     assert cluster["securityProfile"]["workloadIdentity"] == {"enabled": True}
 
 
+@pytest.mark.parametrize("kind", buildable("minikube", "kind"))
+def test_a_local_cluster_with_another_name_is_another_cluster_and_the_old_one_is_deleted(kind: str) -> None:
+    key = "profile" if kind == "minikube" else "name"
+    before, after = (one(registered(kind, **{key: name}), ":Command").inputs for name in ("one", "two"))
+    assert before["triggers"] != after["triggers"], "without that, only the command would be another one"
+    assert "one" in before["delete"]
+
+
 @pytest.mark.parametrize("plugin", [gke_plugin(), eks_plugin("shop", "eu-central-1"), aks_plugin("id")])
 def test_a_clouds_kubeconfig_has_a_credential_plugin_and_no_credentials(plugin: dict[str, object]) -> None:
     text = kubeconfig("shop", "https://c.example.com", "Y2E=", plugin)
