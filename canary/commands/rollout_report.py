@@ -51,9 +51,17 @@ def report(
             again = replaying.replayed(replay, service)
             ui.result(replaying.as_json(again), lambda console: replaying.show(console, again))
             raise typer.Exit(ExitCode.FAILED if again.differing else ExitCode.OK)
+        from canary.rollout.group_place import group_place_of
         from canary.rollout.place import place_of
         from canary.rollout.report import as_json, read_report, show, write_page
 
+        group = group_place_of(ui, service, stack, namespace, context)
+        if group is not None:
+            from canary.rollout.group_showing import refuse_options, show_report
+
+            refuse_options(group, {"--html": html, "--decisions": decisions}, "report")
+            show_report(ui, group)
+            return
         place = place_of(ui, service, stack, namespace, context)
         if decisions is not None:
             from canary.rollout.replaying import write_decisions

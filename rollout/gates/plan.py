@@ -17,7 +17,7 @@ from traffic.fields import Model
 from traffic.model.rollout_gates import RolloutGates
 
 if TYPE_CHECKING:
-    from rollout.record import Plan
+    from rollout.planned import Plan
 
 SUSPICION = 20.0
 """From this e-value on a step does not rise: at most 5 % of good rollouts ever wait for it."""

@@ -60,7 +60,7 @@ def check(view: View) -> Iterator[Finding]:
             yield from _check_strategy(strategy, ("rollouts", name), view)
     for service in view.services.values():
         yield from _check_given(service)
-        rolled = list(_rolled(service, strategies))
+        rolled = list(rolled_rules(service, strategies))
         for one in rolled:
             if isinstance(one.rule.rollout, str):
                 yield from _check_name(one.rule.rollout, one.location, strategies)
@@ -98,7 +98,8 @@ def _check_given(service: Service) -> Iterator[Finding]:
             )
 
 
-def _rolled(service: Service, strategies: Strategies) -> Iterator[Rolled]:
+def rolled_rules(service: Service, strategies: Strategies) -> Iterator[Rolled]:
+    """Yield the rules of a service that have a rollout."""
     for index, rule in enumerate(service.rules):
         if rule is not None and rule.rollout is not None:
             yield Rolled(service, (*service.location, "route", index), rule, strategies.of(rule))
@@ -226,7 +227,7 @@ def _check_service(service: Service, first: Rolled) -> Iterator[Finding]:
             "take the objects over by an `up` without rollout, then remove adopt and add the rollout",
             "true",
         )
-    if len(service.versions) == 1:
+    if len(service.versions) == 1 and (first.strategy is None or first.strategy.engine == "canary"):
         yield Finding(
             place,
             "the service has a single version, so there is none to come from",
@@ -286,7 +287,7 @@ def _hours(total: float) -> str:
 
 def warnings(settings: Settings) -> Iterator[Finding]:
     """Yield what a rollout does not do, though it may be expected."""
-    used: set[str] = set()
+    used: set[str] = {one.named for one in settings._engines.values() if one.named is not None}
     for name, service in settings.services.items():
         for index, rule in enumerate(service.route):
             if rule.rollout is not None:

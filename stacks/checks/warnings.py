@@ -21,6 +21,8 @@ from stacks.checks import (
     request_ids,
     retries,
     rewrites,
+    rollout_groups,
+    rollout_runner,
     rollouts,
     security,
     shares,
@@ -70,6 +72,8 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from protocols.warnings(settings)
     yield from shares.warnings(settings)
     yield from rollouts.warnings(settings)
+    yield from rollout_groups.warnings(settings)
+    yield from rollout_runner.warnings(settings)
     yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from shut_out.warnings(settings)
