@@ -32,20 +32,46 @@ MOST = log(1e9)
 
 @dataclass(frozen=True, kw_only=True)
 class GateFile:
-    """The decisions of a rollout, by runs, the earliest first."""
+    """The decisions of a rollout, by runs, the earliest first; `left_out` of the last run did not fit."""
 
     rollout: str
     runs: tuple[Decisions, ...]
+    left_out: int = 0
 
 
 def packed(rollout: str, runs: Sequence[str]) -> bytes:
-    """Return runs, each as `rollout.gates.replay.to_json` wrote it, in few bytes; as many of the last ones as fit."""
+    """Return runs, each as `rollout.gates.replay.to_json` wrote it, in few bytes; as many of the last ones as fit.
+
+    Of a single run that does not fit, decisions are left out whose answer is that of the ones around them; then its
+    end, with the blocks that only the decisions there were made from. How many were left out is said.
+    """
     for first in range(len(runs)):
-        text = json.dumps({"schema": SCHEMA, "rollout": rollout, "runs": [json.loads(one) for one in runs[first:]]})
-        found = gzip.compress(text.encode(), mtime=0)
+        found = _compressed(rollout, [json.loads(one) for one in runs[first:]])
         if len(found) <= MOST_BYTES:
             return found
-    return b""
+    return _shortened(rollout, json.loads(runs[-1])) if runs else b""
+
+
+def _shortened(rollout: str, run: dict[str, Any]) -> bytes:
+    """The one run that does not fit, without what says least."""
+    number = len(run["decisions"])
+    seen = run["decisions"]
+    answers = [one["answer"] for one in seen]
+    seen = [
+        one for index, one in enumerate(seen) if index in (0, number - 1) or len({*answers[index - 1 : index + 2]}) > 1
+    ]
+    blocks = run["blocks"]
+    while True:
+        short = {**run, "blocks": blocks, "decisions": [one for one in seen if one["blocks"] <= len(blocks)]}
+        found = _compressed(rollout, [short], number - len(short["decisions"]))
+        if len(found) <= MOST_BYTES or not blocks:
+            return found
+        blocks = blocks[: len(blocks) * 9 // 10]
+
+
+def _compressed(rollout: str, runs: Sequence[Any], left_out: int = 0) -> bytes:
+    data = {"schema": SCHEMA, "rollout": rollout, "leftOut": left_out, "runs": runs}
+    return gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0)
 
 
 def unpacked(content: bytes) -> str:
@@ -64,7 +90,9 @@ def gate_file(text: str) -> GateFile:
         raise ReplayError("the file has no decisions of a rollout's gates")
     if data["schema"] != SCHEMA:
         raise ReplayError(f"the file is of schema {data['schema']}, and this version reads {SCHEMA}")
-    return GateFile(rollout=data["rollout"], runs=tuple(from_json(json.dumps(one)) for one in runs))
+    left_out = data.get("leftOut", 0)
+    found = tuple(from_json(json.dumps(one)) for one in runs)
+    return GateFile(rollout=data["rollout"], runs=found, left_out=left_out if type(left_out) is int else 0)
 
 
 def run_texts(text: str) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from traffic.model import RolloutStrategy, Rule
+from traffic.model.rollout_fields import AUTO
+from traffic.model.rollout_gates import RolloutGates
 from traffic.proportions import number_words, percent_words
 
 NOT_AT_ONCE = "not at once"
@@ -38,6 +40,21 @@ def steps_words(strategy: RolloutStrategy) -> str:
         kept = f" for {step.for_}" if step.for_ else ""
         parts.append(f"{percent_words(step.weight)}{kept}{' (approval)' if step.approve else ''}")
     return ", ".join(parts)
+
+
+def gates_words(gates: RolloutGates) -> str:
+    """Return what gates ask for, and what they judge: `a step rises when … is proved; errors, … are compared`."""
+    tolerance = "its tolerance" if gates.tolerance == AUTO else gates.tolerance
+    ends = {
+        "proof": f"a step rises when it is proved that the next weight costs the service less than {tolerance}",
+        "time": "a step rises after its time, unless the new version is worse",
+        "hand": "a person ends each step; a new version that is worse goes back before",
+    }
+    compared = ["errors"]
+    compared += [name for name in ("attempts", "latency") if getattr(gates, name).enabled]
+    compared += [metric.name for metric in gates.custom]
+    limit = "" if gates.limits is None else f", and at most {gates.limits.errors} of its requests may fail"
+    return f"{ends[gates.promote]}; compared with the old version: {', '.join(compared)}{limit}"
 
 
 def rollout_words(rule: Rule, strategy: RolloutStrategy, origin: str | None) -> str:

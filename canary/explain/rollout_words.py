@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def rollout_details(settings: Settings, decision: Decision) -> Iterator[str]:
     """Yield what a rollout does to requests that its rule decides, one sentence each; `settings` are the file's."""
-    from stacks.rollout_words import rollout_words, steps_words
+    from stacks.rollout_words import gates_words, rollout_words, steps_words
     from stacks.rollouts import given_from, strategy_of
 
     if decision.service is None or decision.index is None:
@@ -24,6 +24,8 @@ def rollout_details(settings: Settings, decision: Decision) -> Iterator[str]:
         return
     origin = given_from(service, rule)
     yield f"A rollout moves these requests: {rollout_words(rule, strategy, origin)}. Steps: {steps_words(strategy)}."
+    if strategy.gates is not None:
+        yield f"Its gates: {gates_words(strategy.gates)}."
     where = (
         f"until it does, they go to {origin}"
         if origin

@@ -28,10 +28,14 @@ MOST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Replayed:
-    """The decisions of a file with what they are now; `differing` is how many have another answer."""
+    """The decisions of a file with what they are now; `differing` is how many have another answer.
+
+    `left_out` is how many the cluster had no room for.
+    """
 
     rollout: str
     runs: tuple[tuple[tuple[Seen, Verdict], ...], ...]
+    left_out: int = 0
 
     @property
     def differing(self) -> int:
@@ -59,7 +63,7 @@ def replayed(file: Path, service: str) -> Replayed:
         what = f"--replay: {file} has the decisions of {found.rollout}, which is no rollout of {service}"
         raise CommandError(what, ExitCode.CONFIG, f"write `canary rollout report {of or 'SERVICE'} --replay {file}`")
     runs = tuple(tuple(zip(run.seen, replay(run), strict=True)) for run in found.runs)
-    return Replayed(found.rollout, runs)
+    return Replayed(found.rollout, runs, found.left_out)
 
 
 def _text_of(file: Path) -> str:
@@ -106,6 +110,7 @@ def as_json(found: Replayed) -> dict[str, Any]:
     return {
         "rollout": found.rollout,
         "differing": found.differing,
+        "leftOut": found.left_out,
         "runs": [
             [
                 {

@@ -135,10 +135,11 @@ class GkeCluster(Cluster):
     def _build_key(self) -> tuple[kms.CryptoKey, pulumi.Resource]:
         """The key of the Secrets in etcd, and the right of GKE's own agent to use it.
 
-        See "Encrypt secrets at the application layer".
+        See "Encrypt secrets at the application layer". Google Cloud never deletes a ring of keys, so that Pulumi gives
+        it a name with random letters: a cluster that is created again after a `destroy` has another one.
         """
         args = self._args
-        ring = kms.KeyRing(f"{self._name}-keys", name=args.cluster_name, location=args.region, opts=self._in_cloud)
+        ring = kms.KeyRing(f"{self._name}-keys", location=args.region, opts=self._in_cloud)
         key = kms.CryptoKey(
             f"{self._name}-secrets",
             name="secrets",

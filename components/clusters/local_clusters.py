@@ -37,7 +37,7 @@ class MinikubeArgs:
 class Minikube(Cluster):
     """A minikube. See minikube's pages "minikube start" and "minikube delete".
 
-    Another release, driver or size replaces it: minikube changes none of them while it runs.
+    Another profile, release, driver or size replaces it: minikube changes none of them while it runs.
     """
 
     endpoint: pulumi.Output[str]
@@ -54,7 +54,7 @@ class Minikube(Cluster):
             f"{name}-cluster",
             create=_script(exists, f'"Name":"{args.profile}"', f"the minikube {args.profile}", start),
             delete=_words(["minikube", "delete", "--profile", args.profile]),
-            triggers=[args.kubernetes_version, args.driver or "", args.nodes, args.cpus, args.memory],
+            triggers=[args.profile, args.kubernetes_version, args.driver or "", args.nodes, args.cpus, args.memory],
             opts=_secret_stdout(self),
         )
         self._reached(_reached_by(command))
@@ -75,7 +75,7 @@ class KindArgs:
 class Kind(Cluster):
     """A kind. See kind's pages "Quick Start" and "Configuration" (extraPortMappings).
 
-    Another release, number of nodes or node port replaces it: kind changes none of them.
+    Another name, release, number of nodes or node port replaces it: kind changes none of them.
     """
 
     endpoint: pulumi.Output[str]
@@ -90,7 +90,7 @@ class Kind(Cluster):
             create=_script(["kind", "get", "clusters"], args.name, f"the kind {args.name}", create, whole_line=True),
             stdin=yaml.safe_dump(_kind_config(args), sort_keys=False),
             delete=_words(["kind", "delete", "cluster", "--name", args.name]),
-            triggers=[image, args.workers, *args.node_ports],
+            triggers=[args.name, image, args.workers, *args.node_ports],
             opts=_secret_stdout(self),
         )
         self._reached(_reached_by(command))

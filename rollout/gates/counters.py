@@ -99,6 +99,11 @@ class Samples:
     missing: str = ""
 
 
+FAILED_CALLS = frozenset({"2", "4", "13", "14", "15"})
+"""Statuses of gRPC that are failures: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS (gRPC: "Status
+Codes"). Others answer what the caller asked for, as 4xx does."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reader:
     """What the counters mean. `bound` is that of slow requests in milliseconds, None without latency."""
@@ -144,12 +149,12 @@ class Reader:
         if labels.get("reporter") != "source" or "UH" in flags.split(","):
             return ()
         if name == queries.ISTIO_TIME:
-            return () if _is_failure(code) else self._timed(labels)
+            return () if _is_failure(code) or _is_failed_call(labels) else self._timed(labels)
         if name != queries.ISTIO_REQUESTS:
             return ()
         if code == "0":
             return ("gave up",)
-        return ("completed", "failed") if _is_failure(code) else ("completed",)
+        return ("completed", "failed") if _is_failure(code) or _is_failed_call(labels) else ("completed",)
 
     def _timed(self, labels: Mapping[str, str]) -> tuple[str, ...]:
         if self.bound is None:
@@ -205,6 +210,11 @@ def _known_until(earlier: Observation, period: Period) -> float:
 
 def _is_failure(code: str) -> bool:
     return code == "0" or re.fullmatch("5[0-9][0-9]", code) is not None
+
+
+def _is_failed_call(labels: Mapping[str, str]) -> bool:
+    """Whether a call of gRPC failed for a reason of the server's, which HTTP's status 200 hides."""
+    return labels.get("grpc_response_status", "") in FAILED_CALLS
 
 
 Found = Mapping[str, Strata]

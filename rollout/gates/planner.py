@@ -7,13 +7,15 @@ blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, inf, log, log10, sqrt
 
 from rollout.gates.blocks import ERRORS
 from rollout.gates.plan import GateMetric, GatePlan
 from rollout.gates.proof import TINY, nearest
+from traffic.fields import LONGEST_DURATION
+from traffic.model.rollout_gates import HIGHEST_TOLERANCE
 
 QUANTILE = 1.28
 """Of the normal distribution: 90 % of the runs are faster."""
@@ -26,6 +28,9 @@ LEAST_BLOCKS = 2
 
 RATIOS = (2.0, 5.0, 10.0)
 """Ratios of failure rates that a plan speaks of."""
+
+LONGEST = 60.0 * LONGEST_DURATION
+"""Minutes of the longest deadline that a stack's file can have."""
 
 DEADLINE_FACTOR, PROOF_FACTOR = 3.0, 2.0
 """The deadline `auto`: so many times the step's `for`, and so many times the minutes to the proof."""
@@ -200,7 +205,12 @@ def refusals(
     if not found and total is not None and minutes > total / 60:
         longest = max(forecasts, key=lambda one: one.minutes)
         what = f"all steps together take about {_said(minutes)}, and the deadline of the rollout is {_said(total / 60)}"
-        found.append(Refusal(step=longest.step, what=what, ways_out=_ways_out(plan, longest, per_second, minutes)))
+
+        def is_enough(changed: GatePlan) -> bool:
+            return sum(one.minutes for one in forecast(changed, per_second, deadlines)) <= total / 60
+
+        ways = _ways_out(plan, longest.step, is_enough, minutes, "total")
+        found.append(Refusal(step=longest.step, what=what, ways_out=ways))
     return tuple(found)
 
 
@@ -211,49 +221,55 @@ def _refusal(plan: GatePlan, one: StepForecast, per_second: float) -> Refusal:
         f"step {one.step + 1}: at {per_second:.3g} requests/s and {one.weight:g} %, that {after:g} % is safe "
         f"takes about {_said(proof)} to prove, and its deadline is {_said(one.deadline)}"
     )
-    return Refusal(step=one.step, what=what, ways_out=_ways_out(plan, one, per_second, proof))
+
+    def is_enough(changed: GatePlan) -> bool:
+        minutes = _minutes_to_proof(changed, one.step, per_second, ())
+        return minutes is None or minutes <= one.deadline
+
+    return Refusal(step=one.step, what=what, ways_out=_ways_out(plan, one.step, is_enough, proof, "step"))
 
 
-def _ways_out(plan: GatePlan, one: StepForecast, per_second: float, minutes: float) -> tuple[str, ...]:
-    """What a person may change; only what helps is named."""
-    ways = [f"a deadline of {_whole(minutes * 1.2)} or more"] if minutes < inf else []
-    weight = _enough_weight(plan, one, per_second)
+Enough = Callable[[GatePlan], bool]
+"""Whether a changed plan decides in time."""
+
+
+def _ways_out(plan: GatePlan, step: int, is_enough: Enough, minutes: float, key: str) -> tuple[str, ...]:
+    """What a person may change; only what helps is named. `key` is that of the deadline, which is too short."""
+    longer = _whole(minutes * 1.2) if minutes < inf else ""
+    ways = [f"a deadline of {longer} or more, deadline: {{{key}: {longer}}}"] if minutes * 1.2 <= LONGEST else []
+    weight = _enough_weight(plan, step, is_enough)
     if weight is not None:
-        ways.append(f"a weight of {weight:g} in this step")
-    tolerance = _enough_tolerance(plan, one, per_second)
+        ways.append(f"a weight of {weight:g} in {'this step' if key == 'step' else f'step {step + 1}'}")
+    tolerance = _enough_tolerance(plan, is_enough)
     if tolerance is not None:
         ways.append(f"tolerance: {_rounded_up(100 * tolerance)}% or more")
-    ways.append("promote: time, which asks for no harm within `for` and for no proof")
+    if is_enough(plan.model_copy(update={"promote": "time"})):
+        ways.append("promote: time, which asks for no harm within `for` and for no proof")
     return tuple(ways)
 
 
-def _enough_weight(plan: GatePlan, one: StepForecast, per_second: float) -> float | None:
-    """The smallest multiple of 5 below the next weight at which the proof is in time by this step alone."""
-    after = plan.steps[one.step + 1].weight if one.step + 1 < len(plan.steps) else 0.0
-    for weight in range(5 * int(one.weight // 5 + 1), ceil(after), 5):
-        changed = plan.steps[one.step].model_copy(update={"weight": float(weight)})
-        steps = (*plan.steps[: one.step], changed, *plan.steps[one.step + 1 :])
-        if _proved_in_time(plan.model_copy(update={"steps": steps}), one, per_second):
+def _enough_weight(plan: GatePlan, number: int, is_enough: Enough) -> float | None:
+    """The smallest multiple of 5 below the next weight with which the step is in time."""
+    after = plan.steps[number + 1].weight if number + 1 < len(plan.steps) else 0.0
+    for weight in range(5 * int(plan.steps[number].weight // 5 + 1), ceil(after), 5):
+        changed = plan.steps[number].model_copy(update={"weight": float(weight)})
+        steps = (*plan.steps[:number], changed, *plan.steps[number + 1 :])
+        if is_enough(plan.model_copy(update={"steps": steps})):
             return float(weight)
     return None
 
 
-def _enough_tolerance(plan: GatePlan, one: StepForecast, per_second: float) -> float | None:
+def _enough_tolerance(plan: GatePlan, is_enough: Enough) -> float | None:
     """The smallest tolerance, in steps of a quarter, up to ten times the planned one, that is proved in time."""
     for quarters in range(5, 41):
         tolerance = plan.tolerance * quarters / 4
         metrics = tuple(
-            metric.model_copy(update={"margin": min(tolerance, 1.0)}) if metric.name == ERRORS else metric
+            metric.model_copy(update={"margin": tolerance}) if metric.name == ERRORS else metric
             for metric in plan.metrics
         )
-        if tolerance <= 1 and _proved_in_time(plan.model_copy(update={"metrics": metrics}), one, per_second):
+        if tolerance <= HIGHEST_TOLERANCE / 100 and is_enough(plan.model_copy(update={"metrics": metrics})):
             return tolerance
     return None
-
-
-def _proved_in_time(plan: GatePlan, one: StepForecast, per_second: float) -> bool:
-    minutes = _minutes_to_proof(plan, one.step, per_second, ())
-    return minutes is not None and minutes <= one.deadline
 
 
 def _rate(metric: GateMetric) -> float:
@@ -270,7 +286,7 @@ def _minutes(number: float, per_second: float) -> float:
 
 def _said(minutes: float) -> str:
     """A time in words."""
-    if minutes == inf:
+    if minutes > LONGEST:
         return "longer than anybody waits"
     return f"{minutes:.1f} min" if minutes < 10 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 

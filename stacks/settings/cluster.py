@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, PrivateAttr, Strict, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Strict, Tag, model_validator
 
 from kube.late_kubeconfig import LateKubeconfig
 from stacks.settings.cluster_fields import (
@@ -30,6 +30,7 @@ from stacks.settings.cluster_fields import (
     MinorKubernetesVersion,
     Networks,
     StackName,
+    own_labels,
 )
 from traffic.fields import DnsLabel, Model, Text, wrong
 
@@ -221,7 +222,7 @@ class CloudSettings(FromOutput):
     deletion_protection: bool = Field(
         default=True, description="The cloud refuses to delete the cluster until this is false."
     )
-    labels: Annotated[dict[Label, LabelText], Field(max_length=30)] = Field(
+    labels: Annotated[dict[Label, LabelText], Field(max_length=30), AfterValidator(own_labels)] = Field(
         default_factory=dict,
         examples=[{"cost-center": "shop"}],
         description="Labels or tags of what is created, for bills; the project and the stack are added.",

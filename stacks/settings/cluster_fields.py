@@ -33,6 +33,8 @@ AZURE_LOCATION = r"[a-z]+[0-9]?"
 STACK_REFERENCE = r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+"
 LABEL = r"[a-z][a-z0-9_-]{0,62}"
 LABEL_TEXT = r"[a-z0-9_-]{0,63}"
+GIVEN_LABELS = ("pulumi-project", "pulumi-stack")
+"""Labels of everything that a stack creates in a cloud."""
 SMALLEST_PREFIX = 8
 """Larger networks are most of the internet, under another name than 0.0.0.0/0."""
 
@@ -94,6 +96,16 @@ def control_plane_network(value: str) -> str:
     if value != meant:
         raise wrong(f"{value!r} is not a network with 16 addresses", allowed, f"write {meant}, for example")
     return value
+
+
+def own_labels(labels: dict[str, str]) -> dict[str, str]:
+    """Return `labels` if none of them is one that Google Cloud keeps for itself, or that every stack gets."""
+    for name in labels:
+        if name in GIVEN_LABELS or name.startswith("goog"):
+            whose = "is given to everything of a stack" if name in GIVEN_LABELS else "is one of Google Cloud's own"
+            allowed = f"other names than {', '.join(GIVEN_LABELS)}, not beginning with goog"
+            raise wrong(f"the label {name} {whose}", allowed, f"rename it to own-{name}, for example, or remove it")
+    return labels
 
 
 def gke_name(value: str) -> str:

@@ -160,3 +160,34 @@ def test_undo_leaves_a_route_to_its_rollout(project: Path, monkeypatch: pytest.M
     assert "the requests of shop move by a rollout" in found.stderr
     assert "canary rollout abort shop --stack dev" in found.stderr
     assert (project / "Pulumi.dev.yaml").read_text(encoding="utf-8") == NEW
+
+
+@pytest.mark.parametrize(
+    ("gates", "words"),
+    [
+        (
+            "{}",
+            "a step rises when it is proved that the next weight costs the service less than its tolerance; compared "
+            "with the old version: errors, attempts, latency.",
+        ),
+        (
+            "{tolerance: 0.2%, attempts: {enabled: false}, limits: {errors: 2%}}",
+            "less than 0.2%; compared with the old version: errors, latency, and at most 2% of its requests may fail.",
+        ),
+        (
+            "{promote: time, custom: [{name: carts, failures: a_total, requests: b_total}]}",
+            "a step rises after its time, unless the new version is worse; compared with the old version: errors, "
+            "attempts, latency, carts.",
+        ),
+        ("{promote: hand}", "a person ends each step; a new version that is worse goes back before; compared"),
+    ],
+)
+def test_explain_says_what_the_gates_ask_for(project: Path, gates: str, words: str) -> None:
+    text = NEW.replace("{weight: 100}]}", f"{{weight: 100}}], gates: {gates}}}")
+    text += "  istio-canary:telemetry: {prometheus: {url: 'http://prometheus.monitoring:9090'}}\n"
+    (project / "Pulumi.dev.yaml").write_text(text, encoding="utf-8")
+    assert words in " ".join(run("explain", "shop").stdout.split())
+
+
+def test_explain_says_nothing_of_gates_where_there_are_none(project: Path) -> None:
+    assert "gates" not in run("explain", "shop").stdout

@@ -168,6 +168,8 @@ CASES: list[tuple[str, Any, str, str, str, str]] = [
     ("too many nodes", {**GKE, "nodes": {"max": 5000}}, "nodes.max", "more than 1000", "1 to 1000", "whole number"),
     ("a channel in lower case", {**GKE, "releaseChannel": "stable"}, "releaseChannel", "STABLE", "RAPID", "STABLE"),
     ("a label in capitals", {**GKE, "labels": {"A": "b"}}, "labels.A", "not a label's name", "a-z", "write a"),
+    ("Google's label", {**GKE, "labels": {"goog-a": "b"}}, "labels", "Google Cloud's own", "goog", "own-goog-a"),
+    ("a given label", {**EKS, "labels": {"pulumi-stack": "b"}}, "labels", "given to everything", "pulumi-pr", "own-pu"),
     ("a zone elsewhere", {**EKS, "zones": ["us-east-1a", "us-east-1b"]}, "", "not in eu-central-1", "zones of", "1a"),
     ("one zone", {**EKS, "zones": ["eu-central-1a"]}, "", "one zone", "two zones", "eu-central-1b"),
     (

@@ -126,6 +126,11 @@ def test_a_gke_cluster_is_private_and_lets_its_api_server_call_istiods_webhooks(
     assert roles == {"roles/container.defaultNodeServiceAccount"}, "nodes may do what nodes do, and nothing else"
 
 
+@pytest.mark.parametrize("kind", buildable("gke"))
+def test_a_gke_cluster_can_be_created_again_though_its_ring_of_keys_is_never_deleted(kind: str) -> None:
+    assert "name" not in one(registered(kind), ":KeyRing").inputs, "Pulumi names it anew each time"
+
+
 @pytest.mark.parametrize("kind", buildable("eks"))
 def test_an_eks_clusters_nodes_are_in_private_subnets_and_keep_their_credentials_from_pods(kind: str) -> None:
     resources = registered(kind)
@@ -155,6 +160,14 @@ def test_an_aks_cluster_knows_groups_of_entra_and_no_local_accounts(kind: str) -
     (pool,) = cluster["agentPoolProfiles"]
     assert (pool["minCount"], pool["maxCount"], pool["enableAutoScaling"]) == (2, 5, True)
     assert cluster["securityProfile"]["workloadIdentity"] == {"enabled": True}
+
+
+@pytest.mark.parametrize("kind", buildable("minikube", "kind"))
+def test_a_local_cluster_with_another_name_is_another_cluster_and_the_old_one_is_deleted(kind: str) -> None:
+    key = "profile" if kind == "minikube" else "name"
+    before, after = (one(registered(kind, **{key: name}), ":Command").inputs for name in ("one", "two"))
+    assert before["triggers"] != after["triggers"], "without that, only the command would be another one"
+    assert "one" in before["delete"]
 
 
 @pytest.mark.parametrize("plugin", [gke_plugin(), eks_plugin("shop", "eu-central-1"), aks_plugin("id")])

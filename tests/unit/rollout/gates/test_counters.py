@@ -146,6 +146,15 @@ def test_istios_requests_with_what_it_does_not_know() -> None:
     assert summed(found, ATTEMPTS) == Counts(n_c=80 + 6 + 5 + 11 + 10, f_c=6 + 11 + 10)
 
 
+def test_calls_of_grpc_fail_by_their_own_status_where_istio_counts_it() -> None:
+    statuses = {"0": 100.0, "2": 1.0, "4": 2.0, "13": 4.0, "14": 8.0, "15": 16.0, "5": 32.0, "": 64.0}
+    found = observed(
+        [istio([0, 0, one, one, one], grpc_response_status=status) for status, one in statuses.items()],
+        source=Source.ISTIO,
+    )
+    assert summed(found) == Counts(n_c=227, f_c=31)
+
+
 @pytest.mark.parametrize("source", list(Source))
 def test_slow_requests_are_those_above_the_bound(source: Source) -> None:
     buckets = {"25": 30.0, "50": 45.0, "+Inf": 50.0}

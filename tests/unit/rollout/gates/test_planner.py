@@ -15,6 +15,8 @@ from rollout.gates.plan import GateMetric, GatePlan, GateStep, latency_margin, t
 from rollout.gates.planner import forecast, harm_requests, proof_requests, refusals
 from rollout.gates.proof import Proof
 from tests.unit.rollout.gates.drawn import counts, strata
+from traffic.model.rollout import RolloutDeadline
+from traffic.model.rollout_gates import RolloutGates
 
 WEIGHTS = (10.0, 30.0, 50.0, 100.0)
 
@@ -166,7 +168,7 @@ def test_a_step_that_cannot_decide_before_its_deadline_is_refused_with_the_ways_
         "step 1: at 5 requests/s and 10 %, that 30 % is safe takes about 119 min to prove, and its deadline is 30 min"
     )
     deadline, tolerance, time = found[0].ways_out
-    assert deadline == "a deadline of 3h or more"
+    assert deadline == "a deadline of 3h or more, deadline: {step: 3h}"
     assert tolerance == "tolerance: 0.28% or more"
     assert time.startswith("promote: time")
 
@@ -191,6 +193,35 @@ def test_the_deadline_auto_is_only_bounded_by_that_of_the_rollout() -> None:
     (one,) = refusals(plan, 5, total=3 * 3600.0)
     assert one.what.startswith("all steps together take about 5.")
     assert not refusals(plan, 5, total=24 * 3600.0)
+
+
+def test_each_way_out_of_a_rollout_that_takes_too_long_is_enough() -> None:
+    plan, total = plan_at(0.001), 4 * 3600.0
+    (one,) = refusals(plan, 5, total=total)
+    assert one.ways_out[0].endswith("deadline: {total: 7h}")
+    assert not refusals(plan, 5, total=7 * 3600.0)
+    for way in one.ways_out:
+        if way.startswith("a weight"):
+            weights = [step.weight for step in plan.steps]
+            weights[one.step] = float(way.split()[3])
+            assert way.endswith(f"in step {one.step + 1}")
+            assert not refusals(plan_at(0.001, tuple(weights)), 5, total=total)
+        if way.startswith("tolerance"):
+            margin = float(way.split()[1].rstrip("%")) / 100
+            wider = plan.model_copy(update={"metrics": (plan.metrics[0].model_copy(update={"margin": margin}),)})
+            assert not refusals(wider, 5, total=total)
+    assert any(way.startswith("tolerance") for way in one.ways_out)
+
+
+def test_no_way_out_is_more_than_a_file_may_say() -> None:
+    plan = plan_at(0.4).model_copy(update={"tolerance": 0.4})
+    for per_second in (1e-7, 1e-4, 1.0):
+        for one in refusals(plan, per_second, [600.0] * 4, 86400.0):
+            for way in one.ways_out:
+                if way.startswith("tolerance"):
+                    RolloutGates.model_validate({"tolerance": way.split()[1]})
+                if way.startswith("a deadline"):
+                    RolloutDeadline.model_validate({"step": way.split()[3]})
 
 
 def test_latency_must_be_proved_too() -> None:
