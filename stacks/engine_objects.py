@@ -14,7 +14,7 @@ from metrics.durations import prometheus_seconds
 from rollout.engines import argo, flagger
 from rollout.engines.target import CANARY, KEY, LABEL, STABLE, EngineTarget, target_name
 from rollout.observed_routes import ObservedRoutes
-from rollout.record import PlannedCounters
+from rollout.planned import PlannedCounters
 from stacks.gateway_pods import gateway_namespaces
 from stacks.settings.engines import EngineRollout, engines_of
 from stacks.settings.model import Settings

@@ -81,7 +81,7 @@ class TelemetryServers:
         Prometheus(
             "prometheus",
             PrometheusArgs(
-                **self._common(given) | self._with_gate_service(),
+                **{**self._common(given), **self._clients()},
                 scrape_interval=self._telemetry.scrape_interval,
                 retention=given.retention,
                 rules=self._rules(),
@@ -91,14 +91,15 @@ class TelemetryServers:
             self._opts,
         )
 
-    def _with_gate_service(self) -> dict[str, Any]:
-        """Who else may query Prometheus, where the stack has a gate service."""
-        gate, allowed = self._settings.gate_service, self._telemetry.allowed_namespaces
-        if not gate.enabled:
-            return {}
-        if gate.namespace == self._telemetry.namespace:
-            return {"further_clients": (GATE_SERVICE,)}
-        return {"allowed_namespaces": tuple(dict.fromkeys((*allowed, gate.namespace)))}
+    def _clients(self) -> dict[str, Any]:
+        """Who may query Prometheus: also the gate service, and the runner, which reads limits and gates there."""
+        gate, runner = self._settings.gate_service, self._settings.rollout_runner
+        is_here = gate.namespace == self._telemetry.namespace
+        others = [*[runner.namespace] * runner.enabled, *[gate.namespace] * (gate.enabled and not is_here)]
+        return {
+            "allowed_namespaces": list(dict.fromkeys((*self._telemetry.allowed_namespaces, *others))),
+            "further_clients": (GATE_SERVICE,) if gate.enabled and is_here else (),
+        }
 
     def _rules(self) -> dict[str, str]:
         """The rule files by name."""

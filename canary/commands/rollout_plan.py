@@ -25,9 +25,16 @@ def plan(service: ServiceArgument, stack: StackOption = None, engine: Engine = N
     """
     with command(json) as ui:
         from canary.rollout.forecasting import refused
+        from canary.rollout.group_place import group_place_of
         from canary.rollout.place import place_of
         from canary.rollout.planning import as_json, planned, show
 
+        group = group_place_of(ui, service, stack)
+        if group is not None:
+            from canary.rollout.group_showing import show_plan
+
+            show_plan(ui, group)
+            return
         place = place_of(ui, service, stack, strict=True)
         if engine is not None:
             from canary.rollout import engine_plan

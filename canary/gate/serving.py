@@ -130,7 +130,7 @@ def _by_stack(ui: Ui, asked: Asked) -> _Judged:
     from canary.engine.session import selected_stack
     from canary.project import choose_stack, find_project
     from canary.rollout.place import Place
-    from canary.rollout.prometheus_readings import PrometheusReadings
+    from canary.rollout.prometheus_readings import readings_of
     from stacks.settings.engines import engines_of
     from stacks.settings.loading import load_stack
     from stacks.settings.problems import SettingsError
@@ -160,4 +160,4 @@ def _by_stack(ui: Ui, asked: Asked) -> _Judged:
     find_cluster(project, name, settings.cluster)
     place = Place(judged[0], settings.services[judged[0]].namespace, settings.cluster, name, loaded)
     namespaces = sorted({settings.services[one].namespace for one in judged})
-    return _Judged(settings.cluster, namespaces, lambda: PrometheusReadings(ui, place).gates)
+    return _Judged(settings.cluster, namespaces, lambda: readings_of(ui, place).gates)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from rollout.record import PlannedCounters
+from rollout.planned import PlannedCounters
 from traffic.fields import Model
 from traffic.model.rollout import RolloutStrategy
 

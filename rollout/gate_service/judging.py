@@ -21,7 +21,8 @@ from rollout.gates.decide import Answer
 from rollout.gates.plan import GatePlan
 from rollout.gating import evidence
 from rollout.gating_facts import GateFacts, ReadGates
-from rollout.record import Phase, Plan, PlannedRule, PlannedStep, Record, Release, Stage, seconds_between
+from rollout.planned import Plan, PlannedRule, PlannedStep
+from rollout.record import Phase, Record, Release, Stage, seconds_between
 
 RULE = "default"
 UNKNOWN_AFTER = 10.0

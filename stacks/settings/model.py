@@ -29,6 +29,9 @@ from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_c
 from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
+from stacks.settings.revisions import NamespaceSettings
+from stacks.settings.rollout_group import RolloutGroup
+from stacks.settings.rollout_runner import RolloutRunnerSettings
 from stacks.settings.security import SecurityContext
 from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
@@ -39,7 +42,6 @@ from traffic.model import (
     DEPLOYED,
     OUTSIDE,
     ExternalService,
-    NamespaceSecurity,
     OutsideVersion,
     RolloutStrategy,
     ServiceRouting,
@@ -306,6 +308,11 @@ class Settings(Model):
         examples=[{"careful": {"steps": [{"weight": 10, "for": "10m"}, {"weight": 100}]}}],
         description="Strategies of rollouts, by a name that rules use.",
     )
+    rollout_groups: dict[DnsLabel, RolloutGroup] = Field(
+        default_factory=dict,
+        examples=[{"checkout": {"services": ["articles", "web-api", "frontend"]}}],
+        description="Services that are rolled out together, by one verdict, by the name of their group.",
+    )
     fence: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(
         default=None,
         description="Whether an admission policy keeps versions that an aborted rollout has barred without requests; "
@@ -316,7 +323,12 @@ class Settings(Model):
         examples=[{"enabled": True}],
         description="The service that tells other engines of rollouts whether a canary may rise; off by default.",
     )
-    namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
+    rollout_runner: RolloutRunnerSettings = Field(
+        default_factory=RolloutRunnerSettings,
+        examples=[{"enabled": True}],
+        description="A pod in the cluster that moves rollouts without a person and without a CI job.",
+    )
+    namespaces: dict[DnsLabel, NamespaceSettings] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."
     )
     egress: dict[DnsLabel, ExternalService] = Field(

@@ -18,7 +18,7 @@ from traffic.model.rollout_fields import (
     StepWeight,
     what_ends_a_step,
 )
-from traffic.model.rollout_gates import RolloutGates
+from traffic.model.rollout_gates import RolloutGates, as_gates
 from traffic.model.rollout_limits import RolloutLimits
 
 STRATEGY_NAME, STRATEGY = "<strategy's name>", "<strategy>"
@@ -132,7 +132,7 @@ class RolloutStrategy(Model):
     limits: RolloutLimits | None = Field(
         default=None, examples=[{"errors": "2%"}], description="Absolute limits for the new version."
     )
-    gates: RolloutGates | None = Field(
+    gates: Annotated[RolloutGates | None, BeforeValidator(as_gates)] = Field(
         default=None,
         examples=[{"tolerance": "auto"}],
         description="Compare the new version with the old one, instead of `promote` and `limits`; none if unset.",
@@ -162,6 +162,11 @@ class RolloutStrategy(Model):
         description="Where events are sent.",
     )
     capacity: RolloutCapacity = Field(default_factory=RolloutCapacity, description="Pods before weights.")
+    auto_start: bool = Field(
+        default=False,
+        description="The runner in the cluster (`istio-canary:rolloutRunner`) starts it, without a person's "
+        "`canary rollout start`.",
+    )
     together: bool = Field(
         default=False, description="All rules of the service's rollout rise at once, instead of one after the other."
     )

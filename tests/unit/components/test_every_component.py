@@ -21,6 +21,7 @@ ECHO = {"image": "hashicorp/http-echo:1.0.0", "port": 5678}
 JWT = [{"issuer": "https://issuer.example.com", "jwksUri": "https://issuer.example.com/keys"}]
 STEPS = [{"weight": 10, "for": "1m"}, {"weight": 100}]
 EVERYTHING: dict[str, Any] = {
+    "mesh": {"tags": {"stable": "default"}},
     "egress": {"payments": {"hosts": ["payments.example.com"]}},
     "gateways": {"public": {"servers": [{"port": 80, "hosts": ["*.example.com"]}]}},
     "namespaces": {"shop": {"denyByDefault": True, "mtls": "STRICT"}},
@@ -63,9 +64,14 @@ MOVED: dict[str, Any] = {
         for name, engine in (("by-argo", "argo"), ("by-flagger", "flagger"))
     },
 }
+RUNNER = {"enabled": True, "namespace": "rollouts"}
 CASES: tuple[dict[str, Any], ...] = (
-    EVERYTHING,
+    {**EVERYTHING, "rolloutRunner": RUNNER},
     MOVED,
+    {
+        "services": {"shop": {"hosts": ["shop.example.com"], "versions": {"one": ECHO}}},
+        "rolloutRunner": {**RUNNER, "mode": "cronJob"},
+    },
     {"telemetry": {"prometheus": {"enabled": True}, "grafana": {"url": "https://grafana.example.com"}}},
 )
 SERVER = {"ConfigMap", "Deployment", "NetworkPolicy", "Service"}
@@ -84,7 +90,12 @@ REGISTERED: dict[str, set[str]] = {
     "MeshTelemetry": {"Telemetry"},
     "Namespace": {"Namespace", "NamespacePatch"},
     "Prometheus": {*SERVER, "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim", "ServiceAccount"},
+    "RevisionTags": {"MutatingWebhookConfiguration"},
     "RolloutFence": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    "RolloutRunner": {
+        *("ClusterRole", "ClusterRoleBinding", "CronJob", "Deployment", "NetworkPolicy", "Role", "RoleBinding"),
+        "ServiceAccount",
+    },
     "SecurityPolicies": {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
     "SharedGateways": {"Gateway"},
     "VersionedService": {"ConfigMap", "Deployment", "Service", "ServiceAccount"},

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rollout.engines.target import EngineTarget
-from rollout.record import PlannedCounters
+from rollout.planned import PlannedCounters
 from traffic.model.rollout import RolloutStep, RolloutStrategy
 from traffic.model.rollout_gates import RolloutGates
 
