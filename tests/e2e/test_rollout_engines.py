@@ -29,7 +29,7 @@ from tests.e2e.tools import Cluster, Project, bodies, wait_until
 STACK, NAMESPACE, SERVICE = "engines", "engines-moved", "engines-shop"
 HOST = "engines-front.example"
 RATE = 50
-STEPS = [{"weight": 20, "for": "10s"}, {"weight": 50, "for": "10s"}, {"weight": 100}]
+STEPS: list[dict[str, Any]] = [{"weight": 20, "for": "10s"}, {"weight": 50, "for": "10s"}, {"weight": 100}]
 # Durations on a busy machine are not what this is about.
 GATES = {"tolerance": "5%", "latency": {"enabled": False}}
 SHARED = "http://prometheus.istio-system:9090"
