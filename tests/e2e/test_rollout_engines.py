@@ -223,6 +223,28 @@ def test_what_is_lost_is_said_without_the_engine(world: World, engine: Any) -> N
     assert done.stdout.count("\n  - ") + done.stdout.startswith("  - ") >= len(losses(engine))
 
 
+def test_the_gate_service_in_the_cluster_answers_with_no_more_rights_than_its_role(
+    mesh: Project, tmp_path: Path
+) -> None:
+    project = Project.create(tmp_path, mesh.cluster)
+    inside = f"{NAMESPACE}-inside"
+    given = config(project, "argo", 8087, "release-one", 1)
+    for one in given["istio-canary:services"].values():
+        one["namespace"] = inside
+    given["istio-canary:services"] = {SERVICE: given["istio-canary:services"][SERVICE]}
+    given["istio-canary:gateService"] = {"enabled": True, "namespace": f"{inside}-gate"}
+    project.write_stack(STACK, given)
+    with with_crds(mesh.cluster, argo_crds()):
+        try:
+            project.up(STACK)
+            path = f"/api/v1/namespaces/{inside}-gate/services/istio-canary-gate:8087/proxy/{inside}/{SERVICE}"
+            answer = json.loads(mesh.cluster.kubectl("get", f"--raw={path}").stdout)
+        finally:
+            destroyed = project.canary("destroy", "--stack", STACK, "--yes")
+    assert (answer["answer"], answer["weight"], answer["pass"]) == ("Hold", 0, False)
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+
+
 def test_the_api_server_accepts_the_objects_of_flagger(mesh: Project, tmp_path: Path) -> None:
     project = Project.create(tmp_path, mesh.cluster)
     project.write_stack(STACK, config(project, "flagger", 8087, "release-one", 1))
