@@ -153,12 +153,13 @@ def record_of(target: EngineTarget, canary: Canary, gates: GatePlan | None) -> R
         counters=target.counters,
         gates=gates,
     )
+    before: dict[str, Any] = {"from_": Release(version=target.stable, hash="")}  # a field that is a word of Python
     return Record(
         service=target.service,
         namespace=target.namespace,
         id=f"{target.service}-{canary.began}",
         target=Release(version=target.canary, hash=""),
-        **{"from": Release(version=target.stable, hash="")},
+        **before,
         plan=plan,
         phase=Phase.PROGRESSING,
         stage=Stage.OBSERVING,
