@@ -49,7 +49,7 @@ class EngineRollout(Component):
 
     def __init__(self, name: str, args: EngineRolloutArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("istio-canary:index:EngineRollout", name, opts)
-        before: list[pulumi.Resource] = []
+        before: list[pulumi.CustomResource] = []
         if args.config is not None:
             metadata = k8s.meta.v1.ObjectMetaArgs(
                 name=args.config_name, namespace=args.namespace, labels=dict([args.config_label])

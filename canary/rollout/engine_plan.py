@@ -36,7 +36,8 @@ class EnginePlan:
 
 def engine_plan(place: Place, engine: str) -> EnginePlan:
     """Return what an engine would lose; raises CommandError for an engine that does not exist."""
-    if engine != "argo" and engine != "flagger":
+    chosen: OtherEngine | None = "argo" if engine == "argo" else "flagger" if engine == "flagger" else None
+    if chosen is None:
         raise CommandError(
             "--engine is none that moves rollouts in place of this project",
             ExitCode.CONFIG,
@@ -44,9 +45,9 @@ def engine_plan(place: Place, engine: str) -> EnginePlan:
             details=(f"given:   {engine}", "allowed: argo, flagger"),
         )
     refused = [
-        loss for strategy in _strategies(place) for loss in impossible(strategy.model_copy(update={"engine": engine}))
+        loss for strategy in _strategies(place) for loss in impossible(strategy.model_copy(update={"engine": chosen}))
     ]
-    return EnginePlan(engine, tuple(losses(engine)), tuple(dict.fromkeys(refused)))
+    return EnginePlan(chosen, tuple(losses(chosen)), tuple(dict.fromkeys(refused)))
 
 
 def moved_by(place: Place) -> str | None:

@@ -31,7 +31,8 @@ def readable(evidence: Any) -> Evidence:
         evidence_table(evidence)
         for _ in (*evidence_rows(evidence), *evidence_lines(evidence), *queries(evidence)):
             pass
-        return {**evidence, "rollout": evidence["rollout"], "step": int(evidence["step"])}
+        found: Evidence = evidence | {"rollout": evidence["rollout"], "step": int(evidence["step"])}
+        return found
     except (KeyError, TypeError, ValueError, AttributeError):
         known = evidence if isinstance(evidence, dict) else {}
         text = "the evidence that the cluster keeps is damaged; the next verdict writes it anew"

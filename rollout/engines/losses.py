@@ -74,4 +74,4 @@ def _asks(strategy: RolloutStrategy, key: str) -> bool:
         given = strategy.deadline.model_fields_set
         return bool(given) if strategy.engine == FLAGGER else "total" in given or strategy.deadline.then == "abort"
     default = type(strategy).model_fields[key].get_default(call_default_factory=True)
-    return getattr(strategy, key) != default
+    return bool(getattr(strategy, key) != default)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp, log
 from typing import Any
 
@@ -112,26 +112,27 @@ class ServiceGate:
             return GateAnswer(
                 answer=Answer.NO_DATA, reason=f"{what}: it is no step of the strategy", weight=canary.weight
             )
-        known = {"weight": canary.weight, "step": canary.step + 1, "since": canary.began}
+        known = GateAnswer(
+            answer=Answer.NO_DATA, reason="", weight=canary.weight, step=canary.step + 1, since=canary.began
+        )
         if seconds_between(canary.settled_at, seen.at) < 0:
-            return GateAnswer(answer=Answer.NO_DATA, reason="the weights were written just now", **known)
+            return replace(known, reason="the weights were written just now")
         assert self._facts is not None
         record = record_of(self.target, canary, self._plan)
         found = self._facts.look(record, seen.at)
         if found.fixed is not None:
             self._plan = found.fixed.plan
-            return GateAnswer(answer=Answer.NO_DATA, reason=found.fixed.text, **known)
+            return replace(known, reason=found.fixed.text)
         if found.verdict is None or self._plan is None:
-            reason = found.text or "the first numbers of the step are awaited"
-            return GateAnswer(answer=Answer.NO_DATA, reason=reason, **known)
+            return replace(known, reason=found.text or "the first numbers of the step are awaited")
         verdict = found.verdict
-        return GateAnswer(
+        return replace(
+            known,
             answer=verdict.answer,
             reason=verdict.reason,
             e=round(exp(min(verdict.log_e, log(1e9))), 4),
             observed_seconds=round(verdict.observed_seconds, 1),
             metrics=evidence(Facts(now=seen.at, verdict=verdict)).get("metrics", {}),
-            **known,
         )
 
 
@@ -152,12 +153,13 @@ def record_of(target: EngineTarget, canary: Canary, gates: GatePlan | None) -> R
         counters=target.counters,
         gates=gates,
     )
+    before: dict[str, Any] = {"from_": Release(version=target.stable, hash="")}  # a field that is a word of Python
     return Record(
         service=target.service,
         namespace=target.namespace,
         id=f"{target.service}-{canary.began}",
         target=Release(version=target.canary, hash=""),
-        from_=Release(version=target.stable, hash=""),
+        **before,
         plan=plan,
         phase=Phase.PROGRESSING,
         stage=Stage.OBSERVING,

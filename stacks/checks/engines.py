@@ -23,17 +23,17 @@ POLICIES = ("authorization", "jwt", "mtls", "podDisruptionBudget")
 
 
 class Moved(NamedTuple):
-    """A rule whose rollout another engine moves, its service, and its places."""
+    """A rule whose rollout another engine moves: its service, its number in the route, and its places."""
 
     service: Service
-    index: int
+    number: int
     rule: Rule
     strategy: RolloutStrategy
     view: View
 
     @property
     def place(self) -> Location:
-        return (*self.service.location, "route", self.index)
+        return (*self.service.location, "route", self.number)
 
     @property
     def of_strategy(self) -> Location:
@@ -68,7 +68,7 @@ def check(view: View) -> Iterator[Finding]:
 
 def _others(moved: Moved, rolled: list[tuple[int, Rule]]) -> Iterator[Finding]:
     for index, _ in rolled:
-        if index != moved.index:
+        if index != moved.number:
             yield moved.found(
                 (*moved.service.location, "route", index, "rollout"),
                 "it has one weight, so that a second rule cannot rise by steps of its own",
@@ -151,7 +151,7 @@ def _callers(moved: Moved) -> Iterator[Finding]:
     version = str(moved.rule.to)
     for other in moved.view.services.values():
         for index, rule in enumerate(other.rules):
-            if rule is None or (other.name == moved.service.name and index == moved.index):
+            if rule is None or (other.name == moved.service.name and index == moved.number):
                 continue
             alone = other.routing.model_copy(update={"route": (rule,)})
             if Target(moved.service.name, version) in targets_of(other.name, alone):
@@ -168,7 +168,7 @@ def _flagger(moved: Moved) -> Iterator[Finding]:
         return
     service, rule = moved.service, moved.rule
     for index, other in enumerate(service.rules):
-        if index != moved.index and other is not None:
+        if index != moved.number and other is not None:
             yield moved.found(
                 (*service.location, "route", index),
                 f"it writes the VirtualService, so that the rule ({rule_words(other)}) would be lost",

@@ -29,7 +29,7 @@ from tests.e2e.tools import Cluster, Project, bodies, wait_until
 STACK, NAMESPACE, SERVICE = "engines", "engines-moved", "engines-shop"
 HOST = "engines-front.example"
 RATE = 50
-STEPS = [{"weight": 20, "for": "10s"}, {"weight": 50, "for": "10s"}, {"weight": 100}]
+STEPS: list[dict[str, Any]] = [{"weight": 20, "for": "10s"}, {"weight": 50, "for": "10s"}, {"weight": 100}]
 # Durations on a busy machine are not what this is about.
 GATES = {"tolerance": "5%", "latency": {"enabled": False}}
 SHARED = "http://prometheus.istio-system:9090"
@@ -221,6 +221,28 @@ def test_what_is_lost_is_said_without_the_engine(world: World, engine: Any) -> N
     done = world.project.canary("rollout", "plan", SERVICE, "--stack", STACK, "--engine", engine)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n  - ") + done.stdout.startswith("  - ") >= len(losses(engine))
+
+
+def test_the_gate_service_in_the_cluster_answers_with_no_more_rights_than_its_role(
+    mesh: Project, tmp_path: Path
+) -> None:
+    project = Project.create(tmp_path, mesh.cluster)
+    inside = f"{NAMESPACE}-inside"
+    given = config(project, "argo", 8087, "release-one", 1)
+    for one in given["istio-canary:services"].values():
+        one["namespace"] = inside
+    given["istio-canary:services"] = {SERVICE: given["istio-canary:services"][SERVICE]}
+    given["istio-canary:gateService"] = {"enabled": True, "namespace": f"{inside}-gate"}
+    project.write_stack(STACK, given)
+    with with_crds(mesh.cluster, argo_crds()):
+        try:
+            project.up(STACK)
+            path = f"/api/v1/namespaces/{inside}-gate/services/istio-canary-gate:8087/proxy/{inside}/{SERVICE}"
+            answer = json.loads(mesh.cluster.kubectl("get", f"--raw={path}").stdout)
+        finally:
+            destroyed = project.canary("destroy", "--stack", STACK, "--yes")
+    assert (answer["answer"], answer["weight"], answer["pass"]) == ("Hold", 0, False)
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
 
 
 def test_the_api_server_accepts_the_objects_of_flagger(mesh: Project, tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ STEPS = [{"weight": 10, "for": "1m"}, {"weight": 50, "for": "1m"}, {"weight": 10
 def values(
     engine: str, *, rule: dict[str, Any] | None = None, service: dict[str, Any] | None = None, **strategy: Any
 ) -> dict[str, Any]:
-    """The values of a stack with the service `shop`; `strategy` are further keys of its strategy `careful`."""
+    """The values of a stack with the service `shop`; `strategy` are further keys of its strategy `careful`.
+
+    Those that are None are left out.
+    """
     canary = {"to": "main", "timeout": "5s", "rollout": "careful", **(rule or {})}
     shop = {
         "hosts": ["shop.example.com"],
@@ -24,7 +27,13 @@ def values(
     return {
         "telemetry": {"metrics": "envoy", "prometheus": {"enabled": True}},
         "gateService": {"enabled": True},
-        "rollouts": {"careful": {"engine": engine, "steps": STEPS, "gates": {}, **strategy}},
+        "rollouts": {
+            "careful": {
+                key: one
+                for key, one in {"engine": engine, "steps": STEPS, "gates": {}, **strategy}.items()
+                if one is not None
+            }
+        },
         "services": {"shop": shop},
     }
 

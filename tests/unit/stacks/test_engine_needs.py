@@ -37,7 +37,7 @@ class Server:
         return httpx2.Response(404, json={"kind": "Status", "code": 404, "message": "not found"})
 
     def _crd(self, name: str) -> dict[str, Any]:
-        metric = {"properties": {"name": {}, **({SINCE_1_8: {}} if self.new else {})}}
+        metric: dict[str, Any] = {"properties": {"name": {}, **({SINCE_1_8: {}} if self.new else {})}}
         spec = {"properties": {"metrics": {"items": metric}}}
         schema = {"openAPIV3Schema": {"properties": {"spec": spec}}}
         return {"metadata": {"name": name}, "spec": {"versions": [{"schema": schema}]}}

@@ -10,7 +10,11 @@ from rollout.engines.argo import NEVER, ArgoRollout, rollout_spec, template_spec
 from traffic.model.rollout import RolloutDeadline, RolloutStep, RolloutStrategy
 from traffic.model.rollout_gates import RolloutGates
 
-STEPS = (RolloutStep(weight=10.0, for_="2m"), RolloutStep(weight=50.0, approve=True), RolloutStep(weight=100.0))
+STEPS = (
+    RolloutStep.model_validate({"weight": 10.0, "for": "2m"}),
+    RolloutStep(weight=50.0, approve=True),
+    RolloutStep(weight=100.0),
+)
 GATE = "http://gate:8087/shop/website"
 
 
@@ -115,9 +119,9 @@ def test_no_answer_and_no_data_neither_pass_nor_fail() -> None:
     [({}, 600), ({"step": "30m"}, 1800)],
 )
 def test_a_step_waits_for_its_gate_until_its_deadline(deadline: dict[str, str], seconds: int) -> None:
-    assert rise(deadline=RolloutDeadline(**deadline))["count"] * 10 == seconds
+    assert rise(deadline=RolloutDeadline.model_validate(deadline))["count"] * 10 == seconds
 
 
 def test_the_automatic_deadline_is_three_times_the_longest_step() -> None:
-    long = (RolloutStep(weight=10.0, for_="1h"), RolloutStep(weight=100.0))
+    long = (RolloutStep.model_validate({"weight": 10.0, "for": "1h"}), RolloutStep(weight=100.0))
     assert rise(steps=long)["count"] * 10 == 3 * 3600

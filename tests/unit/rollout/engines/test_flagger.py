@@ -10,7 +10,11 @@ from rollout.engines.flagger import HOOKS, FlaggerCanary, canary_spec, template_
 from traffic.model.rollout import RolloutStep, RolloutStrategy
 from traffic.model.rollout_gates import RolloutGates
 
-STEPS = (RolloutStep(weight=10.0, for_="2m"), RolloutStep(weight=50.0, for_="5m"), RolloutStep(weight=100.0))
+STEPS = (
+    RolloutStep.model_validate({"weight": 10.0, "for": "2m"}),
+    RolloutStep.model_validate({"weight": 50.0, "for": "5m"}),
+    RolloutStep(weight=100.0),
+)
 
 
 def given(**keys: Any) -> FlaggerCanary:
@@ -41,7 +45,7 @@ def test_the_weights_are_those_of_the_steps_but_the_last() -> None:
 
 
 def test_all_requests_at_once_are_iterations() -> None:
-    whole = analysis(steps=(RolloutStep(weight=100.0, for_="1m"),))
+    whole = analysis(steps=(RolloutStep.model_validate({"weight": 100.0, "for": "1m"}),))
     assert whole["iterations"] == 6
     assert "stepWeights" not in whole
 
@@ -59,7 +63,7 @@ def test_the_webhooks_halt_or_go_back_and_one_failed_check_goes_back() -> None:
 
 @pytest.mark.parametrize(("false_abort", "limit"), [("1%", 100.0), ("0.1%", 1000.0)])
 def test_the_metric_fails_from_the_evidence_on_that_is_harm(false_abort: str, limit: float) -> None:
-    (metric,) = analysis(gates=RolloutGates(falseAbort=false_abort))["metrics"]
+    (metric,) = analysis(gates=RolloutGates(false_abort=false_abort))["metrics"]
     assert metric["thresholdRange"] == {"max": limit}
 
 

@@ -14,7 +14,7 @@ from traffic.model.rollout_limits import RolloutLimits
 
 STEPS = (RolloutStep(weight=10.0), RolloutStep(weight=100.0))
 REFUSED: dict[str, tuple[Any, tuple[OtherEngine, ...]]] = {
-    "windows": ((RolloutWindow(from_="09:00", to="16:00"),), ("argo", "flagger")),
+    "windows": ((RolloutWindow.model_validate({"from": "09:00", "to": "16:00"}),), ("argo", "flagger")),
     "capacity": (RolloutCapacity(headroom=1.5), ("argo", "flagger")),
     "limits": (RolloutLimits(errors="2%"), ("argo", "flagger")),
     "on_harm": ("pause", ("argo", "flagger")),

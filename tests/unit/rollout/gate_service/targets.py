@@ -23,8 +23,8 @@ def at(seconds: float) -> str:
 def target(**changes: Any) -> EngineTarget:
     """The service website, between the subsets version-1 and version-2, in steps of 10, 50 and 100 %."""
     steps = (
-        RolloutStep(weight=10.0, for_="60s"),
-        RolloutStep(weight=50.0, for_="60s"),
+        RolloutStep.model_validate({"weight": 10.0, "for": "60s"}),
+        RolloutStep.model_validate({"weight": 50.0, "for": "60s"}),
         RolloutStep(weight=100.0),
     )
     given: dict[str, Any] = {
@@ -48,7 +48,7 @@ def virtual_service(
         {"destination": {"host": one} if by_host else {"host": HOST, "subset": one}, "weight": weight}
         for one, weight in weights.items()
     ]
-    fields = {"f:spec": {"f:http": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:http": {}}}
     managed = (
         [{"manager": "rollouts-controller", "time": written.replace("+00:00", "Z"), "fieldsV1": fields}]
         if written
