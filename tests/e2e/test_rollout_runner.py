@@ -21,7 +21,7 @@ STACK, NAMESPACE, RUNNER = "unattended", "unattended-shop", "unattended-runner"
 HOST, SHOP = "unattended.example", "unattended-shop"
 VERSIONS = ("version-1", "version-2")
 RATE = 30
-STEPS = [{"weight": 20, "for": "6s"}, {"weight": 60, "for": "6s"}, {"weight": 100}]
+STEPS = [{"weight": 20, "for": "4s"}, {"weight": 60, "for": "4s"}, {"weight": 100}]
 SHARED = "http://prometheus.istio-system:9090"
 """Of a sandbox that has one (ISTIO_CANARY_SANDBOX)."""
 ACCOUNT = f"--as=system:serviceaccount:{RUNNER}:{NAME}"
