@@ -129,10 +129,11 @@ class RolloutRunner(Component):
 def permissions(rights: RunnerRights) -> list[Rule]:
     """Return the rules of the Role in a namespace of services: those of `istio-canary-rollout` in docs/rights.md.
 
-    Of Secrets only those that are named; without `scales` nothing that changes numbers of pods.
+    Without listing VirtualServices, which only `plan` does; of Secrets only those that are named; without `scales`
+    nothing that changes numbers of pods.
     """
     rules = [
-        _rule("networking.istio.io", ["virtualservices"], ["get", "list", "patch"]),
+        _rule("networking.istio.io", ["virtualservices"], ["get", "patch"]),
         _rule("networking.istio.io", ["gateways"], ["get"]),
         _rule("", ["configmaps"], ["get", "list", "watch", "create", "patch", "delete"]),
         _rule("coordination.k8s.io", ["leases"], ["get", "create", "patch"]),
