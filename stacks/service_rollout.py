@@ -163,9 +163,11 @@ class ServiceRollout:
 
     def _begin(self, found: Schedule, kind: AskKind = AskKind.BEGIN, text: str = "") -> RolloutAsk:
         origin = str(found.origin)
+        by_itself = bool(found.steps) and found.rules[found.steps[0].rule].strategy.auto_start
+        begins = "the runner in the cluster" if by_itself else f"`canary rollout start {self.name}`"
         said = text or (
-            f"{self.name}: the rollout from {origin} to {found.target} waits for its start: "
-            f"`canary rollout start {self.name}`; until then the weights stay as they are"
+            f"{self.name}: the rollout from {origin} to {found.target} waits for its start: {begins}; "
+            "until then the weights stay as they are"
         )
         return replace(
             self._ask(kind, said),
