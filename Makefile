@@ -34,11 +34,11 @@ demo: setup ## a cluster, the mesh, two versions, and the measured split
 SIDE_BY_SIDE := --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test: setup lint ## lint, types, unit tests, and the end-to-end tests on sandboxes of their own
-	$(BIN)/python -m pytest -m under_load tests/e2e
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load"
+	$(BIN)/python -m pytest -m "under_load and not long" tests/e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load and not long"
 
-test-long: setup ## five rounds of each change under load, more kills, 100 rollouts and 500 races, thousands of random route tables and all changes against Envoy, and 500 rollouts of each kind through the gates
-	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py tests/e2e/test_diff.py tests/e2e/test_killed_runs.py tests/e2e/test_rollouts_under_kills.py tests/e2e/test_rollout_races.py tests/unit/rollout/gates/test_rollouts.py
+test-long: setup ## every end-to-end test at its full size: all pages, 100 rollouts, 500 races, 50 good and 50 bad rollouts left to their gates, thousands of random route tables
+	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e tests/unit/rollout/gates
 
 lint: setup $(BIN)/actionlint ## the code, and what the pipelines of GitHub and GitLab run
 	$(BIN)/ruff check .
@@ -68,8 +68,8 @@ test-clusters: setup ## the clusters of all kinds, with the SDKs of the clouds: 
 	$(CLOUDS)/bin/python -m pytest tests/unit/components/clusters tests/unit/stacks/test_clusters_of_stacks.py tests/policies/test_cluster_rules.py
 
 e2e: setup
-	$(BIN)/python -m pytest -m under_load tests/e2e
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load" tests/e2e
+	$(BIN)/python -m pytest -m "under_load and not long" tests/e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load and not long" tests/e2e
 
 benchmark: setup
 	$(BIN)/python -m benchmarks

@@ -21,8 +21,9 @@ from rollout.holding import has_hook
 from rollout.lease import Lease
 from rollout.prometheus_readings import Connect, PrometheusReadings
 from rollout.record import Phase, Record, RecordError
-from rollout.runner import OnLook, RunEnd
+from rollout.runner import RunEnd
 from rollout.store import LABEL, RolloutStore, Stored, name_of
+from rollout.turns import OnLook
 
 if TYPE_CHECKING:
     from lightkube import Client

@@ -48,6 +48,7 @@ def start(
 
         from canary.command_error import CommandError
         from canary.exit_codes import ExitCode
+        from canary.rollout.group_place import group_place_of
         from canary.rollout.place import place_of
         from canary.rollout.starting import Start, begin
 
@@ -61,5 +62,12 @@ def start(
 
         seconds = None if timeout is None else duration("--timeout", timeout)
         url = prometheus_url(prometheus)
+        asked = Start(detach=detach, timeout=seconds, once=once, anyway=anyway)
+        group = group_place_of(ui, service, stack, namespace, context)
+        if group is not None:
+            from canary.rollout.group_starting import begin_group
+
+            begin_group(ui, replace(group, place=replace(group.place, prometheus=url)), asked)
+            return
         place = replace(place_of(ui, service, stack, namespace, context, strict=True), prometheus=url)
-        begin(ui, place, Start(detach=detach, timeout=seconds, once=once, anyway=anyway))
+        begin(ui, place, asked)

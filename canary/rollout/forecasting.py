@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rollout.gate_history import Past
     from rollout.gates.plan import GatePlan
     from rollout.gates.planner import Refusal, StepForecast
-    from rollout.record import Plan, Record
+    from rollout.planned import Plan
+    from rollout.record import Record
 
 TIMEOUT = 30.0
 """Seconds for one query: hours of samples are read."""

@@ -9,7 +9,7 @@ import typer
 
 URL = re.compile(r"https?://[A-Za-z0-9\[][A-Za-z0-9.:\]-]*(/[^\s?#@]*)?|")
 
-ServiceArgument = Annotated[str, typer.Argument(help="The service whose rollout it is.")]
+ServiceArgument = Annotated[str, typer.Argument(help="The service whose rollout it is, or a group of services.")]
 NamespaceOption = Annotated[
     str | None,
     typer.Option(

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from canary.ui import Ui
     from rollout.decision import Decision
     from rollout.record import Record
-    from rollout.runner import OnLook
     from rollout.supervisor import Service, Supervisor
+    from rollout.turns import OnLook
 
 NO_PROMETHEUS = f"the runner has no Prometheus to ask: give it --prometheus URL, or set ${PROMETHEUS_VARIABLE}"
 

@@ -72,9 +72,13 @@ def recipes(binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe,
         *_apps(binary, architecture),
         _prometheus(binary, architecture),
         _jaeger(binary, architecture),
-        _pilot(binary, architecture),
-        _proxy(binary, architecture, bootstrap),
+        *istio(ISTIO_VERSION, binary, architecture, bootstrap),
     )
+
+
+def istio(version: str, binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe, Recipe]:
+    """The images of one release of Istio: istiod's, and that of gateways and sidecars."""
+    return _pilot(version, binary, architecture), _proxy(version, binary, architecture, bootstrap)
 
 
 def coredns_image() -> str:
@@ -131,9 +135,9 @@ def _jaeger(binary: Binary, architecture: str) -> Recipe:
     )
 
 
-def _pilot(binary: Binary, architecture: str) -> Recipe:
+def _pilot(version: str, binary: Binary, architecture: str) -> Recipe:
     return Recipe(
-        reference=f"{HUB}/pilot:{ISTIO_VERSION}",
+        reference=f"{HUB}/pilot:{version}",
         architecture=architecture,
         contents=[
             File("/usr/local/bin/pilot-discovery", binary("pilot-discovery"), 0o755),
@@ -147,11 +151,11 @@ def _pilot(binary: Binary, architecture: str) -> Recipe:
     )
 
 
-def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
+def _proxy(version: str, binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
     envoy = binary("envoy")
     iptables = _iptables_program()
     return Recipe(
-        reference=f"{HUB}/proxyv2:{ISTIO_VERSION}",
+        reference=f"{HUB}/proxyv2:{version}",
         architecture=architecture,
         contents=[
             File("/usr/local/bin/pilot-agent", binary("pilot-agent"), 0o755),

@@ -62,7 +62,7 @@ def test_the_ramp_is_the_same_everywhere() -> None:
 
 
 def test_the_file_with_a_strategy_and_a_cohort_is_one_without_problems() -> None:
-    text, _ = [block for block in blocks(PAGE, "yaml") if block != RAMP]
+    text, *_ = [block for block in blocks(PAGE, "yaml") if block != RAMP]
     settings = load(yaml.safe_load(text))
 
     assert [rule.rollout is None for rule in settings.services["shop"].route] == [True, False, False]
@@ -70,7 +70,8 @@ def test_the_file_with_a_strategy_and_a_cohort_is_one_without_problems() -> None
 
 
 def test_the_runner_that_the_page_has_starts_the_strategy_beside_it() -> None:
-    text, runner = [block for block in blocks(PAGE, "yaml") if block != RAMP]
+    (text,) = [block for block in blocks(PAGE, "yaml") if "careful:" in block and "limits:" in block]
+    (runner,) = [block for block in blocks(PAGE, "yaml") if "rolloutRunner:" in block]
     given = yaml.safe_load(runner)["config"]
     values = {**yaml.safe_load(text), **{key.removeprefix("istio-canary:"): value for key, value in given.items()}}
     values = {key.removeprefix("istio-canary:"): value for key, value in values.items()}
@@ -84,6 +85,20 @@ def test_the_runner_that_the_page_has_starts_the_strategy_beside_it() -> None:
         "image": settings.rollout_runner.image,
         "namespace": settings.rollout_runner.namespace,
     }
+
+
+def test_the_file_with_a_group_is_one_without_problems(tmp_path: Path) -> None:
+    (text,) = [
+        block
+        for block in blocks(PAGE, "yaml")
+        if "istio-canary:rolloutGroups" in block or "istio-canary:groups" in block
+    ]
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(f"config:\n{text}", encoding="utf-8")
+    loaded = load_stack(file)
+
+    assert loaded.settings.rollout_groups["checkout"].services == ("articles", "web-api", "frontend")
+    assert [one for one in warnings(loaded.settings, loaded.source) if "rollout" in one.path.lower()] == []
 
 
 def test_the_readmes_two_changes_of_dev_are_a_file_without_problems(tmp_path: Path) -> None:

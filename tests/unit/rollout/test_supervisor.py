@@ -240,7 +240,7 @@ def test_one_look_moves_each_rollout_once_and_counts_those_that_fail(world: Worl
 
 
 def test_the_end_stops_all_runs_and_waits_for_them(world: World) -> None:
-    ended = []
+    ended: list[bool] = []
 
     def until_stopped() -> RunEnd:
         assert many.moves.keys[-1]["stop"].wait(10)
