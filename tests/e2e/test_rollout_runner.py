@@ -41,7 +41,8 @@ def echo(*args: str) -> dict[str, Any]:
 def write(project: Project, to: str, *, mode: str = "deployment", rolled: bool = True) -> None:
     """The stack's file: all requests go to a version, by a rollout that starts by itself."""
     strategy = {"steps": STEPS, "autoStart": True, "limits": {"errors": "50%"}, "keepPrevious": "1s"}
-    rule: dict[str, Any] = {"to": to, "timeout": "3s", **({"rollout": strategy} if rolled else {})}
+    ends: Any = to if rolled else {name: 100 * (name == to) for name in VERSIONS}
+    rule: dict[str, Any] = {"to": ends, "timeout": "3s", **({"rollout": strategy} if rolled else {})}
     shop = {
         "namespace": NAMESPACE,
         "hosts": ["unattended-shop.example"],
