@@ -56,7 +56,8 @@ def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator
             target = service.deployed.get(str(rule.to))
             if strategy is not None and target is not None and place == (service.namespace, target.name):
                 words = rollout_words(rule, strategy, given_from(service, rule))
-                yield f"{name}: {words}; `canary rollout start {name} --stack {stack}` moves it"
+                begins = "" if strategy.auto_start else f"; `canary rollout start {name} --stack {stack}` moves it"
+                yield f"{name}: {words}{begins}"
 
 
 def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:

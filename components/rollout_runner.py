@@ -23,8 +23,6 @@ JOB_SECONDS = 600
 """After which a pod of the CronJob is ended; the next one goes on."""
 RBAC = "rbac.authorization.k8s.io"
 
-Rule = k8s.rbac.v1.PolicyRuleArgs
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerRights:
@@ -96,7 +94,7 @@ class RolloutRunner(Component):
         resource: str,
         name: str,
         namespace: pulumi.Input[str],
-        rules: Sequence[Rule],
+        rules: Sequence[k8s.rbac.v1.PolicyRuleArgs],
         account_namespace: pulumi.Input[str],
     ) -> list[pulumi.Resource]:
         role = k8s.rbac.v1.Role(
@@ -126,13 +124,14 @@ class RolloutRunner(Component):
         return [role, binding]
 
 
-def permissions(rights: RunnerRights) -> list[Rule]:
+def permissions(rights: RunnerRights) -> list[k8s.rbac.v1.PolicyRuleArgs]:
     """Return the rules of the Role in a namespace of services: those of `istio-canary-rollout` in docs/rights.md.
 
-    Of Secrets only those that are named; without `scales` nothing that changes numbers of pods.
+    Without listing VirtualServices, which only `plan` does; of Secrets only those that are named; without `scales`
+    nothing that changes numbers of pods.
     """
     rules = [
-        _rule("networking.istio.io", ["virtualservices"], ["get", "list", "patch"]),
+        _rule("networking.istio.io", ["virtualservices"], ["get", "patch"]),
         _rule("networking.istio.io", ["gateways"], ["get"]),
         _rule("", ["configmaps"], ["get", "list", "watch", "create", "patch", "delete"]),
         _rule("coordination.k8s.io", ["leases"], ["get", "create", "patch"]),
@@ -146,17 +145,20 @@ def permissions(rights: RunnerRights) -> list[Rule]:
     if rights.scales:
         rules.append(_rule("apps", ["deployments/scale"], ["patch"]))
     if rights.secrets:
-        rules.append(Rule(api_groups=[""], resources=["secrets"], resource_names=sorted(rights.secrets), verbs=["get"]))
+        named = sorted(rights.secrets)
+        rules.append(
+            k8s.rbac.v1.PolicyRuleArgs(api_groups=[""], resources=["secrets"], resource_names=named, verbs=["get"])
+        )
     return rules
 
 
-def asking() -> list[Rule]:
+def asking() -> list[k8s.rbac.v1.PolicyRuleArgs]:
     """Return the rules that asking Envoys takes: those of `istio-canary-ask` in docs/rights.md."""
     return [_rule("", ["pods"], ["list"]), _rule("", ["pods/exec"], ["get", "create"])]
 
 
-def _rule(group: str, resources: Sequence[str], verbs: Sequence[str]) -> Rule:
-    return Rule(api_groups=[group], resources=list(resources), verbs=list(verbs))
+def _rule(group: str, resources: Sequence[str], verbs: Sequence[str]) -> k8s.rbac.v1.PolicyRuleArgs:
+    return k8s.rbac.v1.PolicyRuleArgs(api_groups=[group], resources=list(resources), verbs=list(verbs))
 
 
 def _server(args: RolloutRunnerArgs, account: pulumi.Input[str]) -> workload.ServerArgs:

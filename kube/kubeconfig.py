@@ -102,7 +102,8 @@ def describe(config: SingleConfig) -> str:
 def _paths(cluster: ClusterAccess) -> list[Path]:
     given = cluster.kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT
     parts = [given] if cluster.kubeconfig else given.split(os.pathsep)
-    return [Path(part).expanduser() for part in parts if part]
+    # Unlike Path.expanduser, it raises nothing for a user without a home, as that of a container.
+    return [Path(os.path.expanduser(part)) for part in parts if part]
 
 
 def _is_file(path: Path) -> bool:

@@ -9,6 +9,8 @@ from traffic.proportions import number_words, percent_words
 
 NOT_AT_ONCE = "not at once"
 """Said of what changes by steps, not by the `up` that follows a merge."""
+BY_RUNNER = "started by the runner in the cluster"
+"""Said of a rollout with `autoStart`."""
 
 
 def strategy_words(rule: Rule) -> str:
@@ -60,7 +62,9 @@ def gates_words(gates: RolloutGates) -> str:
 def rollout_words(rule: Rule, strategy: RolloutStrategy, origin: str | None) -> str:
     """Return what a rule's rollout does: `version-1 -> version-2 by rollout careful, about 45 min, not at once`."""
     end = f" (up to {percent_words(strategy.end)})" if strategy.end < 100 else ""
-    how = f"by {strategy_words(rule)}, {time_words(strategy)}, {NOT_AT_ONCE}"
+    how = f"by {strategy_words(rule)}, {time_words(strategy)}, {NOT_AT_ONCE}" + (
+        f", {BY_RUNNER}" if strategy.auto_start else ""
+    )
     return f"{pair_words(rule, origin)}{end} {how}"
 
 

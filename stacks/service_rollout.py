@@ -164,10 +164,11 @@ class ServiceRollout:
 
     def _begin(self, found: Schedule, kind: AskKind = AskKind.BEGIN, text: str = "") -> RolloutAsk:
         origin, group = str(found.origin), group_of(self.settings, self.name)
-        starts = self.name if group is None else group.name
+        by_itself = bool(found.steps) and found.rules[found.steps[0].rule].strategy.auto_start
+        starts = f"`canary rollout start {self.name if group is None else group.name}`"
         said = text or (
             f"{self.name}: the rollout from {origin} to {found.target} waits for its start: "
-            f"`canary rollout start {starts}`; until then the weights stay as they are"
+            f"{'the runner in the cluster' if by_itself else starts}; until then the weights stay as they are"
         )
         return replace(
             self._ask(kind, said),

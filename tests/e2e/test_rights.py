@@ -24,6 +24,8 @@ MEASURE: dict[str, str | None] = {"istio-canary-measure": None}
 ROLLOUT: dict[str, str | None] = {"istio-canary-rollout": NAMESPACE, "istio-canary-ask": GATEWAY}
 ABORT: dict[str, str | None] = {"istio-canary-abort": NAMESPACE}
 FENCE: dict[str, str | None] = {"istio-canary-fence": None}
+RUNNER: dict[str, str | None] = {"istio-canary-runner": NAMESPACE}
+RUNNERS = "rights-runner"
 FENCED = "istio-canary-fence.istio-canary.rights"
 Bindings = dict[str, str | None]
 """The role by name: the namespace in which it is bound, None for the whole cluster."""
@@ -34,14 +36,19 @@ def project(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A stack whose kubeconfig is that of a ServiceAccount, in namespaces that exist."""
     cluster = mesh.cluster
     project = Project.create(tmp_path_factory.mktemp("rights"), cluster)
-    apply(cluster, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in (NAMESPACE, PEOPLE)])
+    apply(
+        cluster,
+        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in (NAMESPACE, PEOPLE, RUNNERS)],
+    )
     apply(cluster, ROLES)
     write(project, 0)
     yield project
     bind(cluster, "destroyer", {**DEPLOY, **MEASURE, **FENCE})
+    for place in (NAMESPACE, RUNNERS, GATEWAY):
+        bind(cluster, "destroyer", {"istio-canary-runner": place})
     use(project, "destroyer")
     done = project.canary("destroy", "--stack", STACK, "--yes")
-    cluster.kubectl("delete", "namespace", NAMESPACE, PEOPLE, "--wait=false")
+    cluster.kubectl("delete", "namespace", NAMESPACE, PEOPLE, RUNNERS, "--wait=false")
     cluster.kubectl("delete", "clusterrole", *[role["metadata"]["name"] for role in ROLES])
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -208,7 +215,24 @@ def test_a_rollout_an_abort_and_the_fence_have_roles_of_their_own(project: Proje
     assert code == 7, said
 
 
+def test_a_runner_in_the_cluster_is_made_by_who_may_grant_its_roles(project: Project) -> None:
+    rights: Bindings = {**DEPLOY, "istio-canary-ask": GATEWAY}
+    cluster, runner = project.cluster, {"enabled": True, "namespace": RUNNERS, "namespaces": [NAMESPACE]}
+    write(project, 0, rolloutRunner=runner)
+    code, said = run_as(project, "deployer", rights, "up", "--yes")
+    assert code != 0
+    assert "forbidden" in said, "nobody without the right to roles can make one"
+
+    for place in (NAMESPACE, RUNNERS, GATEWAY):
+        bind(cluster, "granter", {"istio-canary-runner": place})
+    code, said = run_as(project, "granter", {**rights, **RUNNER}, "up", "--yes")
+    assert code == 0, said
+    role = cluster.get("role", "istio-canary-rollout-runner", f"--namespace={NAMESPACE}")
+    assert not [rule for rule in role["rules"] if "secrets" in rule["resources"]]
+    assert not cluster.exists("clusterrole", f"istio-canary-rollout-runner-ask.{RUNNERS}")
+
+
 def test_every_role_of_the_page_is_bound_by_a_test() -> None:
-    bound = {*PREVIEW, *DEPLOY, *MEASURE, *ROLLOUT, *ABORT, *FENCE}
+    bound = {*PREVIEW, *DEPLOY, *MEASURE, *ROLLOUT, *ABORT, *FENCE, *RUNNER}
     assert {role["metadata"]["name"] for role in ROLES} == bound
     assert json.dumps(ROLES).count('"resources": ["*"]') == 2, "only Istio's kinds are given as a whole"

@@ -62,15 +62,37 @@ def test_the_ramp_is_the_same_everywhere() -> None:
 
 
 def test_the_file_with_a_strategy_and_a_cohort_is_one_without_problems() -> None:
-    text, _ = [block for block in blocks(PAGE, "yaml") if block != RAMP]
+    text, *_ = [block for block in blocks(PAGE, "yaml") if block != RAMP]
     settings = load(yaml.safe_load(text))
 
     assert [rule.rollout is None for rule in settings.services["shop"].route] == [True, False, False]
     assert settings.rollouts["careful"].limits is not None
 
 
+def test_the_runner_that_the_page_has_starts_the_strategy_beside_it() -> None:
+    (text,) = [block for block in blocks(PAGE, "yaml") if "careful:" in block and "limits:" in block]
+    (runner,) = [block for block in blocks(PAGE, "yaml") if "rolloutRunner:" in block]
+    given = yaml.safe_load(runner)["config"]
+    values = {**yaml.safe_load(text), **{key.removeprefix("istio-canary:"): value for key, value in given.items()}}
+    values = {key.removeprefix("istio-canary:"): value for key, value in values.items()}
+    settings = load(values)
+
+    assert settings.rollouts["careful"].auto_start
+    assert settings.rollout_runner.enabled
+    assert not [one for one in warnings(settings) if "autoStart" in one.path]
+    defaults = dict(re.findall(r"^\| `(image|namespace)` \| `(\S+)` \|", PAGE, re.MULTILINE))
+    assert defaults == {
+        "image": settings.rollout_runner.image,
+        "namespace": settings.rollout_runner.namespace,
+    }
+
+
 def test_the_file_with_a_group_is_one_without_problems(tmp_path: Path) -> None:
-    _, text = [block for block in blocks(PAGE, "yaml") if block != RAMP]
+    (text,) = [
+        block
+        for block in blocks(PAGE, "yaml")
+        if "istio-canary:rolloutGroups" in block or "istio-canary:groups" in block
+    ]
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(f"config:\n{text}", encoding="utf-8")
     loaded = load_stack(file)
@@ -112,7 +134,7 @@ def test_the_end_of_an_abort_is_shown_as_it_is_told() -> None:
 
 
 def test_an_abort_with_a_namespace_alone_works_as_the_page_has_it(deployed: World, finished: list[str]) -> None:
-    (command,) = [one for one in commands(PAGE) if "--namespace" in one]
+    (command,) = [one for one in commands(PAGE) if "abort" in one and "--namespace" in one]
     deployed.file.unlink()
     words = shlex.split(command.replace("hello-minikube", "website").replace("hello", "website-istio-ns"))
     deployed.observing(0)

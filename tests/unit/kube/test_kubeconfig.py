@@ -88,6 +88,16 @@ def test_a_folder_is_no_kubeconfig(tmp_path: Path) -> None:
     assert "it is a folder" in refusal(Access(str(tmp_path))).reason
 
 
+def test_a_user_without_a_home_has_no_kubeconfig_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("HOME", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert "no such file" in refusal(Access(None)).reason
+
+
 def test_a_pod_without_a_service_account_token_is_told_to_mount_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,8 +61,9 @@ def test_the_lease_names_its_service(machines: Machines) -> None:
 def test_a_lease_that_is_renewed_is_never_taken(machines: Machines) -> None:
     first, second = machines.lease("first"), machines.lease("second")
     first.acquire()
-    for _ in range(10):
+    for number in range(10):
         assert second.acquire() is False
+        assert second.others_live is (number > 0)
         machines.wait(RENEW_SECONDS)
         assert (first.due, first.renew()) == (True, True)
     assert first.holder() == "first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -115,6 +116,41 @@ def test_a_run_with_once_does_what_is_due_and_no_more(world: World) -> None:
     end = run_it(once=True)
 
     assert (end.why, end.record.step, world.weight()) == ("held", 0, 10)
+
+
+def test_a_job_that_takes_one_look_takes_the_lease_of_one_that_was_killed(world: World) -> None:
+    begin_slowly(world)
+    killed = Lease(world.connect(), NAMESPACE, "website", "host/0/killed", seconds=1)
+    RolloutStore(killed._client, NAMESPACE, "website").read()  # whose answer tells the time
+    assert killed.acquire()
+
+    run_it(once=True)
+
+    assert world.record.step == 0, "it has waited until the Lease had run out"
+    assert not holder(world)
+
+
+def test_a_job_that_takes_one_look_leaves_a_rollout_to_a_holder_that_lives(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_slowly(world)
+    other = Lease(world.connect(), NAMESPACE, "website", "host/0/lives")
+    RolloutStore(other._client, NAMESPACE, "website").read()
+    assert other.acquire()
+    acquire, tries = Lease.acquire, []
+
+    def seen(self: Lease) -> bool:
+        tries.append(self)
+        world.now += timedelta(seconds=1)
+        RolloutStore(other._client, NAMESPACE, "website").read()
+        assert other.renew()
+        return acquire(self)
+
+    monkeypatch.setattr(Lease, "acquire", seen)
+    end = run_it(once=True)
+
+    assert (end.why, world.record.step) == ("held", -1)
+    assert len(tries) < 5, "it need not wait until the Lease would have run out"
 
 
 def test_a_run_ends_aborted_when_somebody_aborts(world: World) -> None:

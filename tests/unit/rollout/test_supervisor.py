@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kube.conflicts import ConflictError
+from rollout.group_members import GroupMember, PlannedGroup
 from rollout.lease import Lease
 from rollout.prometheus_readings import at_url
 from rollout.record import EventType, OutboxEvent, Phase, Record
@@ -120,6 +121,17 @@ def test_a_rollout_is_moved_if_it_starts_by_itself_or_is_under_way(
     world = World(autoStart=auto, keepPrevious="1h")
     record = world.begin().model_copy(update=keys)
     assert (to_do(record, now) is not None) is moves
+
+
+def test_a_member_of_a_group_is_moved_by_its_group_alone_but_for_the_way_back() -> None:
+    record = World(autoStart=True).begin()
+    group = PlannedGroup(name="checkout", members=(GroupMember(service=SERVICE, namespace=NAMESPACE),))
+    member = record.model_copy(update={"plan": record.plan.model_copy(update={"group": group})})
+
+    assert to_do(record, AT) is not None
+    assert to_do(member, AT) is None
+    assert to_do(member.model_copy(update=PROGRESSING), AT) is None
+    assert to_do(member.model_copy(update={**STARTED, "phase": Phase.ABORTING}), AT) is not None
 
 
 def test_an_aborted_rollout_whose_hooks_nobody_has_asked_is_moved_until_they_are() -> None:
@@ -240,7 +252,7 @@ def test_one_look_moves_each_rollout_once_and_counts_those_that_fail(world: Worl
 
 
 def test_the_end_stops_all_runs_and_waits_for_them(world: World) -> None:
-    ended = []
+    ended: list[bool] = []
 
     def until_stopped() -> RunEnd:
         assert many.moves.keys[-1]["stop"].wait(10)

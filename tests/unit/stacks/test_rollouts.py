@@ -46,6 +46,9 @@ def test_a_rule_has_the_strategy_that_it_names_or_its_own() -> None:
     ("found", "expected"),
     [
         (words(), "version-1 -> version-2 by rollout careful, about 45 min and an approval (at 50 %), not at once"),
+        (words(steps=STEPS[:1], autoStart=True),
+         "version-1 -> version-2 (up to 10 %) by rollout careful, about 10 min, not at once, started by the runner in "
+         "the cluster"),
         (words(promote="hand"),
          "version-1 -> version-2 by rollout careful, as long as a person decides at each step, not at once"),
         (words(steps=[{"weight": 2, "for": "30s"}, {"weight": 20}]),
