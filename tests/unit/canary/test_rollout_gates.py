@@ -92,7 +92,7 @@ def test_the_plan_tells_how_long_each_step_takes(gated: World) -> None:
 def test_a_step_that_cannot_decide_before_its_deadline_is_refused_with_the_ways_out(
     gated: World, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("canary.rollout.starting._refuse_unready", lambda place, record: None)
+    monkeypatch.setattr("canary.rollout.starting.refuse_unready", lambda place, record: None)
     gated.file.write_text(stack_of("gates: {tolerance: 0.02%}, deadline: {step: 30m}"), encoding="utf-8")
     if command == "start":
         gated.server.objects = {key: value for key, value in gated.server.objects.items() if "rollout" not in key[2]}

@@ -35,6 +35,12 @@ def members_of(
     return found
 
 
+def in_group(record: Record) -> Record:
+    """The record as that of a member of the group."""
+    planned = PlannedGroup(name=GROUP, members=(GroupMember(service=record.service, namespace=record.namespace),))
+    return record.model_copy(update={"plan": record.plan.model_copy(update={"group": planned})})
+
+
 def group_of(records: Sequence[Record]) -> GroupRecord:
     """The group's record at its begin."""
     group = begin_group(None, GROUP, {one.service: one for one in records}, "ann", START).group
