@@ -23,8 +23,9 @@ def members_of(
     planned = PlannedGroup(
         name=GROUP, members=tuple(GroupMember(service=one, namespace="website-istio-ns") for one in services)
     )
+    given: dict[str, Any] = {**keys, "gates": GATES} if gates else keys
     for service in services:
-        record = record_of(steps, **({"gates": GATES} if gates else {}), **keys)
+        record = record_of(steps, **given)
         changes = {
             "service": service,
             "id": f"{service}-1",
