@@ -13,16 +13,8 @@ from pydantic import Field, ValidationError
 
 from rollout.decision import phase_text
 from rollout.group_members import GroupMember, PlannedGroup
-from rollout.record import (
-    LONGEST_HISTORY,
-    NOT_STARTED,
-    EventType,
-    Phase,
-    PlannedStep,
-    Record,
-    RecordError,
-    Stage,
-)
+from rollout.planned import PlannedStep
+from rollout.record import LONGEST_HISTORY, NOT_STARTED, EventType, Phase, Record, RecordError, Stage
 from traffic.fields import Model
 
 

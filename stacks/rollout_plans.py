@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rollout.group_members import PlannedGroup
 from rollout.places import Places, places
-from rollout.record import EnvoysOfGateway, Plan, PlannedCounters, PlannedEnvoys
+from rollout.planned import EnvoysOfGateway, Plan, PlannedCounters, PlannedEnvoys
 from rollout.routes_of_steps import HttpRoutes, Rendering, RoutesOfSteps, http_routes, routes_of_steps
 from rollout.schedule import Schedule, schedule
 from rollout.store import routes_name

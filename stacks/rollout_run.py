@@ -112,8 +112,8 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> tuple[str, ...]:
     from rollout.acting import act
 
     def decide(record: Record, now: str) -> Decision:
-        from rollout.machine import abort, advance, supersede, undo
-        from rollout.verbs import withdraw
+        from rollout.machine import advance
+        from rollout.verbs import abort, supersede, undo, withdraw
 
         reason = f"the stack's file leads to {record.from_.version} again"
         if ask.kind is AskKind.CLOSE:
@@ -220,7 +220,7 @@ def _write(settings: Settings, ask: RolloutAsk) -> None:
 
 
 def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Release, Release]) -> Decision:
-    from rollout.machine import begin
+    from rollout.beginning import begin
 
     assert ask.planned is not None
     previous = look.stored.record if look.stored else None
@@ -244,7 +244,7 @@ def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Relea
 
 def _new_routes(ask: RolloutAsk, look: Look, now: str, by: str) -> Decision:
     """The steps stay; their routes are those of this run."""
-    from rollout.machine import change_routes
+    from rollout.verbs import change_routes
 
     assert ask.planned is not None
     record = look.record_or_raise(ask.service).record

@@ -67,7 +67,7 @@ def _started(found: GroupPlace, asked: Start) -> GroupRecord:
 
 
 def _run(ui: Ui, found: GroupPlace, group: GroupRecord, asked: Start) -> tuple[GroupEnd, Stopped]:
-    from canary.rollout.prometheus_readings import PrometheusReadings
+    from canary.rollout.prometheus_readings import readings_of
     from rollout.group_runner import run_group
     from rollout.lease import new_holder
 
@@ -81,7 +81,7 @@ def _run(ui: Ui, found: GroupPlace, group: GroupRecord, asked: Start) -> tuple[G
 
     with ExitStack() as opened:
         opened.enter_context(signals(stopped))
-        readings = {one.service: PrometheusReadings(ui, found.of(one.service)) for one in group.members}
+        readings = {one.service: readings_of(ui, found.of(one.service)) for one in group.members}
         for one in readings.values():
             opened.callback(one.close)
         end = run_group(

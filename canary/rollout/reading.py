@@ -77,6 +77,7 @@ def why_none(place: Place) -> CommandError:
 
 def look(client: Client, place: Place) -> RolloutSeen | None:
     """Return the rollout of a service, None if it has no record. Raises as `rollout.look` does."""
+    from canary.rollout.evidence import readable
     from rollout.decision import deciding
     from rollout.group_store import lease_of
     from rollout.look import look as look_at
@@ -92,6 +93,7 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
     holder_known, holder = _holder(client, *lease)
     routes = deciding(record, found.seen) if found.seen else None
     gates = store.read_gates() if any(rule.strategy.gates is not None for rule in record.plan.rules) else None
+    evidence = None if gates is None else readable(gates[0])
     return RolloutSeen(
         record=record,
         now=found.stored.server_time,
@@ -99,7 +101,7 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
         holder_known=holder_known,
         written=None if routes is None else routes.weights,
         owner=None if routes is None else routes.owner,
-        evidence=None if gates is None or gates[0].get("rollout") != record.id else gates[0],
+        evidence=None if evidence is None or evidence.get("rollout") != record.id else evidence,
     )
 
 
@@ -181,12 +183,21 @@ def nothing_to_move(client: Client, place: Place) -> str | None:
 
 def without_rollout(place: Place) -> CommandError | None:
     """Return the error for a service whose rules have no rollout in the stack's file; None if one has, or unknown."""
+    from canary.rollout.engine_plan import moved_by
     from stacks.settings.problems import key_path
 
     loaded = place.loaded
     if loaded is None or loaded.settings.services[place.service].rolled:
         return None
     route = ("services", place.service, "route")
+    engine = moved_by(place)
+    if engine is not None:
+        return CommandError(
+            f"{engine} moves the rollout of {place.service}, and its own commands show and change it",
+            ExitCode.CONFIG,
+            "see `kubectl describe` of its objects in the service's namespace; to have this project move it, write "
+            "engine: canary (docs/engines.md)",
+        )
     line = loaded.source.line(route) if loaded.source else None
     file = loaded.source.name if loaded.source else "the stack's config"
     return CommandError(

@@ -188,11 +188,11 @@ def _unready(client: Client, place: Place, record: Record) -> str | None:
 
 def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
     from canary.rollout.progress import Progress
-    from canary.rollout.prometheus_readings import PrometheusReadings
+    from canary.rollout.prometheus_readings import readings_of
     from rollout.lease import new_holder
     from rollout.runner import run
 
-    stopped, numbers = Stopped(), PrometheusReadings(ui, place)
+    stopped, numbers = Stopped(), readings_of(ui, place)
 
     def on_look(record: Record, decision: Decision) -> None:
         progress.see(record, decision)

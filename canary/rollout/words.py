@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from canary.exit_codes import ExitCode
 from canary.rollout.place import Place
 from rollout.going_back import kept_for
-from rollout.record import NOT_STARTED, HoldReason, Phase, PlannedRule, PlannedStep, Record, Stage, seconds_between
+from rollout.planned import PlannedRule, PlannedStep
+from rollout.record import NOT_STARTED, HoldReason, Phase, Record, Stage, seconds_between
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:

@@ -9,15 +9,16 @@ from typing import Any
 import httpx2
 
 from rollout.acting import begin_rollout
+from rollout.beginning import begin
+from rollout.decision import Decision
 from rollout.group_acting import start, take_back
-from rollout.group_machine import GroupDecision
 from rollout.group_member import MemberRun
 from rollout.group_members import GroupMember, PlannedGroup
 from rollout.group_record import GroupRecord
 from rollout.group_runner import GroupRunner, GroupTurn
 from rollout.group_store import GroupStore
+from rollout.group_verbs import GroupDecision
 from rollout.look import Look
-from rollout.machine import Decision, begin
 from rollout.observed_routes import ISTIO_API
 from rollout.places import places
 from rollout.record import Record, Release
