@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rollout import (
+    beginning,
     decision,
     forward,
     gating,
@@ -27,6 +28,7 @@ from rollout import (
     lifting,
     machine,
     periods,
+    planned,
     verbs,
 )
 from rollout import record as record_module
@@ -66,9 +68,9 @@ from tests.unit.rollout.records import (
     verdict,
 )
 
-MODULES = (forward, gating, going_back, holding, machine, verbs, lifting)
+MODULES = (beginning, forward, gating, going_back, holding, machine, verbs, lifting)
 OF_GROUPS = (group_machine, group_members, group_record, group_verbs)
-PURE = (*MODULES, *OF_GROUPS, decision, record_module)
+PURE = (*MODULES, *OF_GROUPS, decision, planned, record_module)
 
 
 def _look(record: Record, **facts: Any) -> Callable[[], Decision]:
