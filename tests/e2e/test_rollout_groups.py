@@ -11,8 +11,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import httpx2
 import pytest
 from lightkube import Client
 
@@ -56,9 +58,14 @@ class Watched:
             last[name] = weight
         return found
 
+    def _items(self, resource: Any) -> Iterator[Any]:
+        """What the watch tells, until its connection is closed at the end of the tests."""
+        with suppress(httpx2.HTTPError, OSError):
+            yield from self._client.watch(resource, namespace=NAMESPACE)
+
     def _run(self) -> None:
         resource = kind_of(ISTIO_API, "VirtualService")
-        for _, item in self._client.watch(resource, namespace=NAMESPACE):
+        for _, item in self._items(resource):
             routes = item["spec"]["http"][0]["route"]
             weight = sum(one.get("weight", 100) for one in routes if one["destination"]["subset"] == NEW)
             self.writes.append((item["metadata"]["name"], int(item["metadata"]["resourceVersion"]), float(weight)))
