@@ -72,7 +72,8 @@ def cloud_event(record: Record, event: OutboxEvent) -> bytes:
 def slack_message(record: Record, event: OutboxEvent) -> bytes:
     """Return an event as a message of Slack; the characters that Slack gives a meaning are escaped."""
     icon = ":warning: " if event.type in WARNINGS else ""
-    who = f"*{_escaped(record.service)}* ({_escaped(record.namespace)})"
+    group = f", group {_escaped(record.plan.group.name)}" if record.plan.group is not None else ""
+    who = f"*{_escaped(record.service)}* ({_escaped(record.namespace)}{group})"
     text = f"{icon}{who} {event.type.value}: {_escaped(event.text)}"
     return json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -92,7 +93,7 @@ def kubernetes_event(record: Record, event: OutboxEvent, holder: str) -> dict[st
         "metadata": {
             "name": kubernetes_name(record, event),
             "namespace": record.namespace,
-            "annotations": {"istio-canary/event": event.id},
+            "annotations": {"istio-canary/event": event.id, **_group_of(record)},
         },
         "involvedObject": {**involved, **({"uid": uid} if uid else {})},
         "reason": event.type.value,
@@ -126,6 +127,11 @@ def body_for(sink_format: str, record: Record, event: OutboxEvent) -> bytes:
 def headers_for(sink_format: str, event: OutboxEvent) -> Mapping[str, str]:
     """Return the headers of a request to a sink, without those that are secret."""
     return {"Content-Type": content_type(sink_format), "Idempotency-Key": event.id}
+
+
+def _group_of(record: Record) -> dict[str, str]:
+    """The annotation that names the group; none for a service that is rolled out alone."""
+    return {} if record.plan.group is None else {"istio-canary/rollout-group": record.plan.group.name}
 
 
 def _rollout_of(event: OutboxEvent) -> str:

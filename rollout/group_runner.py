@@ -187,7 +187,8 @@ class _Loop:
 
     def until(self, first: GroupRecord, ends: Callable[[GroupTurn], Why | None]) -> GroupEnd:
         """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""
-        failures, group, records = 0, first, {}
+        failures, group = 0, first
+        records: Mapping[str, Record] = {}
         while True:
             why = self._outer_end()
             if why is not None:

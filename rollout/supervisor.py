@@ -58,8 +58,8 @@ def to_do(record: Record, now: str) -> str | None:
     """Return what a rollout needs a runner for at the API server's time `now`, in words; None for nothing."""
     if record.void_since is not None or record.phase.goes_back:
         return _going_back(record, now)
-    if record.plan.group is not None and record.phase.active:
-        return None  # its group alone moves it forward
+    if record.plan.group is not None and record.phase in (Phase.PENDING, Phase.PROGRESSING):
+        return None  # a service of a group is moved with the others: `rollout.group_runner`
     if record.phase is Phase.PENDING and record.started_at is None:
         return "it starts by itself" if record.strategy.auto_start else None
     if record.phase is Phase.COMPLETED:

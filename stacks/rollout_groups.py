@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rollout.group_members import GroupMember, PlannedGroup
+from stacks.rollouts import group_name
 from stacks.settings.model import Settings
 
 
 def group_of(settings: Settings, service: str) -> PlannedGroup | None:
     """Return the group of a service of loaded settings; None if it is rolled out alone."""
-    name = next((name for name, group in settings.rollout_groups.items() if service in group.services), None)
+    name = group_name(settings, service)
     return None if name is None else group_named(settings, name)
 
 

@@ -59,13 +59,15 @@ def gates_words(gates: RolloutGates) -> str:
     return f"{ends[gates.promote]}; compared with the old version: {', '.join(compared)}{limit}"
 
 
-def rollout_words(rule: Rule, strategy: RolloutStrategy, origin: str | None) -> str:
-    """Return what a rule's rollout does: `version-1 -> version-2 by rollout careful, about 45 min, not at once`."""
+def rollout_words(rule: Rule, strategy: RolloutStrategy, origin: str | None, group: str | None = None) -> str:
+    """Return what a rule's rollout does: `version-1 -> version-2 by rollout careful, about 45 min, not at once`.
+
+    `group` is the name of the group that its service is rolled out with.
+    """
     end = f" (up to {percent_words(strategy.end)})" if strategy.end < 100 else ""
-    how = f"by {strategy_words(rule)}, {time_words(strategy)}, {NOT_AT_ONCE}" + (
-        f", {BY_RUNNER}" if strategy.auto_start else ""
-    )
-    return f"{pair_words(rule, origin)}{end} {how}"
+    how = f"by {strategy_words(rule)}, {time_words(strategy)}, {NOT_AT_ONCE}"
+    by_runner = f", {BY_RUNNER}" if strategy.auto_start else ""
+    return f"{pair_words(rule, origin)}{end} {how}{by_runner}" + (f", together with the group {group}" if group else "")
 
 
 def duration_words(total: float) -> str:

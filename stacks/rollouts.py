@@ -15,6 +15,11 @@ def strategy_of(settings: Settings, rule: Rule) -> RolloutStrategy | None:
     return settings.rollouts[rule.rollout] if isinstance(rule.rollout, str) else rule.rollout
 
 
+def group_name(settings: Settings, service: str) -> str | None:
+    """Return the name of the group that a service is rolled out with; None if it goes alone."""
+    return next((name for name, group in settings.rollout_groups.items() if service in group.services), None)
+
+
 def given_from(service: ServiceSettings, rule: Rule) -> str | None:
     """Return the version that a rule with a rollout comes from, as far as the file tells; else None.
 

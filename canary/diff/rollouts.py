@@ -29,7 +29,7 @@ def rollouts_between(before: Settings, after: Settings) -> dict[tuple[str, int],
 def _of_service(name: str, before: Settings, after: Settings) -> Iterator[tuple[int, str]]:
     from rollout.schedule import rule_key
     from stacks.rollout_words import rollout_words
-    from stacks.rollouts import strategy_of
+    from stacks.rollouts import group_name, strategy_of
 
     service = after.services[name]
     olds = {rule_key(rule): rule for rule in before.services[name].route}
@@ -37,7 +37,7 @@ def _of_service(name: str, before: Settings, after: Settings) -> Iterator[tuple[
         strategy = strategy_of(after, rule)
         old = olds.get(rule_key(rule))
         if strategy is not None and _reached(before, old, str(rule.to)) < strategy.end:
-            yield index, rollout_words(rule, strategy, _origin(old, service, rule))
+            yield index, rollout_words(rule, strategy, _origin(old, service, rule), group_name(after, name))
 
 
 def _reached(settings: Settings, rule: Rule | None, version: str) -> float:

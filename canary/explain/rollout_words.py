@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def rollout_details(settings: Settings, decision: Decision) -> Iterator[str]:
     """Yield what a rollout does to requests that its rule decides, one sentence each; `settings` are the file's."""
     from stacks.rollout_words import gates_words, rollout_words, steps_words
-    from stacks.rollouts import given_from, strategy_of
+    from stacks.rollouts import given_from, group_name, strategy_of
 
     if decision.service is None or decision.index is None:
         return
@@ -23,7 +23,9 @@ def rollout_details(settings: Settings, decision: Decision) -> Iterator[str]:
     if strategy is None:
         return
     origin = given_from(service, rule)
-    yield f"A rollout moves these requests: {rollout_words(rule, strategy, origin)}. Steps: {steps_words(strategy)}."
+    group = group_name(settings, decision.service)
+    words = rollout_words(rule, strategy, origin, group)
+    yield f"A rollout moves these requests: {words}. Steps: {steps_words(strategy)}."
     if strategy.gates is not None:
         yield f"Its gates: {gates_words(strategy.gates)}."
     where = (
@@ -31,4 +33,5 @@ def rollout_details(settings: Settings, decision: Decision) -> Iterator[str]:
         if origin
         else f"until it does, they go where they go now, not to {rule.to} (write `from` to see it here)"
     )
-    yield f"How far it is, only its record in the cluster tells (`canary rollout status {decision.service}`); {where}."
+    status = f"`canary rollout status {group or decision.service}`"
+    yield f"How far it is, only its record in the cluster tells ({status}); {where}."

@@ -13,7 +13,7 @@ def rollout_notes(settings: Settings) -> Iterator[str]:
     """Yield a note for each rule with a rollout; `settings` are the file's."""
     from rollout.engines.losses import NAMES
     from stacks.rollout_words import rollout_words
-    from stacks.rollouts import given_from, strategy_of
+    from stacks.rollouts import given_from, group_name, strategy_of
     from stacks.settings.engines import engines_of
     from traffic.words import rule_words
 
@@ -34,4 +34,5 @@ def rollout_notes(settings: Settings) -> Iterator[str]:
                 else f"rendered at its end, with all requests at {rule.to}, since the file does not tell where they go "
                 "now; write `from`, or applying it moves them all at once"
             )
-            yield f"{name}, rule {rule_words(rule)}: {rollout_words(rule, strategy, origin)}; {state}"
+            words = rollout_words(rule, strategy, origin, group_name(settings, name))
+            yield f"{name}, rule {rule_words(rule)}: {words}; {state}"

@@ -124,8 +124,8 @@ def go_back(ui: Ui, place: Place, decide: Decide, *, reason: str = "", undo: boo
                 record = _finished(place, by, record, finish)
     except KeyboardInterrupt:
         raise _interrupted(place, began) from None
-    reason = record.ended.reason if record.ended is not None else None
-    said = tuple(one for one in acted.said if one != reason and not one.endswith("goes back already"))
+    told = record.ended.reason if record.ended is not None else None
+    said = tuple(one for one in acted.said if one != told and not one.endswith("goes back already"))
     if record.phase in BACK:
         said = (*said, f"all requests are at {record.from_.version}")
     _print(ui, place, record, said, "")

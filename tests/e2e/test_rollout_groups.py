@@ -11,8 +11,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import httpx2
 import pytest
 from lightkube import Client
 
@@ -22,7 +24,7 @@ from kube.objects import kind_of
 from rollout.observed_routes import ISTIO_API
 from tests.e2e.load import load
 from tests.e2e.test_rollout_gates import SHARED, echo
-from tests.e2e.tools import Access, Completed, Project, wait_until
+from tests.e2e.tools import Access, Completed, Project
 
 STACK, GROUP, NAMESPACE, HOST = "groups", "groups-shop", "groups-rolled", "groups-front.example"
 CALLEE, MIDDLE, CALLER = "groups-articles", "groups-api", "groups-front"
@@ -56,9 +58,14 @@ class Watched:
             last[name] = weight
         return found
 
+    def _items(self, resource: Any) -> Iterator[Any]:
+        """What the watch tells, until its connection is closed at the end of the tests."""
+        with suppress(httpx2.HTTPError, OSError):
+            yield from self._client.watch(resource, namespace=NAMESPACE)
+
     def _run(self) -> None:
         resource = kind_of(ISTIO_API, "VirtualService")
-        for _, item in self._client.watch(resource, namespace=NAMESPACE):
+        for _, item in self._items(resource):
             routes = item["spec"]["http"][0]["route"]
             weight = sum(one.get("weight", 100) for one in routes if one["destination"]["subset"] == NEW)
             self.writes.append((item["metadata"]["name"], int(item["metadata"]["resourceVersion"]), float(weight)))
@@ -115,8 +122,9 @@ def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def watched(shop: Project) -> Iterator[Watched]:
+    """One watch for all tests: a connection that is closed under its thread may take the next one's answers."""
     with kubeconfig.client(kubeconfig.choose(Access(str(shop.cluster.layout.kubeconfig)))) as client:
         yield Watched(client)
 
@@ -176,6 +184,7 @@ def test_a_runner_that_is_killed_between_two_services_is_followed_by_the_next(sh
     process = shop.popen("rollout", "start", GROUP, "--stack", STACK)
     until = time.monotonic() + 120
     while (CALLEE, 20.0) not in watched.of_new_weights():
+        assert process.poll() is None, f"it ended with {process.returncode}"
         assert time.monotonic() < until, "the callee has no first step"
         watched.changed.wait(1)
         watched.changed.clear()
@@ -191,12 +200,10 @@ def test_a_runner_that_is_killed_between_two_services_is_followed_by_the_next(sh
 
 
 def test_an_up_that_takes_one_service_back_takes_all_of_them_back(shop: Project, watched: Watched) -> None:
-    wait_until(lambda: len(watched.writes) >= len(ORDER), "the routes as they are")
     watched.writes.clear()
     write(shop, TIMED, rolled=False)
     shop.up(STACK)
 
-    assert [one for one, weight in watched.of_new_weights() if not weight] == []
     assert phases(state(shop)) == {"Undone"}
     writes = [name for name, _, weight in sorted(watched.writes, key=lambda one: one[1]) if not weight]
     assert list(dict.fromkeys(writes)) == list(reversed(ORDER))

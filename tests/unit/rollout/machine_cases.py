@@ -20,6 +20,7 @@ from tests.unit.rollout.records import (
     verdict,
     weights,
 )
+from tests.unit.rollout.sample_groups import in_group
 from traffic.model.rollout import RolloutDeadline, RolloutHook
 
 HOOKS = tuple(RolloutHook(at=at, url="https://ci") for at in ("beforeStep", "afterStep", "beforeEnd", "afterAbort"))
@@ -31,6 +32,12 @@ HELD: dict[str, tuple[Record, dict[str, Any], HoldReason, EventType]] = {
     "the pods are not known": (observing(0), {"ready_to": None}, HoldReason.CAPACITY, EventType.NO_CAPACITY),
     "the window is closed": (observing(0), {"window_open": False}, HoldReason.WINDOW, EventType.STEP_HELD),
     "a person has to approve": (observing(0, approve=True), {}, HoldReason.APPROVAL, EventType.APPROVAL_NEEDED),
+    "the other services of its group are awaited": (
+        in_group(observing(0)), {"group_step": 0}, HoldReason.GROUP, EventType.STEP_HELD,
+    ),
+    "the other services of its group are awaited at the end": (
+        in_group(observing(2)), {"group_step": 2}, HoldReason.GROUP, EventType.STEP_HELD,
+    ),
     "a person has to promote": (observing(0, promote="hand"), {}, HoldReason.HAND, EventType.STEP_HELD),
     "there are no numbers": (
         observing(0), {"limits": LimitResult(no_data=True)}, HoldReason.NO_DATA, EventType.NO_DATA,

@@ -23,8 +23,9 @@ def members_of(
     planned = PlannedGroup(
         name=GROUP, members=tuple(GroupMember(service=one, namespace="website-istio-ns") for one in services)
     )
+    given: dict[str, Any] = {**keys, "gates": GATES} if gates else keys
     for service in services:
-        record = record_of(steps, **({"gates": GATES} if gates else {}), **keys)
+        record = record_of(steps, **given)
         changes = {
             "service": service,
             "id": f"{service}-1",
@@ -33,6 +34,12 @@ def members_of(
         }
         found.append(record.model_copy(update=changes))
     return found
+
+
+def in_group(record: Record) -> Record:
+    """The record as that of a member of the group."""
+    planned = PlannedGroup(name=GROUP, members=(GroupMember(service=record.service, namespace=record.namespace),))
+    return record.model_copy(update={"plan": record.plan.model_copy(update={"group": planned})})
 
 
 def group_of(records: Sequence[Record]) -> GroupRecord:

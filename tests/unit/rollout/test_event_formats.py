@@ -19,6 +19,7 @@ from rollout.event_formats import (
     slack_message,
 )
 from rollout.record import EventType
+from tests.unit.rollout.sample_groups import in_group
 from tests.unit.rollout.sample_records import NOW, event, record
 
 
@@ -118,3 +119,11 @@ def test_every_kind_of_event_has_a_body_in_every_format(kind: EventType) -> None
     assert kind.value in slack_message(record(), given).decode()
     made = kubernetes_event(record(), given, "h")
     assert (made["reason"], made["type"]) == (kind.value, "Warning" if kind in WARNINGS else "Normal")
+
+
+def test_the_events_of_a_groups_service_name_the_group() -> None:
+    grouped, written = in_group(record()), event(12)
+
+    assert "(website-istio-ns, group checkout)" in json.loads(slack_message(grouped, written))["text"]
+    annotations = kubernetes_event(grouped, written, "host/1/a")["metadata"]["annotations"]
+    assert annotations["istio-canary/rollout-group"] == "checkout"

@@ -21,7 +21,7 @@ SCENARIOS = {
     "a runner, a late one and an abort": (Scenario(late=1, aborts=1, steps=(10,)), "Completed Aborted"),
     "three services and an abort": (Scenario(members=3, aborts=1, steps=(10,)), "Completed Aborted"),
     "a callee that is harmful": (Scenario(harmful=0), "Completed Aborted"),
-    "a caller that is harmful": (Scenario(harmful=1), "Completed Aborted"),
+    "a caller that is harmful": (Scenario(harmful=1, steps=(10,)), "Completed Aborted"),
     "a callee that gates find to be harmful": (Scenario(harmful=0, gates=True, steps=(10,)), "Completed Aborted"),
     "the service in the middle is harmful": (Scenario(members=3, harmful=1, steps=(10,)), "Completed Aborted"),
     "somebody aborts the callee alone": (Scenario(alone=0, steps=(10,)), "Completed Aborted"),

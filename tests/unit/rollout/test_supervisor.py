@@ -16,7 +16,9 @@ from rollout.record import EventType, OutboxEvent, Phase, Record
 from rollout.runner import RunEnd
 from rollout.store import RolloutStore
 from rollout.supervisor import FIRST_REST, Service, Supervisor, to_do
+from tests.unit.rollout.records import aborting, observing
 from tests.unit.rollout.rollouts import SERVICE, World
+from tests.unit.rollout.sample_groups import in_group
 from tests.unit.rollout.sample_records import NAMESPACE
 
 WEBSITE = Service(NAMESPACE, SERVICE)
@@ -264,3 +266,8 @@ def test_the_end_stops_all_runs_and_waits_for_them(world: World) -> None:
 
     assert ended == [True]
     assert not many.supervisor.running
+
+
+def test_a_service_of_a_group_is_left_to_its_group_but_for_a_way_back_that_has_begun() -> None:
+    assert to_do(in_group(observing(0)), AT) is None
+    assert to_do(in_group(aborting()), AT) == "it goes back"
