@@ -219,9 +219,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=RUNS, help="rollouts in each cell")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--case", action="append", metavar="NAME", help="these canaries only: identical, x5, …")
-    parser.add_argument(
-        "--tuned", action="store_true", help="others' conditions at twice each service's usual failures"
-    )
+    parser.add_argument("--tuned", action="store_true", help="others' conditions suit each service")
     parser.add_argument("--decisions", nargs="+", type=Path, metavar="FILE", help="real rollouts instead")
     parser.add_argument("--every", type=float, default=MINUTE, help="seconds between the others' looks at real ones")
     asked = parser.parse_args()
