@@ -113,4 +113,5 @@ func (e *echo) addFlags(flags *flag.FlagSet) {
 	flags.Func("next", "address that a request to /chain leads to, such as http://b.shop:8080/chain", e.setNext)
 	flags.DurationVar(&e.delay, "delay", 0, "wait before each answer; with 1h, until the caller gives up")
 	flags.Var(&e.failing, "fail-percent", "share of the requests to answer with 503, evenly spread: with 20, every fifth")
+	flags.Func("fail-seed", "with it, each request fails at random, with the same probability", e.failing.SetSeed)
 }
