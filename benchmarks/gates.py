@@ -35,18 +35,21 @@ PROMOTED, ABORTED, HELD = "promoted", "aborted", "held"
 
 def cases() -> list[Case]:
     """Return all canaries of the table."""
-    usual = {"rate": 0.001, "per_second": 50.0}
     ever = DEADLINE + 1
     return [
         *grid(RATES, PER_SECOND, TIMES),
-        Case(name="1 min of 20 % failures of both", event=Event(start=900, end=960, failing=0.2), **usual),
-        Case(name="5 min of 5 % failures of both", event=Event(start=900, end=1200, failing=0.05), **usual),
-        Case(name="both fail x5 for 10 min", event=Event(start=900, end=1500, times=5), **usual),
-        Case(name="no requests at all", event=Event(start=0, end=ever, traffic=0), **usual),
-        Case(name="no more requests after 15 min", event=Event(start=900, end=ever, traffic=0), **usual),
-        Case(name="2 times as slow", slower=2, **usual),
-        Case(name="8 times as slow", slower=8, **usual),
+        _usual("1 min of 20 % failures of both", event=Event(start=900, end=960, failing=0.2)),
+        _usual("5 min of 5 % failures of both", event=Event(start=900, end=1200, failing=0.05)),
+        _usual("both fail x5 for 10 min", event=Event(start=900, end=1500, times=5)),
+        _usual("no requests at all", event=Event(start=0, end=ever, traffic=0)),
+        _usual("no more requests after 15 min", event=Event(start=900, end=ever, traffic=0)),
+        _usual("2 times as slow", slower=2),
+        _usual("8 times as slow", slower=8),
     ]
+
+
+def _usual(name: str, *, slower: float = 1.0, event: Event | None = None) -> Case:
+    return Case(name=name, rate=0.001, per_second=50, slower=slower, event=event)
 
 
 @dataclass(frozen=True)
@@ -219,9 +222,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=RUNS, help="rollouts in each cell")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--case", action="append", metavar="NAME", help="these canaries only: identical, x5, …")
-    parser.add_argument(
-        "--tuned", action="store_true", help="others' conditions at twice each service's usual failures"
-    )
+    parser.add_argument("--tuned", action="store_true", help="others' conditions suit each service")
     parser.add_argument("--decisions", nargs="+", type=Path, metavar="FILE", help="real rollouts instead")
     parser.add_argument("--every", type=float, default=MINUTE, help="seconds between the others' looks at real ones")
     asked = parser.parse_args()
