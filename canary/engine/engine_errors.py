@@ -185,9 +185,9 @@ def described(error: Diagnostic) -> str:
 
 
 def _cause(error: BaseException | None) -> CommandError | None:
-    """The program's own error, if it stopped before creating anything: invalid settings or an unreachable cluster."""
-    if error is None:
-        return None
+    """The error of what came before the first resource: of the command's own part, invalid settings, no cluster."""
+    if error is None or isinstance(error, CommandError):
+        return error
     from kube.kubeconfig import ClusterUnreachableError
     from stacks.program import OtherClusterError
     from stacks.settings.problems import SettingsError

@@ -117,7 +117,11 @@ def _all_answer(project: Project) -> None:
     url = project.cluster.layout.gateway_url
     wait_until(lambda: is_open(url), "the gateway's port", 20)
     for host in HOSTS.values():
-        wait_until(lambda host=host: "HTTP" not in str(bodies(url, 8, host=host)), f"the route of {host}", 20)  # type: ignore[misc]
+        wait_until(lambda host=host: _answers(url, host), f"the route of {host}", 20)  # type: ignore[misc]
+
+
+def _answers(url: str, host: str) -> bool:
+    return not any(body.startswith("HTTP") for body in bodies(url, 8, host=host))
 
 
 def test_an_upgrade_by_revisions_loses_no_request_forth_and_back(stacks: Stacks, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from canary.command_error import CommandError
 from canary.engine.driver import Operation, Outcome
 from canary.engine.engine_errors import failure_of, is_race_with_a_step, stack_is_missing
 from canary.engine.events import Diagnostic, Record
@@ -132,6 +133,14 @@ def test_invalid_settings_and_an_unreachable_cluster_have_their_own_exit_codes()
         failure = failure_of(failed, "dev")
         assert failure.code is code, f"{type(cause).__name__} was found by the program, within the engine's run"
         assert str(cause) == failure.message
+
+
+def test_an_error_of_what_comes_before_the_program_keeps_its_exit_code() -> None:
+    failed = outcome()
+    failed.program_failure = CommandError("there is no stack prod-cluster", ExitCode.CONFIG, fix="create it")
+    failure = failure_of(failed, "prod")
+
+    assert (failure.message, failure.code) == ("there is no stack prod-cluster", ExitCode.CONFIG)
 
 
 def test_a_killed_engine_and_an_interrupted_one() -> None:
