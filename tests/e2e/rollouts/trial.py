@@ -76,7 +76,7 @@ class Trial:
         }
         return (
             f"{self.service}: {phase} ({self.code}) in {times}, {self.peak_megabytes:.0f} MB; {' '.join(steps)} "
-            f"{self.reason}; {numbers}"
+            f"{self.reason}; {numbers}; answers {dict(self.load.statuses)}, by version {dict(self.load.versions)}"
         )
 
 
