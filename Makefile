@@ -34,11 +34,11 @@ demo: setup ## a cluster, the mesh, two versions, and the measured split
 SIDE_BY_SIDE := --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test: setup lint ## lint, types, unit tests, and the end-to-end tests on sandboxes of their own
-	$(BIN)/python -m pytest -m under_load tests/e2e
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load"
+	$(BIN)/python -m pytest -m "under_load and not long" tests/e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load and not long"
 
-test-long: setup ## five rounds of each change under load, more kills, 100 rollouts and 500 races, 50 rollouts of good and of bad versions left to their gates, thousands of random route tables and all changes against Envoy, and 500 rollouts of each kind through the gates
-	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e/test_no_request_lost.py tests/e2e/test_differential.py tests/e2e/test_diff.py tests/e2e/test_killed_runs.py tests/e2e/test_rollouts_under_kills.py tests/e2e/test_rollout_races.py tests/e2e/test_rollout_proofs.py tests/unit/rollout/gates/test_rollouts.py
+test-long: setup ## every end-to-end test at its full size: all pages, 100 rollouts, 500 races, 50 good and 50 bad rollouts left to their gates, thousands of random route tables
+	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e tests/unit/rollout/gates
 
 lint: setup $(BIN)/actionlint ## the code, and what the pipelines of GitHub and GitLab run
 	$(BIN)/ruff check .
@@ -68,8 +68,8 @@ test-clusters: setup ## the clusters of all kinds, with the SDKs of the clouds: 
 	$(CLOUDS)/bin/python -m pytest tests/unit/components/clusters tests/unit/stacks/test_clusters_of_stacks.py tests/policies/test_cluster_rules.py
 
 e2e: setup
-	$(BIN)/python -m pytest -m under_load tests/e2e
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load" tests/e2e
+	$(BIN)/python -m pytest -m "under_load and not long" tests/e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load and not long" tests/e2e
 
 benchmark: setup
 	$(BIN)/python -m benchmarks
@@ -80,13 +80,15 @@ CONTAINERS ?= $(shell command -v docker || command -v podman)
 APPS_VERSION := 1.0.0
 SERVICES := echo hello-minikube java-service go-service frontend asset-manager asset-bff asset-consumer web-api articles authors
 
-images: $(SERVICES:%=image-%) image-java-service-update ## the images of apps/, by docker or podman: REGISTRY=registry.example.com/team PUSH=1
+images: $(SERVICES:%=image-%) image-java-service-update image-runner ## the images of apps/ and of runner/, by docker or podman: REGISTRY=registry.example.com/team PUSH=1
 
 image-%: IMAGE = $(REGISTRY:%/=%)/$*:$(APPS_VERSION)
 image-java-service-update: IMAGE = $(REGISTRY:%/=%)/java-service:UPDATE2_0
+image-runner: BUILD = --file runner/Dockerfile --tag $(IMAGE) .
+image-%: BUILD = --build-arg SERVICE=$* --tag $(IMAGE) apps
 image-%:
 	@test -n "$(CONTAINERS)" || { echo "neither docker nor podman is on PATH; fix: install one, or give its path: make images CONTAINERS=/opt/bin/docker" >&2; exit 1; }
-	$(CONTAINERS) build --build-arg SERVICE=$* --tag $(IMAGE) apps
+	$(CONTAINERS) build $(BUILD)
 	$(if $(filter-out 0 no false,$(PUSH)),$(CONTAINERS) push $(IMAGE))
 
 GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
@@ -100,6 +102,7 @@ crds: ## the typed Istio resources in sdks/, of the sandbox's Istio or of anothe
 lock: $(VENV)/.python ## update requirements*.txt from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --output-file requirements.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --constraints requirements.txt runner/requirements.in --output-file runner/requirements.txt
 
 clean: ## remove what `setup` created; `canary sandbox down --delete` removes the cluster
 	rm -rf $(VENV) *.egg-info

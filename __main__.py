@@ -24,12 +24,14 @@ from stacks.program import (
 )
 from stacks.rollout_run import RolloutRunError, read_effective, say, write_records
 from stacks.settings.problems import SettingsError
+from stacks.settings.stack_file import placed
 
 exit_quietly_on_interrupt()
 try:
-    settings = settings_of_stack(Path(__file__).parent)
-    require_needs(settings, stack_file())
-    facts, effective = read_effective(settings, owner_of_stack(), require_same_cluster)
+    with placed(Path(__file__).parent / stack_file()):
+        settings = settings_of_stack(Path(__file__).parent)
+        require_needs(settings, stack_file())
+        facts, effective = read_effective(settings, owner_of_stack(), require_same_cluster)
 except (SettingsError, ClusterUnreachableError, OtherClusterError, RolloutRunError) as error:
     fail(str(error))
 warn((*facts.warnings, *effective.warnings))

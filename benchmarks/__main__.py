@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import telemetry
+from benchmarks import gates, rollouts, runner_memory, telemetry
+from benchmarks.rollout_peers import measure
 from sandbox.cluster.pulumi_home import pulumi_home
-from sandbox.layout import layout
+from sandbox.layout import Layout, layout
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CANARY = Path(sys.executable).parent / "canary"
@@ -58,18 +59,27 @@ FIGURES: Mapping[str, tuple[str, float, int]] = {
     "unit": ("unit tests", 30, 3),
     "limits": ("1,000 services with 10 rules: check, render, 10,000 requests, on one core", 10, 3),
     "memory": ("the same, peak memory in MiB", 500, 3),
+    "decision": ("the gates' slowest decision in a rollout of 8 hours with three metrics, in ms", 50, 3),
+    "rollout-step": ("a rollout's step, from the command's start to the first answer at the gateway", 0.16, 15),
+    "rollout-abort": ("its abort, from the command's start to the last answer of the new version", 0.12, 15),
+    "records": ("canary up with ten records, nothing to change: slower than with none", 0.1, 7),
+    "runner-memory": ("canary rollout start with gates, peak memory in MiB", 100, 1),
     "cold-build": ("cold build of the sandbox", 1500, 1),
 }
 
 
-ON_A_SANDBOX = FIGURES.keys() - {"help", "diff", "unit", "limits", "memory", "cold-build"}
+ON_A_SANDBOX = FIGURES.keys() - {"help", "diff", "unit", "limits", "memory", "decision", "cold-build"}
+ROLLOUTS = ("rollout-step", "rollout-abort", "records", "runner-memory")
+GATES = "gates"
+"""The name of a table of its own: the same canaries, judged by the gates and by other tools' analysis."""
 
 
 def main() -> int:
     """Measure the named figures and print one row each; a figure over its limit does not change the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[*FIGURES, []], metavar="NAME", help=", ".join(FIGURES))
-    names = parser.parse_args().names or [name for name in FIGURES if name != "cold-build"]
+    known = [*FIGURES, GATES]
+    parser.add_argument("names", nargs="*", choices=[*known, []], metavar="NAME", help=", ".join(known))
+    names = parser.parse_args().names or [name for name in known if name != "cold-build"]
     table = Table("what", "limit", "minimum", "median", "maximum", "runs", "result")
     for name, seconds in _measure(names):
         what, limit, _ = FIGURES[name]
@@ -77,7 +87,10 @@ def main() -> int:
         result = "pass" if median <= limit else "fail"
         figures = [f"{value:.2f}" for value in (min(seconds), median, max(seconds))]
         table.add_row(what, f"{limit:g}", *figures, str(len(seconds)), result)
-    Console(width=120).print(table)
+    if set(names) - {GATES}:
+        Console(width=120).print(table)
+    if GATES in names:
+        Console(width=gates.WIDTH).print(gates.measured_table(gates.RUNS, os.cpu_count() or 1))
     Console().print(f"{os.cpu_count()} cores, {_memory_gib():.0f} GiB")
     return 0
 
@@ -91,10 +104,12 @@ def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
         yield "unit", _repeat("unit", lambda: _command(sys.executable, "-m", "pytest", *UNIT_TESTS))
     if set(names) & {"limits", "memory"}:
         yield from ((name, measured) for name, measured in _limits() if name in names)
+    if "decision" in names:
+        yield "decision", [_json("benchmarks.decisions")["worst"] for _ in range(FIGURES["decision"][2])]
     if "cold-build" in names:
         yield "cold-build", _repeat("cold-build", _cold_build)
     if set(names) & ON_A_SANDBOX:
-        yield from ((name, seconds) for name, seconds in _on_a_sandbox() if name in names)
+        yield from ((name, seconds) for name, seconds in _on_a_sandbox(names) if name in names)
 
 
 def _diff() -> list[float]:
@@ -110,16 +125,19 @@ def _diff() -> list[float]:
 def _limits() -> Iterator[tuple[str, list[float]]]:
     """Each run in its own process, which reports its peak memory."""
     print(f"measuring: {FIGURES['limits'][0]}", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "benchmarks.limits"]
-    runs = [
-        json.loads(subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, check=True).stdout)
-        for _ in range(FIGURES["limits"][2])
-    ]
+    runs = [_json("benchmarks.limits") for _ in range(FIGURES["limits"][2])]
     yield "limits", [run["total"] for run in runs]
     yield "memory", [run["peak_mib"] for run in runs]
 
 
-def _on_a_sandbox() -> Iterator[tuple[str, list[float]]]:
+def _json(module: str) -> dict[str, Any]:
+    """What a module prints that measures in a process of its own."""
+    command = [sys.executable, "-m", module]
+    found: dict[str, Any] = json.loads(subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, check=True).stdout)
+    return found
+
+
+def _on_a_sandbox(names: Collection[str]) -> Iterator[tuple[str, list[float]]]:
     _canary("sandbox", "down", "--delete", "--name", SANDBOX)
     try:
         yield "start", _repeat("start", _start, after=lambda: _canary("sandbox", "down", "--name", SANDBOX))
@@ -144,9 +162,22 @@ def _on_a_sandbox() -> Iterator[tuple[str, list[float]]]:
             with telemetry.requests(project.sandbox.gateway_url):
                 yield "watch", [project.watch_weight(percent) for percent in (90, 10) * (FIGURES["watch"][2] // 2)]
                 yield "telemetry-memory", [telemetry.memory_mib()]
+            if set(names) & set(ROLLOUTS):
+                yield from _rollouts(project.sandbox)
             project.canary("destroy", "--yes")
     finally:
         _canary("sandbox", "down", "--delete", "--name", SANDBOX)
+
+
+def _rollouts(sandbox: Layout) -> Iterator[tuple[str, list[float]]]:
+    """Rollouts beside the stack, in its mesh."""
+    with rollouts.Stack.create(sandbox, f"{SANDBOX}-canary-rollout") as stack:
+        (found,) = measure([rollouts.CanaryRollout(stack)], sandbox.gateway_url, FIGURES["rollout-step"][2])
+    yield "rollout-step", list(found.steps)
+    yield "rollout-abort", list(found.aborts)
+    without, recorded = rollouts.ups(sandbox, SANDBOX, FIGURES["records"][2])
+    yield "records", [one - statistics.median(without) for one in recorded]
+    yield "runner-memory", [runner_memory.measure(sandbox, SANDBOX, runner_memory.SECONDS).peak]
 
 
 class _Project:

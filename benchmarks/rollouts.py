@@ -64,11 +64,16 @@ class Stack:
 
     def write(self, routes: Mapping[str, Route], steps: Sequence[Mapping[str, Any]]) -> None:
         """Write the file: services with the versions STABLE and CANARY, each with its rules."""
+        services = {name: self.service(name, route) for name, route in routes.items()}
+        self.save({"rollouts": {"measured": {"steps": list(steps)}}, "services": services})
+
+    def save(self, settings: Mapping[str, Any]) -> None:
+        """Write the file with these settings, for the mesh that is there."""
+        given = {f"istio-canary:{name}": value for name, value in settings.items()}
         config = {
             "istio-canary:cluster": {"kubeconfig": str(self.sandbox.kubeconfig), "context": self.sandbox.context},
             "istio-canary:mesh": {"install": False},
-            "istio-canary:rollouts": {"measured": {"steps": list(steps)}},
-            "istio-canary:services": {name: self._service(name, route) for name, route in routes.items()},
+            **given,
         }
         path = self.folder / f"Pulumi.{STACK}.yaml"
         before = yaml.safe_load(path.read_text()) if path.exists() else {}
@@ -98,7 +103,8 @@ class Stack:
     def host(self, service: str = SERVICE) -> str:
         return f"{service}.{self.namespace}.example.com"
 
-    def _service(self, name: str, route: Route) -> dict[str, Any]:
+    def service(self, name: str, route: Route) -> dict[str, Any]:
+        """Return a service with the versions STABLE and CANARY, as the file has it."""
         versions = {
             version: {
                 "image": "istio-canary/echo:1.0.0",

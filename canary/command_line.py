@@ -9,6 +9,7 @@ from canary.commands.check import check
 from canary.commands.destroy import destroy
 from canary.commands.diff import diff
 from canary.commands.explain import explain
+from canary.commands.gate import app as gate
 from canary.commands.open import open_name
 from canary.commands.preview import preview
 from canary.commands.refresh import refresh
@@ -58,4 +59,5 @@ for function in (
     app.command()(function)
 app.command("open")(open_name)
 app.add_typer(rollout)
+app.add_typer(gate)
 app.add_typer(sandbox)

@@ -26,15 +26,19 @@ class EffectiveRoutes:
 
 
 def has_rollouts(settings: Settings) -> bool:
-    """Return whether a rule of the stack has a rollout."""
-    return any(service.rolled for service in settings.services.values())
+    """Return whether a rule of the stack has a rollout, of this project or of another engine."""
+    from stacks.settings.engines import engines_of
+
+    return bool(engines_of(settings)) or any(service.rolled for service in settings.services.values())
 
 
 def effective_routes(client: Client, settings: Settings) -> EffectiveRoutes:
     """Return the routes of a stack with the weights of its rollouts. Raises what `kube.client.query` explains."""
+    from stacks.engine_weights import with_engine_weights
     from stacks.rollout_states import read_rollout_states
     from stacks.with_rollouts import with_rollouts
 
+    settings = with_engine_weights(client, settings)
     states = read_rollout_states(client, settings)
     if not states:
         return EffectiveRoutes(settings=settings, states={}, problems={})

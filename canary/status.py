@@ -13,6 +13,8 @@ from canary.consoles import CONSOLES
 from canary.effective import EffectiveRoutes, effective_routes
 from canary.engine.diff import VIRTUAL_SERVICE
 from canary.engine.recovery import plain
+from canary.proxies import NamespaceProxies, proxies_by_revision
+from components.names import DEFAULT_REVISION, REVISION
 from rollout.decision import PULUMI
 from rollout.observed_routes import Known, known_destinations, weights_of
 from rollout.record import FIELD_MANAGER
@@ -82,7 +84,7 @@ class EnvironmentState:
     """All services, the gateway's address and the mesh's version, or why there is none, and the consoles by name.
 
     `gateway` is for the first port that the services use, `gateway_ports` for each; those of other gateway deployments
-    are named with the Gateway: `80 (internal)`.
+    are named with the Gateway: `80 (internal)`. `proxies` are those of each namespace, by revision of Istio.
     """
 
     services: tuple[ServiceState, ...]
@@ -90,6 +92,7 @@ class EnvironmentState:
     gateway_ports: Mapping[int | str, str]
     mesh: str
     consoles: Mapping[str, str]
+    proxies: tuple[NamespaceProxies, ...] = ()
 
     @property
     def deployed(self) -> bool:
@@ -140,6 +143,7 @@ def _look(client: Client, settings: Settings, recorded: Mapping[str, Spec]) -> E
         gateways,
         _mesh(client, settings),
         consoles,
+        proxies_by_revision(client, settings),
     )
 
 
@@ -201,7 +205,19 @@ def _service(client: Client, routes: EffectiveRoutes, name: str, recorded: Mappi
     deployed = is_routed or any(version.image and not version.elsewhere for version in versions)
     drift = _drift(live, stored, configured, state) if is_routed else ""
     rollout = _rollout_words(state, routes.problems.get(name))
+    engine = _engine(settings, name)
+    if engine:
+        drift, rollout = "", f"moved by {engine}"
     return ServiceState(name, service.namespace, str(service.strategy), deployed, versions, rules, drift, rollout)
+
+
+def _engine(settings: Settings, name: str) -> str:
+    """Who moves the rollout of a service in place of this project, empty if nobody does."""
+    from rollout.engines.losses import NAMES
+    from stacks.settings.engines import engines_of
+
+    moved = engines_of(settings).get(name)
+    return "" if moved is None else NAMES[moved.engine]
 
 
 def _title(rule: Rule) -> str:
@@ -327,6 +343,14 @@ def _mesh(client: Client, settings: Settings) -> str:
     found: list[Any] = list(client.list(Deployment, namespace=settings.mesh.namespace, labels={"app": "istiod"}))
     if not found:
         return f"not in the cluster (no istiod in namespace {settings.mesh.namespace})"
-    image = str(found[0].spec.template.spec.containers[0].image or "")
-    ready = (found[0].status.readyReplicas or 0) if found[0].status else 0
-    return f"Istio {image.rpartition(':')[2]}" + ("" if ready else ", istiod is not ready")
+    istiods = {str((one.metadata.labels or {}).get(REVISION, DEFAULT_REVISION)): one for one in found}
+    if list(istiods) == [DEFAULT_REVISION]:
+        return f"Istio {_istiod(found[0])}"
+    return "Istio " + "; ".join(f"{_istiod(one)} (revision {name})" for name, one in sorted(istiods.items()))
+
+
+def _istiod(deployment: Any) -> str:
+    """The release of an istiod, and whether it is not ready."""
+    image = str(deployment.spec.template.spec.containers[0].image or "")
+    ready = (deployment.status.readyReplicas or 0) if deployment.status else 0
+    return image.rpartition(":")[2] + ("" if ready else ", istiod is not ready")

@@ -66,10 +66,19 @@ def _of_pods(settings: Settings, step: ResourceStep) -> Iterator[str]:
             if (service.namespace, version.name) != (metadata.get("namespace"), metadata.get("name")):
                 continue
             if any(difference.path.startswith(TEMPLATE) for difference in step.diff):
-                yield f"{name}/{key}: {_pods_words(version)}"
+                yield f"{name}/{key}: {_engine_words(settings, name) or _pods_words(version)}"
             if any(difference.path == TAKES_REPLICAS for difference in step.diff):
                 left = PATCH_FORCE not in (metadata.get("annotations") or {}) and version.replicas is not None
                 yield f"{name}/{key}: {LEFT_TO_ROLLOUT if left else _replicas_words(version)}"
+
+
+def _engine_words(settings: Settings, name: str) -> str:
+    """What a changed pod template does where another engine moves the service's rollout; empty where none does."""
+    from rollout.engines.losses import NAMES
+    from stacks.settings.engines import engines_of
+
+    moved = engines_of(settings).get(name)
+    return "" if moved is None else f"its new pods begin a rollout, which {NAMES[moved.engine]} moves"
 
 
 def _replicas_words(version: VersionSettings) -> str:

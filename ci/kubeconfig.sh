@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Write a kubeconfig whose context is $KUBE_CONTEXT (by default the stack's name, $STACK) to the file $1, for the
-# cluster that one of these variables names; without any of them, do nothing:
+# For a stack whose file names a context (istio-canary:cluster.context): write a kubeconfig with the context
+# $KUBE_CONTEXT (by default the stack's name, $STACK) to the file $1, for the cluster that one of these variables names.
+# Without any of them, do nothing: a stack with cluster.stackReference, or with a kind that it creates, has its
+# kubeconfig from Pulumi.
 #   KUBECONFIG_CONTENT                      a kubeconfig, as it is
 #   EKS_CLUSTER, AWS_REGION                 Amazon EKS
 #   AKS_CLUSTER, AKS_RESOURCE_GROUP         Azure AKS
@@ -23,7 +25,7 @@ elif [[ -n ${GKE_CLUSTER:-} ]]; then
     gcloud container clusters get-credentials "$GKE_CLUSTER" --location "$GKE_LOCATION" --project "$GKE_PROJECT"
     kubectl config rename-context "gke_${GKE_PROJECT}_${GKE_LOCATION}_${GKE_CLUSTER}" "$context"
 else
-    echo "no cluster is named, so kubectl's own rules apply" >&2
+    echo "no cluster is named: the kubeconfig is that of the stack's cluster, or by kubectl's own rules" >&2
     exit 0
 fi
 # Later steps of a GitHub job read their environment from this file.

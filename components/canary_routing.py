@@ -23,6 +23,8 @@ DEPLOYED_ELSEWHERE = "istio-canary/deployed-elsewhere"
 
 HTTP = "spec.http"
 """A VirtualService's http routes."""
+SUBSETS = "spec.subsets"
+"""A DestinationRule's subsets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,10 @@ class CanaryRoutingArgs:
 
     With `keeps_http`, the http routes of VirtualServices that exist are not compared: in a preview, a rollout's may not
     be those of Pulumi's state.
+
+    Another controller writes the weights of the versions `divided`, of which the first one gets all requests at the
+    start; with `keeps_subsets` it has begun, and owns the subsets. With `is_routed_elsewhere`, VirtualServices and
+    DestinationRule are another controller's as a whole.
     """
 
     service: str
@@ -61,6 +67,9 @@ class CanaryRoutingArgs:
     until_left: Callable[[], None] | None = None
     has_late_subsets: bool = False
     keeps_http: bool = False
+    keeps_subsets: bool = False
+    divided: tuple[str, str] | None = None
+    is_routed_elsewhere: bool = False
 
 
 class CanaryRouting(Component):
@@ -96,12 +105,15 @@ class CanaryRouting(Component):
             "istio-canary:index:CanaryRouting", name, opts, formerly="istio-canary:canary_routing:CanaryRouting"
         )
         gateways = self._gateways(name, args)
+        self._name, self._args = name, args
+        if args.is_routed_elsewhere:
+            self._leave(gateways)
+            return
         ingresses = self._ingresses(name, args)
         subsets = [] if args.has_late_subsets else [self._destination_rule(name, args)]
         outside = self._outside(name, args)
         virtual_services = self._virtual_services(name, args, after=[*gateways, *subsets, *outside])
 
-        self._name, self._args = name, args
         self.routes = [*virtual_services, *ingresses]
         self.subsets = [*(subsets or virtual_services), *outside]
         self.gateway = gateways[0].id if gateways else pulumi.Output.from_input(None)
@@ -111,9 +123,17 @@ class CanaryRouting(Component):
         if subsets:
             self._register(subsets[0])
 
+    def _leave(self, gateways: Sequence[Gateway]) -> None:
+        """Nothing but the own Gateway is the stack's."""
+        self.routes, self.subsets = [], []
+        none: pulumi.Output[str | None] = pulumi.Output.from_input(None)
+        self.gateway, self.ingress = (gateways[0].id if gateways else none), none
+        self.virtual_services, self.destination_rule = pulumi.Output.from_input([]), pulumi.Output.from_input("")
+        self.register_outputs({"gateway": self.gateway, "virtual_services": self.virtual_services})
+
     def complete(self, routes: Sequence[pulumi.Resource]) -> None:
         """Build the DestinationRule after all `routes` that lead to the service, if its removed subsets are in use."""
-        if self._args.has_late_subsets:
+        if self._args.has_late_subsets and not self._args.is_routed_elsewhere:
             self._register(self._destination_rule(self._name, self._args, routes))
 
     def _register(self, destination_rule: DestinationRule) -> None:
@@ -169,6 +189,7 @@ class CanaryRouting(Component):
             annotations={DEPLOYED_ELSEWHERE: ",".join(elsewhere)} if elsewhere else None,
             depends_on=list(after),
             hooks=hooks,
+            ignore_changes=[SUBSETS] if args.keeps_subsets else None,
         )
 
     def _outside(self, name: str, args: CanaryRoutingArgs) -> list[pulumi.Resource]:
@@ -187,14 +208,7 @@ class CanaryRouting(Component):
     def _virtual_services(
         self, name: str, args: CanaryRoutingArgs, after: list[pulumi.Resource]
     ) -> list[VirtualService]:
-        specs = render.virtual_services(
-            args.routes,
-            args.service,
-            gateway_namespace=args.gateway_namespace,
-            gateway_namespaces=args.gateway_namespaces,
-            version_header=args.version_header,
-            egress=args.egress,
-        )
+        specs = _rendered(args)
         hooks = after_wait(f"{name}: every Envoy knows the added versions", args.until_known)
         made: dict[str, VirtualService] = {}
         # That for callers inside the mesh first: until it exists, the other one still applies to them.
@@ -232,6 +246,18 @@ class CanaryRouting(Component):
             spec=spec,
             opts=self._child(**options),
         )
+
+
+def _rendered(args: CanaryRoutingArgs) -> dict[str, render.Spec]:
+    rendering = {
+        "gateway_namespace": args.gateway_namespace,
+        "gateway_namespaces": args.gateway_namespaces,
+        "version_header": args.version_header,
+        "egress": args.egress,
+    }
+    if args.divided is not None:
+        return render.divided_virtual_services(args.routes, args.service, args.divided, **rendering)
+    return render.virtual_services(args.routes, args.service, **rendering)  # type: ignore[arg-type]
 
 
 def deployed_elsewhere(service: ServiceRouting) -> list[str]:

@@ -42,6 +42,8 @@ LOCKS = (
     "istio-node-untaint",
     "istio-serviceexport-controller-election",
 )
+LOCKS_OF_REVISIONS = ("istio-gateway-deployment", "istio-gateway-inferencepool", "istio-gateway-status-leader")
+"""Of these, each revision has one of its own, with its name at the end (Istio: NewPerRevisionLeaderElection)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +123,12 @@ def _written_by_istiod(client: Client, namespace: str) -> Iterator[tuple[Any, An
     kinds: tuple[tuple[Any, tuple[str, ...]], ...] = ((Secret, (AUTHORITY,)), (ConfigMap, LOCKS), (Lease, LOCKS))
     for kind, names in kinds:
         in_namespace = client.list(kind, namespace=namespace)
-        yield from ((kind, found) for found in in_namespace if found.metadata.name in names)
+        yield from ((kind, found) for found in in_namespace if _is_one_of(found.metadata.name, names))
     yield from _gateway_classes(client)
+
+
+def _is_one_of(name: str, names: tuple[str, ...]) -> bool:
+    return name in names or any(name.startswith(f"{lock}-") for lock in LOCKS_OF_REVISIONS if lock in names)
 
 
 def _gateway_classes(client: Client) -> Iterator[tuple[Any, Any]]:

@@ -91,6 +91,8 @@ class VersionedServiceArgs:
     With `has_late_port` the Service gets another port, and `complete` builds it: the old one must stay until no route
     uses it.
 
+    With `is_selected_elsewhere` another controller decides which pods an existing Service selects.
+
     With `speaks_tls` the pods terminate TLS themselves, and their sidecars pass it through. `idle` are the versions
     that no route sends requests to; `complete` builds them. `pod_annotations` are those of every version's pods.
     `account` is a ServiceAccount that exists; with None, one is made, with `account_annotations`.
@@ -110,6 +112,7 @@ class VersionedServiceArgs:
     port_name: str | None = None
     has_late_port: bool = False
     speaks_tls: bool = False
+    is_selected_elsewhere: bool = False
     idle: frozenset[str] = frozenset()
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
     account: str | None = None
@@ -217,7 +220,9 @@ class VersionedService(Component):
                 ),
             ),
             opts=self._child(
-                depends_on=list(after), hooks=after_wait(f"{name}: no Envoy uses the port that it loses", wait)
+                depends_on=list(after),
+                hooks=after_wait(f"{name}: no Envoy uses the port that it loses", wait),
+                ignore_changes=["spec.selector", "spec.ports"] if args.is_selected_elsewhere else None,
             ),
         )
 

@@ -1,4 +1,4 @@
-"""PromQL: what Prometheus is asked about the versions of a service. No other module writes PromQL.
+"""PromQL: what Prometheus is asked about the versions of a service. No other module writes it (`promql` has its parts).
 
 All numbers come from the callers' Envoys, of gateways and sidecars, which also know of requests that no pod ever saw.
 Envoy keeps statistics by cluster; Istio's cluster `outbound|<port>|<subset>|<service>.<namespace>.svc.<domain>` is a
@@ -28,6 +28,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from metrics.durations import prometheus_seconds
+from metrics.promql import (
+    equals,
+    is_variable,
+    labelled,
+    pattern_of,
+    quoted,
+    selector_of,
+    sum_by,
+    total,
+    union,
+    version_from,
+)
 
 WEIGHT = "istio_canary:weight"
 REQUESTS = "istio_canary:requests:rate5m"
@@ -83,10 +95,14 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """One service. A field with a `$` is a variable of Grafana, which stands for a name or for a regular expression."""
+    """One service. A field with a `$` is a variable of Grafana, which stands for a name or for a regular expression.
+
+    Its versions are subsets of its Service, or with `hosts` these Services, whose names are those of the versions.
+    """
 
     service: str
     namespace: str
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,8 +118,8 @@ class Queries:
     def requests(self, scope: Scope, over: str) -> str:
         """Requests a second, as callers saw them: answered ones, and those whose caller gave up."""
         if self.source is Source.ISTIO:
-            return _total(_istio(scope, over), _unsent(scope, over))
-        return _total(_answers(scope, over), _gave_up(scope, over))
+            return total(_istio(scope, over), _unsent(scope, over))
+        return total(_answers(scope, over), _gave_up(scope, over))
 
     def responses(self, scope: Scope, over: str) -> str:
         """The same by version, response_code and response_flags; code 0 is a caller that gave up.
@@ -112,14 +128,14 @@ class Queries:
         """
         if self.source is Source.ISTIO:
             unsent = [
-                _labelled(
+                labelled(
                     f"{_clusters(_counters(scope, over, *statistics))} > 0", response_code="503", response_flags=flag
                 )
                 for flag, statistics in (("UH", (NO_HEALTHY_POD,)), ("UO", LIMITS))
             ]
             return " or ".join([_istio(scope, over, by=("version", "response_code", "response_flags")), *unsent])
         codes = _by_code(scope, over, 'response_code!=""', by=("version", "response_code"))
-        gave_up = _labelled(f"{_gave_up(scope, over)} > 0", response_code="0", response_flags="DC")
+        gave_up = labelled(f"{_gave_up(scope, over)} > 0", response_code="0", response_flags="DC")
         return f"{codes} or {gave_up}"
 
     def failures(self, scope: Scope, over: str) -> str:
@@ -129,8 +145,8 @@ class Queries:
         """
         if self.source is Source.ISTIO:
             failed = _istio(scope, over, 'response_code=~"0|5.."')
-            return _total(failed, _unsent(scope, over), f"0 * {_istio(scope, over)}")
-        return _total(_by_code(scope, over, 'response_code_class="5xx"'), _gave_up(scope, over))
+            return total(failed, _unsent(scope, over), f"0 * {_istio(scope, over)}")
+        return total(_by_code(scope, over, 'response_code_class="5xx"'), _gave_up(scope, over))
 
     def success_rate(self, scope: Scope, over: str) -> str:
         """Share of the requests that did not fail, 0..1; absent where there were no requests.
@@ -153,8 +169,8 @@ class Queries:
         if self.source is Source.ISTIO:
             buckets = _istio_version(scope, f"rate({_istio_selector(ISTIO_TIME, scope)}[{over}])")
         else:
-            buckets = _cluster_version(f"rate({_cluster(scope, TIME)}[{over}])")
-        return _sum(buckets, by=("version", "le"))
+            buckets = _cluster_version(f"rate({_cluster(scope, TIME)}[{over}])", by_host=bool(scope.hosts))
+        return sum_by(buckets, by=("version", "le"))
 
     def retries(self, scope: Scope, over: str) -> str:
         """Retried tries a second."""
@@ -167,9 +183,9 @@ class Queries:
         """
         if self.source is Source.ISTIO:
             refused = _istio(scope, over, 'response_flags=~"(.+,)?UF(,.+)?"')
-            return _total(refused, _unsent(scope, over), f"0 * {_istio(scope, over)}")
+            return total(refused, _unsent(scope, over), f"0 * {_istio(scope, over)}")
         refused = _clusters(_counters(scope, over, REFUSED, RETRIED_ANSWERS), minus=_counters(scope, over, RETRIED))
-        return _total(f"clamp_min({refused}, 0)", _unsent(scope, over))
+        return total(f"clamp_min({refused}, 0)", _unsent(scope, over))
 
     def ejections(self, scope: Scope) -> str:
         """Endpoints that outlier detection has ejected now: the most that any caller's Envoy has."""
@@ -192,13 +208,13 @@ def raw_counters(source: Source, scope: Scope, over: str, bound: float | None = 
     """
     own = [CONNECTED, CANCELLED, REFUSED, COMPLETED, RESET, CLOSED, BY_CODE]
     names = [RETRIED, NO_HEALTHY_POD, *LIMITS, ACTIVE, *(own if source is Source.ENVOY else [])]
-    in_clusters = f"cluster_name=~{_quoted(_cluster_pattern(scope))}"
-    selectors = [_selector("", f'__name__=~"{ENVOY}({"|".join(names)})"', in_clusters)]
-    buckets = [] if bound is None else [f"le=~{_quoted(_pattern(f'{bound:g}') + '([.]0)?|[+]Inf')}"]
+    in_clusters = f"cluster_name=~{quoted(_cluster_pattern(scope))}"
+    selectors = [selector_of("", f'__name__=~"{ENVOY}({"|".join(names)})"', in_clusters)]
+    buckets = [] if bound is None else [f"le=~{quoted(pattern_of(f'{bound:g}') + '([.]0)?|[+]Inf')}"]
     if source is Source.ISTIO:
         selectors += [_istio_selector(ISTIO_REQUESTS, scope), _istio_selector(ISTIO_TIME, scope, *buckets)]
     else:
-        selectors.append(_selector(f"{ENVOY}{TIME}", in_clusters, *buckets))
+        selectors.append(selector_of(f"{ENVOY}{TIME}", in_clusters, *buckets))
     return tuple(f"{selector}[{over}]" for selector in selectors)
 
 
@@ -210,8 +226,8 @@ def raw_series(query: str, over: str, every: str) -> str:
 
 def raw_scrapes(instances: Sequence[str], over: str) -> tuple[str, str]:
     """Return PromQL for the raw samples, within `over`, of the scrapes of some instances and of their uptime."""
-    found = f"instance=~{_quoted('|'.join(map(_pattern, instances)))}"
-    return f"{_selector('up', found)}[{over}]", f"{_selector('envoy_server_uptime', found)}[{over}]"
+    found = f"instance=~{quoted('|'.join(map(pattern_of, instances)))}"
+    return f"{selector_of('up', found)}[{over}]", f"{selector_of('envoy_server_uptime', found)}[{over}]"
 
 
 def weight_changes(scope: Scope, over: str) -> str:
@@ -228,7 +244,7 @@ def weight_in_alert(scope: Scope) -> str:
 
 def label_values(label: str, namespace: str | None = None) -> str:
     """Return the query of a variable of Grafana: the values of a label of the recorded weights, in one namespace."""
-    weights = WEIGHT if namespace is None else _selector(WEIGHT, _equals("namespace", namespace))
+    weights = WEIGHT if namespace is None else selector_of(WEIGHT, equals("namespace", namespace))
     return f"label_values({weights}, {label})"
 
 
@@ -243,7 +259,7 @@ def worse_than_stable(scope: Scope, stable: str, points: float, minimum_requests
     In percentage points, of the recorded 5 minutes; only versions with at least `minimum_requests` in them.
     """
     failed = f"100 * {_recorded(FAILURES, scope)} / ({_recorded(REQUESTS, scope)} > 0)"
-    of_stable = _quoted(stable)
+    of_stable = quoted(stable)
     failed_of_stable = (
         f"100 * {_recorded(FAILURES, scope, version=of_stable)} / ({_recorded(REQUESTS, scope, version=of_stable)} > 0)"
     )
@@ -274,7 +290,7 @@ def share_off(scope: Scope, points: float, minimum_requests: int) -> str:
 def _istio(scope: Scope, over: str, *matchers: str, by: Sequence[str] = ("version",)) -> str:
     """Requests a second by Istio's counters, without those of `_unsent`, of which Istio does not know the version."""
     selector = _istio_selector(ISTIO_REQUESTS, scope, 'response_flags!~"(.+,)?UH(,.+)?"', *matchers)
-    return _sum(_istio_version(scope, _growth(selector, over)), by=by)
+    return sum_by(_istio_version(scope, _growth(selector, over)), by=by)
 
 
 def _unsent(scope: Scope, over: str) -> str:
@@ -297,12 +313,12 @@ def _gave_up(scope: Scope, over: str) -> str:
     tries = _counters(scope, over, CONNECTED, CANCELLED, REFUSED, *LIMITS, NO_HEALTHY_POD)
     ended = [*_counters(scope, over, COMPLETED, RETRIED), _growth(_cluster(scope, ACTIVE), over, gauge=True)]
     ended_by_envoy = _counters(scope, over, CANCELLED, RESET, CLOSED)
-    return f"clamp_min(min by (version) ({_union(_clusters(tries, ended), _clusters(ended_by_envoy))}), 0)"
+    return f"clamp_min(min by (version) ({union(_clusters(tries, ended), _clusters(ended_by_envoy))}), 0)"
 
 
 def _clusters(plus: Sequence[str], minus: Sequence[str] = (), by: Sequence[str] = ("version",)) -> str:
     """The sum of vectors of clusters by version, those of `minus` subtracted; a missing one counts as 0."""
-    return _sum(_cluster_version(_union(*plus, *(f"-({vector})" for vector in minus))), by=by)
+    return sum_by(_cluster_version(union(*plus, *(f"-({vector})" for vector in minus))), by=by)
 
 
 def _counters(scope: Scope, over: str, *statistics: str) -> list[str]:
@@ -325,32 +341,7 @@ def _growth(series: str, over: str, gauge: bool = False) -> str:
 
 def _seconds(over: str) -> str:
     """The length of a range in seconds; that of a variable of Grafana is in another one, in milliseconds."""
-    return f"({over}_ms / 1000)" if _is_variable(over) else str(prometheus_seconds(over))
-
-
-# Vectors
-
-
-def _sum(vector: str, by: Sequence[str] = ("version",)) -> str:
-    return f"sum by ({', '.join(by)}) ({vector})"
-
-
-def _total(*vectors: str) -> str:
-    """The sum of vectors by version; a version that one of them lacks counts as 0 in it."""
-    return _sum(_union(*vectors))
-
-
-def _union(*vectors: str) -> str:
-    """All elements of the vectors, kept apart by the label `part`: `or` drops elements whose labels it has already."""
-    if len(vectors) == 1:
-        return vectors[0]
-    return " or ".join(_labelled(vector, part=str(number)) for number, vector in enumerate(vectors, 1))
-
-
-def _labelled(vector: str, **labels: str) -> str:
-    for label, value in labels.items():
-        vector = f'label_replace({vector}, "{label}", "{value}", "", "")'
-    return vector
+    return f"({over}_ms / 1000)" if is_variable(over) else str(prometheus_seconds(over))
 
 
 # Names
@@ -358,7 +349,7 @@ def _labelled(vector: str, **labels: str) -> str:
 
 def _cluster(scope: Scope, statistic: str, *matchers: str) -> str:
     """The selector of a statistic of the clusters of the service's versions."""
-    return _selector(f"{ENVOY}{statistic}", f"cluster_name=~{_quoted(_cluster_pattern(scope))}", *matchers)
+    return selector_of(f"{ENVOY}{statistic}", f"cluster_name=~{quoted(_cluster_pattern(scope))}", *matchers)
 
 
 def _cluster_pattern(scope: Scope) -> str:
@@ -366,21 +357,26 @@ def _cluster_pattern(scope: Scope) -> str:
 
     `.+` for the subset, since Prometheus takes ten times as long with `[^|]+`.
     """
-    return rf"outbound\|[0-9]+\|.+\|{_pattern(scope.service)}\.{_pattern(scope.namespace)}\.svc\..*"
+    if scope.hosts:
+        hosts = "|".join(map(pattern_of, scope.hosts))
+        return rf"outbound\|[0-9]+\|\|({hosts})\.{pattern_of(scope.namespace)}\.svc\..*"
+    return rf"outbound\|[0-9]+\|.+\|{pattern_of(scope.service)}\.{pattern_of(scope.namespace)}\.svc\..*"
 
 
-def _cluster_version(vector: str) -> str:
-    """The vector with the label `version` from its cluster's name."""
-    return _version_from(vector, "cluster_name", r"outbound\|[0-9]+\|(?P<name>[^|]+)\|.*")
+def _cluster_version(vector: str, by_host: bool = False) -> str:
+    """The vector with the label `version` from its cluster's name: the subset, or the name of the Service."""
+    if by_host:
+        return version_from(vector, "cluster_name", r"outbound\|[0-9]+\|\|(?P<name>[^|.]+)\..*")
+    return version_from(vector, "cluster_name", r"outbound\|[0-9]+\|(?P<name>[^|]+)\|.*")
 
 
 def _istio_selector(metric: str, scope: Scope, *matchers: str) -> str:
     """The selector of one of Istio's metrics, of requests to a known version."""
-    return _selector(
+    return selector_of(
         metric,
         'reporter="source"',
-        _equals("destination_service_name", scope.service),
-        _equals("destination_service_namespace", scope.namespace),
+        equals("destination_service_name", scope.service),
+        equals("destination_service_namespace", scope.namespace),
         f'{REVISION}!="{UNKNOWN_REVISION}"',
         *matchers,
     )
@@ -388,37 +384,9 @@ def _istio_selector(metric: str, scope: Scope, *matchers: str) -> str:
 
 def _istio_version(scope: Scope, vector: str) -> str:
     """The vector with the label `version` from the pods' label, which begins with the service's name."""
-    return _version_from(vector, REVISION, rf"(?:{_pattern(scope.service)}-)?(?P<name>.+)")
-
-
-def _version_from(vector: str, label: str, pattern: str) -> str:
-    # A named group: the service's name may be a variable that brings groups of its own.
-    return f'label_replace({vector}, "version", "${{name}}", "{label}", {_quoted(pattern)})'
+    return version_from(vector, REVISION, rf"(?:{pattern_of(scope.service)}-)?(?P<name>.+)")
 
 
 def _recorded(series: str, scope: Scope, version: str | None = None) -> str:
-    matchers = [_equals("service", scope.service), _equals("namespace", scope.namespace)]
-    return _selector(series, *matchers, *([f"version={version}"] if version else []))
-
-
-def _selector(metric: str, *matchers: str) -> str:
-    return f"{metric}{{{','.join(matchers)}}}"
-
-
-def _equals(label: str, name: str) -> str:
-    return f"{label}{'=~' if _is_variable(name) else '='}{_quoted(name)}"
-
-
-def _pattern(name: str) -> str:
-    """A regular expression for a name; a variable stays as it is, in a group since it may stand for alternatives."""
-    return f"({name})" if _is_variable(name) else re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", name)
-
-
-def _is_variable(name: str) -> bool:
-    return "$" in name
-
-
-def _quoted(text: str) -> str:
-    """A string literal of PromQL."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    matchers = [equals("service", scope.service), equals("namespace", scope.namespace)]
+    return selector_of(series, *matchers, *([f"version={version}"] if version else []))

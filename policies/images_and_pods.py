@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.mesh import (
+    CRON_JOB,
     autoscaler,
     chart_name,
     containers,
@@ -79,6 +80,8 @@ def requests_and_limits(context: Context) -> Iterator[Problem]:
 def probes(context: Context) -> Iterator[Problem]:
     """The kubelet asks whether a container can take requests."""
     for workload in workloads(context.resources):
+        if workload.kind == CRON_JOB:
+            continue  # its pods take no requests, and end
         for container in containers(workload, with_init=False):
             for probe in context.parameters["probes"]:
                 if not container.get(probe):

@@ -9,7 +9,8 @@ from typing import Any
 
 from policies.resource import UNKNOWN, Resource, Resources, items, mapping, texts
 
-WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+CRON_JOB = "CronJob"
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", CRON_JOB)
 CLUSTER_DOMAIN = ".cluster.local"
 DEPLOYED_ELSEWHERE = "istio-canary/deployed-elsewhere"
 """Annotation of a DestinationRule: the subsets whose pods the stack does not deploy."""
@@ -145,12 +146,17 @@ def workloads(resources: Resources) -> Sequence[Resource]:
 
 def pod_labels(workload: Resource) -> Mapping[str, Any]:
     """Return the labels of its pods."""
-    return workload.mapping("spec", "template", "metadata", "labels")
+    return workload.mapping(*_template(workload), "metadata", "labels")
 
 
 def pod_spec(workload: Resource) -> Mapping[str, Any]:
     """Return the spec of its pods."""
-    return workload.mapping("spec", "template", "spec")
+    return workload.mapping(*_template(workload), "spec")
+
+
+def _template(workload: Resource) -> tuple[str, ...]:
+    """Where the template of its pods is."""
+    return ("spec", "jobTemplate", "spec", "template") if workload.kind == CRON_JOB else ("spec", "template")
 
 
 def containers(workload: Resource, *, with_init: bool = True) -> list[Mapping[str, Any]]:

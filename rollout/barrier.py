@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from kube.objects import find_object
 from rollout.envoy_routes import WantedRoute, config_name, follows, wanted_routes
 from rollout.observed_routes import ISTIO_API
+from rollout.planned import PlannedEnvoys
 from rollout.proxy_sync import AT_ONCE, DUMPS, SIDECAR, Envoy, ProxyUnreachableError, ask_envoy, has_envoy
-from rollout.record import PlannedEnvoys
 from rollout.routes import RouteInCluster
 from traffic.model import MESH
 

@@ -85,6 +85,8 @@ class Facts:
     if one could not be read. `envoys_follow` says whether every Envoy has the routes as they are in `route_weights`;
     None if nobody has asked. `to_unready_seconds` is for how long no pod of `to` has been ready. None as a number of
     pods: unknown. `observed_seconds` replaces the time since the step settled, where only time with numbers counts.
+    `group_step` is the step that the group of the service has decided on, and that this service may go to; None: it is
+    not known, or there is no group.
     `verdict` is that of the gates on the current step, None until there is a first one; `gates_fixed` is there as long
     as the record has no plan of the gates and what it needs is known, and `gates_text` says why it is not.
     """
@@ -112,6 +114,7 @@ class Facts:
     verdict: Verdict | None = None
     gates_fixed: GatesFixed | None = None
     gates_text: str = ""
+    group_step: int | None = None
 
 
 def deciding(record: Record, seen: Sequence[RoutesSeen]) -> RoutesSeen:
@@ -140,7 +143,8 @@ class Decision:
     asks the Envoys whether they follow. `hook` is a point whose hooks are to be asked; the answer is in the next facts.
     `scale` has the least number of pods by version. `hand_over` gives spec.http back to Pulumi. `numbers` says that
     nothing can be decided before the first answer to what the gates ask. `wait_seconds` is the
-    longest useful wait until the next look, None if nothing is left to do.
+    longest useful wait until the next look, None if nothing is left to do. `ready` is the step that the rollout of a
+    group's member would go to, if the group did; one after the last is its end.
     """
 
     why: str
@@ -152,6 +156,7 @@ class Decision:
     scale: Mapping[str, int] = field(default_factory=dict)
     hand_over: bool = False
     numbers: bool = False
+    ready: int | None = None
     wait_seconds: float | None = 0.0
 
 
@@ -170,6 +175,7 @@ def next_record(record: Record, at: str, by: str, *events: Event, routes: bool =
     `routes` says that the write decides on the routes, so that their annotation changes.
     """
     changed = record.model_copy(update=changes)
+    group = {"group": changed.plan.group.name} if changed.plan.group is not None else {}
     generation = record.generation + 1
     written = [
         OutboxEvent(
@@ -177,7 +183,7 @@ def next_record(record: Record, at: str, by: str, *events: Event, routes: bool =
             type=event.type,
             at=at,
             text=event.text,
-            data={"service": record.service, "phase": changed.phase.value, "step": changed.step, **event.data},
+            data={"service": record.service, "phase": changed.phase.value, "step": changed.step, **group, **event.data},
         )
         for index, event in enumerate(events)
     ]

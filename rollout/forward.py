@@ -10,6 +10,7 @@ from rollout.going_back import harm_in
 from rollout.holding import (
     LOOK,
     by_of,
+    decided_by_group,
     hold_for,
     hook,
     hook_once,
@@ -19,6 +20,7 @@ from rollout.holding import (
     pause_for,
     promoted,
     until_followed,
+    until_the_group,
 )
 from rollout.periods import begun, ended
 from rollout.record import (
@@ -34,12 +36,14 @@ from rollout.record import (
 )
 from rollout.verbs import abort, deadlines_from, resume
 
-FOR_PERSONS = (HoldReason.APPROVAL, HoldReason.HAND, HoldReason.WINDOW)
+FOR_OTHERS = (HoldReason.APPROVAL, HoldReason.HAND, HoldReason.WINDOW, HoldReason.GROUP)
 """What a step may wait for beyond its own deadline: no fault of the release is behind it."""
 
 
 def only_the_holder(record: Record, facts: Facts) -> Decision | None:
-    """The rules after this one are the holder's."""
+    """The rules after this one are the holder's; those of a group's member are the holder's of the group."""
+    if record.plan.group is not None and facts.group_step is None:
+        return Decision(why=f"the group {record.plan.group.name} moves it forward", wait_seconds=LOOK)
     return None if facts.lease_held else Decision(why="another holder moves it forward", wait_seconds=LOOK)
 
 
@@ -84,7 +88,7 @@ def end_of_pause(record: Record, facts: Facts) -> Decision | None:
 def deadline(record: Record, facts: Facts) -> Decision | None:
     """A deadline aborts or pauses. Paused, only the total one counts, and only if it aborts."""
     limit = record.strategy.deadline
-    waits = record.held is not None and record.held.reason in FOR_PERSONS
+    waits = record.held is not None and record.held.reason in FOR_OTHERS
     if over(record.deadlines.total_at, facts):
         text = f"the rollout has not ended within {limit.total}"
     elif record.paused is None and not waits and over(record.deadlines.step_at, facts):
@@ -188,7 +192,13 @@ def after_step(record: Record, facts: Facts) -> Decision | None:
 
 
 def hold(record: Record, facts: Facts) -> Decision | None:
-    """What keeps the weight: a pause, the time of the step, missing numbers, a person who has not said go on."""
+    """What keeps the weight: a pause, the time of the step, missing numbers, a person who has not said go on.
+
+    A step that the group has decided on is finished, also if a person pauses meanwhile: the services differ no longer
+    than they must.
+    """
+    if decided_by_group(record, facts) and (record.paused is None or record.paused.kind == "person"):
+        return None
     if record.paused is not None:
         return Decision(why=f"paused: {record.paused.reason}", wait_seconds=LOOK)
     if promoted(record):
@@ -220,9 +230,10 @@ def complete(record: Record, facts: Facts) -> Decision | None:
     """After the last step."""
     if not record.is_last_step:
         return None
-    asked = hook(record, facts, "beforeEnd")
-    if asked is not None:
-        return asked
+    if not decided_by_group(record, facts):
+        asked = hook(record, facts, "beforeEnd") or until_the_group(record, facts, record.step + 1)
+        if asked is not None:
+            return asked
     text = f"{record.target.version} has its last weight; {record.from_.version} stays for a while"
     event = Event(type=EventType.COMPLETED, text=text)
     changes: dict[str, Any] = {
@@ -232,12 +243,13 @@ def complete(record: Record, facts: Facts) -> Decision | None:
 
 
 def rise(record: Record, facts: Facts) -> Decision | None:
-    """The next step: window, pods, routes that could be read, hook; then the record, then the routes."""
+    """The next step: window, pods, routes that could be read, hook, group; then the record, then the routes."""
     full = record.promotion is not None and record.promotion.full
-    step = len(record.plan.steps) - 1 if full else record.step + 1
+    last, decided = len(record.plan.steps) - 1, decided_by_group(record, facts)
+    step = min(facts.group_step or 0, last) if decided else last if full else record.step + 1
     planned = record.plan.steps[step]
     strategy = record.plan.rules[planned.rule].strategy
-    if not facts.window_open:
+    if not facts.window_open and not decided:
         return hold_for(record, facts, HoldReason.WINDOW, "the window for steps is closed")
     needed = needed_pods(record, step)
     scale = {record.target.version: needed} if strategy.capacity.scale else {}
@@ -248,7 +260,7 @@ def rise(record: Record, facts: Facts) -> Decision | None:
         return hold_for(record, facts, HoldReason.CAPACITY, text, scale=scale)
     if facts.route_weights is None:
         return Decision(why="the routes could not be read", wait_seconds=LOOK)
-    asked = hook(record, facts, "beforeStep", step)
+    asked = None if decided else hook(record, facts, "beforeStep", step) or until_the_group(record, facts, step)
     if asked is not None:
         return asked
     text = f"step {step + 1} of {len(record.plan.steps)}: {record.target.version} {planned.weight:g} %"

@@ -19,7 +19,7 @@ from rollout.gate_reader import GateReading
 from rollout.gates.decide import CANARY, STABLE
 from rollout.gates.evidence import MetricEvidence
 from rollout.gates.plan import SUSPICION
-from rollout.gates.replay import Decisions, ReplayError, from_json, to_json
+from rollout.gates.replay import Decisions, ReplayError, from_json, parsed, to_json
 from rollout.record import Record
 
 SCHEMA = 1
@@ -57,13 +57,13 @@ def unpacked(content: bytes) -> str:
 
 def gate_file(text: str) -> GateFile:
     """Return the decisions in a file; raises ReplayError."""
-    try:
-        data = json.loads(text)
-        if data["schema"] != SCHEMA:
-            raise ReplayError(f"the file is of schema {data['schema']}, and this version reads {SCHEMA}")
-        return GateFile(rollout=data["rollout"], runs=tuple(from_json(json.dumps(one)) for one in data["runs"]))
-    except (ValueError, TypeError, KeyError) as error:
-        raise ReplayError(f"the file has no decisions of a rollout's gates: {error}") from None
+    data = parsed(text)
+    runs = data.get("runs") if isinstance(data, dict) else None
+    if not isinstance(runs, list) or not isinstance(data.get("rollout"), str) or type(data.get("schema")) is not int:
+        raise ReplayError("the file has no decisions of a rollout's gates")
+    if data["schema"] != SCHEMA:
+        raise ReplayError(f"the file is of schema {data['schema']}, and this version reads {SCHEMA}")
+    return GateFile(rollout=data["rollout"], runs=tuple(from_json(json.dumps(one)) for one in runs))
 
 
 def run_texts(text: str) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from metrics.durations import promql_duration
 from metrics.queries import Scope, Source, raw_counters, raw_scrapes, raw_series
 from rollout.gates.counters import Reader, Samples, Subset
-from rollout.record import PlannedCounters, Record
+from rollout.planned import PlannedCounters
+from rollout.record import Record
 from traffic.model.rollout_gates import CustomMetric
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def reader_of(record: Record, bound: float | None = None) -> Reader:
 
 def scope_of(record: Record) -> Scope:
     """Return the service, as queries name it."""
-    return Scope(service=record.service, namespace=record.namespace)
+    hosts = record.plan.counters.hosts if record.plan.counters is not None else ()
+    return Scope(service=record.service, namespace=record.namespace, hosts=hosts)
 
 
 def read_samples(

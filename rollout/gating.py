@@ -88,6 +88,8 @@ def gates_hold(record: Record, facts: Facts) -> Decision | None:
     if verdict.answer in _HELD_BY:
         reason = _HELD_BY[verdict.answer]
         return hold_for(record, facts, reason, _same(record, reason, verdict.reason), data=evidence(facts))
+    if record.held is not None and record.held.reason is HoldReason.SUSPECT and verdict.log_e >= CALM:
+        return hold_for(record, facts, HoldReason.SUSPECT, record.held.text)
     if verdict.answer is Answer.RISE:
         return None
     left = record.plan.steps[record.step].hold_seconds - verdict.observed_seconds
@@ -105,11 +107,8 @@ def _same(record: Record, reason: HoldReason, text: str) -> str:
 
 def _kept(record: Record, facts: Facts, left: float) -> Decision:
     """The time of the step runs; what held it is over."""
-    assert facts.verdict is not None
-    text = f"step {record.step + 1} is kept"
-    over = record.held is not None and (record.held.reason is not HoldReason.SUSPECT or facts.verdict.log_e < CALM)
-    if not over or record.held is None:
-        return Decision(why=text, wait_seconds=min(left, LOOK))
+    if record.held is None:
+        return Decision(why=f"step {record.step + 1} is kept", wait_seconds=min(left, LOOK))
     event = Event(type=EventType.HOLD_ENDED, text=f"no longer held: {record.held.text}")
     return Decision(why=event.text, record=next_record(record, facts.now, by_of(facts), event, held=None))
 

@@ -142,7 +142,7 @@ def _runs_before(store: RolloutStore, record: Record) -> tuple[str, ...]:
     from rollout.gates.replay import ReplayError
 
     found = store.read_gates()
-    if found is None or found[0].get("rollout") != record.id or not found[1]:
+    if found is None or not found[1] or not isinstance(found[0], dict) or found[0].get("rollout") != record.id:
         return ()
     try:
         return run_texts(unpacked(found[1]))

@@ -100,6 +100,20 @@ def until_followed(
     return hold_for(record, facts, reason, text, barrier=True, **more)
 
 
+def decided_by_group(record: Record, facts: Facts) -> bool:
+    """Whether the group of the rollout has decided on a step that this service does not have yet."""
+    return record.plan.group is not None and facts.group_step is not None and facts.group_step > record.step
+
+
+def until_the_group(record: Record, facts: Facts, step: int) -> Decision | None:
+    """None if the rollout may go to `step`: it has no group, or that has decided so. Else it is ready, and waits."""
+    group = record.plan.group
+    if group is None or decided_by_group(record, facts):
+        return None
+    text = f"the other services of the group {group.name} are awaited"
+    return hold_for(record, facts, HoldReason.GROUP, text, ready=step)
+
+
 def pause_for(record: Record, facts: Facts, kind: PauseKind, text: str, *causes: Event, **changes: Any) -> Decision:
     """Keep the weight until a person resumes; `causes` are the events that tell why."""
     paused = Paused(by=by_of(facts), reason=text, at=facts.now, kind=kind)

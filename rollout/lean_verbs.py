@@ -92,7 +92,7 @@ def abort_by(api: Api, namespace: str, service: str, reason: str, by: str) -> bo
 
 def aborted(record: Mapping[str, Any], reason: str, by: str, at: str) -> dict[str, Any]:
     """Return the record as `verbs.abort` makes it of a person's abort."""
-    if record["phase"] not in (*RUNNING, "Completed") or "voidSince" in record:
+    if record["phase"] not in (*RUNNING, "Completed") or "voidSince" in record or "group" in record["plan"]:
         raise NotSimpleError
     target = record["target"]
     bar = {"version": target["version"], "hash": target["hash"], "reason": reason, "by": by, "at": at}
@@ -132,7 +132,7 @@ def resumed(record: Mapping[str, Any], by: str, at: str) -> dict[str, Any]:
 
 
 def _refuse_unless_running(record: Mapping[str, Any]) -> None:
-    if record["phase"] not in RUNNING or "voidSince" in record:
+    if record["phase"] not in RUNNING or "voidSince" in record or "group" in record["plan"]:
         raise NotSimpleError
 
 

@@ -63,6 +63,8 @@ class Lease:
         """When the last renewal that succeeded was begun: the API server cannot have counted from earlier."""
         self._seen: tuple[object, float] = (None, 0.0)
         """Holder and renewTime of somebody else's Lease, and when they were first seen."""
+        self.others_live = False
+        """Whether somebody else's Lease was seen to be renewed, or taken."""
 
     @property
     def held(self) -> bool:
@@ -119,6 +121,7 @@ class Lease:
             return True
         observed = (owner, found.spec.renewTime)
         if observed != self._seen[0]:
+            self.others_live = self._seen[0] is not None
             self._seen = (observed, self._clock())
         return self._clock() - self._seen[1] >= (found.spec.leaseDurationSeconds or self._seconds)
 

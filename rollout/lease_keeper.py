@@ -37,6 +37,11 @@ class LeaseKeeper:
         """Whether the last renewal still counts."""
         return self._lease.held and not self.lost
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is known if the Lease can be had: it is held, or its holder lives."""
+        return self.held or self.lost or self._lease.others_live
+
     def start(self) -> None:
         """Try to get the Lease, and go on trying or renewing it."""
         self.turn()

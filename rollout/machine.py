@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rollout.beginning import begin
 from rollout.decision import Decision, Facts, HookResult, LimitResult, RefusedError, RoutesSeen, deciding
 from rollout.forward import (
     after_step,
@@ -31,7 +32,6 @@ from rollout.record import NOT_STARTED, Phase, Record
 from rollout.verbs import (
     abort,
     approve,
-    begin,
     change_routes,
     handed_back,
     pause,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, Required, TypedDict, Unpack
 
-from rollout.record import PlannedStep
+from rollout.planned import PlannedStep
 from rollout.schedule import route_at
 from rollout.stored_routes import BACK
 from traffic.model import RouteTable

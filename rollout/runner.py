@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kube import kubeconfig
@@ -18,20 +18,20 @@ from kube.client import query
 from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterAccess
 from kube.server_clock import ServerTimeUnknownError
-from rollout.acting import NotCarriedOutError, act, carry_out, handed_over
+from rollout.acting import NotCarriedOutError, act
 from rollout.background import Background
 from rollout.barrier import Barrier
 from rollout.collecting import Collector, ReadLimits
 from rollout.decision import Decision
 from rollout.gating_facts import ReadGates
-from rollout.lease import Lease
+from rollout.lease import SECONDS, Lease
 from rollout.lease_keeper import LeaseKeeper
-from rollout.look import NoRolloutError, StoredRoutesByName, look
-from rollout.machine import advance
+from rollout.look import NoRolloutError, look
 from rollout.record import Phase, Record
 from rollout.routes import RouteRefusedError, VirtualServiceGoneError
 from rollout.store import RolloutStore
 from rollout.stored_routes import StoredRoutesError
+from rollout.turns import OnLook, Runner, Turn
 from rollout.verbs import release_holder
 from rollout.watching import RecordWatch
 
@@ -43,8 +43,6 @@ __all__ = ["NoRolloutError", "ReadGates", "ReadLimits", "RunEnd", "finish", "run
 logger = logging.getLogger(__name__)
 
 Why = Literal["completed", "aborted", "held", "stopped", "lost"]
-OnLook = Callable[[Record, Decision], None]
-
 LOOK_EVERY = 0.5
 """Seconds between two looks at most: pods that are gone must be seen soon."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -55,6 +53,8 @@ BESIDE_SECONDS = 3.0
 """How long the end of a run waits for its log."""
 ONCE = "start --once"
 """Holder of a record that jobs move which take one look each: they are many, and none of them is lost."""
+FREE_SECONDS = SECONDS + 2.0
+"""How long a run that takes one look waits for the Lease of a holder who may be dead: nobody else would find out."""
 HOLDER_SENDS = 2.0
 """Seconds for which whoever has no Lease leaves the events to the holder."""
 
@@ -76,66 +76,6 @@ class RunEnd:
 
     record: Record
     why: Why
-
-
-@dataclass(frozen=True, kw_only=True)
-class Turn:
-    """One look and what was done: `acted` if another look is useful at once."""
-
-    record: Record
-    decision: Decision
-    acted: bool
-
-
-class Runner:
-    """Takes one turn after the other. `holds` says whether the Lease is held, at any moment."""
-
-    def __init__(
-        self,
-        client: Client,
-        store: RolloutStore,
-        collector: Collector,
-        holds: Callable[[], bool],
-        holder: str,
-        on_look: OnLook,
-    ) -> None:
-        self._client = client
-        self._store = store
-        self._collector = collector
-        self._holds = holds
-        self._holder = holder
-        self._on_look = on_look
-        self._known: StoredRoutesByName = {}
-        self._names: tuple[str, ...] = ()
-
-    def turn(self) -> Turn:
-        """Look, decide, and carry out. Raises ConflictError if others were faster, and all that `carry_out` raises."""
-        held = self._holds()
-        seen = look(self._client, self._store, self._known, self._names)
-        stored = seen.record_or_raise(self._store.service)
-        self._names = tuple(stored.record.vs_uids)
-        sent = self._collector.delivered(stored.record) if held else None
-        if sent is not None:
-            stored = self._store.write(sent, stored.resource_version)
-            seen = replace(seen, stored=stored)
-            self._collector.noted()
-        facts = self._collector.facts(seen, stored, lease_held=held)
-        decision = advance(stored.record, facts)
-        self._on_look(stored.record, decision)
-        if held and decision.write_routes != "back" and not self._holds():
-            raise ConflictError("the Lease has run out meanwhile")
-        moves = decision.record is not None or decision.write_routes is not None
-        if moves:
-            before, stored = (
-                stored,
-                carry_out(self._client, self._store, seen, decision, goes_on=lambda: not held or self._holds()),
-            )
-            self._collector.log(before.record, facts, decision)
-        elif decision.hand_over:
-            handed_over(self._client, self._store, seen, self._holder)
-        self._collector.scale(decision)
-        self._collector.beside(seen, stored, decision, lease_held=held)
-        return Turn(record=stored.record, decision=decision, acted=moves or decision.hand_over)
 
 
 class _Loop:
@@ -187,6 +127,12 @@ class _Loop:
 
         return query(access, ask)
 
+    def until_decided(self, seconds: float) -> None:
+        """Wait until the Lease is held or its holder is seen to live, for at most so long."""
+        begun = time.monotonic()
+        while self._outer_end() is None and not self.keeper.is_decided and time.monotonic() - begun < seconds:
+            self._wait(None)
+
     def until(self, record: Record, ends: Callable[[Turn], Why | None]) -> RunEnd:
         """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""
         failures = 0
@@ -197,7 +143,7 @@ class _Loop:
             try:
                 turn = self.runner.turn()
             except Exception as error:
-                if not _is_survived(error):
+                if not is_survived(error):
                     raise
                 failures += 1
                 self._after(error, failures)
@@ -225,7 +171,7 @@ class _Loop:
                         continue
                     self.collector.send_events(stored.record)
             except Exception as error:
-                if not _is_survived(error):
+                if not is_survived(error):
                     raise
             self._wait(0.1)
 
@@ -246,7 +192,7 @@ class _Loop:
                 by=self._holder,
             )
         except Exception as error:
-            if not _is_survived(error):
+            if not is_survived(error):
                 raise
             logger.warning("the record does not tell that its holder has stopped: %s", error)
 
@@ -304,7 +250,7 @@ def run(
     """
 
     def ends(turn: Turn) -> Why | None:
-        if turn.acted or _waits_beside(turn.decision):
+        if turn.acted or waits_beside(turn.decision):
             return None
         if turn.record.phase in ENDS:
             return ENDS[turn.record.phase]
@@ -317,6 +263,8 @@ def run(
         record = loop.first_look(access)
         loop.keeper.start()
         loop.watch.start()
+        if once and not record.phase.goes_back:
+            loop.until_decided(FREE_SECONDS)
         end = loop.until(record, ends)
         if end.why in ("stopped", "held") and loop.keeper.held and not once:
             loop.tell_that_it_stops()
@@ -343,7 +291,7 @@ def finish(
     """
 
     def ends(turn: Turn) -> Why | None:
-        if turn.acted or _waits_beside(turn.decision):
+        if turn.acted or waits_beside(turn.decision):
             return None
         if turn.record.phase in ENDS:
             return ENDS[turn.record.phase]
@@ -377,12 +325,12 @@ def send_events(access: ClusterAccess, namespace: str, service: str, by: str, *,
         loop.close()
 
 
-def _waits_beside(decision: Decision) -> bool:
+def waits_beside(decision: Decision) -> bool:
     """Whether something is asked beside the loop whose answer comes soon."""
     return decision.barrier or decision.numbers or (decision.hook is not None and decision.wait_seconds == 0.0)
 
 
-def _is_survived(error: Exception) -> bool:
+def is_survived(error: Exception) -> bool:
     """Whether a run goes on after this: nobody answers, others were faster, or what is missing may come back."""
     import httpx2
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rollout.record import Plan, PlannedCounters, PlannedEnvoys, PlannedRule, PlannedStep
+from rollout.planned import Plan, PlannedCounters, PlannedEnvoys, PlannedRule, PlannedStep
 from traffic.model import RolloutStep, RolloutStrategy, Rule, ServiceRouting
 from traffic.proportions import DECIMALS, percent_words
 from traffic.words import OTHERWISE, rule_words

@@ -7,13 +7,15 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.names import BASE_RELEASE, INJECTION, OWNER_ANNOTATION
+from components.names import BASE_RELEASE, OWNER_ANNOTATION
 from kube.client import query
 from kube.objects import FEW_NAMESPACES, custom_resource_definitions, find
 from rollout.observed_routes import ObservedRoutes, observe, virtual_services_of
 from rollout.plan import removed_in_use
+from stacks.engine_needs import engine_problems
 from stacks.gateway_api import MINIMUMS, has_minimums, ignored_kinds
 from stacks.outside import foreign_objects, missing_versions
+from stacks.revisions import HELM_RELEASE, crds_version, injection_labels, newest_version, removals_in_use
 from stacks.rollout_fence import has_fence
 from stacks.rollout_states import RolloutState, read_rollout_states, with_images
 from stacks.settings.model import Settings
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 ISTIO_CRD = "peerauthentications.security.istio.io"
 """The smallest CRD of those that every Istio release has."""
-HELM_RELEASE = "meta.helm.sh/release-name"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,8 @@ class ClusterFacts:
 
     `uid` is the uid of the namespace kube-system, which exists as long as the cluster. `warnings` do not stop the run.
     `rollouts` are the states of the services' rollouts (`stacks.rollout_states`); `has_fence` whether there is an
-    admission policy for them, or can be (`stacks.rollout_fence`).
+    admission policy for them, or can be (`stacks.rollout_fence`). `crds_version` is the release of Istio that the
+    cluster's CRDs come from, None if it is not known.
     """
 
     uid: str
@@ -45,6 +47,7 @@ class ClusterFacts:
     warnings: tuple[Problem, ...] = ()
     rollouts: Mapping[str, RolloutState] = field(default_factory=dict)
     has_fence: bool = False
+    crds_version: str | None = None
 
 
 NOT_CREATED = ClusterFacts(uid="")
@@ -62,7 +65,14 @@ def namespaces_of(settings: Settings) -> dict[str, dict[str, str]]:
         namespaces |= {mesh.namespace: {}, mesh.gateway.namespace: {}}
     if settings.telemetry.creates_objects and settings.telemetry.namespace != mesh.namespace:
         namespaces[settings.telemetry.namespace] = {}
-    return namespaces | {service.namespace: dict(INJECTION) for service in settings.services.values()}
+    gate = settings.gate_service
+    if gate.enabled and gate.namespace != mesh.namespace:
+        namespaces.setdefault(gate.namespace, {})
+    if settings.rollout_runner.enabled:
+        namespaces.setdefault(settings.rollout_runner.namespace, {})
+    return namespaces | {
+        service.namespace: injection_labels(settings, service.namespace) for service in settings.services.values()
+    }
 
 
 def read_cluster_facts(settings: Settings, owner: str) -> ClusterFacts:
@@ -104,11 +114,13 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
 
     system: Any = client.get(Namespace, "kube-system")
     found = _namespaces(client, Namespace, list(namespaces_of(settings)))
-    if settings.mesh.install:
-        _refuse_second_mesh(find(client, custom_resource_definitions(), ISTIO_CRD), owner)
+    crd = find(client, custom_resource_definitions(), ISTIO_CRD) if settings.mesh.install else None
+    _refuse_second_mesh(crd, owner)
     virtual_services, file = virtual_services_of(client, settings.services), stack_file(owner)
     routes = observe(client, settings.services, settings.egress, virtual_services)
     problems = [*missing_versions(client, settings, file), *foreign_objects(settings, routes, file)]
+    problems += engine_problems(client, settings, file)
+    problems += removals_in_use(client, settings, file) if crd is not None else []
     if problems:
         raise SettingsError(problems, file)
     warnings = (*_warnings(client, settings, file), *port_warnings(settings, routes, file))
@@ -121,16 +133,17 @@ def _look(client: Client, settings: Settings, owner: str) -> ClusterFacts:
         warnings=warnings,
         rollouts=rollouts,
         has_fence=has_fence(client, settings, owner, rollouts),
+        crds_version=crds_version(crd),
     )
 
 
 def _warnings(client: Client, settings: Settings, file: str) -> tuple[Problem, ...]:
     """CRDs that istiod ignores; only checked for a mesh of this stack, whose Istio release is known."""
-    if not (settings.mesh.install and has_minimums(settings.mesh.version)):
+    if not (settings.mesh.install and has_minimums(newest_version(settings.mesh))):
         return ()
     found = {name: find(client, custom_resource_definitions(), name) for name in MINIMUMS}
     crds = {name: _annotations(crd) for name, crd in found.items() if crd is not None}
-    return ignored_kinds(settings.mesh.version, crds, file)
+    return ignored_kinds(newest_version(settings.mesh), crds, file)
 
 
 def _namespaces(client: Client, kind: Any, names: list[str]) -> dict[str, Any]:

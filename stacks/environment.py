@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
@@ -11,11 +11,12 @@ import pulumi
 
 from components.canary_routing import CanaryRouting, CanaryRoutingArgs
 from components.egress import Egress, EgressArgs
-from components.gateway_policies import GatewayPolicies
+from components.engine_rollout import EngineRollout
+from components.gate_service import GateService
 from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs
+from components.names import REVISION
 from components.namespace import Namespace, NamespaceArgs
 from components.rollout_fence import RolloutFence
-from components.security_policies import SecurityPolicies, SecurityPoliciesArgs
 from components.shared_gateways import SharedGateways, SharedGatewaysArgs
 from components.versioned_service import VersionedService, VersionedServiceArgs
 from kube.kubeconfig import ClusterUnreachableError
@@ -23,14 +24,28 @@ from kube.rollouts import RolloutTimeoutError, until_rolled_out
 from rollout.plan import plans
 from stacks.cluster_facts import ClusterFacts, namespaces_of
 from stacks.clusters import build_cluster, gateway_values, provider_of
+from stacks.engine_objects import (
+    divided,
+    engine_rollout_args,
+    gate_service_args,
+    has_begun,
+    is_routed_elsewhere,
+    is_workload,
+    left_to_engine,
+)
 from stacks.gateway_pods import gateway_namespaces
-from stacks.gateway_policies import gateway_policies
+from stacks.mesh_of_stack import described
+from stacks.mesh_revisions import istiods_of
 from stacks.mesh_traffic import own_mesh_config, own_proxy_config
 from stacks.outside import target_port
-from stacks.pod_counts import pods_of
+from stacks.pod_counts import replicas_of
 from stacks.proxies import proxies_of
+from stacks.revisions import keeps_crds, revision_annotation
 from stacks.rollout_fence import fence_of
+from stacks.rollout_runner import build_rollout_runner
 from stacks.secret_texts import Decrypt, masked
+from stacks.security import build_gateway_policies, build_policies
+from stacks.settings.engines import engines_of
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.telemetry import (
     TelemetryServers,
@@ -41,11 +56,8 @@ from stacks.telemetry import (
 )
 from stacks.transitions import Transitions
 from stacks.version_args import version_args
-from traffic.addresses import at_pods
 from traffic.graph import all_targets, called_by, called_first, callers_of
 from traffic.model import (
-    MutualTls,
-    NamespaceSecurity,
     OutboundTrafficPolicy,
     Target,
     gateway_selector,
@@ -56,8 +68,9 @@ class Environment:
     """All resources of a stack, built from its settings and the facts about its cluster.
 
     `outputs` are the stack's outputs: `cluster` (the uid of its namespace kube-system; of a cluster that the stack
-    creates, `kubeconfig`, a secret, and `endpoint` instead), `gateway` (service, namespace) and `services` (namespace,
-    hosts, versions with their Deployments, and the weights of the default rule).
+    creates, `kubeconfig`, a secret, and `endpoint` instead), `gateway` (service, namespace), `mesh` if the stack
+    installs it (`stacks.mesh_of_stack`), and `services` (namespace, hosts, versions with their Deployments, and the
+    weights of the default rule).
     `decrypt` returns the texts that are encrypted in the settings; by default, all are masked. `routes_left` are
     services whose http routes are not compared (`stacks.with_rollouts.Effective`).
     """
@@ -85,16 +98,24 @@ class Environment:
         self._transitions = Transitions(settings, cluster.routes, self._proxies)
         self._plans = plans(settings.services, replicas_of(settings, cluster.routes.replicas), cluster.routes)
 
-        self._namespaces = self._build_namespaces()
+        self._mesh: IstioMesh | None = None
+        if settings.mesh.stack_reference:
+            pulumi.StackReference("mesh-stack", settings.mesh.stack_reference)
+        self._namespaces = self._build_namespaces(of_revision=False)
         if cluster.has_fence or settings.fence:
             RolloutFence("rollout-fence", fence_of(settings, owner), self._in_cluster)
         TelemetryServers(
             settings, self._namespace(settings.telemetry.namespace), grafana_admin_password, self._in_cluster
         )
+        build_rollout_runner(settings, self._namespace, self._in_cluster)
         self._mesh = self._build_mesh() if settings.mesh.install else None
+        self._namespaces |= self._build_namespaces(of_revision=True)
+        gate_service = gate_service_args(settings, self._namespace)
+        if gate_service is not None:
+            GateService("gate-service", gate_service, self._in_mesh())
         build_mesh_telemetry(settings, self._namespace, self._in_mesh())
-        self._at_gateway = self._build_gateway_policies()
-        self._policies = self._build_policies()
+        self._at_gateway = build_gateway_policies(settings, self._namespace, self._in_mesh)
+        self._policies = build_policies(settings, self._namespace, self._in_mesh, self._at_gateway)
         egress = self._build_egress()
         gateways = self._build_gateways()
         self._services = {
@@ -109,6 +130,7 @@ class Environment:
         self.outputs = {
             **self._outputs_of_cluster(),
             "gateway": self._gateway(),
+            **({"mesh": described(settings)} if settings.mesh.install else {}),
             "services": self._outputs_of_services(),
         }
 
@@ -116,16 +138,19 @@ class Environment:
         """Return the VirtualServices of a service, known once they are written."""
         return self._routings[service].virtual_services
 
-    def _build_namespaces(self) -> dict[str, Namespace]:
+    def _build_namespaces(self, of_revision: bool) -> dict[str, Namespace]:
+        """Those that name a revision get its label only when its istiod is ready: until then no pod could start."""
+        telemetry = self._settings.telemetry.namespace
         return {
             name: Namespace(
                 name,
                 NamespaceArgs(
                     name=name, owner=self._owner, labels=labels, adopt=name in self._cluster.foreign_namespaces
                 ),
-                self._in_cluster,
+                self._in_mesh() if of_revision else self._in_cluster,
             )
             for name, labels in namespaces_of(self._settings).items()
+            if (REVISION in labels and name != telemetry) is of_revision
         }
 
     def _build_mesh(self) -> IstioMesh:
@@ -139,9 +164,10 @@ class Environment:
         return IstioMesh(
             "mesh",
             IstioMeshArgs(
-                version=mesh.version,
-                charts=mesh.charts,
-                hub=mesh.hub,
+                revisions=istiods_of(mesh),
+                revision=mesh.behind(mesh.usual_revision),
+                tags=mesh.tags,
+                keeps_crds=keeps_crds(mesh, self._cluster.crds_version),
                 namespace=self._namespaces[mesh.namespace].namespace_name,
                 mtls=mesh.mtls.value,
                 gateway=GatewayArgs(
@@ -151,6 +177,7 @@ class Environment:
                     ports=mesh.gateway.ports,
                     node_ports=mesh.gateway.node_ports,
                     proxy_config={**proxy_config_of(self._settings), **own_proxy_config(mesh)},
+                    revision=mesh.gateway.revision or mesh.usual_revision,
                 ),
                 outbound_traffic_policy=None if policy is OutboundTrafficPolicy.ALLOW_ANY else policy.value,
                 push_debounce=mesh.push_debounce,
@@ -164,75 +191,6 @@ class Environment:
             ),
             self._in_cluster,
         )
-
-    def _build_gateway_policies(self) -> dict[str, GatewayPolicies]:
-        """Created before the services' own policies, which let in what the gateway does not deny, and before routes."""
-        return {
-            name: GatewayPolicies(f"{name}-gateway-security", args, self._in_mesh())
-            for name, args in gateway_policies(self._settings, self._namespace).items()
-        }
-
-    def _build_policies(self) -> dict[str, SecurityPolicies]:
-        """The policies by service, and by `<namespace>/` for those of a namespace.
-
-        ALLOW policies are created before the deny-by-default policies of a namespace or the mesh.
-        """
-        policies = {
-            name: SecurityPolicies(
-                f"{name}-security",
-                SecurityPoliciesArgs(
-                    namespace=self._namespace(service.namespace),
-                    service=name,
-                    selector=service.selector_of(name),
-                    mtls=service.mtls,
-                    authorization=service.authorization
-                    and at_pods(service.authorization, self._settings.mesh.gateway.namespace),
-                    jwt=service.jwt,
-                ),
-                self._in_mesh(*[self._at_gateway[name]] if name in self._at_gateway else []),
-            )
-            for name, service in self._settings.services.items()
-            if service.mtls or service.authorization or service.jwt
-        }
-        allowed = [*policies.values(), *self._build_open_gateway()]
-        return policies | {
-            f"{name}/": SecurityPolicies(f"{name}/security", args, self._in_mesh(*allowed))
-            for name, args in self._policies_of_namespaces().items()
-        }
-
-    def _build_open_gateway(self) -> list[SecurityPolicies]:
-        """Deny-by-default also applies to the gateway's pods, where it would block every request from outside.
-
-        So the gateway allows all; a request still needs an `authorization.allow` of the service it calls.
-        """
-        settings = self._settings
-        gateway = settings.mesh.gateway
-        denying = {name for name, args in self._policies_of_namespaces().items() if args.deny_by_default}
-        if not denying & {gateway.namespace, settings.mesh.namespace}:
-            return []
-        args = SecurityPoliciesArgs(
-            namespace=self._namespace(gateway.namespace), allow_all=gateway_selector(gateway.name)
-        )
-        return [SecurityPolicies(f"{gateway.namespace}/gateway-security", args, self._in_mesh())]
-
-    def _policies_of_namespaces(self) -> dict[str, SecurityPoliciesArgs]:
-        """Policies by namespace; those of Istio's root namespace apply to the whole mesh."""
-        settings = self._settings
-        configured = {
-            service.namespace: settings.namespaces[service.namespace]
-            for service in settings.services.values()
-            if service.namespace in settings.namespaces
-        }
-        if self._mesh is not None and settings.mesh.deny_by_default:
-            configured[settings.mesh.namespace] = NamespaceSecurity(deny_by_default=True)
-        return {
-            name: SecurityPoliciesArgs(
-                namespace=self._namespace(name),
-                mtls=MutualTls(mode=security.mtls) if security.mtls else None,
-                deny_by_default=security.deny_by_default,
-            )
-            for name, security in configured.items()
-        }
 
     def _build_egress(self) -> list[Egress]:
         """Created before the services, which may call these hosts as soon as they start.
@@ -275,21 +233,34 @@ class Environment:
                 has_late_port=self._transitions.has_late_port(name),
                 adopt=service.adopt,
                 versions={
-                    version: version_args(
+                    version: left_to_engine(
+                        self._settings,
                         name,
                         version,
-                        settings,
-                        self._cluster.routes.replicas,
-                        service.container_ports(version),
-                        self._decrypt,
+                        version_args(
+                            name,
+                            version,
+                            settings,
+                            self._cluster.routes.replicas,
+                            service.container_ports(version),
+                            self._decrypt,
+                        ),
                     )
                     for version, settings in service.deployed.items()
                 },
                 protocol=service.protocol,
                 further_ports=service.further_ports,
                 speaks_tls=service.speaks_tls,
-                idle=frozenset(version for version in service.deployed if Target(name, version) not in self._used),
-                pod_annotations=pod_annotations_of(self._settings),
+                idle=frozenset(
+                    version
+                    for version in service.deployed
+                    if Target(name, version) not in self._used and not is_workload(self._settings, name, version)
+                ),
+                is_selected_elsewhere=is_routed_elsewhere(self._settings, name),
+                pod_annotations={
+                    **pod_annotations_of(self._settings),
+                    **revision_annotation(self._settings, service.namespace),
+                },
                 account=service.service_account.name,
                 account_annotations=service.service_account.annotations,
                 ready_within=self._settings.ready_within,
@@ -325,6 +296,7 @@ class Environment:
         ]
         policies += [self._at_gateway[name]] if name in self._at_gateway else []
         plan = self._plans[name]
+        begun = has_begun(self._settings, name, self._cluster.routes)
         called = [name, *called_by(name, service)]
         serving = [resource for other in called for resource in self._services[other].serving]
         known = [self._routings[other].subsets for other in called if other in self._routings]
@@ -347,7 +319,10 @@ class Environment:
                 ),
                 until_left=self._transitions.after_routes(name),
                 has_late_subsets=self._transitions.has_late_subsets(name),
-                keeps_http=name in self._routes_left,
+                keeps_http=name in self._routes_left or begun,
+                keeps_subsets=begun,
+                divided=divided(self._settings, name),
+                is_routed_elsewhere=is_routed_elsewhere(self._settings, name),
             ),
             self._in_mesh(*serving, *subsets, *policies, *after),
         )
@@ -358,6 +333,10 @@ class Environment:
         wait = until(self._proxies.until_unused, self._plans[name].draining)
         self._services[name].complete(routes, wait, self._transitions.before_port(name))
         self._routings[name].complete(routes)
+        if name in engines_of(self._settings):
+            args = engine_rollout_args(self._settings, name, self._namespace(self._settings.services[name].namespace))
+            after = [*self._services[name].serving, *self._routings[name].routes]
+            EngineRollout(f"{name}-rollout", args, self._in_mesh(*after))
 
     def _namespace(self, name: str) -> pulumi.Input[str]:
         """The namespace's name, an output if the stack manages it; that of an existing mesh already exists."""
@@ -365,7 +344,7 @@ class Environment:
 
     def _in_mesh(self, *after: pulumi.Input[pulumi.Resource]) -> pulumi.ResourceOptions:
         """Options of resources that need Istio's sidecars or CRDs: they are created after istiod is ready."""
-        istiod = [] if self._mesh is None else [self._mesh.control_plane]
+        istiod = [] if self._mesh is None else self._mesh.control_plane
         depends_on = pulumi.ResourceOptions(depends_on=[*istiod, *after])
         return pulumi.ResourceOptions.merge(self._in_cluster, depends_on)
 
@@ -404,14 +383,3 @@ def until(wait: Callable[[frozenset[Target]], None], targets: frozenset[Target])
     """Return `wait` bound to `targets`, or None if there are none to wait for."""
 
     return partial(wait, targets) if targets else None
-
-
-def replicas_of(settings: Settings, observed: Mapping[Target, int] | None = None) -> dict[Target, int]:
-    """Return the number of pods that each version that the stack deploys will have; `observed` are those that versions
-    have.
-    """
-    return {
-        Target(name, version): pods_of(given, (observed or {}).get(Target(name, version)))
-        for name, service in settings.services.items()
-        for version, given in service.deployed.items()
-    }

@@ -1,6 +1,7 @@
 """What the mesh of a stack decides about requests: its own keys, and the values of Istio's charts where they say more.
 
-With `mesh.install: false`, the own keys say what the existing mesh has, and the rest is assumed.
+With `mesh.install: false`, the own keys say what the existing mesh has, and the rest is assumed. With
+`mesh.stackReference`, they are those of the other stack (`stacks.settings.mesh_reference`).
 """
 
 from __future__ import annotations
@@ -111,9 +112,12 @@ def unsimulated(settings: Settings) -> tuple[Unsimulated, ...]:
 
 
 def assumed(settings: Settings) -> tuple[str, ...]:
-    """Return what is taken for granted about a mesh that the stack does not install; nothing if it does."""
+    """Return what is taken for granted about a mesh that the stack does not install; nothing if it does.
+
+    Nor is anything about the mesh of another stack: a run refuses to go on if that has another one.
+    """
     mesh = settings.mesh
-    if mesh.install:
+    if mesh.install or mesh.stack_reference:
         return ()
     retries = "rules without retries are retried twice, Istio's default (mesh.retries)"
     proxies = "the gateway trusts no proxy in front of it (mesh.gateway.numTrustedProxies)"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from components.names import PORT_NAME
 from kube.endpoints import FoundPods, pods_with, service_named
 from rollout.observed_routes import ObservedRoutes
+from stacks.settings.engines import engines_of
 from stacks.settings.model import ServiceSettings, Settings
 from stacks.settings.problems import Location, Problem, key_path
 from traffic.graph import all_targets
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 def missing_versions(client: Client, settings: Settings, file: str) -> list[Problem]:
     """Return why versions cannot get requests that routes send to them; `file` is the stack's, for the messages.
 
-    A host outside the mesh is not looked up: that is for the proxies, which may use another DNS server.
+    A host outside the mesh is not looked up: that is for the proxies, which may use another DNS server. Nor are pods
+    of another engine of rollouts, which are those of a Deployment of the stack at first.
     """
     used = all_targets(settings.services)
+    moved = engines_of(settings)
     return [
         problem
         for name, service in settings.services.items()
         for key, version in service.outside.items()
-        if Target(name, key) in used
+        if Target(name, key) in used and name not in moved
         for problem in _problems(client, service, name, key, version, file)
     ]
 

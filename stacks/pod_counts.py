@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from components.autoscaling import AutoscalingArgs
 from stacks.settings.autoscaling import Autoscaling
-from stacks.settings.model import VersionSettings
+from stacks.settings.model import Settings, VersionSettings
+from traffic.model import Target
 
 
 def pods_of(version: VersionSettings, observed: int | None) -> int:
@@ -39,3 +42,14 @@ def autoscaling_args(scaling: Autoscaling | None) -> AutoscalingArgs | None:
         metrics=scaling.metrics,
         behavior=scaling.behavior,
     )
+
+
+def replicas_of(settings: Settings, observed: Mapping[Target, int] | None = None) -> dict[Target, int]:
+    """Return the number of pods that each version that the stack deploys will have; `observed` are those that versions
+    have.
+    """
+    return {
+        Target(name, version): pods_of(given, (observed or {}).get(Target(name, version)))
+        for name, service in settings.services.items()
+        for version, given in service.deployed.items()
+    }

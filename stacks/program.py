@@ -15,8 +15,10 @@ from pulumi.runtime import config
 
 from stacks.cluster_facts import ClusterFacts
 from stacks.cluster_source import find_cluster
+from stacks.mesh_of_stack import require_cluster_of_mesh, with_deployed_mesh
 from stacks.secret_texts import RuntimeSecrets
 from stacks.settings.loading import StackSettings, load_runtime, warnings
+from stacks.settings.mesh_reference import file_of_reference
 from stacks.settings.model import Settings
 from stacks.settings.problems import NAMESPACE, Problem
 from stacks.settings.stack_file import read_stack_file
@@ -54,10 +56,12 @@ def require_same_cluster(facts: ClusterFacts, settings: Settings) -> None:
     """Raise OtherClusterError if the stack is deployed to another cluster than that of `facts`.
 
     Its resources would be taken for those of this cluster. Plain `pulumi` does not tell the program what is deployed.
+    Raises SettingsError if the mesh of another stack is in another cluster.
     """
     known = deployed_to.get()
     if known not in (None, facts.uid):
         raise OtherClusterError(pulumi.get_stack(), settings, known, facts.uid)
+    require_cluster_of_mesh(settings, facts.uid, stack_file())
 
 
 def settings_of_stack(project: Path) -> Settings:
@@ -72,7 +76,15 @@ def settings_of_stack(project: Path) -> Settings:
     warn(problems[:MOST_WARNINGS])
     if len(problems) > MOST_WARNINGS:
         pulumi.log.warn(f"{len(problems) - MOST_WARNINGS} more warnings about the settings")
-    return found.settings
+    own = found.source.values.get("mesh") if found.source else None
+    has_file = _has_file_of_mesh(found, project)
+    return with_deployed_mesh(found.settings, stack_file(), has_file, own if isinstance(own, dict) else {})
+
+
+def _has_file_of_mesh(found: StackSettings, project: Path) -> bool:
+    """Whether the file of the stack with the mesh is beside that of this one, and was read with it."""
+    named = found.settings.mesh.stack_reference
+    return named is not None and found.source is not None and file_of_reference(named, project).is_file()
 
 
 def _from_runtime(project: Path) -> StackSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metrics.durations import prometheus_seconds
-from rollout.record import PlannedCounters
+from rollout.planned import PlannedCounters
 from rollout.schedule import Schedule
 from stacks.settings.model import Settings
 from traffic.graph import targets_of

@@ -12,8 +12,9 @@ def unsent_events(settings: Settings, service: str) -> str | None:
 
     What is left stays in the record.
     """
+    from rollout.look import NoRolloutError
     from rollout.record import RecordError
-    from rollout.runner import NoRolloutError, send_events
+    from rollout.runner import send_events
     from rollout.store import NameTakenError
 
     try:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rollout.group_members import PlannedGroup
 from rollout.places import Places, places
-from rollout.record import EnvoysOfGateway, Plan, PlannedCounters, PlannedEnvoys
+from rollout.planned import EnvoysOfGateway, Plan, PlannedCounters, PlannedEnvoys
 from rollout.routes_of_steps import HttpRoutes, Rendering, RoutesOfSteps, http_routes, routes_of_steps
 from rollout.schedule import Schedule, schedule
 from rollout.store import routes_name
 from stacks.gateway_pods import gateway_namespaces, mesh_gateway_pods, other_gateway_pods
 from stacks.rollout_counters import counters_of
+from stacks.rollout_groups import group_of
 from stacks.settings.model import Settings
 from stacks.settings.proxy_sync import Asked
 
@@ -23,6 +25,7 @@ class PlannedRollout:
     `routes` are the http routes of each step and of the way back (`rollout.routes_of_steps`), and `name` is that of the
     ConfigMap for them (`plan.routes` of the record). `places` says which entries of which VirtualService belong to a
     rule (`rollout.places`), `envoys` which Envoys have to follow each step, and `counters` which numbers gates compare.
+    `group` are the services that it goes with.
     """
 
     schedule: Schedule
@@ -31,10 +34,12 @@ class PlannedRollout:
     places: Places
     envoys: PlannedEnvoys
     counters: PlannedCounters
+    group: PlannedGroup | None = None
 
     def plan(self) -> Plan:
         """Return the plan for a record."""
-        return self.schedule.plan(self.name, self.places, self.envoys, self.counters)
+        plan = self.schedule.plan(self.name, self.places, self.envoys, self.counters)
+        return plan.model_copy(update={"group": self.group})
 
 
 def rollout_plan(settings: Settings, service: str, now: Mapping[str, Mapping[str, float]]) -> PlannedRollout | None:
@@ -58,6 +63,7 @@ def planned(settings: Settings, service: str, found: Schedule) -> PlannedRollout
         places=places(settings.services, service, found.start, versions, **_rendering(settings)),
         envoys=envoys_of(settings, service),
         counters=counters_of(settings, service, found),
+        group=group_of(settings, service),
     )
 
 

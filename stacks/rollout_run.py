@@ -27,6 +27,7 @@ from stacks import cluster_facts
 from stacks.cluster_facts import ClusterFacts, stack_file
 from stacks.rollout_asks import AskKind, RolloutAsk
 from stacks.rollout_events import unsent_events
+from stacks.rollout_group_back import taken_back
 from stacks.rollout_plans import http_of, rendered_routes
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError
@@ -62,8 +63,7 @@ def read_effective(
     effective = _effective(settings, facts, owner)
     handed = [name for name in facts.rollouts if _is_due(facts, name) and _handed_back(settings, name)]
     for ask in effective.comes_first if not pulumi.runtime.is_dry_run() else ():
-        _carry_out(settings, ask)
-        handed.append(ask.service)
+        handed.extend(one for one in _carry_out(settings, ask) if one not in handed)
     if not handed:
         return facts, effective
     before, facts = effective.warnings, cluster_facts.read_cluster_facts(settings, owner)
@@ -107,12 +107,13 @@ def _effective(settings: Settings, facts: ClusterFacts, owner: str) -> Effective
     return with_rollouts(settings, facts.rollouts, file, during=during_rollout.get())
 
 
-def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
+def _carry_out(settings: Settings, ask: RolloutAsk) -> tuple[str, ...]:
+    """Do what comes first, and return the services that it was about: a group goes back as a whole."""
     from rollout.acting import act
 
     def decide(record: Record, now: str) -> Decision:
-        from rollout.machine import abort, advance, supersede, undo
-        from rollout.verbs import withdraw
+        from rollout.machine import advance
+        from rollout.verbs import abort, supersede, undo, withdraw
 
         reason = f"the stack's file leads to {record.from_.version} again"
         if ask.kind is AskKind.CLOSE:
@@ -128,6 +129,13 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
         return abort(record, reason, by, now)
 
     by = who()
+    with_group = _trying(lambda: taken_back(settings, ask, by))
+    if with_group is not None:
+        if not with_group.ended:
+            raise RolloutRunError(_not_back(ask))
+        for service in with_group.services:
+            _send_events(settings, service)
+        return with_group.services
     acted = _asked(settings, lambda client: act(client, ask.namespace, ask.service, decide, by=by))
     if not acted.durable:
         raise RolloutRunError("\n".join(acted.said))
@@ -135,6 +143,7 @@ def _carry_out(settings: Settings, ask: RolloutAsk) -> None:
         _finish(settings, ask, by)
     else:
         _send_events(settings, ask.service)
+    return (ask.service,)
 
 
 def _finish(settings: Settings, ask: RolloutAsk, by: str) -> None:
@@ -211,7 +220,7 @@ def _write(settings: Settings, ask: RolloutAsk) -> None:
 
 
 def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Release, Release]) -> Decision:
-    from rollout.machine import begin
+    from rollout.beginning import begin
 
     assert ask.planned is not None
     previous = look.stored.record if look.stored else None
@@ -235,7 +244,7 @@ def _begin(ask: RolloutAsk, look: Look, now: str, by: str, releases: tuple[Relea
 
 def _new_routes(ask: RolloutAsk, look: Look, now: str, by: str) -> Decision:
     """The steps stay; their routes are those of this run."""
-    from rollout.machine import change_routes
+    from rollout.verbs import change_routes
 
     assert ask.planned is not None
     record = look.record_or_raise(ask.service).record

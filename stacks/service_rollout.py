@@ -24,6 +24,7 @@ from rollout.schedule import Schedule, ScheduleError, at_weights, route_at, rule
 from rollout.store import routes_name
 from stacks.release_settings import release_settings
 from stacks.rollout_asks import AskKind, RolloutAsk
+from stacks.rollout_groups import group_of
 from stacks.rollout_plans import planned, rendered_routes
 from stacks.rollout_refusals import Refusals
 from stacks.rollout_states import RolloutState
@@ -162,10 +163,11 @@ class ServiceRollout:
         return found
 
     def _begin(self, found: Schedule, kind: AskKind = AskKind.BEGIN, text: str = "") -> RolloutAsk:
-        origin = str(found.origin)
+        origin, group = str(found.origin), group_of(self.settings, self.name)
+        starts = self.name if group is None else group.name
         said = text or (
             f"{self.name}: the rollout from {origin} to {found.target} waits for its start: "
-            f"`canary rollout start {self.name}`; until then the weights stay as they are"
+            f"`canary rollout start {starts}`; until then the weights stay as they are"
         )
         return replace(
             self._ask(kind, said),
@@ -250,7 +252,8 @@ class ServiceRollout:
         assert begin.target is not None
         assert begin.from_ is not None
         found = begin.planned.plan()
-        return (found.digest, found.routes) == (record.plan.digest, record.plan.routes) and all(
+        kept = record.plan
+        return (found.digest, found.routes, found.group) == (kept.digest, kept.routes, kept.group) and all(
             (one.version, one.hash) == (other.version, other.hash)
             for one, other in ((begin.target, record.target), (begin.from_, record.from_))
         )

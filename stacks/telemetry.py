@@ -11,6 +11,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
+from components.gate_service import NAME as GATE_SERVICE
 from components.istio_mesh import proxy_config_annotation
 from components.telemetry.grafana import Grafana, GrafanaArgs, GrafanaProvisioning, GrafanaProvisioningArgs
 from components.telemetry.jaeger import Jaeger, JaegerArgs
@@ -28,6 +29,8 @@ from components.telemetry.workload import StorageArgs
 from components.workload_args import args_of
 from metrics.dashboard import canary_dashboard
 from metrics.rules import AlertThresholds, rule_groups, weight_groups
+from stacks.engine_objects import services_of_versions
+from stacks.settings.engines import engines_of
 from stacks.settings.model import Settings
 from stacks.settings.resources import Resources
 from stacks.settings.telemetry import CustomTag, Server, Storage
@@ -78,7 +81,7 @@ class TelemetryServers:
         Prometheus(
             "prometheus",
             PrometheusArgs(
-                **self._common(given),
+                **{**self._common(given), **self._clients()},
                 scrape_interval=self._telemetry.scrape_interval,
                 retention=given.retention,
                 rules=self._rules(),
@@ -88,13 +91,24 @@ class TelemetryServers:
             self._opts,
         )
 
+    def _clients(self) -> dict[str, Any]:
+        """Who may query Prometheus: also the gate service, and the runner, which reads limits and gates there."""
+        gate, runner = self._settings.gate_service, self._settings.rollout_runner
+        is_here = gate.namespace == self._telemetry.namespace
+        others = [*[runner.namespace] * runner.enabled, *[gate.namespace] * (gate.enabled and not is_here)]
+        return {
+            "allowed_namespaces": list(dict.fromkeys((*self._telemetry.allowed_namespaces, *others))),
+            "further_clients": (GATE_SERVICE,) if gate.enabled and is_here else (),
+        }
+
     def _rules(self) -> dict[str, str]:
         """The rule files by name."""
         telemetry = self._telemetry
         thresholds = AlertThresholds(**telemetry.alerts.model_dump(by_alias=False, exclude={"enabled"}))
         alerts = thresholds if telemetry.evaluates_alerts else None
+        moved = engines_of(self._settings)  # their weights are not those of the file
         files = {
-            WEIGHTS: weight_groups(self._settings.services),
+            WEIGHTS: weight_groups({name: one for name, one in self._settings.services.items() if name not in moved}),
             RULES: rule_groups(self._settings.services, alerts, telemetry.metrics),
         }
         return {name: yaml.safe_dump(content, sort_keys=False) for name, content in files.items()}
@@ -198,7 +212,9 @@ def istiod_settings(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]
 def proxy_config_of(settings: Settings) -> dict[str, Any]:
     """Return the ProxyConfig of the stack's proxies: with Prometheus, they keep the statistics of versions."""
     namespaces = {service.namespace for service in settings.services.values()}
-    return proxy_config(sorted(namespaces)) if settings.telemetry.prometheus.in_use and namespaces else {}
+    if not (settings.telemetry.prometheus.in_use and namespaces):
+        return {}
+    return proxy_config(sorted(namespaces), services_of_versions(settings))
 
 
 def pod_annotations_of(settings: Settings) -> dict[str, str]:

@@ -58,4 +58,6 @@ def _spaced(text: str) -> str:
 
 
 def _pattern(line: str) -> str:
-    return ".*".join(re.escape(part) for part in _spaced(line).strip().split(ANYTHING))
+    """Between two words, ANYTHING may be nothing at all."""
+    parts = [re.escape(part) for part in _spaced(line).strip().split(f" {ANYTHING} ")]
+    return " (.* )?".join(parts).replace(re.escape(ANYTHING), ".*")

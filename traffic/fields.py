@@ -175,16 +175,26 @@ def duration(value: str) -> str:
     """Return `value` if it is a Go duration of whole milliseconds, at least 1ms, as Istio requires."""
     allowed = "a number with a unit (ms, s, m or h), at least 1ms"
     if not re.fullmatch(DURATION, value) or seconds(value) == 0:
-        days = re.fullmatch(r"([0-9]{1,4})([dw])", value)
-        hours = int(days[1]) * {"d": 24, "w": 168}[days[2]] if days else 0
-        fix = f"write {hours}h" if 0 < hours <= LONGEST_DURATION else "write 10ms or 1.5s, for example"
-        raise wrong(f"{value!r} is not a duration", allowed, fix)
+        raise wrong(
+            f"{value!r} is not a duration", allowed, f"write {_duration_meant(value) or '30s or 1.5h, for example'}"
+        )
     milliseconds = round(seconds(value) * 1000, 6)
     if not milliseconds.is_integer():
         raise wrong(f"{value!r} has fractions of a millisecond", allowed, f"write {max(round(milliseconds), 1)}ms")
     if milliseconds > LONGEST_DURATION * 3_600_000:
         raise wrong(f"{value!r} is too long", f"{allowed}, and at most {LONGEST_DURATION}h", "write 8760h for a year")
     return value
+
+
+def _duration_meant(value: str) -> str | None:
+    """A duration in days, in words, with spaces, in ISO 8601 or without a unit, as Go has it."""
+    text = re.sub(r"^pt|^p(?=[0-9]+[dw]$)", "", re.sub(r"[\s,]|and", "", value.lower()))  # P1M is a month
+    text = re.sub(r"(hour|hr)s?", "h", re.sub(r"min(ute)?s?", "m", re.sub(r"sec(ond)?s?", "s", text)))
+    days = re.fullmatch(r"([0-9]{1,4})(d|days?|w|weeks?)", text)
+    text = f"{int(days[1]) * (24 if days[2][0] == 'd' else 168)}h" if days else text
+    if re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
+        return f"{int(text)}ms or {int(text)}s, for example"
+    return text if re.fullmatch(DURATION, text) and 0 < seconds(text) <= LONGEST_DURATION * 3600 else None
 
 
 def seconds(text: str) -> float:

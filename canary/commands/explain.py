@@ -64,7 +64,8 @@ def explain(
     """
     with command(json) as ui:
         from canary.explain.callers import ByVersion, decide, unknown_labels
-        from canary.explain.decision_words import Explanation, Places, as_json
+        from canary.explain.decision_json import as_json
+        from canary.explain.decision_words import Explanation, Places
         from canary.explain.explanation import Question, caller_note, request_of, settings_of
         from canary.explain.mesh_words import mesh_notes
         from stacks.rollouts import not_started

@@ -12,6 +12,7 @@ from canary.commands.rollout_promote import promote
 from canary.commands.rollout_report import report
 from canary.commands.rollout_resume import resume
 from canary.commands.rollout_retry import retry
+from canary.commands.rollout_run import run
 from canary.commands.rollout_start import start
 from canary.commands.rollout_status import status
 from canary.commands.rollout_undo import undo
@@ -23,5 +24,5 @@ app = typer.Typer(
     "are those of `canary --help`.",
     no_args_is_help=True,
 )
-for function in (plan, start, status, pause, resume, promote, approve, abort, undo, retry, report):
+for function in (plan, start, status, pause, resume, promote, approve, abort, undo, retry, report, run):
     app.command()(function)

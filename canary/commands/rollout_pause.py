@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from canary.options import JsonOption, StackOption
 from canary.rollout.options import ContextOption, NamespaceOption, OptionalReason, ServiceArgument, words_of
 from canary.ui import command
+
+if TYPE_CHECKING:
+    from rollout.decision import Decision
+    from rollout.record import Record
 
 For = Annotated[
     str | None,
@@ -31,6 +35,8 @@ def pause(
     not ready or a broken limit, still does, as long as a runner watches.
     """
     with command(json) as ui:
+        from canary.rollout.group_place import group_place_of
+        from canary.rollout.group_verbs import perform_on_group
         from canary.rollout.place import place_of
         from canary.rollout.verb import perform
         from canary.time_options import duration
@@ -38,5 +44,12 @@ def pause(
 
         long = None if pause_for is None else duration("--for", pause_for)
         why = words_of(reason)
-        place = place_of(ui, service, stack, namespace, context)
-        perform(ui, place, lambda record, by, now: paused(record, why, by, now, seconds_long=long))
+
+        def decide(record: Record, by: str, now: str) -> Decision:
+            return paused(record, why, by, now, seconds_long=long)
+
+        group = group_place_of(ui, service, stack, namespace, context)
+        if group is not None:
+            perform_on_group(ui, group, decide)
+            return
+        perform(ui, place_of(ui, service, stack, namespace, context), decide)

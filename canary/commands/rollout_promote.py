@@ -40,21 +40,31 @@ def promote(
         from canary.command_error import CommandError
         from canary.exit_codes import ExitCode
         from canary.rollout.evidence import read_unproved
+        from canary.rollout.group_place import group_place_of, refuse_alone
+        from canary.rollout.group_verbs import perform_on_group
         from canary.rollout.place import place_of
         from canary.rollout.verb import once, perform
         from rollout.verbs import promote as promoted
 
         why = words_of(reason)
-        place = place_of(ui, service, stack, namespace, context)
+        group = group_place_of(ui, service, stack, namespace, context)
+        place = place_of(ui, service, stack, namespace, context) if group is None else group.place
         if despite_harm and not why:
             raise CommandError(
                 "--despite-harm is given without a reason",
                 ExitCode.CONFIG,
                 fix=place.command("promote", "'why the harm is accepted'", "--despite-harm"),
             )
-        missing = "" if why else read_unproved(place)
+        places = [place] if group is None else [group.of(one.service) for one in group.group.members]
+        missing = {} if why else {one.service: read_unproved(one) for one in places}
 
         def decide(record: Record, by: str, now: str) -> Decision:
-            return promoted(record, why, by, now, full=full, despite_harm=despite_harm, unproved=missing)
+            if group is None:
+                refuse_alone(place, record, "promote")
+            unproved = missing.get(record.service, "")
+            return promoted(record, why, by, now, full=full, despite_harm=despite_harm, unproved=unproved)
 
+        if group is not None:
+            perform_on_group(ui, group, decide)
+            return
         perform(ui, place, once(invocation.obj, decide))

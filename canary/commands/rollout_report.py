@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -42,16 +43,25 @@ def report(
     gates are made again; ends with 1 if one of them is another now.
     """
     with command(json) as ui:
+        _require_one({"--html": html, "--decisions": decisions, "--replay": replay})
         if replay is not None:
             from canary.exit_codes import ExitCode
             from canary.rollout import replaying
 
-            again = replaying.replayed(replay)
+            again = replaying.replayed(replay, service)
             ui.result(replaying.as_json(again), lambda console: replaying.show(console, again))
             raise typer.Exit(ExitCode.FAILED if again.differing else ExitCode.OK)
+        from canary.rollout.group_place import group_place_of
         from canary.rollout.place import place_of
         from canary.rollout.report import as_json, read_report, show, write_page
 
+        group = group_place_of(ui, service, stack, namespace, context)
+        if group is not None:
+            from canary.rollout.group_showing import refuse_options, show_report
+
+            refuse_options(group, {"--html": html, "--decisions": decisions}, "report")
+            show_report(ui, group)
+            return
         place = place_of(ui, service, stack, namespace, context)
         if decisions is not None:
             from canary.rollout.replaying import write_decisions
@@ -62,3 +72,14 @@ def report(
         found = read_report(place)
         file = None if html is None else write_page(html, place, found)
         ui.result(as_json(place, found, file), lambda console: show(console, found, file))
+
+
+def _require_one(files: Mapping[str, Path | None]) -> None:
+    """Raise CommandError if two of the options are given, of which only one would be followed."""
+    given = [option for option, file in files.items() if file is not None]
+    if len(given) > 1:
+        from canary.command_error import CommandError
+        from canary.exit_codes import ExitCode
+
+        what = f"{' and '.join(given)} exclude each other"
+        raise CommandError(what, ExitCode.CONFIG, f"run the command with {given[0]}, then with {given[1]}")

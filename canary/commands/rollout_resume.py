@@ -23,8 +23,14 @@ def resume(
     the rollout wants them.
     """
     with command(json) as ui:
+        from canary.rollout.group_place import group_place_of
+        from canary.rollout.group_verbs import perform_on_group
         from canary.rollout.place import place_of
         from canary.rollout.verb import once, perform
         from rollout.verbs import resume as resumed
 
+        group = group_place_of(ui, service, stack, namespace, context)
+        if group is not None:
+            perform_on_group(ui, group, resumed, about=lambda record: record.paused is not None)
+            return
         perform(ui, place_of(ui, service, stack, namespace, context), once(invocation.obj, resumed))

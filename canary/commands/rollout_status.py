@@ -10,7 +10,9 @@ from canary.options import JsonOption, StackOption
 from canary.rollout.options import ContextOption, NamespaceOption
 from canary.ui import command
 
-Service = Annotated[str | None, typer.Argument(help="The service; default: every service of the stack.")]
+Service = Annotated[
+    str | None, typer.Argument(help="The service, or a group of services; default: every service of the stack.")
+]
 Watch = Annotated[
     bool, typer.Option("--watch", "-w", help="Print a line for each change, until the rollout has ended or Ctrl-C.")
 ]
@@ -34,6 +36,7 @@ def status(
         from canary.command_error import CommandError
         from canary.exit_codes import ExitCode
         from canary.rollout.documents import status_document
+        from canary.rollout.group_place import group_place_of
         from canary.rollout.place import place_of
         from canary.rollout.reading import read
         from canary.rollout.table import show
@@ -49,6 +52,13 @@ def status(
             from canary.rollout.listing import list_rollouts
 
             list_rollouts(ui, stack)
+            return
+        group = group_place_of(ui, service, stack, namespace, context)
+        if group is not None:
+            from canary.rollout.group_showing import refuse_options, show_status
+
+            refuse_options(group, {"--watch": watch}, "status")
+            show_status(ui, group)
             return
         place = place_of(ui, service, stack, namespace, context)
         if watch:

@@ -42,8 +42,8 @@ def status(
 ) -> None:
     """Show what runs in the cluster.
 
-    Lists versions, replicas and weights of each service, differences from the config, the gateway's address, and which
-    consoles there are.
+    Lists versions, replicas and weights of each service, differences from the config, the gateway's address, which
+    consoles there are, and with revisions of Istio how many proxies belong to each.
     With --watch, shows live weights, the share of requests, their rate, success and p95, and pods of each version, as
     Prometheus and the cluster know them; with --json, one JSON document on each line.
     """
@@ -74,6 +74,8 @@ def status(
 def _show(console: Console, state: EnvironmentState, stack: str) -> None:
     from rich.table import Table
 
+    from canary.proxies import has_revisions, remarks_on, table_of
+
     if not state.deployed:
         console.print(f"stack {stack} is not deployed (`canary up --stack {stack}`)")
         return
@@ -100,6 +102,10 @@ def _show(console: Console, state: EnvironmentState, stack: str) -> None:
     for port, url in list(state.gateway_ports.items())[1:]:
         console.print(f"gateway port {port}: {url}", markup=False)
     console.print(f"mesh: {state.mesh}", markup=False)
+    if has_revisions(state.proxies):
+        console.print(table_of(state.proxies))
+        for line in remarks_on(state.proxies, stack):
+            console.print(line, style="yellow", markup=False)
     for name, summary in state.consoles.items():
         how = f" (`canary open {name} --stack {stack}`)" if summary == Availability.ON else ""
         console.print(f"{name}: {summary}{how}", markup=False)

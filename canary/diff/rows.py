@@ -88,7 +88,7 @@ def access_note(diff: StackDiff) -> str | None:
 
 
 def _decides_on_callers(path: str) -> bool:
-    return bool(ACCESS & set(re.split(r"[.\[]", path)))
+    return bool(ACCESS & set(re.split(r"[.\[]", path))) and not path.endswith(".revision")
 
 
 def request_words(request: Request) -> str:

@@ -126,6 +126,8 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 
 def _is_of_traffic(path: str) -> bool:
+    if path.endswith(".revision"):  # of Istio: it decides which istiod the proxies ask, not what they do
+        return False
     return any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in TRAFFIC_SETTINGS)
 
 

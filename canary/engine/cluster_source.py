@@ -39,11 +39,12 @@ def _read(project: Project, stack: str, other: str | None) -> str | None:
         return asked.stdout.strip() or None
     if other is None and (stack_is_missing(asked.stderr) or NO_OUTPUT in asked.stderr):
         return None
-    raise _unread(stack, other, asked.stderr)
+    raise _unread(project, stack, other, asked.stderr)
 
 
-def _unread(stack: str, other: str | None, said: str) -> CommandError:
+def _unread(project: Project, stack: str, other: str | None, said: str) -> CommandError:
     from stacks.cluster_source import no_output, no_stack
+    from stacks.settings.stack_file import with_line
 
     file = f"Pulumi.{stack}.yaml"
     if other is None:
@@ -56,4 +57,4 @@ def _unread(stack: str, other: str | None, said: str) -> CommandError:
         )
         return known_error(said, stack) or error
     problem = no_output(other, file, []) if NO_OUTPUT in said else no_stack(other, file, said)
-    return CommandError(str(problem), ExitCode.CONFIG)
+    return CommandError(str(with_line(problem, project.root / file)), ExitCode.CONFIG)

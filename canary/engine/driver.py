@@ -137,12 +137,13 @@ class Engine:
         program = Program(self.project.root, partial(self._check, operation, record), self._loaded, self.during_rollout)
         os.chdir(self.project.root)
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="canary-")))
+            temporary = tempfile.TemporaryDirectory(prefix="canary-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(temporary))
             address = stack.enter_context(served(program, operation.runs_program))
             command = self._command(*ARGUMENTS[operation], "--event-log", str(folder / "events"))
             command += [f"--client={address}", "--exec-kind", "auto.inline", *self._config_file()]
             errors = stack.enter_context((folder / "stderr").open("w+", encoding="utf-8"))
-            process = self._start(_ends_with_this_process(operation) + command, errors)
+            process = self._start(_ends_with_this_process(operation) + command, errors, folder)
             on_event = _stopping_on_pending(process, operation, record, show)
             with _following(folder / "events", record, on_event), self._cancelling(process) as cancelled:
                 code = process.wait()
@@ -153,13 +154,17 @@ class Engine:
             self._explain_silence(operation, code)
         return Outcome(operation, record, code, stderr, seconds, cancelled.is_set(), program.failure)
 
-    def _start(self, command: list[str], errors: TextIO) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], errors: TextIO, folder: Path) -> subprocess.Popen[bytes]:
+        """Start the engine, whose temporary files are in `folder`.
+
+        The Kubernetes provider writes the kubeconfig to one, with the keys in it, and leaves it there.
+        """
         try:
             # A separate process group: Ctrl-C reaches only this process, which cancels the engine.
             return subprocess.Popen(
                 command,
                 cwd=self.project.root,
-                env=self._env,
+                env={**self._env, "TMPDIR": str(folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

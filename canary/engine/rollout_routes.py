@@ -30,6 +30,8 @@ def hand_over_routes(settings: Settings, during: AbstractSet[str], note: Callabl
     from kube.kubeconfig import ClusterUnreachableError
     from stacks.rollout_events import unsent_events
 
+    if not settings.services:
+        return
     written: list[str] = []
     try:
         told = query(settings.cluster, lambda client: list(_handed_over(client, settings, during, written)), SECONDS)

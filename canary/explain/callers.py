@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from canary.explain.decision_words import Explanation, as_json
+from canary.explain.decision_json import as_json
+from canary.explain.decision_words import Explanation
 from canary.explain.explanation import Question, request_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ STAGES = (
     ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"),
     ("ConfigMap", "Secret", "PersistentVolumeClaim", "NetworkPolicy", "IngressClass"),
     ("Service", "PodDisruptionBudget"),
-    ("Deployment",),
+    ("Deployment", "CronJob"),
 )
 """Kinds by stage; all other kinds, such as Istio's routes, come last."""
 

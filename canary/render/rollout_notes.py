@@ -11,10 +11,17 @@ if TYPE_CHECKING:
 
 def rollout_notes(settings: Settings) -> Iterator[str]:
     """Yield a note for each rule with a rollout; `settings` are the file's."""
+    from rollout.engines.losses import NAMES
     from stacks.rollout_words import rollout_words
     from stacks.rollouts import given_from, strategy_of
+    from stacks.settings.engines import engines_of
     from traffic.words import rule_words
 
+    for name, moved in engines_of(settings).items():
+        yield (
+            f"{name}: {NAMES[moved.engine]} moves its rollout; rendered with all requests at the stable pods, so "
+            "applied in the middle of one, it takes them back until the controller writes its weights again"
+        )
     for name, service in settings.services.items():
         for rule in service.route:
             strategy = strategy_of(settings, rule)

@@ -27,6 +27,7 @@ def detach(place: Place, anyway: bool) -> tuple[RolloutSeen, int, Path]:
     """
     file = _log_file(place)
     words = ["start", place.service, *place.options.split(), *(["--anyway"] if anyway else [])]
+    words += ["--prometheus", place.prometheus] if place.prometheus else []
     with file.open("ab") as log:
         process = subprocess.Popen(  # lives on after this command
             [sys.executable, "-m", "canary", "rollout", *words],

@@ -26,6 +26,7 @@ def document(place: Place, record: Record, said: str = "", *, durable: bool = Tr
         "service": record.service,
         "namespace": record.namespace,
         "id": record.id,
+        "group": None if record.plan.group is None else record.plan.group.name,
         "phase": record.phase.value,
         "stage": record.stage.value if record.stage else None,
         "step": step_of(record),

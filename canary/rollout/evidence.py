@@ -25,6 +25,19 @@ def has_gates(record: Record) -> bool:
     return any(rule.strategy.gates is not None for rule in record.plan.rules)
 
 
+def readable(evidence: Any) -> Evidence:
+    """Return the evidence that the cluster keeps, or why it cannot be shown: anybody may have changed it."""
+    try:
+        evidence_table(evidence)
+        for _ in (*evidence_rows(evidence), *evidence_lines(evidence), *queries(evidence)):
+            pass
+        return evidence | {"rollout": evidence["rollout"], "step": int(evidence["step"])}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        known = evidence if isinstance(evidence, dict) else {}
+        text = "the evidence that the cluster keeps is damaged; the next verdict writes it anew"
+        return {"rollout": known.get("rollout"), "step": known.get("step"), "text": text}
+
+
 def unproved(record: Record, evidence: Evidence | None) -> str:
     """Return why the gates do not let the step of a record rise; empty if they do, or if it has none."""
     if record.strategy.gates is None:
@@ -53,7 +66,7 @@ def read_unproved(place: Place) -> str:
         if stored is None or stored.record.strategy.gates is None:
             return ""
         found = store.read_gates()
-        return unproved(stored.record, None if found is None else found[0])
+        return unproved(stored.record, None if found is None else readable(found[0]))
 
     with explained(place):
         return query(place.cluster, ask, within=SECONDS)

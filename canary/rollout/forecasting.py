@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rollout.gate_history import Past
     from rollout.gates.plan import GatePlan
     from rollout.gates.planner import Refusal, StepForecast
-    from rollout.record import Plan, Record
+    from rollout.planned import Plan
+    from rollout.record import Record
 
 TIMEOUT = 30.0
 """Seconds for one query: hours of samples are read."""
@@ -116,19 +117,18 @@ def _finite(minutes: float | None) -> float | None:
 
 def _past(ui: Ui, place: Place, record: Record) -> Past | str:
     """The past of the version that the requests go to now, or why it is not known."""
-    from canary import telemetry
-    from canary.rollout.prometheus_readings import NO_STACK, session_of
+    from canary.rollout.prometheus_readings import prometheus_of
     from metrics.prometheus import PrometheusError
     from rollout.gate_history import read_past
     from rollout.gate_samples import NotComparableError, seconds_of
+    from rollout.prometheus_readings import NoPrometheusError
 
-    session, gates = session_of(ui, place), record.strategy.gates
-    if session is None or gates is None:
-        return NO_STACK
+    gates = record.strategy.gates
+    assert gates is not None
     try:
-        with telemetry.open_prometheus(session, TIMEOUT) as prometheus:
+        with prometheus_of(ui, place, TIMEOUT)() as prometheus:
             return read_past(record, gates, prometheus, seconds_of(record.created_at))
-    except (CommandError, PrometheusError, NotComparableError) as error:
+    except (NoPrometheusError, PrometheusError, NotComparableError) as error:
         return " ".join(str(error).split())
 
 

@@ -37,7 +37,8 @@ class KubectlAccess:
 class Place:
     """Where the rollout of a service is kept.
 
-    `loaded` is None without a stack, and if its file has mistakes that do not matter for the command.
+    `loaded` is None without a stack, and if its file has mistakes that do not matter for the command. `prometheus` is
+    the URL of a Prometheus that takes the place of the stack's.
     """
 
     service: str
@@ -46,6 +47,7 @@ class Place:
     stack: str | None = None
     loaded: StackSettings | None = None
     context: str | None = None
+    prometheus: str | None = None
 
     @property
     def settings(self) -> Settings | None:
@@ -66,7 +68,8 @@ class Place:
 
     def command(self, verb: str, *more: str) -> str:
         """Return the command for another verb on the same rollout."""
-        return " ".join(["canary rollout", verb, self.service, *more, self.options])
+        asked = ["--prometheus", self.prometheus] if self.prometheus and verb == "start" else []
+        return " ".join(["canary rollout", verb, self.service, *more, self.options, *asked])
 
     def completed(self, text: str) -> str:
         """Return a text whose commands, such as `canary rollout abort`, are completed so that they can be copied."""

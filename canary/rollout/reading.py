@@ -77,7 +77,9 @@ def why_none(place: Place) -> CommandError:
 
 def look(client: Client, place: Place) -> RolloutSeen | None:
     """Return the rollout of a service, None if it has no record. Raises as `rollout.look` does."""
+    from canary.rollout.evidence import readable
     from rollout.decision import deciding
+    from rollout.group_store import lease_of
     from rollout.look import look as look_at
     from rollout.store import RolloutStore
 
@@ -86,9 +88,12 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
     if found.stored is None:
         return None
     record = found.stored.record
-    holder_known, holder = _holder(client, place)
+    group = record.plan.group
+    lease = (place.namespace, place.service) if group is None else (group.namespace, lease_of(group.name))
+    holder_known, holder = _holder(client, *lease)
     routes = deciding(record, found.seen) if found.seen else None
     gates = store.read_gates() if any(rule.strategy.gates is not None for rule in record.plan.rules) else None
+    evidence = None if gates is None else readable(gates[0])
     return RolloutSeen(
         record=record,
         now=found.stored.server_time,
@@ -96,12 +101,12 @@ def look(client: Client, place: Place) -> RolloutSeen | None:
         holder_known=holder_known,
         written=None if routes is None else routes.weights,
         owner=None if routes is None else routes.owner,
-        evidence=None if gates is None or gates[0].get("rollout") != record.id else gates[0],
+        evidence=None if evidence is None or evidence.get("rollout") != record.id else evidence,
     )
 
 
-def _holder(client: Client, place: Place) -> tuple[bool, HolderSeen | None]:
-    """Whether the Lease could be read, and who has it."""
+def _holder(client: Client, namespace: str, named: str) -> tuple[bool, HolderSeen | None]:
+    """Whether the Lease could be read, and who has it; `named` is the service, or what names the Lease of a group."""
     import httpx2
     from lightkube.resources.coordination_v1 import Lease
 
@@ -111,7 +116,7 @@ def _holder(client: Client, place: Place) -> tuple[bool, HolderSeen | None]:
     from rollout.store import name_of
 
     try:
-        found: Any = find(client, Lease, name_of(place.service), place.namespace)
+        found: Any = find(client, Lease, name_of(named), namespace)
     except httpx2.HTTPStatusError as error:
         if error.response.status_code != FORBIDDEN:
             raise
@@ -178,12 +183,21 @@ def nothing_to_move(client: Client, place: Place) -> str | None:
 
 def without_rollout(place: Place) -> CommandError | None:
     """Return the error for a service whose rules have no rollout in the stack's file; None if one has, or unknown."""
+    from canary.rollout.engine_plan import moved_by
     from stacks.settings.problems import key_path
 
     loaded = place.loaded
     if loaded is None or loaded.settings.services[place.service].rolled:
         return None
     route = ("services", place.service, "route")
+    engine = moved_by(place)
+    if engine is not None:
+        return CommandError(
+            f"{engine} moves the rollout of {place.service}, and its own commands show and change it",
+            ExitCode.CONFIG,
+            "see `kubectl describe` of its objects in the service's namespace; to have this project move it, write "
+            "engine: canary (docs/engines.md)",
+        )
     line = loaded.source.line(route) if loaded.source else None
     file = loaded.source.name if loaded.source else "the stack's config"
     return CommandError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from rollout.gates.replay import Seen
 
 
+MOST_BYTES = 64 * 2**20
+"""Bytes of a file that is read: several times as many as a ConfigMap can keep, packed."""
+
+
 @dataclass(frozen=True)
 class Replayed:
     """The decisions of a file with what they are now; `differing` is how many have another answer."""
@@ -34,21 +39,36 @@ class Replayed:
         return sum(seen.answer is not verdict.answer for run in self.runs for seen, verdict in run)
 
 
-def replayed(file: Path) -> Replayed:
-    """Return the decisions of a file again; raises CommandError if it has none."""
+def replayed(file: Path, service: str) -> Replayed:
+    """Return the decisions of a file again; raises CommandError if it has none of the service."""
     from rollout.gate_file import gate_file
     from rollout.gates.replay import ReplayError, replay
 
+    fix = "write it with `canary rollout report SERVICE --decisions FILE`"
     try:
-        found = gate_file(file.expanduser().read_text(encoding="utf-8"))
+        found = gate_file(_text_of(file.expanduser()))
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not text"
         raise CommandError(f"--replay: {file} cannot be read: {what}", ExitCode.CONFIG, "give another file") from None
     except ReplayError as error:
-        fix = "write it with `canary rollout report SERVICE --decisions FILE`"
         raise CommandError(f"--replay: {file}: {error}", ExitCode.CONFIG, fix) from None
+    if not any(run.seen for run in found.runs):
+        raise CommandError(f"--replay: {file}: there is no decision in it", ExitCode.CONFIG, fix)
+    of, _, _ = found.rollout.rpartition("-")
+    if of != service:
+        what = f"--replay: {file} has the decisions of {found.rollout}, which is no rollout of {service}"
+        raise CommandError(what, ExitCode.CONFIG, f"write `canary rollout report {of or 'SERVICE'} --replay {file}`")
     runs = tuple(tuple(zip(run.seen, replay(run), strict=True)) for run in found.runs)
     return Replayed(found.rollout, runs)
+
+
+def _text_of(file: Path) -> str:
+    """The text of a file; raises OSError and UnicodeDecodeError, also for what has no end."""
+    with file.open("rb") as opened:
+        content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES // 2**20} MiB")
+    return content.decode("utf-8-sig")
 
 
 def write_decisions(file: Path, place: Place) -> str:
@@ -118,8 +138,14 @@ def show(console: Console, found: Replayed) -> None:
             table.add_row(*texts, verdict.answer.value, verdict.reason, style=style)
     number = sum(map(len, found.runs))
     console.print(table)
-    same = "all are the same again" if not found.differing else f"{found.differing} are others now"
-    console.print(f"{found.rollout}: {number} decisions, {same}", markup=False, style="bold", soft_wrap=True)
+    others = f"{found.differing} {'is another' if found.differing == 1 else 'are others'} now"
+    same = others if found.differing else "all are the same again"
+    console.print(
+        f"{found.rollout}: {number} decision{'s' if number > 1 else ''}, {same}",
+        markup=False,
+        style="bold",
+        soft_wrap=True,
+    )
 
 
 def _time(seen: Seen) -> str:

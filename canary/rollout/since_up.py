@@ -53,6 +53,8 @@ def _changes(place: Place, settings: Settings, record: Record) -> Iterator[str]:
         return
     if planned.schedule.plan(record.plan.routes).digest != record.plan.digest:
         yield f"the rules, the steps or the strategy in {file} are not those of the rollout in the cluster"
+    elif planned.group != record.plan.group:
+        yield f"the group of {place.service} in {file} is not the one of the rollout in the cluster"
     elif record.plan.routes != planned.name:
         yield f"the route of {place.service} in {file} is not the one in the cluster"
 

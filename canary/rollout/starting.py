@@ -17,6 +17,7 @@ from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.rollout.documents import document
 from canary.rollout.errors import explained
+from canary.rollout.group_place import refuse_alone
 from canary.rollout.place import Place, who
 from canary.rollout.reading import SECONDS, nothing_to_move, read_if_any, why_none
 from canary.rollout.verb import send_left
@@ -65,14 +66,15 @@ def begin(ui: Ui, place: Place, asked: Start) -> None:
         _without_record(ui, place)
         return
     record = seen.record
+    refuse_alone(place, record, "start")
     refuse(ui, place, record, asked.anyway)
     if record.phase in ENDED and not record.outbox:
         _hand_back(ui, place)
         _end(ui, place, record, "")
         return
     if record.phase is Phase.PENDING and not asked.anyway:
-        _refuse_unready(place, record)
-        _refuse_undecidable(ui, place, record)
+        refuse_unready(place, record)
+        refuse_undecidable(ui, place, record)
     if asked.detach:
         _detach(ui, place, asked)
         return
@@ -144,7 +146,7 @@ def _hand_back(ui: Ui, place: Place) -> None:
         ui.note(said)
 
 
-def _refuse_unready(place: Place, record: Record) -> None:
+def refuse_unready(place: Place, record: Record) -> None:
     """Raise CommandError if no pod of the new version is ready, and none would be added."""
     from kube.client import query
 
@@ -159,7 +161,7 @@ def _refuse_unready(place: Place, record: Record) -> None:
         )
 
 
-def _refuse_undecidable(ui: Ui, place: Place, record: Record) -> None:
+def refuse_undecidable(ui: Ui, place: Place, record: Record) -> None:
     """Raise CommandError if the gates of a step cannot decide before its deadline."""
     from canary.rollout.forecasting import forecast, refused
 
@@ -186,11 +188,11 @@ def _unready(client: Client, place: Place, record: Record) -> str | None:
 
 def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
     from canary.rollout.progress import Progress
-    from canary.rollout.prometheus_readings import PrometheusReadings
+    from canary.rollout.prometheus_readings import readings_of
     from rollout.lease import new_holder
     from rollout.runner import run
 
-    stopped, numbers = Stopped(), PrometheusReadings(ui, place)
+    stopped, numbers = Stopped(), readings_of(ui, place)
 
     def on_look(record: Record, decision: Decision) -> None:
         progress.see(record, decision)
@@ -198,7 +200,7 @@ def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
             stopped.event.set()
 
     try:
-        with Progress(ui, place) as progress, _signals(stopped):
+        with Progress(ui, place) as progress, signals(stopped):
             end = run(
                 place.cluster,
                 place.namespace,
@@ -221,7 +223,7 @@ def _run(ui: Ui, place: Place, asked: Start) -> tuple[RunEnd, Stopped]:
 
 
 @contextmanager
-def _signals(stopped: Stopped) -> Iterator[None]:
+def signals(stopped: Stopped) -> Iterator[None]:
     """Stop cleanly at the signals that end a process; those that are ignored (nohup) stay so."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     handled = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
@@ -235,7 +237,7 @@ def _signals(stopped: Stopped) -> Iterator[None]:
 
 
 @contextmanager
-def _unread() -> Iterator[None]:
+def unread() -> Iterator[None]:
     """A reader that has gone away changes neither how the rollout has ended nor the exit code."""
     try:
         yield
@@ -271,7 +273,7 @@ def _end(ui: Ui, place: Place, record: Record, said: str, *, interrupted: bool =
         if text:
             console.print(text, markup=False, soft_wrap=True)
 
-    with _unread():
+    with unread():
         ui.result(document(place, record, "; ".join(filter(None, (headline(record), text)))), show)
     if code is not ExitCode.OK:
         raise typer.Exit(code)

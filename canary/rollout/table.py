@@ -99,6 +99,9 @@ def lines(place: Place, seen: RolloutSeen) -> Iterator[str]:
         yield f"routes:    not as the record wants them (written by {seen.owner or 'nobody'})"
     if seen.holder is not None:
         yield f"holder:    {seen.holder.name}" + ("" if seen.holder.renewed else ", which does not answer any more")
+    if record.plan.group is not None:
+        order = ", ".join(member.service for member in record.plan.group.members)
+        yield f"group:     {record.plan.group.name}: {order}"
     limits = record.deadlines
     if record.phase.active and limits.total_at is not None:
         step = f"step {step_of(record)} by {clock(limits.step_at)}, " if limits.step_at and step_of(record) else ""

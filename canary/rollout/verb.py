@@ -82,18 +82,38 @@ def send_left(ui: Ui, place: Place, by: str) -> None:
         ui.note(f"note: its events are not sent yet: {' '.join(str(error).split())}")
 
 
-def go_back(ui: Ui, place: Place, decide: Decide) -> None:
-    """Carry out an abort or an undo, and wait until every Envoy follows.
+class _InGroup(Exception):  # noqa: N818 - no error: the group goes back in its place
+    """The service is rolled out with a group."""
 
-    Ends the command with 1 if the record could not be written, and with 8 if not every Envoy follows in time.
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+
+def go_back(ui: Ui, place: Place, decide: Decide, *, reason: str = "", undo: bool = False) -> None:
+    """Carry out an abort or an undo, and wait until every Envoy follows; a service of a group takes all of it back.
+
+    `reason` is that of the group. Ends the command with 1 if the record could not be written, and with 8 if not every
+    Envoy follows in time.
     """
     from kube.client import query
 
     by = who()
-    began = False
+    began, alone = False, False
+
+    def decided(record: Record, who: str, now: str) -> Decision:
+        if record.plan.group is not None and not alone:
+            raise _InGroup(record)
+        return decide(record, who, now)
+
     try:
         with explained(place):
-            acted = query(place.cluster, lambda client: _act(client, place, decide, by), within=SECONDS)
+            try:
+                acted = query(place.cluster, lambda client: _act(client, place, decided, by), within=SECONDS)
+            except _InGroup as found:
+                if _group_goes_back(ui, place, found.record, reason, undo=undo):
+                    return
+                alone = True
+                acted = query(place.cluster, lambda client: _act(client, place, decided, by), within=SECONDS)
             began = True
             record = acted.stored.record
             if not acted.durable:
@@ -119,6 +139,23 @@ def go_back(ui: Ui, place: Place, decide: Decide) -> None:
             )
         )
         raise typer.Exit(ExitCode.HELD)
+
+
+def _group_goes_back(ui: Ui, place: Place, record: Record, reason: str, *, undo: bool) -> bool:
+    """Take the group of a service back, and say so; return False if the service is none of it any more."""
+    from canary.rollout.group_place import place_of_group
+    from canary.rollout.group_verbs import group_goes_back
+    from rollout.group_acting import LeftGroupError
+
+    group = record.plan.group
+    assert group is not None
+    ui.note(f"{place.service} is rolled out with the group {group.name}: all of it goes back")
+    try:
+        group_goes_back(ui, place_of_group(place, group), reason, undo=undo, member=record)
+    except LeftGroupError:
+        ui.note(f"{place.service} is not in the group's present rollout: it goes back alone")
+        return False
+    return True
 
 
 def _finished(place: Place, by: str, record: Record, finish: Callable[..., RunEnd]) -> Record:

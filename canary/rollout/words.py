@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from canary.exit_codes import ExitCode
 from canary.rollout.place import Place
 from rollout.going_back import kept_for
-from rollout.record import NOT_STARTED, HoldReason, Phase, PlannedRule, PlannedStep, Record, Stage, seconds_between
+from rollout.planned import PlannedRule, PlannedStep
+from rollout.record import NOT_STARTED, HoldReason, Phase, Record, Stage, seconds_between
 from traffic.proportions import percent_words
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def weights_words(weights: Mapping[str, float]) -> str:
 def waits_for(seen: RolloutSeen, place: Place) -> str:
     """Return what a rollout waits for, with the command that helps; empty if it waits for nothing."""
     record = seen.record
+    place = _of_its_group(place, record)
     if record.void_since is not None:
         return f"its VirtualServices were deleted or made anew; `{place.up}` begins a new rollout"
     if record.phase in ENDED:
@@ -94,6 +97,12 @@ def waits_line(seen: RolloutSeen, place: Place) -> str:
     text = waits_for(seen, place)
     ended = seen.record.phase in ENDED or seen.record.void_since is not None
     return f"{'next:' if ended else 'waits for:'} {text}" if text else ""
+
+
+def _of_its_group(place: Place, record: Record) -> Place:
+    """The place whose commands are about all that the record moves with."""
+    group = record.plan.group
+    return place if group is None else replace(place, service=group.name, namespace=group.namespace)
 
 
 def _opening(record: Record, now: str) -> str:

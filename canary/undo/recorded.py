@@ -62,7 +62,7 @@ def _text(key: str, entry: Mapping[str, Any]) -> str:
 
 
 def _encrypted(value: Any, location: Location) -> Any:
-    from stacks.settings.messages import may_be_encrypted
+    from stacks.settings.schema_words import may_be_encrypted
 
     if isinstance(value, dict):
         return {key: _encrypted(one, (*location, key)) for key, one in value.items()}

@@ -133,12 +133,17 @@ def mesh_config(*, collector: str | None = None, access_log_format: str | None =
     return config
 
 
-def proxy_config(namespaces: Sequence[str]) -> dict[str, Any]:
+def proxy_config(namespaces: Sequence[str], services: Sequence[str] = ()) -> dict[str, Any]:
     """Return the ProxyConfig of a pod whose proxy keeps the statistics of versions' clusters in `namespaces`.
 
-    A proxy reads it when its pod starts (Istio: "MeshConfig", ProxyConfig).
+    `services` are Services that are a version each, as `<name>.<namespace>`. A proxy reads it when its pod starts
+    (Istio: "MeshConfig", ProxyConfig).
     """
-    return {"proxyStatsMatcher": {"inclusionRegexps": [versions_statistics(namespaces)]}}
+    patterns = [versions_statistics(namespaces)]
+    if services:
+        hosts = "|".join(sorted(one.replace(".", r"\.") for one in services))
+        patterns.append(rf"cluster\.outbound\|[0-9]+\|\|({hosts})\.svc\.[^;]+;?\.({CLUSTER_STATISTICS})")
+    return {"proxyStatsMatcher": {"inclusionRegexps": patterns}}
 
 
 def versions_statistics(namespaces: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ class PrometheusArgs:
     `scrape_interval` and `retention` are durations as Prometheus writes them; rules are evaluated at the scrape
     interval. `rules` are rule files by name (with the suffix .yml or .yaml). `alertmanagers` are URLs, which may have a
     path. Without `storage` the data is lost with the pod. Pods of `allowed_namespaces` may query it, as Grafana's and
-    Kiali's do. `ready_within` is in seconds.
+    Kiali's do, and the pods of the servers `further_clients` in its own namespace. `ready_within` is in seconds.
     """
 
     namespace: pulumi.Input[str]
@@ -47,6 +47,7 @@ class PrometheusArgs:
     storage: workload.StorageArgs | None = None
     resources: pulumi.Input[k8s.core.v1.ResourceRequirementsArgs] | None = None
     allowed_namespaces: Sequence[str] = ()
+    further_clients: Sequence[str] = ()
     ready_within: int = 300
 
 
@@ -74,7 +75,7 @@ class Prometheus(Component):
             f"{name}-service", NAME, NAME, args.namespace, [workload.service_port("http", PORT)], self._child()
         )
         self._deployment(name, args, account)
-        rules = workload.allow([PORT], CLIENTS, args.allowed_namespaces)
+        rules = workload.allow([PORT], (*CLIENTS, *args.further_clients), args.allowed_namespaces)
         workload.network_policy(f"{name}-policy", NAME, args.namespace, rules, self._child())
 
         self.url = pulumi.Output.concat("http://", service.metadata.name, ".", args.namespace, f":{PORT}")

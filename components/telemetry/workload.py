@@ -52,8 +52,8 @@ class ServerArgs:
     image: pulumi.Input[str]
     user: int
     ports: Mapping[str, int]
-    readiness_probe: k8s.core.v1.ProbeArgs
-    liveness_probe: k8s.core.v1.ProbeArgs
+    readiness_probe: k8s.core.v1.ProbeArgs | None
+    liveness_probe: k8s.core.v1.ProbeArgs | None
     startup_probe: k8s.core.v1.ProbeArgs | None = None
     command: Sequence[pulumi.Input[str]] = ()
     args: Sequence[pulumi.Input[str]] = ()
@@ -320,7 +320,7 @@ def deployment(resource: str, args: ServerArgs, opts: pulumi.ResourceOptions) ->
                 metadata=k8s.meta.v1.ObjectMetaArgs(
                     labels=labels(args.name) | NO_SIDECAR, annotations=dict(args.annotations) or None
                 ),
-                spec=_pod(args),
+                spec=pod_spec(args),
             ),
         ),
         opts=pulumi.ResourceOptions.merge(
@@ -329,8 +329,10 @@ def deployment(resource: str, args: ServerArgs, opts: pulumi.ResourceOptions) ->
     )
 
 
-def _pod(args: ServerArgs) -> k8s.core.v1.PodSpecArgs:
+def pod_spec(args: ServerArgs, restart_policy: str | None = None) -> k8s.core.v1.PodSpecArgs:
+    """Return the spec of a server's pod; without a restart policy Kubernetes' default, Always, is used."""
     return k8s.core.v1.PodSpecArgs(
+        restart_policy=restart_policy,
         service_account_name=args.service_account,
         automount_service_account_token=args.service_account is not None and args.mount_token,
         termination_grace_period_seconds=args.termination_grace_period_seconds,
@@ -358,7 +360,8 @@ def _container(args: ServerArgs) -> k8s.core.v1.ContainerArgs:
         ports=[
             k8s.core.v1.ContainerPortArgs(name=name, container_port=port, protocol="TCP")
             for name, port in args.ports.items()
-        ],
+        ]
+        or None,
         startup_probe=args.startup_probe,
         readiness_probe=args.readiness_probe,
         liveness_probe=args.liveness_probe,

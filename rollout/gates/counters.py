@@ -121,7 +121,9 @@ class Reader:
 
     def _of_cluster(self, cluster: str) -> Subset | None:
         parts = cluster.split("|")
-        return self.subsets.get(parts[2]) if len(parts) == 4 and parts[0] == "outbound" else None
+        if len(parts) != 4 or parts[0] != "outbound":
+            return None
+        return self.subsets.get(parts[2] or parts[3].partition(".")[0])  # a version may be a Service of its own
 
     def _of_revision(self, labels: Mapping[str, str]) -> Subset | None:
         revision = labels.get(queries.REVISION, "")

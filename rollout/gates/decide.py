@@ -61,7 +61,8 @@ class Verdict:
     """An answer with its reason in words, and all numbers that led to it.
 
     `log_e` is the logarithm of M. `observed_seconds` is the time of the step that counts for its `for`, and
-    `has_blocks` says whether there have been numbers of it.
+    `has_blocks` says whether there have been numbers of it. `calm` is the answer if the evidence of harm said nothing,
+    for a group, whose evidence is that of all its services; None if there is no such answer.
     """
 
     answer: Answer
@@ -71,6 +72,7 @@ class Verdict:
     metrics: tuple[MetricEvidence, ...] = ()
     splits: Mapping[str, Split] | None = None
     has_blocks: bool = False
+    calm: tuple[Answer, str] | None = None
 
 
 class Gate:
@@ -91,11 +93,12 @@ class Gate:
         coverage = observation.coverage.get(moment.step, Coverage())
         observed = _observed_seconds(self.plan, coverage, moment)
         splits = self._splits(moment.step)
-        missing = self._missing(coverage, moment)
+        missing, calm = self._missing(coverage, moment), None
         if missing:
             answer, reason = Answer.NO_DATA, missing
         else:
-            answer, reason = _harmful(self.plan, splits, metrics, log_e) or _risen(self.plan, moment, metrics, observed)
+            calm = _risen(self.plan, moment, metrics, observed)
+            answer, reason = _harmful(self.plan, splits, metrics, log_e) or calm
         return Verdict(
             answer=answer,
             reason=reason,
@@ -104,6 +107,7 @@ class Gate:
             metrics=metrics,
             splits=splits,
             has_blocks=moment.step in self._requests,
+            calm=calm,
         )
 
     def _take(self, blocks: Sequence[Block]) -> None:
@@ -191,11 +195,11 @@ def _harmful(
         if one.wrong:
             text = f"{one.version} has {one.share:.1f} % of the requests of {rule} instead of {one.weight:g} %"
             return Answer.SPLIT_WRONG, text
-    evidence = f"e = {_e(log_e)} of {1 / plan.alpha:.0f}"
+    evidence = f"e = {e_words(log_e)} of {1 / plan.alpha:.0f}"
     if log_e >= log(1 / plan.alpha):
-        return Answer.HARM, f"the canary is worse ({evidence}): {_worst(metrics)}"
+        return Answer.HARM, f"the canary is worse ({evidence}): {worst_words(metrics)}"
     if log_e >= log(SUSPICION):
-        return Answer.SUSPECT, f"the canary may be worse ({evidence}): {_worst(metrics)}"
+        return Answer.SUSPECT, f"the canary may be worse ({evidence}): {worst_words(metrics)}"
     return None
 
 
@@ -219,12 +223,12 @@ def _unproved(plan: GatePlan, metrics: Sequence[MetricEvidence]) -> str:
             continue
         return (
             f"it is not proved yet that {one.name} of the canary are at most {100 * one.difference:.2g} points above "
-            f"stable's (e = {_e(one.proof_log_e)} of {1 / plan.beta:.0f})"
+            f"stable's (e = {e_words(one.proof_log_e)} of {1 / plan.beta:.0f})"
         )
     return ""
 
 
-def _worst(metrics: Sequence[MetricEvidence]) -> str:
+def worst_words(metrics: Sequence[MetricEvidence]) -> str:
     """The metric that says most, in words."""
     one = max(metrics, key=lambda metric: log(metric.share) + metric.log_e)
     n_c, n_s, f_c, f_s = one.counts
@@ -234,6 +238,6 @@ def _worst(metrics: Sequence[MetricEvidence]) -> str:
     return f"{one.name}, {f_c:.0f} of {n_c:.0f} {what}, of stable {f_s:.0f} of {n_s:.0f}"
 
 
-def _e(log_e: float) -> str:
+def e_words(log_e: float) -> str:
     """An e-value in words; far beyond what matters it has no digits."""
     return f"{exp(log_e):.3g}" if log_e < 13 else "over 400000"

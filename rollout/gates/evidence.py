@@ -13,6 +13,9 @@ from rollout.gates.plan import GateMetric, GatePlan
 from rollout.gates.proof import Proof
 from rollout.gates.scatter import REPORTED
 
+PREPARED = 20
+"""Blocks that the next step's proof catches up with at each decision, so that no decision waits for all of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetricEvidence:
@@ -46,9 +49,8 @@ class _Metric:
         self.harm = Harm(share=metric.share, alpha=plan.alpha, tolerated=metric.tolerated, history=metric.phi_history)
         self.counts = Counts()
         self._blocks: list[tuple[Strata, float]] = []
-        self._proof: Proof | None = None
-        self._difference: float | None = None
-        self._proved = 0
+        self._proofs: dict[float, tuple[Proof, int]] = {}
+        """By difference, the proof and how many blocks it has."""
 
     def add(self, at: float, strata: Strata) -> None:
         self._blocks.append((strata, self.harm.phi))
@@ -57,12 +59,22 @@ class _Metric:
 
     def proof(self, difference: float) -> float:
         """The logarithm of the e-value against `difference`; all blocks of the rollout count."""
-        if self._proof is None or difference != self._difference:
-            self._proof, self._difference, self._proved = Proof(difference, self.metric.stable_rate), difference, 0
-        for strata, phi in self._blocks[self._proved :]:
-            self._proof.add(strata, phi)
-        self._proved = len(self._blocks)
-        return self._proof.log_e
+        return self._proved(difference, len(self._blocks)).log_e
+
+    def prepare(self, difference: float) -> None:
+        """Take some of the blocks into account that a later step's proof has not seen yet."""
+        self._proved(difference, PREPARED)
+
+    def _proved(self, difference: float, most: int) -> Proof:
+        """The proof against `difference` with at most so many more blocks."""
+        proof, known = self._proofs.get(difference, (None, 0))
+        if proof is None:
+            proof = Proof(difference, self.metric.stable_rate)
+        new = self._blocks[known : known + most]
+        for strata, phi in new:
+            proof.add(strata, phi)
+        self._proofs[difference] = (proof, known + len(new))
+        return proof
 
     def bound(self, beta: float) -> float:
         """The largest difference that is not excluded with confidence 1 - beta, a part of 1."""
@@ -126,7 +138,9 @@ class Evidence:
         log_e = one.harm.log_e
         since = one.harm.since() if log_e > 0 else None  # it looks at every start, and only harm needs it
         tolerated = since is not None and since.difference < one.metric.least
-        difference = self.plan.difference(one.metric, step)
+        difference, later = (self.plan.difference(one.metric, at) for at in (step, step + 1))
+        if later is not None:
+            one.prepare(later)
         return MetricEvidence(
             name=one.metric.name,
             share=one.metric.share,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, LIMIT
 from rollout.gates.history import History
@@ -17,7 +17,7 @@ from traffic.fields import Model
 from traffic.model.rollout_gates import RolloutGates
 
 if TYPE_CHECKING:
-    from rollout.record import Plan
+    from rollout.planned import Plan
 
 SUSPICION = 20.0
 """From this e-value on a step does not rise: at most 5 % of good rollouts ever wait for it."""
@@ -32,6 +32,9 @@ WEIGHT_OF_ERRORS = 2.0
 """Errors decide most, so they get twice the share of alpha of any other metric."""
 
 Part = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+FINITE = ConfigDict(allow_inf_nan=False)
+"""No NaN: whatever is compared with one seems to be neither too little nor too much."""
 
 
 class GateMetric(Model):
@@ -41,11 +44,13 @@ class GateMetric(Model):
     the whole service may lose, None for a metric that is not proved. A difference below `least` is no harm.
     """
 
+    model_config = FINITE
+
     name: str
     share: Annotated[float, Field(gt=0, le=1)]
-    tolerated: Annotated[float, Field(ge=1)] = 1.0
+    tolerated: Annotated[float, Field(ge=1, le=1000)] = 1.0
     stable_rate: Part = 0.0
-    phi_history: float | None = None
+    phi_history: Annotated[float, Field(ge=0)] | None = None
     margin: Part | None = None
     least: Part = 0.0
 
@@ -53,10 +58,12 @@ class GateMetric(Model):
 class GateStep(Model):
     """One step: `rule` is the key of the rule that rises to `weight`, `weights` are the canary's percent by rule."""
 
+    model_config = FINITE
+
     rule: str
-    weight: float
-    weights: dict[str, float]
-    hold_seconds: float = 0.0
+    weight: Annotated[float, Field(gt=0, le=100)]
+    weights: dict[str, Percent]
+    hold_seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
 class GatePlan(Model):
@@ -66,6 +73,8 @@ class GatePlan(Model):
     the absolute limit of errors, a part of 1, and `limit_share` its share of alpha. In `unjudged` are rules whose users
     keep their version, so that their split is not judged. `latency_bound` is in milliseconds.
     """
+
+    model_config = FINITE
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -77,7 +86,7 @@ class GatePlan(Model):
     limit: Part | None = None
     limit_share: Part = 0.0
     unjudged: tuple[str, ...] = ()
-    latency_bound: float | None = None
+    latency_bound: Annotated[float, Field(gt=0)] | None = None
 
     def difference(self, metric: GateMetric, step: int) -> float | None:
         """Return the difference of failure rates that must be excluded before the step after `step`.

@@ -14,6 +14,13 @@ from rollout.gates.blocks import Counts, Strata, Stratum
 SHRINKAGE = 20.0
 """Failures by which the canary's rate is drawn to stable's."""
 
+LEAST_RATE = 0.001
+"""Rate that is assumed of a stable version that failed less before, or of which nothing is known.
+
+One failure at this rate is what earlier blocks are added to: at a much smaller rate, those of a rollout would never
+outweigh so many requests, and nothing would be proved once stable fails.
+"""
+
 TINY = 1e-9
 """Smallest probability that is considered."""
 
@@ -30,7 +37,7 @@ class Proof:
 
     def __init__(self, difference: float, stable_rate: float) -> None:
         self._difference = min(difference, _LARGEST)
-        self._prior = 1 / min(max(stable_rate, TINY), 1.0)
+        self._prior = 1 / min(max(stable_rate, LEAST_RATE), 1.0)
         self._sums: dict[Stratum, Counts] = {}
         self._all = 0.0
         self.log_e = inf if difference >= 1 else 0.0

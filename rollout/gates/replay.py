@@ -7,11 +7,11 @@ when it was. A verdict follows from these alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rollout.gates.blocks import Block, Counts, Coverage, Observation, Stratum
 from rollout.gates.decide import Answer, Gate, Moment, Verdict
@@ -87,21 +87,92 @@ def to_json(decisions: Decisions) -> str:
 
 def from_json(text: str) -> Decisions:
     """Return the decisions that `to_json` wrote. Raises ReplayError if it did not, or a newer version of it did."""
+    data = parsed(text)
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if type(schema) is not int:
+        raise ReplayError("the decisions cannot be read: they do not say their schema")
+    if schema != SCHEMA:
+        raise ReplayError(f"the decisions are of schema {schema}, and this version reads {SCHEMA}")
     try:
-        data = json.loads(text)
-        if data["schema"] != SCHEMA:
-            raise ReplayError(f"the decisions are of schema {data['schema']}, and this version reads {SCHEMA}")
-        return Decisions(
-            plan=GatePlan.model_validate_json(json.dumps(data["plan"])),
-            blocks=tuple(_block(one) for one in data["blocks"]),
-            seen=_SEEN.validate_python(data["decisions"]),
-        )
+        run = _Run.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ReplayError(f"the decisions cannot be read: {place}: {first['msg']}") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ReplayError(f"the decisions cannot be read: {error}") from None
+        raise ReplayError(f"the decisions cannot be read: {_words(error)}") from None
+    found = Decisions(plan=run.plan, blocks=tuple(map(_block, run.blocks)), seen=run.decisions)
+    for place, number, least, most in _numbers(found):
+        if not least <= number <= most:  # a NaN, too
+            raise ReplayError(f"the decisions cannot be read: {place} is {number}, and can be {least:g} to {most:g}")
+    return found
+
+
+def parsed(text: str) -> Any:
+    """Return what a text in JSON says; raises ReplayError."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ReplayError(f"it is not JSON: {error}") from None
+
+
+Row = tuple[float, float, int, int, dict[str, list[tuple[str, str, float, float, float, float]]]]
+"""A block in the file: start, end, step, cells, and by metric the rule, the caller and the counts."""
+
+
+class _Run(BaseModel):
+    """The form of the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: int = Field(alias="schema")
+    plan: GatePlan
+    blocks: tuple[Row, ...]
+    decisions: tuple[Seen, ...]
+
+
+LAST = 253_402_300_799.0
+"""The end of the year 9999, in seconds since 1970."""
+MANY = 1e15
+"""More than any counter counts in a rollout."""
+
+
+def _numbers(found: Decisions) -> Iterator[tuple[str, float, float, float]]:
+    """Each number that the form alone does not bound: its place, and the least and the greatest that it can be."""
+    steps = len(found.plan.steps) - 1
+    for index, block in enumerate(found.blocks):
+        place = f"blocks[{index}]"
+        yield f"the start of {place}", block.start, 0, LAST
+        yield f"the end of {place}", block.end, block.start, LAST
+        yield f"the step of {place}", block.step, 0, steps
+        yield f"the cells of {place}", block.cells, 0, MANY
+        for metric, strata in block.metrics.items():
+            for counts in strata.values():
+                for name, value in zip(Counts._fields, counts, strict=True):
+                    yield f"{name} of {metric} in {place}", value, 0, MANY
+    for index, one in enumerate(found.seen):
+        place = f"decisions[{index}]"
+        yield f"the step of {place}", one.moment.step, 0, steps
+        yield f"settled in {place}", one.moment.settled, 0, LAST
+        yield f"now in {place}", one.moment.now, 0, LAST
+        yield f"blocks in {place}", one.blocks, 0, len(found.blocks)
+        yield f"seen in {place}", one.coverage.seen, 0, MANY
+        yield f"expected in {place}", one.coverage.expected, 0, MANY
+        yield f"pending in {place}", one.coverage.pending, 0, MANY
+        yield f"newest in {place}", 0 if one.coverage.newest is None else one.coverage.newest, 0, LAST
+
+
+def _words(error: ValidationError) -> str:
+    """The first thing that has another form, in words."""
+    first = error.errors(include_url=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).removeprefix(".")
+    kind = first["type"]
+    if kind == "missing":
+        return f"{place} is missing"
+    if kind == "extra_forbidden":
+        return f"{place} is not known to this version"
+    if kind in ("literal_error", "enum"):
+        return f"{place} is {first['input']!r}, which is none of {first.get('ctx', {}).get('expected', 'the answers')}"
+    bounds = ("greater_than", "less_than", "finite_number")
+    if kind.startswith(bounds):
+        return f"{place} is {first['input']!r}, which is out of bounds"
+    return f"{place} has another form"
 
 
 _SEEN = TypeAdapter(tuple[Seen, ...])
@@ -114,12 +185,14 @@ def _block_data(block: Block) -> list[Any]:
     return [block.start, block.end, block.step, block.cells, metrics]
 
 
-def _block(data: Sequence[Any]) -> Block:
-    start, end, step, cells, metrics = data
+def _block(row: Row) -> Block:
+    start, end, step, cells, metrics = row
     return Block(start=start, end=end, step=step, cells=cells, metrics=_metrics(metrics))
 
 
-def _metrics(data: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, dict[Stratum, Counts]]:
+def _metrics(
+    data: Mapping[str, Sequence[tuple[str, str, float, float, float, float]]],
+) -> dict[str, dict[Stratum, Counts]]:
     return {
         metric: {Stratum(rule, caller): Counts(*map(float, counts)) for rule, caller, *counts in strata}
         for metric, strata in data.items()

@@ -1,8 +1,9 @@
 """Everything that the sandbox runs, built from public sources or taken from the cache.
 
-The cache folder (see `cache`) holds programs in bin/, images in images/ and build logs in log/. Each entry is named
-after a hash of its inputs: a second clone of the project builds nothing, and a changed go.mod rebuilds that module
-only. Old entries are kept because other clones may use them; to clean up, delete the cache folder.
+The cache folder (see `cache`) holds programs in bin/, the runner's files in runner/, images in images/ and build logs
+in log/. Each entry is named after a hash of its inputs: a second clone of the project builds nothing, and a changed
+go.mod rebuilds that module only. Old entries are kept because other clones may use them; to clean up, delete the cache
+folder.
 
 Go's build cache is go-build/ in the cache folder. It is several times as large as the programs, and is deleted after a
 successful build; after a failed or killed one it is kept, so that the next build resumes. A GOCACHE in the environment
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.builder import charts, envoy, go_modules, images, machine, oci, packages, preflight
+from sandbox.builder import charts, envoy, go_modules, images, machine, oci, packages, preflight, runner_image
 from sandbox.builder.cache import Cache, default_root
 from sandbox.builder.go_modules import ISTIO_VERSION, MODULES, PROVIDER_VERSION, Go, GoModule
 from sandbox.builder.images import Image
@@ -54,6 +55,7 @@ def ensure_built(report: Progress, cache: Cache | None = None) -> Built:
     assert go is not None  # without Go every module is to be built, and _check has raised
     names = {module.name: go_modules.entry_name(module, go) for module in MODULES}
     names["envoy"] = envoy.entry_name(go.architecture)
+    names["runner"] = runner_image.entry_name(go.architecture)
     if not all(cache.has(name) for name in names.values()):
         with cache.locked(report):
             _build_missing(cache, go, names, report)
@@ -62,7 +64,7 @@ def ensure_built(report: Progress, cache: Cache | None = None) -> Built:
     istio = cache.entry(names["istio"])
     return Built(
         programs=programs,
-        images=_images(cache, go, programs, istio / Path(_BOOTSTRAP).name, report),
+        images=_images(cache, go, programs, istio / Path(_BOOTSTRAP).name, cache.entry(names["runner"]), report),
         charts=istio / "charts",
     )
 
@@ -96,6 +98,9 @@ def _build_missing(cache: Cache, go: Go, names: Mapping[str, str], report: Progr
         log = cache.log("envoy")
         with report.step("fetching envoy", log), cache.fill(names["envoy"]) as folder:
             envoy.fetch(folder, log)
+    if not cache.has(names["runner"]):
+        with report.step("collecting the runner of rollouts"), cache.fill(names["runner"]) as folder:
+            runner_image.write(folder)
     for number, module in enumerate(missing, start=1):
         log = cache.log(module.name)
         what = f"building {module.name} ({number} of {len(missing)})"
@@ -112,8 +117,13 @@ def _take_from_istio_source(module: GoModule, go: Go, build_cache: Path, folder:
     shutil.copyfile(source / _BOOTSTRAP, folder / Path(_BOOTSTRAP).name)
 
 
-def _images(cache: Cache, go: Go, programs: Mapping[str, Path], bootstrap: Path, report: Progress) -> tuple[Image, ...]:
-    recipes = images.recipes(programs.__getitem__, go.architecture, bootstrap)
+def _images(
+    cache: Cache, go: Go, programs: Mapping[str, Path], bootstrap: Path, runner: Path, report: Progress
+) -> tuple[Image, ...]:
+    recipes = (
+        *images.recipes(programs.__getitem__, go.architecture, bootstrap),
+        *runner_image.recipes(runner, go.architecture),
+    )
     names = {recipe.reference: images.entry_name(recipe, cache) for recipe in recipes}
     if not all(cache.has(name) for name in names.values()):
         with cache.locked(report):

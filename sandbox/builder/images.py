@@ -72,9 +72,13 @@ def recipes(binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe,
         *_apps(binary, architecture),
         _prometheus(binary, architecture),
         _jaeger(binary, architecture),
-        _pilot(binary, architecture),
-        _proxy(binary, architecture, bootstrap),
+        *istio(ISTIO_VERSION, binary, architecture, bootstrap),
     )
+
+
+def istio(version: str, binary: Binary, architecture: str, bootstrap: Path) -> tuple[Recipe, Recipe]:
+    """The images of one release of Istio: istiod's, and that of gateways and sidecars."""
+    return _pilot(version, binary, architecture), _proxy(version, binary, architecture, bootstrap)
 
 
 def coredns_image() -> str:
@@ -131,9 +135,9 @@ def _jaeger(binary: Binary, architecture: str) -> Recipe:
     )
 
 
-def _pilot(binary: Binary, architecture: str) -> Recipe:
+def _pilot(version: str, binary: Binary, architecture: str) -> Recipe:
     return Recipe(
-        reference=f"{HUB}/pilot:{ISTIO_VERSION}",
+        reference=f"{HUB}/pilot:{version}",
         architecture=architecture,
         contents=[
             File("/usr/local/bin/pilot-discovery", binary("pilot-discovery"), 0o755),
@@ -147,11 +151,11 @@ def _pilot(binary: Binary, architecture: str) -> Recipe:
     )
 
 
-def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
+def _proxy(version: str, binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
     envoy = binary("envoy")
     iptables = _iptables_program()
     return Recipe(
-        reference=f"{HUB}/proxyv2:{ISTIO_VERSION}",
+        reference=f"{HUB}/proxyv2:{version}",
         architecture=architecture,
         contents=[
             File("/usr/local/bin/pilot-agent", binary("pilot-agent"), 0o755),
@@ -160,7 +164,7 @@ def _proxy(binary: Binary, architecture: str, bootstrap: Path) -> Recipe:
             File(f"/usr/sbin/{iptables.name}", iptables, 0o755),
             *_iptables_links(iptables),
             *(File(str(module), module) for module in _xtables_modules()),
-            *(File(str(library), library, 0o755) for library in _libraries([envoy, iptables])),
+            *(File(str(library), library, 0o755) for library in libraries([envoy, iptables])),
             File("/etc/passwd", _USERS),
             Folder("/etc/istio/proxy", owner=1337),
             Folder("/var/lib/istio/data", owner=1337),
@@ -211,7 +215,7 @@ def _xtables_modules() -> list[Path]:
     return sorted(file for folder in _XTABLES for file in Path(folder).glob("*.so"))
 
 
-def _libraries(programs: Iterable[Path]) -> list[Path]:
+def libraries(programs: Iterable[Path]) -> list[Path]:
     """The shared libraries of `programs` and the loader, as ldd(1) lists them."""
     answer = subprocess.run(["ldd", *map(str, programs)], check=False, capture_output=True, text=True)
     missing = re.findall(r"^\s*(\S+) => not found", answer.stdout, re.MULTILINE)

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from stacks.checks.view import View, at, block
+from stacks.checks.view import Release, View, at, block
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_OCI_CHARTS, RETIRED
 from stacks.settings.problems import Finding, Location, key_path, shown
 
@@ -42,9 +42,11 @@ def check(view: View) -> Iterator[Finding]:
             yield _retired(location, text, found[0])
     if view.mesh.get("install") is not False:
         yield from _check_overridden(view)
-        yield from _check_tag(view)
-    if view.installs_mesh and view.charts_folder is not None:
-        yield from _check_release(view, view.charts_folder)
+        for release in view.releases:
+            yield from _check_tag(release)
+    for release in view.releases if view.installs_mesh else ():
+        if release.charts_folder is not None:
+            yield from _check_release(release, release.charts_folder)
 
 
 def _references(view: View) -> Iterator[tuple[Location, str]]:
@@ -99,33 +101,35 @@ def _check_overridden(view: View) -> Iterator[Finding]:
         )
 
 
-def _check_tag(view: View) -> Iterator[Finding]:
+def _check_tag(release: Release) -> Iterator[Finding]:
     """The tag may name a variant of the release, such as 1.31.4-distroless."""
-    version, tag = view.of_mesh("version"), at(view.values, TAG_OF_CHART)
+    version, tag, place, at_tag = release.version, release.tag, key_path(release.location), key_path(release.at_tag)
     if tag is None or not isinstance(version, str) or str(tag) == version or str(tag).startswith(f"{version}-"):
         return
     yield Finding(
-        VERSION,
-        f"{key_path(TAG_OF_CHART)} overrides it, with {shown(tag)}: the images would not be of the charts' release",
-        f"the same release in {key_path(VERSION)} and {key_path(TAG_OF_CHART)}",
-        f"keep one of the two: remove {key_path(TAG_OF_CHART)} ({shown(tag)}), "
-        f"or write its release instead of {shown(version)} in {key_path(VERSION)}",
+        release.location,
+        f"{at_tag} overrides it, with {shown(tag)}: the images would not be of the charts' release",
+        f"the same release in {place} and {at_tag}",
+        f"keep one of the two: remove {at_tag} ({shown(tag)}), "
+        f"or write its release instead of {shown(version)} in {place}"
+        if len(release.location) == 2 or release.at_tag[1] == "revisions"
+        else f"write values: {{global: {{tag: {version}}}}} in {key_path(release.location[:-1])}, or remove {at_tag}",
         shown(version),
     )
 
 
-def _check_release(view: View, folder: Path) -> Iterator[Finding]:
+def _check_release(of: Release, folder: Path) -> Iterator[Finding]:
     """Of a folder, Helm takes the charts whatever version it is asked for."""
-    asked = view.of_mesh("version")
+    asked = of.version
     charts = {chart: _release(folder / chart / "Chart.yaml") for chart in ("base", "istiod", "gateway")}
     releases = sorted({release for release in charts.values() if release is not None})
     if any(release != asked for release in releases):
         yield Finding(
-            VERSION,
+            of.location,
             f"the charts in {folder} are not of this release, and Helm installs what is there: "
             + ", ".join(f"{chart} is {release}" for chart, release in charts.items() if release is not None),
             "the release of the charts in the folder, the same for all of them",
-            f"write {releases[0]}, or name the folder of another release in {key_path(CHARTS)}"
+            f"write {releases[0]}, or name the folder of another release in {key_path(of.at_charts)}"
             if len(releases) == 1
             else f"put the charts of one release into {folder}",
             shown(asked),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from stacks.checks.view import View, block
 from stacks.samples import SETTINGS, chosen
+from stacks.settings.mesh_reference import REFERENCE
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 
 OF_THE_OWNER: Mapping[tuple[str, ...], tuple[str, str]] = {
@@ -42,7 +43,7 @@ def check(view: View) -> Iterator[Finding]:
 
 
 def _check_owner(view: View) -> Iterator[Finding]:
-    if view.mesh.get("install") is not False:
+    if view.mesh.get("install") is not False or REFERENCE in view.mesh:
         return
     for (*blocks, key), (decides, fix) in OF_THE_OWNER.items():
         given = block(view.mesh.get(blocks[0])) if blocks else view.mesh

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.names import DEFAULT_REVISION, istiod_release
 from stacks.checks.view import Service, View, block
 from stacks.settings.problems import Finding, Location, key_path
 from traffic.model import MESH, OutsideVersion, Source, mesh_virtual_service, own_gateway
@@ -74,7 +75,8 @@ class _Names:
 def _of_mesh(view: View) -> Iterator[tuple[Location, Any, Any]]:
     if view.installs_mesh:
         yield ("mesh",), view.of_gateway("namespace"), view.of_gateway("name")
-        yield ("mesh",), view.of_mesh("namespace"), "istiod"
+        for revision in block(view.mesh.get("revisions")) or [DEFAULT_REVISION]:
+            yield ("mesh",), view.of_mesh("namespace"), istiod_release(str(revision))
 
 
 def _of_telemetry(view: View) -> Iterator[tuple[Location, Any, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stacks.checks.view import View, at, entries
+from stacks.settings.mesh_reference import REFERENCE
 from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import Rule, StringMatch
@@ -17,7 +18,9 @@ SINCE = (1, 31)
 
 def check(view: View) -> Iterator[Finding]:
     """Yield redirects whose prefix is not known, or that the mesh's release does not have."""
-    release = _release(view.of_mesh("version")) if view.installs_mesh else None
+    is_known = view.installs_mesh or (REFERENCE in view.mesh and view.mesh.keys() & {"version", "revisions"})
+    known = [_release(one.version) for one in view.releases] if is_known else []
+    release = min((one for one in known if one is not None), default=None)
     for service in view.services.values():
         given = entries(service.given.get("route"))
         for index, rule in enumerate(service.rules):
@@ -37,11 +40,13 @@ def _release(version: Any) -> tuple[int, int] | None:
 def _too_old(view: View, rule: Rule, location: Location) -> Finding:
     assert rule.redirect is not None
     needed = ".".join(map(str, SINCE))
+    old = next(one for one in view.releases if (_release(one.version) or SINCE) < SINCE)
     return Finding(
         (*location, "redirect", "prefixRewrite"),
-        f"Istio {view.of_mesh('version')} (mesh.version) does not have prefixRewrite, and would redirect without it",
+        f"Istio {old.version} ({'.'.join(map(str, old.location))}) does not have prefixRewrite, and would redirect "
+        "without it",
         f"prefixRewrite with Istio {needed} or newer",
-        f"raise {key_path(('mesh', 'version'))} to {needed} or newer, or write a rule with uri for each path",
+        f"raise {key_path(old.location)} to {needed} or newer, or write a rule with uri for each path",
         shown(rule.redirect.prefix_rewrite),
     )
 
@@ -79,7 +84,8 @@ def _kind(uri: StringMatch) -> str:
 
 def warnings(settings: Settings) -> Iterator[Finding]:
     """Yield redirects that a mesh of an older release would make differently."""
-    if settings.mesh.install:
+    mesh = settings.mesh
+    if mesh.install or (mesh.stack_reference and mesh.model_fields_set & {"version", "revisions"}):
         return
     for name, service in settings.services.items():
         for index, rule in enumerate(service.route):

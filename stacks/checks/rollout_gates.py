@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from stacks.checks.view import View
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import RolloutStrategy
+from traffic.model.rollout_gates import RolloutGates
 
 
 def check_gates(strategy: RolloutStrategy, location: Location, view: View) -> Iterator[Finding]:
@@ -30,9 +32,26 @@ def check_gates(strategy: RolloutStrategy, location: Location, view: View) -> It
             (*location, "gates"),
             "nothing collects the numbers that gates compare: Prometheus is off, so that no step would ever rise",
             f"gates with {key_path((*prometheus, 'enabled'))}: true, or with {key_path((*prometheus, 'url'))}",
-            f"turn it on: {key_path((*prometheus, 'enabled'))}: true; "
-            "or write promote: hand, or promote: time, instead of gates",
+            f"turn it on: {key_path((*prometheus, 'enabled'))}: true; or write promote: hand instead of gates",
+            _given(strategy.gates),
         )
+
+
+def gates_without_value(strategies: Iterable[tuple[Location, Any]]) -> Iterator[Finding]:
+    """Yield the strategies, as a file has them, whose gates have no value: nothing would be judged at all."""
+    for location, given in strategies:
+        if isinstance(given, dict) and "gates" in given and given["gates"] is None:
+            yield Finding(
+                (*location, "gates"),
+                "the key has no value",
+                "a mapping whose keys all have defaults, or no such key, for a rollout without gates",
+                "write gates: {}, for the defaults",
+                "null",
+            )
+
+
+def _given(gates: RolloutGates) -> str:
+    return shown(gates.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
 
 def _prometheus_off(view: View) -> Location | None:
@@ -56,5 +75,6 @@ def different_gates(rules: Sequence[tuple[Location, RolloutStrategy | None]]) ->
                 f"its gates are others than those of {key_path(gated[0][0])}: the rollout of a service has one plan of "
                 "gates, whose error rates are those of the whole",
                 "the same gates in all rules of a service's rollout, or none",
-                "write the same gates in both strategies",
+                f"write the same gates in both strategies: {_given(gated[0][1])}, or {_given(gates)}",
+                _given(gates),
             )

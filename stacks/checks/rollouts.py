@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from stacks.checks import rollout_means
-from stacks.checks.rollout_gates import check_gates, different_gates
+from stacks.checks.rollout_gates import check_gates, different_gates, gates_without_value
 from stacks.checks.rollout_places import check_places, is_open_webhook
 from stacks.checks.view import Service, View, block, entries
 from stacks.rollout_words import duration_words
@@ -54,12 +54,13 @@ class Strategies:
 def check(view: View) -> Iterator[Finding]:
     """Yield what is wrong with strategies, and with the rules that name them."""
     strategies = Strategies(view.values)
+    yield from gates_without_value((("rollouts", name), given) for name, given in strategies.given.items())
     for name, strategy in strategies.named.items():
         if strategy is not None:
             yield from _check_strategy(strategy, ("rollouts", name), view)
     for service in view.services.values():
         yield from _check_given(service)
-        rolled = list(_rolled(service, strategies))
+        rolled = list(rolled_rules(service, strategies))
         for one in rolled:
             if isinstance(one.rule.rollout, str):
                 yield from _check_name(one.rule.rollout, one.location, strategies)
@@ -83,8 +84,11 @@ def _read(value: Any) -> RolloutStrategy | None:
 
 def _check_given(service: Service) -> Iterator[Finding]:
     """A rule whose rollout has no value would lead all of its requests to the new version at once."""
-    for index, rule in enumerate(entries(service.given.get("route"))):
-        if "rollout" in block(rule) and rule["rollout"] is None:
+    rules = [block(rule) for rule in entries(service.given.get("route"))]
+    places = (((*service.location, "route", index, "rollout"), rule.get("rollout")) for index, rule in enumerate(rules))
+    yield from gates_without_value(places)
+    for index, rule in enumerate(rules):
+        if "rollout" in rule and rule["rollout"] is None:
             yield Finding(
                 (*service.location, "route", index, "rollout"),
                 "the key has no value",
@@ -94,7 +98,8 @@ def _check_given(service: Service) -> Iterator[Finding]:
             )
 
 
-def _rolled(service: Service, strategies: Strategies) -> Iterator[Rolled]:
+def rolled_rules(service: Service, strategies: Strategies) -> Iterator[Rolled]:
+    """Yield the rules of a service that have a rollout."""
     for index, rule in enumerate(service.rules):
         if rule is not None and rule.rollout is not None:
             yield Rolled(service, (*service.location, "route", index), rule, strategies.of(rule))
@@ -177,12 +182,13 @@ def _check_whole(rolled: Rolled) -> Iterator[Finding]:
         return
     words = rule_words(rolled.rule)
     whose = "all requests" if words == OTHERWISE else f"all of the cohort ({words})"
+    limits = "limits: {errors: 2%}" if strategy.gates is None else "gates: {limits: {errors: 2%}}"
     yield Finding(
         (*rolled.location, "rollout"),
         f"the first step moves {whose} at once: no old version is left beside the new one to compare with, and there "
         "are no limits",
         "a step below 100, or limits, which judge the new version by itself",
-        "add a step before it, such as {weight: 50, for: 30m}, or limits: {errors: 2%}",
+        f"add a step before it, such as {{weight: 50, for: 30m}}, or {limits}",
         shown(rolled.rule.rollout) if isinstance(rolled.rule.rollout, str) else "",
     )
 
@@ -221,7 +227,7 @@ def _check_service(service: Service, first: Rolled) -> Iterator[Finding]:
             "take the objects over by an `up` without rollout, then remove adopt and add the rollout",
             "true",
         )
-    if len(service.versions) == 1:
+    if len(service.versions) == 1 and (first.strategy is None or first.strategy.engine == "canary"):
         yield Finding(
             place,
             "the service has a single version, so there is none to come from",
@@ -281,7 +287,7 @@ def _hours(total: float) -> str:
 
 def warnings(settings: Settings) -> Iterator[Finding]:
     """Yield what a rollout does not do, though it may be expected."""
-    used: set[str] = set()
+    used: set[str] = {one.named for one in settings._engines.values() if one.named is not None}
     for name, service in settings.services.items():
         for index, rule in enumerate(service.route):
             if rule.rollout is not None:

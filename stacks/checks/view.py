@@ -15,9 +15,11 @@ from stacks.mesh_traffic import traffic_of
 from stacks.samples import SETTINGS
 from stacks.settings.fields import ChartSource
 from stacks.settings.mesh import GatewaySettings, MeshSettings
+from stacks.settings.mesh_reference import REFERENCE
 from stacks.settings.model import Sample, Settings
 from stacks.settings.nearest_key import condition_meant
 from stacks.settings.problems import Location
+from stacks.settings.revisions import NamespaceSettings
 from traffic.default_protocol import with_protocol
 from traffic.fields import Host, OpenPort
 from traffic.model import (
@@ -30,7 +32,6 @@ from traffic.model import (
     MeshTraffic,
     Mtls,
     MutualTls,
-    NamespaceSecurity,
     OutsideVersion,
     Rule,
     ServiceProtocol,
@@ -53,7 +54,7 @@ CHARTS: TypeAdapter[str] = TypeAdapter(ChartSource)
 MTLS: TypeAdapter[Mtls] = TypeAdapter(Mtls)
 MESH: TypeAdapter[MeshSettings] = TypeAdapter(MeshSettings)
 GATEWAY: TypeAdapter[SharedGateway] = TypeAdapter(SharedGateway)
-NAMESPACE: TypeAdapter[NamespaceSecurity] = TypeAdapter(NamespaceSecurity)
+NAMESPACE: TypeAdapter[NamespaceSettings] = TypeAdapter(NamespaceSettings)
 EGRESS: TypeAdapter[ExternalService] = TypeAdapter(ExternalService)
 LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 OUTSIDE_VERSION: TypeAdapter[OutsideVersion] = TypeAdapter(OutsideVersion)
@@ -101,6 +102,24 @@ class Service:
     def has_own_gateway(self) -> bool:
         """Whether it has its own Gateway."""
         return own_gateway(self.name) in self.routing.gateways
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of Istio as given: where, its version, its charts, and the tag of its images if there is one."""
+
+    location: Location
+    version: Any
+    charts: Any
+    tag: Any
+    at_charts: Location = ("mesh", "charts")
+    at_tag: Location = ("mesh", "values", "istiod", "global", "tag")
+
+    @property
+    def charts_folder(self) -> Path | None:
+        """The folder of the charts, or None where they come from a repository or are malformed."""
+        charts = _read(CHARTS, self.charts)
+        return None if charts is None else MeshSettings(charts=charts).charts_folder
 
 
 class View:
@@ -197,12 +216,6 @@ class View:
         mesh = self._settings.mesh if self._settings is not None else _read(MESH, self.mesh)
         return ISTIOS_MESH if mesh is None else traffic_of(mesh)
 
-    @property
-    def charts_folder(self) -> Path | None:
-        """The folder of the charts, or None where they come from a repository or are malformed."""
-        charts = _read(CHARTS, self.of_mesh("charts"))
-        return None if charts is None else MeshSettings(charts=charts).charts_folder
-
     def of_gateway(self, key: str) -> Any:
         """A value of the mesh's gateway, or its default."""
         return block(self.mesh.get("gateway")).get(key, default_of(GatewaySettings, key))
@@ -215,7 +228,7 @@ class View:
         return list(ports) if well_formed else None
 
     @cached_property
-    def namespaces(self) -> dict[str, NamespaceSecurity | None]:
+    def namespaces(self) -> dict[str, NamespaceSettings | None]:
         """The settings of namespaces by name, None where they are malformed."""
         return self._named("namespaces", NAMESPACE)
 
@@ -227,13 +240,38 @@ class View:
     @property
     def mtls_of_mesh(self) -> Mtls | None:
         """The mesh's mutual TLS mode, None if it is not known."""
-        return _read(MTLS, self.of_mesh("mtls"), strict=False) if self.installs_mesh else None
+        is_known = self.installs_mesh or (REFERENCE in self.mesh and "mtls" in self.mesh)
+        return _read(MTLS, self.of_mesh("mtls"), strict=False) if is_known else None
+
+    @cached_property
+    def releases(self) -> list[Release]:
+        """Istio's releases that the stack installs, or that the mesh of another stack has: one for each revision."""
+        own = Release(("mesh", "version"), self.of_mesh("version"), self.of_mesh("charts"), _tag(self.mesh))
+        given = block(self.mesh.get("revisions"))
+        return [_of_revision(own, name, block(one)) for name, one in given.items()] or [own]
 
     def _named(self, key: str, adapter: TypeAdapter[T]) -> dict[str, T | None]:
         """The entries of a block by name, None where one is malformed."""
         if self._settings is not None:
             return dict(getattr(self._settings, key))
         return {name: _read(adapter, one) for name, one in block(self.values.get(key)).items()}
+
+
+def _tag(mesh: dict[str, Any]) -> Any:
+    return at(mesh, ("values", "istiod", "global", "tag"))
+
+
+def _of_revision(own: Release, name: str, given: dict[str, Any]) -> Release:
+    place: Location = ("mesh", "revisions", name)
+    tag = at(given, ("values", "global", "tag"))
+    return Release(
+        (*place, "version") if "version" in given else own.location,
+        given.get("version", own.version),
+        given.get("charts", own.charts),
+        own.tag if tag is None else tag,
+        (*place, "charts") if "charts" in given else own.at_charts,
+        own.at_tag if tag is None else (*place, "values", "global", "tag"),
+    )
 
 
 def block(value: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from stacks.checks import (
     autoscaling,
     callers,
     claims,
+    clusters,
     hashing,
     host_ports,
     ingress,
@@ -20,6 +21,8 @@ from stacks.checks import (
     request_ids,
     retries,
     rewrites,
+    rollout_groups,
+    rollout_runner,
     rollouts,
     security,
     shares,
@@ -63,11 +66,14 @@ def warnings(settings: Settings, given: Mapping[str, Any] | None = None) -> Iter
     yield from host_ports.warnings(settings)
     yield from callers.warnings(settings)
     yield from request_ids.warnings(settings)
+    yield from clusters.warnings(settings)
     yield from mesh_values.warnings(settings)
     yield from ingress.warnings(settings)
     yield from protocols.warnings(settings)
     yield from shares.warnings(settings)
     yield from rollouts.warnings(settings)
+    yield from rollout_groups.warnings(settings)
+    yield from rollout_runner.warnings(settings)
     yield from redirects.warnings(settings)
     yield from security.warnings(settings, given or {})
     yield from shut_out.warnings(settings)

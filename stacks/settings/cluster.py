@@ -17,16 +17,20 @@ from stacks.settings.cluster_fields import (
     AwsRegion,
     AwsZone,
     AzureLocation,
+    ControlPlaneNetwork,
     EntraId,
+    FullKubernetesVersion,
     GcpLocation,
     GcpProject,
+    GkeName,
+    KubeconfigPath,
     KubernetesVersion,
     Label,
     LabelText,
+    MinorKubernetesVersion,
     Networks,
     StackName,
 )
-from stacks.settings.fields import FilePath
 from traffic.fields import DnsLabel, Model, Text, wrong
 
 SANDBOXES = "/var/lib/istio-canary"
@@ -52,12 +56,13 @@ class ClusterSettings(Model):
     is_created: ClassVar[bool] = False
 
     kind: Literal["existing"] = Field(default="existing", description="A cluster that exists.")
-    kubeconfig: FilePath | None = Field(
+    kubeconfig: KubeconfigPath | None = Field(
         default=None,
+        examples=["~/.kube/config"],
         description="Path, with ~ and $VARS; defaults to $KUBECONFIG or ~/.kube/config.",
     )
     context: Text | None = Field(
-        default=None, description="Context in the kubeconfig; defaults to its current context."
+        default=None, examples=["staging"], description="Context in the kubeconfig; defaults to its current context."
     )
 
     @property
@@ -161,7 +166,7 @@ class KindSettings(FromOutput):
 
     kind: Literal["kind"] = Field(description="A kind (Kubernetes in Docker) that the stack creates and deletes.")
     name: DnsLabel = Field(default="istio-canary", description="The cluster's name; its context is kind-<name>.")
-    kubernetes_version: KubernetesVersion = Field(
+    kubernetes_version: FullKubernetesVersion = Field(
         examples=["1.34.0"], description="Release of Kubernetes, in quotes: all three numbers, as kindest/node has it."
     )
     workers: Annotated[int, Field(ge=0, le=10)] = Field(default=0, description="Nodes beside the control plane's.")
@@ -170,16 +175,6 @@ class KindSettings(FromOutput):
     def words(self) -> str:
         """How messages name the cluster."""
         return f"the kind {self.name}"
-
-    @model_validator(mode="after")
-    def _is_an_image(self) -> Self:
-        if self.kubernetes_version.count(".") != 2:
-            raise wrong(
-                f"kindest/node has no image for the release {self.kubernetes_version} without its last number",
-                "all three numbers of a release, as in the tags of kindest/node",
-                f'write kubernetesVersion: "{self.kubernetes_version}.0", for example',
-            )
-        return self
 
 
 class Nodes(Model):
@@ -194,10 +189,23 @@ class Nodes(Model):
     )
     disk_size: Annotated[int, Field(ge=20, le=2000)] = Field(default=100, description="Disk of each node, in GB.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_number(cls, value: Any) -> Any:
+        if type(value) is int and 1 <= value <= 1000:
+            allowed = "a mapping with the keys min, max, machineType, diskSize"
+            fix = f"write nodes: {{min: {value}, max: {value}}}, for as many at any time"
+            raise wrong("the number of nodes follows the load, between `min` and `max`", allowed, fix)
+        return value
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.min > self.max:
-            raise wrong(f"min {self.min} is more than max {self.max}", "min of at most max", f"write min: {self.max}")
+            given = "max" in self.model_fields_set
+            what = f"min {self.min} is more than max {self.max}{'' if given else ', the default'}"
+            raise wrong(
+                what, "min of at most max", f"write min: {self.max}" if given else f"write max: {self.min}, too"
+            )
         return self
 
 
@@ -237,6 +245,7 @@ class Channel(StrEnum):
 class GkeSettings(CloudSettings):
     """A cluster of Google Kubernetes Engine."""
 
+    name: GkeName | None = Field(default=None, description="The cluster's name; defaults to <project>-<stack>.")
     kind: Literal["gke"] = Field(description="A cluster of Google Kubernetes Engine that the stack creates.")
     project: GcpProject = Field(examples=["my-project-1"], description="Id of the Google Cloud project.")
     location: GcpLocation = Field(
@@ -248,7 +257,7 @@ class GkeSettings(CloudSettings):
     version: KubernetesVersion | None = Field(
         default=None, examples=["1.34"], description="Least release of the control plane; by default, the channel's."
     )
-    control_plane_cidr: Annotated[str, Field(pattern=r"^[0-9.]+/28$")] = Field(
+    control_plane_cidr: ControlPlaneNetwork = Field(
         default="172.16.0.0/28", description="Private network of the control plane, a /28 that nothing else uses."
     )
 
@@ -268,7 +277,7 @@ class EksSettings(CloudSettings):
 
     kind: Literal["eks"] = Field(description="A cluster of Amazon EKS that the stack creates.")
     region: AwsRegion = Field(examples=["eu-central-1"], description="AWS region.")
-    version: KubernetesVersion = Field(examples=["1.34"], description="Release of Kubernetes, in quotes.")
+    version: MinorKubernetesVersion = Field(examples=["1.34"], description="Release of Kubernetes, in quotes.")
     zones: Annotated[tuple[AwsZone, ...], Field(max_length=6, strict=False)] | None = Field(
         default=None,
         examples=[["eu-central-1a", "eu-central-1b"]],
@@ -287,9 +296,10 @@ class EksSettings(CloudSettings):
 
     @model_validator(mode="after")
     def _in_the_region(self) -> Self:
-        if self.zones is not None and len(self.zones) < 2:
+        if self.zones is not None and len(set(self.zones)) < 2:
             allowed = "two zones or more, which EKS asks for"
-            raise wrong(f"there is one zone of {self.region}", allowed, f"add {self.region}b, for example")
+            other = "a" if f"{self.region}a" not in self.zones else "b"
+            raise wrong(f"there is one zone of {self.region}", allowed, f"add {self.region}{other}, for example")
         far = [zone for zone in self.zones or () if not zone.startswith(self.region)]
         if far:
             allowed = f"zones of {self.region}, such as {self.region}a"
@@ -350,7 +360,7 @@ def kind_of_cluster(value: Any) -> str:
     kind = value.get("kind")
     if kind is None and (OTHER_STACK in value or "stack_reference" in value):
         return marker(OTHER_STACK)
-    return marker(Kind.EXISTING if kind is None else str(kind))
+    return marker(str(kind) if "kind" in value else Kind.EXISTING)
 
 
 AnyClusterSettings = Annotated[

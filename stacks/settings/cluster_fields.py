@@ -17,13 +17,14 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from stacks.settings.fields import file_path
 from traffic.fields import wrong
 
 MINOR = r"1\.[0-9]{2}"
 RELEASE = rf"{MINOR}(\.[0-9]+)?"
 OLDEST_MINOR = 31
 """The oldest Kubernetes that Istio 1.31 supports (Istio: "Supported Releases")."""
-NETWORK = r"[0-9a-fA-F:.]+/[0-9]{1,3}"
+NETWORK = r"[0-9.]+/[0-9]{1,2}"
 GCP_PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
 GCP_LOCATION = r"[a-z]+-[a-z]+[0-9]+(-[a-z])?"
 AWS_REGION = r"[a-z]{2}(-[a-z]+)+-[0-9]"
@@ -41,15 +42,78 @@ def kubernetes_version(value: Any) -> Any:
 
     A number is refused: YAML reads 1.40 as 1.4.
     """
-    allowed = f'a release of Kubernetes in quotes, such as "1.34" or "1.34.1", from 1.{OLDEST_MINOR} on'
+    return _release(value, RELEASE, 'a release of Kubernetes in quotes, such as "1.34" or "1.34.1"')
+
+
+def full_kubernetes_version(value: Any) -> Any:
+    """Return `value` if it is a release of Kubernetes with all three numbers, which kindest/node has images of."""
+    allowed = 'all three numbers of a release in quotes, as in the tags of kindest/node, such as "1.34.0"'
+    return _release(value, rf"{MINOR}\.[0-9]+", allowed)
+
+
+def minor_kubernetes_version(value: Any) -> Any:
+    """Return `value` if it is a release of Kubernetes with two numbers, since EKS chooses the third."""
+    return _release(value, MINOR, 'a release of Kubernetes with two numbers, in quotes, such as "1.34"')
+
+
+def _release(value: Any, form: str, allowed: str) -> Any:
+    allowed = f"{allowed}, from 1.{OLDEST_MINOR} on"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        fix = f'put it in quotes: "{value}"' if re.fullmatch(RELEASE, str(value)) else 'write "1.34", for example'
-        raise wrong(f"{value} is a number, which loses a 0 at its end", allowed, fix)
-    if not isinstance(value, str) or not re.fullmatch(RELEASE, value):
-        raise wrong(f"{value!r} is not a release of Kubernetes", allowed, 'write "1.34", for example')
+        text = f"{value}0" if re.fullmatch(r"1\.[0-9]", str(value)) else str(value)  # 1.40 is read as 1.4
+        raise wrong(f"{value} is a number, which loses a 0 at its end", allowed, f'write "{_meant(text, form)}"')
+    if not isinstance(value, str) or not re.fullmatch(form, value):
+        what = f"{value!r} is not a release of Kubernetes"
+        if isinstance(value, str) and re.fullmatch(RELEASE, value):
+            what = f"{value!r} has {'two numbers' if value.count('.') == 1 else 'three numbers'}"
+        raise wrong(what, allowed, f'write "{_meant(str(value), form)}"')
     if int(value.split(".")[1]) < OLDEST_MINOR:
-        raise wrong(f"Kubernetes {value} is older than what Istio supports", allowed, "choose a newer release")
+        newer = _meant(f"1.{OLDEST_MINOR}", form)
+        raise wrong(
+            f"Kubernetes {value} is older than what Istio supports", allowed, f'write "{newer}", or a newer one'
+        )
     return value
+
+
+def _meant(text: str, form: str) -> str:
+    """The release that a text such as v1.34.1-gke.100 means, with as many numbers as `form` has."""
+    found = re.match(rf"v?({MINOR})(\.[0-9]+)?(?![0-9])", text)
+    minor, patch = (found[1], found[2]) if found and int(found[1][2:]) >= OLDEST_MINOR else ("1.34", None)
+    return next(one for one in (f"{minor}{patch or ''}", minor, f"{minor}.0") if re.fullmatch(form, one))
+
+
+def control_plane_network(value: str) -> str:
+    """Return `value` if it is a private network of 16 addresses, as GKE's control plane has."""
+    allowed = "a private network with /28, such as 172.16.0.0/28, that nothing else uses"
+    try:
+        found = ipaddress.IPv4Network(value, strict=False)
+    except ValueError:
+        raise wrong(f"{value!r} is not a network", allowed, "write 172.16.0.0/28, for example") from None
+    meant = f"{found.network_address}/28"
+    if not found.is_private:
+        raise wrong(f"{value} is of public addresses", allowed, "write 172.16.0.0/28, for example")
+    if value != meant:
+        raise wrong(f"{value!r} is not a network with 16 addresses", allowed, f"write {meant}, for example")
+    return value
+
+
+def gke_name(value: str) -> str:
+    """Return `value` if it can name a cluster of GKE."""
+    if re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", value):
+        return value
+    meant = re.sub(r"^[^a-z]+", "", value)[:40].rstrip("-") or "canary"
+    allowed = "1 to 40 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"
+    raise wrong(f"{value!r} cannot be the name of a cluster of GKE", allowed, f"write {meant}, for example")
+
+
+def kubeconfig_path(value: str) -> str:
+    """Return `value`, with ~ and $VARS expanded, if it can be the path of a kubeconfig."""
+    allowed = "the path of a file, with ~ and $VARS; without this key, $KUBECONFIG or ~/.kube/config"
+    if not value.strip():
+        raise wrong("the value is empty", allowed, "write ~/.kube/config, for example")
+    if "\n" in value or re.match(r"\s*(apiVersion\s*:|\{)", value):
+        fix = "write it to a file that only you can read, and name that file"
+        raise wrong("this is the text of a kubeconfig, and must be the path of one", allowed, fix)
+    return file_path(value)
 
 
 def network(value: str) -> str:
@@ -65,6 +129,8 @@ def network(value: str) -> str:
         except ValueError:
             raise wrong(f"{value!r} is not a network: {error}", allowed, "write 198.51.100.7/32, for example") from None
         raise wrong(f"{value!r} has bits of a host in it", allowed, f"write {meant}") from None
+    if found.version != 4:
+        raise wrong(f"{value} is of IPv6, and the clusters have addresses of IPv4", allowed, "write the IPv4 network")
     if found.prefixlen < SMALLEST_PREFIX:
         raise wrong(
             f"{value} lets in most of the internet",
@@ -84,12 +150,23 @@ class Matching:
     what: str
     allowed: str
     fix: str
+    for_space: str = "-"
+    """What stands for a space in such a text."""
+    may_be_longer: bool = False
+    """Whether a text that only begins like this means its beginning, as a zone means its region."""
 
     def check(self, value: str) -> str:
         """Return `value` if it matches."""
         if re.fullmatch(self.pattern, value):
             return value
-        raise wrong(f"{value!r} is not {self.what}", self.allowed, self.fix)
+        near = [text for text in self._near(value) if re.fullmatch(self.pattern, text)]
+        raise wrong(f"{value!r} is not {self.what}", self.allowed, f"write {near[0]}" if near else self.fix)
+
+    def _near(self, value: str) -> list[str]:
+        """What was probably meant: the same without spaces or capitals, or without what follows it."""
+        plain = re.sub(r"\s+", self.for_space, value.strip().lower())
+        start = re.match(self.pattern, plain)
+        return [plain, start[0]] if start and self.may_be_longer else [plain]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
@@ -102,6 +179,16 @@ KubernetesVersion = Annotated[
     str,
     BeforeValidator(kubernetes_version),
     WithJsonSchema({"type": "string", "pattern": f"^({RELEASE})$"}),
+]
+FullKubernetesVersion = Annotated[
+    str,
+    BeforeValidator(full_kubernetes_version),
+    WithJsonSchema({"type": "string", "pattern": rf"^({MINOR}\.[0-9]+)$"}),
+]
+MinorKubernetesVersion = Annotated[
+    str,
+    BeforeValidator(minor_kubernetes_version),
+    WithJsonSchema({"type": "string", "pattern": f"^({MINOR})$"}),
 ]
 Network = Annotated[str, AfterValidator(network), WithJsonSchema({"type": "string", "pattern": f"^({NETWORK})$"})]
 Networks = Annotated[tuple[Network, ...], Field(min_length=1, max_length=50, strict=False)]
@@ -124,7 +211,11 @@ GcpLocation = Annotated[
 AwsRegion = Annotated[
     str,
     Matching(
-        AWS_REGION, "a region of AWS", "a region such as eu-central-1", "choose one of `aws ec2 describe-regions`"
+        AWS_REGION,
+        "a region of AWS",
+        "a region such as eu-central-1",
+        "choose one of `aws ec2 describe-regions`",
+        may_be_longer=True,
     ),
 ]
 AwsZone = Annotated[
@@ -143,8 +234,18 @@ AzureLocation = Annotated[
         "a region of Azure",
         "its name in lower case without spaces, such as westeurope",
         "choose one of `az account list-locations --output table`",
+        for_space="",
     ),
 ]
+ControlPlaneNetwork = Annotated[
+    str,
+    AfterValidator(control_plane_network),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9.]+/28$"}),
+]
+GkeName = Annotated[
+    str, AfterValidator(gke_name), WithJsonSchema({"type": "string", "pattern": "^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"})
+]
+KubeconfigPath = Annotated[str, AfterValidator(kubeconfig_path), WithJsonSchema({"type": "string", "minLength": 1})]
 EntraId = Annotated[
     str,
     Matching(

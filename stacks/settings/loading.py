@@ -17,8 +17,10 @@ from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
 from stacks.samples.unlisted import stray_nulls, unlisted_entries, unlisted_findings
 from stacks.settings.blue_green import decided
+from stacks.settings.engines import with_engines
 from stacks.settings.kubernetes_values import merged_template
-from stacks.settings.messages import findings, may_be_encrypted
+from stacks.settings.mesh_reference import with_mesh_of_stack
+from stacks.settings.messages import findings
 from stacks.settings.model import Sample, ServiceSettings, Settings, VersionSettings
 from stacks.settings.plain_values import (
     SECRET,
@@ -28,6 +30,7 @@ from stacks.settings.plain_values import (
     sealed,
 )
 from stacks.settings.problems import NAMESPACE, Finding, Location, Problem, SettingsError, key_path
+from stacks.settings.schema_words import may_be_encrypted
 from stacks.settings.secret_places import empty_finding, plain_text_finding, secret_finding
 from stacks.settings.stack_file import StackFile, read_stack_file
 from stacks.settings.strategy import pods_strategy
@@ -69,7 +72,7 @@ def load(
     found = [plain_text_finding((key,)) for key in _hide_secrets(ours)]
     given = plain(ours, (), found)
     misplaced = [place for place in encrypted(given) if not _may_be_encrypted(given, place)]
-    merged = laid_under(given)
+    merged = with_mesh_of_stack(laid_under(given), source, found)
     unlisted = unlisted_entries(given)
     for block, name in (entry for entries in unlisted.values() for entry in entries):
         merged[block] = {key: value for key, value in merged[block].items() if key != name}
@@ -97,7 +100,7 @@ def load(
     problems = [*(source.problems if source else ()), *map(place, found)]
     if problems or settings is None:
         raise SettingsError(sorted(problems, key=_in_order), source.name if source else "the stack's config")
-    return _filled(settings)
+    return with_engines(_filled(settings))
 
 
 def warnings(settings: Settings, source: StackFile | None = None) -> tuple[Problem, ...]:
@@ -259,7 +262,9 @@ def _filled(settings: Settings) -> Settings:
     }
     telemetry = settings.telemetry
     telemetry = telemetry.model_copy(update={"namespace": telemetry.namespace or settings.mesh.namespace})
-    return settings.model_copy(update={"services": services, "telemetry": telemetry})
+    gate = settings.gate_service
+    gate = gate.model_copy(update={"namespace": gate.namespace or settings.mesh.namespace})
+    return settings.model_copy(update={"services": services, "telemetry": telemetry, "gate_service": gate})
 
 
 def _filled_service(name: str, service: ServiceSettings) -> ServiceSettings:

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
 
+from components.names import DEFAULT_REVISION
+from stacks.settings.cluster_fields import StackName
 from stacks.settings.fields import ChartSource, Hub, IstioVersion
 from stacks.settings.hosting import OFFICIAL_CHARTS, OFFICIAL_HUB
+from stacks.settings.revisions import RevisionSettings
 from traffic.fields import DnsLabel, Duration, Model, OpenPort, each_once
 from traffic.model import Mtls, OutboundTrafficPolicy, PathNormalization, PortKey, Retries
 
@@ -59,6 +62,11 @@ class GatewaySettings(Model):
         description="Proxies in front of the gateway, such as a load balancer that ends TLS, whose x-forwarded-for and "
         "x-forwarded-proto it believes (Istio: gatewayTopology).",
     )
+    revision: DnsLabel | None = Field(
+        default=None,
+        examples=["1-31"],
+        description="Revision or tag of Istio that the gateway's pods belong to; defaults to `mesh.revision`.",
+    )
 
     @property
     def node_ports(self) -> dict[int, int]:
@@ -80,7 +88,28 @@ class MeshSettings(Model):
     """The Istio mesh."""
 
     install: bool = Field(default=True, description="Install Istio; false where the cluster has a mesh already.")
+    stack_reference: StackName | None = Field(
+        default=None,
+        examples=["organization/istio-canary/prod-mesh"],
+        description="Stack that installs the mesh, as <organization>/<project>/<stack>; then `install` is false.",
+    )
     version: IstioVersion = Field(default="1.31.4", examples=["1.31.4"], description="Release of Istio.")
+    revisions: dict[DnsLabel, RevisionSettings] = Field(
+        default_factory=dict,
+        examples=[{"1-31": {"version": "1.31.4"}, "1-32": {"version": "1.32.0"}}],
+        description="Revisions of Istio side by side, by name; `default` is that of a mesh without this key.",
+    )
+    revision: DnsLabel | None = Field(
+        default=None,
+        examples=["1-31"],
+        description="Revision or tag of the namespaces that name none, and of the gateway; the only one of `revisions`,"
+        " or `default`, if there is such a one.",
+    )
+    tags: dict[DnsLabel, DnsLabel] = Field(
+        default_factory=dict,
+        examples=[{"stable": "1-31"}],
+        description="Names for revisions (istioctl tag), by which namespaces can name them.",
+    )
     mtls: Annotated[Mtls, Strict(False)] = Field(
         default=Mtls.STRICT,
         description="Whether workloads accept plain text as well as mutual TLS; no effect when install is false.",
@@ -120,6 +149,26 @@ class MeshSettings(Model):
     values: MeshValues = Field(
         default_factory=MeshValues, description="Values for Istio's charts, merged over this project's."
     )
+
+    @property
+    def all_revisions(self) -> dict[str, RevisionSettings]:
+        """The revisions, with what the mesh says for those that do not; without the key, Istio's `default` alone."""
+        own = {"version": self.version, "charts": self.charts, "hub": self.hub}
+        given = self.revisions or {DEFAULT_REVISION: RevisionSettings()}
+        return {
+            name: one.model_copy(update={key: value for key, value in own.items() if getattr(one, key) is None})
+            for name, one in given.items()
+        }
+
+    @property
+    def usual_revision(self) -> str:
+        """The revision or tag of the namespaces that name none."""
+        only = next(iter(self.revisions)) if len(self.revisions) == 1 else DEFAULT_REVISION
+        return self.revision or only
+
+    def behind(self, name: str) -> str:
+        """Return the revision that a tag stands for; a revision stands for itself."""
+        return self.tags.get(name, name)
 
     @property
     def charts_folder(self) -> Path | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,15 +13,19 @@ from metrics.durations import DURATION as PROMETHEUS_DURATION
 from metrics.durations import promql_duration
 from stacks.settings.cluster import MARKED as CLUSTERS
 from stacks.settings.cluster import Kind
+from stacks.settings.cluster_keys import said_of_cluster
 from stacks.settings.comparisons import absent, comparison_with_nothing
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
+from stacks.settings.gate_keys import gates_elsewhere
 from stacks.settings.later_keys import not_there_yet
 from stacks.settings.mesh import ONE_PORT, SEVERAL_PORTS
-from stacks.settings.model import Settings, VersionSettings
+from stacks.settings.model import VersionSettings
 from stacks.settings.nearest_key import condition_meant, fits, is_same_name, may_be_removed, nearest_key
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import NAMESPACE, Finding, Location, key_path, nearest, shown
+from stacks.settings.rollout_keys import MEANT
+from stacks.settings.schema_words import Schema, allowed, example_of, kind_of, options_of, schema_of, shape, step_into
 from stacks.settings.usual_names import entry_meant, said_elsewhere
 from traffic.fields import DNS_LABEL, DURATION, HOST, WRONG, bare_host
 from traffic.model import (
@@ -37,8 +40,6 @@ from traffic.model import (
     OutsideVersion,
     VersionRouting,
 )
-
-Schema = dict[str, Any]
 
 MARKERS = (
     ONE_VERSION,
@@ -106,7 +107,7 @@ def _finding(error: Any, location: Location, marked: Location) -> Finding:
         fix = _meant(location, value, schema) or context["fix"]
         return Finding(location, context["what"], context["allowed"], fix, shown(value))
     if kind == "missing":
-        return Finding(location, MISSING, _allowed(schema), _add(location, schema))
+        return Finding(location, MISSING, allowed(schema), _add(location, schema))
     if kind == "extra_forbidden":
         return _unknown_key(location, value, marked, _kind_of_version(error["loc"]))
     if kind == "enum" or (kind == "literal_error" and isinstance(value, str)):
@@ -117,14 +118,12 @@ def _finding(error: Any, location: Location, marked: Location) -> Finding:
         bound = context.get("ge", context.get("le"))
         side = f"{'less' if 'ge' in context else 'more'} than {bound:g}" if value == value else "not a number"
         what = f"{shown(value)} is {side}"
-        return Finding(location, what, _allowed(schema), f"write {_shape(schema)}", shown(value))
+        return Finding(location, what, allowed(schema), f"write {shape(schema)}", shown(value))
     if value in ("", [], {}):
-        example = comparison_with_nothing(location) or _example(schema)
+        example = comparison_with_nothing(location) or example_of(schema)
         fix = example if value == "" else f"add an entry{_or_remove(marked, schema)}"
-        return Finding(location, "the value is empty", _allowed(schema), fix, shown(value))
-    return Finding(
-        location, _wrong_kind(value, schema), _allowed(schema), _convert(value, marked, schema), shown(value)
-    )
+        return Finding(location, "the value is empty", allowed(schema), fix, shown(value))
+    return Finding(location, _wrong_kind(value, schema), allowed(schema), _convert(value, marked, schema), shown(value))
 
 
 def _unknown_kind(location: Location, kind: Any) -> Finding:
@@ -132,7 +131,9 @@ def _unknown_kind(location: Location, kind: Any) -> Finding:
     near = nearest(kind, known) if isinstance(kind, str) else None
     return Finding(
         (*location, "kind"),
-        f"there is no such kind of cluster{f'; the nearest is {near}' if near else ''}",
+        "the key has no value"
+        if kind is None
+        else f"there is no such kind of cluster{f'; the nearest is {near}' if near else ''}",
         f"one of {', '.join(known)}",
         f"write {near}" if near else "write existing, for a cluster that a kubeconfig leads to",
         shown(kind),
@@ -149,7 +150,7 @@ def _no_port(location: Location, key: Any) -> Finding:
 def _too_much(location: Location, value: Any, most: int, schema: Schema) -> Finding:
     things = "characters" if isinstance(value, str) else "entries"
     what = f"there are {len(value)} {things}, but at most {most} {'is' if most == 1 else 'are'} allowed"
-    return Finding(location, what, _allowed(schema), f"reduce it to {most}", shown(value))
+    return Finding(location, what, allowed(schema), f"reduce it to {most}", shown(value))
 
 
 def _kind_of_version(location: Location) -> type[VersionRouting] | None:
@@ -161,18 +162,21 @@ def _kind_of_version(location: Location) -> type[VersionRouting] | None:
 def _unknown_key(
     location: Location, value: Any, marked: Location, version: type[VersionRouting] | None = None
 ) -> Finding:
-    later = not_there_yet(location, value)
+    later = not_there_yet(location, value) or gates_elsewhere(location, value)
     if later is not None:
         return later
     if location in NOW_LISTS:
         now = NOW_LISTS[location]
         what = f"this key was replaced by `{now}`, which is a list"
         return Finding(
-            location, what, _allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
+            location, what, allowed(schema_of((*location[:-1], now))), f"write {now}: [{shown(value)}]", shown(value)
         )
-    known = list({key: None for option in _options(schema_of(marked[:-1])) for key in option.get("properties", {})})
+    known = list({key: None for option in options_of(schema_of(marked[:-1])) for key in option.get("properties", {})})
     if version is not None:
         known = [field.alias or name for name, field in version.model_fields.items()]
+    of_cluster = said_of_cluster(location, value, known)
+    if of_cluster is not None:
+        return Finding(location, of_cluster[0], f"the keys {', '.join(known)}", of_cluster[1], shown(value))
     dotted = _dotted(location, value, known)
     if dotted is not None:
         return dotted
@@ -246,11 +250,10 @@ def _or_remove(location: Location, schema: Schema) -> str:
     """The rest of the fix for a key without a value: an example if the key is required, else to remove it."""
     if isinstance(location[-1], int):
         return ", or remove the entry"
-    if not may_be_removed(location):
-        return ""
-    if not any(location[-1] in option.get("required", ()) for option in _options(schema_of(location[:-1]))):
-        return ", or remove the key"
     examples = schema.get("examples")
+    is_required = any(location[-1] in option.get("required", ()) for option in options_of(schema_of(location[:-1])))
+    if may_be_removed(location) and not is_required:
+        return ", or remove the key"
     return f", for example {shown(examples[0])}" if examples else ""
 
 
@@ -270,41 +273,43 @@ def _meant(location: Location, value: Any, schema: Schema) -> str | None:
 
 
 def _not_one_of(location: Location, value: Any, schema: Schema) -> Finding:
-    options = [str(option) for choice in _options(schema) for option in choice.get("enum", [])]
+    options = [str(option) for choice in options_of(schema) for option in choice.get("enum", [])]
     near = nearest(value, options) if isinstance(value, str) else None
     near = near if near and isinstance(value, str) and is_same_name(value, near) else None
     if near is None and isinstance(value, str):  # friday, Mon
         near = next((one for one in options if len(one) > 2 and value.lower().startswith(one)), None)
+        near = near or (MEANT[value.lower()] if MEANT.get(value.lower()) in options else None)
     what = f"{shown(value)} is not one of the choices{f'; the nearest is {near}' if near else ''}"
-    return Finding(location, what, _allowed(schema), f"write {near or ' or '.join(options)}", shown(value))
+    return Finding(location, what, allowed(schema), f"write {near or ' or '.join(options)}", shown(value))
 
 
 def _wrong_kind(value: Any, schema: Schema) -> str:
     if value is None:
         return "the key has no value"
-    return f"this is {_kind(value)}, but must be {_shape(schema, short=True)}"
+    return f"this is {kind_of(value)}, but must be {shape(schema, short=True)}"
 
 
 def _convert(value: Any, location: Location, schema: Schema) -> str:
     """The fix for a value of the wrong kind: the same value in the right kind, if possible."""
-    kinds = {option.get("type") for option in _options(schema)}
+    kinds = {option.get("type") for option in options_of(schema)}
     if value is None:
         return f"give it a value{_or_remove(location, schema)}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        patterns = [option.get("pattern") for option in _options(schema)]
-        if f"^({DURATION})$" in patterns:
+        patterns = [option.get("pattern") for option in options_of(schema)]
+        if any(f"{DURATION})$" in str(pattern) for pattern in patterns):
             return f"write {shown(value)}s for seconds, or use ms, m or h"
         if f"^({PROMETHEUS_DURATION})$" in patterns:
             is_one = 0 < value < float("inf")
-            return f"write {promql_duration(value)} for seconds, or use ms, m or h" if is_one else _example(schema)
+            return f"write {promql_duration(value)} for seconds, or use ms, m or h" if is_one else example_of(schema)
     if value is False and location[-1] == "present" and len(location) > 3:
         return absent(location)
     if value is False and "object" in kinds and any(option.get("type") == "null" for option in schema.get("anyOf", ())):
         return "write null, for none"
     if "string" in kinds and isinstance(value, (bool, int, float)):
-        forms = [str(option["pattern"]) for option in _options(schema) if "pattern" in option]
+        forms = [str(option["pattern"]) for option in options_of(schema) if "pattern" in option]
+        forms += [f"^({'|'.join(map(str, option['enum']))})$" for option in options_of(schema) if "enum" in option]
         is_text = not forms or any(re.search(form, shown(value)) for form in forms)
-        return f'put it in quotes: "{shown(value)}"' if is_text else _example(schema)
+        return f'put it in quotes: "{shown(value)}"' if is_text else example_of(schema)
     if kinds & {"integer", "number"} and isinstance(value, str) and value.strip().isdecimal():
         return f"remove the quotes: {value.strip()}"
     if schema.get("maximum") == 100 and re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%", str(value)):
@@ -318,23 +323,23 @@ def _convert(value: Any, location: Location, schema: Schema) -> str:
         return f"write it as a list: [{entry}]{more}"
     if isinstance(location[-1], int) and (meant := entry_meant(location[:-1], value)):
         return f"write {''.join(meant)}"
-    if "array" in kinds and isinstance(value, dict) and _is_block_of(value, _step(schema, 0) or {}):
+    if "array" in kinds and isinstance(value, dict) and _is_block_of(value, step_into(schema, 0) or {}):
         return f"write it as a list: [{shown(value)}]"
     inside = next((key for key in _first_keys(schema, value)), None)
-    return f"write {shown({inside: value})}, for example" if inside else _example(schema)
+    return f"write {shown({inside: value})}, for example" if inside else example_of(schema)
 
 
 def _is_block_of(value: dict[Any, Any], schema: Schema) -> bool:
-    return bool(value) and any(value.keys() <= option.get("properties", {}).keys() for option in _options(schema))
+    return bool(value) and any(value.keys() <= option.get("properties", {}).keys() for option in options_of(schema))
 
 
 def _first_keys(schema: Schema, value: Any) -> Iterator[str]:
     """The first key of each alternative that can hold the value on its own: {exact: …}, {value: …}, {mode: …}."""
     kinds = {bool: ("boolean",), str: ("string",), int: ("integer", "number"), float: ("number",)}.get(type(value), ())
-    for option in _options(schema):
+    for option in options_of(schema):
         key, inner = next(iter(option.get("properties", {}).items()), ("", {}))
         if set(option.get("required", ())) <= {key} and any(
-            kind.get("type") in kinds and value in kind.get("enum", [value]) for kind in _options(inner)
+            kind.get("type") in kinds and value in kind.get("enum", [value]) for kind in options_of(inner)
         ):
             yield key
 
@@ -342,96 +347,3 @@ def _first_keys(schema: Schema, value: Any) -> Iterator[str]:
 def _add(location: Location, schema: Schema) -> str:
     examples = schema.get("examples")
     return f"add `{location[-1]}: {shown(examples[0])}`, for example" if examples else f"add `{location[-1]}:`"
-
-
-def _example(schema: Schema) -> str:
-    examples = schema.get("examples") or [schema.get("default")]
-    usable = examples[0] not in (None, "", [], {})
-    return f"write {shown(examples[0])}, for example" if usable else f"write {_shape(schema, short=True)}"
-
-
-def _allowed(schema: Schema) -> str:
-    description = schema.get("description", "").rstrip(".")
-    return f"{_shape(schema)} ({description})" if description else _shape(schema)
-
-
-def _kind(value: Any) -> str:
-    kinds: Sequence[tuple[type | tuple[type, ...], str]] = (
-        (bool, shown(value)),
-        (int, "a number"),
-        (float, "a number with a decimal point"),
-        (str, "text"),
-        (dict, "a mapping"),
-        (list, "a list"),
-    )
-    return next((words for types, words in kinds if isinstance(value, types)), "something else")
-
-
-def _shape(schema: Schema, short: bool = False) -> str:
-    return " or ".join(dict.fromkeys(_one_shape(option, short) for option in _options(schema)))
-
-
-def _one_shape(schema: Schema, short: bool) -> str:
-    if "enum" in schema or "const" in schema:
-        options = [shown(option).strip('"') for option in schema.get("enum", [schema.get("const")])]
-        return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
-    kind = schema.get("type")
-    if kind in ("integer", "number"):
-        number = "a whole number" if kind == "integer" else "a number"
-        return number if short else f"{number}{_bounds(schema)}"
-    if kind == "object":
-        known = schema.get("properties", {})
-        return "a mapping" if short or not known else f"a mapping with the keys {', '.join(known)}"
-    words = {"string": "text", "boolean": "true or false", "array": "a list"}
-    return words.get(str(kind), "a value")
-
-
-def _bounds(schema: Schema) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    return f" from {low} to {high}" if high is not None else f" of {low} or more" if low is not None else ""
-
-
-@lru_cache(maxsize=1)
-def _root() -> Schema:
-    return Settings.model_json_schema()
-
-
-def schema_of(location: Location) -> Schema:
-    """Return the JSON schema for a location, in which the kind of a cluster may be marked; empty where anything is
-    allowed.
-    """
-    schema = _root()
-    for part in location:
-        if part in CLUSTERS:
-            schema = _root()["$defs"][CLUSTERS[str(part)].__name__]
-            continue
-        steps = (_step(option, part) for option in _options(schema))
-        schema = next((step for step in steps if step is not None), {})
-    return schema
-
-
-def may_be_encrypted(location: Location) -> bool:
-    """Return whether the value at a location may be one that Pulumi has encrypted."""
-    return any(list(option.get("properties", ())) == [SECRET] for option in _options(schema_of(location)))
-
-
-def _step(schema: Schema, part: str | int) -> Schema | None:
-    if isinstance(part, int):
-        return schema.get("items")
-    if part in schema.get("properties", {}):
-        found: Schema = schema["properties"][part]
-        return found
-    patterns = schema.get("patternProperties", {})
-    more = next(iter(patterns.values()), schema.get("additionalProperties"))
-    return more if isinstance(more, dict) else None
-
-
-def _options(schema: Schema) -> list[Schema]:
-    """The alternatives of a schema, with references resolved and without null, which only means "unset"."""
-    if "$ref" in schema:
-        return _options(_root()["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
-    choices = schema.get("anyOf") or schema.get("oneOf")
-    if choices is None:
-        return [schema]
-    found = [option for choice in choices for option in _options(choice) if option.get("type") != "null"]
-    return found or [{}]

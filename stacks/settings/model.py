@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Strict, Tag, model_validator
 
 from stacks.settings.autoscaling import Autoscaling
 from stacks.settings.cluster import AnyClusterSettings, ClusterSettings
@@ -22,12 +22,16 @@ from stacks.settings.fields import (
     Image,
     MountPath,
 )
+from stacks.settings.gate_service import GateServiceSettings
 from stacks.settings.kubernetes_values import PodTemplateSpec
 from stacks.settings.mesh import MeshSettings
 from stacks.settings.probes import LivenessProbe, Probe, StartupProbe, accepts_connections
 from stacks.settings.proxy_sync import ProxySyncSettings
 from stacks.settings.pull_secrets import PullSecrets
 from stacks.settings.resources import Resources
+from stacks.settings.revisions import NamespaceSettings
+from stacks.settings.rollout_group import RolloutGroup
+from stacks.settings.rollout_runner import RolloutRunnerSettings
 from stacks.settings.security import SecurityContext
 from stacks.settings.service_account import ServiceAccount
 from stacks.settings.strategy import Seconds, ServiceStrategy, Strategy, StrategyName
@@ -38,7 +42,6 @@ from traffic.model import (
     DEPLOYED,
     OUTSIDE,
     ExternalService,
-    NamespaceSecurity,
     OutsideVersion,
     RolloutStrategy,
     ServiceRouting,
@@ -305,12 +308,27 @@ class Settings(Model):
         examples=[{"careful": {"steps": [{"weight": 10, "for": "10m"}, {"weight": 100}]}}],
         description="Strategies of rollouts, by a name that rules use.",
     )
+    rollout_groups: dict[DnsLabel, RolloutGroup] = Field(
+        default_factory=dict,
+        examples=[{"checkout": {"services": ["articles", "web-api", "frontend"]}}],
+        description="Services that are rolled out together, by one verdict, by the name of their group.",
+    )
     fence: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(
         default=None,
         description="Whether an admission policy keeps versions that an aborted rollout has barred without requests; "
         "by default, if the stack has rollouts, and whoever runs it may create such policies.",
     )
-    namespaces: dict[DnsLabel, NamespaceSecurity] = Field(
+    gate_service: GateServiceSettings = Field(
+        default_factory=GateServiceSettings,
+        examples=[{"enabled": True}],
+        description="The service that tells other engines of rollouts whether a canary may rise; off by default.",
+    )
+    rollout_runner: RolloutRunnerSettings = Field(
+        default_factory=RolloutRunnerSettings,
+        examples=[{"enabled": True}],
+        description="A pod in the cluster that moves rollouts without a person and without a CI job.",
+    )
+    namespaces: dict[DnsLabel, NamespaceSettings] = Field(
         default_factory=dict, description="Settings for all services of a namespace, by its name."
     )
     egress: dict[DnsLabel, ExternalService] = Field(
@@ -319,3 +337,5 @@ class Settings(Model):
     telemetry: TelemetrySettings = Field(
         default_factory=TelemetrySettings, description="Metrics, traces and access logs, and the servers for them."
     )
+    _engines: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    """Rollouts that other engines move, by service (`stacks.settings.engines`)."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from stacks.settings.gate_keys import said_of_gates
 from stacks.settings.problems import Location, shown
 
 Meant = tuple[str, str]
 """What is wrong with a key, and the fix."""
 SAYS_WEIGHT = ("setWeight", "stepWeight", "percent", "percentage")
 SAYS_FOR = ("pause", "duration", "hold", "interval", "bake", "wait")
+MEANT = {"manual": "hand", "auto": "proof", "automatic": "proof", "rollback": "abort", "revert": "abort"}
+"""By another word for a choice, the choice, where it is one."""
 SAYS_LIMITS = ("analysis", "metrics", "successRate", "errorRate")
 
 
@@ -18,6 +21,8 @@ def said_of_rollout(location: Location, value: Any) -> Meant | None:
     key = str(location[-1])
     if location[0] == "services" and len(location) == 3 and key == "rollout":
         return "a rollout is one of a rule", "write it beside `to` in the rule whose requests are to move"
+    if "gates" in location[:-1]:
+        return said_of_gates(location, value)
     if is_strategy(location[:-1]):
         return _of_strategy(location, key, value)
     if len(location) > 2 and location[-3] == "steps" and is_strategy(location[:-3]):

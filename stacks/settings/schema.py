@@ -18,7 +18,7 @@ OVERLAYS = {
     "ServiceSettings": "ServiceOverSample",
     "VersionSettings": "VersionOverSample",
     "SharedGateway": "GatewayOverSample",
-    "NamespaceSecurity": "NamespaceOverSample",
+    "NamespaceSettings": "NamespaceOverSample",
     "ExternalService": "EgressOverSample",
 }
 """Settings merged over those of a sample do not need the sample's required keys."""

@@ -6,7 +6,7 @@ import gc
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,28 @@ def _mistakes(path: Path, root: Any) -> Iterator[Problem]:
                 # Without the 0, permissions would be others: 400 is 0620.
                 fix = quoted if key in PERMISSIONS else f"remove the leading 0, or {quoted}"
                 yield _mistake(path, (*location, key), line_of(mark), what, "numbers without a leading 0", fix)
+
+
+@contextmanager
+def placed(path: Path) -> Iterator[None]:
+    """Give the lines of a stack's file to the problems of a SettingsError that the block raises without them."""
+    try:
+        yield
+    except SettingsError as error:
+        problems = [with_line(one, path) for one in error.problems]
+        raise SettingsError(problems, error.source) from None
+
+
+def with_line(problem: Problem, path: Path) -> Problem:
+    """Return a problem of a stack's file with the line of its key, of which the file has at least the first part."""
+    if problem.file != path.name or problem.line is not None:
+        return problem
+    try:
+        source = read_stack_file(path)
+    except SettingsError:
+        return problem
+    location = tuple(problem.path.removeprefix(f"{NAMESPACE}:").split("."))
+    return replace(problem, line=source.line(location))
 
 
 def _mistake(path: Path, location: Location, line: int, what: str, allowed: str, fix: str) -> Problem:

@@ -24,6 +24,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "containerPort": ("port",),
     "hpa": ("autoscaling",),
     "pdb": ("podDisruptionBudget",),
+    "ingressClass": ("ingressClassName",),
     "consecutiveErrors": ("consecutive5xxErrors", "consecutiveGatewayErrors"),
 }
 """By a usual name, the keys that say the same, wherever one of them is known and takes the value."""
@@ -90,6 +91,13 @@ def _either(keys: list[str]) -> str:
 
 def _at_a_service(location: Location, value: Any, known: Iterable[str]) -> tuple[str, str] | None:
     key = str(location[-1])
+    if key == "tls":
+        gateways = key_path(("gateways",))
+        return (
+            "TLS ends at the server of a gateway",
+            f"name a gateway in `gateways`, and write tls in {gateways}.<name>.servers, such as {{port: 443, "
+            "protocol: HTTPS, hosts: [shop.example.com], tls: {mode: SIMPLE, credentialName: shop-example-com}}",
+        )
     if key in (field.alias or name for name, field in VersionSettings.model_fields.items()):
         versions = key_path((*location[:2], "versions"))
         return "this is a key of a version", f"write it in each of {versions}"

@@ -33,7 +33,6 @@ LONGEST_FIRST = (
     "test_samples_page",
     "test_website",
     "test_plain_pulumi",
-    "test_route_ownership",
     "test_failures",
 )
 """The files that take longest, so that no worker begins one when the others have nothing left."""

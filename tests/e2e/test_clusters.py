@@ -10,16 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.cluster_stack import make_cluster_stack
 from tests.e2e.runs import STACK, the_shop
-from tests.e2e.tools import CHECKOUT, Project, service
+from tests.e2e.tools import Project, service
 
 OTHER = "other"
-CLUSTER_STACK = "organization/a-cluster/test"
-PROGRAM = """
-import pathlib, pulumi
-pulumi.export("kubeconfig", pulumi.Output.secret(pathlib.Path({path!r}).read_text()))
-pulumi.export("endpoint", "https://c.example.com")
-"""
 
 
 def _cluster(project: Project, stack: str, cluster: dict[str, Any], services: dict[str, Any] | None = None) -> None:
@@ -73,14 +68,7 @@ def test_two_stacks_on_one_cluster_do_not_disturb_each_other(shop: Project) -> N
 @pytest.fixture
 def cluster_stack(shop: Project, tmp_path: Path) -> str:
     """A stack in the same backend that has the sandbox's kubeconfig as a secret output."""
-    folder = tmp_path / "a-cluster"
-    folder.mkdir()
-    runtime = {"name": "python", "options": {"virtualenv": str(CHECKOUT / ".venv")}}
-    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "a-cluster", "runtime": runtime}))
-    (folder / "__main__.py").write_text(PROGRAM.format(path=str(shop.cluster.layout.kubeconfig)))
-    for words in (("stack", "init", CLUSTER_STACK), ("up", "--yes", "--skip-preview", "--stack", CLUSTER_STACK)):
-        shop.pulumi("--cwd", str(folder), *words)
-    return CLUSTER_STACK
+    return make_cluster_stack(shop, tmp_path / "a-cluster")
 
 
 def test_a_stack_that_reaches_its_cluster_in_another_way_replaces_nothing(

@@ -14,7 +14,7 @@ from tests.differential.cluster import Cluster
 from tests.differential.expected import Expected, expected_of
 from tests.differential.run import Differential, Expect
 from tests.differential.wire import WireRequest
-from tests.e2e.tools import LONG, Project
+from tests.e2e.tools import Project
 from traffic.model import Route, RouteTable
 
 TABLES, REQUESTS = 120, 22
@@ -52,7 +52,7 @@ def test_simulator_and_envoy_agree_on_at_least_2000_requests(place: Cluster, cas
         assert differential.kinds[kind] >= least, f"too few requests of kind {kind}: {differential.kinds}"
 
 
-@pytest.mark.skipif(not LONG, reason="20,000 requests, for make test-long")
+@pytest.mark.long
 @pytest.mark.parametrize("seed", OTHER_SEEDS)
 def test_they_agree_on_other_route_tables_too(place: Cluster, seed: int) -> None:
     differential = Differential(place)

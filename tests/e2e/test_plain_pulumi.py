@@ -123,6 +123,7 @@ def test_a_changed_header_rule_sends_the_other_testers_to_the_canary(plain: Plai
     assert set(bodies(plain.url, 100, headers=HEADER)) == {"echo-v1", "echo-v2"}
 
 
+@pytest.mark.long
 def test_an_envoy_that_does_not_apply_the_routes_fails_the_run_by_name(plain: PlainProject) -> None:
     plain.write(0)
     plain.pulumi("up", "--yes", "--skip-preview")

@@ -12,13 +12,14 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sandbox.layout import Layout, layout
 from stacks.settings.loading import load_stack
-from tests.e2e.tools import CHECKOUT, Completed, run_canary
+from tests.e2e.tools import CHECKOUT, Completed, measured, run_canary
 
 SANDBOX = "e2e-readme"
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -182,7 +183,7 @@ def test_every_command_of_the_readme_works(copy: Path) -> None:
                 done = run_until_ctrl_c(command, copy, words)
             else:
                 code, words = EXPECTED.get(command, (0, ()))
-                done = run(command, copy, layout(SANDBOX))
+                done = measured(partial(run, command, copy, layout(SANDBOX)))
             output = done.stdout + done.stderr
             assert done.returncode == code, f"`{command}` exited with {done.returncode}:\n{output}"
             for word in words:

@@ -46,7 +46,14 @@ def applied(stack: Project, rendered: str) -> Objects:
     """The objects after kubectl applied them, which are deleted again."""
     cluster = stack.cluster
     cluster.kubectl(*APPLY, stdin=rendered, check=False)  # Istio's kinds are not served before their CRDs exist
-    wait_until(lambda: cluster.kubectl(*APPLY, stdin=rendered, check=False).returncode == 0, "the second apply", 180)
+    said: list[str] = []
+
+    def again() -> bool:
+        done = cluster.kubectl(*APPLY, stdin=rendered, check=False)
+        said.append(done.stderr)
+        return done.returncode == 0
+
+    wait_until(again, lambda: f"the second apply ({said[-1]})", 180)
     wait_until(lambda: is_available(cluster), "the pods of all Deployments", 180)
     found = live(cluster, rendered)
     assert_requests_reach_the_versions(cluster)

@@ -21,9 +21,9 @@ from lightkube import Client
 
 from kube import kubeconfig
 from rollout.acting import act
-from rollout.machine import abort
 from rollout.record import Phase
 from rollout.runner import finish
+from rollout.verbs import abort
 from tests.e2e.load import load
 from tests.e2e.rollouts import laws
 from tests.e2e.rollouts.checkouts import Checkout, link_environment

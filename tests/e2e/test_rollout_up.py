@@ -17,10 +17,10 @@ from lightkube import Client
 from kube import kubeconfig
 from rollout.acting import act, hand_back
 from rollout.decision import PULUMI, Decision, next_record
-from rollout.machine import abort
 from rollout.record import FIELD_MANAGER, NOT_STARTED, Phase, Record, Stage
 from rollout.routes import RouteInCluster, owners_of_http, read_routes_in_cluster, write_http
 from rollout.store import RolloutStore
+from rollout.verbs import abort
 from stacks.rollout_plans import http_of
 from stacks.settings.loading import load_stack
 from tests.e2e.tools import CHECKOUT, Access, Completed, Project, service

@@ -35,6 +35,8 @@ from stacks.settings.loading import load_stack
 from tests.e2e.tools import CHECKOUT, Access, Completed, Project, bodies, service, wait_until
 from traffic.render import virtual_services
 
+pytestmark = pytest.mark.long  # test_rollout_up has the same table with rollouts
+
 STACK, NAME, NAMESPACE, HOST = "owned", "owned", "owned-by-both", "owned.example"
 CONFLICT = "conflict"
 """What the provider says for the API server's 409: `Server-Side Apply field conflict detected`."""

@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from tests.e2e.tools import CANARY, CHECKOUT, Cluster, Completed, Project, wait_until
+from tests.e2e.tools import CANARY, CHECKOUT, Cluster, Completed, Project, measured, wait_until
 from tests.samples_page import PIECES, Step, chapters
 
 FIRST, *OTHERS = chapters()
+SHORT = ("The ramp as a rollout", "Two pods", "The end")
+"""What make test has of the chapters: the tests of the samples see most of the others."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def perform(project: Project, step: Step) -> None:
     """Run the commands of a step; what they print must be what the page shows."""
     output = ""
     for command in step.commands:
-        done = run(project, command)
+        done = measured(partial(run, project, command))
         output += done.stdout + done.stderr
         assert done.returncode == 0, f"`{command}` exited with {done.returncode}:\n{done.stdout}{done.stderr}"
         assert "Traceback" not in output, output
@@ -64,7 +67,9 @@ def test_all_samples_come_up_side_by_side(tour: Project) -> None:
     perform(tour, Step(tuple(rest), step.expected))
 
 
-@pytest.mark.parametrize("chapter", OTHERS)
+@pytest.mark.parametrize(
+    "chapter", [pytest.param(one, marks=() if one in SHORT else pytest.mark.long) for one in OTHERS]
+)
 def test_a_chapter_of_the_page_prints_what_it_shows(tour: Project, chapter: str) -> None:
     for step in chapters()[chapter]:
         perform(tour, step)

@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
 
 
 def test_every_example_of_a_cluster_is_accepted_and_every_kind_has_one() -> None:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    block = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[0]
     examples = [
         yaml.safe_load(part) for part in re.split(r"^(?=istio-canary:cluster:)", block, flags=re.MULTILINE) if part
     ]
@@ -35,3 +35,10 @@ def test_the_stacks_that_the_page_names_exist() -> None:
     named = set(re.findall(r"`(Pulumi\.[a-z-]+\.yaml)`", PAGE))
     assert named == {name for name in named if (ROOT / name).is_file()}
     assert {"Pulumi.dev.yaml", "Pulumi.staging.yaml", "Pulumi.prod.yaml"} <= named
+
+
+def test_the_example_of_three_stacks_is_accepted() -> None:
+    example = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1])
+    settings = load(example)
+    assert settings.mesh.stack_reference == "organization/istio-canary/prod-mesh"
+    assert not settings.mesh.install

@@ -13,8 +13,8 @@ import yaml
 from kube.missing_sources import fix_of
 from stacks.recording import record
 from stacks.settings.loading import json_schema, load_stack, warnings
-from stacks.settings.messages import may_be_encrypted
 from stacks.settings.problems import Location, key_path
+from stacks.settings.schema_words import may_be_encrypted
 from stacks.settings.secret_places import WHY
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secrets.md").read_text(encoding="utf-8")

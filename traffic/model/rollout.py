@@ -18,7 +18,7 @@ from traffic.model.rollout_fields import (
     StepWeight,
     what_ends_a_step,
 )
-from traffic.model.rollout_gates import RolloutGates
+from traffic.model.rollout_gates import RolloutGates, as_gates
 from traffic.model.rollout_limits import RolloutLimits
 
 STRATEGY_NAME, STRATEGY = "<strategy's name>", "<strategy>"
@@ -26,6 +26,9 @@ STRATEGY_NAME, STRATEGY = "<strategy's name>", "<strategy>"
 
 AUTO_FACTOR = 3
 """The deadline `auto` of a step, as a multiple of its `for`; with gates also twice the minutes to its proof."""
+
+Engine = Literal["canary", "argo", "flagger"]
+"""Who moves the weights of a rollout: this project, or the controller of another one."""
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -118,13 +121,18 @@ class RolloutStrategy(Model):
         examples=[[{"weight": 10, "for": "10m"}, {"weight": 100}]],
         description="The steps, with rising weights; the last one is where the rule ends.",
     )
+    engine: Engine = Field(
+        default="canary",
+        description="Who moves the weights: canary (this project), or argo (Argo Rollouts) or flagger, whose "
+        "controller runs in the cluster.",
+    )
     promote: Annotated[Literal["time", "hand"], BeforeValidator(what_ends_a_step)] = Field(
         default="time", description="What ends a step: time (its `for`), or hand (`canary rollout promote`)."
     )
     limits: RolloutLimits | None = Field(
         default=None, examples=[{"errors": "2%"}], description="Absolute limits for the new version."
     )
-    gates: RolloutGates | None = Field(
+    gates: Annotated[RolloutGates | None, BeforeValidator(as_gates)] = Field(
         default=None,
         examples=[{"tolerance": "auto"}],
         description="Compare the new version with the old one, instead of `promote` and `limits`; none if unset.",
@@ -154,6 +162,11 @@ class RolloutStrategy(Model):
         description="Where events are sent.",
     )
     capacity: RolloutCapacity = Field(default_factory=RolloutCapacity, description="Pods before weights.")
+    auto_start: bool = Field(
+        default=False,
+        description="The runner in the cluster (`istio-canary:rolloutRunner`) starts it, without a person's "
+        "`canary rollout start`.",
+    )
     together: bool = Field(
         default=False, description="All rules of the service's rollout rise at once, instead of one after the other."
     )

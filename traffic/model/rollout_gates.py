@@ -5,17 +5,21 @@ The new version is compared with the old one over the same seconds, at the calle
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 
 from traffic.fields import DnsLabel, Model, Text, wrong
-from traffic.model.rollout_fields import AUTO, PERCENT_TEXT, percent_text
+from traffic.model.rollout_fields import AUTO, PERCENT_TEXT
 from traffic.model.rollout_limits import RolloutLimits
 
 OWN_METRICS = ("errors", "attempts", "latency", "limit")
 """Names that no custom metric can have."""
 
+NEARLY_PERCENT = r"\s*([0-9]+([.,][0-9]+)?)\s*(%|percent|points?)?\s*"
+"""A percentage as others write it."""
+RATES = r"\b(rate|irate|increase|delta|idelta|deriv|avg_over_time|sum_over_time)\s*\("
 LOWEST_TOLERANCE, HIGHEST_TOLERANCE = 0.01, 50.0
 LOWEST_FALSE_ABORT, HIGHEST_FALSE_ABORT = 0.01, 20.0
 LOWEST_CONFIDENCE, HIGHEST_CONFIDENCE = 50.0, 99.99
@@ -27,71 +31,119 @@ def percent(text: str) -> float:
     return float(text.rstrip("% ")) / 100
 
 
-def _between(value: Any, low: float, high: float, too_low: str, too_high: str) -> str:
-    """Return `value` if it is a percentage within bounds; the texts say why others do not work."""
-    text = str(percent_text(value))
-    number = float(text.rstrip("% "))
-    allowed = f"a percentage from {low:g}% to {high:g}%"
+def _between(value: Any, low: float, high: float, too_low: str, too_high: str, usual: str) -> str:
+    """Return `value` if it is a percentage within bounds.
+
+    The texts say why others do not work; `usual` is written where the nearest bound is not what anybody wants.
+    """
+    allowed = f"{f'{AUTO}, or ' if usual == AUTO else ''}a percentage from {low:g}% to {high:g}%"
+    if not isinstance(value, str) or not re.fullmatch(PERCENT_TEXT, value):
+        fits = [one for one in _meant(value) if low <= float(one) <= high]
+        texts = [f"{one}%" for one in fits] or [f"{usual}, for example"]
+        fix = f"{texts[0]} if the share {value} is meant, or {texts[1]}" if len(texts) > 1 else texts[0]
+        raise wrong("this is not a percentage", allowed, f"write {fix}")
+    number = float(value.rstrip("% "))
     if number < low:
-        raise wrong(f"{text} is too low: {too_low}", allowed, f"write {low:g}% or more")
+        fix = f"write {usual}, for example" if low == LOWEST_CONFIDENCE else f"write {low:g}% or more"
+        raise wrong(f"{value} is too low: {too_low}", allowed, fix)
     if number > high:
-        raise wrong(f"{text} is too high: {too_high}", allowed, f"write {high:g}% or less")
-    return text
+        fix = f"write {usual}, for example" if usual == AUTO else f"write {high:g}% or less"
+        raise wrong(f"{value} is too high: {too_high}", allowed, fix)
+    return value
+
+
+def _meant(value: Any) -> list[str]:
+    """The numbers of percent that a value may mean that is no percentage: a share first, then the number as it is."""
+    found = None if isinstance(value, bool) else re.fullmatch(NEARLY_PERCENT, str(value).lower())
+    if found is None:
+        return []
+    number = found[1].replace(",", ".")
+    share = [f"{float(number) * 100:.4g}"] if isinstance(value, float) and 0 < value < 1 else []
+    return [one for one in (*share, number) if re.fullmatch(PERCENT_TEXT, f"{one}%")]
 
 
 def tolerance(value: Any) -> Any:
     """Return `value` if it is `auto`, or a percentage that can be proved."""
     if value == AUTO:
         return value
+    low, high = LOWEST_TOLERANCE, HIGHEST_TOLERANCE
     return _between(
-        value,
-        LOWEST_TOLERANCE,
-        HIGHEST_TOLERANCE,
-        "no traffic could prove that so little is lost",
-        "half of all requests could fail",
+        value, low, high, "no traffic could prove that so little is lost", "half of all requests could fail", AUTO
     )
 
 
 def false_abort(value: Any) -> Any:
     """Return `value` if it is a percentage of good rollouts that may be aborted."""
+    low, high = LOWEST_FALSE_ABORT, HIGHEST_FALSE_ABORT
     return _between(
-        value,
-        LOWEST_FALSE_ABORT,
-        HIGHEST_FALSE_ABORT,
-        "harm would hardly ever be found",
-        "every fifth good version would be aborted",
+        value, low, high, "harm would hardly ever be found", "every fifth good version would be aborted", "1%"
     )
 
 
 def confidence(value: Any) -> Any:
     """Return `value` if it is a confidence of proofs."""
-    return _between(
-        value,
-        LOWEST_CONFIDENCE,
-        HIGHEST_CONFIDENCE,
-        "a coin would prove as much",
-        "no traffic could prove as much",
-    )
+    low, high = LOWEST_CONFIDENCE, HIGHEST_CONFIDENCE
+    return _between(value, low, high, "a coin would prove as much", "no traffic could prove as much", "95%")
 
 
 def tail(value: Any) -> Any:
     """Return `value` if so large a part of the requests can be called slow."""
+    low, high = LOWEST_TAIL, HIGHEST_TAIL
     return _between(
-        value,
-        LOWEST_TAIL,
-        HIGHEST_TAIL,
-        "there would be too few slow requests to compare",
-        "slow are less than half of all requests",
+        value, low, high, "there would be too few slow requests to compare", "slow are less than half of all", "5%"
     )
+
+
+def as_gates(value: Any) -> Any:
+    """Return what a file may say as `gates`; a mapping, in which each key has a default."""
+    if value is None or isinstance(value, (dict, RolloutGates)):
+        return value
+    fix = "remove the key" if value is False else "write {}, for the defaults"
+    raise wrong(
+        f"gates is a mapping{'; without the key there are none' if value is False else ''}",
+        "a mapping whose keys all have defaults, such as {} or {tolerance: 0.5%}",
+        fix,
+    )
+
+
+def always_on(value: Any) -> Any:
+    """Return what a file may say as `errors`: nothing, since they are compared in every rollout."""
+    if isinstance(value, ErrorGate) or value == {}:
+        return value
+    raise wrong(
+        "errors are always compared, and have no keys of their own",
+        "{}; `tolerance` says how much may be lost, and `limits` what is too much, whatever the old version does",
+        "remove it; for a limit, write limits: {errors: 2%}",
+    )
+
+
+def own_name(value: str) -> str:
+    """Return `value` if it is no metric of every rollout."""
+    if value in OWN_METRICS:
+        what, allowed = f"{value!r} is a metric of every rollout", f"a name of your own; not {', '.join(OWN_METRICS)}"
+        raise wrong(what, allowed, f"write my-{value}, for example")
+    return value
+
+
+def counters(value: str) -> str:
+    """Return `value` if it can be PromQL for counters, whose increments are what is compared."""
+    allowed = "PromQL for counters that only rise, such as shop_carts_total, or sum by (version) (shop_carts_total)"
+    found = re.search(RATES, value)
+    if found is not None:
+        what = f"{found[1]} makes a rate of the counters, and their increments are computed here"
+        raise wrong(what, allowed, f"leave out {found[1]} and its [range]")
+    if any(value.count(one) != value.count(other) for one, other in ("()", "[]", "{}")):
+        raise wrong(f"{value!r} has a bracket without its other half", allowed, "write shop_carts_total, for example")
+    return value
 
 
 def own_names(values: tuple[CustomMetric, ...]) -> tuple[CustomMetric, ...]:
     """Return `values` if each has a name of its own."""
     names = [metric.name for metric in values]
-    for name in names:
-        if name in OWN_METRICS or names.count(name) > 1:
-            what = f"{name!r} is a metric of every rollout" if name in OWN_METRICS else f"{name!r} is there twice"
-            raise wrong(what, f"names of your own, each once; not {', '.join(OWN_METRICS)}", "rename it")
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            what = f"{name!r} is the name of two metrics"
+            raise wrong(what, "names of your own, each once", f"write {name}-{index + 1} for the one at [{index}]")
     return values
 
 
@@ -102,6 +154,7 @@ Tolerance = Annotated[
 FalseAbort = Annotated[str, BeforeValidator(false_abort), WithJsonSchema(_PERCENT)]
 Confidence = Annotated[str, BeforeValidator(confidence), WithJsonSchema(_PERCENT)]
 Tail = Annotated[str, BeforeValidator(tail), WithJsonSchema(_PERCENT)]
+Counters = Annotated[Text, AfterValidator(counters)]
 Ratio = Annotated[float, Field(ge=1, le=10)]
 
 
@@ -127,11 +180,15 @@ class LatencyGate(Model):
 class CustomMetric(Model):
     """A metric of your own: counters of failures and of requests, in Prometheus, with the label `version`."""
 
-    name: DnsLabel = Field(examples=["empty-carts"], description="Name in reports.")
-    failures: Text = Field(
+    name: Annotated[DnsLabel, AfterValidator(own_name)] = Field(
+        examples=["empty-carts"], description="Name in reports."
+    )
+    failures: Counters = Field(
         examples=["shop_carts_empty_total"], description="PromQL for the counters of failures, by `version`."
     )
-    requests: Text = Field(examples=["shop_carts_total"], description="PromQL for the counters of all, by `version`.")
+    requests: Counters = Field(
+        examples=["shop_carts_total"], description="PromQL for the counters of all, by `version`."
+    )
     ratio: Ratio = Field(default=1.5, description="How many times as often as the old version it may fail.")
 
 
@@ -153,9 +210,15 @@ class RolloutGates(Model):
         description="What ends a step: proof (the next weight is proved to be safe), time (its `for`, no harm), or "
         "hand (`canary rollout promote`).",
     )
-    errors: ErrorGate = Field(default_factory=ErrorGate, description="Requests that fail.")
-    attempts: AttemptGate = Field(default_factory=AttemptGate, description="Tries that fail.")
-    latency: LatencyGate = Field(default_factory=LatencyGate, description="Requests that are slow.")
+    errors: Annotated[ErrorGate, BeforeValidator(always_on)] = Field(
+        default_factory=ErrorGate, description="Requests that fail."
+    )
+    attempts: AttemptGate = Field(
+        default_factory=AttemptGate, examples=[{"enabled": True}], description="Tries that fail."
+    )
+    latency: LatencyGate = Field(
+        default_factory=LatencyGate, examples=[{"enabled": True}], description="Requests that are slow."
+    )
     custom: Annotated[tuple[CustomMetric, ...], Field(max_length=10), Strict(False), AfterValidator(own_names)] = Field(
         default=(),
         examples=[[{"name": "empty-carts", "failures": "shop_carts_empty_total", "requests": "shop_carts_total"}]],

@@ -7,6 +7,7 @@ are omitted; an empty or zero value is only rendered where it has a meaning.
 
 from traffic.render.claims import gateway_request_authentication
 from traffic.render.destination_rule import destination_rule
+from traffic.render.divided import divided_routes, divided_virtual_services
 from traffic.render.egress import service_entry
 from traffic.render.gateway import gateway_reference, own_gateway, shared_gateway
 from traffic.render.ingress import ingress
@@ -28,6 +29,8 @@ __all__ = [
     "authorization_policies",
     "deny_by_default",
     "destination_rule",
+    "divided_routes",
+    "divided_virtual_services",
     "egress_destination_rule",
     "gateway_denial",
     "gateway_reference",

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from canary.app import app
 from rollout.acting import begin_rollout
-from rollout.machine import begin
+from rollout.beginning import begin
 from rollout.record import Record, Release
 from rollout.store import RolloutStore
 from stacks.rollout_plans import rollout_plan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.diff.revisions import Revision
-from canary.diff.rows import request_rows, setting_rows
+from canary.diff.rows import access_note, request_rows, setting_rows
 from canary.diff.stack_diff import StackDiff, stack_diff
 from stacks.settings.stack_file import parse_stack_file
 from tests.changes import Change, ChangedRequests, Config, as_stack_file, changes
@@ -64,3 +64,19 @@ def test_taking_a_change_back_shows_the_opposite(change: Change) -> None:
 @pytest.mark.parametrize("change", changes(), ids=lambda change: change.name)
 def test_a_config_does_not_differ_from_itself(change: Change) -> None:
     assert not diff_of(change.after, change.after).differs
+
+
+def test_a_namespace_that_moves_to_another_revision_of_istio_changes_no_request_and_no_callers() -> None:
+    def config(revision: str) -> Config:
+        return {
+            "mesh": {"revisions": {"1-31": {}, "1-32": {"version": "1.32.0"}}, "revision": "1-31"},
+            "namespaces": {"shop": {"revision": revision}},
+            "services": {
+                "shop": {"hosts": ["shop.example.com"], "versions": {"v1": {"image": "shop:1", "port": 8080}}}
+            },
+        }
+
+    diff = diff_of(config("1-31"), config("1-32"))
+    assert rows_of(diff) == ["namespaces.shop.revision: 1-31 -> 1-32"]
+    assert requests_of(diff) == []
+    assert access_note(diff) is None

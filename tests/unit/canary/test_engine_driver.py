@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from canary.engine.driver import cluster_of
+from canary.engine.driver import Engine, cluster_of
 from canary.engine.events import Record
 
 NAMESPACE = {"type": "kubernetes:core/v1:Namespace"}
@@ -65,3 +67,15 @@ def test_a_preview_tells_whether_the_stack_is_in_another_cluster(
     old = {"inputs": {"kind": "Namespace"}} if is_deployed else None
     record.take(json.dumps({"resOutputsEvent": {"metadata": {**namespace, "old": old, "new": {}}}}))
     assert record.is_of_another_cluster is is_of_another
+
+
+def test_temporary_files_of_the_engine_are_in_the_folder_of_the_run(tmp_path: Path) -> None:
+    toolchain: Any = SimpleNamespace(home=None, env={"PATH": "/usr/bin:/bin", "TMPDIR": "/elsewhere"})
+    project: Any = SimpleNamespace(root=tmp_path)
+    engine = Engine(project, "dev", toolchain, lambda *_: None)
+    with (tmp_path / "stderr").open("w+") as errors:
+        command = ["sh", "-c", 'mktemp "$TMPDIR/kubeconfigXXXXXX"; echo "$TMPDIR" >&2']
+        code = engine._start(command, errors, tmp_path).wait()
+    assert code == 0
+    assert (tmp_path / "stderr").read_text().strip() == str(tmp_path)
+    assert len(list(tmp_path.glob("kubeconfig*"))) == 1

@@ -127,6 +127,21 @@ def test_status_and_report_show_the_evidence_of_each_metric(gated: World, judged
 
 
 @pytest.mark.usefixtures("judged")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("metrics", [{}]), ("metrics", 5), ("e", "much"), ("splits", None), ("step", None), ("queries", 1)],
+)
+def test_evidence_that_somebody_has_changed_is_said_to_be_damaged(gated: World, key: str, value: Any) -> None:
+    found = gated.store.read_gates()
+    assert found is not None
+    gated.store.write_gates({**found[0], key: value}, found[1])
+    for verb in ("status", "report"):
+        text = run(verb, "website", "--stack", "dev").stdout
+        assert "the evidence that the cluster keeps is damaged; the next verdict writes it anew" in text
+    assert "is damaged" in run("promote", "website", "--stack", "dev", code=ExitCode.CONFIG).stderr or key == "step"
+
+
+@pytest.mark.usefixtures("judged")
 def test_a_promotion_that_is_not_proved_needs_a_reason(gated: World) -> None:
     error = run("promote", "website", "--stack", "dev", code=ExitCode.CONFIG).stderr
     assert "the gates do not let step 1 of 3 rise: " in error
@@ -159,14 +174,57 @@ def test_the_decisions_of_a_file_are_made_again_offline(gated: World, monkeypatc
     changed = json.loads((gated.folder / "website.json").read_text())
     changed["runs"][0]["decisions"][-1]["answer"] = "Rise"
     (gated.folder / "changed.json").write_text(json.dumps(changed))
-    assert "1 are others now" in run("report", "website", "--replay", "changed.json", code=ExitCode.FAILED).stdout
+    assert "1 is another now" in run("report", "website", "--replay", "changed.json", code=ExitCode.FAILED).stdout
 
 
 @pytest.mark.usefixtures("gated")
 def test_a_file_without_decisions_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty.json").write_text("{}")
-    for file in ("empty.json", "missing.json"):
+    texts = {
+        "empty.json": ("", "it is not JSON"),
+        "mapping.json": ("{}", "has no decisions"),
+        "older.json": ('{"schema": 0, "rollout": "website-1", "runs": []}', "is of schema 0, and this version reads 1"),
+        "none.json": ('{"schema": 1, "rollout": "website-1", "runs": []}', "there is no decision in it"),
+        "deep.json": ("[" * 100_000, "it is not JSON"),
+    }
+    for file, (text, words) in texts.items():
+        (tmp_path / file).write_text(text)
         error = run("report", "website", "--replay", file, code=ExitCode.CONFIG).stderr
         assert f"--replay: {file}" in error
+        assert words in error
+        assert "fix: write it with `canary rollout report SERVICE --decisions FILE`" in error
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    for file in ("missing.json", "folder", "binary.json"):
+        error = run("report", "website", "--replay", file, code=ExitCode.CONFIG).stderr
+        assert f"--replay: {file} cannot be read" in error
     error = run("report", "website", "--stack", "dev", "--decisions", "x.json", code=ExitCode.CONFIG).stderr
     assert "the gates of website have decided nothing that is kept" in error
+
+
+def test_a_file_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("canary.rollout.replaying.MOST_BYTES", 2**20)
+    error = run("report", "website", "--replay", "/dev/zero", code=ExitCode.CONFIG).stderr
+    assert "--replay: /dev/zero cannot be read: it has more than 1 MiB" in error
+
+
+@pytest.mark.usefixtures("judged", "gated")
+def test_the_decisions_of_another_service_are_not_taken_for_these() -> None:
+    run("report", "website", "--stack", "dev", "--decisions", "website.json")
+    error = run("report", "shop", "--replay", "website.json", code=ExitCode.CONFIG).stderr
+    assert "website.json has the decisions of website-1, which is no rollout of shop" in error
+    assert "fix: write `canary rollout report website --replay website.json`" in error
+
+
+@pytest.mark.usefixtures("judged")
+def test_decisions_that_cannot_be_written_are_an_error_with_the_place(gated: World) -> None:
+    (gated.folder / "folder").mkdir()
+    for file in ("folder", "missing/website.json", "/proc/website.json", "/dev/full"):
+        error = run("report", "website", "--stack", "dev", "--decisions", file, code=ExitCode.CONFIG).stderr
+        assert re.search(f"--decisions: .*{file} cannot be written: .+", error)
+        assert "fix: give another file" in error
+
+
+def test_options_of_which_one_would_be_ignored_are_refused() -> None:
+    error = run("report", "website", "--replay", "a.json", "--decisions", "b.json", code=ExitCode.CONFIG).stderr
+    assert "--decisions and --replay exclude each other" in error
+    assert "fix: run the command with --decisions, then with --replay" in error

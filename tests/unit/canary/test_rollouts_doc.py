@@ -62,11 +62,21 @@ def test_the_ramp_is_the_same_everywhere() -> None:
 
 
 def test_the_file_with_a_strategy_and_a_cohort_is_one_without_problems() -> None:
-    (text,) = [block for block in blocks(PAGE, "yaml") if block != RAMP]
+    text, _ = [block for block in blocks(PAGE, "yaml") if block != RAMP]
     settings = load(yaml.safe_load(text))
 
     assert [rule.rollout is None for rule in settings.services["shop"].route] == [True, False, False]
     assert settings.rollouts["careful"].limits is not None
+
+
+def test_the_file_with_a_group_is_one_without_problems(tmp_path: Path) -> None:
+    _, text = [block for block in blocks(PAGE, "yaml") if block != RAMP]
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(f"config:\n{text}", encoding="utf-8")
+    loaded = load_stack(file)
+
+    assert loaded.settings.rollout_groups["checkout"].services == ("articles", "web-api", "frontend")
+    assert [one for one in warnings(loaded.settings, loaded.source) if "rollout" in one.path.lower()] == []
 
 
 def test_the_readmes_two_changes_of_dev_are_a_file_without_problems(tmp_path: Path) -> None:

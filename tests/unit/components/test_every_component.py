@@ -19,7 +19,9 @@ from tests.unit.test_layout import _components
 
 ECHO = {"image": "hashicorp/http-echo:1.0.0", "port": 5678}
 JWT = [{"issuer": "https://issuer.example.com", "jwksUri": "https://issuer.example.com/keys"}]
+STEPS = [{"weight": 10, "for": "1m"}, {"weight": 100}]
 EVERYTHING: dict[str, Any] = {
+    "mesh": {"tags": {"stable": "default"}},
     "egress": {"payments": {"hosts": ["payments.example.com"]}},
     "gateways": {"public": {"servers": [{"port": 80, "hosts": ["*.example.com"]}]}},
     "namespaces": {"shop": {"denyByDefault": True, "mtls": "STRICT"}},
@@ -50,15 +52,35 @@ EVERYTHING: dict[str, Any] = {
         "tracing": {"sampling": 100},
     },
 }
+MOVED: dict[str, Any] = {
+    "telemetry": {"metrics": "envoy", "prometheus": {"enabled": True}},
+    "gateService": {"enabled": True},
+    "services": {
+        name: {
+            "hosts": [f"{name}.example.com"],
+            "versions": {"main": ECHO},
+            "route": [{"to": "main", "rollout": {"engine": engine, "steps": STEPS, "gates": {}}}],
+        }
+        for name, engine in (("by-argo", "argo"), ("by-flagger", "flagger"))
+    },
+}
+RUNNER = {"enabled": True, "namespace": "rollouts"}
 CASES: tuple[dict[str, Any], ...] = (
-    EVERYTHING,
+    {**EVERYTHING, "rolloutRunner": RUNNER},
+    MOVED,
+    {
+        "services": {"shop": {"hosts": ["shop.example.com"], "versions": {"one": ECHO}}},
+        "rolloutRunner": {**RUNNER, "mode": "cronJob"},
+    },
     {"telemetry": {"prometheus": {"enabled": True}, "grafana": {"url": "https://grafana.example.com"}}},
 )
 SERVER = {"ConfigMap", "Deployment", "NetworkPolicy", "Service"}
 REGISTERED: dict[str, set[str]] = {
     "CanaryRouting": {"DestinationRule", "Gateway", "Ingress", "VirtualService"},
     "Egress": {"ServiceEntry"},
+    "EngineRollout": {"AnalysisTemplate", "Canary", "ConfigMap", "MetricTemplate", "Rollout"},
     "ExistingCluster": set(),
+    "GateService": {"Deployment", "NetworkPolicy", "Role", "RoleBinding", "Service", "ServiceAccount"},
     "GatewayPolicies": {"AuthorizationPolicy", "RequestAuthentication"},
     "Grafana": {*SERVER, "Secret", "ServiceAccount"},
     "GrafanaProvisioning": {"ConfigMap"},
@@ -68,7 +90,12 @@ REGISTERED: dict[str, set[str]] = {
     "MeshTelemetry": {"Telemetry"},
     "Namespace": {"Namespace", "NamespacePatch"},
     "Prometheus": {*SERVER, "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim", "ServiceAccount"},
+    "RevisionTags": {"MutatingWebhookConfiguration"},
     "RolloutFence": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    "RolloutRunner": {
+        *("ClusterRole", "ClusterRoleBinding", "CronJob", "Deployment", "NetworkPolicy", "Role", "RoleBinding"),
+        "ServiceAccount",
+    },
     "SecurityPolicies": {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
     "SharedGateways": {"Gateway"},
     "VersionedService": {"ConfigMap", "Deployment", "Service", "ServiceAccount"},

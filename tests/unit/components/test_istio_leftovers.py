@@ -19,6 +19,7 @@ from stacks.settings.cluster import ClusterSettings
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CONFIG_MAPS, SECRETS = "/api/v1/namespaces/{}/configmaps", "/api/v1/namespaces/{}/secrets"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 LABELS = {"app.kubernetes.io/instance": BASE_RELEASE}
 ROOT_CERTIFICATE = {"istio.io/config": "true"}
 
@@ -92,6 +93,15 @@ def test_everything_that_istio_left_behind_is_removed_and_named(cluster: Cluster
         "Secret istio-system/istio-ca-secret",
     }
     assert cluster.objects == {}
+
+
+def test_the_locks_of_revisions_are_removed(cluster: Cluster) -> None:
+    for name in ("istio-gateway-deployment-1-31", "istio-gateway-status-leader-default"):
+        cluster.add(LEASES.format("istio-system"), name)
+    cluster.add(LEASES.format("istio-system"), "istio-gateway-deployments")
+    remove_leftovers(ClusterSettings(), "istio-system")
+
+    assert list(cluster.objects) == [f"{LEASES.format('istio-system')}/istio-gateway-deployments"]
 
 
 def test_a_second_cleanup_finds_nothing(cluster: Cluster) -> None:

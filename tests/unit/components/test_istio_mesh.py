@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs, merged
+from components.istio_mesh import GatewayArgs, IstioMesh, IstioMeshArgs, RevisionArgs, merged
 from tests.unit.mocks import Deploy, Run, in_cluster
 from traffic.model import gateway_selector
 
@@ -16,10 +16,11 @@ OFFICIAL = "https://blob.istio.io/istio-release/charts"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
-def _mesh(*, gateway: dict[str, Any] | None = None, **changes: Any) -> Callable[[], pulumi.Output[Any]]:
+def _mesh(
+    *, gateway: dict[str, Any] | None = None, charts: str = OFFICIAL, hub: str | None = None, **changes: Any
+) -> Callable[[], pulumi.Output[Any]]:
     given: dict[str, Any] = {
-        "version": "1.31.0",
-        "charts": OFFICIAL,
+        "revisions": {"default": RevisionArgs(version="1.31.0", charts=charts, hub=hub)},
         "namespace": "istio-system",
         "mtls": "STRICT",
         "gateway": GatewayArgs(
@@ -188,3 +189,94 @@ def test_the_outputs_name_the_gateway(deploy: Deploy) -> None:
         "gateway_service": "istio-ingressgateway",
         "gateway_namespace": "istio-ingress",
     }
+
+
+TWO = {"1-31": RevisionArgs(version="1.31.4", charts=OFFICIAL), "1-32": RevisionArgs(version="1.32.0", charts=OFFICIAL)}
+
+
+def test_each_revision_is_an_istiod_of_its_own_and_the_crds_are_those_of_the_newest(deploy: Deploy) -> None:
+    run = deploy(_mesh(revisions=TWO, revision="1-31", gateway={"revision": "1-31"}))
+    releases = _releases(run)
+
+    assert {name: (r["name"], r["version"], r["values"].get("revision")) for name, r in releases.items()} == {
+        "mesh-base": ("istio-canary-base", "1.32.0", None),
+        "mesh-istiod-1-31": ("istiod-1-31", "1.31.4", "1-31"),
+        "mesh-istiod-1-32": ("istiod-1-32", "1.32.0", "1-32"),
+        "mesh-gateway": ("istio-ingressgateway", "1.31.4", "1-31"),
+    }
+    assert releases["mesh-base"]["values"]["defaultRevision"] == "1-31", "it checks Istio's objects of the cluster"
+    base = run.named("mesh-base").urn
+    for name in ("mesh-istiod-1-31", "mesh-istiod-1-32"):
+        assert base in run.named(name).depends_on, "CRDs come first"
+    assert {run.named(f"mesh-istiod-{one}").urn for one in TWO} <= set(run.named("mesh-gateway").depends_on)
+
+
+def test_a_new_revision_changes_neither_the_other_istiod_nor_the_gateway(deploy: Deploy) -> None:
+    before = _releases(deploy(_mesh(revisions={"1-31": TWO["1-31"]}, revision="1-31", gateway={"revision": "1-31"})))
+    after = _releases(deploy(_mesh(revisions=TWO, revision="1-31", gateway={"revision": "1-31"})))
+
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"mesh-base", "mesh-istiod-1-32"}
+
+
+def test_the_gateway_moves_to_a_revision_by_its_label_and_its_pods_are_replaced(deploy: Deploy) -> None:
+    def gateway(revision: str) -> dict[str, Any]:
+        tags = {"stable": "1-31"}
+        run = deploy(_mesh(revisions=TWO, revision="1-31", tags=tags, gateway={"revision": revision}))
+        return _releases(run)["mesh-gateway"]
+
+    old, new, tagged = gateway("1-31"), gateway("1-32"), gateway("stable")
+    assert [one["values"]["revision"] for one in (old, new, tagged)] == ["1-31", "1-32", "stable"]
+    assert [one["version"] for one in (old, new, tagged)] == ["1.31.4", "1.32.0", "1.31.4"]
+    pods = [one["values"]["podAnnotations"]["istio-canary/revision"] for one in (old, new, tagged)]
+    assert pods == ["1-31", "1-32", "1-31"], "a tag that moves replaces them too"
+
+
+def test_crds_of_a_newer_release_are_kept(deploy: Deploy) -> None:
+    assert deploy(_mesh()).named("mesh-base").ignores == ()
+    kept = deploy(_mesh(keeps_crds=True))
+    assert set(kept.named("mesh-base").ignores) == {"chart", "version", "repositoryOpts"}
+    assert kept.named("mesh-istiod").ignores == (), "istiod may be of an older release"
+
+
+def test_a_revisions_values_go_before_those_of_all(deploy: Deploy) -> None:
+    revisions = {
+        "default": TWO["1-31"],
+        "1-32": RevisionArgs(
+            version="1.32.0", charts="/charts", hub="mirror.example.com", values={"pilot": {"cpu": 2}}
+        ),
+    }
+    releases = _releases(deploy(_mesh(revisions=revisions, istiod_values={"pilot": {"cpu": 1, "memory": 1}})))
+
+    assert releases["mesh-istiod"]["values"]["pilot"] == {"cpu": 1, "memory": 1}
+    new = releases["mesh-istiod-1-32"]
+    assert new["values"]["pilot"] == {"cpu": 2, "memory": 1}
+    assert new["values"]["global"]["hub"] == "mirror.example.com"
+    assert new["chart"] == "/charts/istiod"
+    assert "revision" not in releases["mesh-istiod"]["values"], "Istio's default has no name"
+
+
+def test_a_tag_is_the_webhooks_of_its_revision_and_moves_in_one_write(deploy: Deploy) -> None:
+    def webhooks(revision: str, tag: str = "stable") -> dict[str, Any]:
+        run = deploy(_mesh(revisions=TWO, revision="1-31", tags={tag: revision}, gateway={"revision": tag}))
+        found = run.named(f"mesh-tags-{tag}")
+        parent = run.named("mesh-tags")
+        assert run.named(f"mesh-istiod-{revision}").urn in parent.depends_on, "its istiod is ready before"
+        return found.inputs
+
+    old, new = webhooks("1-31"), webhooks("1-32")
+    assert old["metadata"]["name"] == new["metadata"]["name"] == "istio-revision-tag-stable"
+    assert new["metadata"]["labels"]["istio.io/rev"] == "1-32", "by this istiod finds it, to write its certificate"
+    assert {one["clientConfig"]["service"]["name"] for one in new["webhooks"]} == {"istiod-1-32"}
+    assert [one["name"] for one in new["webhooks"]] == [
+        "rev.namespace.sidecar-injector.istio.io",
+        "rev.object.sidecar-injector.istio.io",
+    ]
+    assert new["webhooks"][0]["namespaceSelector"]["matchExpressions"][0] == {
+        "key": "istio.io/rev",
+        "operator": "In",
+        "values": ["stable"],
+    }
+    assert all("caBundle" not in one["clientConfig"] for one in new["webhooks"]), "istiod writes it"
+    default = [one["name"].partition(".sidecar")[0] for one in webhooks("1-31", "default")["webhooks"]]
+    assert default == ["rev.namespace", "rev.object", "namespace", "object"]

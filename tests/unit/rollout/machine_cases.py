@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rollout.decision import HookResult, LimitResult
 from rollout.gates.decide import Answer
-from rollout.machine import HookResult, LimitResult
 from rollout.record import Deadlines, EventType, Held, HoldReason, Paused, Phase, Record, Stage
 from tests.unit.rollout.records import (
     GATES,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from rollout.decision import Decision, Facts, RoutesSeen, deciding
 from rollout.gates.decide import Answer
-from rollout.machine import Decision, Facts, RoutesSeen, abort, advance, deciding, pause, resume, retry, undo
+from rollout.machine import advance
 from rollout.record import FIELD_MANAGER, Phase, Record
+from rollout.verbs import abort, pause, resume, retry, undo
 from tests.unit.rollout.model_world import (
     BACK,
     PULUMI,

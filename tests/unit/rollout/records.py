@@ -6,22 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from rollout.decision import GatesFixed
+from rollout.decision import Facts, GatesFixed
 from rollout.gates.decide import Answer, Verdict
 from rollout.gates.plan import GateMetric, GatePlan, GateStep
-from rollout.machine import Facts, abort
-from rollout.record import (
-    FIELD_MANAGER,
-    Deadlines,
-    Phase,
-    Plan,
-    PlannedRule,
-    PlannedStep,
-    Record,
-    Release,
-    Stage,
-    StepPeriod,
-)
+from rollout.planned import Plan, PlannedRule, PlannedStep
+from rollout.record import FIELD_MANAGER, Deadlines, Phase, Record, Release, Stage, StepPeriod
+from rollout.verbs import abort
 from traffic.model.rollout import RolloutStep, RolloutStrategy
 from traffic.model.rollout_gates import RolloutGates
 

@@ -15,16 +15,17 @@ from lightkube.config.models import Cluster, User
 from rollout.acting import begin_rollout
 from rollout.background import Done, Job
 from rollout.barrier import Following
+from rollout.beginning import begin
 from rollout.collecting import Collector
+from rollout.decision import Decision
 from rollout.look import Look, look
-from rollout.machine import Decision, begin
 from rollout.observed_routes import ISTIO_API
 from rollout.places import Places, places
 from rollout.record import Record, Release
 from rollout.routes_of_steps import BACK, RoutesOfSteps, routes_of_steps
-from rollout.runner import Runner, Turn
 from rollout.schedule import Schedule, rule_key, schedule
 from rollout.store import RolloutStore
+from rollout.turns import Runner, Turn
 from tests.unit.rollout.api_server import RefusedError
 from tests.unit.rollout.sample_records import NAMESPACE
 from tests.unit.rollout.workloads import PULUMI, Workloads

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollout.record import OutboxEvent, Plan, PlannedRule, PlannedStep, Record, Release
+from rollout.planned import Plan, PlannedRule, PlannedStep
+from rollout.record import OutboxEvent, Record, Release
 from traffic.model.rollout import RolloutStrategy
 
 NAMESPACE = "website-istio-ns"

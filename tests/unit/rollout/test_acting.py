@@ -11,12 +11,12 @@ import pytest
 
 from kube.conflicts import ConflictError
 from rollout.acting import Acted, NotCarriedOutError, act, begin_rollout, hand_back, hand_back_if_due
-from rollout.decision import Decision
+from rollout.decision import Decision, RefusedError
 from rollout.look import NoRolloutError
-from rollout.machine import RefusedError, abort, pause, retry
 from rollout.record import FIELD_MANAGER, Record
 from rollout.routes import owners_of_http
 from rollout.store import RolloutStore
+from rollout.verbs import abort, pause, retry
 from tests.unit.rollout.api_server import RefusedError as Refused
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
@@ -236,7 +236,7 @@ def test_of_two_ups_that_begin_at_once_the_last_ones_routes_are_there() -> None:
     faster = [False]
 
     def decide(seen: Any, name: str, now: str) -> Decision:
-        from rollout.machine import begin
+        from rollout.beginning import begin
         from rollout.record import Release
 
         if not faster[0]:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from rollout.barrier import Barrier, Following
-from rollout.record import EnvoysOfGateway, PlannedEnvoys
+from rollout.planned import EnvoysOfGateway, PlannedEnvoys
 from rollout.routes import RouteInCluster
 from tests.unit.rollout.test_envoy_routes import dump, envoy, split
 from tests.unit.rollout.test_proxy_sync import pod

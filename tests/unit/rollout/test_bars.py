@@ -7,9 +7,9 @@ import pytest
 from kube.conflicts import ConflictError
 from rollout.acting import act, hand_back
 from rollout.bars import lift_in_routes
-from rollout.machine import abort, retry
 from rollout.record import FIELD_MANAGER
 from rollout.routes import owners_of_http
+from rollout.verbs import abort, retry
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
 from tests.unit.rollout.workloads import PULUMI

@@ -20,7 +20,7 @@ from rollout.event_receivers import (
     sink_name,
 )
 from rollout.outgoing import SentRequest
-from rollout.record import PlannedRule
+from rollout.planned import PlannedRule
 from tests.e2e.event_sink import EventSink, event_sink
 from tests.unit.rollout.api_server import ApiServer
 from tests.unit.rollout.sample_records import NAMESPACE, event, record, strategy

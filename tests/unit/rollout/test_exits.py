@@ -26,15 +26,15 @@ from rollout import (
     verbs,
 )
 from rollout import record as record_module
+from rollout.beginning import begin
+from rollout.decision import Decision, HookResult
 from rollout.gates.decide import Answer
 from rollout.lifting import lift
-from rollout.machine import (
-    Decision,
-    HookResult,
+from rollout.machine import advance
+from rollout.record import EventType, Held, HoldReason, Phase, Record, Stage
+from rollout.verbs import (
     abort,
-    advance,
     approve,
-    begin,
     change_routes,
     handed_back,
     pause,
@@ -44,9 +44,8 @@ from rollout.machine import (
     retry,
     supersede,
     undo,
+    withdraw,
 )
-from rollout.record import EventType, Held, HoldReason, Phase, Record, Stage
-from rollout.verbs import withdraw
 from tests.unit.rollout.machine_cases import BACK, BY_HAND, HELD, HOOKS, PAUSED
 from tests.unit.rollout.records import (
     GATES,

@@ -15,7 +15,8 @@ from rollout.gate_file import evidence_of, gate_file, packed, unpacked
 from rollout.gate_reader import GateReader, GateReading
 from rollout.gates.decide import Answer
 from rollout.gates.replay import ReplayError, differing, to_json
-from rollout.record import PlannedCounters, Record, StepPeriod
+from rollout.planned import PlannedCounters
+from rollout.record import Record, StepPeriod
 from tests.unit.rollout.gates.test_gate_on_samples import Gateway
 from tests.unit.rollout.records import GATES, START, later, observing, record_of
 from traffic.model.rollout_gates import RolloutGates

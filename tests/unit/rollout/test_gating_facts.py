@@ -11,7 +11,8 @@ from rollout.gate_reader import GateReading, key_of
 from rollout.gates.decide import Answer
 from rollout.gates.replay import Decisions
 from rollout.gating_facts import GateFacts, ReadGates
-from rollout.record import PlannedCounters, Record
+from rollout.planned import PlannedCounters
+from rollout.record import Record
 from rollout.store import RolloutStore
 from tests.unit.rollout.api_server import ApiServer
 from tests.unit.rollout.records import GATES, START, aborting, fixed, gated, later, observing, record_of, verdict

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rollout.decision import Decision, Event, next_record
-from rollout.machine import abort, retry
 from rollout.record import EventType, Phase, Record, Stage
+from rollout.verbs import abort, retry
 from tests.e2e.event_sink import EventSink
 from tests.e2e.load import Answer
 from tests.e2e.rollouts import laws

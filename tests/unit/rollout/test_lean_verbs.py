@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import lean, lean_verbs, verbs
-from rollout.decision import Event, next_record
+from rollout.decision import Decision, Event, RefusedError, next_record
 from rollout.lean import Api, NotSimpleError, barred_in
 from rollout.lean_verbs import abort_at_once, abort_by, aborted, promoted, resumed, write_at_once
-from rollout.machine import Decision, RefusedError, abort, pause, promote
 from rollout.observed_routes import ISTIO_API
 from rollout.record import (
     ANNOTATION,
@@ -37,7 +36,9 @@ from rollout.record import (
     Stage,
 )
 from rollout.routes import BARRED_ANNOTATION
-from rollout.store import LABEL, RolloutStore, StoredRoutesError, barred_versions
+from rollout.store import LABEL, RolloutStore, barred_versions
+from rollout.stored_routes import StoredRoutesError
+from rollout.verbs import abort, pause, promote
 from tests.unit.rollout.lean_connection import Served
 from tests.unit.rollout.records import START, aborting, completed, gated, later, observing, record_of
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, OneRunner, World

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from rollout.machine import Decision, HookResult, LimitResult, RoutesSeen, advance, deciding, needed_pods, pins
+from rollout.decision import Decision, HookResult, LimitResult, RoutesSeen, deciding
+from rollout.holding import needed_pods
+from rollout.machine import advance, pins
+from rollout.planned import PlannedRule, PlannedStep
 from rollout.record import (
     FIELD_MANAGER,
     Approval,
@@ -14,8 +17,6 @@ from rollout.record import (
     Held,
     HoldReason,
     Phase,
-    PlannedRule,
-    PlannedStep,
     Promotion,
     Record,
     Release,

@@ -8,25 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rollout.decision import Decision, Facts, HookResult, LimitResult, RefusedError
 from rollout.gates.decide import Answer
-from rollout.machine import (
-    Decision,
-    Facts,
-    HookResult,
-    LimitResult,
-    RefusedError,
-    abort,
-    advance,
-    approve,
-    needed_pods,
-    pause,
-    promote,
-    resume,
-    retry,
-    supersede,
-    undo,
-)
+from rollout.holding import needed_pods
+from rollout.machine import advance
 from rollout.record import FIELD_MANAGER, Phase, Record, Stage
+from rollout.verbs import abort, approve, pause, promote, resume, retry, supersede, undo
 from tests.unit.rollout.records import GATES, RULE, facts_of, fixed, later, record_of, verdict, weights
 from traffic.model.rollout import RolloutDeadline, RolloutHook
 

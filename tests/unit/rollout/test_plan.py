@@ -9,7 +9,7 @@ import pytest
 from rollout.observed_routes import ObservedRoutes, observed_routes, weights_of
 from rollout.plan import Plan, plans
 from stacks.cluster_facts import refuse_removal_in_use
-from stacks.environment import replicas_of
+from stacks.pod_counts import replicas_of
 from stacks.settings.loading import load
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError

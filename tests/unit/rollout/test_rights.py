@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from rollout.acting import act, hand_back
-from rollout.machine import abort
 from rollout.store import RolloutStore
+from rollout.verbs import abort
 from tests.unit.rollout.rollouts import OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
 

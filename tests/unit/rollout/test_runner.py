@@ -8,9 +8,9 @@ import pytest
 from kube.conflicts import ConflictError
 from rollout.acting import act
 from rollout.barrier import Following
-from rollout.machine import abort, pause, undo
 from rollout.record import Record
 from rollout.store import RolloutStore
+from rollout.verbs import abort, pause, undo
 from tests.unit.rollout.rollouts import AT_GATEWAY, IN_MESH, Envoys, Killed, OneRunner, World
 from tests.unit.rollout.sample_records import NAMESPACE
 

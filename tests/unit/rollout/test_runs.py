@@ -15,10 +15,10 @@ from rollout.barrier import Barrier, Following
 from rollout.decision import Decision
 from rollout.lease import Lease
 from rollout.look import NoRolloutError
-from rollout.machine import abort, pause
 from rollout.record import EventType, Record
 from rollout.runner import ONCE, RunEnd, finish, run, send_events
 from rollout.store import RolloutStore
+from rollout.verbs import abort, pause
 from tests.unit.rollout.rollouts import World
 from tests.unit.rollout.sample_records import NAMESPACE
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.record import Plan
+from rollout.planned import Plan
 from rollout.routes_of_steps import BACK, differing_steps, http_routes, routes_of_steps
 from rollout.schedule import Schedule, ScheduleError, at_weights, route_at, rule_key, schedule
 from tests.unit.route_tables import service, table

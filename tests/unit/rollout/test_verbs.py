@@ -6,23 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from rollout.decision import delivered
-from rollout.machine import (
-    Decision,
-    RefusedError,
-    abort,
-    advance,
-    approve,
-    begin,
-    handed_back,
-    pause,
-    promote,
-    release_holder,
-    resume,
-    retry,
-    supersede,
-    undo,
-)
+from rollout.beginning import begin
+from rollout.decision import Decision, RefusedError, delivered
+from rollout.machine import advance
 from rollout.record import (
     LONGEST_HISTORY,
     LONGEST_OUTBOX,
@@ -37,7 +23,19 @@ from rollout.record import (
     Release,
     Stage,
 )
-from rollout.verbs import withdraw
+from rollout.verbs import (
+    abort,
+    approve,
+    handed_back,
+    pause,
+    promote,
+    release_holder,
+    resume,
+    retry,
+    supersede,
+    undo,
+    withdraw,
+)
 from tests.unit.rollout.records import (
     START,
     aborted,

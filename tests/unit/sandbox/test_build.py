@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.builder import artifacts, charts, envoy, go_modules, images, machine, packages, preflight
+from sandbox.builder import artifacts, charts, envoy, go_modules, images, machine, packages, preflight, runner_image
 from sandbox.builder.cache import Cache, default_root
 from sandbox.builder.commands import BuildError, run_logged
 from sandbox.builder.go_modules import MODULES, Go, GoModule
@@ -79,6 +79,8 @@ def built_modules(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(preflight, "problems", lambda facts: ())
     monkeypatch.setattr(machine, "look", lambda *arguments: None)
     monkeypatch.setattr(images, "recipes", lambda *arguments: ())
+    monkeypatch.setattr(runner_image, "write", lambda folder: folder.mkdir())
+    monkeypatch.setattr(runner_image, "recipes", lambda *arguments: ())
     return built
 
 

@@ -191,7 +191,7 @@ def test_the_status_shows_the_versions_that_the_sandbox_runs(capsys: pytest.Capt
 
 def test_the_images_that_the_cluster_starts_by_itself_are_built(here: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "_iptables_program", lambda: Path("/usr/sbin/xtables-nft-multi"))
-    monkeypatch.setattr(images, "_libraries", lambda programs: [])
+    monkeypatch.setattr(images, "libraries", lambda programs: [])
     built = {recipe.reference for recipe in images.recipes(binary, "amd64", Path("/envoy_bootstrap.json"))}
     containerd = next(d for d in daemons.daemons(here, binary) if d.name == "containerd")
     (pause,) = re.findall(r'sandbox = "(.+)"', containerd.files[here.config / "containerd.toml"])

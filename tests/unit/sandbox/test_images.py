@@ -130,7 +130,7 @@ def test_naming_an_image_does_not_read_programs_in_the_cache(tmp_path: Path) -> 
 @pytest.fixture
 def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Recipe]:
     monkeypatch.setattr(images, "_iptables_program", lambda: Path("/usr/sbin/xtables-nft-multi"))
-    monkeypatch.setattr(images, "_libraries", lambda programs: [Path("/lib64/ld-linux-x86-64.so.2")])
+    monkeypatch.setattr(images, "libraries", lambda programs: [Path("/lib64/ld-linux-x86-64.so.2")])
     made = images.recipes(lambda name: tmp_path / name, "amd64", tmp_path / "envoy_bootstrap.json")
     return {recipe.reference: recipe for recipe in made}
 

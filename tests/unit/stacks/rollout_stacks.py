@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollout.machine import abort, begin
+from rollout.beginning import begin
 from rollout.record import FIELD_MANAGER, Phase, Record, Release, Stage
 from rollout.routes import RouteInCluster
 from rollout.routes_of_steps import http_routes
 from rollout.store import Stored
+from rollout.verbs import abort
 from stacks.rollout_plans import rollout_plan
 from stacks.rollout_states import RolloutState
 from stacks.settings.loading import load

@@ -10,6 +10,7 @@ import pytest
 
 from stacks.cluster_facts import ClusterFacts
 from stacks.environment import Environment
+from stacks.mesh_of_stack import described
 from stacks.settings.loading import load
 from tests.unit.mocks import Deploy, Run
 
@@ -307,6 +308,7 @@ def test_the_outputs_describe_the_cluster_the_gateway_and_the_services(deploy: D
     assert deploy(_environment(website)).result == {
         "cluster": "7b1f",
         "gateway": {"service": "istio-ingressgateway", "namespace": "istio-ingress"},
+        "mesh": described(load(website)),
         "services": {
             "website": {
                 "namespace": "website-istio-ns",

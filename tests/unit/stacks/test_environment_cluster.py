@@ -29,6 +29,12 @@ Objects = dict[str, dict[str, Any]]
 
 NAMESPACES = "/api/v1/namespaces"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NO_ISTIOD: Objects = {
+    "/apis/apps/v1/namespaces/istio-system/deployments?labelSelector=app%3Distiod": {"items": []},
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations?labelSelector=app%3Dsidecar-injector": {
+        "items": []
+    },
+}
 CRD = f"{CRDS}/peerauthentications.security.istio.io"
 
 
@@ -178,7 +184,7 @@ def test_a_second_mesh_is_refused_before_anything_is_created(
 ) -> None:
     annotations = {"meta.helm.sh/release-name": release} if release else {}
     crd: Objects = {CRD: {"metadata": {"name": "peerauthentications", "annotations": annotations}, "spec": {}}}
-    settings = _settings(website, kubeconfig(api_server(_namespace("kube-system") | crd)), install=install)
+    settings = _settings(website, kubeconfig(api_server(_namespace("kube-system") | crd | NO_ISTIOD)), install=install)
 
     if not refused:
         assert read_cluster_facts(settings, OWNER).uid == "uid-of-kube-system"

@@ -11,7 +11,8 @@ import pytest
 from rollout.observed_routes import ObservedRoutes
 from rollout.proxy_sync import ProxySync
 from stacks.cluster_facts import ClusterFacts
-from stacks.environment import Environment, replicas_of
+from stacks.environment import Environment
+from stacks.pod_counts import replicas_of
 from stacks.settings.loading import load
 from tests.unit.mocks import Run, run_program
 from traffic.model import Target

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rollout.record import PlannedCounters
+from rollout.planned import PlannedCounters
 from stacks.rollout_plans import rollout_plan
 from stacks.settings.loading import load
 from stacks.settings.model import Settings

@@ -13,11 +13,14 @@ import pytest
 
 from rollout import runner
 from rollout.acting import act
-from rollout.machine import Decision, Facts, abort, advance, undo
+from rollout.decision import Decision, Facts
+from rollout.machine import advance
 from rollout.record import FIELD_MANAGER, EventType, Phase, Record, Stage
 from rollout.routes import read_routes_in_cluster
 from rollout.routes_of_steps import http_routes
-from rollout.store import RolloutStore, StoredRoutesError
+from rollout.store import RolloutStore
+from rollout.stored_routes import StoredRoutesError
+from rollout.verbs import abort, undo
 from stacks import cluster_facts, rollout_run
 from stacks.cluster_facts import ClusterFacts
 from stacks.environment import Environment

@@ -18,9 +18,9 @@ from stacks.recording import record
 from stacks.secret_texts import RuntimeSecrets
 from stacks.settings.encrypted import Encrypted
 from stacks.settings.loading import load_runtime, load_stack
-from stacks.settings.messages import may_be_encrypted
 from stacks.settings.plain_values import sealed
 from stacks.settings.problems import SettingsError, key_path
+from stacks.settings.schema_words import may_be_encrypted
 from stacks.settings.stack_file import read_stack_file
 from tests.unit.mocks import Deploy
 from tests.unit.problems import HERE, V1, Case, assert_is_reported, only, problems_of, service, version

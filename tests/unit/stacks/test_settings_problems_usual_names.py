@@ -30,6 +30,9 @@ from tests.unit.problems import (
 SERVERS = f"gateways:\n  edge:\n    servers: [{{port: 80, hosts: ['%s']}}] {HERE}\nservices: {{}}"
 
 CASES = [
+    Case("TLS of a service", only("tls: {credentialName: shop}"), f"{SHOP}.tls",
+         ("TLS ends at the server of a gateway", "write tls in istio-canary:gateways.<name>.servers")),
+    Case("an IngressClass", only("ingressClass: istio"), f"{SHOP}.ingressClass", ("rename it to `ingressClassName`",)),
     # Hosts as Istio's Gateway has them, with a namespace.
     *(
         Case(f"a server of {host}", config(SERVERS % host), "istio-canary:gateways.edge.servers[0].hosts[0]",

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from stacks.settings.problems import SettingsError
-from stacks.settings.stack_file import StackFile, read_stack_file
+from stacks.settings.problems import Problem, SettingsError
+from stacks.settings.stack_file import StackFile, placed, read_stack_file, with_line
 from stacks.settings.yaml_tree import compose, value_of
 
 
@@ -114,3 +114,21 @@ def test_a_deep_file_is_rejected_and_does_not_crash(tmp_path: Path) -> None:
     for depth in (60, 900, 50_000):
         with pytest.raises(SettingsError, match=r"too large|not YAML"):
             read(tmp_path, f"config:\n  istio-canary:mesh: {'[' * depth}{']' * depth}\n")
+
+
+def test_a_problem_that_is_found_later_has_the_line_of_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text("config:\n  istio-canary:cluster:\n    kind: kind\n    kubernetesVersion: 1.34.0\n")
+    problems = [
+        Problem(f"istio-canary:cluster.{key}", "a", "b", "c", "d", file=name)
+        for key, name in (("kind", file.name), ("kubernetesVersion", file.name), ("name", file.name), ("kind", "other"))
+    ]
+    with pytest.raises(SettingsError) as error, placed(file):
+        raise SettingsError(problems, file.name)
+    assert [one.line for one in error.value.problems] == [3, 4, 2, None]
+    assert str(error.value.problems[1]).startswith("Pulumi.dev.yaml:4: istio-canary:cluster.kubernetesVersion: a")
+
+
+def test_a_problem_of_a_file_that_is_gone_keeps_its_words(tmp_path: Path) -> None:
+    problem = Problem("istio-canary:cluster.kind", "a", "b", "c", "d", file="Pulumi.dev.yaml")
+    assert with_line(problem, tmp_path / "Pulumi.dev.yaml") == problem

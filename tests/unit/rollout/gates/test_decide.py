@@ -242,6 +242,17 @@ def test_it_does_not_matter_how_often_one_has_looked(seed: int, rate: float, loo
     assert gate.judge(seen(found, 1), moment) == decide(plan(), seen(found, 1), moment)
 
 
+def test_a_proof_that_was_prepared_while_another_step_was_judged_is_the_same() -> None:
+    three = plan()
+    first = blocks(counts(7, 90, requests=600, share=0.1, stable=0.01, canary=0.01))
+    second = blocks(counts(8, 3, requests=600, share=0.5, stable=0.01, canary=0.01), step=1, start=first[-1].end)
+    gate = Gate(three)
+    for known in (first[:30], first[:31], first):
+        gate.judge(seen(known, 0), Moment(step=0, settled=0.0, now=known[-1].end))
+    moment = Moment(step=1, settled=first[-1].end, now=second[-1].end)
+    assert gate.judge(seen([*first, *second], 1), moment) == decide(three, seen([*first, *second], 1), moment)
+
+
 def test_blocks_that_change_afterwards_are_judged_anew() -> None:
     gate, bad, fine = Gate(plan()), good(40, rate=0.03), good(40)
     moment = Moment(step=0, settled=0.0, now=600.0)

@@ -149,6 +149,38 @@ def test_equal_versions_are_proved_in_about_the_minutes_of_the_table(
     assert sorted(taken)[20] == pytest.approx(minutes, rel=0.35)
 
 
+@pytest.mark.parametrize("before", [0.0, 1e-6, 1e-4])
+def test_a_service_that_fails_more_often_than_before_is_proved_nevertheless(before: float) -> None:
+    def minutes(stable_rate: float) -> float:
+        taken = []
+        for seed in range(15):
+            proof, number = Proof(0.0025, stable_rate), 0
+            for row in counts(seed, 400, requests=750, share=0.5, stable=0.005, canary=0.005):
+                number += 1
+                proof.add(strata(row))
+                if proof.log_e >= PROVED:
+                    break
+            taken.append(number / 4)
+        return sorted(taken)[7]
+
+    assert minutes(before) <= 2 * minutes(0.005)
+
+
+@pytest.mark.parametrize("stable_rate", [0.0, 1e-6])
+def test_a_canary_that_is_worse_by_the_difference_is_rarely_promoted_where_nothing_failed_before(
+    stable_rate: float,
+) -> None:
+    promoted = 0
+    for seed in range(100):
+        proof = Proof(0.003, stable_rate)
+        for row in counts(seed, 80, requests=750, share=0.3, stable=0.0002, canary=0.0032):
+            proof.add(strata(row))
+            if proof.log_e >= PROVED:
+                promoted += 1
+                break
+    assert promoted <= 11, "5 % at most, and 11 of 100 in one of a hundred such tests"
+
+
 def test_a_canary_that_is_worse_by_the_difference_is_rarely_promoted() -> None:
     promoted = 0
     for seed in range(150):

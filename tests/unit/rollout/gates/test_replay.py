@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from math import isfinite
+from typing import Any
 
 import pytest
 
@@ -49,20 +52,67 @@ def changed(**keys: object) -> str:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "the decisions cannot be read: Expecting value"),
-        ("[]", "the decisions cannot be read: list indices"),
-        ("{}", "the decisions cannot be read: 'schema'"),
+        ("", "it is not JSON: Expecting value"),
+        ("[" * 100_000, "it is not JSON: maximum recursion depth"),
+        ("[]", "the decisions cannot be read: they do not say their schema"),
+        ("{}", "the decisions cannot be read: they do not say their schema"),
+        (changed(schema=True), "the decisions cannot be read: they do not say their schema"),
         ('{"schema": 2}', "the decisions are of schema 2, and this version reads 1"),
-        (changed(plan={}), "the decisions cannot be read: metrics: Field required"),
-        (changed(blocks=[[1, 2]]), "the decisions cannot be read: not enough values"),
+        ('{"schema": 0}', "the decisions are of schema 0, and this version reads 1"),
+        (changed(plan={}), "the decisions cannot be read: plan.metrics is missing"),
+        (changed(blocks=[[1, 2]]), "the decisions cannot be read: blocks[0][2] is missing"),
         (
-            changed(blocks=[[0, 15, 0, 1, {"errors": [["default", "a", "x"]]}]]),
-            "the decisions cannot be read: could not",
+            changed(blocks=[[0, 15, 0, 1, {"errors": [["default", "a", "x", 1, 1, 1]]}]]),
+            "the decisions cannot be read: blocks[0][4].errors[0][2] has another form",
         ),
-        (changed(decisions=[{"answer": "Maybe"}]), "the decisions cannot be read: 0.moment: Field required"),
+        (
+            changed(blocks=[[0, 15, 0, 1, {"errors": [["default", "a", -5, 1, 1, 1]]}]]),
+            "the decisions cannot be read: n_c of errors in blocks[0] is -5.0, and can be 0 to 1e+15",
+        ),
+        (changed(blocks=[[0, 15, 99, 1, {}]]), "the decisions cannot be read: the step of blocks[0] is 99"),
+        (changed(blocks=[[15, 0, 0, 1, {}]]), "the decisions cannot be read: the end of blocks[0] is 0.0"),
+        (changed(decisions=[{"answer": "Maybe"}]), "the decisions cannot be read: decisions[0].moment is missing"),
+        (changed(more=1), "the decisions cannot be read: more is not known to this version"),
     ],
 )
 def test_what_is_no_file_of_decisions_is_an_error_with_its_reason(text: str, reason: str) -> None:
     with pytest.raises(ReplayError) as caught:
         from_json(text)
     assert str(caught.value).startswith(reason)
+
+
+def short_run() -> dict[str, Any]:
+    run: dict[str, Any] = json.loads(to_json(bad_rollout()))
+    return {**run, "blocks": run["blocks"][:14], "decisions": run["decisions"][:14]}
+
+
+def places(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The places of all values in a document; of lists, only the first two entries."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, inner in entries:
+        yield (*place, key)
+        yield from places(inner, (*place, key))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1, 1e308, 10**400, "x", None, [], {}, True])
+def test_a_damaged_value_is_refused_or_decided_with_but_never_a_traceback(bad: Any) -> None:
+    for place in places(short_run()):
+        damaged = short_run()
+        inner: Any = damaged
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = bad
+        try:
+            verdicts = replay(from_json(json.dumps(damaged)))
+        except ReplayError:
+            continue
+        assert all(isfinite(one.log_e) and one.reason for one in verdicts), place
+
+
+@pytest.mark.parametrize("key", ["weight", "holdSeconds"])
+def test_a_plan_with_a_nan_is_refused(key: str) -> None:
+    """No comparison with one is true, so that a step would seem to be over."""
+    damaged = short_run()
+    damaged["plan"]["steps"][0][key] = float("nan")
+    with pytest.raises(ReplayError, match=r"plan\.steps\[0\]\." + key):
+        from_json(json.dumps(damaged))

@@ -1,0 +1,1 @@
+"""What `canary gate` reads, refuses and says."""
