@@ -12,6 +12,7 @@ from tests.e2e.rollouts.front import Front
 from tests.e2e.rollouts.judged import STEPS, Judged, JudgedStack
 from tests.e2e.test_rollout_faults import NAMESPACE, PLACE, services, with_fault
 from tests.e2e.tools import Cluster, Project
+from traffic.model import RolloutStrategy
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_each_release_takes_the_place_of_the_last_one_with_all_requests(stack: J
     settings = load(stack.config([one])).services["shop"]
     (rule,) = settings.route
     assert list(settings.versions) == ["v2", "v3"]
-    assert rule.rollout is not None
+    assert isinstance(rule.rollout, RolloutStrategy)
     assert [step.weight for step in rule.rollout.steps] == [step["weight"] for step in STEPS]
 
 

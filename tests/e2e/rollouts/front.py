@@ -22,8 +22,8 @@ from tests.e2e.tools import Cluster, wait_until
 
 GATEWAY, PROMETHEUS = "gateway", "prometheus"
 HTTP, METRICS = 8080, 9090
-SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": "15090", "prometheus.io/path": "/stats/prometheus"}
-"""Where Envoy itself serves its statistics (Istio: "Ports used by Istio")."""
+SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": "15020", "prometheus.io/path": "/stats/prometheus"}
+"""As the chart of Istio's gateways annotates its pods."""
 
 
 @dataclass(frozen=True)

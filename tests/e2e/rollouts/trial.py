@@ -76,7 +76,7 @@ class Trial:
         }
         return (
             f"{self.service}: {phase} ({self.code}) in {times}, {self.peak_megabytes:.0f} MB; {' '.join(steps)} "
-            f"{self.reason}; {numbers}"
+            f"{self.reason}; {numbers}; answers {dict(self.load.statuses)}, by version {dict(self.load.versions)}"
         )
 
 
@@ -170,7 +170,8 @@ class Court:
         gates = json.loads(done.stdout)["gates"]
         assert not gates["missing"], gates["missing"]
         minutes: float = gates["steps"][0]["found"]["x5"]
-        return minutes * 60 * gates["requestsPerSecond"] / rate
+        per_second: float = gates["requestsPerSecond"]
+        return minutes * 60 * per_second / rate
 
     def _decided(self, service: str) -> float | None:
         """Of the last rollout of a service."""
