@@ -51,6 +51,8 @@ def group_place_of(
         place = place_of(ui, name, None, namespace, context)
         group = _asked(place, _in_namespace)
         return None if group is None else GroupPlace(place, group)
+    if context is not None:
+        return None  # as above
     found = _in_file(ui, name, stack)
     if found is None:
         return None

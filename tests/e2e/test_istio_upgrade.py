@@ -21,6 +21,7 @@ from tests.e2e.tools import Cluster, Completed, Project, bodies, wait_until
 
 pytestmark = [
     pytest.mark.under_load,
+    pytest.mark.long,
     pytest.mark.skipif(EXISTING is not None, reason="it installs a mesh of its own: not into a sandbox that has one"),
 ]
 

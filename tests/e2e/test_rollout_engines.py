@@ -26,6 +26,8 @@ from tests.e2e.engines import argo_controller, argo_crds, flagger_crds, with_crd
 from tests.e2e.load import load
 from tests.e2e.tools import Cluster, Project, bodies, wait_until
 
+pytestmark = pytest.mark.long
+
 STACK, NAMESPACE, SERVICE = "engines", "engines-moved", "engines-shop"
 HOST = "engines-front.example"
 RATE = 50

@@ -23,7 +23,7 @@ from tests.e2e.rollouts.judged import Judged, JudgedStack, failing
 from tests.e2e.rollouts.trial import Court, Trial, side_by_side
 from tests.e2e.tools import Access, Cluster, Project
 
-pytestmark = pytest.mark.under_load
+pytestmark = [pytest.mark.under_load, pytest.mark.long]
 
 STACK, NAMESPACE, PLACE = "faults", "proofs-faults", "proofs-faults-front"
 RATE = 60

@@ -17,6 +17,8 @@ from canary.exit_codes import ExitCode
 from tests.e2e.load import load
 from tests.e2e.tools import Completed, Project, wait_until
 
+pytestmark = pytest.mark.long
+
 STACK, NAMESPACE = "gates", "gates-rolled"
 HOST = "gates-front.example"
 OLD, NEW = "version-1", "version-2"

@@ -17,6 +17,8 @@ from components.rollout_runner import NAME
 from tests.e2e.load import load
 from tests.e2e.tools import Cluster, Project, wait_until
 
+pytestmark = pytest.mark.long
+
 STACK, NAMESPACE, RUNNER = "unattended", "unattended-shop", "unattended-runner"
 HOST, SHOP = "unattended.example", "unattended-shop"
 VERSIONS = ("version-1", "version-2")

@@ -17,6 +17,7 @@ KINDS: dict[Callable[..., Any], tuple[str, str]] = {
     render.destination_rule: (NETWORKING, "DestinationRule"),
     render.egress_destination_rule: (NETWORKING, "DestinationRule"),
     render.gateway_denial: (SECURITY, "AuthorizationPolicy"),
+    render.divided_virtual_services: (NETWORKING, "VirtualService"),
     render.gateway_request_authentication: (SECURITY, "RequestAuthentication"),
     render.outside_destination_rules: (NETWORKING, "DestinationRule"),
     render.own_gateway: (NETWORKING, "Gateway"),
@@ -32,6 +33,7 @@ OF_KUBERNETES = (render.ingress,)
 """Those whose spec is of a kind that Istio does not define."""
 SPECS_BY_NAME = (
     render.authorization_policies,
+    render.divided_virtual_services,
     render.outside_destination_rules,
     render.service_entries,
     render.virtual_services,

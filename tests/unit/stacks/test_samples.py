@@ -12,8 +12,7 @@ from stacks.settings.loading import load, load_stack
 from stacks.settings.model import Sample
 from stacks.settings.problems import SettingsError
 from stacks.simulator import simulator_of
-from tests.unit.problems import ONE
-from tests.unit.stacks.sample_stacks import ASSETS, JAVA, chosen, deployed, registered
+from tests.unit.stacks.sample_stacks import ASSETS, JAVA, ONE, chosen, deployed, registered
 from traffic.simulate import Forwarded, Request
 
 PROJECT = Path(__file__).parents[3]

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,7 +166,8 @@ def test_an_aks_cluster_knows_groups_of_entra_and_no_local_accounts(kind: str) -
 @pytest.mark.parametrize("kind", buildable("minikube", "kind"))
 def test_a_local_cluster_with_another_name_is_another_cluster_and_the_old_one_is_deleted(kind: str) -> None:
     key = "profile" if kind == "minikube" else "name"
-    before, after = (one(registered(kind, **{key: name}), ":Command").inputs for name in ("one", "two"))
+    named: list[dict[str, Any]] = [{key: "one"}, {key: "two"}]
+    before, after = (one(registered(kind, **keys), ":Command").inputs for keys in named)
     assert before["triggers"] != after["triggers"], "without that, only the command would be another one"
     assert "one" in before["delete"]
 
