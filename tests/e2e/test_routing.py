@@ -46,13 +46,7 @@ def test_every_example_described_only_in_words_is_tested_here() -> None:
     assert {example.file.stem for example in examples() if not example.lines} == IN_WORDS
 
 
-@pytest.mark.parametrize(
-    "example",
-    [
-        pytest.param(example, marks=pytest.mark.long if number % 2 else (), id=example.file.stem)
-        for number, example in enumerate(EXAMPLES)
-    ],
-)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file.stem)
 def test_requests_are_answered_as_the_page_says(lab: Lab, example: Example) -> None:
     config = config_of(example.file)
     placeholders = {}
