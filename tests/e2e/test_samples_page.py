@@ -14,8 +14,8 @@ from tests.e2e.tools import CANARY, CHECKOUT, Cluster, Completed, Project, measu
 from tests.samples_page import PIECES, Step, chapters
 
 FIRST, *OTHERS = chapters()
-SHORT = ("The ramp as a rollout", "Two pods", "The end")
-"""What make test has of the chapters: the tests of the samples see most of the others."""
+SHORT = ("The ramp of a cohort as a rollout", "The ramp as a rollout", "The end")
+"""What make test has of the chapters, in which one rollout follows the other: the samples' tests see most of the rest."""
 
 
 @pytest.fixture(scope="module")
