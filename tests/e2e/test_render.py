@@ -49,7 +49,8 @@ def applied(stack: Project, rendered: str) -> Objects:
     said: list[str] = []
 
     def again() -> bool:
-        done = cluster.kubectl(*APPLY, stdin=rendered, check=False)
+        # Once istiod runs, it owns failurePolicy of the webhook that the chart has, and sets it again.
+        done = cluster.kubectl(*APPLY, "--force-conflicts", stdin=rendered, check=False)
         said.append(done.stderr)
         return done.returncode == 0
 

@@ -15,7 +15,7 @@ from tests.samples_page import PIECES, Step, chapters
 
 FIRST, *OTHERS = chapters()
 SHORT = ("The ramp of a cohort as a rollout", "The ramp as a rollout", "The end")
-"""What make test has of the chapters, in which one rollout follows the other: the samples' tests see most of the rest."""
+"""What make test has of the chapters; one rollout follows the other. The samples' tests see most of the rest."""
 
 
 @pytest.fixture(scope="module")
