@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from rollout.decision import phase_text
 from rollout.group_members import GroupMember, PlannedGroup
 from rollout.planned import PlannedStep
-from rollout.record import LONGEST_HISTORY, NOT_STARTED, EventType, Phase, Record, RecordError, Stage
+from rollout.record import LONGEST_HISTORY, NOT_STARTED, EventType, KeptRecord, Phase, Record, Stage
 from traffic.fields import Model
 
 
@@ -56,7 +56,7 @@ class GroupEntry(Model):
     text: str
 
 
-class GroupRecord(Model):
+class GroupRecord(KeptRecord):
     """The state of a group.
 
     `members` are in the order in which they go forward: a callee first. `step` is the last one that was decided on; one
@@ -82,20 +82,6 @@ class GroupRecord(Model):
     def services(self) -> tuple[str, ...]:
         """The services of the members, a callee first."""
         return tuple(member.service for member in self.members)
-
-    def to_json(self) -> str:
-        """Return the record as compact JSON with camelCase keys."""
-        return self.model_dump_json(exclude_none=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> GroupRecord:
-        """Return the record that `to_json` wrote. Raises `RecordError` if it is damaged or from a newer version."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise RecordError(f"the record cannot be read: {place or 'JSON'}: {first['msg']}") from None
 
 
 def next_group(group: GroupRecord, kind: EventType, text: str, by: str, at: str, **changes: Any) -> GroupRecord:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
@@ -261,7 +261,25 @@ class Ended(Model):
     at: str
 
 
-class Record(Model):
+class KeptRecord(Model):
+    """A record as a ConfigMap keeps it."""
+
+    def to_json(self) -> str:
+        """Return the record as compact JSON with camelCase keys."""
+        return self.model_dump_json(exclude_none=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the record that `to_json` wrote. Raises `RecordError` if it is damaged or from a newer version."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise RecordError(f"the record cannot be read: {place or 'JSON'}: {first['msg']}") from None
+
+
+class Record(KeptRecord):
     """The state of a service's rollout.
 
     `generation` counts every write of the record. `route_generation` is the one that last decided on the routes:
@@ -351,20 +369,6 @@ class Record(Model):
         if seen is None:
             return False
         return all(key in seen and _bare(seen[key]) == _bare(rule) for key, rule in self.wanted.items())
-
-    def to_json(self) -> str:
-        """Return the record as compact JSON with camelCase keys."""
-        return self.model_dump_json(exclude_none=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Record:
-        """Return the record that `to_json` wrote. Raises `RecordError` if it is damaged or from a newer version."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise RecordError(f"the record cannot be read: {place or 'JSON'}: {first['msg']}") from None
 
 
 def _bare(weights: Mapping[str, float]) -> dict[str, float]:
