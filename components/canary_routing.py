@@ -42,6 +42,9 @@ class CanaryRoutingArgs:
     `until_left` returns once no Envoy uses hosts outside that the routes led to, so that what makes them known may be
     deleted at the end of the run.
 
+    `former` are VirtualServices by name, with specs that apply to no request. Those that the service has no more are
+    written so after the others: a deletion would come only at the end of the run.
+
     With `has_late_subsets`, `complete` builds the DestinationRule: routes use the removed subsets until they are
     written, and `until_known` has added the new ones.
 
@@ -65,6 +68,7 @@ class CanaryRoutingArgs:
     until_unused: Callable[[], None] | None = None
     until_known: Callable[[], None] | None = None
     until_left: Callable[[], None] | None = None
+    former: Mapping[str, render.Spec] = field(default_factory=dict)
     has_late_subsets: bool = False
     keeps_http: bool = False
     keeps_subsets: bool = False
@@ -98,7 +102,7 @@ class CanaryRouting(Component):
     subsets: list[pulumi.Resource]
     """What makes its versions known to Istio; other services' routes to this one depend on it."""
     routes: list[pulumi.Resource]
-    """The VirtualServices and the Ingress; pods that they no longer use may be removed after them."""
+    """The VirtualServices and the Ingress, and former ones; pods that they no longer use may be removed after them."""
 
     def __init__(self, name: str, args: CanaryRoutingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -114,7 +118,9 @@ class CanaryRouting(Component):
         outside = self._outside(name, args)
         virtual_services = self._virtual_services(name, args, after=[*gateways, *subsets, *outside])
 
-        self.routes = [*virtual_services, *ingresses]
+        former = self._put_out_of_effect(name, args, [*virtual_services, *ingresses])
+
+        self.routes = [*virtual_services, *ingresses, *former]
         self.subsets = [*(subsets or virtual_services), *outside]
         self.gateway = gateways[0].id if gateways else pulumi.Output.from_input(None)
         left: list[pulumi.Output[str]] = [_id(waited_for(one, args.until_left)) for one in virtual_services]
@@ -215,7 +221,7 @@ class CanaryRouting(Component):
         for object_name, spec in reversed(specs.items()):
             made[object_name] = self._object(
                 VirtualService,
-                f"{name}{object_name.removeprefix(args.service)}-virtual-service",
+                _resource_name(name, args, object_name),
                 args,
                 object_name,
                 spec,
@@ -224,6 +230,24 @@ class CanaryRouting(Component):
                 ignore_changes=[HTTP] if args.keeps_http else None,
             )
         return [made[object_name] for object_name in specs]
+
+    def _put_out_of_effect(
+        self, name: str, args: CanaryRoutingArgs, after: Sequence[pulumi.Resource]
+    ) -> list[VirtualService]:
+        kept = _rendered(args)
+        return [
+            self._object(
+                VirtualService,
+                _resource_name(name, args, object_name),
+                args,
+                object_name,
+                spec,
+                depends_on=list(after),
+                ignore_changes=[HTTP] if args.keeps_http else None,
+            )
+            for object_name, spec in args.former.items()
+            if object_name not in kept
+        ]
 
     def _object(
         self,
@@ -246,6 +270,10 @@ class CanaryRouting(Component):
             spec=spec,
             opts=self._child(**options),
         )
+
+
+def _resource_name(name: str, args: CanaryRoutingArgs, object_name: str) -> str:
+    return f"{name}{object_name.removeprefix(args.service)}-virtual-service"
 
 
 def _rendered(args: CanaryRoutingArgs) -> dict[str, render.Spec]:

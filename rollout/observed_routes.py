@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from kube.objects import kind_of, list_in
 from rollout.decision import PULUMI
-from traffic.model import EGRESS, MESH, OutsideVersion, RouteTable, Source, Target, service_host, target, version_label
+from traffic.model import (
+    EGRESS,
+    MESH,
+    NOWHERE,
+    OutsideVersion,
+    RouteTable,
+    Source,
+    Target,
+    service_host,
+    target,
+    version_label,
+)
 from traffic.model.backend import Backend, EgressTable, backend
 from traffic.proportions import percent_words, percentages
 from traffic.render import routes_in
@@ -30,9 +41,9 @@ class ObservedRoutes:
     each version, `images` the image of its container, `generations` the generation of each Deployment by namespace and
     name, and `version_labels` the label `version` of its pods.
 
-    By service, `ports` are those of its Service that routes use, `service_ports` the names of all by number, `outside`
-    Envoy's clusters of other hosts that its routes lead to, and `foreign` the objects with a name of the stack's that
-    Pulumi has not made.
+    By service, `virtual_services` are the specs of those that Pulumi has made, `ports` the ports of its Service that
+    routes use, `service_ports` the names of all by number, `outside` Envoy's clusters of other hosts that its routes
+    lead to, and `foreign` the objects with a name of the stack's that Pulumi has not made.
     """
 
     subsets: frozenset[Target] = frozenset()
@@ -47,6 +58,7 @@ class ObservedRoutes:
     service_ports: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     outside: Mapping[str, frozenset[str]] = field(default_factory=dict)
     foreign: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    virtual_services: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def used(self) -> frozenset[Target]:
@@ -55,9 +67,18 @@ class ObservedRoutes:
 
 
 def virtual_services_of(client: Client, services: RouteTable) -> list[Mapping[str, Any]]:
-    """Return the VirtualServices in the namespaces of `services`; none if Istio is not installed yet."""
+    """Return the VirtualServices in the namespaces of `services`; none if Istio is not installed yet.
+
+    Those that an earlier run has put out of effect are as good as deleted.
+    """
     namespaces = {service.namespace for service in services.values()}
-    return [dict(item.to_dict()) for item in list_in(client, kind_of(ISTIO_API, "VirtualService"), namespaces)]
+    found = [dict(item.to_dict()) for item in list_in(client, kind_of(ISTIO_API, "VirtualService"), namespaces)]
+    return [item for item in found if not is_out_of_effect(item["spec"])]
+
+
+def is_out_of_effect(spec: Mapping[str, Any]) -> bool:
+    """Return whether a VirtualService applies to no request any more: the next run deletes it."""
+    return spec.get("gateways") == [NOWHERE]
 
 
 def observe(
@@ -107,6 +128,7 @@ def observed_routes(
     routed: set[str] = set()
     ports: dict[str, set[int]] = {}
     others: dict[str, set[str]] = {}
+    own: dict[str, dict[str, Mapping[str, Any]]] = {}
     in_mesh = False
     for item in virtual_services:
         namespace, own_name = item["metadata"]["namespace"], item["metadata"]["name"]
@@ -114,6 +136,8 @@ def observed_routes(
         owner = own_name if own_name in services else own_name.removesuffix("-mesh")
         if (namespace, own_name) in names:
             routed.add(owner)
+            if _is_ours(item["metadata"]):
+                own.setdefault(owner, {})[own_name] = item["spec"]
         in_mesh = in_mesh or MESH in (item["spec"].get("gateways") or [MESH])
         for index, rule in enumerate(routes_in(item["spec"]), start=1):
             for destination, share in _destinations(rule):
@@ -148,6 +172,7 @@ def observed_routes(
             (item["metadata"]["namespace"], item["metadata"]["name"]): _pod_labels(item).get("version", "")
             for item in deployments
         },
+        virtual_services=own,
         outside={name: frozenset(clusters) for name, clusters in others.items()},
         ports={name: frozenset(numbers) for name, numbers in ports.items()},
     )
@@ -170,11 +195,20 @@ def _foreign(services: RouteTable, objects: Mapping[str, Iterable[Mapping[str, A
         for item in items:
             metadata = item["metadata"]
             name = metadata["name"]
-            fields = [str(entry.get("manager")) for entry in metadata.get("managedFields") or ()]
-            is_ours = not fields or any(one.startswith(PULUMI) for one in fields)
-            if name in services and services[name].namespace == metadata["namespace"] and not is_ours:
-                found.setdefault(name, []).append(f"{kind} {metadata['namespace']}/{name} (by {fields[0]})")
+            if name in services and services[name].namespace == metadata["namespace"] and not _is_ours(metadata):
+                found.setdefault(name, []).append(
+                    f"{kind} {metadata['namespace']}/{name} (by {_managers(metadata)[0]})"
+                )
     return {name: tuple(given) for name, given in found.items()}
+
+
+def _managers(metadata: Mapping[str, Any]) -> list[str]:
+    return [str(entry.get("manager")) for entry in metadata.get("managedFields") or ()]
+
+
+def _is_ours(metadata: Mapping[str, Any]) -> bool:
+    managers = _managers(metadata)
+    return not managers or any(one.startswith(PULUMI) for one in managers)
 
 
 def _pod_labels(deployment: Mapping[str, Any]) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from kube.client import FORBIDDEN
 from kube.conflicts import CONFLICT, NOT_FOUND, ConflictError
 from kube.objects import find_object, kind_of
 from rollout.decision import PULUMI
-from rollout.observed_routes import ISTIO_API
+from rollout.observed_routes import ISTIO_API, is_out_of_effect
 from rollout.record import ANNOTATION, FIELD_MANAGER
 
 if TYPE_CHECKING:
@@ -56,9 +56,13 @@ class RouteInCluster:
 
 
 def read_routes_in_cluster(client: Client, namespace: str, names: Iterable[str]) -> dict[str, RouteInCluster]:
-    """Return those of the VirtualServices `names` that exist."""
+    """Return those of the VirtualServices `names` that exist and apply to any request."""
     found = {name: find_object(client, ISTIO_API, "VirtualService", namespace, name) for name in names}
-    return {name: route_in_cluster(item) for name, item in found.items() if item is not None}
+    return {
+        name: route_in_cluster(item)
+        for name, item in found.items()
+        if item is not None and not is_out_of_effect(item.get("spec") or {})
+    }
 
 
 def route_in_cluster(found: Mapping[str, Any]) -> RouteInCluster:

@@ -16,9 +16,9 @@ from stacks.proxies import Proxies
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, key_path
 from traffic.graph import targets_of
-from traffic.model import Target
+from traffic.model import NOWHERE, Target
 from traffic.model.backend import backend
-from traffic.render import destination_rule
+from traffic.render import Spec, destination_rule
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -84,6 +84,15 @@ class Transitions:
         called = {backend(one, services, egress).cluster for one in targets_of(name, services[name])}
         gone = self._observed.outside.get(name, frozenset()) - called
         return partial(self._proxies.until_left, gone) if gone else None
+
+    def out_of_effect(self, name: str) -> dict[str, Spec]:
+        """Return the VirtualServices that the service has in the cluster, by name, with specs that apply nowhere.
+
+        One that the service has no more is deleted at the end of a run, after all that waits until no Envoy uses its
+        routes. So a run first puts it out of effect, and the next one deletes it.
+        """
+        found = self._observed.virtual_services.get(name, {})
+        return {one: {**spec, "gateways": [NOWHERE]} for one, spec in found.items()}
 
     def _prepare(self, client: Client, names: Iterable[str]) -> None:
         for name in names:

@@ -22,6 +22,7 @@ from traffic.model.cookies import cookies_pattern
 from traffic.model.egress import EgressPort, ExternalService, OutboundTrafficPolicy
 from traffic.model.gateway import (
     MESH,
+    NOWHERE,
     GatewayPods,
     Protocol,
     Server,
@@ -50,6 +51,7 @@ __all__ = [
     "EGRESS",
     "ISTIOS_MESH",
     "MESH",
+    "NOWHERE",
     "ONE_VERSION",
     "OUTSIDE",
     "STRATEGY",

@@ -17,6 +17,9 @@ from traffic.model.protocols import RouteKind
 MESH = "mesh"
 """Istio's name for all sidecars: a route bound to it applies to callers inside the mesh."""
 
+NOWHERE = "istio-canary/nowhere"
+"""A Gateway that does not exist: a VirtualService that is bound to it alone applies to no request."""
+
 
 class Protocol(StrEnum):
     """Protocol of a gateway port."""

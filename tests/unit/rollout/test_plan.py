@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from rollout.observed_routes import ObservedRoutes, observed_routes, weights_of
+from rollout.observed_routes import ObservedRoutes, is_out_of_effect, observed_routes, weights_of
 from rollout.plan import Plan, plans
 from stacks.cluster_facts import refuse_removal_in_use
 from stacks.pod_counts import replicas_of
 from stacks.settings.loading import load
 from stacks.settings.model import Settings
 from stacks.settings.problems import SettingsError
-from traffic.model import Target
+from traffic.model import NOWHERE, Target
 
 HOST = "shop.shop.svc.cluster.local"
 V1, V2, V3 = (Target("shop", f"version-{number}") for number in (1, 2, 3))
@@ -72,6 +72,20 @@ def test_weights_in_the_cluster_are_read_as_proportions(weights: tuple[int, int]
     found = applied(to(version_1=weights[0], version_2=weights[1]), subsets=("version-1", "version-2"))
     assert found.shares[V2] == f"{share} in VirtualService shop/shop, rule 1"
     assert sum(weights_of(to(version_1=weights[0], version_2=weights[1]), "shop").values()) == pytest.approx(100)
+
+
+def test_a_virtual_service_that_is_out_of_effect_is_known_as_such() -> None:
+    assert is_out_of_effect({"gateways": [NOWHERE]})
+    assert not is_out_of_effect({"gateways": [NOWHERE, "mesh"]})
+    assert not is_out_of_effect({})
+
+
+def test_the_virtual_services_that_the_stack_has_made_are_known_by_service() -> None:
+    made, foreign = virtual_service(to(version_1=100)), virtual_service(to(version_2=100))
+    made["metadata"] = {**made["metadata"], "name": "shop-mesh", "managedFields": [{"manager": "pulumi-kubernetes-1"}]}
+    foreign["metadata"] = {**foreign["metadata"], "managedFields": [{"manager": "kubectl"}]}
+
+    assert observed_routes(TWO.services, [made, foreign], []).virtual_services == {"shop": {"shop-mesh": made["spec"]}}
 
 
 def test_the_smallest_weight_in_the_cluster_still_gets_requests() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from stacks.environment import Environment
 from stacks.settings.loading import load
 from tests.unit.conftest import WEBSITE
 from tests.unit.mocks import HookError, Run, run_program
-from traffic.model import Target
+from traffic.model import NOWHERE, Target
 
 SUBSETS, ROUTES = "website-routing-destination-rule", "website-routing-virtual-service"
 V1, V2, GONE = (Target("website", name) for name in ("version-1", "version-2", "version-0"))
@@ -157,3 +158,24 @@ def test_nothing_after_a_wait_is_changed_if_an_envoy_is_not_in_sync(
     registered = {resource.name for resource in begun.resources}
     assert "website-version-1" in registered, "everything before the wait was done"
     assert not untouched & registered
+
+
+def test_a_virtual_service_that_the_service_has_no_more_applies_nowhere_before_pods_are_taken_away(
+    waited: list[str],
+) -> None:
+    """Pulumi deletes last: until then every Envoy would have the routes that the run waits for."""
+    mesh = {"hosts": ["website"], "gateways": ["mesh"], "http": [{"name": "as it was"}]}
+    before = replace(applied([V1, V2], [V1, V2]), virtual_services={"website": {"website": {}, "website-mesh": mesh}})
+    done = run(stack({"version-1": 100, "version-2": 0}, replicas=0), before)
+
+    former = done.named("website-routing-mesh-virtual-service")
+    assert former.inputs["spec"] == {**mesh, "gateways": [NOWHERE]}
+    assert ROUTES in dependencies(done, former.name)
+    assert former.name in dependencies(done, "website-version-2")
+
+
+def test_a_virtual_service_that_stays_is_written_as_it_is_rendered() -> None:
+    before = replace(applied([V1], [V1]), virtual_services={"website": {"website": {"hosts": ["old.example"]}}})
+    done = run(stack({"version-1": 100, "version-2": 0}), before)
+
+    assert done.named(ROUTES).inputs["spec"]["gateways"] != [NOWHERE]
