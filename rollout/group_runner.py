@@ -27,19 +27,8 @@ from rollout.group_store import GroupStore, StoredGroup, lease_of
 from rollout.group_verbs import GroupDecision
 from rollout.lease import Lease
 from rollout.lease_keeper import LeaseKeeper
+from rollout.pace import BESIDE_SECONDS, ENDS, FLUSH_SECONDS, ONCE, Pace, Why, is_survived, waits_beside
 from rollout.record import Record
-from rollout.runner import (
-    BESIDE_SECONDS,
-    ENDS,
-    FIRST_PAUSE,
-    FLUSH_SECONDS,
-    LONGEST_PAUSE,
-    LOOK_EVERY,
-    ONCE,
-    Why,
-    is_survived,
-    waits_beside,
-)
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -72,6 +61,11 @@ class GroupTurn:
     records: Mapping[str, Record]
     decision: GroupDecision
     acted: bool
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """How long nothing is due; None if only the cluster can change that."""
+        return self.decision.wait_seconds
 
     @property
     def waits_beside(self) -> bool:
@@ -154,8 +148,7 @@ class _Loop:
         name: str = "",
     ) -> None:
         config = kubeconfig.choose(access)
-        self._wake, self._stop = threading.Event(), stop
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        wake = threading.Event()
         self.holder = name or holder
 
         def connect() -> Client:
@@ -163,15 +156,16 @@ class _Loop:
 
         self._client, self._lease_client = connect(), connect()
         lease = Lease(self._lease_client, group.namespace, lease_of(group.name), holder)
-        self.keeper = LeaseKeeper(lease, holder, self._wake.set)
+        self.keeper = LeaseKeeper(lease, holder, wake.set)
+        self._pace = Pace(wake, stop, timeout, lambda: self.keeper.lost)
         self.members = [
             MemberRun(
                 self._client,
                 connect,
                 one,
                 self.holder,
-                self._wake,
-                Background(self._wake),
+                wake,
+                Background(wake),
                 Barrier(connect),
                 *readings(one.service),
             )
@@ -187,26 +181,10 @@ class _Loop:
 
     def until(self, first: GroupRecord, ends: Callable[[GroupTurn], Why | None]) -> GroupEnd:
         """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""
-        failures, group = 0, first
-        records: Mapping[str, Record] = {}
-        while True:
-            why = self._outer_end()
-            if why is not None:
-                return GroupEnd(group=group, records=records, why=why)
-            try:
-                turn = self.runner.turn()
-            except Exception as error:
-                if not is_survived(error):
-                    raise
-                failures += 1
-                self._after(error, failures)
-                continue
-            failures, group, records = 0, turn.group, dict(turn.records)
-            why = ends(turn)
-            if why is not None:
-                return GroupEnd(group=group, records=records, why=why)
-            if not turn.acted:
-                self._wait(turn.decision.wait_seconds)
+        last, why = self._pace.until(self.runner.turn, ends)
+        if last is None:
+            return GroupEnd(group=first, records={}, why=why)
+        return GroupEnd(group=last.group, records=last.records, why=why)
 
     def end_what_runs_beside(self, seconds: float) -> None:
         """Wait for events, logs, and pods that are given back, at most so long."""
@@ -219,7 +197,7 @@ class _Loop:
             except Exception as error:
                 if not is_survived(error):
                     raise
-            self._wait(0.1)
+            self._pace.wait(0.1)
 
     def tell_that_it_stops(self) -> None:
         """Note in the members' records that their holder has stopped."""
@@ -238,25 +216,6 @@ class _Loop:
             member.close()
         for client in (self._client, self._lease_client):
             client.close()
-
-    def _outer_end(self) -> Why | None:
-        if self._stop.is_set():
-            return "stopped"
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            return "held"
-        return "lost" if self.keeper.lost else None
-
-    def _after(self, error: Exception, failures: int) -> None:
-        """Others were faster: at once, but not for ever. No good answer: later and later."""
-        if isinstance(error, ConflictError) and failures <= 3:
-            return
-        logger.warning("%s: %s", type(error).__name__, error)
-        self._wait(min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE))
-
-    def _wait(self, seconds: float | None) -> None:
-        left = LOOK_EVERY if seconds is None else min(seconds, LOOK_EVERY)
-        self._wake.wait(max(left, 0.01))
-        self._wake.clear()
 
 
 def no_readings(service: str) -> tuple[ReadLimits | None, ReadGates | None]:

@@ -11,26 +11,22 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from kube import kubeconfig
 from kube.client import query
-from kube.conflicts import ConflictError
 from kube.kubeconfig import ClusterAccess
-from kube.server_clock import ServerTimeUnknownError
-from rollout.acting import NotCarriedOutError, act
+from rollout.acting import act
 from rollout.background import Background
 from rollout.barrier import Barrier
 from rollout.collecting import Collector, ReadLimits
-from rollout.decision import Decision
 from rollout.gating_facts import ReadGates
 from rollout.lease import SECONDS, Lease
 from rollout.lease_keeper import LeaseKeeper
 from rollout.look import NoRolloutError, look
-from rollout.record import Phase, Record
-from rollout.routes import RouteRefusedError, VirtualServiceGoneError
+from rollout.pace import BESIDE_SECONDS, ENDS, FLUSH_SECONDS, ONCE, Pace, Why, is_survived, waits_beside
+from rollout.record import Record
 from rollout.store import RolloutStore
-from rollout.stored_routes import StoredRoutesError
 from rollout.turns import OnLook, Runner, Turn
 from rollout.verbs import release_holder
 from rollout.watching import RecordWatch
@@ -42,28 +38,10 @@ __all__ = ["NoRolloutError", "ReadGates", "ReadLimits", "RunEnd", "finish", "run
 
 logger = logging.getLogger(__name__)
 
-Why = Literal["completed", "aborted", "held", "stopped", "lost"]
-LOOK_EVERY = 0.5
-"""Seconds between two looks at most: pods that are gone must be seen soon."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds until the next try after a failure: doubled each time, from the first to the longest."""
-FLUSH_SECONDS = 10.0
-"""How long the end of a run waits for the receivers of events; a later run sends what is left."""
-BESIDE_SECONDS = 3.0
-"""How long the end of a run waits for its log."""
-ONCE = "start --once"
-"""Holder of a record that jobs move which take one look each: they are many, and none of them is lost."""
 FREE_SECONDS = SECONDS + 2.0
 """How long a run that takes one look waits for the Lease of a holder who may be dead: nobody else would find out."""
 HOLDER_SENDS = 2.0
 """Seconds for which whoever has no Lease leaves the events to the holder."""
-
-ENDS: dict[Phase, Why] = {
-    Phase.COMPLETED: "completed",
-    Phase.CLOSED: "completed",
-    Phase.ABORTED: "aborted",
-    Phase.UNDONE: "aborted",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +75,7 @@ class _Loop:
     ) -> None:
         """`name` is the holder in the record and its history, by default that of the Lease."""
         config = kubeconfig.choose(access)
-        self._wake = threading.Event()
-        self._stop = stop
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        wake = threading.Event()
         self._holder = name or holder
 
         def connect() -> Client:
@@ -108,9 +84,10 @@ class _Loop:
         self._client = connect()
         self._lease_client = connect()
         self.store = RolloutStore(self._client, namespace, service)
-        self.keeper = LeaseKeeper(Lease(self._lease_client, namespace, service, holder), holder, self._wake.set)
-        self.watch = RecordWatch(connect, namespace, self.store.name, self._wake.set)
-        self._background = Background(self._wake)
+        self.keeper = LeaseKeeper(Lease(self._lease_client, namespace, service, holder), holder, wake.set)
+        self._pace = Pace(wake, stop, timeout, lambda: self.keeper.lost)
+        self.watch = RecordWatch(connect, namespace, self.store.name, wake.set)
+        self._background = Background(wake)
         self._barrier = Barrier(connect)
         self.collector = Collector(
             self._client, connect, self.store, self._holder, self._barrier, self._background, limits=limits, gates=gates
@@ -130,30 +107,13 @@ class _Loop:
     def until_decided(self, seconds: float) -> None:
         """Wait until the Lease is held or its holder is seen to live, for at most so long."""
         begun = time.monotonic()
-        while self._outer_end() is None and not self.keeper.is_decided and time.monotonic() - begun < seconds:
-            self._wait(None)
+        while self._pace.end() is None and not self.keeper.is_decided and time.monotonic() - begun < seconds:
+            self._pace.wait(None)
 
     def until(self, record: Record, ends: Callable[[Turn], Why | None]) -> RunEnd:
         """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""
-        failures = 0
-        while True:
-            why = self._outer_end()
-            if why is not None:
-                return RunEnd(record=record, why=why)
-            try:
-                turn = self.runner.turn()
-            except Exception as error:
-                if not is_survived(error):
-                    raise
-                failures += 1
-                self._after(error, failures)
-                continue
-            failures, record = 0, turn.record
-            why = ends(turn)
-            if why is not None:
-                return RunEnd(record=record, why=why)
-            if not turn.acted:
-                self._wait(turn.decision.wait_seconds)
+        last, why = self._pace.until(self.runner.turn, ends)
+        return RunEnd(record=last.record if last is not None else record, why=why)
 
     def send_what_is_left(self, seconds: float, *, leave_to_holder: float = 0.0) -> None:
         """Deliver the events of the record, for at most so many seconds; first leave them to who holds the Lease."""
@@ -173,13 +133,13 @@ class _Loop:
             except Exception as error:
                 if not is_survived(error):
                     raise
-            self._wait(0.1)
+            self._pace.wait(0.1)
 
     def end_what_runs_beside(self, seconds: float) -> None:
         """Wait for the log and for pods that are given back, at most so long."""
         begun = time.monotonic()
         while not self.collector.is_done_beside() and time.monotonic() - begun < seconds:
-            self._wait(0.1)
+            self._pace.wait(0.1)
 
     def tell_that_it_stops(self) -> None:
         """Note in the record that its holder has stopped."""
@@ -205,25 +165,6 @@ class _Loop:
         self.collector.close()
         for client in (self._client, self._lease_client):
             client.close()
-
-    def _outer_end(self) -> Why | None:
-        if self._stop.is_set():
-            return "stopped"
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            return "held"
-        return "lost" if self.keeper.lost else None
-
-    def _after(self, error: Exception, failures: int) -> None:
-        """Others were faster: at once, but not for ever. No good answer: later and later."""
-        if isinstance(error, ConflictError) and failures <= 3:
-            return
-        logger.warning("%s: %s", type(error).__name__, error)
-        self._wait(min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE))
-
-    def _wait(self, seconds: float | None) -> None:
-        left = LOOK_EVERY if seconds is None else min(seconds, LOOK_EVERY)
-        self._wake.wait(max(left, 0.01))
-        self._wake.clear()
 
 
 def run(
@@ -323,28 +264,3 @@ def send_events(access: ClusterAccess, namespace: str, service: str, by: str, *,
         return len(loop.first_look(access).outbox)
     finally:
         loop.close()
-
-
-def waits_beside(decision: Decision) -> bool:
-    """Whether something is asked beside the loop whose answer comes soon."""
-    return decision.barrier or decision.numbers or (decision.hook is not None and decision.wait_seconds == 0.0)
-
-
-def is_survived(error: Exception) -> bool:
-    """Whether a run goes on after this: nobody answers, others were faster, or what is missing may come back."""
-    import httpx2
-
-    return isinstance(
-        error,
-        (
-            httpx2.HTTPError,
-            OSError,
-            TimeoutError,
-            ConflictError,
-            NotCarriedOutError,
-            ServerTimeUnknownError,
-            VirtualServiceGoneError,
-            RouteRefusedError,
-            StoredRoutesError,
-        ),
-    )

@@ -29,6 +29,11 @@ class Turn:
     decision: Decision
     acted: bool
 
+    @property
+    def wait_seconds(self) -> float | None:
+        """How long nothing is due; None if only the cluster can change that."""
+        return self.decision.wait_seconds
+
 
 class Runner:
     """Takes one turn after the other. `holds` says whether the Lease is held, at any moment."""

@@ -124,7 +124,7 @@ class Court:
             with self.checkout.started(service) as runner:
                 memory = _Memory(runner.process.pid)
                 if meanwhile is not None:
-                    self.observing(service)
+                    self.observing(runner, service)
                     meanwhile(runner)
                 code = runner.ended(END_SECONDS)
                 seconds = time.monotonic() - began
@@ -152,13 +152,16 @@ class Court:
         assert done.returncode == 0, done.stdout + done.stderr
         return file
 
-    def observing(self, service: str, step: int = 0) -> Record:
-        """Wait until every Envoy has the weights of a step."""
-        found = self.journal.wait_for(
-            service, lambda record: record.step >= step and record.stage is Stage.OBSERVING, END_SECONDS
-        )
-        assert found, f"{service} has not come to step {step + 1}: {self.journal.last(service)}"
-        return found
+    def observing(self, runner: Runner, service: str) -> None:
+        """Wait until every Envoy has the first weight; fail if the runner ends before that."""
+
+        def observes(record: Record) -> bool:
+            return record.step >= 0 and record.stage is Stage.OBSERVING
+
+        deadline = time.monotonic() + END_SECONDS
+        while not self.journal.wait_for(service, observes, 1.0):
+            given_up = runner.ended(0) is not None or time.monotonic() > deadline
+            assert not given_up, f"{service} has not started: {runner.said}"
 
     def planned(self, service: str, rate: int) -> float:
         """The planner's seconds for a fivefold error rate in the first step, at `rate`.

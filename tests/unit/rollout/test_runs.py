@@ -16,8 +16,9 @@ from rollout.barrier import Barrier, Following
 from rollout.decision import Decision
 from rollout.lease import Lease
 from rollout.look import NoRolloutError
+from rollout.pace import ONCE
 from rollout.record import EventType, Record
-from rollout.runner import ONCE, RunEnd, finish, run, send_events
+from rollout.runner import RunEnd, finish, run, send_events
 from rollout.store import RolloutStore
 from rollout.verbs import abort, pause
 from tests.unit.rollout.rollouts import World
@@ -33,7 +34,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.begin()
     monkeypatch.setattr(kubeconfig, "choose", lambda access: SimpleNamespace(user=None))
     monkeypatch.setattr(kubeconfig, "client", lambda config: world.connect())
-    monkeypatch.setattr("rollout.runner.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("rollout.pace.FIRST_PAUSE", 0.01)
     monkeypatch.setattr(Barrier, "wait", lambda *given: Following(True))
     return world
 
