@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from kube import credential_plugin, decoding
 
@@ -38,19 +38,49 @@ class ClusterAccess(Protocol):
     def late(self) -> LateKubeconfig | None: ...
 
 
+Key = Literal["kubeconfig", "context"]
+
+
+@runtime_checkable
+class NamedInFile(Protocol):
+    """A cluster whose kubeconfig and context are named in a stack's file."""
+
+    def named_at(self, key: Key) -> str | None:
+        """Return where the file names the key, such as `Pulumi.dev.yaml:5: istio-canary:cluster.context`; or None."""
+
+
 REFUSED = "the cluster refused the request"
 
 
 class ClusterUnreachableError(Exception):
-    """The cluster cannot be reached, or refuses. Names the cluster, the reason and the fix; nothing was changed."""
+    """The cluster cannot be reached, or refuses. Names the cluster, the reason and the fix; nothing was changed.
 
-    def __init__(self, cluster: str, reason: str, fix: str, what: str = "cannot reach the cluster") -> None:
+    `key` is that of the stack's file which is wrong, if one is, and `place` where it is.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        reason: str,
+        fix: str,
+        what: str = "cannot reach the cluster",
+        *,
+        key: Key = "kubeconfig",
+        place: str | None = None,
+    ) -> None:
         self.is_refusal = what == REFUSED
         """Whether the cluster answers, and other requests may be granted."""
         self.cluster = cluster
         self.reason = reason
         self.fix = fix
-        super().__init__(f"{what} ({cluster})\n    reason:  {reason}\n    fix:     {fix}")
+        self.what = what
+        self.key = key
+        where = f"{place}: " if place else ""
+        super().__init__(f"{where}{what} ({cluster})\n    reason:  {reason}\n    fix:     {fix}")
+
+    def at(self, place: str) -> ClusterUnreachableError:
+        """Return the same error, which says where in the stack's file the cluster is named."""
+        return ClusterUnreachableError(self.cluster, self.reason, self.fix, self.what, key=self.key, place=place)
 
 
 def choose(cluster: ClusterAccess) -> SingleConfig:
@@ -61,6 +91,16 @@ def choose(cluster: ClusterAccess) -> SingleConfig:
     that the stack has as an output. Raises ClusterUnreachableError if the file, the text or the context does not exist
     or cannot be read.
     """
+    try:
+        return _chosen(cluster)
+    except ClusterUnreachableError as error:
+        place = cluster.named_at(error.key) if isinstance(cluster, NamedInFile) else None
+        if place is None:
+            raise
+        raise error.at(place) from None
+
+
+def _chosen(cluster: ClusterAccess) -> SingleConfig:
     if cluster.late is not None:
         return _of_text(cluster.late)
     paths = _paths(cluster)
@@ -222,7 +262,9 @@ def _context(configs: list[KubeConfig], given: str | None, place: str) -> Single
         )
     holder = next((config for config in configs if name in config.contexts), None)
     if holder is None:
-        raise ClusterUnreachableError(f"context {name} of {place}", "no such context", _choose_of(names))
+        raise ClusterUnreachableError(
+            f"context {name} of {place}", "no such context", _choose_of(names), key="context" if given else "kubeconfig"
+        )
     try:
         chosen = holder.get(name)
     except KeyError as missing:

@@ -65,6 +65,17 @@ class ClusterSettings(Model):
     context: Text | None = Field(
         default=None, examples=["staging"], description="Context in the kubeconfig; defaults to its current context."
     )
+    _places: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def named_at(self, key: str) -> str | None:
+        """Return where the stack's file names a key, or else the cluster: `Pulumi.dev.yaml:5: istio-canary:cluster`."""
+        return self._places.get(key)
+
+    def placed(self, places: Mapping[str, str]) -> Self:
+        """Return the same cluster, which knows these places by key."""
+        found = self.model_copy()
+        found._places = places
+        return found
 
     @property
     def late(self) -> None:

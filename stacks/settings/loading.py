@@ -17,6 +17,8 @@ from stacks.checks.warnings import warnings as warning_findings
 from stacks.samples import laid_under, sample_of
 from stacks.samples.unlisted import stray_nulls, unlisted_entries, unlisted_findings
 from stacks.settings.blue_green import decided
+from stacks.settings.cluster import ClusterSettings
+from stacks.settings.cluster_circle import circle
 from stacks.settings.engines import with_engines
 from stacks.settings.kubernetes_values import merged_template
 from stacks.settings.mesh_reference import with_mesh_of_stack
@@ -73,6 +75,7 @@ def load(
     given = plain(ours, (), found)
     misplaced = [place for place in encrypted(given) if not _may_be_encrypted(given, place)]
     merged = with_mesh_of_stack(laid_under(given), source, found)
+    found += circle(merged, source)
     unlisted = unlisted_entries(given)
     for block, name in (entry for entries in unlisted.values() for entry in entries):
         merged[block] = {key: value for key, value in merged[block].items() if key != name}
@@ -100,7 +103,19 @@ def load(
     problems = [*(source.problems if source else ()), *map(place, found)]
     if problems or settings is None:
         raise SettingsError(sorted(problems, key=_in_order), source.name if source else "the stack's config")
-    return with_engines(_filled(settings))
+    return with_engines(_placed(_filled(settings), source))
+
+
+def _placed(settings: Settings, source: StackFile | None) -> Settings:
+    """The settings whose cluster knows where the file names it, for whoever cannot reach it."""
+    if source is None or not isinstance(settings.cluster, ClusterSettings):
+        return settings
+    places = {}
+    for key in ("kubeconfig", "context"):
+        location: Location = ("cluster", key) if ("cluster", key) in source.lines else ("cluster",)
+        if location in source.lines:
+            places[key] = f"{source.name}:{source.lines[location]}: {key_path(location)}"
+    return settings.model_copy(update={"cluster": settings.cluster.placed(places)})
 
 
 def warnings(settings: Settings, source: StackFile | None = None) -> tuple[Problem, ...]:

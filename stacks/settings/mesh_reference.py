@@ -38,7 +38,7 @@ def with_mesh_of_stack(values: Mapping[str, Any], source: StackFile | None, foun
     merged["mesh"] = {"install": False, **own}
     if own.get("install") is True:
         found.append(_both(named))
-    other = _values_of(named, source)
+    other = values_of(named, source)
     if other is None:
         return merged
     mesh = _block(other.get("mesh"))
@@ -57,8 +57,8 @@ def file_of_reference(named: str, folder: Path) -> Path:
     return folder / f"Pulumi.{named.rpartition('/')[2]}.yaml"
 
 
-def _values_of(named: str, source: StackFile | None) -> Mapping[str, Any] | None:
-    """The values of the other stack's file; None if it is of another project, or not here, or not readable."""
+def values_of(named: str, source: StackFile | None) -> Mapping[str, Any] | None:
+    """Return the values of the other stack's file; None if it is of another project, or not here, or not readable."""
     if source is None or named.split("/")[1] != NAMESPACE:
         return None
     try:

@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from traffic.fields import Model, wrong
 from traffic.model.rollout_fields import PercentText
 
+HIGHEST = 100.0
+"""Percent of the requests that can fail."""
+
 
 class RolloutLimits(Model):
     """Absolute limits: a new version that is worse is harmful, whatever the old one does."""
@@ -24,4 +27,10 @@ class RolloutLimits(Model):
     def _limits_something(self) -> RolloutLimits:
         if self.errors is None:
             raise wrong("no limit is given", "limits with `errors`", "write limits: {errors: 2%}, for example")
+        if self.error_percent == HIGHEST:
+            raise wrong(
+                "all requests may fail, so that the limit takes nothing back",
+                "errors below 100%",
+                "write limits: {errors: 2%}, for example, or leave limits out",
+            )
         return self

@@ -172,6 +172,8 @@ CASES = [
     Case("proof", strategy("promote: proof"), f"{CAREFUL}.promote",
          ("a proof needs gates", "time (the step's `for`) or hand", "write gates: {promote: proof} instead")),
     Case("a misspelt promote", strategy("promote: hands"), f"{CAREFUL}.promote", ("one of time, hand",)),
+    Case("a limit that takes nothing back", strategy("limits: {errors: 100%}"), f"{CAREFUL}.limits",
+         ("all requests may fail", "errors below 100%")),
     Case("a limit without its sign", strategy("limits: {errors: 2}"), f"{CAREFUL}.limits.errors", ("write 2%",)),
     Case("a limit as a share", strategy("limits: {errors: 0.02}"), f"{CAREFUL}.limits.errors",
          ("write 2% if the share 0.02 is meant, or 0.02%",)),
