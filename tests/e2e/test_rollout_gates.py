@@ -29,7 +29,8 @@ STRATEGY = {
     # Durations on a busy machine are not what this is about.
     "gates": {"tolerance": "5%", "latency": {"enabled": False}},
     "keepPrevious": "1s",
-    "deadline": {"total": "15m"},
+    # `start` plans for the traffic of the last hour, in which there was hardly any load.
+    "deadline": {"total": "3h"},
 }
 SHARED = "http://prometheus.istio-system:9090"
 """Of a sandbox that has one (ISTIO_CANARY_SANDBOX)."""
