@@ -77,6 +77,7 @@ def served(program: Program, runs: bool) -> Iterator[str]:
     """
     if str(program.root) not in sys.path:
         sys.path.insert(0, str(program.root))
+    sys.unraisablehook = _unraisable
     language: Future[Handler] = Future()
     server = grpc.server(ThreadPoolExecutor(max_workers=4), handlers=[_Deferred(language)])
     port = server.add_insecure_port("127.0.0.1:0")
@@ -86,6 +87,19 @@ def served(program: Program, runs: bool) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         server.stop(0)
+
+
+_usual_hook = sys.unraisablehook
+
+
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
+    """Report an exception that nobody can catch, unless it is of a program that the engine has given up.
+
+    When the engine fails in the middle of a run, the SDK closes the event loop and leaves its coroutine alone. That
+    finds no loop when it is collected, perhaps in the next run; the run has reported its own error before.
+    """
+    if getattr(found.object, "__qualname__", "") != "run_in_stack":
+        _usual_hook(found)
 
 
 def _load(program: Program, language: Future[Handler], runs: bool) -> None:
