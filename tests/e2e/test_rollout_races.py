@@ -42,7 +42,7 @@ STRATEGY = {"steps": [{"weight": 10}, {"weight": 50, "for": "10m"}, {"weight": 1
 """A runner is stopped in one of the first two steps, and does not come to the third one."""
 
 
-@dataclass
+@dataclass(repr=False)  # a failed test would print the whole journal
 class Races:
     """The stack, and what was seen in all rounds."""
 
