@@ -7,7 +7,6 @@ second. Of Flagger only the objects are tried: the API server accepts them, by C
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import threading
@@ -24,6 +23,7 @@ import yaml
 from rollout.engines.losses import losses
 from tests.e2e.engines import argo_controller, argo_crds, flagger_crds, with_crds
 from tests.e2e.load import load
+from tests.e2e.rollouts.chain import echo, front, telemetry
 from tests.e2e.tools import Cluster, Project, bodies, wait_until
 
 pytestmark = pytest.mark.long
@@ -34,19 +34,7 @@ RATE = 50
 STEPS: list[dict[str, Any]] = [{"weight": 20, "for": "10s"}, {"weight": 50, "for": "10s"}, {"weight": 100}]
 # Durations on a busy machine are not what this is about.
 GATES = {"tolerance": "5%", "latency": {"enabled": False}}
-SHARED = "http://prometheus.istio-system:9090"
-"""Of a sandbox that has one (ISTIO_CANARY_SANDBOX)."""
 SECONDS = 400
-
-
-def echo(*args: str) -> dict[str, Any]:
-    return {
-        "image": "istio-canary/echo:1.0.0",
-        "args": list(args),
-        "port": 8080,
-        "preStopSeconds": 0,
-        "terminationGracePeriodSeconds": 1,
-    }
 
 
 def config(project: Project, engine: str, port: int, release: str, percent: int) -> dict[str, Any]:
@@ -58,19 +46,8 @@ def config(project: Project, engine: str, port: int, release: str, percent: int)
         "versions": {"main": echo(f"-version={release}", f"-fail-percent={percent}")},
         "route": [{"to": "main", "timeout": "3s", "rollout": "careful"}],
     }
-    front = {
-        "namespace": NAMESPACE,
-        "hosts": [HOST],
-        "versions": {"only": echo("-service=front", f"-next=http://{SERVICE}.{NAMESPACE}/chain")},
-    }
-    given = project.service_config({SERVICE: shop, "engines-front": front})
-    own = {"enabled": True, "storage": None}
-    given["istio-canary:telemetry"] = {
-        "namespace": f"{NAMESPACE}-telemetry",
-        "metrics": "envoy",
-        "scrapeInterval": "1s",
-        "prometheus": {"url": SHARED} if os.environ.get("ISTIO_CANARY_SANDBOX") else own,
-    }
+    given = project.service_config({SERVICE: shop, "engines-front": front(NAMESPACE, HOST, SERVICE)})
+    given["istio-canary:telemetry"] = telemetry(NAMESPACE)
     given["istio-canary:gateService"] = {"url": f"http://127.0.0.1:{port}"}
     given["istio-canary:rollouts"] = {"careful": {"engine": engine, "steps": STEPS, "gates": GATES}}
     return given

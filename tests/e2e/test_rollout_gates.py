@@ -7,7 +7,6 @@ each second.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from canary.exit_codes import ExitCode
 from tests.e2e.load import load
+from tests.e2e.rollouts.chain import echo, front, telemetry
 from tests.e2e.tools import Completed, Project, wait_until
 
 pytestmark = pytest.mark.long
@@ -32,18 +32,6 @@ STRATEGY = {
     # `start` plans for the traffic of the last hour, in which there was hardly any load.
     "deadline": {"total": "3h"},
 }
-SHARED = "http://prometheus.istio-system:9090"
-"""Of a sandbox that has one (ISTIO_CANARY_SANDBOX)."""
-
-
-def echo(*args: str) -> dict[str, Any]:
-    return {
-        "image": "istio-canary/echo:1.0.0",
-        "args": list(args),
-        "port": 8080,
-        "preStopSeconds": 0,
-        "terminationGracePeriodSeconds": 1,
-    }
 
 
 def write(project: Project, *, new: str = NEW, rolled: bool = True, args: tuple[str, ...] = ()) -> None:
@@ -61,20 +49,8 @@ def write(project: Project, *, new: str = NEW, rolled: bool = True, args: tuple[
         },
         "route": [rule],
     }
-    front = {
-        "namespace": NAMESPACE,
-        "hosts": [HOST],
-        "versions": {"only": echo("-service=front", f"-next=http://gates-shop.{NAMESPACE}/chain")},
-    }
-    config = project.service_config({"gates-shop": shop, "gates-front": front})
-    own = {"enabled": True, "storage": None}
-    prometheus = {"url": SHARED} if os.environ.get("ISTIO_CANARY_SANDBOX") else own
-    config["istio-canary:telemetry"] = {
-        "namespace": f"{NAMESPACE}-telemetry",
-        "metrics": "envoy",
-        "scrapeInterval": "1s",
-        "prometheus": prometheus,
-    }
+    config = project.service_config({"gates-shop": shop, "gates-front": front(NAMESPACE, HOST, "gates-shop")})
+    config["istio-canary:telemetry"] = telemetry(NAMESPACE)
     project.write_stack(STACK, config)
 
 

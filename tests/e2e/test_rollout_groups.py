@@ -6,7 +6,6 @@ Each VirtualService's writes are watched: resourceVersions of one API server tel
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 import time
@@ -23,7 +22,7 @@ from kube import kubeconfig
 from kube.objects import kind_of
 from rollout.observed_routes import ISTIO_API
 from tests.e2e.load import load
-from tests.e2e.test_rollout_gates import SHARED, echo
+from tests.e2e.rollouts.chain import echo, telemetry
 from tests.e2e.tools import Access, Completed, Project
 
 STACK, GROUP, NAMESPACE, HOST = "groups", "groups-shop", "groups-rolled", "groups-front.example"
@@ -97,17 +96,8 @@ def write(project: Project, strategy: dict[str, Any], *, rolled: bool = True, ca
     config = project.service_config(services)
     config["istio-canary:rollouts"] = {"together": strategy}
     config["istio-canary:rolloutGroups"] = {GROUP: {"services": list(ORDER)}}
-    config["istio-canary:telemetry"] = {
-        "namespace": f"{NAMESPACE}-telemetry",
-        "metrics": "envoy",
-        "scrapeInterval": "1s",
-        "prometheus": {"url": SHARED} if is_shared() else {"enabled": True, "storage": None},
-    }
+    config["istio-canary:telemetry"] = telemetry(NAMESPACE)
     project.write_stack(STACK, config)
-
-
-def is_shared() -> bool:
-    return bool(os.environ.get("ISTIO_CANARY_SANDBOX"))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ runner must reach Prometheus without a stack's file.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from components.rollout_runner import NAME
 from tests.e2e.load import load
+from tests.e2e.rollouts.chain import echo, front, telemetry
 from tests.e2e.tools import Cluster, Project, wait_until
 
 pytestmark = pytest.mark.long
@@ -24,20 +24,8 @@ HOST, SHOP = "unattended.example", "unattended-shop"
 VERSIONS = ("version-1", "version-2")
 RATE = 30
 STEPS = [{"weight": 20, "for": "4s"}, {"weight": 60, "for": "4s"}, {"weight": 100}]
-SHARED = "http://prometheus.istio-system:9090"
-"""Of a sandbox that has one (ISTIO_CANARY_SANDBOX)."""
 ACCOUNT = f"--as=system:serviceaccount:{RUNNER}:{NAME}"
 MINUTES_3 = 180
-
-
-def echo(*args: str) -> dict[str, Any]:
-    return {
-        "image": "istio-canary/echo:1.0.0",
-        "args": list(args),
-        "port": 8080,
-        "preStopSeconds": 0,
-        "terminationGracePeriodSeconds": 1,
-    }
 
 
 def write(project: Project, to: str, *, mode: str = "deployment", rolled: bool = True) -> None:
@@ -52,19 +40,8 @@ def write(project: Project, to: str, *, mode: str = "deployment", rolled: bool =
         "versions": {name: echo(f"-version={name}") for name in VERSIONS},
         "route": [rule],
     }
-    front = {
-        "namespace": NAMESPACE,
-        "hosts": [HOST],
-        "versions": {"only": echo("-service=front", f"-next=http://{SHOP}.{NAMESPACE}/chain")},
-    }
-    config = project.service_config({SHOP: shop, "unattended-front": front})
-    own = {"enabled": True, "storage": None}
-    config["istio-canary:telemetry"] = {
-        "namespace": f"{NAMESPACE}-telemetry",
-        "metrics": "envoy",
-        "scrapeInterval": "1s",
-        "prometheus": {"url": SHARED} if os.environ.get("ISTIO_CANARY_SANDBOX") else own,
-    }
+    config = project.service_config({SHOP: shop, "unattended-front": front(NAMESPACE, HOST, SHOP)})
+    config["istio-canary:telemetry"] = telemetry(NAMESPACE)
     config["istio-canary:rolloutRunner"] = {"enabled": True, "namespace": RUNNER, "mode": mode}
     project.write_stack(STACK, config)
 
