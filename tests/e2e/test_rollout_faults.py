@@ -14,14 +14,13 @@ from functools import partial
 
 import pytest
 
-from kube import kubeconfig
 from rollout.record import EventType, Phase, Record
-from tests.e2e.rollouts.checkouts import ABORTED, COMPLETED, HELD, Checkout, Runner
-from tests.e2e.rollouts.front import GATEWAY, PROMETHEUS, Front, front
-from tests.e2e.rollouts.journal import RouteWrite, journal
-from tests.e2e.rollouts.judged import Judged, JudgedStack, failing
-from tests.e2e.rollouts.trial import Court, Trial, side_by_side
-from tests.e2e.tools import Access, Cluster, Project
+from tests.e2e.rollouts.checkouts import ABORTED, COMPLETED, HELD, Runner
+from tests.e2e.rollouts.front import GATEWAY, PROMETHEUS, Front
+from tests.e2e.rollouts.journal import RouteWrite
+from tests.e2e.rollouts.judged import Judged, failing
+from tests.e2e.rollouts.trial import Court, Trial, court_of, side_by_side
+from tests.e2e.tools import Cluster, Project
 
 pytestmark = [pytest.mark.under_load, pytest.mark.long]
 
@@ -63,7 +62,6 @@ class Faults:
     cluster: Cluster
     front: Front
     court: Court
-    tried: dict[str, Trial]
 
     def kill(self, service: str, version: str) -> None:
         """Kill the pods of a version, which its Deployment replaces."""
@@ -87,27 +85,13 @@ class Faults:
 
 @pytest.fixture(scope="module")
 def faults(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
-    """The stack, after the cases that run side by side."""
+    """The stack, whose services have a further version each."""
     project = Project.create(tmp_path_factory.mktemp("faults"), mesh.cluster)
-    client = kubeconfig.client(kubeconfig.choose(Access(str(mesh.cluster.layout.kubeconfig))))
-    with front(mesh.cluster, PLACE, NAMESPACE) as before, journal(client, NAMESPACE) as written:
-        stack = JudgedStack(project=project, stack=STACK, namespace=NAMESPACE, front=before)
-        court = Court(
-            url=before.url,
-            namespace=NAMESPACE,
-            checkout=Checkout(project, STACK),
-            journal=written,
-            folder=project.folder,
-        )
-        made = Faults(mesh.cluster, before, court, {})
+    with court_of(project, STACK, NAMESPACE, PLACE) as (stack, court):
         first = services()
-        try:
-            stack.up(first)
-            stack.up([with_fault(one) for one in first])
-            yield made
-        finally:
-            destroyed = project.canary("destroy", "--stack", STACK, "--yes")
-    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+        stack.up(first)
+        stack.up([with_fault(one) for one in first])
+        yield Faults(mesh.cluster, stack.front, court)
 
 
 @pytest.fixture(scope="module")

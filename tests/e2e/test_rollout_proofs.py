@@ -16,15 +16,12 @@ from statistics import median, quantiles
 
 import pytest
 
-from kube import kubeconfig
 from rollout.gates.planner import OVERHEAD, harm_growth
 from rollout.record import EventType, Phase
-from tests.e2e.rollouts.checkouts import ABORTED, COMPLETED, Checkout
-from tests.e2e.rollouts.front import front
-from tests.e2e.rollouts.journal import journal
+from tests.e2e.rollouts.checkouts import ABORTED, COMPLETED
 from tests.e2e.rollouts.judged import FAILS, STEPS, STRATEGY, Judged, JudgedStack, failing
-from tests.e2e.rollouts.trial import Court, Trial, side_by_side
-from tests.e2e.tools import LONG, Access, Project
+from tests.e2e.rollouts.trial import Court, Trial, court_of, side_by_side
+from tests.e2e.tools import LONG, Project
 
 pytestmark = [pytest.mark.under_load, pytest.mark.long]
 
@@ -69,27 +66,14 @@ class Proofs:
 def proofs(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proofs]:
     """All rollouts."""
     project = Project.create(tmp_path_factory.mktemp("proofs"), mesh.cluster)
-    client = kubeconfig.client(kubeconfig.choose(Access(str(mesh.cluster.layout.kubeconfig))))
-    with front(mesh.cluster, PLACE, NAMESPACE) as before, journal(client, NAMESPACE) as written:
-        stack = JudgedStack(project=project, stack=STACK, namespace=NAMESPACE, front=before)
-        court = Court(
-            url=before.url,
-            namespace=NAMESPACE,
-            checkout=Checkout(project, STACK),
-            journal=written,
-            folder=project.folder,
-        )
+    with court_of(project, STACK, NAMESPACE, PLACE) as (stack, court):
         gates = {"gates": {**STRATEGY["gates"], "tolerance": TOLERANCE}}
         services = [Judged(name=f"shop-{one}", seed=one + 1, strategy=gates) for one in range(SERVICES)]
         made = Proofs(stack, court, services)
-        try:
-            stack.up(made.services)
-            for number in range(ROUNDS):
-                made.round(number)
-            yield made
-        finally:
-            destroyed = project.canary("destroy", "--stack", STACK, "--yes")
-    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+        stack.up(made.services)
+        for number in range(ROUNDS):
+            made.round(number)
+        yield made
 
 
 def lines(trials: Sequence[Trial]) -> str:

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kube import kubeconfig
 from rollout.record import EventType, Phase, Record, Stage
 from tests.e2e.load import Load, load
 from tests.e2e.rollouts.checkouts import Checkout, Runner
-from tests.e2e.rollouts.journal import Journal, RecordWrite
-from tests.e2e.rollouts.judged import host_of
+from tests.e2e.rollouts.front import front
+from tests.e2e.rollouts.journal import Journal, RecordWrite, journal
+from tests.e2e.rollouts.judged import JudgedStack, host_of
+from tests.e2e.tools import Access, Project
 
 END_SECONDS = 300.0
 """Within which a rollout that is left to its gates ends, on a machine with little time to spare."""
@@ -187,6 +190,27 @@ class Court:
         settled = next((one.at for one in writes if one.record.stage is Stage.OBSERVING), None)
         back = next((one.at for one in writes if one.record.phase in (Phase.ABORTING, Phase.ABORTED)), None)
         return None if settled is None or back is None else (back - settled).total_seconds()
+
+
+@contextmanager
+def court_of(project: Project, stack: str, namespace: str, place: str) -> Iterator[tuple[JudgedStack, Court]]:
+    """A stack and its court, with a gateway and a Prometheus in the namespace `place`; all is destroyed at the end."""
+    cluster = project.cluster
+    client = kubeconfig.client(kubeconfig.choose(Access(str(cluster.layout.kubeconfig))))
+    with front(cluster, place, namespace) as before, journal(client, namespace) as written:
+        judged = JudgedStack(project=project, stack=stack, namespace=namespace, front=before)
+        court = Court(
+            url=before.url,
+            namespace=namespace,
+            checkout=Checkout(project, stack),
+            journal=written,
+            folder=project.folder,
+        )
+        try:
+            yield judged, court
+        finally:
+            destroyed = project.canary("destroy", "--stack", stack, "--yes")
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
 
 
 def side_by_side(trials: Sequence[Callable[[], Trial]], at_once: int) -> list[Trial]:
