@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from canary.rollout.group_place import GroupPlace
 from canary.rollout.group_showing import not_started, read_group, status_document
 from canary.rollout.group_words import group_headline
 from canary.rollout.reading import RolloutSeen
-from canary.rollout.watching import PAUSE, Changes, follow, has_ended
-from canary.rollout.words import ENDED, clock
+from canary.rollout.watching import PAUSE, Changes, follow, has_ended, timed_line
+from canary.rollout.words import ENDED
 from rollout.group_record import GroupRecord
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 GroupSeen = tuple[GroupRecord | None, Mapping[str, RolloutSeen]]
 """The group's record, None before anybody has started it, and its services' rollouts."""
-LENGTH_OF_TIME = len("2026-01-05 10:00:00")
 
 
 @dataclass
@@ -33,16 +33,16 @@ class GroupChanges:
     def lines(self, group: GroupRecord | None, seen: Mapping[str, RolloutSeen]) -> list[str]:
         """Return a line for each change since the look before, by time; at the first look where all of them are."""
         last, self._last = self._last, (group, seen)
-        now = clock(next(iter(seen.values())).now)
         changed = [
-            line
+            change
             for name, one in seen.items()
-            for line in self._services.setdefault(name, Changes(self.found.of(name))).lines(one)
+            for change in self._services.setdefault(name, Changes(self.found.of(name))).timed(one)
         ]
         if last is None:
             head = not_started(self.found) if group is None else group_headline(group)
-            return [f"{now}  {head}", *changed]
-        return sorted([*_of_group(last[0], group), *changed], key=lambda line: line[:LENGTH_OF_TIME])
+            return [timed_line(at, text) for at, text in ((changed[0][0], head), *changed)]
+        found = [*_of_group(last[0], group), *changed]
+        return [timed_line(*one) for one in sorted(found, key=lambda one: datetime.fromisoformat(one[0]))]
 
 
 def watch_group(
@@ -70,14 +70,14 @@ def group_has_ended(group: GroupRecord | None, seen: Mapping[str, RolloutSeen]) 
     return (group is None or group.phase in ENDED) and all(map(has_ended, seen.values()))
 
 
-def _of_group(last: GroupRecord | None, group: GroupRecord | None) -> list[str]:
+def _of_group(last: GroupRecord | None, group: GroupRecord | None) -> list[tuple[str, str]]:
     """The entries of the group's history since the look before; all of them if the record was made anew."""
     if group is None:
         return []
     is_new = last is None or group.generation < last.generation
     since = -1 if is_new or last is None else last.generation
     return [
-        f"{clock(one.at)}  {group.id} {one.type.value}: {one.text} ({one.by})"
+        (one.at, f"{group.id} {one.type.value}: {one.text} ({one.by})")
         for one in group.history
         if one.generation > since
     ]

@@ -33,18 +33,25 @@ class Changes:
     place: Place
     _last: RolloutSeen | None = field(default=None, init=False)
 
-    def lines(self, seen: RolloutSeen) -> list[str]:
-        """Return a line for each change since the look before; at the first look where the rollout is."""
+    def timed(self, seen: RolloutSeen) -> list[tuple[str, str]]:
+        """Return each change since the look before with its time; at the first look where the rollout is."""
         last, self._last = self._last, seen
         if last is None:
             waits = waits_line(seen, self.place)
-            return [f"{clock(seen.now)}  {headline(seen.record)}" + (f"; {waits}" if waits else "")]
-        found = [
-            f"{clock(entry.at)}  {entry.id} {entry.type.value}: {entry.text} ({entry.by})" for entry in _new(last, seen)
-        ]
+            return [(seen.now, headline(seen.record) + (f"; {waits}" if waits else ""))]
+        found = [(entry.at, f"{entry.id} {entry.type.value}: {entry.text} ({entry.by})") for entry in _new(last, seen)]
         if seen.written is not None and seen.written != last.written:
-            found.append(f"{clock(seen.now)}  {seen.record.id} routes: {'; '.join(_rules(seen))}")
+            found.append((seen.now, f"{seen.record.id} routes: {'; '.join(_rules(seen))}"))
         return found
+
+    def lines(self, seen: RolloutSeen) -> list[str]:
+        """Return the same as a line for each."""
+        return [timed_line(*one) for one in self.timed(seen)]
+
+
+def timed_line(at: str, text: str) -> str:
+    """Return what happened at a time, in one line."""
+    return f"{clock(at)}  {text}"
 
 
 def watch(ui: Ui, place: Place, look: Callable[[Place], RolloutSeen] = read, pause: float = PAUSE) -> None:

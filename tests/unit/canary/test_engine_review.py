@@ -45,7 +45,7 @@ def file(engine: str | None, **keys: Any) -> str:
 
 
 def compared(before: str, after: str) -> StackDiff:
-    return stack_diff("dev", *(_revision(*one) for one in (("a", before), ("b", after))), with_policies=False)
+    return stack_diff("dev", _revision("a", before), _revision("b", after), with_policies=False)
 
 
 def _revision(name: str, text: str) -> Revision:
@@ -175,7 +175,7 @@ def test_another_image_is_said_to_be_rolled_out_by_the_engine(engine: str) -> No
 @pytest.mark.parametrize("engine", NAMES)
 def test_other_steps_in_the_rule_itself_are_shown(engine: str) -> None:
     def given(weight: int) -> str:
-        steps = [{**STEPS[0], "weight": weight}, *STEPS[1:]]
+        steps = [{"weight": weight, "for": "1m"}, *STEPS[1:]]
         return file(engine, rule={"rollout": {"engine": engine, "steps": steps, "gates": {}}})
 
     found = compared(given(10), given(20))

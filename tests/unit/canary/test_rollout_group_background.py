@@ -14,7 +14,8 @@ from canary.exit_codes import ExitCode
 from canary.rollout.group_page import group_page
 from canary.rollout.group_place import GroupPlace, group_place_of
 from canary.rollout.group_showing import read_group
-from canary.rollout.group_watching import GroupSeen, watch_group
+from canary.rollout.group_watching import GroupChanges, GroupSeen, watch_group
+from canary.rollout.reading import RolloutSeen
 from canary.rollout.report import RolloutReport
 from canary.ui import Ui
 from rollout.group_runner import GroupEnd
@@ -152,14 +153,32 @@ def test_a_watch_of_a_group_tells_all_services_until_the_end(
     assert [line[:19] for line in rest] == sorted(line[:19] for line in rest)
 
 
+def test_changes_of_one_second_are_told_in_their_order(world: GroupWorld) -> None:
+    """A callee goes forward first, and back last; the API server's time alone is in whole seconds."""
+
+    def later(seen: RolloutSeen, milliseconds: int) -> RolloutSeen:
+        record, generation = seen.record, seen.record.generation + 1
+        at = f"2026-01-05T10:00:05.{milliseconds:03}+00:00"
+        entry = record.history[-1].model_copy(update={"at": at, "generation": generation})
+        history = (*record.history, entry)
+        return replace(seen, record=record.model_copy(update={"generation": generation, "history": history}))
+
+    running(world)
+    group, seen = read_group(_place())
+    changes = GroupChanges(_place())
+    changes.lines(group, seen)
+    told = changes.lines(group, {name: later(seen[name], 9 - SHOP.index(name)) for name in SHOP})
+
+    assert [line.partition(" UTC  ")[2].partition(" ")[0] for line in told] == [f"{one}-1" for one in reversed(SHOP)]
+
+
 def test_a_watch_of_a_group_goes_on_with_the_next_rollout_of_its_services(
     world: GroupWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ended() -> None:
-        running(world)
-        run("abort", GROUP, *PLACE)
+    running(world)
+    run("abort", GROUP, *PLACE)
 
-    watched(world, lambda: (ended(), run("retry", GROUP, "again", *PLACE)), lambda: run("abort", GROUP, *PLACE))
+    watched(world, lambda: run("retry", GROUP, "again", *PLACE), lambda: run("abort", GROUP, *PLACE))
 
     assert "aborted" in capsys.readouterr().out
 
