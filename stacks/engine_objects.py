@@ -12,6 +12,7 @@ from components.names import PORT_NAME
 from components.versioned_service import VersionArgs
 from metrics.durations import prometheus_seconds
 from rollout.engines import argo, flagger
+from rollout.engines.losses import ARGO, FLAGGER, KINDS
 from rollout.engines.target import CANARY, KEY, LABEL, STABLE, EngineTarget, target_name
 from rollout.observed_routes import ObservedRoutes
 from rollout.planned import PlannedCounters
@@ -149,7 +150,7 @@ def _of_argo(settings: Settings, name: str, given: EngineRollout) -> list[Engine
     ]
     return [
         *templates,
-        EngineObject(api_version=argo.API, kind="Rollout", name=name, spec=argo.rollout_spec(rollout)),
+        EngineObject(api_version=argo.API, kind=KINDS[ARGO], name=name, spec=argo.rollout_spec(rollout)),
     ]
 
 
@@ -179,7 +180,7 @@ def _of_flagger(settings: Settings, name: str, given: EngineRollout) -> list[Eng
             EngineObject(api_version=flagger.API, kind="MetricTemplate", name=one, spec=spec_)
             for one, spec_ in templates
         ),
-        EngineObject(api_version=flagger.API, kind="Canary", name=name, spec=flagger.canary_spec(canary)),
+        EngineObject(api_version=flagger.API, kind=KINDS[FLAGGER], name=name, spec=flagger.canary_spec(canary)),
     ]
 
 

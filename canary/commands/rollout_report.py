@@ -53,14 +53,14 @@ def report(
             raise typer.Exit(ExitCode.FAILED if again.differing else ExitCode.OK)
         from canary.rollout.group_place import group_place_of
         from canary.rollout.place import place_of
-        from canary.rollout.report import as_json, read_report, show, write_page
+        from canary.rollout.report import as_json, page, read_report, show, write_page
 
         group = group_place_of(ui, service, stack, namespace, context)
         if group is not None:
             from canary.rollout.group_showing import refuse_options, show_report
 
-            refuse_options(group, {"--html": html, "--decisions": decisions}, "report")
-            show_report(ui, group)
+            refuse_options(group, {"--decisions": decisions}, "report")
+            show_report(ui, group, html)
             return
         place = place_of(ui, service, stack, namespace, context)
         if decisions is not None:
@@ -70,7 +70,7 @@ def report(
             ui.result({"file": written}, lambda console: console.print(written, markup=False, soft_wrap=True))
             return
         found = read_report(place)
-        file = None if html is None else write_page(html, place, found)
+        file = None if html is None else write_page(html, page(place, found))
         ui.result(as_json(place, found, file), lambda console: show(console, found, file))
 
 

@@ -55,9 +55,13 @@ def status(
             return
         group = group_place_of(ui, service, stack, namespace, context)
         if group is not None:
-            from canary.rollout.group_showing import refuse_options, show_status
+            if watch:
+                from canary.rollout.group_watching import watch_group
 
-            refuse_options(group, {"--watch": watch}, "status")
+                watch_group(ui, group)
+                return
+            from canary.rollout.group_showing import show_status
+
             show_status(ui, group)
             return
         place = place_of(ui, service, stack, namespace, context)

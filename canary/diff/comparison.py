@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from canary.command_error import CommandError
+from canary.diff.engines import EngineChange
 from canary.diff.revisions import Revision
 from canary.diff.rollouts import ByRule
 from canary.diff.rows import curl_words, destination_words, request_words, rollout_of
@@ -73,8 +74,9 @@ def _stack(diff: StackDiff) -> dict[str, Any]:
             {"revision": side.revision, **asdict(problem)} for side in diff.problems for problem in side.problems
         ],
         "complete": diff.traffic.is_complete,
-        "services": {service.name: _service(service, diff.rollouts) for service in diff.traffic.services},
-        "other_requests": [_group(group, diff.rollouts) for group in diff.traffic.others],
+        "services": {service.name: _service(service, diff.moved) for service in diff.traffic.services},
+        "other_requests": [_group(group, diff.moved) for group in diff.traffic.others],
+        "engines": [_engine(change) for change in diff.engines],
         "versions": [_version(version) for version in diff.versions],
         "mesh": [_value(change) for change in diff.mesh],
         "settings": [_value(change) for change in diff.others],
@@ -123,6 +125,18 @@ def _rule(rule: RuleChange) -> dict[str, Any]:
         "match": rule_words(rule.rule),
         "to": destination_words(rule.rule),
         "changes": [_value(change) for change in rule.changes],
+    }
+
+
+def _engine(change: EngineChange) -> dict[str, Any]:
+    return {
+        "service": change.service,
+        "rule": change.index + 1,
+        "match": rule_words(change.rule),
+        "before": change.before and asdict(change.before),
+        "after": change.after and asdict(change.after),
+        "newPods": change.new_pods,
+        "changes": [_value(one) for one in change.changes],
     }
 
 

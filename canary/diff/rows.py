@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from canary.asked import headers_of, url_of
 from canary.curl import connect_command, curl_command
+from canary.diff.engines import EngineChange
 from canary.diff.rollouts import ByRule
 from canary.diff.stack_diff import StackDiff, VersionDiff
 from canary.explain.connection_words import connection_words
@@ -61,12 +62,13 @@ class SettingRow:
 
 def request_rows(diff: StackDiff) -> list[RequestRow]:
     """Return a row for each group of requests, service by service."""
-    return [_request_row(group, diff.rollouts) for group in diff.traffic.groups]
+    return [_request_row(group, diff.moved) for group in diff.traffic.groups]
 
 
 def setting_rows(diff: StackDiff) -> list[SettingRow]:
     """Return a row for each rule, version and setting that differs, service by service, then the stack's own."""
     found = [row for service in diff.traffic.services for row in _service_rows(service, diff.rollouts)]
+    found += [row for change in diff.engines for row in _engine_rows(change)]
     found += [row for version in diff.versions for row in _version_rows(version)]
     order = list(dict.fromkeys(row.service for row in found))
     found.sort(key=lambda row: order.index(row.service))
@@ -219,6 +221,18 @@ def _rule(rule: Rule) -> str:
                               exclude={"to", "match", "name", "redirect", "direct_response"})  # fmt: skip
     own = (f"{name} {plain_words({'headers': plain_headers(one)})}" for name, one in rule.shares.items() if one.headers)
     return "; ".join([destination_words(rule), *own, *(plain_words({key: value}) for key, value in actions.items())])
+
+
+def _engine_rows(change: EngineChange) -> Iterator[SettingRow]:
+    """Who moves the weights of a rule, or what moves its requests to new pods, and by which steps."""
+    rule = f"rule {_number(change.index)} ({rule_words(change.rule)})"
+    if change.new_pods is not None:
+        yield SettingRow(change.service, f"{rule}: new pods", UNSET, change.new_pods)
+    for one in change.changes:
+        yield SettingRow(change.service, f"{rule}: {one.path}", value_words(one.before), value_words(one.after))
+    if not change.stays:
+        before, after = (one.words if one else UNSET for one in (change.before, change.after))
+        yield SettingRow(change.service, f"{rule}: who moves its weights", before, after)
 
 
 def _number(index: int | None) -> int:

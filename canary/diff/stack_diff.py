@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from canary.diff.engines import EngineChange, engines_between
 from canary.diff.policy_findings import PolicyChanges, policy_changes
 from canary.diff.revisions import Revision
 from canary.diff.rollouts import ByRule, rollouts_between
@@ -52,7 +53,7 @@ class StackDiff:
 
     With `problems`, nothing else is known. `mesh` are the settings that decide about traffic, and `others` all others.
     `unsimulated` are the settings of the mesh that the search for requests leaves out, in words. `rollouts` say which
-    of the new destinations are reached step by step.
+    of the new destinations are reached step by step, and `engines` where another engine moves the weights.
     """
 
     stack: str
@@ -66,11 +67,18 @@ class StackDiff:
     policies: PolicyChanges = field(default_factory=PolicyChanges)
     unsimulated: tuple[str, ...] = ()
     rollouts: ByRule = field(default_factory=dict)
+    engines: tuple[EngineChange, ...] = ()
+
+    @property
+    def moved(self) -> ByRule:
+        """What moves the requests of rules, in words: rollouts, and other engines."""
+        by_engine = {(one.service, one.index): one.words for one in self.engines if one.after and one.words}
+        return {**self.rollouts, **by_engine}
 
     @property
     def differs(self) -> bool:
         """Whether there is any difference, or a side that cannot be compared."""
-        parts = (self.traffic.services, self.traffic.others, self.versions, self.mesh, self.others)
+        parts = (self.traffic.services, self.traffic.others, self.versions, self.mesh, self.others, self.engines)
         return bool(self.is_new or self.is_gone or self.problems or any(parts) or self.policies)
 
 
@@ -97,6 +105,7 @@ def stack_diff(stack: str, before: Revision, after: Revision, with_policies: boo
         else PolicyChanges(),
         unsimulated=tuple(dict.fromkeys((*unsimulated_words(old), *unsimulated_words(new)))),
         rollouts=rollouts_between(old, new),
+        engines=engines_between(old, new),
     )
 
 
@@ -143,8 +152,14 @@ def _versions(before: Settings, after: Settings) -> Iterator[VersionDiff]:
 
 
 def _of_service(settings: Settings, name: str) -> dict[str, VersionSettings | OutsideVersion]:
+    """The versions of a service, without the subsets of another engine, which are pods of its one version."""
+    from stacks.settings.engines import engines_of
+
     service: ServiceSettings | None = settings.services.get(name)
-    return dict(service.versions) if service else {}
+    if service is None:
+        return {}
+    moved = engines_of(settings).get(name)
+    return {key: one for key, one in service.versions.items() if moved is None or key == moved.version}
 
 
 def _plain_version(version: VersionSettings | OutsideVersion) -> dict[str, Any]:

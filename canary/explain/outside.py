@@ -41,5 +41,9 @@ def outside_details(settings: Settings, method: str, outcome: Forwarded) -> Iter
 
 
 def _version(settings: Settings, share: Share) -> OutsideVersion | None:
+    from stacks.settings.engines import engines_of
+
+    if share.target.service in engines_of(settings):  # its subsets are pods of the stack; see `engine_words`
+        return None
     service = settings.services.get(share.target.service)
     return service.outside.get(share.target.version) if service else None

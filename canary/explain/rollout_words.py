@@ -12,12 +12,18 @@ if TYPE_CHECKING:
 
 def rollout_details(settings: Settings, decision: Decision) -> Iterator[str]:
     """Yield what a rollout does to requests that its rule decides, one sentence each; `settings` are the file's."""
+    from stacks.engine_words import explained
     from stacks.rollout_words import gates_words, rollout_words, steps_words
     from stacks.rollouts import given_from, group_name, strategy_of
+    from stacks.settings.engines import engines_of
 
     if decision.service is None or decision.index is None:
         return
     service = settings.services[decision.service]
+    moved = engines_of(settings).get(decision.service)
+    if moved is not None and moved.index == decision.index:
+        yield from explained(moved, decision.service, service)
+        return
     rule = service.route[decision.index]
     strategy = strategy_of(settings, rule)
     if strategy is None:

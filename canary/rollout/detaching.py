@@ -6,24 +6,53 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.rollout.place import Place
-from canary.rollout.reading import RolloutSeen, read
-from canary.rollout.words import ENDED
+from canary.rollout.reading import HolderSeen
 
+Seen = TypeVar("Seen")
 SECONDS = 20.0
 """For the process to take the Lease: one that a killed holder left is taken over after 15."""
 PAUSE = 0.2
 LAST_LINES = 20
 
 
-def detach(place: Place, anyway: bool) -> tuple[RolloutSeen, int, Path]:
-    """Start the runner, and return the rollout once it has begun, its process id and the file that it writes to.
+@dataclass(frozen=True)
+class Detached(Generic[Seen]):
+    """A runner in the background: what was seen last, its process id, its file, and who has the Lease."""
 
-    Raises CommandError with its output if it ends at once.
+    seen: Seen
+    pid: int
+    file: Path
+    holder: HolderSeen | None
+
+    @property
+    def words(self) -> str:
+        """What the process does, and where it writes to."""
+        if self.holder is not None and self.holder.renewed and not _is_of(self.holder, self.pid):
+            what = f"process {self.pid} waits for {self.holder.name}, which moves it forward"
+        else:
+            what = f"process {self.pid} moves it forward"
+        return f"{what}, and writes to {self.file}"
+
+
+def detach(
+    place: Place,
+    anyway: bool,
+    look: Callable[[], Seen],
+    holder_of: Callable[[Seen], HolderSeen | None],
+    has_ended: Callable[[Seen], bool],
+) -> Detached[Seen]:
+    """Start the runner of what `place` names, and return it once that has begun, or has ended.
+
+    `look` sees the rollout of a service or of a group, `holder_of` who has its Lease. If another holder renews that,
+    the process waits for it. Raises CommandError with its output if it ends at once.
     """
     file = _log_file(place)
     words = ["start", place.service, *place.options.split(), *(["--anyway"] if anyway else [])]
@@ -37,20 +66,20 @@ def detach(place: Place, anyway: bool) -> tuple[RolloutSeen, int, Path]:
             start_new_session=True,
         )
     until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        seen = read(place)
-        if _holds(seen, process.pid) or seen.record.phase in ENDED:
-            return seen, process.pid, file
-        code = process.poll()
+    while True:
+        code = process.poll()  # before the look, which then sees what the process has left
+        seen = look()
+        found = Detached(seen, process.pid, file, holder_of(seen))
+        if _is_of(found.holder, process.pid) or has_ended(seen) or time.monotonic() >= until:
+            return found
         if code is not None:
             raise _ended(file, code)
         time.sleep(PAUSE)
-    return seen, process.pid, file
 
 
-def _holds(seen: RolloutSeen, pid: int) -> bool:
+def _is_of(holder: HolderSeen | None, pid: int) -> bool:
     """Whether the process has the Lease: the holder's name has its id."""
-    return seen.holder is not None and f"/{pid}/" in seen.holder.name
+    return holder is not None and f"/{pid}/" in holder.name
 
 
 def _log_file(place: Place) -> Path:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
+from canary.rollout.documents import service_document
 from canary.rollout.errors import explained
 from canary.rollout.group_place import SECONDS, GroupPlace
 from canary.rollout.group_verbs import no_rollout
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from lightkube import Client
     from rich.console import Console
 
-    from canary.rollout.reading import RolloutSeen
+    from canary.rollout.reading import HolderSeen, RolloutSeen
     from canary.ui import Ui
     from rollout.group_record import GroupRecord
 
@@ -47,17 +50,25 @@ def read_group(found: GroupPlace) -> tuple[GroupRecord | None, dict[str, Rollout
     return group, seen
 
 
-def show_status(ui: Ui, found: GroupPlace) -> None:
-    """Print where a group and its services are."""
-    from canary.rollout.documents import service_document
-    from canary.rollout.table import show
+def group_holder(seen: Mapping[str, RolloutSeen]) -> HolderSeen | None:
+    """Return who has the Lease of a group; a service that goes alone has its own."""
+    return next((one.holder for one in seen.values() if one.record.plan.group is not None), None)
 
-    group, seen = read_group(found)
-    document = {
+
+def status_document(found: GroupPlace, group: GroupRecord | None, seen: Mapping[str, RolloutSeen]) -> dict[str, Any]:
+    """Return the document of `status`."""
+    return {
         **group_document(found, group, _records(seen)),
         "services": [service_document(found.of(name), one) for name, one in seen.items()],
         "history": [] if group is None else [one.model_dump(mode="json", by_alias=True) for one in group.history],
     }
+
+
+def show_status(ui: Ui, found: GroupPlace) -> None:
+    """Print where a group and its services are."""
+    from canary.rollout.table import show
+
+    group, seen = read_group(found)
 
     def shown(console: Console) -> None:
         _head(console, found, group)
@@ -65,7 +76,7 @@ def show_status(ui: Ui, found: GroupPlace) -> None:
             console.print()
             show(console, found.of(name), one)
 
-    ui.result(document, shown)
+    ui.result(status_document(found, group, seen), shown)
 
 
 def show_plan(ui: Ui, found: GroupPlace) -> None:
@@ -94,26 +105,37 @@ def show_plan(ui: Ui, found: GroupPlace) -> None:
         raise typer.Exit(problems[0].code)
 
 
-def show_report(ui: Ui, found: GroupPlace) -> None:
-    """Print every decision of the group, and of its services."""
-    from canary.rollout.report import as_json, read_report, show
+def show_report(ui: Ui, found: GroupPlace, html: Path | None) -> None:
+    """Print every decision of the group, and of its services; with `html` write them to a page, and print its name."""
+    from canary.rollout.group_page import group_page
+    from canary.rollout.report import as_json, read_report, show, write_page
 
     group, seen = read_group(found)
     reports = [read_report(found.of(name)) for name in seen]
     history = () if group is None else group.history
+    file = None if html is None else write_page(html, group_page(found, group, reports))
     document = {
         **group_document(found, group, _records(seen)),
         "history": [one.model_dump(mode="json", by_alias=True) for one in history],
         "services": [as_json(one.place, one, None) for one in reports],
+        "file": file,
     }
 
     def shown(console: Console) -> None:
+        if file is not None:
+            console.print(file, markup=False, soft_wrap=True)
+            return
         _head(console, found, group, len(history))
         for one in reports:
             console.print()
             show(console, one, None)
 
     ui.result(document, shown)
+
+
+def not_started(found: GroupPlace) -> str:
+    """Return that nobody has started the group, and how to begin."""
+    return f"{found.name}: not started; `{found.place.command('start')}` begins it"
 
 
 def refuse_options(found: GroupPlace, given: Mapping[str, Any], verb: str) -> None:
@@ -124,14 +146,13 @@ def refuse_options(found: GroupPlace, given: Mapping[str, Any], verb: str) -> No
             raise CommandError(
                 f"{option} is given with a group",
                 ExitCode.CONFIG,
-                f"name one of its services: `{found.of(service).command(verb, option)}`",
+                f"name one of its services: `{found.of(service).command(verb, option, shlex.quote(str(value)))}`",
             )
 
 
 def _head(console: Console, found: GroupPlace, group: GroupRecord | None, entries: int = LAST_ENTRIES) -> None:
     if group is None:
-        start = found.place.command("start")
-        console.print(f"{found.name}: not started; `{start}` begins it", markup=False, style="bold", soft_wrap=True)
+        console.print(not_started(found), markup=False, style="bold", soft_wrap=True)
         return
     console.print(group_headline(group), markup=False, style="bold", soft_wrap=True)
     for entry in group.history[-entries:] if entries else ():

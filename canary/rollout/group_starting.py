@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
 from canary.rollout.errors import explained
 from canary.rollout.group_place import SECONDS, GroupPlace
@@ -17,7 +16,7 @@ from canary.rollout.group_verbs import no_rollout, read_records
 from canary.rollout.group_words import group_code, group_document, group_headline, member_lines
 from canary.rollout.place import who
 from canary.rollout.starting import Start, Stopped, refuse, refuse_undecidable, refuse_unready, signals, unread
-from canary.rollout.words import clock
+from canary.rollout.words import ENDED, clock
 from rollout.record import Phase, Record
 
 if TYPE_CHECKING:
@@ -33,12 +32,6 @@ RUNNING = (Phase.PENDING, Phase.PROGRESSING)
 
 def begin_group(ui: Ui, found: GroupPlace, asked: Start) -> None:
     """Run a group to its end, and end the command with the code that tells how; raises CommandError."""
-    if asked.detach:
-        raise CommandError(
-            "--detach is for one service",
-            ExitCode.CONFIG,
-            fix=f"leave it out; `nohup {found.place.command('start')} &` goes on without a terminal",
-        )
     with explained(found.place):
         records = read_records(found)
     if not records:
@@ -51,6 +44,10 @@ def begin_group(ui: Ui, found: GroupPlace, asked: Start) -> None:
                 refuse_undecidable(ui, found.of(name), record)
     with explained(found.place):
         group = _started(found, asked)
+    if asked.detach and group.phase not in ENDED:
+        _detach(ui, found, asked)
+        return
+    with explained(found.place):
         end, stopped = _run(ui, found, group, asked)
     _end(ui, found, end, stopped)
 
@@ -64,6 +61,31 @@ def _started(found: GroupPlace, asked: Start) -> GroupRecord:
         return start(client, found.group, who(), anyway=asked.anyway)
 
     return query(found.place.cluster, ask, within=SECONDS)
+
+
+def _detach(ui: Ui, found: GroupPlace, asked: Start) -> None:
+    from canary.rollout.detaching import detach
+    from canary.rollout.group_showing import group_holder, read_group
+
+    detached = detach(
+        found.place,
+        asked.anyway,
+        lambda: read_group(found),
+        lambda seen: group_holder(seen[1]),
+        lambda seen: seen[0] is not None and seen[0].phase in ENDED,
+    )
+    group, seen = detached.seen
+    records = {service: one.record for service, one in seen.items()}
+    watch = f"`{found.place.command('status', '--watch')}` shows each change"
+
+    def show(console: Any) -> None:
+        if group is not None:
+            console.print(group_headline(group), markup=False, style="bold", soft_wrap=True)
+        for line in (*member_lines(found, records), f"{detached.words}; {watch}"):
+            console.print(line, markup=False, soft_wrap=True)
+
+    document = group_document(found, group, records, detached.words)
+    ui.result({**document, "pid": detached.pid, "log": str(detached.file)}, show)
 
 
 def _run(ui: Ui, found: GroupPlace, group: GroupRecord, asked: Start) -> tuple[GroupEnd, Stopped]:

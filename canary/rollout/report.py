@@ -34,6 +34,7 @@ body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: #24292f; backgrou
 main { max-width: 1200px; margin: 0 auto; padding: 28px; }
 h1 { font-size: 26px; margin: 0 0 4px; }
 h2 { font-size: 19px; margin: 36px 0 10px; padding-bottom: 6px; border-bottom: 1px solid #d0d7de; }
+h3 { font-size: 16px; margin: 22px 0 6px; }
 .about { color: #57606a; margin: 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 18px 6px 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e6e8eb; }
@@ -82,7 +83,7 @@ class RolloutReport:
         for entry in history:
             place = (entry.id, entry.generation)
             decision = logged.pop((*place, entry.text), None) or wrote.get(place, {})
-            by, what, numbers = _short(entry.by), f"{entry.id} {entry.type.value}", _numbers(decision)
+            by, what, numbers = short_holder(entry.by), f"{entry.id} {entry.type.value}", _numbers(decision)
             written.append(Entry(entry.at, by, what, entry.text, numbers, entry.generation))
         rest = [_logged(one) for key, one in logged.items() if wrote.get(key[:2]) is not one or key[:2] not in told]
         return sorted([*written, *rest], key=lambda entry: entry.order)
@@ -153,14 +154,14 @@ def show(console: Console, found: RolloutReport, file: str | None) -> None:
         console.print(line, markup=False, soft_wrap=True, highlight=False)
 
 
-def write_page(file: Path, place: Place, found: RolloutReport) -> str:
-    """Write the page and return its absolute path; raises CommandError if it cannot be written."""
+def write_page(file: Path, text: str) -> str:
+    """Write a page and return its absolute path; raises CommandError if it cannot be written."""
     path = Path(os.path.abspath(file.expanduser()))
     if not path.parent.is_dir():
         fix = f"mkdir -p {shlex.quote(str(path.parent))}"
         raise CommandError(f"--html: there is no folder {path.parent}", ExitCode.CONFIG, fix)
     try:
-        path.write_text(page(place, found), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CommandError(
             f"--html: {path} cannot be written: {error.strerror}", ExitCode.CONFIG, "give another file"
@@ -171,37 +172,59 @@ def write_page(file: Path, place: Place, found: RolloutReport) -> str:
 def page(place: Place, found: RolloutReport) -> str:
     """Return the page: HTML without scripts, which loads nothing."""
     record = found.seen.record
-    title = escape(f"Rollout {record.id}: {record.from_.version} to {record.target.version}")
-    about = escape(
+    about = (
         f"Service {record.service}, namespace {record.namespace}"
         + (f", stack {place.stack}" if place.stack else "")
         + f"; as of {clock(found.seen.now)}"
     )
-    waits = waits_line(found.seen, place)
+    return framed(title_of(record), about, sections(place, found))
+
+
+def title_of(record: Record) -> str:
+    """Return the title of what a page says of a rollout."""
+    return f"Rollout {record.id}: {record.from_.version} to {record.target.version}"
+
+
+def framed(title: str, about: str, body: str) -> str:
+    """Return a page with this title, a line about it, and a body that is HTML."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
+<title>{escape(title)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{title}</h1>
-<p class="about">{about}</p>
-<p>{escape(headline(record))}{f"; {escape(waits)}" if waits else ""}</p>
-{"".join(f"<p>{escape(text)}</p>" for text in found.moved)}
-<h2>Steps</h2>
-{_html_table(("step", "rule", "weight", "kept for"), _steps(found))}
-{_gates(found)}<h2>Decisions</h2>
-{_html_table(("time", "by", "event", "why", "numbers"), _rows(found))}
-{_html_previous(record)}
+<h1>{escape(title)}</h1>
+<p class="about">{escape(about)}</p>
+{body}
 </main>
 </body>
 </html>
 """
+
+
+def sections(place: Place, found: RolloutReport, heading: str = "h2") -> str:
+    """Return what a page says of a rollout, below its title, as HTML; `heading` is the element of its headings."""
+    record, waits = found.seen.record, waits_line(found.seen, place)
+
+    def headed(text: str, part: str) -> str:
+        return f"<{heading}>{text}</{heading}>\n{part}" if part else ""
+
+    steps = html_table(("step", "rule", "weight", "kept for"), _steps(found))
+    decisions = html_table(("time", "by", "event", "why", "numbers"), _rows(found))
+    parts = (
+        f"<p>{escape(headline(record))}{f'; {escape(waits)}' if waits else ''}</p>",
+        *(f"<p>{escape(text)}</p>" for text in found.moved),
+        headed("Steps", steps),
+        headed("Gates", _gates(found)),
+        headed("Decisions", decisions),
+        headed("Previous version", _html_previous(record)),
+    )
+    return "\n".join(filter(None, parts))
 
 
 def _gates(found: RolloutReport) -> str:
@@ -210,7 +233,7 @@ def _gates(found: RolloutReport) -> str:
     if evidence is None:
         return ""
     rows = ((line,) for line in (*evidence_rows(evidence), *evidence_lines(evidence), *queries(evidence)))
-    return f"<h2>Gates</h2>\n{_html_table(('last verdict, its numbers and queries',), iter(rows))}\n"
+    return html_table(("last verdict, its numbers and queries",), iter(rows))
 
 
 def _steps(found: RolloutReport) -> Iterator[tuple[str, ...]]:
@@ -229,10 +252,11 @@ def _rows(found: RolloutReport) -> Iterator[tuple[str, ...]]:
 def _html_previous(record: Record) -> str:
     lines = previous_lines(record)
     text = escape("\n".join(lines))
-    return f"<h2>Previous version</h2>\n<pre>{text}</pre>" if lines else ""
+    return f"<pre>{text}</pre>" if lines else ""
 
 
-def _html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+def html_table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    """Return a table as HTML."""
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
@@ -248,7 +272,7 @@ def _identity(decision: Mapping[str, Any]) -> tuple[str, int, str]:
 def _logged(decision: Mapping[str, Any]) -> Entry:
     """A decision that is in the log alone: it was made from a record that it did not change, or is an older one."""
     rollout, generation, why = _identity(decision)
-    by = _short(str(decision.get("by", "")))
+    by = short_holder(str(decision.get("by", "")))
     return Entry(str(decision.get("at", "")), by, rollout, why, _numbers(decision), generation)
 
 
@@ -260,8 +284,8 @@ def _numbers(decision: Mapping[str, Any]) -> str:
     return "; ".join([*ready, *(str(numbers[key]) for key in TEXTS if numbers.get(key))])
 
 
-def _short(holder: str) -> str:
-    """A holder without the part of its name that is only there to be unique."""
+def short_holder(holder: str) -> str:
+    """Return a holder without the part of its name that is only there to be unique."""
     return holder.rpartition("/")[0] if holder.count("/") == 2 else holder
 
 

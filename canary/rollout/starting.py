@@ -19,7 +19,7 @@ from canary.rollout.documents import document
 from canary.rollout.errors import explained
 from canary.rollout.group_place import refuse_alone
 from canary.rollout.place import Place, who
-from canary.rollout.reading import SECONDS, nothing_to_move, read_if_any, why_none
+from canary.rollout.reading import SECONDS, nothing_to_move, read, read_if_any, why_none
 from canary.rollout.verb import send_left
 from canary.rollout.words import BACK, ENDED, code_of, headline, waits_for, where
 from rollout.record import NOT_STARTED, Phase, Record
@@ -292,12 +292,14 @@ def _after(place: Place, record: Record) -> str:
 def _detach(ui: Ui, place: Place, asked: Start) -> None:
     from canary.rollout.detaching import detach
 
-    seen, pid, file = detach(place, asked.anyway)
-    said = f"process {pid} moves it forward, and writes to {file}"
+    found = detach(
+        place, asked.anyway, lambda: read(place), lambda seen: seen.holder, lambda seen: seen.record.phase in ENDED
+    )
+    record = found.seen.record
     watch = f"`{place.command('status', '--watch')}` shows each change"
 
     def show(console: Any) -> None:
-        console.print(headline(seen.record), markup=False, style="bold", soft_wrap=True)
-        console.print(f"{said}; {watch}", markup=False, soft_wrap=True)
+        console.print(headline(record), markup=False, style="bold", soft_wrap=True)
+        console.print(f"{found.words}; {watch}", markup=False, soft_wrap=True)
 
-    ui.result({**document(place, seen.record, said), "pid": pid, "log": str(file)}, show)
+    ui.result({**document(place, record, found.words), "pid": found.pid, "log": str(found.file)}, show)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from canary.command_error import CommandError
 from canary.exit_codes import ExitCode
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PAUSE = 0.5
 """Seconds between two looks."""
+Seen = TypeVar("Seen")
 
 
 @dataclass
@@ -32,18 +33,25 @@ class Changes:
     place: Place
     _last: RolloutSeen | None = field(default=None, init=False)
 
-    def lines(self, seen: RolloutSeen) -> list[str]:
-        """Return a line for each change since the look before; at the first look where the rollout is."""
+    def timed(self, seen: RolloutSeen) -> list[tuple[str, str]]:
+        """Return each change since the look before with its time; at the first look where the rollout is."""
         last, self._last = self._last, seen
         if last is None:
             waits = waits_line(seen, self.place)
-            return [f"{clock(seen.now)}  {headline(seen.record)}" + (f"; {waits}" if waits else "")]
-        found = [
-            f"{clock(entry.at)}  {entry.id} {entry.type.value}: {entry.text} ({entry.by})" for entry in _new(last, seen)
-        ]
+            return [(seen.now, headline(seen.record) + (f"; {waits}" if waits else ""))]
+        found = [(entry.at, f"{entry.id} {entry.type.value}: {entry.text} ({entry.by})") for entry in _new(last, seen)]
         if seen.written is not None and seen.written != last.written:
-            found.append(f"{clock(seen.now)}  {seen.record.id} routes: {'; '.join(_rules(seen))}")
+            found.append((seen.now, f"{seen.record.id} routes: {'; '.join(_rules(seen))}"))
         return found
+
+    def lines(self, seen: RolloutSeen) -> list[str]:
+        """Return the same as a line for each."""
+        return [timed_line(*one) for one in self.timed(seen)]
+
+
+def timed_line(at: str, text: str) -> str:
+    """Return what happened at a time, in one line."""
+    return f"{clock(at)}  {text}"
 
 
 def watch(ui: Ui, place: Place, look: Callable[[Place], RolloutSeen] = read, pause: float = PAUSE) -> None:
@@ -52,11 +60,36 @@ def watch(ui: Ui, place: Place, look: Callable[[Place], RolloutSeen] = read, pau
     A cluster that does not answer for a while is noted once. Raises CommandError if it does not at the first look.
     """
     changes = Changes(place)
+    follow(
+        ui,
+        lambda: look(place),
+        lambda seen: (changes.lines(seen), lambda: service_document(place, seen)),
+        has_ended,
+        pause,
+    )
+
+
+def has_ended(seen: RolloutSeen) -> bool:
+    """Return whether nothing of a rollout will change any more."""
+    return seen.record.phase in ENDED or seen.record.void_since is not None
+
+
+def follow(
+    ui: Ui,
+    look: Callable[[], Seen],
+    told: Callable[[Seen], tuple[list[str], Callable[[], dict[str, Any]]]],
+    ended: Callable[[Seen], bool],
+    pause: float,
+) -> None:
+    """Print what is `told` of each look, until one has `ended` it or Ctrl-C: lines, with --json the document instead.
+
+    Raises CommandError as `watch` does.
+    """
     has_seen, is_away = False, False
     try:
         while True:
             try:
-                seen = look(place)
+                seen = look()
             except CommandError as error:
                 if not has_seen or error.code is not ExitCode.UNREACHABLE:
                     raise
@@ -66,22 +99,16 @@ def watch(ui: Ui, place: Place, look: Callable[[Place], RolloutSeen] = read, pau
                 time.sleep(pause)
                 continue
             has_seen, is_away = True, False
-            for line in _output(ui, place, seen, changes.lines(seen)):
+            found, document = told(seen)
+            for line in ([json.dumps(document(), default=str)] if found else []) if ui.json else found:
                 print(line, flush=True)
-            if seen.record.phase in ENDED or seen.record.void_since is not None:
+            if ended(seen):
                 return
             time.sleep(pause)
     except KeyboardInterrupt:
         return
     except BrokenPipeError:  # `| head` has read enough; the interpreter would complain when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _output(ui: Ui, place: Place, seen: RolloutSeen, found: list[str]) -> Iterator[str]:
-    if not ui.json:
-        yield from found
-    elif found:
-        yield json.dumps(service_document(place, seen), default=str)
 
 
 def _new(last: RolloutSeen, seen: RolloutSeen) -> list[HistoryEntry]:

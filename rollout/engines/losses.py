@@ -9,6 +9,8 @@ from traffic.model.rollout import RolloutStrategy
 
 ARGO, FLAGGER = "argo", "flagger"
 NAMES: dict[str, str] = {ARGO: "Argo Rollouts", FLAGGER: "Flagger"}
+KINDS: dict[str, str] = {ARGO: "Rollout", FLAGGER: "Canary"}
+"""Kinds of the objects that an engine moves rollouts by; each has its service's name."""
 BOTH = (ARGO, FLAGGER)
 
 

@@ -210,3 +210,27 @@ def test_a_bad_callee_takes_all_services_back_a_caller_first(shop: Project, watc
     assert "is worse" in ended["ended"]["reason"]
     changes = watched.of_new_weights()
     assert changes == [*((one, 20.0) for one in ORDER), *((one, 0.0) for one in reversed(ORDER))]
+
+
+def test_a_group_ends_in_the_background_while_all_services_are_watched(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(shop.folder / "state"))
+    begin(shop, TIMED)
+    watching = shop.popen("rollout", "status", GROUP, "--stack", STACK, "--watch")
+    detached = rollout(shop, "start", "--detach", "--json")
+    assert detached.returncode == 0, detached.stderr
+    log = json.loads(detached.stdout)["log"]
+    assert log == str(shop.folder / "state" / "istio-canary" / "rollouts" / f"{NAMESPACE}.{GROUP}.log")
+
+    told, _ = watching.communicate(timeout=120)
+    assert watching.returncode == 0, told
+    assert f"{GROUP}-" in told
+    assert all(f" {one}-" in told for one in ORDER), told
+    assert "Completed" in told
+    assert phases(state(shop)) == {"Completed"}
+
+    written = rollout(shop, "report", "--html", "group.html")
+    assert written.returncode == 0, written.stderr
+    page = (shop.folder / "group.html").read_text(encoding="utf-8")
+    assert all(f"<h2>{one}: Rollout {one}-" in page for one in ORDER)

@@ -2,73 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightkube import KubeConfig
-from lightkube.config.models import Cluster, User
 
 from canary.exit_codes import ExitCode
 from rollout.group_record import GroupRecord
 from rollout.group_runner import GroupEnd
 from rollout.group_verbs import begin_group
-from rollout.record import Phase, Record
+from rollout.record import Phase
+from tests.unit.canary.groups import PLACE, group_project, records, running
 from tests.unit.canary.rollouts import run, run_json
-from tests.unit.rollout.group_world import NAMESPACE, GroupWorld, OneGroupRunner
+from tests.unit.rollout.group_world import NAMESPACE, GroupWorld
 from tests.unit.rollout.sample_groups import GROUP, SHOP
-
-HELD = [{"weight": 10, "for": "1h"}, {"weight": 100}]
-SERVICE = {
-    "namespace": NAMESPACE,
-    "versions": {one: {"image": f"shop:{one[-1]}", "port": 8080} for one in ("version-1", "version-2")},
-    "route": [{"to": "version-2", "timeout": "5s", "rollout": "together"}],
-}
-STACK = {
-    "config": {
-        "istio-canary:rollouts": {"together": {"steps": HELD}},
-        "istio-canary:rolloutGroups": {GROUP: {"services": list(SHOP)}},
-        "istio-canary:services": {one: {**SERVICE, "hosts": [f"{one}.example.com"]} for one in SHOP},
-    }
-}
-PLACE = ("--stack", "dev")
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GroupWorld:
     """A project with a group, and a cluster in which its services have Pending records."""
-    (tmp_path / "Pulumi.yaml").write_text("name: istio-canary\nruntime: python\n", encoding="utf-8")
-    (tmp_path / "Pulumi.dev.yaml").write_text(json.dumps(STACK), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PULUMI_STACK", raising=False)
-    world = GroupWorld(steps=HELD)
-    world.up()
-    config = KubeConfig.from_one(cluster=Cluster(server="http://api.invalid"), user=User()).get()
-    monkeypatch.setattr("kube.kubeconfig.choose", lambda cluster: config)
-    monkeypatch.setattr("kube.kubeconfig.client", lambda config: nullcontext(world.client))
-    monkeypatch.setattr("rollout.runner.send_events", lambda *_, **__: 0)
-
-    def finish(access: Any, group: GroupRecord, by: str, **_: Any) -> GroupEnd:
-        runner = OneGroupRunner(world, by)
-        runner.holds = False
-        ended = runner.to_the_end()
-        return GroupEnd(group=ended, records=records(world), why="aborted")
-
-    monkeypatch.setattr("rollout.group_runner.finish_group", finish)
-    return world
-
-
-def records(world: GroupWorld) -> Mapping[str, Record]:
-    return {one: world.record(one) for one in world.services}
-
-
-def running(world: GroupWorld) -> None:
-    """The group is at its first step."""
-    world.start()
-    OneGroupRunner(world).until_step(0)
+    return group_project(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -187,12 +140,6 @@ def test_the_exit_code_of_a_start_tells_how_the_group_has_ended(
     done = run("start", GROUP, "--namespace", NAMESPACE, "--anyway", code=code)
 
     assert "checkout-1: articles, web-api, frontend" in done.stdout
-
-
-def test_a_detached_start_of_a_group_is_refused(world: GroupWorld) -> None:
-    done = run("start", GROUP, *PLACE, "--detach", code=ExitCode.CONFIG)
-
-    assert "--detach is for one service" in done.stderr
 
 
 def test_the_plan_shows_the_services_in_their_order(world: GroupWorld) -> None:
