@@ -215,7 +215,6 @@ def test_a_rollout_an_abort_and_the_fence_have_roles_of_their_own(project: Proje
     assert code == 7, said
 
 
-@pytest.mark.long
 def test_a_runner_in_the_cluster_is_made_by_who_may_grant_its_roles(project: Project) -> None:
     rights: Bindings = {**DEPLOY, "istio-canary-ask": GATEWAY}
     cluster, runner = project.cluster, {"enabled": True, "namespace": RUNNERS, "namespaces": [NAMESPACE]}
