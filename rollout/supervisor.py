@@ -177,7 +177,9 @@ class Supervisor:
     def _of(self, subject: Subject) -> _Known:
         if subject not in self._known:
             lease = subject.name if isinstance(subject, Service) else lease_of(subject.name)
-            self._known[subject] = _Known(Lease(self._client, subject.namespace, lease, self._holder))
+            self._known[subject] = _Known(
+                Lease(self._client, subject.namespace, lease, self._holder, clock=self._clock)
+            )
         return self._known[subject]
 
     def _may_begin(self, subject: Subject, mark: object) -> bool:

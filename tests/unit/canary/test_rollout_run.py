@@ -18,7 +18,8 @@ from canary.app import app
 from canary.exit_codes import ExitCode
 from canary.rollout.running import Lines
 from rollout.decision import Decision
-from rollout.supervisor import Service, Supervisor
+from rollout.found import Service
+from rollout.supervisor import Supervisor
 from tests.unit.canary.rollouts import World, run
 
 WEBSITE = Service("shop", "website")
