@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kube.server_clock import ServerClock
 from rollout.group_record import GroupRecord
 from rollout.group_store import GROUP_LABEL, GroupStore, StoredGroup, group_name
+from rollout.group_verbs import RUNNING
 from rollout.record import Record, RecordError
 from rollout.store import LABEL, RolloutStore, Stored, name_of
 
@@ -68,6 +69,15 @@ class FoundGroup:
     def mark(self) -> object:
         """What changes with every write of one of its records."""
         return group_mark(self.group, self.records)
+
+    def moved(self, *, begins: bool) -> frozenset[Service]:
+        """Return the services that a run of the group moves; if it `begins`, those whose rollouts are to be moved."""
+        rollouts = set() if self.group is None else {one.rollout for one in self.group.members}
+        return frozenset(
+            Service(one.namespace, one.service)
+            for one in self.records.values()
+            if (one.phase in RUNNING if begins else one.id in rollouts)
+        )
 
 
 @dataclass

@@ -133,23 +133,26 @@ class Supervisor:
         return len(found.broken.keys() & set(self._namespaces)) < len(self._namespaces)
 
     def _due(self, found: Found, *, once: bool = False) -> Iterator[_Due]:
-        """What is to be begun. Groups first: a service is not run beside its group, nor are its events sent."""
+        """What is to be begun. Groups first: a service is not run beside its group."""
         with_group: set[Service] = set()
         under_way: set[Service] = set()
         for group in found.groups():
             due = group_to_do(group.group, group.records)
+            moved = group.moved(begins=due is not None and due.begins)
             if due is not None and not due.begins:
-                under_way |= group.services
+                under_way |= moved
             if due is not None and self._may_begin(group.name, group.mark) and self._is_all_here(group):
                 yield self._due_group(group, due, once=once)
             if self._of(group.name).thread is not None:
-                with_group |= group.services
+                with_group |= moved
         for service, stored in found.records.items():
             record = stored.record
             if service in with_group or not self._may_begin(service, (record.generation,)):
                 continue
+            if service in under_way and not record.phase.goes_back:
+                continue  # whoever moves the group moves it, and sends its events
             why = to_do(record, stored.server_time)
-            if why is not None or (record.outbox and service not in under_way):
+            if why is not None or record.outbox:
                 yield self._due_service(service, record, why, once=once)
 
     def _due_group(self, group: FoundGroup, due: GroupDue, *, once: bool) -> _Due:

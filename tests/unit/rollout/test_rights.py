@@ -99,13 +99,14 @@ def test_an_abort_asks_for_what_its_role_allows_and_the_role_allows_no_more(monk
 
 
 def test_the_runner_in_the_cluster_moves_a_group_with_the_rights_of_its_role(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, access = GroupWorld(autoStart=True), SimpleNamespace(user=None)
+    world = GroupWorld(autoStart=True)
     world.up()
+    access: Any = SimpleNamespace(user=None)
     monkeypatch.setattr(kubeconfig, "choose", lambda config: access)
     monkeypatch.setattr(kubeconfig, "client", lambda config: world.connect())
     monkeypatch.setattr(Barrier, "wait", lambda *given: Following(True))
     asked = Asked(world, monkeypatch)
-    moving: Any = Moving(access, "runner/1/a", at_url(None, "there is none"))  # type: ignore[arg-type]
+    moving = Moving(access, "runner/1/a", at_url(None, "there is none"))
     supervisor = Supervisor(world.connect(), (SHOP_NAMESPACE,), "runner/1/a", moving)
     supervisor.turn()
     supervisor._join(60)

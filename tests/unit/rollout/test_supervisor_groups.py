@@ -390,18 +390,58 @@ def test_the_events_of_services_whose_group_another_holder_moves_are_left_to_the
     assert sorted(sent) == sorted(SHOP)
 
 
+LONG_OVER: dict[str, Any] = {"phase": Phase.COMPLETED, "ended_at": "2020-01-01T00:00:00+00:00", "outbox": ()}
+
+
+def change(world: GroupWorld, service: str, **keys: Any) -> None:
+    """Write the record of a service with other keys."""
+    store = RolloutStore(world.client, NAMESPACE, service)
+    stored = store.read()
+    assert stored is not None
+    record = stored.record.model_copy(update={"generation": stored.record.generation + 1, **keys})
+    store.write(record, stored.resource_version)
+
+
+def test_a_service_that_has_ended_keeps_its_way_back_while_another_holder_moves_its_group(connected: Connected) -> None:
+    world = connected(started(GroupWorld()))
+    for one in SHOP:
+        change(world, one, outbox=())
+    change(world, SHOP[0], **LONG_OVER)
+    taken(world)
+    many = Many(world)
+    many.turn()
+
+    assert many.moved == []
+    assert world.record(SHOP[0]).phase is Phase.COMPLETED
+
+
+def test_a_service_of_a_group_that_takes_no_part_is_moved_by_itself(connected: Connected) -> None:
+    world = connected(GroupWorld())
+    world.up()
+    change(world, SHOP[0], **LONG_OVER)
+    for one in SHOP[1:]:
+        change(world, one, outbox=())
+    assert world.start().services == SHOP[1:]
+    taken(world)
+    many = Many(world)
+    many.turn()
+
+    assert many.moved == [SHOP[0]]
+    assert world.record(SHOP[0]).phase is Phase.CLOSED
+
+
 def test_the_way_back_of_a_completed_group_is_given_up_with_that_of_its_services(connected: Connected) -> None:
     world = connected(started(GroupWorld(keepPrevious="1s")))
     many = Many(world)
     many.turn()
-    assert world.group.phase is Phase.COMPLETED
+    assert world.group.phase.value == "Completed"
     world.now = world.now.replace(minute=1)
     for _ in range(4):
         many.now += FIRST_REST
         many.turn()
 
     assert set(world.phases.values()) == {"Closed"}
-    assert world.group.phase is Phase.CLOSED
+    assert world.group.phase.value == "Closed"
     many.moved.clear()
     many.now += 100
     many.turn()
