@@ -82,7 +82,7 @@ def _with_one_verdict(members: Sequence[Member]) -> tuple[Member, ...]:
 def _forward(group: GroupRecord, members: Sequence[Member], now: str, by: str) -> GroupDecision:
     decisions = _decisions(group, members)
     records = [one.record for one in members if one.record is not None]
-    if all(one.phase is Phase.COMPLETED for one in records):
+    if all(one.phase in (Phase.COMPLETED, Phase.CLOSED) for one in records):
         text = f"{', '.join(group.services)} have their last weights"
         changes: dict[str, Any] = {"phase": Phase.COMPLETED, "ended_at": now}
         return GroupDecision(why=text, group=next_group(group, EventType.COMPLETED, text, by, now, **changes))
@@ -109,9 +109,18 @@ def _decisions(group: GroupRecord, members: Sequence[Member]) -> tuple[tuple[str
         if member.record is None:
             continue
         allowed = group.step if may_go else min(member.record.step, group.step)
-        found.append((member.service, machine.advance(member.record, replace(member.facts, group_step=allowed))))
+        decision = machine.advance(member.record, replace(member.facts, group_step=allowed))
+        found.append((member.service, _kept(member.record, decision)))
         may_go = may_go and settled_step(member.record) >= group.step
     return tuple(found)
+
+
+def _kept(record: Record, decision: Decision) -> Decision:
+    """Until the group has ended, no member gives up its way back: the others may still need all to go back."""
+    if record.phase is not Phase.COMPLETED or decision.record is None or decision.record.phase is not Phase.CLOSED:
+        return decision
+    why = f"{record.from_.version} stays as the way back until all services have ended"
+    return Decision(why=why, wait_seconds=LOOK)
 
 
 def _waits(decisions: Sequence[tuple[str, Decision]]) -> str:

@@ -27,7 +27,7 @@ from rollout.group_store import GroupStore, StoredGroup, lease_of
 from rollout.group_verbs import GroupDecision
 from rollout.lease import Lease
 from rollout.lease_keeper import LeaseKeeper
-from rollout.pace import BESIDE_SECONDS, ENDS, FLUSH_SECONDS, ONCE, Pace, Why, is_survived, waits_beside
+from rollout.pace import BESIDE_SECONDS, ENDS, FLUSH_SECONDS, FREE_SECONDS, ONCE, Pace, Why, is_survived, waits_beside
 from rollout.record import Record
 
 if TYPE_CHECKING:
@@ -179,6 +179,10 @@ class _Loop:
             on_look,
         )
 
+    def until_decided(self, seconds: float) -> None:
+        """Wait until the Lease is held or its holder is seen to live, for at most so long."""
+        self._pace.wait_until(lambda: self.keeper.is_decided, seconds)
+
     def until(self, first: GroupRecord, ends: Callable[[GroupTurn], Why | None]) -> GroupEnd:
         """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""
         last, why = self._pace.until(self.runner.turn, ends)
@@ -263,6 +267,8 @@ def run_group(
         loop.keeper.start()
         for member in loop.members:
             member.watch()
+        if once and not group.phase.goes_back:
+            loop.until_decided(FREE_SECONDS)
         end = loop.until(group, ends)
         if end.why in ("stopped", "held") and loop.keeper.held and not once:
             loop.tell_that_it_stops()

@@ -58,7 +58,7 @@ class GroupStore:
         from lightkube.resources.core_v1 import ConfigMap
 
         found = find(self._client, ConfigMap, self.name, self.namespace)
-        return None if found is None else self._stored(found)
+        return None if found is None else self.record_in(found)
 
     def create(self, group: GroupRecord) -> StoredGroup:
         """Write the first record of the group. Raises ConflictError if there is one."""
@@ -67,7 +67,7 @@ class GroupStore:
         metadata = {"name": self.name, "namespace": self.namespace, "labels": {GROUP_LABEL: self.group}}
         item: Any = ConfigMap.from_dict({"metadata": metadata, "data": _content(group)})
         with conflicts(self._what):
-            return self._stored(self._client.create(item, field_manager=FIELD_MANAGER))
+            return self.record_in(self._client.create(item, field_manager=FIELD_MANAGER))
 
     def write(self, group: GroupRecord, resource_version: str) -> StoredGroup:
         """Write the record over the one with `resource_version`. Raises ConflictError if that is not there any more."""
@@ -87,9 +87,10 @@ class GroupStore:
                 patch_type=PatchType.MERGE,
                 field_manager=FIELD_MANAGER,
             )
-            return self._stored(found)
+            return self.record_in(found)
 
-    def _stored(self, found: Any) -> StoredGroup:
+    def record_in(self, found: Any) -> StoredGroup:
+        """Return the record in a ConfigMap that was read. Raises RecordError if it is none of a group."""
         labels = found.metadata.labels or {}
         text = (found.data or {}).get(RECORD)
         if LABEL in labels:

@@ -12,6 +12,7 @@ from kube.conflicts import ConflictError
 from kube.server_clock import ServerTimeUnknownError
 from rollout.acting import NotCarriedOutError
 from rollout.decision import Decision
+from rollout.lease import SECONDS
 from rollout.record import Phase
 from rollout.routes import RouteRefusedError, VirtualServiceGoneError
 from rollout.stored_routes import StoredRoutesError
@@ -36,6 +37,8 @@ FLUSH_SECONDS = 10.0
 """How long the end of a run waits for the receivers of events; a later run sends what is left."""
 BESIDE_SECONDS = 3.0
 """How long the end of a run waits for its log."""
+FREE_SECONDS = SECONDS + 2.0
+"""How long a run that takes one look waits for the Lease of a holder who may be dead: nobody else would find out."""
 ONCE = "start --once"
 """Holder of a record that jobs move which take one look each: they are many, and none of them is lost."""
 
@@ -94,6 +97,12 @@ class Pace:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return "held"
         return "lost" if self._is_lost() else None
+
+    def wait_until(self, is_true: Callable[[], bool], seconds: float) -> None:
+        """Wait until something is true, or the run ends, for at most so long."""
+        begun = time.monotonic()
+        while self.end() is None and not is_true() and time.monotonic() - begun < seconds:
+            self.wait(None)
 
     def wait(self, seconds: float | None) -> None:
         """Wait until something wakes the run, at most so long, and never longer than it may look away."""

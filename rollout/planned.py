@@ -86,6 +86,9 @@ class Plan(Model):
     counters: PlannedCounters | None = None
     group: PlannedGroup | None = None
     """Services that go forward and back together with this one; None: it goes alone."""
+    begins_with: tuple[str, ...] = ()
+    """The services of the group that one `up` begins, this one among them: the group starts by itself once all are
+    there. Empty: nothing is known of it, and all services of the group have to be there."""
     gates: GatePlan | None = None
     deadline_seconds: tuple[float, ...] = ()
 

@@ -21,10 +21,10 @@ from rollout.background import Background
 from rollout.barrier import Barrier
 from rollout.collecting import Collector, ReadLimits
 from rollout.gating_facts import ReadGates
-from rollout.lease import SECONDS, Lease
+from rollout.lease import Lease
 from rollout.lease_keeper import LeaseKeeper
 from rollout.look import NoRolloutError, look
-from rollout.pace import BESIDE_SECONDS, ENDS, FLUSH_SECONDS, ONCE, Pace, Why, is_survived, waits_beside
+from rollout.pace import BESIDE_SECONDS, ENDS, FLUSH_SECONDS, FREE_SECONDS, ONCE, Pace, Why, is_survived, waits_beside
 from rollout.record import Record
 from rollout.store import RolloutStore
 from rollout.turns import OnLook, Runner, Turn
@@ -38,8 +38,6 @@ __all__ = ["NoRolloutError", "ReadGates", "ReadLimits", "RunEnd", "finish", "run
 
 logger = logging.getLogger(__name__)
 
-FREE_SECONDS = SECONDS + 2.0
-"""How long a run that takes one look waits for the Lease of a holder who may be dead: nobody else would find out."""
 HOLDER_SENDS = 2.0
 """Seconds for which whoever has no Lease leaves the events to the holder."""
 
@@ -106,9 +104,7 @@ class _Loop:
 
     def until_decided(self, seconds: float) -> None:
         """Wait until the Lease is held or its holder is seen to live, for at most so long."""
-        begun = time.monotonic()
-        while self._pace.end() is None and not self.keeper.is_decided and time.monotonic() - begun < seconds:
-            self._pace.wait(None)
+        self._pace.wait_until(lambda: self.keeper.is_decided, seconds)
 
     def until(self, record: Record, ends: Callable[[Turn], Why | None]) -> RunEnd:
         """Take turns until `ends` names an end, or the time is over, or `stop` is set, or the Lease is lost."""

@@ -1,36 +1,30 @@
 """Runs the rollouts of namespaces, each in a thread of its own, without a stack's file: the runner in the cluster.
 
 It reads the records there again and again, takes the Leases that are free, and leaves a rollout alone that nobody has
-started, unless its strategy says `autoStart`. A record or a namespace that cannot be read does not stop the others.
-Whatever kills it, the next one goes on: all that it knows is in the records.
+started, unless its strategy says `autoStart`. The services of a group go forward by one run, under the group's Lease.
+A record or a namespace that cannot be read does not stop the others. Whatever kills it, the next one goes on: all that
+it knows is in the records.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kube.server_clock import ServerClock
-from rollout import runner
-from rollout.going_back import hand_back_in, kept_for
-from rollout.holding import has_hook
+from rollout.due import GroupDue, group_to_do, to_do
+from rollout.found import Found, FoundGroup, Group, RecordsReader, Service, group_mark, is_no_answer, one_line
+from rollout.group_runner import GroupEnd
+from rollout.group_store import lease_of
 from rollout.lease import Lease
-from rollout.prometheus_readings import Connect, PrometheusReadings
-from rollout.record import Phase, Record, RecordError
+from rollout.moving import Moving
+from rollout.record import Record
 from rollout.runner import RunEnd
-from rollout.store import LABEL, RolloutStore, Stored, name_of
-from rollout.turns import OnLook
 
 if TYPE_CHECKING:
     from lightkube import Client
-
-    from kube.kubeconfig import ClusterAccess
-
-logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 2.0
 """Seconds between two readings of the records."""
@@ -39,57 +33,21 @@ FIRST_REST, LONGEST_REST = 2.0, 60.0
 HAND_OVER_SECONDS = 20.0
 """How long the end waits for the runs: each notes in its record that it stops, and gives its Lease up."""
 
-
-class Service(NamedTuple):
-    """A service by its namespace and name."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-
-Say = Callable[[Service, str], None]
+Subject = Service | Group
+"""What is run."""
+Say = Callable[[Subject, str], None]
 """Tells what is no change of a record: that one is taken, or cannot be read."""
-
-
-def to_do(record: Record, now: str) -> str | None:
-    """Return what a rollout needs a runner for at the API server's time `now`, in words; None for nothing."""
-    if record.void_since is not None or record.phase.goes_back:
-        return _going_back(record, now)
-    if record.plan.group is not None and record.phase in (Phase.PENDING, Phase.PROGRESSING):
-        return None  # a service of a group is moved with the others: `rollout.group_runner`
-    if record.phase is Phase.PENDING and record.started_at is None:
-        return "it starts by itself" if record.strategy.auto_start else None
-    if record.phase is Phase.COMPLETED:
-        return "the way back is given up" if kept_for(record, now) <= 0 else None
-    return "it goes on" if record.phase.active else _routes(record, now)
-
-
-def _going_back(record: Record, now: str) -> str | None:
-    if record.void_since is not None:
-        return None
-    if record.phase.active:
-        return "it goes back"
-    if record.phase is Phase.ABORTED and has_hook(record, "afterAbort") and "afterAbort" not in record.hooks_done:
-        return "hooks are to be asked"
-    return _routes(record, now)
-
-
-def _routes(record: Record, now: str) -> str | None:
-    is_due = record.handed_back_at is None and hand_back_in(record, now) <= 0
-    return "its routes are Pulumi's again" if is_due else None
 
 
 @dataclass
 class _Known:
-    """What is known of one service: who moves it here, and until when it is left alone."""
+    """What is known of a service or a group: who moves it here, and until when it is left alone."""
 
     lease: Lease
     thread: threading.Thread | None = None
-    end: RunEnd | Exception | None = None
-    generation: int = 0
+    end: RunEnd | GroupEnd | Exception | None = None
+    mark: object = None
+    """Changes with every write of its records."""
     rest: float = 0.0
     rests_until: float = 0.0
     said: str = ""
@@ -99,53 +57,47 @@ class _Known:
         return self.thread is not None and self.thread.is_alive()
 
 
-@dataclass
-class Found:
-    """What one reading has found: the records, and what could not be read, in words by namespace or service."""
+@dataclass(frozen=True, kw_only=True)
+class _Due:
+    """A run that is to begin: `why` in words, and what its thread does. `back`: it needs no Lease."""
 
-    records: dict[Service, Stored] = field(default_factory=dict)
-    broken: dict[str, str] = field(default_factory=dict)
+    subject: Subject
+    mark: object
+    why: str
+    job: Callable[[], RunEnd | GroupEnd | None]
+    back: bool = False
 
 
 class Supervisor:
     """Runs the rollouts of `namespaces`, as `holder`; `client` is for its own reading, by one thread alone.
 
-    `connect` opens the Prometheus for limits and gates. `on_look` is told of each look at a rollout, in the thread that
-    runs it, `say` of what else happens. `move` is `rollout.runner.run`.
+    `moving` is what the thread of each run does. `say` is told of what is no change of a record.
     """
 
     def __init__(
         self,
-        access: ClusterAccess,
         client: Client,
         namespaces: Sequence[str],
         holder: str,
-        connect: Connect,
+        moving: Moving,
         *,
-        on_look: Callable[[Service], OnLook] = lambda service: lambda record, decision: None,
-        say: Say = lambda service, text: None,
-        move: Callable[..., RunEnd] = runner.run,
+        say: Say = lambda subject, text: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._access = access
         self._client = client
         self._namespaces = namespaces
         self._holder = holder
-        self._connect = connect
-        self._on_look = on_look
+        self._moving = moving
         self._say = say
-        self._move = move
         self._clock = clock
-        self._server = ServerClock.of(client)
-        self._known: dict[Service, _Known] = {}
-        self._records: dict[Service, Stored] = {}
-        self._broken: dict[str, str] = {}
-        self._stop = threading.Event()
+        self._reader = RecordsReader(client, namespaces)
+        self._known: dict[Subject, _Known] = {}
+        self._stop = moving.stop
 
     @property
-    def running(self) -> tuple[Service, ...]:
-        """The services whose rollouts are run at the moment."""
-        return tuple(service for service, known in self._known.items() if known.runs)
+    def running(self) -> tuple[Subject, ...]:
+        """The services and groups whose rollouts are run at the moment."""
+        return tuple(subject for subject, known in self._known.items() if known.runs)
 
     def stop(self) -> None:
         """Let all runs end; may be called by a signal's handler."""
@@ -163,10 +115,9 @@ class Supervisor:
 
     def once(self) -> int:
         """Take one look at each rollout that needs it, one action each, and return how many could not be moved."""
-        found = self._read()
-        due = [(service, stored) for service, stored in found.records.items() if self._is_due(service, stored)]
-        for service, stored in due:
-            self._begin(service, stored, once=True)
+        found = self._reader.read()
+        for due in self._due(found, once=True):
+            self._begin(due)
         self._join(None)
         self._tell_ends()
         failed = [known for known in self._known.values() if isinstance(known.end, Exception)]
@@ -175,136 +126,134 @@ class Supervisor:
     def turn(self) -> bool:
         """Read the records once, and begin what is due and free; return whether any namespace could be read."""
         self._tell_ends()
-        found = self._read()
-        for service, stored in found.records.items():
-            if self._is_due(service, stored) and self._is_free(service):
-                self._begin(service, stored)
+        found = self._reader.read()
+        for due in self._due(found):
+            if due.back or self._is_free(due.subject):
+                self._begin(due)
         return len(found.broken.keys() & set(self._namespaces)) < len(self._namespaces)
 
-    def _read(self) -> Found:
-        found = Found()
-        for namespace in self._namespaces:
-            try:
-                for name, item in self._listed(namespace):
-                    service = Service(namespace, name)
-                    try:
-                        found.records[service] = self._record(service, item)
-                    except RecordError as error:
-                        found.broken[str(service)] = _one_line(error)
-            except Exception as error:
-                if not is_no_answer(error):
-                    raise
-                found.broken[namespace] = f"its records cannot be read: {_one_line(error)}"
-        self._records = found.records
-        self._tell_broken(found)
-        return found
+    def _due(self, found: Found, *, once: bool = False) -> Iterator[_Due]:
+        """What is to be begun. Groups first: a service is not run beside its group."""
+        with_group: set[Service] = set()
+        under_way: set[Service] = set()
+        for group in found.groups():
+            due = group_to_do(group.group, group.records)
+            moved = group.moved(begins=due is not None and due.begins)
+            if due is not None and not due.begins:
+                under_way |= moved
+            if due is not None and self._may_begin(group.name, group.mark) and self._is_all_here(group):
+                yield self._due_group(group, due, once=once)
+            if self._of(group.name).thread is not None:
+                with_group |= moved
+        for service, stored in found.records.items():
+            record = stored.record
+            if service in with_group or not self._may_begin(service, (record.generation,)):
+                continue
+            if service in under_way and not record.phase.goes_back:
+                continue  # whoever moves the group moves it, and sends its events
+            why = to_do(record, stored.server_time)
+            if why is not None or record.outbox:
+                yield self._due_service(service, record, why, once=once)
 
-    def _record(self, service: Service, item: Any) -> Stored:
-        """The record in a ConfigMap, which is not parsed again if it is the one of the reading before."""
-        known = self._records.get(service)
-        if known is not None and known.resource_version == str(item.metadata.resourceVersion):
-            return replace(known, server_time=self._server.of_last_answer())
-        return RolloutStore(self._client, *service).record_in(item)
+    def _due_group(self, group: FoundGroup, due: GroupDue, *, once: bool) -> _Due:
+        name = group.name.name if group.group is None or due.begins else group.group.id
+        return _Due(
+            subject=group.name,
+            mark=group.mark,
+            why=f"{name}: {due.why}",
+            job=lambda: self._moving.group(group, begins=due.begins, once=once),
+            back=due.back,
+        )
 
-    def _listed(self, namespace: str) -> Iterator[tuple[str, Any]]:
-        from lightkube.resources.core_v1 import ConfigMap
+    def _due_service(self, service: Service, record: Record, why: str | None, *, once: bool) -> _Due:
+        if why is None:  # a run would start it
+            return _Due(
+                subject=service, mark=(record.generation,), why="", job=lambda: self._moving.send_events(service)
+            )
+        return _Due(
+            subject=service,
+            mark=(record.generation,),
+            why=f"{record.id}: {why}",
+            job=lambda: self._moving.service(service, once=once),
+        )
 
-        labels: dict[str, Any] = {LABEL: None}
-        for item in self._client.list(ConfigMap, namespace=namespace, labels=labels):
-            service = (item.metadata.labels or {}).get(LABEL, "") if item.metadata is not None else ""
-            if item.metadata is not None and item.metadata.name == name_of(service):
-                yield service, item
+    def _of(self, subject: Subject) -> _Known:
+        if subject not in self._known:
+            lease = subject.name if isinstance(subject, Service) else lease_of(subject.name)
+            self._known[subject] = _Known(
+                Lease(self._client, subject.namespace, lease, self._holder, clock=self._clock)
+            )
+        return self._known[subject]
 
-    def _is_due(self, service: Service, stored: Stored) -> bool:
-        if service not in self._known:
-            lease = Lease(self._client, service.namespace, service.name, self._holder)
-            self._known[service] = _Known(lease)
-        known, record = self._known[service], stored.record
-        if known.runs:
+    def _may_begin(self, subject: Subject, mark: object) -> bool:
+        """Whether it is not run here already, and does not rest."""
+        known = self._of(subject)
+        if known.thread is not None:
             return False
-        if record.generation != known.generation:
+        if mark != known.mark:
             known.rests_until = 0.0  # somebody has written it since
-        if self._clock() < known.rests_until:
-            return False
-        return bool(record.outbox) or to_do(record, stored.server_time) is not None
+        return self._clock() >= known.rests_until
 
-    def _is_free(self, service: Service) -> bool:
+    def _is_all_here(self, group: FoundGroup) -> bool:
+        """Whether all services of a group are in the namespaces of this runner: it has no rights in others."""
+        outside = sorted(str(one) for one in group.services if one.namespace not in self._namespaces)
+        if outside:
+            self._tell(group.name, f"it is left alone: this runner does not move {', '.join(outside)}")
+        return not outside
+
+    def _is_free(self, subject: Subject) -> bool:
         """Take the Lease if nobody has it, or if its holder does not live any more."""
         try:
-            return self._known[service].lease.acquire()
+            return self._of(subject).lease.acquire()
         except Exception as error:
             if not is_no_answer(error):
                 raise
-            self._rest(service, f"its Lease cannot be taken: {_one_line(error)}")
+            self._rest(subject, f"its Lease cannot be taken: {one_line(error)}")
             return False
 
-    def _begin(self, service: Service, stored: Stored, *, once: bool = False) -> None:
-        known, record = self._known[service], stored.record
-        why = to_do(record, stored.server_time)
-        if why is not None:
-            self._tell(service, f"{record.id}: {why}")
-        known.generation, known.end = record.generation, None
-        known.thread = threading.Thread(
-            target=self._run, args=(service, known, why is not None, once), name=str(service), daemon=True
-        )
+    def _begin(self, due: _Due) -> None:
+        known = self._of(due.subject)
+        self._tell(due.subject, due.why)
+        known.mark, known.end = due.mark, None
+        known.thread = threading.Thread(target=_run, args=(known, due.job), name=str(due.subject), daemon=True)
         known.thread.start()
-
-    def _run(self, service: Service, known: _Known, moves: bool, once: bool) -> None:
-        """In a thread of its own: only what is in `known` tells how it has ended."""
-        place = (self._access, service.namespace, service.name, self._holder)
-        readings = PrometheusReadings(self._connect)
-        try:
-            if not moves:  # a run would start it
-                runner.send_events(*place)
-                return
-            known.end = self._move(
-                *place,
-                once=once,
-                stop=self._stop,
-                on_look=self._on_look(service),
-                limits=readings.limits,
-                gates=readings.gates,
-            )
-        except Exception as error:  # noqa: BLE001 - a thread's error would be lost; it is told, and tried again
-            known.end = error
-        finally:
-            readings.close()
 
     def _tell_ends(self) -> None:
         """Say how runs have ended, and let those rest that changed nothing."""
-        for service, known in self._known.items():
+        for subject, known in self._known.items():
             if known.thread is None or known.thread.is_alive():
                 continue
             known.thread = None
             end = known.end
             if isinstance(end, Exception):
-                self._rest(service, f"the run has failed: {type(end).__name__}: {_one_line(end)}")
-            elif end is not None and end.record.generation != known.generation:
-                known.generation, known.rest, known.said = end.record.generation, 0.0, ""
+                self._rest(subject, f"the run has failed: {type(end).__name__}: {one_line(end)}")
+                self._give_up(known)
+            elif end is not None and _mark_of(end) not in (None, known.mark):
+                known.mark, known.rest, known.said = _mark_of(end), 0.0, ""
                 known.rests_until = self._clock() + FIRST_REST
             else:
-                self._rest(service, "")
+                self._rest(subject, "")
 
-    def _rest(self, service: Service, text: str) -> None:
-        known = self._known[service]
+    def _give_up(self, known: _Known) -> None:
+        """Give the Lease up: whoever is to do what the run could not need not wait for it."""
+        try:
+            known.lease.release()
+        except Exception as error:
+            if not is_no_answer(error):
+                raise
+
+    def _rest(self, subject: Subject, text: str) -> None:
+        known = self._of(subject)
         known.rest = min(max(known.rest * 2, FIRST_REST), LONGEST_REST)
         known.rests_until = self._clock() + known.rest
-        self._tell(service, text)
+        self._tell(subject, text)
 
-    def _tell(self, service: Service, text: str) -> None:
+    def _tell(self, subject: Subject, text: str) -> None:
         """Say something of a rollout, once."""
-        known = self._known[service]
+        known = self._of(subject)
         if text and text != known.said:
             known.said = text
-            self._say(service, text)
-
-    def _tell_broken(self, found: Found) -> None:
-        for where, text in found.broken.items():
-            if self._broken.get(where) != text:
-                logger.warning("%s: %s", where, text)
-        for where in self._broken.keys() - found.broken.keys():
-            logger.info("%s: can be read again", where)
-        self._broken = found.broken
+            self._say(subject, text)
 
     def _join(self, seconds: float | None) -> None:
         until = None if seconds is None else time.monotonic() + seconds
@@ -313,16 +262,16 @@ class Supervisor:
                 known.thread.join(None if until is None else max(until - time.monotonic(), 0.0))
 
 
-def is_no_answer(error: Exception) -> bool:
-    """Whether the API server did not answer, or refused: the next reading may be better."""
-    import httpx2
+def _run(known: _Known, job: Callable[[], RunEnd | GroupEnd | None]) -> None:
+    """In a thread of its own: only what is in `known` tells how it has ended."""
+    try:
+        known.end = job()
+    except Exception as error:  # noqa: BLE001 - a thread's error would be lost; it is told, and tried again
+        known.end = error
 
-    from kube.server_clock import ServerTimeUnknownError
 
-    return isinstance(error, (httpx2.HTTPError, OSError, TimeoutError, ServerTimeUnknownError))
-
-
-def _one_line(error: Exception) -> str:
-    from kube.client import MORE_INFORMATION
-
-    return " ".join(str(error).partition(MORE_INFORMATION)[0].split())
+def _mark_of(end: RunEnd | GroupEnd) -> object:
+    """What the records were marked by when they were read last; None if that was before the run."""
+    if isinstance(end, RunEnd):
+        return (end.record.generation,)
+    return group_mark(end.group, end.records) if end.records else None

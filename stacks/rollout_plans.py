@@ -25,7 +25,7 @@ class PlannedRollout:
     `routes` are the http routes of each step and of the way back (`rollout.routes_of_steps`), and `name` is that of the
     ConfigMap for them (`plan.routes` of the record). `places` says which entries of which VirtualService belong to a
     rule (`rollout.places`), `envoys` which Envoys have to follow each step, and `counters` which numbers gates compare.
-    `group` are the services that it goes with.
+    `group` are the services that it goes with, `begins_with` those of them that the same `up` begins.
     """
 
     schedule: Schedule
@@ -35,11 +35,12 @@ class PlannedRollout:
     envoys: PlannedEnvoys
     counters: PlannedCounters
     group: PlannedGroup | None = None
+    begins_with: tuple[str, ...] = ()
 
     def plan(self) -> Plan:
         """Return the plan for a record."""
         plan = self.schedule.plan(self.name, self.places, self.envoys, self.counters)
-        return plan.model_copy(update={"group": self.group})
+        return plan.model_copy(update={"group": self.group, "begins_with": self.begins_with})
 
 
 def rollout_plan(settings: Settings, service: str, now: Mapping[str, Mapping[str, float]]) -> PlannedRollout | None:

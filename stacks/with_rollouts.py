@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rollout.machine import pins
 from rollout.record import Record
@@ -86,7 +86,7 @@ def with_rollouts(
         settings=settings.model_copy(update={"services": services}) if rulings else settings,
         problems=tuple(problem for ruling in rulings.values() for problem in ruling.problems),
         warnings=tuple(problem for ruling in rulings.values() for problem in ruling.warnings),
-        asks=tuple(ask for ruling in rulings.values() for ask in ruling.asks),
+        asks=_with_group(tuple(ask for ruling in rulings.values() for ask in ruling.asks)),
         pinned=pinned,
         replicas_left=left,
         under_way={name: ruling.record for name, ruling in rulings.items() if ruling.record is not None},
@@ -98,6 +98,20 @@ def with_rollouts(
             if ask.record is not None and ask.kind in (AskKind.GO_BACK, AskKind.SUPERSEDE)
         ),
     )
+
+
+def _with_group(asks: tuple[RolloutAsk, ...]) -> tuple[RolloutAsk, ...]:
+    """The same; a rollout that begins knows which others of its group begin by this `up`: it may die in between."""
+    begins = {ask.service: ask.planned.group for ask in asks if ask.kind is AskKind.BEGIN and ask.planned}
+
+    def known(ask: RolloutAsk) -> RolloutAsk:
+        group = begins.get(ask.service) if ask.kind is AskKind.BEGIN else None
+        if ask.planned is None or group is None:
+            return ask
+        services = tuple(service for service, one in begins.items() if one is not None and one.name == group.name)
+        return replace(ask, planned=replace(ask.planned, begins_with=services))
+
+    return tuple(known(ask) for ask in asks)
 
 
 def refuse_force(

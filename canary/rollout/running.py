@@ -23,12 +23,17 @@ from canary.rollout.options import PROMETHEUS_VARIABLE
 from canary.rollout.place import KubectlAccess
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from types import FrameType
 
     from canary.ui import Ui
+    from rollout import group_runner
     from rollout.decision import Decision
-    from rollout.record import Record
-    from rollout.supervisor import Service, Supervisor
+    from rollout.found import Group, Service
+    from rollout.group_record import GroupEntry, GroupRecord
+    from rollout.group_verbs import GroupDecision
+    from rollout.record import HistoryEntry, Record
+    from rollout.supervisor import Subject, Supervisor
     from rollout.turns import OnLook
 
 NO_PROMETHEUS = f"the runner has no Prometheus to ask: give it --prometheus URL, or set ${PROMETHEUS_VARIABLE}"
@@ -54,29 +59,55 @@ class Lines:
 
     def of(self, service: Service) -> OnLook:
         """Return what is told of each look at a rollout, and prints what is new since the look before."""
-        seen: list[int] = []
+        seen: dict[Subject, int] = {}
 
         def on_look(record: Record, decision: Decision) -> None:
-            for entry in record.history:
-                if seen and entry.generation > seen[0]:
-                    self.line(service, entry.text, id=record.id, at=entry.at, event=entry.type.value)
-            seen[:] = [record.generation]
+            self._new(service, record.id, record.history, record.generation, seen)
 
         return on_look
 
-    def say(self, service: Service, text: str) -> None:
-        """Print something that is no change of the record."""
-        self.line(service, text)
+    def of_group(self, name: Group) -> group_runner.OnLook:
+        """Return the same for looks at a group: what is new of it, and of its services."""
+        from rollout.found import Service
 
-    def line(self, service: Service, text: str, **more: str) -> None:
+        seen: dict[Subject, int] = {}
+
+        def on_look(group: GroupRecord, records: Mapping[str, Record], decision: GroupDecision) -> None:
+            self._new(name, group.id, group.history, group.generation, seen)
+            for record in records.values():
+                service = Service(record.namespace, record.service)
+                self._new(service, record.id, record.history, record.generation, seen)
+
+        return on_look
+
+    def say(self, subject: Subject, text: str) -> None:
+        """Print something that is no change of the record."""
+        self.line(subject, text)
+
+    def line(self, subject: Subject, text: str, **more: str) -> None:
         """Print one line; `more` are the id of the rollout, the time and the type of an event."""
         with self._lock:
             if self._as_json:
-                print(json.dumps({"namespace": service.namespace, "service": service.name, **more, "text": text}))
+                place = {"namespace": subject.namespace, subject.kind: subject.name}
+                print(json.dumps({**place, **more, "text": text}))
             else:
                 event = f"{more['at']} {more['event']}: " if more else ""
-                print(f"{service}: {event}{text}")
+                print(f"{subject}: {event}{text}")
             sys.stdout.flush()
+
+    def _new(
+        self,
+        subject: Subject,
+        name: str,
+        history: Iterable[HistoryEntry | GroupEntry],
+        generation: int,
+        seen: dict[Subject, int],
+    ) -> None:
+        """Print what a history has since the generation that was seen last."""
+        for entry in history:
+            if subject in seen and entry.generation > seen[subject]:
+                self.line(subject, entry.text, id=name, at=entry.at, event=entry.type.value)
+        seen[subject] = generation
 
 
 def move(ui: Ui, asked: Run) -> None:
@@ -84,6 +115,7 @@ def move(ui: Ui, asked: Run) -> None:
     from kube import kubeconfig
     from kube.kubeconfig import ClusterUnreachableError
     from rollout.lease import new_holder
+    from rollout.moving import Moving
     from rollout.prometheus_readings import at_url
     from rollout.supervisor import Supervisor
 
@@ -102,15 +134,9 @@ def move(ui: Ui, asked: Run) -> None:
     except ClusterUnreachableError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from None
     with client:
-        supervisor = Supervisor(
-            access,
-            client,
-            asked.namespaces,
-            new_holder(),
-            at_url(asked.prometheus, NO_PROMETHEUS),
-            on_look=lines.of,
-            say=lines.say,
-        )
+        connect, holder = at_url(asked.prometheus, NO_PROMETHEUS), new_holder()
+        moving = Moving(access, holder, connect, on_look=lines.of, on_group_look=lines.of_group)
+        supervisor = Supervisor(client, asked.namespaces, holder, moving, say=lines.say)
         _stop_at_signals(supervisor)
         if not asked.once:
             supervisor.run(lambda succeeded: _touch(asked.probe_folder, is_ready=succeeded))

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from stacks.checks.rollouts import Rolled, Strategies, rolled_rules
 from stacks.checks.view import View, block
+from stacks.rollouts import strategy_of
 from stacks.settings.model import Settings
 from stacks.settings.problems import Finding, Location, key_path, nearest, shown
 from stacks.settings.rollout_group import RolloutGroup
@@ -138,14 +139,42 @@ def _words(rules: list[Rolled]) -> str:
 
 
 def warnings(settings: Settings) -> Iterator[Finding]:
-    """Yield services of a group that take no part in its rollouts."""
+    """Yield services of a group that take no part in its rollouts, or that keep it from starting by itself."""
     for name, group in settings.rollout_groups.items():
-        for index, service in enumerate(group.services):
-            if service in settings.services and not settings.services[service].rolled:
-                yield Finding(
-                    (KEY, name, "services", index),
-                    f"no rule of {service} has a rollout: it takes no part, and a change of its weights comes at once",
-                    "services with rollout in a rule",
-                    f"write rollout in the rules of {service}, or remove it from the group",
-                    shown(service),
-                )
+        yield from _without_rollout(name, group, settings)
+        yield from _not_by_itself(name, group, settings)
+
+
+def _without_rollout(name: str, group: RolloutGroup, settings: Settings) -> Iterator[Finding]:
+    for index, service in enumerate(group.services):
+        if service in settings.services and not settings.services[service].rolled:
+            yield Finding(
+                (KEY, name, "services", index),
+                f"no rule of {service} has a rollout: it takes no part, and a change of its weights comes at once",
+                "services with rollout in a rule",
+                f"write rollout in the rules of {service}, or remove it from the group",
+                shown(service),
+            )
+
+
+def _not_by_itself(name: str, group: RolloutGroup, settings: Settings) -> Iterator[Finding]:
+    known = [(index, one) for index, one in enumerate(group.services) if one in settings.services]
+    # The strategy of a service's first step decides.
+    strategies = {
+        index: strategy
+        for index, service in known
+        for strategy in [strategy_of(settings, rule) for rule in settings.services[service].route if rule.rollout][:1]
+        if strategy is not None
+    }
+    first = next((index for index, one in strategies.items() if one.auto_start), None)
+    for index, strategy in strategies.items() if first is not None else ():
+        if first is not None and not strategy.auto_start:
+            service = group.services[index]
+            yield Finding(
+                (KEY, name, "services", index),
+                f"{group.services[first]} has autoStart, and {service} has not: the group waits for "
+                f"`canary rollout start {name}` whenever both begin",
+                "autoStart in the strategies of all services of a group, or of none",
+                f"name one strategy in the rules of all: rollout: <name>, with autoStart in {key_path(('rollouts',))}",
+                shown(service),
+            )

@@ -17,9 +17,14 @@ from typer.testing import CliRunner, Result
 from canary.app import app
 from canary.exit_codes import ExitCode
 from canary.rollout.running import Lines
+from rollout.acting import act
 from rollout.decision import Decision
-from rollout.supervisor import Service, Supervisor
+from rollout.found import Group, Service
+from rollout.group_verbs import GroupDecision
+from rollout.supervisor import Supervisor
+from rollout.verbs import pause
 from tests.unit.canary.rollouts import World, run
+from tests.unit.rollout.group_world import GroupWorld
 
 WEBSITE = Service("shop", "website")
 KUBECONFIG = """apiVersion: v1
@@ -143,6 +148,42 @@ def test_each_change_is_one_line(as_json: bool, deployed: World, capsys: pytest.
         assert printed[0].startswith("shop/website: 2026-")
         assert printed[0].endswith(" Paused: paused by ann@laptop: too many errors")
         assert printed[1] == "shop/website: website-1: it goes on"
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["lines", "json"])
+def test_each_change_of_a_group_and_of_its_services_is_one_line(
+    as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = GroupWorld()
+    world.up()
+    lines, name = Lines(as_json=as_json), Group("shop", "checkout")
+    on_look = lines.of_group(name)
+
+    def look() -> None:
+        on_look(world.group, {one: world.record(one) for one in world.services}, GroupDecision(why="it goes on"))
+
+    world.start()
+    look()
+    world.abort("too many errors")
+    act(world.client, "shop", "articles", lambda record, now: pause(record, "lunch", "ann", now), by="ann")
+    look()
+    look()
+    lines.say(name, "checkout-1: it goes back")
+    printed = capsys.readouterr().out.splitlines()
+
+    assert len(printed) == 3
+    if as_json:
+        documents: list[dict[str, Any]] = [json.loads(line) for line in printed]
+        assert [(one.get("group"), one.get("service")) for one in documents] == [
+            ("checkout", None), (None, "articles"), ("checkout", None),
+        ]  # fmt: skip
+        assert [one.get("event") for one in documents] == ["Aborting", "Paused", None]
+        assert documents[0]["id"] == "checkout-1"
+    else:
+        assert printed[0].startswith("shop/group checkout: 2026-")
+        assert printed[0].endswith("go back, callers first: too many errors")
+        assert printed[1].startswith("shop/articles: 2026-")
+        assert printed[2] == "shop/group checkout: checkout-1: it goes back"
 
 
 def test_a_start_without_a_stack_reads_the_prometheus_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

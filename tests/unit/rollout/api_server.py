@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -40,6 +41,7 @@ class ApiServer:
     """
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self.objects: dict[Key, dict[str, Any]] = {}
         self.now = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
         self.has_date = True
@@ -50,8 +52,12 @@ class ApiServer:
         """Verbs that the client has no right to: `list`, or of one kind alone `get leases`."""
         self.writes = 0
         self._versions = 100
+        self.client = self.connect()
+
+    def connect(self) -> Client:
+        """Another client of this API server: requests are served one at a time."""
         config = KubeConfig.from_one(cluster=Cluster(server="http://api.invalid"), user=User()).get()
-        self.client = Client(config=config, transport=httpx2.MockTransport(self._answer), trust_env=False)
+        return Client(config=config, transport=httpx2.MockTransport(self._answer), trust_env=False)
 
     def get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
         """Return a copy of an object."""
@@ -72,7 +78,8 @@ class ApiServer:
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         headers = {"Date": format_datetime(self.now, usegmt=True)} if self.has_date else {}
         try:
-            return httpx2.Response(200, json=self._serve(request), headers=headers)
+            with self._lock:
+                return httpx2.Response(200, json=self._serve(request), headers=headers)
         except RefusedError as error:
             status = {"kind": "Status", "code": error.code, "reason": error.reason, "message": error.message}
             return httpx2.Response(error.code, json=status, headers=headers)

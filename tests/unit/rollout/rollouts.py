@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from typing import Any
 
 import httpx2
-from lightkube import Client, KubeConfig
-from lightkube.config.models import Cluster, User
 
 from rollout.acting import begin_rollout
 from rollout.background import Done, Job
@@ -63,7 +60,6 @@ class World(Workloads):
     """
 
     def __init__(self, *, virtual_services: int = 1, **strategy: Any) -> None:
-        self._lock = threading.RLock()
         super().__init__()
         self.kill_at: int | None = None
         self.served = False
@@ -140,15 +136,6 @@ class World(Workloads):
         `only` is the plural of the objects whose writes count.
         """
         self.kill_at, self.served, self.counted = at, served, only
-
-    def connect(self) -> Client:
-        """Another client of this API server."""
-        config = KubeConfig.from_one(cluster=Cluster(server="http://api.invalid"), user=User()).get()
-        return Client(config=config, transport=httpx2.MockTransport(self._answer), trust_env=False)
-
-    def _answer(self, request: httpx2.Request) -> httpx2.Response:
-        with self._lock:
-            return super()._answer(request)
 
     def _serve(self, request: httpx2.Request) -> Any:
         if self.failures:

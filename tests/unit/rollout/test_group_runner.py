@@ -72,6 +72,19 @@ def test_whoever_has_no_lease_moves_no_group_forward() -> None:
     assert world.written == []
 
 
+def test_the_way_back_of_a_service_that_has_ended_is_kept_until_all_have_ended() -> None:
+    world = begun(keepPrevious="1s")
+    runner = OneGroupRunner(world)
+    for _ in range(60):
+        world.now += timedelta(seconds=2)
+        runner.turn()
+        if world.group.phase is Phase.PROGRESSING:
+            assert "Closed" not in world.phases.values()
+
+    assert set(world.phases.values()) == {"Closed"}
+    assert world.group.phase is Phase.CLOSED
+
+
 @pytest.mark.parametrize("service", SHOP)
 def test_one_service_without_ready_pods_takes_all_of_them_back(service: str) -> None:
     world = begun(steps=HELD)

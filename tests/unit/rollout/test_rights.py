@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 import yaml
 
+from components.rollout_runner import RunnerRights, permissions
+from kube import kubeconfig
 from rollout.acting import act, hand_back
+from rollout.barrier import Barrier, Following
+from rollout.group_store import group_name
+from rollout.moving import Moving
+from rollout.prometheus_readings import at_url
+from rollout.record import Phase
 from rollout.store import RolloutStore
+from rollout.supervisor import Supervisor
 from rollout.verbs import abort
+from tests.unit.rollout.api_server import ApiServer
+from tests.unit.rollout.group_world import NAMESPACE as SHOP_NAMESPACE
+from tests.unit.rollout.group_world import GroupWorld
 from tests.unit.rollout.rollouts import OneRunner, World
+from tests.unit.rollout.sample_groups import GROUP
 from tests.unit.rollout.sample_records import NAMESPACE
 
 PAGE = (Path(__file__).parents[3] / "docs" / "rights.md").read_text(encoding="utf-8")
@@ -39,7 +52,7 @@ def rights(name: str) -> set[tuple[str, str]]:
 class Asked:
     """Keeps what an API server in memory is asked for, by resource and verb."""
 
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, world: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
         self.found: set[tuple[str, str]] = set()
         serve = world._serve
 
@@ -83,3 +96,32 @@ def test_an_abort_asks_for_what_its_role_allows_and_the_role_allows_no_more(monk
     act(world.client, NAMESPACE, "website", lambda record, now: abort(record, "bad", "ann", now), by="ann")
 
     assert asked.found == rights("istio-canary-abort")
+
+
+def test_the_runner_in_the_cluster_moves_a_group_with_the_rights_of_its_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = GroupWorld(autoStart=True)
+    world.up()
+    access: Any = SimpleNamespace(user=None)
+    monkeypatch.setattr(kubeconfig, "choose", lambda config: access)
+    monkeypatch.setattr(kubeconfig, "client", lambda config: world.connect())
+    monkeypatch.setattr(Barrier, "wait", lambda *given: Following(True))
+    asked = Asked(world, monkeypatch)
+    moving = Moving(access, "runner/1/a", at_url(None, "there is none"))
+    supervisor = Supervisor(world.connect(), (SHOP_NAMESPACE,), "runner/1/a", moving)
+    supervisor.turn()
+    supervisor._join(60)
+
+    assert world.group.phase is Phase.COMPLETED
+    assert ("leases", SHOP_NAMESPACE, group_name(GROUP)) in world.objects
+    role = {
+        (resource, verb)
+        for rule in permissions(RunnerRights(namespace=SHOP_NAMESPACE))
+        for resource in _list(rule.resources)
+        for verb in _list(rule.verbs)
+    }
+    assert asked.found <= role
+    assert {("configmaps", "list"), ("configmaps", "create"), ("leases", "create"), ("leases", "patch")} <= asked.found
+
+
+def _list(words: Any) -> list[str]:
+    return list(words)

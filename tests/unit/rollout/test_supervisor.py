@@ -9,19 +9,17 @@ from typing import Any
 import pytest
 
 from kube.conflicts import ConflictError
-from rollout.group_members import GroupMember, PlannedGroup
 from rollout.lease import Lease
+from rollout.moving import Moving
 from rollout.prometheus_readings import at_url
-from rollout.record import EventType, OutboxEvent, Phase, Record
+from rollout.record import EventType, OutboxEvent, Record
 from rollout.runner import RunEnd
 from rollout.store import RolloutStore
-from rollout.supervisor import FIRST_REST, Service, Supervisor, to_do
-from tests.unit.rollout.records import aborting, observing
+from rollout.supervisor import FIRST_REST, Supervisor
 from tests.unit.rollout.rollouts import SERVICE, World
-from tests.unit.rollout.sample_groups import in_group
 from tests.unit.rollout.sample_records import NAMESPACE
 
-WEBSITE = Service(NAMESPACE, SERVICE)
+HOLDER = "runner/1/a"
 AT = "2026-01-05T10:00:00+00:00"
 EVENT = OutboxEvent(id="website-1/1", type=EventType.PENDING, at=AT, text="is there")
 
@@ -49,14 +47,13 @@ class Many:
         self.moves = moves or Moves(lambda: RunEnd(record=world.record, why="held"))
         self.now = 0.0
         self.said: list[str] = []
+        access: Any = object()
         self.supervisor = Supervisor(
-            object(),  # type: ignore[arg-type]
             world.connect(),
             namespaces,
-            "runner/1/a",
-            at_url(None, "there is none"),
-            say=lambda service, text: self.said.append(text),
-            move=self.moves,
+            HOLDER,
+            Moving(access, HOLDER, at_url(None, "there is none"), move=self.moves),
+            say=lambda subject, text: self.said.append(text),
             clock=lambda: self.now,
         )
 
@@ -81,67 +78,6 @@ def world() -> World:
     found.begin()
     change(found, outbox=())
     return found
-
-
-STARTED: dict[str, Any] = {"started_at": AT}
-PROGRESSING = {**STARTED, "phase": Phase.PROGRESSING}
-ENDED = {**STARTED, "ended_at": AT}
-
-
-@pytest.mark.parametrize(
-    ("auto", "keys", "now", "moves"),
-    [
-        (True, {}, AT, True),
-        (False, {}, AT, False),
-        (False, PROGRESSING, AT, True),
-        (False, {**PROGRESSING, "void_since": AT}, AT, False),
-        (False, {**STARTED, "phase": Phase.ABORTING}, AT, True),
-        (True, {**ENDED, "phase": Phase.ABORTED}, AT, False),
-        (True, {**ENDED, "phase": Phase.ABORTED}, "2026-01-05T11:00:00+00:00", True),
-        (True, {**ENDED, "phase": Phase.ABORTED, "handed_back_at": AT}, "2026-01-05T11:00:00+00:00", False),
-        (False, {**ENDED, "phase": Phase.COMPLETED}, "2026-01-05T10:59:59+00:00", False),
-        (False, {**ENDED, "phase": Phase.COMPLETED}, "2026-01-05T11:00:00+00:00", True),
-        (False, {**ENDED, "closed_at": AT, "phase": Phase.CLOSED}, "2026-01-05T11:00:00+00:00", True),
-    ],
-    ids=[
-        "it starts by itself",
-        "a person has to start it",
-        "it is under way",
-        "it is void",
-        "it goes back",
-        "an aborted one stays so",
-        "its routes are to be handed back",
-        "they are handed back",
-        "the way back is kept",
-        "the way back is to be closed",
-        "it is closed, and has the routes",
-    ],
-)
-def test_a_rollout_is_moved_if_it_starts_by_itself_or_is_under_way(
-    auto: bool, keys: dict[str, Any], now: str, moves: bool
-) -> None:
-    world = World(autoStart=auto, keepPrevious="1h")
-    record = world.begin().model_copy(update=keys)
-    assert (to_do(record, now) is not None) is moves
-
-
-def test_a_member_of_a_group_is_moved_by_its_group_alone_but_for_the_way_back() -> None:
-    record = World(autoStart=True).begin()
-    group = PlannedGroup(name="checkout", members=(GroupMember(service=SERVICE, namespace=NAMESPACE),))
-    member = record.model_copy(update={"plan": record.plan.model_copy(update={"group": group})})
-
-    assert to_do(record, AT) is not None
-    assert to_do(member, AT) is None
-    assert to_do(member.model_copy(update=PROGRESSING), AT) is None
-    assert to_do(member.model_copy(update={**STARTED, "phase": Phase.ABORTING}), AT) is not None
-
-
-def test_an_aborted_rollout_whose_hooks_nobody_has_asked_is_moved_until_they_are() -> None:
-    world = World(hooks=[{"at": "afterAbort", "url": "https://hooks.example.com"}])
-    record = world.begin().model_copy(update={**ENDED, "phase": Phase.ABORTED})
-
-    assert to_do(record, AT) == "hooks are to be asked"
-    assert to_do(record.model_copy(update={"hooks_done": ("afterAbort",)}), AT) is None
 
 
 def test_a_rollout_is_moved_with_the_lease_and_the_numbers_of_prometheus(world: World) -> None:
@@ -266,8 +202,3 @@ def test_the_end_stops_all_runs_and_waits_for_them(world: World) -> None:
 
     assert ended == [True]
     assert not many.supervisor.running
-
-
-def test_a_service_of_a_group_is_left_to_its_group_but_for_a_way_back_that_has_begun() -> None:
-    assert to_do(in_group(observing(0)), AT) is None
-    assert to_do(in_group(aborting()), AT) == "it goes back"

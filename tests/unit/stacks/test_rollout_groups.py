@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,9 +18,11 @@ from stacks.rollout_asks import AskKind, RolloutAsk
 from stacks.rollout_group_back import taken_back
 from stacks.rollout_groups import group_named, group_of
 from stacks.rollout_plans import rollout_plan
+from stacks.rollout_states import RolloutState
 from stacks.service_rollout import ServiceRollout
 from stacks.settings.loading import load
 from stacks.settings.model import Settings
+from stacks.with_rollouts import with_rollouts
 from tests.unit.rollout.group_world import NAMESPACE, GroupWorld, OneGroupRunner
 from tests.unit.rollout.sample_groups import GROUP, SHOP
 from tests.unit.stacks.rollout_stacks import STEPS, at, pending, stack, state, version
@@ -79,6 +82,29 @@ def test_a_group_that_is_new_in_the_file_is_written_before_the_start() -> None:
 
     assert ask.kind is AskKind.BEGIN
     assert "canary rollout start checkout" in ask.text
+
+
+def test_a_rollout_that_begins_names_the_services_of_its_group_that_the_same_up_begins() -> None:
+    settings = shop()
+    begun = {ask.service: ask for ask in with_rollouts(settings, _at_old(SHOP), "Pulumi.dev.yaml").asks}
+    assert {one.kind for one in begun.values()} == {AskKind.BEGIN}
+    for service in SHOP:
+        planned = begun[service].planned
+        assert planned is not None
+        assert planned.plan().begins_with == SHOP
+
+    one_has_nothing_to_move = {**_at_old(SHOP[1:]), SHOP[0]: RolloutState(now=at(100))}
+    asks = with_rollouts(settings, one_has_nothing_to_move, "Pulumi.dev.yaml").asks
+    assert [ask.planned.begins_with for ask in asks if ask.planned is not None] == [SHOP[1:]] * 2
+
+
+def test_a_rollout_that_begins_alone_names_no_other() -> None:
+    asks = with_rollouts(shop(groups=False), _at_old(SHOP), "Pulumi.dev.yaml").asks
+    assert [ask.planned.begins_with for ask in asks if ask.planned is not None] == [()] * 3
+
+
+def _at_old(services: Sequence[str]) -> dict[str, RolloutState]:
+    return {service: RolloutState(now=at(0)) for service in services}
 
 
 def test_a_diff_and_rendered_manifests_name_the_group() -> None:

@@ -95,3 +95,22 @@ def test_a_service_without_a_rollout_takes_no_part(tmp_path: Path) -> None:
     told = "\n".join(map(str, warnings(load_stack(file).settings, read_stack_file(file))))
 
     assert "no rule of group-pay has a rollout: it takes no part" in told
+
+
+@pytest.mark.parametrize("auto", [(True, True), (False, False), (True, False), (False, True)])
+def test_a_group_of_which_only_some_services_start_by_themselves_is_warned_of(
+    auto: tuple[bool, bool], tmp_path: Path
+) -> None:
+    first, second = (f"{{{STEPS}, autoStart: {str(one).lower()}}}" for one in auto)
+    file = tmp_path / "Pulumi.dev.yaml"
+    text = config(
+        f"rolloutRunner: {{enabled: true}}\nrolloutGroups:\n  checkout: {{services: [articles, web]}}\n"
+        f"services:\n{shop('articles', first)}{shop('web', second)}"
+    )
+    file.write_text(text, encoding="utf-8")
+    told = "\n".join(map(str, warnings(load_stack(file).settings, read_stack_file(file))))
+
+    by_itself, waits = ("articles", "web") if auto[0] else ("web", "articles")
+    said = f"{by_itself} has autoStart, and {waits} has not: the group waits for `canary rollout start checkout`"
+    assert (said in told) is (auto[0] != auto[1])
+    assert ("has not: the group waits" in told) is (auto[0] != auto[1])
