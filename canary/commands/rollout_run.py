@@ -39,9 +39,10 @@ def run(
 ) -> None:
     """Move the rollouts of namespaces, as the runner in the cluster: those with `autoStart`, and those under way.
 
-    Reads the records there and needs neither a stack's file nor Pulumi. It takes each rollout whose lease is free, and
-    runs until a signal ends it; then the rollouts stay where they are, and the next runner goes on. Without
-    --prometheus, steps with gates or limits are held. With --once it ends with 1 if a rollout could not be moved.
+    Reads the records there and needs neither a stack's file nor Pulumi. It takes each rollout, and each group, whose
+    lease is free, and runs until a signal ends it; then the rollouts stay where they are, and the next runner goes on.
+    Without --prometheus, steps with gates or limits are held. With --once it ends with 1 if a rollout could not be
+    moved.
     """
     with command(json) as ui:
         from canary.rollout.running import Run, move

@@ -15,75 +15,19 @@ from rollout.acting import act
 from rollout.barrier import Barrier, Following
 from rollout.found import Group
 from rollout.group_record import GroupRecord
-from rollout.group_runner import GroupEnd, run_group
-from rollout.group_store import GROUP_LABEL, group_name, lease_of
-from rollout.lease import Lease
-from rollout.moving import Moving
+from rollout.group_runner import GroupEnd
+from rollout.group_store import group_name
 from rollout.pace import ONCE
-from rollout.prometheus_readings import at_url
 from rollout.record import EventType, Phase
-from rollout.runner import RunEnd, run
-from rollout.store import RolloutStore
-from rollout.supervisor import FIRST_REST, Supervisor
+from rollout.supervisor import FIRST_REST
 from rollout.verbs import pause
 from tests.unit.rollout.group_world import NAMESPACE, GroupWorld, OneGroupRunner
+from tests.unit.rollout.many_groups import ALONE, HOLDER, Many, change, damage, rolled_alone, started, taken
 from tests.unit.rollout.rollouts import Killed
 from tests.unit.rollout.sample_groups import GROUP, SHOP
 
 CHECKOUT = Group(NAMESPACE, GROUP)
-HOLDER = "runner/1/a"
 HELD = [{"weight": 10, "for": "1h"}, {"weight": 100}]
-ALONE = "search"
-
-
-class Many:
-    """A supervisor of an API server in memory: `moved` are the runs that it has begun; a test moves its clock."""
-
-    def __init__(
-        self,
-        world: GroupWorld,
-        *,
-        namespaces: tuple[str, ...] = (NAMESPACE,),
-        holder: str = HOLDER,
-        move_group: Callable[..., GroupEnd] = run_group,
-    ) -> None:
-        self.now = 0.0
-        self.said: list[str] = []
-        self.moved: list[str] = []
-        self.seen: list[str] = []
-
-        def group(access: Any, known: GroupRecord, *given: Any, **keys: Any) -> GroupEnd:
-            self.moved.append(known.name)
-            assert all(callable(one) for one in keys["readings"](SHOP[0]))
-            return move_group(access, known, *given, **keys)
-
-        def service(access: Any, namespace: str, name: str, *given: Any, **keys: Any) -> RunEnd:
-            self.moved.append(name)
-            return run(access, namespace, name, *given, **keys)
-
-        access: Any = None
-        self.moving = Moving(
-            access,
-            holder,
-            at_url(None, "there is none"),
-            on_group_look=lambda name: lambda known, records, decision: self.seen.append(str(name)),
-            move=service,
-            move_group=group,
-        )
-        self.supervisor = Supervisor(
-            world.connect(),
-            namespaces,
-            holder,
-            self.moving,
-            say=lambda subject, text: self.said.append(f"{subject}: {text}"),
-            clock=lambda: self.now,
-        )
-
-    def turn(self) -> None:
-        """One reading, after which all runs have ended."""
-        self.supervisor.turn()
-        self.supervisor._join(60)
-        assert not self.supervisor.running
 
 
 @pytest.fixture
@@ -100,44 +44,6 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Callable[[GroupWorld], GroupWo
 
 
 Connected = Callable[[GroupWorld], GroupWorld]
-
-
-def started(world: GroupWorld) -> GroupWorld:
-    """The world after `up`, and a person's `start`."""
-    world.up()
-    world.start()
-    return world
-
-
-def taken(world: GroupWorld, seconds: int = 15) -> Lease:
-    """The group's Lease as somebody else's."""
-    lease = Lease(world.connect(), NAMESPACE, lease_of(GROUP), "laptop/1/b", seconds=seconds)
-    lease._client.list(_config_map(), namespace=NAMESPACE)  # whose answer tells the time
-    assert lease.acquire()
-    return lease
-
-
-def _config_map() -> Any:
-    from lightkube.resources.core_v1 import ConfigMap
-
-    return ConfigMap
-
-
-def damage(world: GroupWorld, name: str) -> None:
-    """The record of a group that cannot be read."""
-    metadata = {"name": group_name(name), "namespace": NAMESPACE, "labels": {GROUP_LABEL: name}}
-    bad = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"record": "{"}}
-    world.apply("configmaps", bad, "somebody", force=True)
-
-
-def rolled_alone(world: GroupWorld) -> None:
-    """A service of the world is in no group."""
-    world.up(ALONE)
-    store = RolloutStore(world.client, NAMESPACE, ALONE)
-    stored = store.read()
-    assert stored is not None
-    plan = stored.record.plan.model_copy(update={"group": None})
-    store.write(stored.record.model_copy(update={"plan": plan}), stored.resource_version)
 
 
 def test_a_group_goes_on_after_its_runner_was_killed(connected: Connected) -> None:
@@ -391,15 +297,6 @@ def test_the_events_of_services_whose_group_another_holder_moves_are_left_to_the
 
 
 LONG_OVER: dict[str, Any] = {"phase": Phase.COMPLETED, "ended_at": "2020-01-01T00:00:00+00:00", "outbox": ()}
-
-
-def change(world: GroupWorld, service: str, **keys: Any) -> None:
-    """Write the record of a service with other keys."""
-    store = RolloutStore(world.client, NAMESPACE, service)
-    stored = store.read()
-    assert stored is not None
-    record = stored.record.model_copy(update={"generation": stored.record.generation + 1, **keys})
-    store.write(record, stored.resource_version)
 
 
 def test_a_service_that_has_ended_keeps_its_way_back_while_another_holder_moves_its_group(connected: Connected) -> None:
