@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,8 @@ from components.rollout_runner import NAME
 from rollout.group_store import group_name
 from rollout.store import name_of
 from tests.e2e.load import load
-from tests.e2e.test_rollout_runner import MINUTES_3, RATE, SHARED, echo
+from tests.e2e.rollouts.chain import echo, telemetry
+from tests.e2e.test_rollout_runner import MINUTES_3, RATE
 from tests.e2e.tools import Project, wait_until
 
 pytestmark = pytest.mark.long
@@ -47,12 +47,7 @@ def write(project: Project, *, rolled: bool) -> None:
     config = project.service_config(services)
     config["istio-canary:rollouts"] = {"together": strategy}
     config["istio-canary:rolloutGroups"] = {GROUP: {"services": [CALLEE, CALLER]}}
-    config["istio-canary:telemetry"] = {
-        "namespace": f"{NAMESPACE}-telemetry",
-        "metrics": "envoy",
-        "scrapeInterval": "1s",
-        "prometheus": {"url": SHARED} if os.environ.get("ISTIO_CANARY_SANDBOX") else {"enabled": True, "storage": None},
-    }
+    config["istio-canary:telemetry"] = telemetry(NAMESPACE)
     config["istio-canary:rolloutRunner"] = {"enabled": True, "namespace": RUNNER}
     project.write_stack(STACK, config)
 
