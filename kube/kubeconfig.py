@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from kube import credential_plugin, decoding
+from kube.late_kubeconfig import EMBED
 
 if TYPE_CHECKING:
     from lightkube import Client, KubeConfig, SingleConfig
@@ -88,8 +89,8 @@ def choose(cluster: ClusterAccess) -> SingleConfig:
 
     The kubeconfig is that of the settings, else $KUBECONFIG (of several files, the first with the context), else
     ~/.kube/config, else the service account of the pod that this runs in; for a cluster that a stack creates, the text
-    that the stack has as an output, and for one whose text the stack's file has encrypted, that text. Raises ClusterUnreachableError if the file, the text or the context does not exist
-    or cannot be read.
+    that the stack has as an output, and for one whose text the stack's file has encrypted, that text. Raises
+    ClusterUnreachableError if the file, the text or the context does not exist or cannot be read.
     """
     try:
         return _chosen(cluster)
@@ -214,7 +215,7 @@ def _require_no_relative_files(config: SingleConfig, place: str) -> None:
         raise ClusterUnreachableError(
             f"context {config.context_name} of {place}",
             f"{', '.join(named)}: a path from the folder of the kubeconfig, and a text is in no folder",
-            "take a kubeconfig with its certificates and keys in it: kubectl config view --raw --flatten --minify",
+            f"take a kubeconfig with its certificates and keys in it: {EMBED}",
         )
 
 

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 
 Read = Callable[[], str | None]
+EMBED = "kubectl config view --raw --flatten --minify"
+"""The command that prints the kubeconfig of one context with its certificates and keys in it."""
 INVALID_OUTPUT = (
     "the output `kubeconfig` of its stack is not a valid kubeconfig",
     "run `pulumi refresh` on that stack, and look at the output with `pulumi stack output kubeconfig --show-secrets`",

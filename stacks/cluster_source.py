@@ -1,7 +1,8 @@
 """How the program finds a cluster whose kubeconfig is no file.
 
-It is an output of a stack, its own of an earlier run or another one, or encrypted in the stack's file. A program can read the outputs of stacks by the engine's built-in function `readStackOutputs`, which a StackReference
-uses too; here the text is needed before anything is registered.
+It is an output of a stack, its own of an earlier run or another one, or encrypted in the stack's file. A program can
+read the outputs of stacks by the engine's built-in function `readStackOutputs`, which a StackReference uses too; here
+the text is needed before anything is registered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The text of a kubeconfig in a stack's file: encrypted, it is taken; in plain text, it is refused without showing it."""
+"""The text of a kubeconfig in a stack's file: encrypted, it is taken; in plain text, it is refused and not shown."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ KUBECONFIG: Location = ("cluster", "kubeconfig")
 PATH = key_path(KUBECONFIG)
 SET = f"pulumi config set --secret --path '{PATH}'"
 """The command that encrypts the text, which it reads from stdin."""
-EMBED = "kubectl config view --raw --flatten --minify"
-"""The command that prints the kubeconfig of one context with its certificates and keys in it."""
 PLAIN_TEXT = (
     "this is the text of a kubeconfig, not encrypted, so everyone who reads the file knows its keys",
     "a text that Pulumi has encrypted (secure: …), or the path of a file, with ~ and $VARS",

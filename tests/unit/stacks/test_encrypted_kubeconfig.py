@@ -91,7 +91,15 @@ def test_a_context_that_the_text_does_not_have_is_refused_with_those_that_it_has
 
 @pytest.mark.parametrize(
     "text",
-    ["", SECRET, f"{SECRET}: [", f"users: [{SECRET}]", f"[{SECRET}]", f"clusters: {{name: {SECRET}}}", f"\t{SECRET}: a"],
+    [
+        "",
+        SECRET,
+        f"{SECRET}: [",
+        f"users: [{SECRET}]",
+        f"[{SECRET}]",
+        f"clusters: {{name: {SECRET}}}",
+        f"\t{SECRET}: a",
+    ],
 )
 def test_a_text_that_is_no_kubeconfig_is_refused_with_its_place_and_without_showing_it(
     text: str, tmp_path: Path
@@ -350,7 +358,8 @@ def test_only_the_text_of_a_cluster_can_be_encrypted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "valid"), [({"secure": CIPHER}, True), ("~/.kube/config", True), ({"secure": "a text"}, False), (3, False)]
+    ("value", "valid"),
+    [({"secure": CIPHER}, True), ("~/.kube/config", True), ({"secure": "a text"}, False), (3, False)],
 )
 def test_the_schema_for_editors_has_a_path_or_an_encrypted_text(value: Any, valid: bool) -> None:
     validator = jsonschema.Draft202012Validator(json_schema())
