@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stacks.settings.kubeconfig_text import PATH, SET
+from stacks.settings.kubeconfig_text import KUBECONFIG, PATH, SET
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import Finding, Location, key_path
 
@@ -76,7 +76,9 @@ def secret_finding(location: Location, value: Any = None) -> Finding:
             f"Pulumi marks {key_path(location[:1])} as secret, and the stack's file does not have this value, so it "
             "may be a secret of an environment of Pulumi ESC",
             "values that the stack's file has, encrypted or plain",
-            "write the value in the stack's file; a secret of an environment belongs into a Secret of Kubernetes, "
+            f"write the cluster in the stack's file, and encrypt the text of its kubeconfig there: {SET} < FILE"
+            if location[0] == KUBECONFIG[0]
+            else "write the value in the stack's file; a secret of an environment belongs into a Secret of Kubernetes, "
             "which envFrom or valueFrom reads",
         )
     if len(location) == 1 and "." in str(location[0]):

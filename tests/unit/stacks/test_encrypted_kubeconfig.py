@@ -331,6 +331,16 @@ def test_what_is_under_secure_and_not_encrypted_is_refused_without_showing_it() 
     assert SECRET not in str(error.value)
 
 
+def test_a_text_of_an_environment_of_pulumi_esc_is_refused_without_showing_it(tmp_path: Path) -> None:
+    file = read_stack_file(stack_file(tmp_path, "{context: there}"))
+    with pytest.raises(SettingsError) as error:
+        load_runtime(run_config(), file, secrets={KEY})
+    (problem,) = error.value.problems
+    assert problem.path == KEY
+    assert f"{SET} < FILE" in problem.fix
+    assert SECRET not in str(error.value)
+
+
 def test_a_path_and_a_text_together_are_refused(tmp_path: Path) -> None:
     path = stack_file(tmp_path, f"\n    kubeconfig: /etc/kubeconfig\n    kubeconfig: {{secure: '{CIPHER}'}}")
     with pytest.raises(SettingsError) as error:
