@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # For a stack whose file names a context (istio-canary:cluster.context): write a kubeconfig with the context
 # $KUBE_CONTEXT (by default the stack's name, $STACK) to the file $1, for the cluster that one of these variables names.
-# Without any of them, do nothing: a stack with cluster.stackReference, or with a kind that it creates, has its
-# kubeconfig from Pulumi.
+# Without any of them, do nothing: a stack with cluster.stackReference, with a kind that it creates, or with an encrypted
+# cluster.kubeconfig has its kubeconfig from Pulumi.
 #   KUBECONFIG_CONTENT                      a kubeconfig, as it is
 #   EKS_CLUSTER, AWS_REGION                 Amazon EKS
 #   AKS_CLUSTER, AKS_RESOURCE_GROUP         Azure AKS

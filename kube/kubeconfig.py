@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from kube import credential_plugin, decoding
+from kube.late_kubeconfig import EMBED
 
 if TYPE_CHECKING:
     from lightkube import Client, KubeConfig, SingleConfig
@@ -25,7 +26,7 @@ OTHER_KUBECONFIG = "name another kubeconfig with istio-canary:cluster.kubeconfig
 class ClusterAccess(Protocol):
     """Path of a kubeconfig and a context in it, each None for kubectl's default.
 
-    `late` has the kubeconfig's text instead, for a cluster whose kubeconfig is no file.
+    `late` has the kubeconfig's text instead of the path, for a cluster whose kubeconfig is no file.
     """
 
     @property
@@ -88,8 +89,8 @@ def choose(cluster: ClusterAccess) -> SingleConfig:
 
     The kubeconfig is that of the settings, else $KUBECONFIG (of several files, the first with the context), else
     ~/.kube/config, else the service account of the pod that this runs in; for a cluster that a stack creates, the text
-    that the stack has as an output. Raises ClusterUnreachableError if the file, the text or the context does not exist
-    or cannot be read.
+    that the stack has as an output, and for one whose text the stack's file has encrypted, that text. Raises
+    ClusterUnreachableError if the file, the text or the context does not exist or cannot be read.
     """
     try:
         return _chosen(cluster)
@@ -102,7 +103,7 @@ def choose(cluster: ClusterAccess) -> SingleConfig:
 
 def _chosen(cluster: ClusterAccess) -> SingleConfig:
     if cluster.late is not None:
-        return _of_text(cluster.late)
+        return _of_text(cluster.late, cluster.context)
     paths = _paths(cluster)
     files = [path for path in paths if _is_file(path)]
     if not files and cluster.kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -188,19 +189,34 @@ def _parsed(text: str, path: Path | None) -> KubeConfig:
         raise ValueError(" ".join(str(error).split())) from None
 
 
-def _of_text(late: LateKubeconfig) -> SingleConfig:
+def _of_text(late: LateKubeconfig, context: str | None) -> SingleConfig:
     text = late.text()
     if text is None:
         raise ClusterUnreachableError(late.words, "it does not exist yet", "run `canary up`, which creates it")
     try:
-        return _context([_parsed(text, None)], None, late.words)
+        config = _parsed(text, None)
     except ValueError:  # which may quote the text, a secret
+        raise ClusterUnreachableError(late.words, *late.invalid) from None
+    chosen = _context([config], context, late.words)
+    _require_no_relative_files(chosen, late.words)
+    return chosen
+
+
+def _require_no_relative_files(config: SingleConfig, place: str) -> None:
+    """Raise ClusterUnreachableError if a text names a file from its own folder: it has none."""
+    user = config.user
+    files = {"certificate-authority": None if config.cluster.certificate_auth_data else config.cluster.certificate_auth}
+    if user is not None:
+        files["client-certificate"] = None if user.client_cert_data else user.client_cert
+        files["client-key"] = None if user.client_key_data else user.client_key
+        files["tokenFile"] = user.token_file
+    named = [key for key, file in files.items() if file and not Path(file).is_absolute()]
+    if named:
         raise ClusterUnreachableError(
-            late.words,
-            "the output `kubeconfig` of its stack is not a valid kubeconfig",
-            "run `pulumi refresh` on that stack, and look at the output with "
-            "`pulumi stack output kubeconfig --show-secrets`",
-        ) from None
+            f"context {config.context_name} of {place}",
+            f"{', '.join(named)}: a path from the folder of the kubeconfig, and a text is in no folder",
+            f"take a kubeconfig with its certificates and keys in it: {EMBED}",
+        )
 
 
 def _service_account() -> KubeConfig:

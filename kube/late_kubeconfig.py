@@ -1,4 +1,5 @@
-"""The kubeconfig of a cluster that a stack creates: its text is an output of the stack, known when the cluster exists.
+"""A kubeconfig that is no file: its text is an output of a stack, known when the cluster exists, or an encrypted value
+of a stack's file.
 
 It holds credentials, so it stays in memory: it is neither written to a file nor shown, however this is printed.
 """
@@ -9,13 +10,24 @@ import threading
 from collections.abc import Callable
 
 Read = Callable[[], str | None]
+EMBED = "kubectl config view --raw --flatten --minify"
+"""The command that prints the kubeconfig of one context with its certificates and keys in it."""
+INVALID_OUTPUT = (
+    "the output `kubeconfig` of its stack is not a valid kubeconfig",
+    "run `pulumi refresh` on that stack, and look at the output with `pulumi stack output kubeconfig --show-secrets`",
+)
+"""What is wrong with an output that is no kubeconfig, and the fix."""
 
 
 class LateKubeconfig:
-    """A kubeconfig's text that is read when it is first needed. `words` name the cluster in messages."""
+    """A kubeconfig's text that is read when it is first needed.
 
-    def __init__(self, words: str) -> None:
+    `words` name the cluster in messages; `invalid` is the reason and the fix for a text that is no kubeconfig.
+    """
+
+    def __init__(self, words: str, invalid: tuple[str, str] = INVALID_OUTPUT) -> None:
         self.words = words
+        self.invalid = invalid
         self._lock = threading.Lock()
         self._text: str | None = None
         self._read: Read | None = None

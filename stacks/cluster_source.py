@@ -1,7 +1,8 @@
-"""How the program finds a cluster whose kubeconfig is an output of a stack: its own of an earlier run, or another one.
+"""How the program finds a cluster whose kubeconfig is no file.
 
-A program can read the outputs of stacks by the engine's built-in function `readStackOutputs`, which a StackReference
-uses too; here the text is needed before anything is registered.
+It is an output of a stack, its own of an earlier run or another one, or encrypted in the stack's file. A program can
+read the outputs of stacks by the engine's built-in function `readStackOutputs`, which a StackReference uses too; here
+the text is needed before anything is registered.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 import pulumi
 
-from stacks.settings.cluster import OtherStackSettings
+from stacks.secret_texts import RuntimeSecrets
+from stacks.settings.cluster import ClusterSettings, OtherStackSettings
+from stacks.settings.kubeconfig_text import KUBECONFIG as ENCRYPTED_AT
 from stacks.settings.model import Settings
 from stacks.settings.problems import Problem, SettingsError
 
@@ -22,14 +25,18 @@ NO_STACK = re.compile(r"unknown stack|no stack named|not found|does not exist", 
 
 
 def find_cluster(settings: Settings, file: str) -> None:
-    """Let the settings' cluster read its kubeconfig from the outputs of its stack, when it is needed.
+    """Let the settings' cluster read its kubeconfig when it is needed: from the outputs of its stack, or from what
+    Pulumi has decrypted for this run.
 
     `file` is the stack's file, for messages. Reading raises SettingsError if the cluster is that of another stack that
-    does not exist or has no such output.
+    does not exist or has no such output, and if Pulumi has decrypted no text.
     """
     cluster = settings.cluster
     if isinstance(cluster, OtherStackSettings):
         cluster.late.read_by(partial(_of_other, cluster.stack_reference, file))
+    elif isinstance(cluster, ClusterSettings):
+        if cluster.late is not None:
+            cluster.late.read_by(partial(RuntimeSecrets.of_run().plain, ENCRYPTED_AT))
     elif cluster.late is not None:
         own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
         cluster.late.read_by(lambda: outputs_of(own).get(KUBECONFIG))

@@ -19,6 +19,7 @@ from components.clusters.existing import (
     ReferencedCluster,
     ReferencedClusterArgs,
 )
+from stacks.secret_texts import Decrypt, masked
 from stacks.settings.cluster import (
     AksSettings,
     AnyClusterSettings,
@@ -32,6 +33,7 @@ from stacks.settings.cluster import (
     SandboxSettings,
 )
 from stacks.settings.encrypted import MASK
+from stacks.settings.kubeconfig_text import KUBECONFIG
 from stacks.settings.model import Settings
 
 MODULES: Mapping[type[Any], tuple[str, str]] = {
@@ -53,15 +55,18 @@ def needs_sdk(cluster: AnyClusterSettings) -> tuple[str, str] | None:
     return needed if needed and importlib.util.find_spec(needed[0]) is None else None
 
 
-def build_cluster(settings: Settings, uid: str, owner: str) -> Cluster | None:
+def build_cluster(settings: Settings, uid: str, owner: str, decrypt: Decrypt = masked) -> Cluster | None:
     """Build the stack's cluster and return it; `uid` is that of its namespace kube-system, empty if it is not known.
+
+    `decrypt` returns the text of a kubeconfig that is encrypted in the stack's file.
 
     Returns None for a cluster whose kind needs an SDK that is not installed. Only what is recorded offline gets there,
     such as for `canary render`: a run is refused before.
     """
     cluster = settings.cluster
     if isinstance(cluster, (ClusterSettings, SandboxSettings)):
-        existing = ExistingClusterArgs(kubeconfig=cluster.kubeconfig, context=cluster.context, uid=uid)
+        kubeconfig = cluster.kubeconfig if cluster.late is None else decrypt(KUBECONFIG)
+        existing = ExistingClusterArgs(kubeconfig=kubeconfig, context=cluster.context, uid=uid)
         return ExistingCluster(cluster.kind, existing)
     if isinstance(cluster, OtherStackSettings):
         return ReferencedCluster("referenced", ReferencedClusterArgs(stack=cluster.stack_reference, uid=uid))

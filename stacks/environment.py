@@ -91,7 +91,7 @@ class Environment:
         self._decrypt = decrypt
         self._cluster = cluster
         self._owner = owner
-        self._kubernetes = build_cluster(settings, cluster.uid, owner)
+        self._kubernetes = build_cluster(settings, cluster.uid, owner, decrypt)
         self._in_cluster = pulumi.ResourceOptions(provider=provider_of(self._kubernetes))
         self._proxies = proxies_of(settings, cluster.routes)
         self._used = all_targets(settings.services)

@@ -109,7 +109,7 @@ def grafana_admin_password() -> pulumi.Output[str] | None:
 
 def runtime_secrets() -> RuntimeSecrets:
     """Return the texts that are encrypted in the stack's file, as Pulumi has decrypted them for this run."""
-    return RuntimeSecrets(config.CONFIG.get())
+    return RuntimeSecrets.of_run()
 
 
 def fail(message: str) -> NoReturn:

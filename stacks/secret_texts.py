@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
+from pulumi.runtime import config as runtime_config
 
 from components.secrets import SecretText
 from stacks.settings.encrypted import MASK, Encrypted
@@ -33,8 +34,17 @@ class RuntimeSecrets:
         self._config = config
         self._read: dict[str, Any] = {}
 
+    @classmethod
+    def of_run(cls) -> RuntimeSecrets:
+        """Return the texts that Pulumi has decrypted for the program that is running."""
+        return cls(runtime_config.CONFIG.get())
+
     def __call__(self, location: Location) -> pulumi.Output[str]:
-        """Return the text at a location; raises SettingsError if Pulumi has none there."""
+        """Return the text at a location as a secret; raises SettingsError if Pulumi has none there."""
+        return pulumi.Output.secret(self.plain(location))
+
+    def plain(self, location: Location) -> str:
+        """Return the text at a location, for what is not handed to Pulumi; raises SettingsError as a call does."""
         key = str(location[0])
         if key not in self._read:
             self._read[key] = _json(self._config.get(f"{NAMESPACE}:{key}", ""))
@@ -43,7 +53,7 @@ class RuntimeSecrets:
             value = value.get(part) if isinstance(value, dict) else None
         if not isinstance(value, str):
             raise SettingsError([_not_decrypted(location)], "the stack's config")
-        return pulumi.Output.secret(value)
+        return value
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({MASK})"

@@ -1,4 +1,7 @@
-"""How commands find a cluster whose kubeconfig is an output of a stack: Pulumi says it, and it stays in memory."""
+"""How commands find a cluster whose kubeconfig is no file, but an output of a stack or encrypted in the stack's file.
+
+Pulumi says it, and it stays in memory.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from canary.engine.engine_errors import known_error, stack_is_missing
 from canary.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from canary.engine.driver import Engine
     from canary.project import Project
     from stacks.settings.cluster import AnyClusterSettings
 
@@ -17,24 +21,56 @@ NO_OUTPUT = "does not have output property"
 
 
 def find_cluster(project: Project, stack: str, cluster: AnyClusterSettings) -> None:
-    """Let a stack's cluster read its kubeconfig from the outputs of its stack, when a command needs it.
+    """Let a stack's cluster read its kubeconfig by Pulumi, when a command needs it.
 
     Nothing is asked before that, so commands that need no cluster need neither Pulumi nor a passphrase. Reading raises
-    CommandError if Pulumi cannot decrypt the output, or if the cluster is that of another stack without one.
+    CommandError if Pulumi cannot decrypt the text, or if the cluster is that of another stack without such an output.
     """
+    from stacks.settings.cluster import ClusterSettings
+
     late = cluster.late
     if late is None:
+        return
+    if isinstance(cluster, ClusterSettings):
+        late.read_by(lambda: _decrypted(project, stack))
         return
     other = getattr(cluster, "stack_reference", None)
     late.read_by(lambda: _read(project, stack, other))
 
 
-def _read(project: Project, stack: str, other: str | None) -> str | None:
+def _engine(project: Project, stack: str) -> Engine:
     from canary.engine.driver import Engine
     from canary.engine.toolchain import find_toolchain
 
-    engine = Engine(project, stack, find_toolchain(project), lambda line: None)
-    asked = engine.output(KUBECONFIG, of=other)
+    return Engine(project, stack, find_toolchain(project), lambda line: None)
+
+
+def _decrypted(project: Project, stack: str) -> str:
+    """The text that is encrypted in the stack's file."""
+    from stacks.settings.kubeconfig_text import PATH, SET
+
+    asked = _engine(project, stack).config_value(PATH)
+    if asked.returncode == 0:
+        return asked.stdout
+    what = f"{PATH} of stack {stack}, an encrypted kubeconfig, cannot be decrypted"
+    if stack_is_missing(asked.stderr):
+        raise CommandError(
+            f"{what}: the backend has no stack {stack}",
+            ExitCode.CONFIG,
+            fix=f"log in to the backend that has it; in a new one, create it: pulumi stack init {stack}",
+        )
+    error = CommandError(
+        what,
+        ExitCode.CONFIG,
+        fix="log in to the backend that has the stack, and set its passphrase or the rights on its key; if another "
+        f"stack's key has encrypted it, encrypt it again: {SET} < FILE",
+        details=tuple(asked.stderr.strip().splitlines()),
+    )
+    raise known_error(asked.stderr, stack) or error
+
+
+def _read(project: Project, stack: str, other: str | None) -> str | None:
+    asked = _engine(project, stack).output(KUBECONFIG, of=other)
     if asked.returncode == 0:
         return asked.stdout.strip() or None
     if other is None and (stack_is_missing(asked.stderr) or NO_OUTPUT in asked.stderr):

@@ -211,6 +211,10 @@ class Engine:
         asked = ("stack", "output", name, "--show-secrets", "--stack", stack)
         return self._toolchain.call(*asked, cwd=self.project.root, env=self._env)
 
+    def config_value(self, path: str) -> subprocess.CompletedProcess[str]:
+        """Return the CLI's answer to what the stack's file has at a path such as `istio-canary:a.b`, decrypted."""
+        return self._call("config", "get", "--path", path, *self._config_file(), cwd=self.project.root)
+
     def create_stack(self) -> subprocess.CompletedProcess[str]:
         """Create the stack in the backend. With a local backend, the stack's file is not changed."""
         folder = self._backend.folder if self._backend else self.project.root

@@ -19,6 +19,8 @@ MOST_RUNS = 50
 """Runs that are looked at; each has the whole config."""
 SERVICES = "istio-canary:services"
 OF_PASSWORDS = ("istio-canary:grafanaAdminPassword",)
+CLUSTER = "istio-canary:cluster"
+"""Secret if it has the text of a kubeconfig. Where a service goes back to does not depend on it."""
 UNSEEN = {"secure": "recorded"}
 """Stands for a recorded text that may be a secret."""
 
@@ -43,11 +45,15 @@ def recorded(session: Session) -> Iterator[Recorded]:
         if run.get("kind") != "update" or run.get("result") != "succeeded":
             continue
         config: Mapping[str, Any] = run.get("config") or {}
-        texts = {key: _text(key, entry) for key, entry in config.items() if key not in OF_PASSWORDS}
+        texts = {key: _text(key, entry) for key, entry in config.items() if not _is_left_out(key, entry)}
         try:
             yield Recorded(load_runtime(texts, None, frozenset(), session.stack), str(run.get("endTime", "")))
         except SettingsError:
             continue
+
+
+def _is_left_out(key: str, entry: Mapping[str, Any]) -> bool:
+    return key in OF_PASSWORDS or (key == CLUSTER and bool(entry.get("secret")))
 
 
 def _text(key: str, entry: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The cluster of a stack: one that exists, one of another stack, or one that the stack creates, by kind.
 
 Every kind tells how this machine reaches it (`kube.kubeconfig.ClusterAccess`): by a kubeconfig's path and context, or
-by the text of one that a stack has as an output, which is asked for when it is needed.
+by the text of one that the stack's file has encrypted, or that a stack has as an output, which is asked for when it is
+needed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stacks.settings.cluster_fields import (
     GcpLocation,
     GcpProject,
     GkeName,
-    KubeconfigPath,
+    KubeconfigPathOrText,
     KubernetesVersion,
     Label,
     LabelText,
@@ -32,6 +33,8 @@ from stacks.settings.cluster_fields import (
     StackName,
     own_labels,
 )
+from stacks.settings.encrypted import Encrypted
+from stacks.settings.kubeconfig_text import late_kubeconfig
 from traffic.fields import DnsLabel, Model, Text, wrong
 
 SANDBOXES = "/var/lib/istio-canary"
@@ -57,15 +60,26 @@ class ClusterSettings(Model):
     is_created: ClassVar[bool] = False
 
     kind: Literal["existing"] = Field(default="existing", description="A cluster that exists.")
-    kubeconfig: KubeconfigPath | None = Field(
+    path_or_text: KubeconfigPathOrText | None = Field(
         default=None,
+        alias="kubeconfig",
         examples=["~/.kube/config"],
-        description="Path, with ~ and $VARS; defaults to $KUBECONFIG or ~/.kube/config.",
+        description="Path, with ~ and $VARS, or the text, encrypted; defaults to $KUBECONFIG or ~/.kube/config.",
     )
     context: Text | None = Field(
         default=None, examples=["staging"], description="Context in the kubeconfig; defaults to its current context."
     )
     _places: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _late: LateKubeconfig | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any, /) -> None:
+        if isinstance(self.path_or_text, Encrypted):
+            self._late = late_kubeconfig()
+
+    @property
+    def kubeconfig(self) -> str | None:
+        """The path of the kubeconfig; None for kubectl's default, and for a text."""
+        return None if isinstance(self.path_or_text, Encrypted) else self.path_or_text
 
     def named_at(self, key: str) -> str | None:
         """Return where the stack's file names a key, or else the cluster: `Pulumi.dev.yaml:5: istio-canary:cluster`."""
@@ -78,9 +92,9 @@ class ClusterSettings(Model):
         return found
 
     @property
-    def late(self) -> None:
-        """None: the kubeconfig is a file."""
-        return
+    def late(self) -> LateKubeconfig | None:
+        """Where the decrypted text of the kubeconfig comes from; None if it is a file."""
+        return self._late
 
 
 class SandboxSettings(Model):

@@ -10,14 +10,18 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Discriminator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    Tag,
     WithJsonSchema,
 )
 from pydantic_core import CoreSchema, core_schema
 
+from stacks.settings.encrypted import ENCRYPTED, TEXT, Encrypted, kind_of_text
 from stacks.settings.fields import file_path
+from stacks.settings.kubeconfig_text import PLAIN_TEXT, is_text
 from traffic.fields import wrong
 
 MINOR = r"1\.[0-9]{2}"
@@ -120,11 +124,10 @@ def gke_name(value: str) -> str:
 def kubeconfig_path(value: str) -> str:
     """Return `value`, with ~ and $VARS expanded, if it can be the path of a kubeconfig."""
     allowed = "the path of a file, with ~ and $VARS; without this key, $KUBECONFIG or ~/.kube/config"
+    if is_text(value):
+        raise wrong(*PLAIN_TEXT)
     if not value.strip():
         raise wrong("the value is empty", allowed, "write ~/.kube/config, for example")
-    if "\n" in value or re.match(r"\s*(apiVersion\s*:|\{)", value):
-        fix = "write it to a file that only you can read, and name that file"
-        raise wrong("this is the text of a kubeconfig, and must be the path of one", allowed, fix)
     return file_path(value)
 
 
@@ -258,6 +261,10 @@ GkeName = Annotated[
     str, AfterValidator(gke_name), WithJsonSchema({"type": "string", "pattern": "^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"})
 ]
 KubeconfigPath = Annotated[str, AfterValidator(kubeconfig_path), WithJsonSchema({"type": "string", "minLength": 1})]
+KubeconfigPathOrText = Annotated[
+    Annotated[KubeconfigPath, Tag(TEXT)] | Annotated[Encrypted, Tag(ENCRYPTED)], Discriminator(kind_of_text)
+]
+"""A kubeconfig: the path of its file, or its text, encrypted."""
 EntraId = Annotated[
     str,
     Matching(

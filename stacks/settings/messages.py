@@ -18,6 +18,7 @@ from stacks.settings.comparisons import absent, comparison_with_nothing
 from stacks.settings.encrypted import ENCRYPTED, NOT_ENCRYPTED, TEXT
 from stacks.settings.environment_variables import SOURCE
 from stacks.settings.gate_keys import gates_elsewhere
+from stacks.settings.kubeconfig_text import PLAIN_TEXT, is_in_plain_text
 from stacks.settings.later_keys import not_there_yet
 from stacks.settings.mesh import ONE_PORT, SEVERAL_PORTS
 from stacks.settings.model import VersionSettings
@@ -93,6 +94,9 @@ def _findings(error: ValidationError) -> Iterator[Finding]:
                 continue
         if location[-1:] == (SECRET,):
             yield Finding(location, *NOT_ENCRYPTED)
+            continue
+        if is_in_plain_text(location, one["input"]):
+            yield Finding(location, *PLAIN_TEXT)
             continue
         yield _finding(one, location, marked)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stacks.settings.kubeconfig_text import KUBECONFIG, PATH, SET
 from stacks.settings.plain_values import SECRET, SECRET_KEYS
 from stacks.settings.problems import Finding, Location, key_path
 
@@ -58,8 +59,8 @@ WHY: Mapping[tuple[str, ...], tuple[str, str]] = {
         f"{key_path(('grafanaAdminPassword',))}",
     ),
     ("cluster",): (
-        "the kubeconfig is a file on the machine that runs this, and its path is no secret",
-        "keep tokens in the kubeconfig, or have it run a credential plugin",
+        "of a cluster, only the text of its kubeconfig can be encrypted",
+        f"encrypt that: {SET} < FILE",
     ),
 }
 """By the beginning of a place: why a value cannot be encrypted there, and where a secret belongs."""
@@ -68,15 +69,24 @@ WHY: Mapping[tuple[str, ...], tuple[str, str]] = {
 def secret_finding(location: Location, value: Any = None) -> Finding:
     """Return the finding for an encrypted value where none is possible. It never shows the value."""
     reason, fix = next((WHY[begin] for begin in _longest_first() if _begins(location, begin)), ("", ""))
-    where = f"encrypted values in env and configFiles of a version, and in {_secret_keys()}"
+    where = f"encrypted values in env and configFiles of a version, in {PATH}, and in {_secret_keys()}"
     if isinstance(value, Mapping) and value.get(SECRET) == "" and location:
         return Finding(
             location,
             f"Pulumi marks {key_path(location[:1])} as secret, and the stack's file does not have this value, so it "
             "may be a secret of an environment of Pulumi ESC",
             "values that the stack's file has, encrypted or plain",
-            "write the value in the stack's file; a secret of an environment belongs into a Secret of Kubernetes, "
+            f"write the cluster in the stack's file, and encrypt the text of its kubeconfig there: {SET} < FILE"
+            if location[0] == KUBECONFIG[0]
+            else "write the value in the stack's file; a secret of an environment belongs into a Secret of Kubernetes, "
             "which envFrom or valueFrom reads",
+        )
+    if len(location) == 1 and "." in str(location[0]):
+        return Finding(
+            location,
+            "there is no such key: without --path, a dot does not separate keys",
+            where,
+            f"remove it, and run pulumi config set --secret --path '{key_path(location)}', which asks for the value",
         )
     return Finding(
         location,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 import yaml
 
 from tests.e2e.cluster_stack import make_cluster_stack
-from tests.e2e.runs import STACK, the_shop
-from tests.e2e.tools import Project, service
+from tests.e2e.runs import STACK, answers, the_shop
+from tests.e2e.test_secrets import leaks, without_passphrase
+from tests.e2e.tools import CHECKOUT, Completed, Project, service
 
 OTHER = "other"
 
@@ -94,6 +96,60 @@ def test_a_stack_that_reaches_its_cluster_in_another_way_replaces_nothing(
         assert _uids(shop, "shop") == before
         status = shop.canary("status", "--stack", STACK)
         assert status.returncode == 0, status.stdout + status.stderr
+
+
+def _encrypt_kubeconfig(project: Project) -> tuple[str, ...]:
+    """Give the stack the sandbox's kubeconfig as an encrypted text, and return its client's key in base64 and as it is.
+
+    The current context of the text leads nowhere: the stack's file has to choose the other one.
+    """
+    layout = project.cluster.layout
+    content = yaml.safe_load(layout.kubeconfig.read_text())
+    user = content["users"][0]
+    content["clusters"].append({"name": "nowhere", "cluster": {"server": "https://127.0.0.1:1"}})
+    content["contexts"].append({"name": "nowhere", "context": {"cluster": "nowhere", "user": user["name"]}})
+    content["current-context"] = "nowhere"
+    _cluster(project, STACK, {"context": layout.context})
+    words = ("config", "set", "--secret", "--stack", STACK, "--path", "istio-canary:cluster.kubeconfig")
+    project.pulumi(*words, stdin=yaml.safe_dump(content))
+    key = str(user["user"]["client-key-data"])
+    return key, base64.b64decode(key).decode()
+
+
+def test_a_stack_whose_kubeconfig_is_an_encrypted_text_is_deployed_and_shows_it_nowhere(shop: Project) -> None:
+    (shop.folder / ".venv").symlink_to(CHECKOUT / ".venv")  # for plain pulumi
+    shop.pulumi("stack", "init", STACK)
+    keys = _encrypt_kubeconfig(shop)
+    done: list[Completed] = [
+        without_passphrase(shop, *words, "--stack", STACK) for words in (("check",), ("render",), ("explain", "shop"))
+    ]
+    done += [
+        shop.canary(*words, "--stack", STACK)
+        for words in (("preview",), ("up", "--yes", "--json"), ("status",), ("preview", "--json"))
+    ]
+    done.append(shop.pulumi("preview", "--diff", "--stack", STACK))
+    assert [one.returncode for one in done] == [0] * len(done), [one.stdout + one.stderr for one in done]
+    assert set(json.loads(done[-2].stdout)["changes"]) == {"same"}
+    assert answers(shop) == {"version-1", "version-2"}
+
+    refused = without_passphrase(shop, "status", "--stack", STACK)
+    assert refused.returncode == 2
+    assert "need a passphrase, but none is set" in refused.stderr
+    state = shop.pulumi("stack", "export", "--stack", STACK)
+    history = shop.pulumi("stack", "history", "--stack", STACK, "--json")
+    printed = [text for one in (*done, refused, state, history) for text in (one.stdout, one.stderr)]
+    assert leaks(shop.folder, printed, keys) == []
+
+
+def test_a_stack_that_moves_from_a_file_to_the_encrypted_text_replaces_nothing(shop: Project) -> None:
+    _cluster(shop, STACK, _of_file(shop))
+    shop.up(STACK)
+    before = _uids(shop, "shop")
+    for move in (lambda: _encrypt_kubeconfig(shop), lambda: _cluster(shop, STACK, _of_file(shop))):
+        move()
+        assert _preview(shop, STACK) == []
+        shop.up(STACK)
+        assert _uids(shop, "shop") == before
 
 
 def test_a_cluster_of_a_stack_that_is_not_there_is_refused_before_anything_is_touched(shop: Project) -> None:

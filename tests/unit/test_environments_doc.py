@@ -7,8 +7,10 @@ from pathlib import Path
 
 import yaml
 
+from kube.late_kubeconfig import EMBED
 from stacks.clusters import MODULES
 from stacks.settings.cluster import Kind
+from stacks.settings.kubeconfig_text import SET
 from stacks.settings.loading import load
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +24,12 @@ def test_every_example_of_a_cluster_is_accepted_and_every_kind_has_one() -> None
     ]
     kinds = {getattr(load({"cluster": one["istio-canary:cluster"]}).cluster, "kind", "other") for one in examples}
     assert kinds == {*Kind, "other"}
+
+
+def test_the_commands_encrypt_the_text_of_a_kubeconfig_with_what_it_names_in_it() -> None:
+    (commands,) = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert EMBED in commands
+    assert f"{SET} < kubeconfig" in commands.replace("--stack staging ", "")
 
 
 def test_the_extras_are_those_of_the_project() -> None:

@@ -23,6 +23,7 @@ STACK = f"""config:
           port: 8080
           env: {{PASSWORD: {{secure: "{CIPHER}"}}}}
           configFiles: {{/etc/shop: {{api.key: {{secure: "{CIPHER}"}}, plain: text}}}}
+  istio-canary:cluster: {{kubeconfig: {{secure: "{CIPHER}"}}}}
 """
 
 

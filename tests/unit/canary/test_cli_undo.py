@@ -303,6 +303,22 @@ def test_a_run_with_encrypted_values_is_read_and_none_of_them_shown(
     assert "correct" not in hidden.read_text()
 
 
+def test_the_runs_of_a_stack_with_an_encrypted_kubeconfig_are_read_without_decrypting_it(
+    file: Path, runs: Runs, history: list[dict[str, Any]]
+) -> None:
+    text = STACK.replace("/nonexistent/kubeconfig", '{secure: "v1:YWJj:ZGVm"}')
+    file.write_text(text, encoding="utf-8")
+    run_before = recorded([TESTERS, {"to": {"one": 90, "two": 10}}])
+    run_before["config"]["istio-canary:cluster"] = {"secret": True}  # what Pulumi prints without --show-secrets
+    history.append(run_before)
+    pulumi = file.parent / "bin" / "pulumi"
+    pulumi.write_text(pulumi.read_text().replace("case ", 'case "$*" in *show-secrets*) exit 1;; esac\ncase ', 1))
+    result = run("shop", "--stack", "dev", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert "one: 50, two: 50 -> one: 90, two: 10" in result.stderr
+
+
 def test_weights_that_failed_or_are_not_deployed_go_back_to_those_of_the_last_success(
     file: Path, runs: Runs, history: list[dict[str, Any]]
 ) -> None:

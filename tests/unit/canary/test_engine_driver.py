@@ -79,3 +79,16 @@ def test_temporary_files_of_the_engine_are_in_the_folder_of_the_run(tmp_path: Pa
     assert code == 0
     assert (tmp_path / "stderr").read_text().strip() == str(tmp_path)
     assert len(list(tmp_path.glob("kubeconfig*"))) == 1
+
+
+def test_an_encrypted_value_is_asked_for_by_its_path_alone_in_the_environment_of_the_engine(tmp_path: Path) -> None:
+    asked: list[tuple[tuple[str, ...], Any]] = []
+    toolchain: Any = SimpleNamespace(
+        home=None,
+        env={"PULUMI_BACKEND_URL": "file:///b", "PULUMI_CONFIG_PASSPHRASE": "p"},
+        call=lambda *words, cwd, env, text: asked.append((words, (cwd, env["PULUMI_CONFIG_PASSPHRASE"], text))),
+    )
+    project: Any = SimpleNamespace(root=tmp_path)
+    Engine(project, "dev", toolchain, lambda *_: None).config_value("istio-canary:cluster.kubeconfig")
+    words = ("config", "get", "--path", "istio-canary:cluster.kubeconfig", "--stack", "dev")
+    assert asked == [(words, (tmp_path, "p", ""))]

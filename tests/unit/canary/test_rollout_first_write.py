@@ -104,6 +104,19 @@ def test_promote_and_resume_tell_what_they_have_written(
     assert asked == [(None, None, "a", "website", text)]
 
 
+def test_a_cluster_whose_kubeconfig_is_an_encrypted_text_is_left_to_the_command(
+    world: World, asked: list[tuple[Any, ...]]
+) -> None:
+    cluster = "config:\n  istio-canary:cluster: {kubeconfig: {secure: 'v1:YWJj:ZGVm'}, context: c}\n"
+    services = "  istio-canary:services:\n    website: {namespace: a}\n"
+    world.file.write_text(cluster + services, encoding="utf-8")
+    assert first_write("abort", ["website", "--stack", "dev"]) is None
+    assert asked == []
+    world.file.write_text(cluster.replace("{secure: 'v1:YWJj:ZGVm'}", "/tmp/k") + services, encoding="utf-8")
+    assert first_write("abort", ["website", "--stack", "dev"]) is None
+    assert asked[0][:3] == ("/tmp/k", "c", "a")
+
+
 @pytest.mark.parametrize("verb", ["abort", "promote", "resume"])
 def test_a_place_that_is_not_simple_is_left_to_the_command(
     verb: str, world: World, asked: list[tuple[Any, ...]]

@@ -56,7 +56,11 @@ def test_another_encrypted_value_is_a_mistake_that_names_the_key_that_may_be_enc
         "encrypted",
         config(f"telemetry: {{grafana: {{note: {ENCRYPTED}}}}} {HERE}\n"),
         "istio-canary:telemetry.grafana.note",
-        ("the value is encrypted", f"allowed: encrypted values in env and configFiles of a version, and in {KEY}"),
+        (
+            "the value is encrypted",
+            "allowed: encrypted values in env and configFiles of a version, in istio-canary:cluster.kubeconfig, "
+            f"and in {KEY}",
+        ),
     )
     assert_is_reported(case, tmp_path)
 
