@@ -35,6 +35,7 @@ from stacks.settings.cluster_fields import (
 )
 from stacks.settings.encrypted import Encrypted
 from stacks.settings.kubeconfig_text import late_kubeconfig
+from stacks.settings.output_cluster import FromOutput
 from traffic.fields import DnsLabel, Model, Text, wrong
 
 SANDBOXES = "/var/lib/istio-canary"
@@ -54,6 +55,13 @@ class Kind(StrEnum):
     AKS = "aks"
 
 
+class Places(dict[str, str]):
+    """Where a file names a cluster, by key: two files may name the same one."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places)
+
+
 class ClusterSettings(Model):
     """A cluster that exists, reached by a kubeconfig."""
 
@@ -69,7 +77,7 @@ class ClusterSettings(Model):
     context: Text | None = Field(
         default=None, examples=["staging"], description="Context in the kubeconfig; defaults to its current context."
     )
-    _places: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _places: Places = PrivateAttr(default_factory=Places)
     _late: LateKubeconfig | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
@@ -88,7 +96,7 @@ class ClusterSettings(Model):
     def placed(self, places: Mapping[str, str]) -> Self:
         """Return the same cluster, which knows these places by key."""
         found = self.model_copy()
-        found._places = places
+        found._places = Places(places)
         return found
 
     @property
@@ -119,37 +127,6 @@ class SandboxSettings(Model):
     def late(self) -> None:
         """None: the kubeconfig is a file."""
         return
-
-
-class FromOutput(Model):
-    """A cluster whose kubeconfig is a secret output of a stack, and known only when the cluster exists."""
-
-    is_created: ClassVar[bool] = True
-    """Whether the stack creates the cluster itself."""
-    _late: LateKubeconfig = PrivateAttr()
-
-    def model_post_init(self, context: Any, /) -> None:
-        self._late = LateKubeconfig(self.words)
-
-    @property
-    def words(self) -> str:
-        """How messages name the cluster."""
-        raise NotImplementedError
-
-    @property
-    def kubeconfig(self) -> None:
-        """None: it is no file."""
-        return
-
-    @property
-    def context(self) -> None:
-        """None: the text has one context."""
-        return
-
-    @property
-    def late(self) -> LateKubeconfig:
-        """Where the kubeconfig's text comes from."""
-        return self._late
 
 
 class OtherStackSettings(FromOutput):
