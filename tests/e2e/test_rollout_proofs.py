@@ -23,7 +23,7 @@ from tests.e2e.rollouts.judged import FAILS, STEPS, STRATEGY, Judged, JudgedStac
 from tests.e2e.rollouts.trial import Court, Trial, court_of, side_by_side
 from tests.e2e.tools import LONG, Project
 
-pytestmark = [pytest.mark.under_load, pytest.mark.long]
+pytestmark = pytest.mark.under_load
 
 SERVICES, ROUNDS = 17, 3 if LONG else 1
 AT_ONCE, RATE = 3, 250
