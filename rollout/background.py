@@ -35,6 +35,7 @@ class Background:
         self._lock = threading.Lock()
         self._running: dict[str, Hashable] = {}
         self._done: dict[str, tuple[Hashable, Done]] = {}
+        self._threads: set[threading.Thread] = set()
         self._closed = False
 
     def start(self, name: str, key: Hashable, job: Job) -> None:
@@ -43,7 +44,9 @@ class Background:
             if self._closed or self._running.get(name) == key:
                 return
             self._running[name] = key
-        threading.Thread(target=self._run, args=(name, key, job), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._run, args=(name, key, job), name=name, daemon=True)
+            self._threads.add(thread)
+            thread.start()
 
     def result(self, name: str, key: Hashable) -> Done | None:
         """Return the last result of the job with this key, None if there is none."""
@@ -61,11 +64,26 @@ class Background:
         with self._lock:
             return name in self._running
 
-    def close(self) -> None:
-        """Tell all jobs to end; their threads do not keep the process."""
+    def close(self, then: Callable[[], object] = lambda: None) -> None:
+        """Tell all jobs to end, and call `then` once none runs any more; their threads do not keep the process.
+
+        What jobs use must not be closed under them: the next connection that is opened in the process gets the number
+        of the closed socket, and whoever still reads from that would take what is the other's.
+        """
         with self._lock:
             self._closed = True
             self._running.clear()
+            left = list(self._threads)
+        if not left:
+            then()
+            return
+
+        def after() -> None:
+            for thread in left:
+                thread.join()
+            then()
+
+        threading.Thread(target=after, name="end", daemon=True).start()
 
     def _run(self, name: str, key: Hashable, job: Job) -> None:
         def goes_on() -> bool:
@@ -76,10 +94,11 @@ class Background:
         try:
             value = job(goes_on)
         except Exception as error:  # noqa: BLE001 - a thread's error would be lost; the loop starts the job again
-            # After the end, its connections are closed under it: that is no news.
+            # After the end, nobody waits for it: that is no news.
             level = logging.DEBUG if self._closed else logging.WARNING
             logger.log(level, "%s: %s: %s", name, type(error).__name__, error)
         with self._lock:
+            self._threads.discard(threading.current_thread())
             if self._running.get(name) == key:
                 del self._running[name]
                 if value is not None:

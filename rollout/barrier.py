@@ -55,8 +55,8 @@ class Barrier:
         self._clients: list[Client] = []
 
     def close(self) -> None:
-        """Let the threads and connections end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end, which may take until the last answer, and then their connections."""
+        self._pool.shutdown(cancel_futures=True)
         for client in self._clients:
             client.close()
 

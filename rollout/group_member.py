@@ -131,7 +131,9 @@ class MemberRun:
     def close(self) -> None:
         """Let its threads and connections end."""
         self._watch.close()
-        self._background.close()
+        self._background.close(self._close_what_jobs_use)
+
+    def _close_what_jobs_use(self) -> None:
         self._barrier.close()
         self._collector.close()
 

@@ -215,11 +215,11 @@ class _Loop:
 
     def close(self) -> None:
         """Give the Lease up, and close all connections."""
-        self.keeper.stop()
+        if self.keeper.stop():
+            self._lease_client.close()
         for member in self.members:
             member.close()
-        for client in (self._client, self._lease_client):
-            client.close()
+        self._client.close()
 
 
 def no_readings(service: str) -> tuple[ReadLimits | None, ReadGates | None]:

@@ -47,19 +47,23 @@ class LeaseKeeper:
         self.turn()
         self._thread.start()
 
-    def stop(self) -> None:
-        """Give the Lease up, if the API server answers; else it runs out by itself."""
+    def stop(self) -> bool:
+        """Give the Lease up, if the API server answers; else it runs out by itself.
+
+        Return whether its connection may be closed: not while the thread still waits for an answer.
+        """
         import httpx2
 
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
-            return  # it waits for an answer, with the connection that is needed here
+            return False
         try:
             self._lease.release()
         except (httpx2.HTTPError, OSError) as error:
             logger.warning("the Lease is not given up, and runs out: %s", error)
+        return True
 
     def turn(self) -> None:
         """Renew the Lease, or try to get it. Errors of the API server leave it as it is."""

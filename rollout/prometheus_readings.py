@@ -58,7 +58,7 @@ class PrometheusReadings:
             self._reader = self._reader or GateReader()
             found = self._reader.read(record, now, prometheus)
             if found is not None and _says_nothing(found) and time.monotonic() >= self._next_try:
-                self.close()
+                self._disconnect()
             return found
 
     def limits(self, record: Record, now: str) -> LimitReading | None:
@@ -77,11 +77,15 @@ class PrometheusReadings:
             every = counters.scrape_seconds if counters else USUAL_SCRAPE_SECONDS
             found = read_limits(record, now, prometheus, queries, every)
             if found is not None and found.result.no_data and time.monotonic() >= self._next_try:
-                self.close()
+                self._disconnect()
             return found
 
     def close(self) -> None:
-        """Close the connection; the next reading opens another."""
+        """Close the connection, once nobody reads from it; the next reading opens another."""
+        with self._lock:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
         self._prometheus = None
         self._connection.close()
 

@@ -155,12 +155,14 @@ class _Loop:
     def close(self) -> None:
         """Give the Lease up, and close all connections."""
         self.watch.close()
-        self.keeper.stop()
-        self._background.close()
+        if self.keeper.stop():
+            self._lease_client.close()
+        self._background.close(self._close_what_jobs_use)
+        self._client.close()
+
+    def _close_what_jobs_use(self) -> None:
         self._barrier.close()
         self.collector.close()
-        for client in (self._client, self._lease_client):
-            client.close()
 
 
 def run(

@@ -96,7 +96,7 @@ def test_a_closed_background_starts_nothing(wake: threading.Event) -> None:
 def test_what_fails_after_the_end_is_no_news(
     closed: bool, told: list[str], wake: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At the end the connections of what still runs are closed."""
+    """Nobody waits for what still runs then."""
     background, gate = Background(wake), threading.Event()
 
     def job(goes_on: object) -> None:
@@ -111,3 +111,19 @@ def test_what_fails_after_the_end_is_no_news(
     thread.join(SECONDS)
 
     assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == told
+
+
+def test_what_jobs_use_is_closed_only_when_none_of_them_runs_any_more() -> None:
+    """A socket that is closed under a reader gives its number to the next connection of the process."""
+    background, gate, closed = Background(threading.Event()), threading.Event(), threading.Event()
+    background.start("slow", 1, lambda goes_on: gate.wait(SECONDS))
+    background.close(closed.set)
+    assert not closed.is_set()
+    gate.set()
+    assert closed.wait(SECONDS)
+
+
+def test_without_jobs_what_they_use_is_closed_at_once() -> None:
+    closed = threading.Event()
+    Background(threading.Event()).close(closed.set)
+    assert closed.is_set()
