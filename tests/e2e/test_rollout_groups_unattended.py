@@ -73,6 +73,10 @@ def record(project: Project, name: str) -> dict[str, Any]:
     return found
 
 
+def log_of(project: Project, pod: str) -> str:
+    return project.cluster.kubectl("logs", pod, f"--namespace={RUNNER}").stdout
+
+
 def test_a_group_that_a_terminal_has_left_is_brought_to_its_end_by_the_runner_in_the_cluster(shop: Project) -> None:
     write(shop, rolled=True)
     shop.up(STACK)
@@ -85,7 +89,11 @@ def test_a_group_that_a_terminal_has_left_is_brought_to_its_end_by_the_runner_in
     left = shop.canary("rollout", "start", GROUP, "--stack", STACK, "--timeout", "5s")
     assert left.returncode == ExitCode.HELD, left.stdout + left.stderr
     assert record(shop, group_name(GROUP))["phase"] in ("Pending", "Progressing")
-    wait_until(lambda: record(shop, group_name(GROUP))["phase"] == "Closed", "the end of the group", MINUTES_3)
+    wait_until(
+        lambda: record(shop, group_name(GROUP))["phase"] == "Closed",
+        lambda: f"the end of the group: {record(shop, group_name(GROUP))}\n{log_of(shop, pod)}",
+        MINUTES_3,
+    )
 
     group = record(shop, group_name(GROUP))
     completed = next(one for one in group["history"] if one["type"] == "Completed")
@@ -95,7 +103,6 @@ def test_a_group_that_a_terminal_has_left_is_brought_to_its_end_by_the_runner_in
         found = record(shop, name_of(service))
         assert (found["phase"], found["wanted"]["default"][NEW]) == ("Closed", 100)
         assert "Aborted" not in {one["type"] for one in found["history"]}
-    log = shop.cluster.kubectl("logs", pod, f"--namespace={RUNNER}").stdout
-    assert f"{NAMESPACE}/group {GROUP}: {group['id']}: it goes on" in log
+    assert f"{NAMESPACE}/group {GROUP}: {group['id']}: it goes on" in log_of(shop, pod)
     decisions = shop.cluster.get("configmap", f"{name_of(CALLEE)}-log", f"--namespace={NAMESPACE}")["data"]
     assert "requests to" in decisions["decisions"], "its limits were read from Prometheus"

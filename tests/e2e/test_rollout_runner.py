@@ -187,6 +187,7 @@ def test_a_pod_each_minute_moves_a_rollout_to_its_end(shop: Project) -> None:
         if record(cluster)["phase"] == "Closed":
             break
     found = record(cluster)
-    assert (found["id"], found["phase"]) == (name, "Closed")
+    said = cluster.kubectl("logs", f"job/{job}", f"--namespace={RUNNER}").stdout
+    assert (found["id"], found["phase"]) == (name, "Closed"), f"{history(found)}\n{said}"
     assert found["wanted"]["default"][found["target"]["version"]] == 100
     assert not {"HolderTaken", "HolderLost"} & {one["type"] for one in history(found)}
