@@ -13,7 +13,7 @@ from components.rollout_runner import NAME
 from rollout.group_store import group_name
 from rollout.store import name_of
 from tests.e2e.load import load
-from tests.e2e.rollouts.chain import echo, telemetry
+from tests.e2e.rollouts.chain import echo, front, telemetry
 from tests.e2e.test_rollout_runner import MINUTES_3, RATE
 from tests.e2e.tools import Project, wait_until
 
@@ -34,8 +34,8 @@ def write(project: Project, *, rolled: bool) -> None:
     services = {
         name: {
             "namespace": NAMESPACE,
-            "hosts": [HOST if name == CALLER else f"{name}.example"],
-            **({} if name == CALLER else {"gateways": ["mesh"]}),
+            "hosts": [f"{name}.example"],
+            "gateways": ["mesh"],
             "versions": {
                 one: echo(f"-service={name}", f"-version={one}", *([calls] if name == CALLER else []))
                 for one in (OLD, NEW)
@@ -44,7 +44,8 @@ def write(project: Project, *, rolled: bool) -> None:
         }
         for name in (CALLEE, CALLER)
     }
-    config = project.service_config(services)
+    # The mesh's gateway keeps no numbers of these versions: the callers are sidecars.
+    config = project.service_config({**services, "left-group-entry": front(NAMESPACE, HOST, CALLER)})
     config["istio-canary:rollouts"] = {"together": strategy}
     config["istio-canary:rolloutGroups"] = {GROUP: {"services": [CALLEE, CALLER]}}
     config["istio-canary:telemetry"] = telemetry(NAMESPACE)
