@@ -207,7 +207,7 @@ class Collector:
         if (done is None or self._clock() - done.at >= LIMITS_EVERY) and not self._background.runs("limits"):
             self._background.start("limits", key, lambda goes_on: (read(record, now),))
         if done is None:
-            return LimitReading(result=LimitResult(), text="", observed_seconds=0.0)  # the first answer is awaited
+            return LimitReading(result=LimitResult(awaited=True), text="", observed_seconds=0.0)
         if self._clock() - done.at >= LIMITS_OLD:
             return LimitReading(result=LimitResult(no_data=True), text="there is no newer answer")
         found: LimitReading | None = done.value[0]

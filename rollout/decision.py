@@ -50,10 +50,14 @@ class HookResult:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitResult:
-    """What the absolute limits say: `broken` is the broken one in words, `no_data` if there are no numbers."""
+    """What the absolute limits say: `broken` is the broken one in words, `no_data` if there are no numbers.
+
+    `awaited`: they are asked for the first time in this step, and the answer comes soon.
+    """
 
     broken: str | None = None
     no_data: bool = False
+    awaited: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -209,6 +209,8 @@ def hold(record: Record, facts: Facts) -> Decision | None:
         return gates_hold(record, facts) or _approval(record, facts)
     if facts.limits is not None and facts.limits.no_data:
         return without_numbers(record, facts, "there are no numbers")
+    if facts.limits is not None and facts.limits.awaited:
+        return Decision(why="the first numbers of the step are awaited", numbers=True, wait_seconds=LOOK)
     planned = record.plan.steps[record.step]
     left = planned.hold_seconds - observed(record, facts)
     if left > 0:

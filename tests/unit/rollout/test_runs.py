@@ -13,8 +13,9 @@ import pytest
 from kube import kubeconfig
 from rollout.acting import act
 from rollout.barrier import Barrier, Following
-from rollout.decision import Decision
+from rollout.decision import Decision, LimitResult
 from rollout.lease import Lease
+from rollout.limits import LimitReading
 from rollout.look import NoRolloutError
 from rollout.pace import ONCE
 from rollout.record import EventType, Record
@@ -109,6 +110,20 @@ def test_jobs_that_take_one_look_each_tell_nothing_of_each_other(world: World) -
     assert EventType.STARTED in told
     assert not {EventType.HOLDER_LOST, EventType.HOLDER_TAKEN} & told
     assert world.record.holder == ONCE
+
+
+def test_jobs_that_take_one_look_each_await_the_numbers_of_a_limit(world: World) -> None:
+    """Each has a process of its own, which has asked nobody before."""
+    limited = World(steps=[{"weight": 10, "for": "4s"}, {"weight": 100}], limits={"errors": "2%"})
+    del world.objects["configmaps", NAMESPACE, "istio-canary-rollout-website"]
+    world.schedule, world.steps = limited.schedule, limited.steps
+    world.begin()
+
+    def numbers(record: Record, now: str) -> LimitReading:
+        return LimitReading(result=LimitResult(), text="none of 100 failed", observed_seconds=5.0)
+
+    ends = [run_it(once=True, limits=numbers).why for _ in range(2)]
+    assert ends[-1] == "completed"
 
 
 def test_a_run_with_once_does_what_is_due_and_no_more(world: World) -> None:
