@@ -191,7 +191,7 @@ def test_a_gateway_that_is_restarted_in_mid_step_is_no_fault_of_the_version(faul
 
 def test_a_prometheus_that_is_stopped_holds_the_rollout_and_an_abort_by_hand_works(faults: Faults) -> None:
     court = faults.court
-    with court.under_load(STOPPED, RATE), court.checkout.started(STOPPED) as runner:
+    with court.under_load(STOPPED, RATE), court.started(STOPPED) as runner:
         court.observing(runner, STOPPED)
         faults.front.stop(PROMETHEUS)
         stopped = time.monotonic()

@@ -21,8 +21,7 @@ STRATEGY: Mapping[str, Any] = {
     # How long requests take on a busy machine is not what this is about.
     "gates": {"tolerance": "1%", "latency": {"enabled": False}},
     "keepPrevious": "1s",
-    # `start` plans for the traffic of the last hour, in which there was hardly any load.
-    "deadline": {"total": "3h"},
+    "deadline": {"total": "15m"},
 }
 
 
