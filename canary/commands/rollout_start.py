@@ -21,7 +21,10 @@ Timeout = Annotated[
 ]
 Once = Annotated[bool, typer.Option("--once", help="One look and one action, for a job that runs every minute.")]
 Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Also if no pod is ready, or the stack's file has changed since `up`.")
+    bool,
+    typer.Option(
+        "--anyway", help="Also if no pod is ready, the file has changed since `up`, or gates cannot decide in time."
+    ),
 ]
 
 
