@@ -20,7 +20,7 @@ from tests.e2e.rollouts.front import GATEWAY, PROMETHEUS, Front
 from tests.e2e.rollouts.journal import RouteWrite
 from tests.e2e.rollouts.judged import Judged, failing
 from tests.e2e.rollouts.trial import Court, Trial, court_of, side_by_side
-from tests.e2e.tools import Cluster, Project
+from tests.e2e.tools import Cluster, Project, wait_until
 
 pytestmark = [pytest.mark.under_load, pytest.mark.long]
 
@@ -193,6 +193,8 @@ def test_a_prometheus_that_is_stopped_holds_the_rollout_and_an_abort_by_hand_wor
     court = faults.court
     with court.under_load(STOPPED, RATE), court.started(STOPPED) as runner:
         court.observing(runner, STOPPED)
+        # Without any numbers of a step, their first ones are awaited for a minute.
+        wait_until(lambda: blocks(court, STOPPED) > 0, "the first numbers of the step")
         faults.front.stop(PROMETHEUS)
         stopped = time.monotonic()
         try:
@@ -210,6 +212,11 @@ def test_a_prometheus_that_is_stopped_holds_the_rollout_and_an_abort_by_hand_wor
             faults.front.go_on(PROMETHEUS)
     written = [one for one in court.journal.of(STOPPED) if isinstance(one, RouteWrite)]
     assert dict(written[-1].weights) == {"v1": 100}
+
+
+def blocks(court: Court, service: str) -> int:
+    """How many blocks the gates have looked at."""
+    return int((court.checkout.status(service)["gates"] or {}).get("blocks", 0))
 
 
 def is_without_numbers(record: Record) -> bool:
