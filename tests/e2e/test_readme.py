@@ -23,10 +23,12 @@ from tests.e2e.tools import CHECKOUT, Completed, measured, run_canary
 
 SANDBOX = "e2e-readme"
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
-WITH_A_TEST_OF_ITS_OWN = ("samples.md", "review.md", "crds.md", "secrets.md", "engines.md", "gates.md")
+WITH_A_TEST_OF_ITS_OWN = (
+    "samples.md", "review.md", "crds.md", "secrets.md", "engines.md", "gates.md", "environments.md",
+)  # fmt: skip
 """test_samples_page.py, tests/unit/test_review_doc.py, tests/unit/test_crds_page.py, test_generated_crds.py,
-tests/unit/test_engines_doc.py, tests/unit/test_gates_doc.py, and
-test_secrets.py with tests/unit/test_secrets_doc.py."""
+tests/unit/test_engines_doc.py, tests/unit/test_gates_doc.py,
+test_secrets.py with tests/unit/test_secrets_doc.py, and test_clusters.py with tests/unit/test_environments_doc.py."""
 
 # Exit code and expected output of commands; the default is exit code 0 and any output.
 EXPECTED: dict[str, tuple[int, tuple[str, ...]]] = {
