@@ -318,7 +318,7 @@ class Environment:
                     name, called, until(partial(self._proxies.until_known, caller=name), plan.activated)
                 ),
                 until_left=self._transitions.after_routes(name),
-                former=self._transitions.out_of_effect(name),
+                former=self._transitions.out_of_effect(name, self._plans.values()),
                 has_late_subsets=self._transitions.has_late_subsets(name),
                 keeps_http=name in self._routes_left or begun,
                 keeps_subsets=begun,

@@ -10,6 +10,7 @@ from components.names import PORT_NAME
 from components.service_ports import app_protocol
 from kube.client import query
 from rollout.observed_routes import ObservedRoutes
+from rollout.plan import Plan
 from rollout.transition import add_port, add_subsets, former_ports, renamed
 from stacks.outside import target_port
 from stacks.proxies import Proxies
@@ -85,12 +86,16 @@ class Transitions:
         gone = self._observed.outside.get(name, frozenset()) - called
         return partial(self._proxies.until_left, gone) if gone else None
 
-    def out_of_effect(self, name: str) -> dict[str, Spec]:
+    def out_of_effect(self, name: str, plans: Iterable[Plan]) -> dict[str, Spec]:
         """Return the VirtualServices that the service has in the cluster, by name, with specs that apply nowhere.
 
         One that the service has no more is deleted at the end of a run, after all that waits until no Envoy uses its
-        routes. So a run first puts it out of effect, and the next one deletes it.
+        routes. So a run that waits for that puts it out of effect first, and the next one deletes it. Nothing is
+        returned if this run waits for no Envoy; `plans` are those of all services.
         """
+        waits = any(plan.draining or plan.removed for plan in plans)
+        if not waits and not self._ports and self.after_routes(name) is None:
+            return {}
         found = self._observed.virtual_services.get(name, {})
         return {one: {**spec, "gateways": [NOWHERE]} for one, spec in found.items()}
 

@@ -179,3 +179,11 @@ def test_a_virtual_service_that_stays_is_written_as_it_is_rendered() -> None:
     done = run(stack({"version-1": 100, "version-2": 0}), before)
 
     assert done.named(ROUTES).inputs["spec"]["gateways"] != [NOWHERE]
+
+
+def test_a_virtual_service_that_the_service_has_no_more_is_deleted_at_once_if_nothing_waits_for_it() -> None:
+    former = {"website": {"website-mesh": {"gateways": ["mesh"]}}}
+    before = replace(applied([V1, V2], [V1, V2]), virtual_services=former)
+    done = run(stack({"version-1": 50, "version-2": 50}), before)
+
+    assert all(resource.name != "website-routing-mesh-virtual-service" for resource in done.resources)
