@@ -21,6 +21,7 @@ from tests.e2e.routing import Lab, config_of, installs_mesh
 from tests.e2e.routing_judge import check, cookie_of, pods_of
 from tests.e2e.tools import Project, wait_until
 from tests.routing_doc import FOLDER, HOST, Example, Request, examples
+from traffic.model import NOWHERE
 
 PODS = 3
 """Number of pods of version-2."""
@@ -57,6 +58,17 @@ def test_requests_are_answered_as_the_page_says(lab: Lab, example: Example) -> N
     lab.apply(config)
     for line in example.lines:
         check(lab, line, placeholders)
+
+
+def test_a_service_that_leaves_the_mesh_does_not_wait_for_the_routes_that_it_had_there(lab: Lab) -> None:
+    """Pulumi deletes last, and version-2 keeps its pods until no Envoy has a route to it."""
+    second = ("virtualservice", "shop-mesh", "--namespace=shop")
+    lab.apply(config_of(FOLDER / "protocols.yaml"))
+    assert lab.cluster.get(*second)["spec"]["gateways"] == ["mesh"]
+    lab.apply(config_of(FOLDER / "answers.yaml"))
+    assert lab.cluster.get(*second)["spec"]["gateways"] == [NOWHERE]
+    lab.apply(config_of(FOLDER / "answers.yaml"))
+    assert not lab.cluster.exists(*second)
 
 
 def get(path: str = "/", **headers: str) -> Request:
