@@ -212,6 +212,7 @@ def test_the_gate_service_in_the_cluster_answers_with_no_more_rights_than_its_ro
         one["namespace"] = inside
     given["istio-canary:services"] = {SERVICE: given["istio-canary:services"][SERVICE]}
     given["istio-canary:gateService"] = {"enabled": True, "namespace": f"{inside}-gate"}
+    given["istio-canary:telemetry"] = telemetry(inside)
     project.write_stack(STACK, given)
     with with_crds(mesh.cluster, argo_crds()):
         try:
