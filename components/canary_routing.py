@@ -116,9 +116,14 @@ class CanaryRouting(Component):
         ingresses = self._ingresses(name, args)
         subsets = [] if args.has_late_subsets else [self._destination_rule(name, args)]
         outside = self._outside(name, args)
-        virtual_services = self._virtual_services(name, args, after=[*gateways, *subsets, *outside])
+        specs = _rendered(args)
+        virtual_services = self._virtual_services(name, args, specs, after=[*gateways, *subsets, *outside])
 
-        former = self._put_out_of_effect(name, args, [*virtual_services, *ingresses])
+        former = [
+            self._virtual_service(name, args, object_name, spec, [*virtual_services, *ingresses])
+            for object_name, spec in args.former.items()
+            if object_name not in specs
+        ]
 
         self.routes = [*virtual_services, *ingresses, *former]
         self.subsets = [*(subsets or virtual_services), *outside]
@@ -212,42 +217,34 @@ class CanaryRouting(Component):
         return made
 
     def _virtual_services(
-        self, name: str, args: CanaryRoutingArgs, after: list[pulumi.Resource]
+        self, name: str, args: CanaryRoutingArgs, specs: dict[str, render.Spec], after: list[pulumi.Resource]
     ) -> list[VirtualService]:
-        specs = _rendered(args)
         hooks = after_wait(f"{name}: every Envoy knows the added versions", args.until_known)
         made: dict[str, VirtualService] = {}
         # That for callers inside the mesh first: until it exists, the other one still applies to them.
         for object_name, spec in reversed(specs.items()):
-            made[object_name] = self._object(
-                VirtualService,
-                _resource_name(name, args, object_name),
-                args,
-                object_name,
-                spec,
-                depends_on=[*after, *made.values()],
-                hooks=hooks,
-                ignore_changes=[HTTP] if args.keeps_http else None,
-            )
+            made[object_name] = self._virtual_service(name, args, object_name, spec, [*after, *made.values()], hooks)
         return [made[object_name] for object_name in specs]
 
-    def _put_out_of_effect(
-        self, name: str, args: CanaryRoutingArgs, after: Sequence[pulumi.Resource]
-    ) -> list[VirtualService]:
-        kept = _rendered(args)
-        return [
-            self._object(
-                VirtualService,
-                _resource_name(name, args, object_name),
-                args,
-                object_name,
-                spec,
-                depends_on=list(after),
-                ignore_changes=[HTTP] if args.keeps_http else None,
-            )
-            for object_name, spec in args.former.items()
-            if object_name not in kept
-        ]
+    def _virtual_service(
+        self,
+        name: str,
+        args: CanaryRoutingArgs,
+        object_name: str,
+        spec: render.Spec,
+        after: list[pulumi.Resource],
+        hooks: pulumi.ResourceHookBinding | None = None,
+    ) -> VirtualService:
+        return self._object(
+            VirtualService,
+            f"{name}{object_name.removeprefix(args.service)}-virtual-service",
+            args,
+            object_name,
+            spec,
+            depends_on=after,
+            hooks=hooks,
+            ignore_changes=[HTTP] if args.keeps_http else None,
+        )
 
     def _object(
         self,
@@ -270,10 +267,6 @@ class CanaryRouting(Component):
             spec=spec,
             opts=self._child(**options),
         )
-
-
-def _resource_name(name: str, args: CanaryRoutingArgs, object_name: str) -> str:
-    return f"{name}{object_name.removeprefix(args.service)}-virtual-service"
 
 
 def _rendered(args: CanaryRoutingArgs) -> dict[str, render.Spec]:
