@@ -2,8 +2,7 @@
 
 All numbers come from the callers' Envoys, of gateways and sidecars, which also know of requests that no pod ever saw.
 Envoy keeps statistics by cluster; Istio's cluster `outbound|<port>|<subset>|<service>.<namespace>.svc.<domain>` is a
-version. See Envoy's "Cluster manager, Statistics", Istio's "Istio Standard Metrics" and "Envoy Statistics", and
-Prometheus' "Query functions".
+version. See Istio's "Istio Standard Metrics" and Prometheus' "Query functions".
 
 **Callers that gave up.** Envoy counts a try, a request for a pod, when it has a connection (`rq_total`), is cancelled
 while it waits for one (`rq_cancelled`), cannot have one (`rq_pending_failure_eject`), may not have one
@@ -40,6 +39,31 @@ from metrics.promql import (
     union,
     version_from,
 )
+from metrics.statistics import (
+    ACTIVE,
+    BY_CODE,
+    CALLS,
+    CANCELLED,
+    CLOSED,
+    COMPLETED,
+    CONNECTED,
+    EJECTED,
+    ENVOY,
+    FAILED_CALLS,
+    HEALTHY,
+    ISTIO_REQUESTS,
+    ISTIO_TIME,
+    LIMITS,
+    NO_CLUSTER,
+    NO_HEALTHY_POD,
+    REFUSED,
+    RESET,
+    RETRIED,
+    RETRIED_ANSWERS,
+    REVISION,
+    TIME,
+    UNKNOWN_REVISION,
+)
 
 WEIGHT = "istio_canary:weight"
 REQUESTS = "istio_canary:requests:rate5m"
@@ -49,35 +73,8 @@ FAILURES = "istio_canary:failures:rate5m"
 RECORDED_OVER = "5m"
 RECORDED_SECONDS = round(prometheus_seconds(RECORDED_OVER))
 
-CONNECTED, CANCELLED, REFUSED = "upstream_rq_total", "upstream_rq_cancelled", "upstream_rq_pending_failure_eject"
-LIMITS = ("upstream_rq_pending_overflow", "upstream_rq_active_overflow")  # the latter with HTTP/2
-NO_HEALTHY_POD = "upstream_cx_none_healthy"
-COMPLETED, RETRIED, ACTIVE = "upstream_rq_completed", "upstream_rq_retry", "upstream_rq_active"
-RESET, CLOSED = "upstream_rq_tx_reset", "upstream_cx_destroy_local_with_active_rq"
-RETRIED_ANSWERS, BY_CODE, TIME = "retry_upstream_rq_completed", "upstream_rq", "upstream_rq_time_bucket"
-EJECTED, HEALTHY = "outlier_detection_ejections_active", "membership_healthy"
-
-CLUSTER_STATISTICS = (
-    r"upstream_rq_(total|cancelled|pending_failure_eject|(pending|active)_overflow|completed|retry|active|tx_reset|time)"
-    r"|upstream_rq_([0-9]{3}|[0-9]xx)|upstream_cx_(none_healthy|destroy_local_with_active_rq)"
-    r"|retry\.upstream_rq_completed|outlier_detection\.ejections_active|membership_healthy"
-)
-"""A regular expression (RE2) for the statistics of a cluster that the queries read, as Envoy itself names them.
-
-Istio's Envoys keep none of them unless ProxyConfig.proxyStatsMatcher names them.
-"""
-
-ENVOY = "envoy_cluster_"
-"""How the names of Envoy's statistics of clusters begin in Prometheus."""
-
-ISTIO_REQUESTS, ISTIO_TIME = "istio_requests_total", "istio_request_duration_milliseconds_bucket"
-
-REVISION, UNKNOWN_REVISION = "destination_canonical_revision", "latest"
-"""Istio's label with the version of the pod that was chosen, and its value if none was.
-
-Its other label, `destination_version`, comes with the pod's answer: it is "unknown" for all that have none.
-"""
-
+OUTBOUND = 'http_conn_manager_prefix=~"outbound_.*"'
+"""The listeners that callers' requests come in by; others are for requests to the Envoy's own pod."""
 
 OWN_LABELS = ("version",)
 """Labels that the queries set: series of Istio that differed in them alone would become the same."""
@@ -139,14 +136,15 @@ class Queries:
         return f"{codes} or {gave_up}"
 
     def failures(self, scope: Scope, over: str) -> str:
-        """Failed requests a second: status 5xx, no pod reached, or given up. 0 where all requests succeeded.
+        """Failed requests a second: status 5xx, a failed call of gRPC, no pod reached, or given up. 0 without any.
 
         A request whose cluster does not exist (NC) is in no version's counters.
         """
         if self.source is Source.ISTIO:
             failed = _istio(scope, over, 'response_code=~"0|5.."')
-            return total(failed, _unsent(scope, over), f"0 * {_istio(scope, over)}")
-        return total(_by_code(scope, over, 'response_code_class="5xx"'), _gave_up(scope, over))
+            calls = _istio(scope, over, 'response_code!~"0|5.."', f'grpc_response_status=~"{"|".join(FAILED_CALLS)}"')
+            return total(failed, calls, _unsent(scope, over), f"0 * {_istio(scope, over)}")
+        return total(_failed_answers(scope, over), _gave_up(scope, over))
 
     def success_rate(self, scope: Scope, over: str) -> str:
         """Share of the requests that did not fail, 0..1; absent where there were no requests.
@@ -206,7 +204,8 @@ def raw_counters(source: Source, scope: Scope, over: str, bound: float | None = 
     Of durations only the buckets are asked for, with `bound` only those of this bound, in milliseconds, and of all;
     each query is a range selector, whose result is a matrix.
     """
-    own = [CONNECTED, CANCELLED, REFUSED, COMPLETED, RESET, CLOSED, BY_CODE]
+    calls = f"{CALLS}({'|'.join(FAILED_CALLS)})"
+    own = [CONNECTED, CANCELLED, REFUSED, COMPLETED, RESET, CLOSED, BY_CODE, calls]
     names = [RETRIED, NO_HEALTHY_POD, *LIMITS, ACTIVE, *(own if source is Source.ENVOY else [])]
     in_clusters = f"cluster_name=~{quoted(_cluster_pattern(scope))}"
     selectors = [selector_of("", f'__name__=~"{ENVOY}({"|".join(names)})"', in_clusters)]
@@ -226,8 +225,17 @@ def raw_series(query: str, over: str, every: str) -> str:
 
 def raw_scrapes(instances: Sequence[str], over: str) -> tuple[str, str]:
     """Return PromQL for the raw samples, within `over`, of the scrapes of some instances and of their uptime."""
-    found = f"instance=~{quoted('|'.join(map(pattern_of, instances)))}"
+    found = _of_instances(instances)
     return f"{selector_of('up', found)}[{over}]", f"{selector_of('envoy_server_uptime', found)}[{over}]"
+
+
+def raw_unrouted(instances: Sequence[str], over: str) -> str:
+    """Return PromQL for the raw samples, within `over`, of requests whose cluster some instances do not have."""
+    return f"{selector_of(NO_CLUSTER, OUTBOUND, _of_instances(instances))}[{over}]"
+
+
+def _of_instances(instances: Sequence[str]) -> str:
+    return f"instance=~{quoted('|'.join(map(pattern_of, instances)))}"
 
 
 def weight_changes(scope: Scope, over: str) -> str:
@@ -306,6 +314,13 @@ def _answers(scope: Scope, over: str) -> str:
 def _by_code(scope: Scope, over: str, matcher: str, by: Sequence[str] = ("version",)) -> str:
     """The same by their status, or its class."""
     return _clusters([_growth(_cluster(scope, BY_CODE, matcher), over)], by=by)
+
+
+def _failed_answers(scope: Scope, over: str) -> str:
+    """Answers 5xx a second, and failed calls of gRPC; an answer of Envoy's own to a call is in both counters."""
+    failed = _by_code(scope, over, 'response_code_class="5xx"')
+    calls = _clusters(_counters(scope, over, *(f"{CALLS}{status}" for status in FAILED_CALLS)))
+    return f"max by (version) ({union(failed, calls)})"
 
 
 def _gave_up(scope: Scope, over: str) -> str:

@@ -14,7 +14,7 @@ from metrics.durations import promql_duration
 from metrics.queries import Queries, Source
 from rollout.decision import GatesFixed
 from rollout.gate_samples import counters_of, read_samples, reader_of, scope_of
-from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, Block
+from rollout.gates.blocks import ATTEMPTS, CLIENT_ERRORS, ERRORS, LATENCY, UNROUTED, Block, total
 from rollout.gates.counters import Period, observe
 from rollout.gates.history import History, history_of
 from rollout.gates.latency import choose_bound
@@ -38,12 +38,14 @@ HOUR = 3600.0
 class Past:
     """The past of the version that a rollout comes from: by metric, and its requests a second in the last hour.
 
-    `bound` is that of slow requests, in milliseconds, None if there is none.
+    `bound` is that of slow requests, in milliseconds, None if there is none; `unrouted` are requests of the callers
+    that found no cluster, of whichever service.
     """
 
     seconds: float
     per_second: float = 0.0
     bound: float | None = None
+    unrouted: float = 0.0
     histories: Mapping[str, History] = field(default_factory=dict)
 
 
@@ -54,14 +56,16 @@ def read_past(record: Record, gates: RolloutGates, prometheus: Prometheus, now: 
     bound = _bound(record, gates, prometheus, long) if gates.latency.enabled else None
     samples, _ = read_samples(prometheus, record, long, bound, gates.custom)
     period = Period(step=0, settled=now - long, until=now)
-    found = observe(samples, reader_of(record, bound), (period,), now=now, block_seconds=every)
+    reader = reader_of(record, bound, client_errors=gates.client_errors.enabled)
+    found = observe(samples, reader, (period,), now=now, block_seconds=every)
     blocks = tuple(block for block in found.blocks if block.metrics)
-    names = (ERRORS, ATTEMPTS, LATENCY, *(metric.name for metric in gates.custom))
+    names = (ERRORS, ATTEMPTS, LATENCY, CLIENT_ERRORS, *(metric.name for metric in gates.custom))
     histories = {name: history_of(name, blocks) for name in names}
     return Past(
         seconds=sum(block.end - block.start for block in blocks),
         per_second=_per_second(blocks, now),
         bound=bound,
+        unrouted=sum(total(block.metrics.get(UNROUTED, {}).values()).n_c for block in blocks),
         histories={name: history for name, history in histories.items() if history.requests},
     )
 
@@ -82,6 +86,7 @@ def gate_plan_of(record: Record, gates: RolloutGates, past: Past) -> GatePlan:
         past.histories,
         latency_bound=past.bound,
         block_seconds=counters_of(record).scrape_seconds,
+        unrouted_before=past.unrouted > 0,
     )
 
 
@@ -117,6 +122,9 @@ def _text(record: Record, plan: GatePlan, past: Past) -> str:
     """What is fixed, in words."""
     errors = past.histories.get(ERRORS)
     tolerance = f"tolerance {100 * plan.tolerance:.3g} points"
+    if past.unrouted:
+        unrouted = f"{past.unrouted:.0f} requests of its callers found no cluster (NC)"
+        tolerance = f"{tolerance}; {unrouted}, so that these are not judged"
     if errors is None:
         return f"nothing is known of {record.from_.version} before the rollout; {tolerance}"
     known = f"{100 * errors.rate:.3g} % of {errors.requests:.0f} requests to {record.from_.version} failed before"

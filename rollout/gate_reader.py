@@ -14,7 +14,7 @@ from metrics.prometheus import PrometheusError
 from rollout.decision import GatesFixed
 from rollout.gate_history import gates_fixed, read_past
 from rollout.gate_samples import CLOCK, Asked, NotComparableError, read_samples, reader_of, seconds_of
-from rollout.gates.blocks import Coverage, Observation
+from rollout.gates.blocks import CLIENT_ERRORS, Coverage, Observation
 from rollout.gates.counters import LATE, LONG, Period, observe, read_since
 from rollout.gates.decide import Gate, Moment, Verdict
 from rollout.gates.plan import GatePlan
@@ -126,7 +126,7 @@ class _Judge:
         samples, self._asked = read_samples(
             prometheus, record, at - since + LONG * every, self._plan.latency_bound, gates.custom if gates else ()
         )
-        reader = reader_of(record, self._plan.latency_bound)
+        reader = reader_of(record, self._plan.latency_bound, client_errors=self._plan.has(CLIENT_ERRORS))
         self._observation = observe(
             samples,
             reader,

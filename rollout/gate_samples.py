@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from metrics.durations import promql_duration
-from metrics.queries import Scope, Source, raw_counters, raw_scrapes, raw_series
-from rollout.gates.counters import Reader, Samples, Subset
+from metrics.queries import Scope, Source, raw_counters, raw_scrapes, raw_series, raw_unrouted
+from rollout.gates.counters import Samples
+from rollout.gates.fields import Reader, Subset
 from rollout.planned import PlannedCounters
 from rollout.record import Record
 from traffic.model.rollout_gates import CustomMetric
@@ -55,7 +56,7 @@ def seconds_of(at: str) -> float:
     return datetime.fromisoformat(at).timestamp()
 
 
-def reader_of(record: Record, bound: float | None = None) -> Reader:
+def reader_of(record: Record, bound: float | None = None, *, client_errors: bool = False) -> Reader:
     """Return what the counters of a rollout's two versions mean; raises NotComparableError.
 
     The counters of a version are those of all rules that lead to it: only where a single one does, they are its own.
@@ -63,7 +64,13 @@ def reader_of(record: Record, bound: float | None = None) -> Reader:
     counters = counters_of(record)
     rule = record.plan.rules[0].key if counters.split_judged else ALL_RULES
     subsets = {record.from_.version: Subset(rule, False), record.target.version: Subset(rule, True)}
-    return Reader(service=record.service, source=Source(counters.source), subsets=subsets, bound=bound)
+    return Reader(
+        service=record.service,
+        source=Source(counters.source),
+        subsets=subsets,
+        bound=bound,
+        client_errors=client_errors,
+    )
 
 
 def scope_of(record: Record) -> Scope:
@@ -87,6 +94,7 @@ def read_samples(
     instances = sorted({series.labels.get("instance", "") for series in found} - {""})
     if instances:
         scrapes, uptimes = (prometheus.samples(query) for query in raw_scrapes(instances, over))
+        found += prometheus.samples(raw_unrouted(instances, over))
     own = {}
     for metric in custom:
         pair = [raw_series(query, over, every) for query in (metric.failures, metric.requests)]

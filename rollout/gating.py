@@ -12,11 +12,14 @@ from typing import Any
 from rollout.decision import Decision, Event, Facts, next_record
 from rollout.gates.decide import Answer
 from rollout.holding import LOOK, by_of, hold_for
-from rollout.record import NOT_STARTED, EventType, HoldReason, Record, seconds_between
+from rollout.record import NOT_STARTED, EventType, Held, HoldReason, Record, seconds_between
 from rollout.verbs import abort, deadlines_from
 
 NO_DATA_SECONDS = 60.0
 """Numbers are not missed earlier: they are scraped, and asked for, every so often."""
+
+NO_DATA_EVENT = 120.0
+"""Seconds without numbers until the event NoData, which calls people: a store that restarts is back before."""
 
 CALM = log(10.0)
 """The logarithm of the e-value below which a suspicion is over; it began at 20."""
@@ -76,7 +79,7 @@ def gates_hold(record: Record, facts: Facts) -> Decision | None:
         text = facts.gates_text or "what the old version was like before is asked for"
         if not facts.gates_text:
             return Decision(why=text, numbers=True, wait_seconds=LOOK)
-        return hold_for(record, facts, HoldReason.NO_DATA, text)
+        return _hold_without_numbers(record, facts, text)
     verdict = facts.verdict
     if verdict is None:
         return Decision(why="the first numbers of the step are awaited", numbers=True, wait_seconds=LOOK)
@@ -120,7 +123,23 @@ def without_numbers(record: Record, facts: Facts, text: str) -> Decision:
     if record.strategy.on_no_data == "abort" and waited >= patience:
         cause = Event(type=EventType.NO_DATA, text=text)
         return abort(record, text, by_of(facts), facts.now, cause=cause)
-    return hold_for(record, facts, HoldReason.NO_DATA, text)
+    return _hold_without_numbers(record, facts, text)
+
+
+def _hold_without_numbers(record: Record, facts: Facts, text: str) -> Decision:
+    """Hold, and send the event NoData once if it lasts."""
+    held = record.held
+    if held is None or held.reason is not HoldReason.NO_DATA or _is_told(record, held):
+        return hold_for(record, facts, HoldReason.NO_DATA, text)
+    if seconds_between(held.since, facts.now) < NO_DATA_EVENT:
+        return hold_for(record, facts, HoldReason.NO_DATA, text)
+    event = Event(type=EventType.NO_DATA, text=f"no numbers for {NO_DATA_EVENT:.0f} s: {held.text}")
+    return Decision(why=event.text, record=next_record(record, facts.now, by_of(facts), event), wait_seconds=LOOK)
+
+
+def _is_told(record: Record, held: Held) -> bool:
+    """Whether the event NoData was sent since there are no numbers."""
+    return any(one.type is EventType.NO_DATA and seconds_between(held.since, one.at) >= 0 for one in record.history)
 
 
 def _e(log_e: float) -> float:

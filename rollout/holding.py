@@ -22,7 +22,6 @@ EVENT_OF = {
     HoldReason.HARM: EventType.HARM_FOUND,
     HoldReason.HOOK: EventType.HOOK_FAILED,
     HoldReason.INCOMPLETE: EventType.ABORT_INCOMPLETE,
-    HoldReason.NO_DATA: EventType.NO_DATA,
     HoldReason.SPLIT: EventType.SPLIT_WRONG,
     HoldReason.SUSPECT: EventType.SUSPECT,
 }

@@ -53,7 +53,12 @@ def gates_words(gates: RolloutGates) -> str:
         "hand": "a person ends each step; a new version that is worse goes back before",
     }
     compared = ["errors"]
-    compared += [name for name in ("attempts", "latency") if getattr(gates, name).enabled]
+    optional = {
+        "attempts": gates.attempts.enabled,
+        "latency": gates.latency.enabled,
+        "clientErrors": gates.client_errors.enabled,
+    }
+    compared += [name for name, enabled in optional.items() if enabled]
     compared += [metric.name for metric in gates.custom]
     limit = "" if gates.limits is None else f", and at most {gates.limits.errors} of its requests may fail"
     return f"{ends[gates.promote]}; compared with the old version: {', '.join(compared)}{limit}"

@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes_istio_crds.telemetry.v1 import Telemetry
 
 from components.base import Component
-from metrics.queries import CLUSTER_STATISTICS
+from metrics.statistics import CLUSTER_STATISTICS, LISTENER_STATISTICS
 
 NAME = "mesh-default"
 TRACING_PROVIDER = "jaeger"
@@ -139,7 +139,7 @@ def proxy_config(namespaces: Sequence[str], services: Sequence[str] = ()) -> dic
     `services` are Services that are a version each, as `<name>.<namespace>`. A proxy reads it when its pod starts
     (Istio: "MeshConfig", ProxyConfig).
     """
-    patterns = [versions_statistics(namespaces)]
+    patterns = [versions_statistics(namespaces), LISTENER_STATISTICS]
     if services:
         hosts = "|".join(sorted(one.replace(".", r"\.") for one in services))
         patterns.append(rf"cluster\.outbound\|[0-9]+\|\|({hosts})\.svc\.[^;]+;?\.({CLUSTER_STATISTICS})")

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-ERRORS, ATTEMPTS, LATENCY = "errors", "attempts", "latency"
-"""The metrics that every rollout has; custom ones have names of their own."""
+ERRORS, ATTEMPTS, LATENCY, CLIENT_ERRORS = "errors", "attempts", "latency", "clientErrors"
+"""The metrics that Envoy knows by itself; custom ones have names of their own."""
 
 LIMIT = "limit"
 """Name of the evidence against the absolute limit of errors."""
 
-
 BEGUN = "begun"
 """Requests that began in a block, for the split: one that began before its weights stood may end at any time later."""
+
+UNROUTED = "unrouted"
+"""Requests that no version got, since their route leads to a cluster that the caller's Envoy does not have."""
 
 
 class Stratum(NamedTuple):

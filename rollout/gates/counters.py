@@ -1,27 +1,20 @@
-"""Blocks from the counters of the callers' Envoys, with what each metric takes for a request and for a failure.
-
-errors: requests are answers to callers, Envoy's own too, and requests whose caller gave up; 5xx and given up ones are
-failures. attempts: repeated tries are requests and failures as well, so that retries hide nothing. latency: requests
-slower than a bound. begun: requests by when they began, which the split is judged by. The formulas of
-`metrics.queries` say which counters these are.
-"""
+"""Blocks from the counters of the callers' Envoys: what each metric grew by in each scrape interval of a step."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor, inf
 
-from metrics import queries
 from metrics.prometheus import Series
-from metrics.queries import Source
 from rollout.gates.blocks import (
     ATTEMPTS,
     BEGUN,
+    CLIENT_ERRORS,
     ERRORS,
     LATENCY,
+    UNROUTED,
     Block,
     Counts,
     Coverage,
@@ -30,6 +23,7 @@ from rollout.gates.blocks import (
     Stratum,
     merged,
 )
+from rollout.gates.fields import ACTIVE, NO_SUBSET, Key, Reader, Subset, numbers
 from rollout.gates.samples import Increment, increments
 from rollout.gates.warm_up import Span
 
@@ -41,35 +35,6 @@ LATE = 1.0
 
 LONG = 2.5
 """Scrape intervals between two scrapes after which what lies between them counts as not seen."""
-
-ACTIVE = "active"
-"""The only field that is no counter: requests that are running."""
-
-_FIELDS: dict[str, tuple[str, ...]] = {
-    queries.COMPLETED: ("completed",),
-    queries.RETRIED: ("retried",),
-    queries.ACTIVE: (ACTIVE,),
-    queries.CONNECTED: ("tries",),
-    queries.CANCELLED: ("tries", "ended"),
-    queries.REFUSED: ("tries",),
-    queries.NO_HEALTHY_POD: ("tries", "unsent"),
-    queries.RESET: ("ended",),
-    queries.CLOSED: ("ended",),
-    **dict.fromkeys(queries.LIMITS, ("tries", "unsent")),
-}
-"""What Envoy's statistics of a cluster count for."""
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Whose requests a subset gets: the key of the rule, and whether it is the canary's."""
-
-    rule: str
-    canary: bool
-
-
-Key = tuple[Subset, str]
-"""What a counter counts for: the subset, and the name of a field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,70 +62,6 @@ class Samples:
     uptimes: Sequence[Series] = ()
     custom: Mapping[str, tuple[Sequence[Series], Sequence[Series]]] = field(default_factory=dict)
     missing: str = ""
-
-
-FAILED_CALLS = frozenset({"2", "4", "13", "14", "15"})
-"""Statuses of gRPC that are failures: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS (gRPC: "Status
-Codes"). Others answer what the caller asked for, as 4xx does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reader:
-    """What the counters mean. `bound` is that of slow requests in milliseconds, None without latency."""
-
-    service: str
-    source: Source
-    subsets: Mapping[str, Subset]
-    bound: float | None = None
-
-    def fields(self, labels: Mapping[str, str]) -> tuple[tuple[Subset, str], ...]:
-        """Return what a series of Envoy or Istio counts for."""
-        name = labels.get("__name__", "")
-        if name.startswith(queries.ENVOY):
-            subset = self._of_cluster(labels.get("cluster_name", ""))
-            names = self._of_statistic(name.removeprefix(queries.ENVOY), labels)
-        else:
-            subset = self._of_revision(labels)
-            names = self._of_istio(name, labels) if self.source is Source.ISTIO else ()
-        return () if subset is None else tuple((subset, one) for one in names)
-
-    def _of_cluster(self, cluster: str) -> Subset | None:
-        parts = cluster.split("|")
-        if len(parts) != 4 or parts[0] != "outbound":
-            return None
-        return self.subsets.get(parts[2] or parts[3].partition(".")[0])  # a version may be a Service of its own
-
-    def _of_revision(self, labels: Mapping[str, str]) -> Subset | None:
-        revision = labels.get(queries.REVISION, "")
-        return self.subsets.get(revision) or self.subsets.get(revision.removeprefix(f"{self.service}-"))
-
-    def _of_statistic(self, statistic: str, labels: Mapping[str, str]) -> tuple[str, ...]:
-        if self.source is Source.ISTIO:
-            names = _FIELDS.get(statistic, ())
-            return tuple(name for name in names if name in ("retried", "unsent", ACTIVE))
-        if statistic == queries.BY_CODE:
-            return ("failed",) if labels.get("response_code_class") == "5xx" else ()
-        if statistic == queries.TIME:
-            return self._timed(labels)
-        return _FIELDS.get(statistic, ())
-
-    def _of_istio(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
-        code, flags = labels.get("response_code", ""), labels.get("response_flags", "")
-        if labels.get("reporter") != "source" or "UH" in flags.split(","):
-            return ()
-        if name == queries.ISTIO_TIME:
-            return () if _is_failure(code) or _is_failed_call(labels) else self._timed(labels)
-        if name != queries.ISTIO_REQUESTS:
-            return ()
-        if code == "0":
-            return ("gave up",)
-        return ("completed", "failed") if _is_failure(code) or _is_failed_call(labels) else ("completed",)
-
-    def _timed(self, labels: Mapping[str, str]) -> tuple[str, ...]:
-        if self.bound is None:
-            return ()
-        upto = float(labels.get("le", "nan").replace("+Inf", "inf"))
-        return ("timed",) if upto == inf else ("fast",) if upto == self.bound else ()
 
 
 def observe(
@@ -208,15 +109,6 @@ def _known_until(earlier: Observation, period: Period) -> float:
     return max((block.end for block in earlier.blocks if block.step == period.step), default=period.settled)
 
 
-def _is_failure(code: str) -> bool:
-    return code == "0" or re.fullmatch("5[0-9][0-9]", code) is not None
-
-
-def _is_failed_call(labels: Mapping[str, str]) -> bool:
-    """Whether a call of gRPC failed for a reason of the server's, which HTTP's status 200 hides."""
-    return labels.get("grpc_response_status", "") in FAILED_CALLS
-
-
 Found = Mapping[str, Strata]
 """Strata by metric."""
 
@@ -229,9 +121,14 @@ def _found(increment: Increment[Key], reader: Reader, warming: bool) -> Found:
     found: dict[str, dict[Stratum, Counts]] = {BEGUN: {}, ERRORS: {}, ATTEMPTS: {}}
     if reader.bound is not None and not warming:
         found[LATENCY] = {}
+    if reader.client_errors:
+        found[CLIENT_ERRORS] = {}
+    unrouted = by_subset.pop(NO_SUBSET, {}).get(UNROUTED, 0.0)
+    if unrouted:
+        found[UNROUTED] = {Stratum("", increment.caller): Counts(n_c=unrouted, f_c=unrouted)}
     for subset, values in by_subset.items():
         stratum = Stratum(subset.rule, increment.caller)
-        for metric, (n, f) in _numbers(values, reader.source).items():
+        for metric, (n, f) in numbers(values, reader.source).items():
             if metric in found:
                 counts = _of(subset, n, f)
                 found[metric][stratum] = found[metric].get(stratum, Counts()).plus(counts)
@@ -241,26 +138,6 @@ def _found(increment: Increment[Key], reader: Reader, warming: bool) -> Found:
 def _of(subset: Subset, n: float, f: float) -> Counts:
     f = min(max(f, 0.0), n)
     return Counts(n_c=n, f_c=f) if subset.canary else Counts(n_s=n, f_s=f)
-
-
-def _numbers(values: Mapping[str, float], source: Source) -> dict[str, tuple[float, float]]:
-    """Requests and failures of each metric, of one version."""
-
-    def of(name: str) -> float:
-        return values.get(name, 0.0)
-
-    completed, failed = of("completed"), of("failed")
-    if source is Source.ISTIO:  # it does not know the version of requests for which no pod was chosen
-        completed, failed, gave_up = completed + of("unsent"), failed + of("unsent"), of("gave up")
-    else:
-        unknown = of("tries") - completed - of("retried") - of(ACTIVE)
-        gave_up = max(min(unknown, of("ended")), 0.0)
-    return {
-        BEGUN: (max(completed + gave_up + of(ACTIVE), 0.0), 0.0),
-        ERRORS: (completed + gave_up, failed + gave_up),
-        ATTEMPTS: (completed + of("retried"), failed + of("retried")),
-        LATENCY: (of("timed"), of("timed") - of("fast")),
-    }
 
 
 def _custom(name: str, samples: Samples, reader: Reader) -> list[tuple[Increment[Key], Found]]:
@@ -330,7 +207,7 @@ class _Cells:
             for metric, strata in self._cells[number].items():
                 metrics[metric] = merged(metrics.get(metric, {}), strata)
             requests += sum(counts.requests for counts in self._cells[number].get(ERRORS, {}).values())
-            if requests >= LEAST_REQUESTS:
+            if requests >= LEAST_REQUESTS or UNROUTED in metrics:
                 found.append(self._block(waiting, metrics))
                 waiting, metrics, requests = [], {}, 0.0
         if requests and period.until is not None:

@@ -6,14 +6,26 @@ the times that are handed in, so that a replay of a report comes to the same ver
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import exp, log
 
 from rollout.gates import split
-from rollout.gates.blocks import BEGUN, ERRORS, LIMIT, Block, Counts, Coverage, Observation, total
+from rollout.gates.blocks import (
+    BEGUN,
+    CLIENT_ERRORS,
+    ERRORS,
+    LATENCY,
+    LIMIT,
+    UNROUTED,
+    Block,
+    Counts,
+    Coverage,
+    Observation,
+    total,
+)
 from rollout.gates.evidence import Evidence, MetricEvidence, log_average
 from rollout.gates.plan import SUSPICION, GatePlan
 from rollout.gates.split import Split
@@ -69,7 +81,8 @@ class Verdict:
 
     `log_e` is the logarithm of M. `observed_seconds` is the time of the step that counts for its `for`, and
     `has_blocks` says whether there have been numbers of it. `calm` is the answer if the evidence of harm said nothing,
-    for a group, whose evidence is that of all its services; None if there is no such answer.
+    for a group, whose evidence is that of all its services; None if there is no such answer. `certain` harm needs no
+    evidence.
     """
 
     answer: Answer
@@ -80,6 +93,7 @@ class Verdict:
     splits: Mapping[str, Split] | None = None
     has_blocks: bool = False
     calm: tuple[Answer, str] | None = None
+    certain: bool = False
 
 
 NO_COUNTS = Counts()
@@ -108,6 +122,8 @@ class Gate:
         """Requests of canary and stable, by step and rule."""
         self._own: dict[tuple[int, str], Own] = {}
         """What is known of custom metrics, by step and name."""
+        self._unrouted: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        """Requests that no version got, by step and caller."""
 
     def judge(self, observation: Observation, moment: Moment) -> Verdict:
         """Return the verdict on a step at a moment."""
@@ -118,7 +134,10 @@ class Gate:
         observed = _observed_seconds(self.plan, coverage, moment)
         splits = self._splits(moment.step)
         missing, calm = self._missing(coverage, moment), None
-        if missing:
+        lost = self._unrouted[moment.step]
+        if lost:
+            answer, reason = Answer.HARM, _lost_words(lost)
+        elif missing:
             answer, reason = Answer.NO_DATA, missing
         else:
             calm = self._without_own(moment) or _risen(self.plan, moment, metrics, observed)
@@ -132,6 +151,7 @@ class Gate:
             splits=splits,
             has_blocks=moment.step in self._requests,
             calm=calm,
+            certain=bool(lost),
         )
 
     def _take(self, blocks: Sequence[Block]) -> None:
@@ -143,6 +163,7 @@ class Gate:
         if tuple(blocks[:known]) != self._blocks:
             self._requests.clear()
             self._own.clear()
+            self._unrouted.clear()
             known = 0
             self.evidence = Evidence(self.plan)
         new, self._blocks = blocks[known:], tuple(blocks)
@@ -160,6 +181,9 @@ class Gate:
         for stratum, counts in block.metrics.get(BEGUN, block.metrics.get(ERRORS, {})).items():
             n_c, n_s = rules.get(stratum.rule, (0.0, 0.0))
             rules[stratum.rule] = (n_c + counts.n_c, n_s + counts.n_s)
+        if not self.plan.unrouted_before:
+            for stratum, counts in block.metrics.get(UNROUTED, {}).items():
+                self._unrouted[block.step][stratum.caller] += round(counts.n_c)
         for name in self.plan.own_metrics:
             if block.metrics.get(name):  # without samples there are no strata
                 before = self._own.get((block.step, name), Own())
@@ -280,8 +304,14 @@ def worst_words(metrics: Sequence[MetricEvidence]) -> str:
     n_c, n_s, f_c, f_s = one.counts
     if one.name == LIMIT:
         return f"{f_c:.0f} of {n_c:.0f} requests failed, which is above the limit"
-    what = "were slow" if one.name == "latency" else "failed"
+    what = {LATENCY: "were slow", CLIENT_ERRORS: "were answered 4xx"}.get(one.name, "failed")
     return f"{one.name}, {f_c:.0f} of {n_c:.0f} {what}, of stable {f_s:.0f} of {n_s:.0f}"
+
+
+def _lost_words(lost: Mapping[str, int]) -> str:
+    """Requests that no version got, by their callers."""
+    callers = ", ".join(f"{number} of {caller}" for caller, number in sorted(lost.items()))
+    return f"requests found no cluster (NC), so that no version got them: {callers}"
 
 
 def e_words(log_e: float) -> str:

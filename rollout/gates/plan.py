@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, LIMIT
+from rollout.gates.blocks import ATTEMPTS, CLIENT_ERRORS, ERRORS, LATENCY, LIMIT
 from rollout.gates.history import History
 from rollout.gates.warm_up import WARM_UP
 from traffic.fields import Model
@@ -31,6 +31,9 @@ TOLERATED_PART = 0.5
 
 WEIGHT_OF_ERRORS = 2.0
 """Errors decide most, so they get twice the share of alpha of any other metric."""
+
+KNOWN = (ERRORS, ATTEMPTS, LATENCY, CLIENT_ERRORS)
+"""Metrics that are no custom ones."""
 
 Part = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -90,11 +93,17 @@ class GatePlan(Model):
     latency_bound: Annotated[float, Field(gt=0)] | None = None
     latency_warmup: Annotated[float, Field(ge=0)] = WARM_UP
     """Seconds that a new pod is left out of latency."""
+    unrouted_before: bool = False
+    """Whether requests found no cluster before the rollout, so that later ones are not of its making."""
 
     @property
     def own_metrics(self) -> tuple[str, ...]:
         """The names of the custom metrics."""
-        return tuple(one.name for one in self.metrics if one.name not in (ERRORS, ATTEMPTS, LATENCY))
+        return tuple(one.name for one in self.metrics if one.name not in KNOWN)
+
+    def has(self, name: str) -> bool:
+        """Return whether a metric is compared."""
+        return any(one.name == name for one in self.metrics)
 
     def difference(self, metric: GateMetric, step: int) -> float | None:
         """Return the difference of failure rates that must be excluded before the step after `step`.
@@ -146,6 +155,7 @@ def gate_plan(
     latency_bound: float | None,
     block_seconds: float = 15.0,
     unjudged: Sequence[str] = (),
+    unrouted_before: bool = False,
 ) -> GatePlan:
     """Return the plan for a rollout that starts now.
 
@@ -161,6 +171,8 @@ def gate_plan(
         tolerated[ATTEMPTS] = gates.attempts.ratio
     if gates.latency.enabled and latency_bound is not None:
         tolerated[LATENCY] = gates.latency.ratio
+    if gates.client_errors.enabled:
+        tolerated[CLIENT_ERRORS] = gates.client_errors.ratio
     tolerated |= {metric.name: metric.ratio for metric in gates.custom}
     limit = None if gates.limits is None or gates.limits.error_percent is None else gates.limits.error_percent / 100
     of = shares((*tolerated, *((LIMIT,) if limit is not None else ())))
@@ -193,4 +205,5 @@ def gate_plan(
         unjudged=tuple(unjudged),
         latency_bound=latency_bound if LATENCY in tolerated else None,
         latency_warmup=gates.latency.warmup_seconds,
+        unrouted_before=unrouted_before,
     )

@@ -47,7 +47,7 @@ def _of_group(
     verdicts: Mapping[str, Verdict | None],
     worst: str,
 ) -> Verdict | None:
-    if own is None or own.answer in NOTHING_KNOWN:
+    if own is None or own.certain or own.answer in NOTHING_KNOWN:
         return own
     answer, reason = _calm(own)
     if name == worst and log_e >= log(SUSPICION):

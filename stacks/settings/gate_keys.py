@@ -10,7 +10,14 @@ from traffic.model import RolloutStrategy
 from traffic.model.rollout_gates import RolloutGates
 
 GATES = "gates"
-SAME: Mapping[str, str] = {"retries": "attempts", "tries": "attempts", "durations": "latency", "duration": "latency"}
+SAME: Mapping[str, str] = {
+    "retries": "attempts",
+    "tries": "attempts",
+    "durations": "latency",
+    "duration": "latency",
+    "4xx": "clientErrors",
+    "badRequests": "clientErrors",
+}
 """By a usual name, the key of gates that says the same."""
 NO_THRESHOLD = frozenset(
     {"interval", "threshold", "failureLimit", "maxWeight", "stepWeight", "minRequests", "count", "successCondition"}

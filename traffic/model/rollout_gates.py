@@ -14,7 +14,7 @@ from traffic.fields import DURATION, DnsLabel, Model, Text, duration, seconds, w
 from traffic.model.rollout_fields import AUTO, PERCENT_TEXT
 from traffic.model.rollout_limits import RolloutLimits
 
-OWN_METRICS = ("errors", "attempts", "latency", "limit")
+OWN_METRICS = ("errors", "attempts", "latency", "client-errors", "limit")
 """Names that no custom metric can have."""
 
 NEARLY_PERCENT = r"\s*([0-9]+([.,][0-9]+)?)\s*(%|percent|points?)?\s*"
@@ -204,6 +204,13 @@ class LatencyGate(Model):
         return seconds(self.warmup)
 
 
+class ClientErrorGate(Model):
+    """Answers 4xx, which a version gives more often when it takes good requests for bad ones."""
+
+    enabled: bool = Field(default=False, description="Compare the answers 4xx.")
+    ratio: Ratio = Field(default=1.5, description="How many times as often as the old version's they may be 4xx.")
+
+
 class CustomMetric(Model):
     """A metric of your own: counters of failures and of requests, in Prometheus, with the label `version`."""
 
@@ -245,6 +252,9 @@ class RolloutGates(Model):
     )
     latency: LatencyGate = Field(
         default_factory=LatencyGate, examples=[{"enabled": True}], description="Requests that are slow."
+    )
+    client_errors: ClientErrorGate = Field(
+        default_factory=ClientErrorGate, examples=[{"enabled": True}], description="Answers 4xx."
     )
     custom: Annotated[tuple[CustomMetric, ...], Field(max_length=10), Strict(False), AfterValidator(own_names)] = Field(
         default=(),

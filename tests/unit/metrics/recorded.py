@@ -21,7 +21,7 @@ BASE = 1000
 class Kind:
     """One kind of request: its counters in Envoy's cluster, its status and flags, and what its caller saw.
 
-    A status of "" is a request that Envoy's cluster never answers: its caller gave up.
+    A status of "" is a request that Envoy's cluster never answers: its caller gave up. `call` is the status of gRPC.
     """
 
     statistics: tuple[str, ...]
@@ -30,6 +30,7 @@ class Kind:
     failed: bool = False
     reached_a_pod: bool = True
     retries: int = 0
+    call: str = ""
 
     @property
     def pod_answered(self) -> bool:
@@ -74,8 +75,17 @@ KINDS = {
         statistics=(TOTAL, RETRY, TOTAL, RETRY, TOTAL), code="200", retries=2
     ),
     "try timed out, answered at the second": Kind(statistics=(TOTAL, CLOSED, RETRY, TOTAL), code="200", retries=1),
+    "call answered": Kind(statistics=(TOTAL,), code="200", call="0"),
+    "call for what is not there": Kind(statistics=(TOTAL,), code="200", call="5"),
+    "call failed": Kind(statistics=(TOTAL,), code="200", call="13", failed=True),
+    # Envoy's own answer is counted as 5xx, and by the status of the call, too.
+    "call without a healthy pod": Kind(
+        statistics=(UNHEALTHY,), code="503", flags="UH", failed=True, reached_a_pod=False, call="14"
+    ),
 }
-EXACT = tuple(kind for kind in KINDS if kind != "sent, then the HTTP/2 connection broke")
+CALLS = tuple(name for name, kind in KINDS.items() if kind.call)
+"""Calls of gRPC, which have a port, and so clusters, of their own."""
+EXACT = tuple(name for name in KINDS if name not in (*CALLS, "sent, then the HTTP/2 connection broke"))
 """Kinds that may be mixed without any effect on each other's numbers."""
 
 
@@ -110,6 +120,8 @@ class Traffic:
                 statistics["upstream_rq_completed", "", ""] += count
                 statistics["upstream_rq", "response_code", kind.code] += count
                 statistics["upstream_rq", "response_code_class", f"{kind.code[0]}xx"] += count
+                if kind.call:
+                    statistics[f"grpc_{kind.call}", "", ""] += count
                 for le in ("10", "25", "+Inf") if kind.reached_a_pod else ():
                     statistics["upstream_rq_time_bucket", "le", le] += count
         for (statistic, label, value), count in statistics.items():
@@ -120,11 +132,12 @@ class Traffic:
     def of_istio(self) -> Iterator[Recorded]:
         """Series of Istio's metrics, as its callers report them."""
         pod = f"{self.service}-{self.version}"
-        requests: Counter[tuple[str, str, str, str]] = Counter()
+        requests: Counter[tuple[str, str, str, str, str]] = Counter()
         for kind, count in self.counts():
             revision = "latest" if kind.flags in ("UH", "UO") else pod
-            requests[revision, pod if kind.pod_answered else "unknown", kind.code or "0", kind.flags] += count
-        for (revision, version, code, flags), count in requests.items():
+            answered = pod if kind.pod_answered else "unknown"
+            requests[revision, answered, kind.code or "0", kind.flags, kind.call] += count
+        for (revision, version, code, flags, call), count in requests.items():
             labels = {
                 **target(self.caller),
                 "reporter": "source",
@@ -134,6 +147,7 @@ class Traffic:
                 "destination_version": version,
                 "response_code": code,
                 "response_flags": flags,
+                **({"grpc_response_status": call} if call else {}),
             }
             yield Recorded("istio_requests_total", labels, steady(count))
             for le in ("10", "25", "+Inf"):

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics import queries
-from metrics.queries import CLUSTER_STATISTICS, Queries, Scope, Source
+from metrics.queries import Queries, Scope, Source
+from metrics.statistics import CLUSTER_STATISTICS, FAILED_CALLS, LISTENER_STATISTICS
 from tests.metrics_expressions import filled
 from tests.unit.metrics.asked import V1, V2, WEBSITE, ask, both_sources, by_version, per_second, traffic
 from tests.unit.metrics.promtool import check_queries, evaluate
@@ -80,6 +81,7 @@ def test_the_mesh_is_told_to_keep_every_statistic_that_is_read() -> None:
     }
     names_of_envoy = {
         "envoy_cluster_upstream_rq": ("upstream_rq_200", "upstream_rq_5xx"),
+        **{f"envoy_cluster_grpc_{status}": (f"grpc.{status}",) for status in FAILED_CALLS},
         "envoy_cluster_upstream_rq_time_bucket": ("upstream_rq_time",),
         "envoy_cluster_retry_upstream_rq_completed": ("retry.upstream_rq_completed",),
         "envoy_cluster_outlier_detection_ejections_active": ("outlier_detection.ejections_active",),
@@ -90,6 +92,14 @@ def test_the_mesh_is_told_to_keep_every_statistic_that_is_read() -> None:
         for name in names_of_envoy.get(metric, (metric.removeprefix("envoy_cluster_"),)):
             assert kept.fullmatch(name), name
     assert not kept.fullmatch("upstream_cx_total")
+
+
+def test_the_mesh_is_told_to_keep_the_requests_without_a_cluster_of_the_listeners_of_callers() -> None:
+    kept = re2.compile(LISTENER_STATISTICS)
+    assert kept.fullmatch("http.outbound_0.0.0.0_8080;.no_cluster")
+    assert kept.fullmatch("http.outbound_10.1.2.3_443;.no_cluster")
+    assert not kept.fullmatch("http.inbound_0.0.0.0_8080;.no_cluster")
+    assert not kept.fullmatch("http.outbound_0.0.0.0_8080;.no_route")
 
 
 def texts(source: Source) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metrics.queries import Source, raw_counters, raw_scrapes
+from metrics.queries import Source, raw_counters, raw_scrapes, raw_unrouted
 from tests.unit.metrics.asked import V1, V2, WEBSITE, both_sources, traffic
-from tests.unit.metrics.promtool import evaluate
-from tests.unit.metrics.recorded import EXACT, STATISTICS, record
+from tests.unit.metrics.promtool import Recorded, evaluate
+from tests.unit.metrics.recorded import EXACT, STATISTICS, record, steady, target
 
 MIX = [traffic(V1, dict.fromkeys(EXACT, 5)), traffic(V2, {"answered": 3}, caller="shop")]
 
@@ -44,3 +44,14 @@ def test_scrapes_of_the_callers_alone_are_read(tmp_path: Path) -> None:
 def test_an_instance_is_no_regular_expression() -> None:
     up, _ = raw_scrapes(["10.0.0.1:15020"], "1m")
     assert up == r'up{instance=~"10\\.0\\.0\\.1:15020"}[1m]'
+
+
+def test_requests_without_a_cluster_are_those_of_the_callers_listeners(tmp_path: Path) -> None:
+    listeners = {"outbound_0.0.0.0_80": 3, "outbound_0.0.0.0_8080": 5, "inbound_0.0.0.0_8080": 7}
+    series = [
+        Recorded("envoy_http_no_cluster", {**target(caller), "http_conn_manager_prefix": name}, steady(count))
+        for caller in ("gateway", "elsewhere")
+        for name, count in listeners.items()
+    ]
+    query = raw_unrouted(["gateway:15020"], "1m")
+    evaluate(series, {f"count(last_over_time({query}))": [({}, 2)]}, tmp_path)

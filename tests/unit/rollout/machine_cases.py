@@ -40,11 +40,11 @@ HELD: dict[str, tuple[Record, dict[str, Any], HoldReason, EventType]] = {
     ),
     "a person has to promote": (observing(0, promote="hand"), {}, HoldReason.HAND, EventType.STEP_HELD),
     "there are no numbers": (
-        observing(0), {"limits": LimitResult(no_data=True)}, HoldReason.NO_DATA, EventType.NO_DATA,
+        observing(0), {"limits": LimitResult(no_data=True)}, HoldReason.NO_DATA, EventType.STEP_HELD,
     ),
     "there are no numbers yet": (
         observing(0, on_no_data="abort"), {"limits": LimitResult(no_data=True), "now": later(59)},
-        HoldReason.NO_DATA, EventType.NO_DATA,
+        HoldReason.NO_DATA, EventType.STEP_HELD,
     ),
     "a hook says no": (
         observing(0, hooks=HOOKS[:1]), {"hook_result": HookResult(at="beforeStep", **NO)},
@@ -94,14 +94,14 @@ HELD: dict[str, tuple[Record, dict[str, Any], HoldReason, EventType]] = {
         HoldReason.HAND, EventType.STEP_HELD,
     ),
     "the gates had numbers and have none": (
-        gated(0), {"verdict": verdict(Answer.NO_DATA, 20.0)}, HoldReason.NO_DATA, EventType.NO_DATA,
+        gated(0), {"verdict": verdict(Answer.NO_DATA, 20.0)}, HoldReason.NO_DATA, EventType.STEP_HELD,
     ),
     "the gates have had no numbers for a minute": (
-        gated(0), {"verdict": verdict(Answer.NO_DATA), "now": later(60)}, HoldReason.NO_DATA, EventType.NO_DATA,
+        gated(0), {"verdict": verdict(Answer.NO_DATA), "now": later(60)}, HoldReason.NO_DATA, EventType.STEP_HELD,
     ),
     "the old version's past is not known": (
         record_of(started_at=START, gates=GATES), {"gates_text": "no answer from Prometheus"},
-        HoldReason.NO_DATA, EventType.NO_DATA,
+        HoldReason.NO_DATA, EventType.STEP_HELD,
     ),
     "an approval, and the gates let it rise": (
         gated(0, approve=True), {"verdict": verdict(Answer.RISE, 99.0)},

@@ -99,6 +99,11 @@ EXITS: dict[str, Callable[[], Decision]] = {
         gated(0, hold_seconds=60, held=Held(reason=HoldReason.NO_DATA, text="no numbers", since=START)),
         verdict=verdict(Answer.HOLD, 10.0),
     ),
+    "there are no numbers for two minutes": _look(
+        gated(0, held=Held(reason=HoldReason.NO_DATA, text="no numbers", since=START)),
+        verdict=verdict(Answer.NO_DATA, 10.0),
+        now=later(120),
+    ),
     "a pod is new": _look(with_latency(gated(0)), pods_started=NEW_PODS),
     "settled": _look(observing(0, stage=Stage.WRITING)),
     "completed": _look(observing(2)),

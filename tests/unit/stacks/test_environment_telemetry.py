@@ -69,7 +69,7 @@ def test_the_proxies_of_gateway_and_versions_count_for_any_prometheus(
     of_gateway = yaml.safe_load(run.named("mesh-gateway").inputs["values"]["podAnnotations"][PROXY_CONFIG])
     of_version = json.loads(annotation(run, "website-version-1") or "")
     assert of_gateway["proxyStatsMatcher"] == of_version["proxyStatsMatcher"]
-    (pattern,) = of_version["proxyStatsMatcher"]["inclusionRegexps"]
+    pattern, _ = of_version["proxyStatsMatcher"]["inclusionRegexps"]
     assert "website-istio-ns" in pattern
     assert of_gateway["proxyMetadata"] == {"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true"}, "the gateway still drains"
 

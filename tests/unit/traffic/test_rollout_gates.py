@@ -35,6 +35,7 @@ def test_everything_that_a_file_may_say() -> None:
         "errors": {},
         "attempts": {"enabled": False, "ratio": 2.0},
         "latency": {"enabled": True, "tail": "1%", "ratio": 1.2, "warmup": "1m30s"},
+        "clientErrors": {"enabled": True, "ratio": 2.0},
         "custom": [{"name": "empty-carts", "failures": "a", "requests": "b", "ratio": 1.2}],
         "limits": {"errors": "2%"},
     }
@@ -179,7 +180,7 @@ def test_a_custom_metric_has_no_name_of_a_metric_of_every_rollout() -> None:
     (error,) = errors({"custom": [{"name": "latency", "failures": "a", "requests": "b"}]})
     assert error["loc"] == ("custom", 0, "name")
     assert error["ctx"]["what"] == "'latency' is a metric of every rollout"
-    assert "errors, attempts, latency, limit" in error["ctx"]["allowed"]
+    assert "errors, attempts, latency, client-errors, limit" in error["ctx"]["allowed"]
     assert error["ctx"]["fix"] == "write my-latency, for example"
 
 

@@ -19,6 +19,7 @@ from components.telemetry.mesh_telemetry import (
     proxy_config,
     versions_statistics,
 )
+from metrics.statistics import LISTENER_STATISTICS
 from tests.unit.mocks import Deploy, Run, in_cluster
 
 METRICS = {"providers": [{"name": "prometheus"}]}
@@ -148,7 +149,8 @@ def test_without_telemetry_nothing_is_configured() -> None:
 
 
 def test_a_pod_keeps_the_statistics_of_versions() -> None:
-    assert proxy_config(["shop"]) == {"proxyStatsMatcher": {"inclusionRegexps": [versions_statistics(["shop"])]}}
+    patterns = [versions_statistics(["shop"]), LISTENER_STATISTICS]
+    assert proxy_config(["shop"]) == {"proxyStatsMatcher": {"inclusionRegexps": patterns}}
 
 
 @pytest.mark.parametrize("end", [";", ""])

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, LIMIT, Block, Coverage, Observation
+from rollout.gates.blocks import (
+    ATTEMPTS,
+    ERRORS,
+    LATENCY,
+    LIMIT,
+    UNROUTED,
+    Block,
+    Counts,
+    Coverage,
+    Observation,
+    Stratum,
+)  # fmt: skip
 from rollout.gates.decide import Answer, Gate, Moment, Verdict, decide
 from rollout.gates.evidence import log_average
 from rollout.gates.plan import GateMetric, GatePlan, GateStep
@@ -74,6 +86,24 @@ def test_a_version_without_requests_is_no_data(only: tuple[int, ...], version: s
     found = judged(blocks(rows * np.array(only)))
     assert found.answer is Answer.NO_DATA
     assert found.reason == f"{version} had no requests since the weights have settled"
+
+
+def lost(step: int = 0, number: int = 3) -> Block:
+    return Block(
+        start=0.0, end=15.0, step=step, metrics={UNROUTED: {Stratum("", "shop/cart"): Counts(number, 0, number)}}
+    )
+
+
+def test_requests_without_a_cluster_are_harm_at_once() -> None:
+    found = judged([lost()])
+    assert (found.answer, found.certain) == (Answer.HARM, True)
+    assert found.reason == "requests found no cluster (NC), so that no version got them: 3 of shop/cart"
+    assert judged([*good(40), replace(lost(), start=600.0, end=615.0)]).answer is Answer.HARM
+
+
+def test_requests_without_a_cluster_before_the_rollout_or_in_another_step_are_none_of_this_one() -> None:
+    assert judged([lost(), *good(40)], given=plan(unrouted_before=True)).answer is Answer.RISE
+    assert judged([lost(), *good(40, step=1)], step=1).answer is not Answer.HARM
 
 
 def test_too_few_requests_are_no_data() -> None:

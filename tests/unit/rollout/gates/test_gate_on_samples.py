@@ -12,8 +12,9 @@ import pytest
 from metrics.prometheus import Series
 from metrics.queries import Source
 from rollout.gates.blocks import ERRORS, Observation
-from rollout.gates.counters import Period, Reader, Samples, Subset, observe, read_since
+from rollout.gates.counters import Period, Samples, observe, read_since
 from rollout.gates.decide import Answer, Gate, Moment, Verdict, decide
+from rollout.gates.fields import Reader, Subset
 from rollout.gates.plan import GatePlan
 from tests.unit.rollout.gates.simulated import plan_of
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from metrics.prometheus import Series
 from metrics.queries import Source
 from rollout.gates.blocks import ATTEMPTS, BEGUN, ERRORS, LATENCY, Block, Counts, total
-from rollout.gates.counters import Period, Reader, Samples, Subset, observe
+from rollout.gates.counters import Period, Samples, observe
+from rollout.gates.fields import Reader, Subset
 from tests.unit.metrics.promtool import Recorded
 from tests.unit.metrics.recorded import EXACT, KINDS, Traffic, record
 
@@ -55,7 +56,7 @@ def test_each_kind_of_request(name: str, source: Source) -> None:
     found = counts_of({"version-2": {name: 40}, "version-1": {"answered": 50}}, source)
     assert found[ERRORS] == Counts(n_c=40, f_c=40 * kind.failed, n_s=50)
     answered, retried = 40 * bool(kind.code), 40 * kind.retries
-    failed = 40 * kind.code.startswith("5")
+    failed = 40 * (kind.code.startswith("5") or (kind.failed and bool(kind.call)))
     assert found[ATTEMPTS] == Counts(n_c=answered + retried, f_c=failed + retried, n_s=50)
     if source is Source.ISTIO:
         # Successes only: a canary that fails fast must not look fast.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp, log
 
 import pytest
@@ -57,6 +58,16 @@ def test_what_holds_one_service_is_still_its_own(answer: Answer) -> None:
     found = one_verdict({"a": says(answer, 900.0), "b": says(Answer.RISE)}, ALPHA)
 
     assert [one.answer for one in found.values() if one is not None] == [answer, Answer.RISE]
+
+
+def test_harm_that_needs_no_evidence_is_of_the_service_that_has_it() -> None:
+    lost = replace(says(Answer.HARM), certain=True)
+
+    found = one_verdict({"a": says(Answer.RISE), "b": lost, "c": says(Answer.SUSPECT, 30.0)}, ALPHA)
+
+    assert found["b"] is lost
+    assert found["a"] is not None
+    assert found["a"].answer is Answer.RISE
 
 
 def test_a_service_without_a_verdict_counts_as_one() -> None:
