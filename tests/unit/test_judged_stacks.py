@@ -50,17 +50,18 @@ def test_each_release_takes_the_place_of_the_last_one_with_all_requests(stack: J
 
 def test_flags_of_every_version_come_before_its_own_so_that_these_hold(stack: JudgedStack) -> None:
     one = Judged(name="shop", seed=3, always=("-delay=200ms", "-slow-percent=5")).next("v2", "-slow-percent=100")
-    versions = load(stack.config([one])).services["shop"].versions
+    versions = load(stack.config([one])).services["shop"].deployed
     args = {name: [word for word in version.args if "-slow" in word] for name, version in versions.items()}
     assert args == {"v1": ["-slow-percent=5"], "v2": ["-slow-percent=5", "-slow-percent=100"]}
 
 
 def test_the_version_that_is_cold_is_the_same_with_a_warm_up_and_without(stack: JudgedStack) -> None:
     settings = load(stack.config([warm_up.with_new_pods(one) for one in warm_up.services()])).services
-    cold = {name: [word for word in one.versions["v2"].args if "-fail" not in word] for name, one in settings.items()}
+    cold = {name: [word for word in one.deployed["v2"].args if "-fail" not in word] for name, one in settings.items()}
     assert cold[warm_up.COLD] == cold[warm_up.UNPROTECTED] != cold[warm_up.SLOW]
     seconds = {}
     for name, one in settings.items():
+        assert [version.replicas for version in one.deployed.values()] == [2, 1], "one pod more is needed later"
         rollout = one.route[0].rollout
         assert isinstance(rollout, RolloutStrategy)
         assert rollout.gates is not None
