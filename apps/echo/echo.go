@@ -37,9 +37,9 @@ type echo struct {
 	service string
 	version string
 	pod     string
-	next    string        // address that a request to /chain leads to; empty: none
-	delay   time.Duration // before each answer, unless the request asks for another
-	failing faults.Share  // of the requests without x-echo-status
+	next    string       // address that a request to /chain leads to; empty: none
+	pace    *pace        // of the answers to requests without x-echo-delay
+	failing faults.Share // of the requests without x-echo-status
 	memory  *memory
 
 	mutex    sync.Mutex
@@ -48,7 +48,7 @@ type echo struct {
 
 func newEcho(version string) *echo {
 	pod, _ := os.Hostname() // empty when the host name is unknown
-	return &echo{version: version, pod: pod, memory: newMemory(remembered), failures: map[string]int{}}
+	return &echo{version: version, pod: pod, pace: newPace(), memory: newMemory(remembered), failures: map[string]int{}}
 }
 
 // ServeHTTP does not use http.ServeMux, which redirects paths such as //a: tests send such paths.
@@ -75,7 +75,7 @@ func (e *echo) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 }
 
 func (e *echo) answer(answer http.ResponseWriter, request *http.Request) {
-	order, err := parseOrder(request.Header, e.delay)
+	order, err := parseOrder(request.Header)
 	if err != nil {
 		http.Error(answer, err.Error(), http.StatusBadRequest)
 		return
@@ -100,14 +100,14 @@ func (e *echo) answer(answer http.ResponseWriter, request *http.Request) {
 	writeJSON(answer, seen.Status, seen)
 }
 
-// obey remembers the request, waits as long as the order says, and sets the answer's headers. It returns what was
-// received, with the status to answer with, and whether the caller still waits for the answer.
+// obey remembers the request, waits as long as the order or the flags say, and sets the answer's headers. It returns
+// what was received, with the status to answer with, and whether the caller still waits for the answer.
 func (e *echo) obey(answer http.ResponseWriter, request *http.Request, order order, size int64) (received, bool) {
 	seen := e.received(request, size)
 	seen.Status = e.status(order)
 	e.memory.remember(request.Header.Get("x-echo-key"), seen)
 	select {
-	case <-time.After(order.delay):
+	case <-time.After(e.pace.wait(order.delay)):
 	case <-request.Context().Done():
 		return seen, false
 	}

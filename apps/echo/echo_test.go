@@ -102,13 +102,15 @@ func TestWaitsAndAddsHeadersOnRequest(t *testing.T) {
 	}
 }
 
-func TestWaitsAsItsFlagSaysUnlessTheRequestSaysOtherwise(t *testing.T) {
-	server := configured(t, "-delay=30ms")
-	for header, want := range map[string]bool{"x-other: a": true, "x-echo-delay: 0s": false} {
-		began := time.Now()
-		ask(t, server, "GET", "/", header)
-		if waited := time.Since(began) >= 30*time.Millisecond; waited != want {
-			t.Errorf("%s: waited: %t", header, waited)
+func TestWaitsAsItsFlagsSayUnlessTheRequestSaysOtherwise(t *testing.T) {
+	for _, words := range [][]string{{"-delay=30ms"}, {"-cold=1h", "-cold-delay=30ms"}} {
+		server := configured(t, words...)
+		for header, want := range map[string]bool{"x-other: a": true, "x-echo-delay: 0s": false} {
+			began := time.Now()
+			ask(t, server, "GET", "/", header)
+			if waited := time.Since(began) >= 30*time.Millisecond; waited != want {
+				t.Errorf("%v, %s: waited: %t", words, header, waited)
+			}
 		}
 	}
 }
@@ -210,19 +212,22 @@ func TestForgetsTheOldestRequests(t *testing.T) {
 }
 
 func TestRefusesArgumentsThatWouldBeIgnored(t *testing.T) {
-	for _, words := range [][]string{{"extra", "-delay=5s"}, {"-delay=-5s"}} {
+	for _, words := range [][]string{
+		{"extra", "-delay=5s"}, {"-delay=-5s"}, {"-slow-percent=5"}, {"-cold=15s"}, {"-cold-delay=200ms"},
+		{"-cold=-15s", "-cold-delay=200ms"}, {"-cold=15s", "-cold-delay=-200ms"},
+	} {
 		server := newEcho("")
 		flags := flag.NewFlagSet("echo", flag.ContinueOnError)
 		server.addFlags(flags)
 		if err := flags.Parse(words); err != nil {
 			t.Fatal(err)
 		}
-		if unusable(flags, server.delay, 0) == nil {
+		if unusable(flags, server.pace, 0) == nil {
 			t.Errorf("%v were accepted", words)
 		}
 	}
 	flags := flag.NewFlagSet("echo", flag.ContinueOnError)
-	if unusable(flags, 0, -1) == nil || unusable(flags, 0, 0) != nil {
+	if unusable(flags, newPace(), -1) == nil || unusable(flags, newPace(), 0) != nil {
 		t.Error("-grace must not be negative")
 	}
 }

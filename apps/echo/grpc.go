@@ -38,7 +38,7 @@ func (e *echo) answerGRPC(answer http.ResponseWriter, request *http.Request) {
 		http.Error(answer, "gRPC needs HTTP/2", http.StatusHTTPVersionNotSupported)
 		return
 	}
-	order, err := parseOrder(request.Header, e.delay)
+	order, err := parseOrder(request.Header)
 	if err != nil {
 		finishGRPC(answer, nil, grpcUnknown, err.Error())
 		return

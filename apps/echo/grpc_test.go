@@ -21,8 +21,13 @@ func grpcClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{Protocols: protocols}}
 }
 
-// listening serves an echo as main does, and returns its address.
+// listening serves an echo with these flags as main does, and returns its address.
 func listening(t *testing.T, words ...string) string {
+	t.Helper()
+	return listeningWith(t, configured(t, words...))
+}
+
+func listeningWith(t *testing.T, handler *echo) string {
 	t.Helper()
 	listeners, err := server.Listen("127.0.0.1:0")
 	if err != nil {
@@ -30,7 +35,7 @@ func listening(t *testing.T, words ...string) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- server.Serve(ctx, upstream(configured(t, words...)), listeners, 0) }()
+	go func() { done <- server.Serve(ctx, upstream(handler), listeners, 0) }()
 	t.Cleanup(func() {
 		stop()
 		<-done

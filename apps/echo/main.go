@@ -8,6 +8,8 @@
 //	x-echo-header: x-color: blue           add a header to the answer; may be repeated
 //	x-echo-key: abc                        remember the request under the key abc
 //
+// Flags do so for all requests; a request's own status and delay come before them (see pace.go for those that are slow).
+//
 // A call of gRPC is answered, whatever its method, with one message: the same JSON as text. 503 is the status UNAVAILABLE
 // there. grpc.health.v1.Health/Check says SERVING. With -lines, TCP connections to another address are answered too:
 // each line with the version, the pod and the line.
@@ -50,7 +52,7 @@ func main() {
 	key := flag.String("key", "", "file of the certificate's key")
 	authority := flag.String("client-authority", "", "file of the CA that must have issued callers' certificates")
 	flag.Parse()
-	if err := unusable(flag.CommandLine, handler.delay, *grace); err != nil {
+	if err := unusable(flag.CommandLine, handler.pace, *grace); err != nil {
 		log.Fatalf("%v\n    fix: echo -help lists the flags", err)
 	}
 
@@ -93,16 +95,14 @@ func upstream(handler *echo) *http.Server {
 }
 
 // unusable returns what is wrong with the arguments: those after the first that is no flag would be ignored.
-func unusable(flags *flag.FlagSet, delay, grace time.Duration) error {
+func unusable(flags *flag.FlagSet, pace *pace, grace time.Duration) error {
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case delay < 0:
-		return fmt.Errorf("-delay is %s; allowed: 0s or more", delay)
 	case grace < 0:
 		return fmt.Errorf("-grace is %s; allowed: 0s or more", grace)
 	}
-	return nil
+	return pace.unusable()
 }
 
 // addFlags adds the flags for what the service answers.
@@ -111,7 +111,7 @@ func (e *echo) addFlags(flags *flag.FlagSet) {
 	flags.StringVar(&e.version, "version", version, "version to report in answers (default: ECHO_VERSION)")
 	flags.StringVar(&e.service, "service", service, "service to report in hops (default: ECHO_SERVICE)")
 	flags.Func("next", "address that a request to /chain leads to, such as http://b.shop:8080/chain", e.setNext)
-	flags.DurationVar(&e.delay, "delay", 0, "wait before each answer; with 1h, until the caller gives up")
+	e.pace.addFlags(flags)
 	flags.Var(&e.failing, "fail-percent", "share of the requests to answer with 503, evenly spread: with 20, every fifth")
 	flags.Func("fail-seed", "with it, each request fails at random, with the same probability", e.failing.SetSeed)
 }

@@ -13,13 +13,13 @@ type order struct {
 	status  int // 0: not asked for
 	times   int
 	key     string
-	delay   time.Duration
+	delay   *time.Duration // nil: not asked for
 	headers [][2]string
 }
 
-// parseOrder reads the headers; delay is that of a request that asks for none.
-func parseOrder(header http.Header, delay time.Duration) (order, error) {
-	asked := order{delay: delay}
+// parseOrder reads the headers.
+func parseOrder(header http.Header) (order, error) {
+	var asked order
 	if text := header.Get("x-echo-status"); text != "" {
 		if err := asked.parseStatus(text); err != nil {
 			return asked, err
@@ -30,7 +30,7 @@ func parseOrder(header http.Header, delay time.Duration) (order, error) {
 		if err != nil {
 			return asked, fmt.Errorf("x-echo-delay: %w", err)
 		}
-		asked.delay = delay
+		asked.delay = &delay
 	}
 	for _, text := range header.Values("x-echo-header") {
 		name, value, found := strings.Cut(text, ":")

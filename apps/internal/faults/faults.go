@@ -10,9 +10,9 @@ import (
 // whole is 100 percent, in the unit in which a Share is kept.
 const whole = 100_000
 
-// Share is the share of requests that fail, in percent: a flag.Value. Failures are spread evenly: of the first n
-// requests, n*percent/100 fail, rounded down. With a seed they are at random: each request fails with this probability,
-// and of two services with the same seed the same ones, by their number.
+// Share is the share of requests that fail, or are slow, in percent: a flag.Value. Failures are spread evenly: of the
+// first n requests, n*percent/100 fail, rounded down. With a seed they are at random: each request fails with this
+// probability, and of two services with the same seed the same ones, by their number.
 type Share struct {
 	part    uint64 // of whole
 	seed    uint64

@@ -29,8 +29,8 @@ STRATEGY: Mapping[str, Any] = {
 class Judged:
     """A service whose requests all go to `to` in the end; before it is rolled out, both versions are one.
 
-    `flags` are those of `to`, in place of the usual failures, and `extra` are further keys of it; `rule` and `strategy`
-    are further keys of these.
+    `flags` are those of `to`, in place of the usual failures, and `extra` are further keys of it; `always` are flags of
+    every version, which later ones may set otherwise. `rule` and `strategy` are further keys of these.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Judged:
     to: str = "v1"
     before: str | None = None
     flags: Sequence[str] | None = None
+    always: Sequence[str] = ()
     replicas: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
     rule: Mapping[str, Any] = field(default_factory=dict)
@@ -93,7 +94,10 @@ class JudgedStack:
             "hosts": [host_of(self.namespace, one.name)],
             "gateways": [GATEWAY_NAME],
             "versions": {
-                version: {**self._version(version, words, one.replicas), **(one.extra if version == one.to else {})}
+                version: {
+                    **self._version(version, (*one.always, *words), one.replicas),
+                    **(one.extra if version == one.to else {}),
+                }
                 for version, words in flags.items()
             },
             "route": [{"to": one.to, "timeout": "2s", **one.rule, **rolled}],
