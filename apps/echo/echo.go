@@ -40,6 +40,7 @@ type echo struct {
 	next    string       // address that a request to /chain leads to; empty: none
 	pace    *pace        // of the answers to requests without x-echo-delay
 	failing faults.Share // of the requests without x-echo-status
+	fails   int          // status of the answers that fail by that share
 	memory  *memory
 
 	mutex    sync.Mutex
@@ -48,7 +49,8 @@ type echo struct {
 
 func newEcho(version string) *echo {
 	pod, _ := os.Hostname() // empty when the host name is unknown
-	return &echo{version: version, pod: pod, pace: newPace(), memory: newMemory(remembered), failures: map[string]int{}}
+	fails := http.StatusServiceUnavailable
+	return &echo{version: version, pod: pod, pace: newPace(), fails: fails, memory: newMemory(remembered), failures: map[string]int{}}
 }
 
 // ServeHTTP does not use http.ServeMux, which redirects paths such as //a: tests send such paths.
@@ -135,7 +137,7 @@ func (e *echo) status(order order) int {
 	defer e.mutex.Unlock()
 	switch {
 	case order.status == 0 && e.failing.Next():
-		return http.StatusServiceUnavailable
+		return e.fails
 	case order.status == 0:
 		return http.StatusOK
 	case order.key == "":

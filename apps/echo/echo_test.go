@@ -154,6 +154,15 @@ func TestFailsTheShareOfRequestsThatItsFlagSays(t *testing.T) {
 	}
 }
 
+func TestFailsWithTheStatusThatItsFlagSays(t *testing.T) {
+	server := configured(t, "-fail-percent=50", "-fail-status=404")
+	for number, want := range []int{200, 404, 200, 404} {
+		if got := ask(t, server, "GET", "/").Code; got != want {
+			t.Errorf("request %d was answered %d, not %d", number+1, got, want)
+		}
+	}
+}
+
 func TestARequestsStatusComesBeforeTheShareThatFails(t *testing.T) {
 	server := configured(t, "-fail-percent=50")
 	for number, want := range []int{200, 418, 503, 200, 418, 503} {
@@ -175,7 +184,8 @@ func TestAProbeNeverFailsOrWaits(t *testing.T) {
 
 func TestRefusesInvalidFlags(t *testing.T) {
 	for _, word := range []string{
-		"-fail-percent=101", "-fail-percent=-1", "-fail-percent=20%", "-delay=soon", "-next=b.shop", "-next=b.shop:8080",
+		"-fail-percent=101", "-fail-percent=-1", "-fail-percent=20%", "-fail-status=200", "-fail-status=x",
+		"-delay=soon", "-next=b.shop", "-next=b.shop:8080",
 		"-next=https://b.shop", "-next=/chain", "-next=http://b shop",
 	} {
 		if err := parse(newEcho(""), word); err == nil {

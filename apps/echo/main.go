@@ -35,6 +35,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -113,5 +114,16 @@ func (e *echo) addFlags(flags *flag.FlagSet) {
 	flags.Func("next", "address that a request to /chain leads to, such as http://b.shop:8080/chain", e.setNext)
 	e.pace.addFlags(flags)
 	flags.Var(&e.failing, "fail-percent", "share of the requests to answer with 503, evenly spread: with 20, every fifth")
+	flags.Func("fail-status", "status of these answers, 400 to 599 (default: 503)", e.setFails)
 	flags.Func("fail-seed", "with it, each request fails at random, with the same probability", e.failing.SetSeed)
+}
+
+// setFails sets the status of the answers that fail by -fail-percent.
+func (e *echo) setFails(text string) error {
+	status, err := strconv.Atoi(text)
+	if err != nil || status < 400 || status > 599 {
+		return fmt.Errorf("%q is no status of an error; allowed: 400 to 599", text)
+	}
+	e.fails = status
+	return nil
 }

@@ -30,7 +30,7 @@ class Judged:
     """A service whose requests all go to `to` in the end; before it is rolled out, both versions are one.
 
     `flags` are those of `to`, in place of the usual failures, and `extra` are further keys of it; `always` are flags of
-    every version, which later ones may set otherwise. `rule` and `strategy` are further keys of these.
+    every version, which later ones may set otherwise. `service`, `rule` and `strategy` are further keys of these.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Judged:
     always: Sequence[str] = ()
     replicas: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
+    service: Mapping[str, Any] = field(default_factory=dict)
     rule: Mapping[str, Any] = field(default_factory=dict)
     strategy: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,6 +102,7 @@ class JudgedStack:
                 for version, words in flags.items()
             },
             "route": [{"to": one.to, "timeout": "2s", **one.rule, **rolled}],
+            **one.service,
         }
 
     def _version(self, version: str, flags: Sequence[str], replicas: int) -> dict[str, Any]:

@@ -105,9 +105,10 @@ class Court:
     folder: Path
 
     @contextmanager
-    def under_load(self, service: str, rate: int) -> Iterator[Load]:
+    def under_load(self, service: str, rate: int, headers: Mapping[str, str] | None = None) -> Iterator[Load]:
         """Send requests to a service while the block runs."""
-        with load(self.url, self.folder, rate=rate, headers={"Host": host_of(self.namespace, service)}) as done:
+        headers = {"Host": host_of(self.namespace, service), **(headers or {})}
+        with load(self.url, self.folder, rate=rate, headers=headers) as done:
             yield done
 
     def trial(
@@ -118,9 +119,10 @@ class Court:
         plans: bool = False,
         meanwhile: Callable[[Runner], None] | None = None,
         kind: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> Trial:
         """Roll a service out under load, to its end; `meanwhile` is called once every Envoy has the first weight."""
-        with self.under_load(service, rate) as done:
+        with self.under_load(service, rate, headers) as done:
             time.sleep(PAST_SECONDS)  # what the old version was like before
             planned = self.planned(service, rate) if plans else None
             began = time.monotonic()
