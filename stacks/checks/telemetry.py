@@ -323,7 +323,8 @@ def _of_existing_mesh(telemetry: TelemetrySettings) -> Iterator[Finding]:
         ),
         ("metrics",): (
             telemetry.metrics is Source.ENVOY and telemetry.prometheus.in_use,
-            "meshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps: ['cluster\\.outbound.*']",
+            "meshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps: "
+            "['cluster\\.outbound.*', 'http\\.outbound.*\\.no_cluster']",
         ),
     }
     for key, (is_needed, configuration) in needed.items():

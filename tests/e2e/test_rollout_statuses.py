@@ -23,7 +23,7 @@ pytestmark = pytest.mark.under_load
 STACK, NAMESPACE, PLACE = "statuses", "proofs-statuses", "proofs-statuses-front"
 RATE = 60
 CALLS, GOOD_CALLS, REJECTS, LOST = "calls", "good-calls", "rejects", "lost"
-GRPC = {"content-type": "application/grpc"}
+METHOD = "/cart.v1.Cart/Add"
 STEPS = [{"weight": 50, "for": "5s"}, {"weight": 100}]
 
 
@@ -59,9 +59,8 @@ def court(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 @pytest.fixture(scope="module")
 def tried(court: Court) -> dict[str, Trial]:
     """All but the lost requests, which the gateway counts for all services together."""
-    headers = {CALLS: GRPC, GOOD_CALLS: GRPC}
-    names = (CALLS, GOOD_CALLS, REJECTS)
-    trials = [partial(court.trial, name, RATE, kind="statuses", headers=headers.get(name)) for name in names]
+    methods = {CALLS: METHOD, GOOD_CALLS: METHOD, REJECTS: ""}
+    trials = [partial(court.trial, name, RATE, kind="statuses", method=method) for name, method in methods.items()]
     return {one.service: one for one in side_by_side(trials, len(trials))}
 
 

@@ -105,10 +105,10 @@ class Court:
     folder: Path
 
     @contextmanager
-    def under_load(self, service: str, rate: int, headers: Mapping[str, str] | None = None) -> Iterator[Load]:
-        """Send requests to a service while the block runs."""
-        headers = {"Host": host_of(self.namespace, service), **(headers or {})}
-        with load(self.url, self.folder, rate=rate, headers=headers) as done:
+    def under_load(self, service: str, rate: int, method: str = "") -> Iterator[Load]:
+        """Send requests to a service while the block runs, or calls of a `method` of gRPC, by its path."""
+        headers = {"Host": host_of(self.namespace, service), **({"content-type": "application/grpc"} if method else {})}
+        with load(f"{self.url}{method}", self.folder, rate=rate, headers=headers) as done:
             yield done
 
     def trial(
@@ -119,10 +119,13 @@ class Court:
         plans: bool = False,
         meanwhile: Callable[[Runner], None] | None = None,
         kind: str = "",
-        headers: Mapping[str, str] | None = None,
+        method: str = "",
     ) -> Trial:
-        """Roll a service out under load, to its end; `meanwhile` is called once every Envoy has the first weight."""
-        with self.under_load(service, rate, headers) as done:
+        """Roll a service out under load, to its end; `meanwhile` is called once every Envoy has the first weight.
+
+        With a `method` of gRPC, the load are calls of it.
+        """
+        with self.under_load(service, rate, method) as done:
             time.sleep(PAST_SECONDS)  # what the old version was like before
             planned = self.planned(service, rate) if plans else None
             began = time.monotonic()

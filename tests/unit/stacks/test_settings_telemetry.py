@@ -134,7 +134,8 @@ WARNINGS = [
     Case("access logs as JSON in a mesh that exists", telemetry("accessLogs: {enabled: true, format: JSON}"),
          f"{KEY}.accessLogs", ("{path: /dev/stdout, logFormat: {labels: {…}}}",)),
     Case("Envoy's metrics in a mesh that exists", telemetry("metrics: envoy", created("prometheus")), f"{KEY}.metrics",
-         (r"meshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps: ['cluster\.outbound.*']",)),
+         (r"meshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps: ['cluster\.outbound.*', "
+          r"'http\.outbound.*\.no_cluster']",)),
     Case("a Grafana that exists, and a Prometheus that only the stack's servers reach",
          telemetry("grafana: {url: 'http://grafana.monitoring:3000'}", created("prometheus")), f"{KEY}.grafana.url",
          ("a Grafana in another namespace of the cluster cannot reach the stack's Prometheus",
