@@ -39,7 +39,7 @@ ORPHAN_SECONDS = 60.0
 CLUSTER_SECONDS = 90.0
 """Time limit for a recovery, which may have to wait for a deletion."""
 ATTEMPTS = 4
-"""One run, and one more after each of: releasing a lock, creating the stack, recovering the state."""
+"""One run, and one more after each of: releasing a lock, creating the stack, recovering the state, meeting a step."""
 
 
 @dataclass
@@ -84,7 +84,6 @@ class Session:
         After an interrupted run, its lock is released first, an engine that is still finishing is awaited, and its
         unfinished operations are recovered. Raises CommandError if another run holds the lock.
         """
-        raced = False
         for _ in range(ATTEMPTS):
             outcome = repeated_while_written(
                 lambda: self._run(operation),
@@ -108,8 +107,7 @@ class Session:
                     self.ui.note(f"stack {self.stack} does not exist in the backend: nothing to do")
                     return replace(outcome, code=0)
                 self._create()
-            elif is_race_with_a_step(outcome) and not raced:
-                raced = True
+            elif is_race_with_a_step(outcome):
                 self.ui.note("a rollout has written its routes meanwhile: running once more")
             else:
                 return outcome
