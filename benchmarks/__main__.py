@@ -26,7 +26,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gates, rollouts, runner_memory, telemetry
+from benchmarks import gates, load, rollouts, runner_memory, telemetry
 from benchmarks.rollout_peers import measure
 from sandbox.cluster.pulumi_home import pulumi_home
 from sandbox.layout import Layout, layout
@@ -159,7 +159,7 @@ def _on_a_sandbox(names: Collection[str]) -> Iterator[tuple[str, list[float]]]:
                 "plain-weights",
                 _repeat("plain-weights", project.plain_up, before=lambda: project.write(next(weights))),
             )
-            with telemetry.requests(project.sandbox.gateway_url):
+            with load.requests(project.sandbox.gateway_url, telemetry.RATE):
                 yield "watch", [project.watch_weight(percent) for percent in (90, 10) * (FIGURES["watch"][2] // 2)]
                 yield "telemetry-memory", [telemetry.memory_mib()]
             if set(names) & set(ROLLOUTS):

@@ -9,17 +9,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from benchmarks.load import requests
 from benchmarks.rollout_peers import CANARY
 from benchmarks.rollouts import PROGRAM, SERVICE, STACK, STILL, Route, Stack
 from sandbox.layout import DEFAULT_NAME, Layout, layout
@@ -55,25 +50,6 @@ def memory_of(pid: int) -> tuple[float, float]:
     return kib["VmHWM:"] / 1024, kib["VmRSS:"] / 1024
 
 
-@contextmanager
-def requests(url: str, host: str, rate: float = RATE) -> Iterator[None]:
-    """Send requests to a host at the gateway while the block runs."""
-    ended = threading.Event()
-
-    def send() -> None:
-        with httpx.Client(timeout=5, trust_env=False, headers={"Host": host}) as client, ThreadPoolExecutor(4) as pool:
-            while not ended.wait(1 / rate):
-                pool.submit(client.get, url)
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
 def measure(sandbox: Layout, prefix: str, seconds: float) -> Memory:
     """Return the memory of `canary rollout start` after so many seconds of a rollout with gates."""
     with Stack.create(sandbox, f"{prefix}-runner-memory") as stack:
@@ -83,7 +59,7 @@ def measure(sandbox: Layout, prefix: str, seconds: float) -> Memory:
         words = [*PROGRAM, "rollout", "start", SERVICE, "--stack", STACK]
         quiet = subprocess.DEVNULL
         with (
-            requests(f"{sandbox.gateway_url}/chain", stack.host(CALLER)),
+            requests(f"{sandbox.gateway_url}/chain", RATE, stack.host(CALLER)),
             subprocess.Popen(words, cwd=stack.folder, env=stack.environment, stdout=quiet, stderr=quiet) as runner,
         ):
             try:

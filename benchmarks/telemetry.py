@@ -7,40 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 CANARY = Path(sys.executable).parent / "canary"
 RATE = 100
 """Requests a second while the figures are measured."""
 SERVERS = ("prometheus", "jaeger-linux")
 """Names of the processes, cut to 15 characters by the kernel."""
-
-
-@contextmanager
-def requests(url: str) -> Iterator[None]:
-    """Send requests at a constant rate while the block runs."""
-    ended = threading.Event()
-
-    def send() -> None:
-        with httpx.Client(timeout=5, trust_env=False) as client, ThreadPoolExecutor(8) as pool:
-            while not ended.wait(1 / RATE):
-                pool.submit(client.get, url)
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def seconds_until_seen(

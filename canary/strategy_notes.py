@@ -46,17 +46,19 @@ def _service(note: str) -> str:
 def _of_rollouts(settings: Settings, step: ResourceStep, stack: str) -> Iterator[str]:
     """What rollouts do after the run, of a service whose new version this run makes."""
     from stacks.rollout_words import rollout_words
-    from stacks.rollouts import given_from, strategy_of
+    from stacks.rollouts import given_from, group_name, strategy_of
 
     metadata = step.new.get("metadata") or {}
     place = (metadata.get("namespace"), metadata.get("name"))
     for name, service in settings.services.items():
+        group = group_name(settings, name)
         for rule in service.route:
             strategy = strategy_of(settings, rule)
             target = service.deployed.get(str(rule.to))
             if strategy is not None and target is not None and place == (service.namespace, target.name):
-                words = rollout_words(rule, strategy, given_from(service, rule))
-                begins = "" if strategy.auto_start else f"; `canary rollout start {name} --stack {stack}` moves it"
+                words = rollout_words(rule, strategy, given_from(service, rule), group)
+                start = f"canary rollout start {group or name} --stack {stack}"
+                begins = "" if strategy.auto_start else f"; `{start}` moves it"
                 yield f"{name}: {words}{begins}"
 
 

@@ -247,15 +247,17 @@ def open_port(value: int) -> int:
     )
 
 
-def secret_name(value: str) -> str:
-    """Return `value` if it is the name of a Kubernetes Secret."""
+def name_of_kind(value: str, problem: str, fix: str) -> str:
+    """Return `value` if Kubernetes takes it as a name; `problem` is said of one that it does not take, with `fix`."""
     if len(value) <= 253 and re.fullmatch(SECRET_NAME, value):
         return value
-    raise wrong(
-        f"{value!r} is not a Secret name",
-        "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
-        "write shop-cert, for example",
-    )
+    allowed = "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit"
+    raise wrong(f"{value!r} {problem}", allowed, fix)
+
+
+def secret_name(value: str) -> str:
+    """Return `value` if it is the name of a Kubernetes Secret."""
+    return name_of_kind(value, "is not a Secret name", "write shop-cert, for example")
 
 
 def object_name(value: str) -> str:

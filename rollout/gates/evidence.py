@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import exp, inf, log
 
 from rollout.gates.blocks import ERRORS, LIMIT, Block, Counts, Strata, total
-from rollout.gates.harm import Harm, Since
+from rollout.gates.harm import Harm
 from rollout.gates.limit import Limit
+from rollout.gates.mixture import Since
 from rollout.gates.plan import GateMetric, GatePlan
 from rollout.gates.proof import Proof
 from rollout.gates.scatter import REPORTED

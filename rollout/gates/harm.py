@@ -6,60 +6,39 @@ with share s R0 / (1 + s (R0 - 1)), where s is its share of the requests; each a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log
 
-from rollout.gates.blocks import Counts, Strata, Stratum
-from rollout.gates.mixture import ALTERNATIVES, RATIOS, Mixture
+from rollout.gates.blocks import Counts, Strata, merged
+from rollout.gates.mixture import ALTERNATIVES, RATIOS, MixtureTest
 from rollout.gates.scatter import Scatter
 
 _LOGS = tuple(map(log, RATIOS))
 
 
-@dataclass(frozen=True)
-class Since:
-    """What the strongest start says: since when the canary is worse, and by what part of its requests."""
-
-    at: float
-    difference: float
-
-
-class Harm:
+class Harm(MixtureTest[Strata]):
     """The test of one metric. A `log_e` of log(1 / (share * alpha)) would be harm by this metric alone.
 
     `tolerated` is the ratio R0. `history` is stable's scatter before the rollout. `phi` is that of the next block.
     """
 
+    _scatter: Scatter
+
     def __init__(
         self, *, share: float = 0.5, alpha: float = 0.01, tolerated: float = 1.0, history: float | None = None
     ) -> None:
+        super().__init__(share * alpha)
         self._scatter = Scatter(history)
-        self._mixture = Mixture(share * alpha)
         self._tolerated = tolerated
         self._alternatives = tuple(tolerated * ratio for ratio in RATIOS)
-        self._sums: dict[Stratum, Counts] = {}
-        self._before: list[dict[Stratum, Counts]] = []
-
-    @property
-    def phi(self) -> float:
-        """Return the scatter of the blocks so far, at least 1."""
-        return self._scatter.phi
-
-    @property
-    def log_e(self) -> float:
-        """Return the logarithm of the e-value."""
-        return self._mixture.log_e
+        self._sums: Strata = {}
 
     def add(self, at: float, strata: Strata) -> None:
         """Take a block into account that begins at `at`; without any request it changes nothing."""
         used = {stratum: counts for stratum, counts in strata.items() if counts.n_c + counts.n_s > 0}
         if not used:
             return
-        if self._mixture.begins(at):
-            self._before.append(dict(self._sums))
         found = [0.0] * ALTERNATIVES
-        for stratum, counts in used.items():
-            self._sums[stratum] = self._sums.get(stratum, Counts()).plus(counts)
+        for counts in used.values():
             failures, f_c = counts.f_c + counts.f_s, counts.f_c
             if failures <= 0:
                 continue
@@ -69,15 +48,11 @@ class Harm:
                 one + f_c * log_ratio - failures * log((1 + s * (ratio - 1)) / null)
                 for one, log_ratio, ratio in zip(found, _LOGS, self._alternatives, strict=True)
             ]
-        self._mixture.add(found, self._scatter.phi)
+        self._follow(at, self._sums, found)
+        self._sums = merged(self._sums, used)
         self._scatter.add(used)
 
-    def since(self) -> Since | None:
-        """Return what the strongest start says; None before the first block."""
-        number = self._mixture.strongest()
-        return None if number is None else Since(self._mixture.starts[number], self._difference(self._before[number]))
-
-    def _difference(self, before: dict[Stratum, Counts]) -> float:
+    def _difference(self, before: Strata) -> float:
         """The canary's failure rate minus stable's since then (Mantel and Haenszel's risk difference over strata)."""
         above = below = 0.0
         for stratum, now in self._sums.items():

@@ -9,36 +9,26 @@ from __future__ import annotations
 from math import log
 
 from rollout.gates.blocks import Strata, total
-from rollout.gates.harm import Since
-from rollout.gates.mixture import RATIOS, Mixture
+from rollout.gates.mixture import RATIOS, MixtureTest
 from rollout.gates.scatter import PRIOR, SCALES, SMALL
 
 LEAST, MOST = 1e-6, 0.999
 """Rates that are considered."""
 
 
-class Limit:
-    """The test of one metric against the rate `limit`, a part of 1."""
+class Limit(MixtureTest[tuple[float, float]]):
+    """The test of one metric against the rate `limit`, a part of 1. `since` has the difference to it."""
+
+    _scatter: _OwnScatter
 
     def __init__(self, limit: float, *, share: float, alpha: float = 0.01, history: float | None = None) -> None:
+        super().__init__(share * alpha)
         self._limit = min(max(limit, LEAST), MOST)
         rates = [min(self._limit * ratio, (1 + self._limit) / 2) for ratio in RATIOS]
         self._failed = [log(rate / self._limit) for rate in rates]
         self._succeeded = [log((1 - rate) / (1 - self._limit)) for rate in rates]
-        self._mixture = Mixture(share * alpha)
         self._scatter = _OwnScatter(history)
         self._n = self._f = 0.0
-        self._before: list[tuple[float, float]] = []
-
-    @property
-    def phi(self) -> float:
-        """Return the scatter of the blocks so far, at least 1."""
-        return self._scatter.phi
-
-    @property
-    def log_e(self) -> float:
-        """Return the logarithm of the e-value."""
-        return self._mixture.log_e
 
     def add(self, at: float, strata: Strata) -> None:
         """Take a block into account that begins at `at`; without any request of the canary it changes nothing."""
@@ -46,20 +36,15 @@ class Limit:
         n, f = counts.n_c, counts.f_c
         if n <= 0:
             return
-        if self._mixture.begins(at):
-            self._before.append((self._n, self._f))
-        self._n, self._f = self._n + n, self._f + f
         found = [f * one + (n - f) * other for one, other in zip(self._failed, self._succeeded, strict=True)]
-        self._mixture.add(found, self._scatter.phi)
+        self._follow(at, (self._n, self._f), found)
+        self._n, self._f = self._n + n, self._f + f
         self._scatter.add(n, f)
 
-    def since(self) -> Since | None:
-        """Return what the strongest start says, as a difference to the limit; None before the first block."""
-        number = self._mixture.strongest()
-        if number is None:
-            return None
-        n, f = self._before[number]
-        return Since(self._mixture.starts[number], (self._f - f) / (self._n - n) - self._limit)
+    def _difference(self, before: tuple[float, float]) -> float:
+        """The canary's failure rate since then, minus the limit."""
+        n, f = before
+        return (self._f - f) / (self._n - n) - self._limit
 
 
 class _OwnScatter:

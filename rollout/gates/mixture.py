@@ -6,8 +6,11 @@ weighted mean. Sums over starts are kept as they grow, so that a block costs the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import exp, floor, inf, log, log2
+from typing import Generic, Protocol, TypeVar
 
 ALTERNATIVES = 16
 RATIOS = tuple(exp(log(1.5) + (log(16) - log(1.5)) * index / (ALTERNATIVES - 1)) for index in range(ALTERNATIVES))
@@ -91,3 +94,54 @@ class Mixture:
             for number, before in enumerate(self._before)
         ]
         return max(range(len(strengths)), key=strengths.__getitem__) if strengths else None
+
+
+@dataclass(frozen=True)
+class Since:
+    """What the strongest start says: since when the canary is worse, and by what part of its requests."""
+
+    at: float
+    difference: float
+
+
+class _Scattered(Protocol):
+    phi: float
+
+
+Sums = TypeVar("Sums")
+"""What a test has counted in its blocks so far; never changed once it is made."""
+
+
+class MixtureTest(ABC, Generic[Sums]):
+    """A test by a mixture over the scatter of the blocks before; it keeps the sums at each start."""
+
+    _scatter: _Scattered
+
+    def __init__(self, alpha: float) -> None:
+        self._mixture = Mixture(alpha)
+        self._before: list[Sums] = []
+
+    @property
+    def phi(self) -> float:
+        """Return the scatter of the blocks so far, at least 1."""
+        return self._scatter.phi
+
+    @property
+    def log_e(self) -> float:
+        """Return the logarithm of the e-value."""
+        return self._mixture.log_e
+
+    def since(self) -> Since | None:
+        """Return what the strongest start says; None before the first block."""
+        number = self._mixture.strongest()
+        return None if number is None else Since(self._mixture.starts[number], self._difference(self._before[number]))
+
+    def _follow(self, at: float, before: Sums, log_ratios: Sequence[float]) -> None:
+        """Take a block into account that begins at `at`, after blocks with these sums."""
+        if self._mixture.begins(at):
+            self._before.append(before)
+        self._mixture.add(log_ratios, self.phi)
+
+    @abstractmethod
+    def _difference(self, before: Sums) -> float:
+        """By what part of its requests the canary is worse in the blocks after those of `before`."""

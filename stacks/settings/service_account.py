@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from traffic.fields import SECRET_NAME, LabelKey, Model, wrong
-
-LONGEST_NAME = 253
+from traffic.fields import SECRET_NAME, LabelKey, Model, name_of_kind, wrong
 
 
 def _account_name(value: str) -> str:
-    if len(value) <= LONGEST_NAME and re.fullmatch(SECRET_NAME, value):
-        return value
-    raise wrong(
-        f"{value!r} is not the name of a ServiceAccount",
-        "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
-        "write shop, for example",
-    )
+    return name_of_kind(value, "is not the name of a ServiceAccount", "write shop, for example")
 
 
 AccountName = Annotated[
     str,
     AfterValidator(_account_name),
-    WithJsonSchema({"type": "string", "pattern": f"^({SECRET_NAME})$", "maxLength": LONGEST_NAME}),
+    WithJsonSchema({"type": "string", "pattern": f"^({SECRET_NAME})$", "maxLength": 253}),
 ]
 
 

@@ -14,7 +14,7 @@ from metrics.durations import DURATION, prometheus_seconds
 from metrics.queries import OWN_LABELS
 from stacks.settings.fields import QUANTITY_SCHEMA, amount, quantity
 from stacks.settings.problems import shown, without_user
-from traffic.fields import DNS_LABEL, SECRET_NAME, wrong
+from traffic.fields import DNS_LABEL, SECRET_NAME, name_of_kind, wrong
 
 NAME = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 URL = rf"https?://({NAME}(\.{NAME})*|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?(/[^\s?#]*)?"
@@ -140,13 +140,8 @@ def volume_size(value: Any) -> str:
 
 def storage_class(value: str) -> str:
     """Return `value` if it can be the name of a StorageClass."""
-    if len(value) <= 253 and re.fullmatch(SECRET_NAME, value):
-        return value
-    raise wrong(
-        f"{value!r} cannot be the name of a StorageClass",
-        "a Kubernetes name: a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
-        "write one that `kubectl get storageclasses` lists, or remove the key",
-    )
+    fix = "write one that `kubectl get storageclasses` lists, or remove the key"
+    return name_of_kind(value, "cannot be the name of a StorageClass", fix)
 
 
 def _text(pattern: str, **more: Any) -> WithJsonSchema:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from stacks.settings.loading import load_stack, warnings
-from stacks.settings.problems import SettingsError
-from stacks.settings.stack_file import read_stack_file
+from stacks.settings.problems import Problem, SettingsError
 
 HERE = "# HERE"
 """Marks the line that the message must name."""
@@ -40,6 +39,11 @@ class Case:
     text: str
     path: str
     words: tuple[str, ...]
+
+
+def marked_line(text: str) -> int:
+    """The number of the line that is marked."""
+    return next(number for number, line in enumerate(text.splitlines(), 1) if HERE in line)
 
 
 def config(keys: str) -> str:
@@ -89,15 +93,24 @@ def problems_of(folder: Path, text: str) -> SettingsError:
     return caught.value
 
 
+def warnings_of(folder: Path, text: str) -> tuple[Problem, ...]:
+    """The warnings for a file."""
+    file = folder / "Pulumi.dev.yaml"
+    file.write_text(text)
+    loaded = load_stack(file)
+    return warnings(loaded.settings, loaded.source)
+
+
 def assert_is_reported(case: Case, folder: Path) -> None:
     """The mistake is reported with its line, its key's path, what is allowed and the fix."""
     error = problems_of(folder, case.text)
-    line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
 
     at_path = [problem for problem in error.problems if problem.path == case.path]
     assert at_path, f"no problem at {case.path}, but:\n{error}"
     problem = at_path[0]
-    assert (problem.file, problem.line) == ("Pulumi.dev.yaml", line), "the place must be the line to fix"
+    assert (problem.file, problem.line) == ("Pulumi.dev.yaml", marked_line(case.text)), (
+        "the place must be the line to fix"
+    )
     for words in case.words:
         assert words in str(problem), f"{words!r} is missing in:\n{problem}"
     assert problem.allowed, "what is allowed must be given"
@@ -147,13 +160,9 @@ def told(what: str, given: str, allowed: str, fix: str) -> tuple[str, ...]:
 
 def assert_is_warned_of(case: Case, folder: Path) -> None:
     """Assert that the case's file has one warning: its place, its words, what is allowed and the fix."""
-    file = folder / "Pulumi.dev.yaml"
-    file.write_text(case.text)
-    line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
+    (warning,) = warnings_of(folder, case.text)
 
-    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
-
-    assert (warning.file, warning.line, warning.path) == ("Pulumi.dev.yaml", line, case.path)
+    assert (warning.file, warning.line, warning.path) == ("Pulumi.dev.yaml", marked_line(case.text), case.path)
     for words in case.words:
         assert words in str(warning), f"{words!r} is missing in:\n{warning}"
     assert warning.allowed

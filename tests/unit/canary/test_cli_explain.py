@@ -4,77 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from canary.app import app
 from canary.exit_codes import ExitCode
+from tests.unit.canary.explaining import STACK, enter_project, explain
 
-STACK = """config:
-  istio-canary:samples: [website]
-  istio-canary:mesh: {gateway: {ports: [80, 443, 9191]}}
-  istio-canary:gateways:
-    public:
-      servers:
-        - {port: 80, hosts: ["*.example.com"], tls: {httpsRedirect: true}}
-        - {port: 443, protocol: HTTPS, hosts: ["*.example.com"], tls: {mode: SIMPLE, credentialName: cert}}
-  istio-canary:services:
-    cart:
-      versions: {blue: {image: "cart:1", port: 8080}}
-      gateways: [mesh]
-      port: 8080
-      authorization: {allow: [{namespaces: [shop]}]}
-    shop:
-      hosts: [shop.example.com]
-      gateways: [public, mesh]
-      versions:
-        version-1: {image: "shop:1", port: 8080}
-        version-2: {image: "shop:2", port: 8080}
-      route:
-        - match: [{headers: {qa: {exact: canary-test}}}, {cookies: {beta: {present: true}}}]
-          to: version-2
-        - match: [{uri: {prefix: /old}}]
-          redirect: {uri: /new, redirectCode: 302}
-        - match: [{uri: {prefix: /gone}}]
-          directResponse: {status: 410, body: gone}
-          headers: {response: {set: {x-why: moved}}}
-        - match: [{sourceLabels: {app: cart}}]
-          to: cart/blue
-          timeout: 5s
-          retries: {attempts: 1, perTryTimeout: 2s, retryOn: reset}
-        - match: [{uri: {prefix: /api}, method: {exact: POST}}]
-          to: version-1
-          rewrite: {uri: /v1, authority: api.example}
-          headers: {request: {set: {x-a: b}, remove: [x-b]}, response: {add: {x-c: d}}}
-          retries: {attempts: 0}
-          fault: {delay: {fixedDelay: 1s, percentage: {value: 10}}, abort: {httpStatus: 503, percentage: {value: 0.5}}}
-          mirrors: [{to: version-2, percentage: {value: 20}}]
-          corsPolicy: {allowOrigins: [{exact: "https://ok.example"}]}
-        - to: {version-1: 90, version-2: 10}
-          sticky: {cookie: shop-version, ttl: 1h}
-    strict:
-      hosts: [strict.example]
-      gatewayPort: 9191
-      versions: {one: {image: "strict:1", port: 8080}}
-      route: [{match: [{uri: {exact: /only}}], to: one}, {directResponse: {status: 404}}]
-"""
+DENIED = "whose sidecar answers 403: istio-canary:services.cart.authorization does not allow the request."
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "Pulumi.yaml").write_text("name: istio-canary\nruntime: python\n", encoding="utf-8")
-    (tmp_path / "Pulumi.dev.yaml").write_text(STACK, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
-
-
-def explain(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["explain", "--stack", "dev", *arguments])
-
-
-DENIED = "whose sidecar answers 403: istio-canary:services.cart.authorization does not allow the request."
+    enter_project(tmp_path, monkeypatch)
 
 
 def line_of(text: str) -> int:
@@ -271,33 +212,6 @@ def test_a_mistake_is_reported_with_its_fix(arguments: list[str], message: str) 
     assert "Traceback" not in result.output
 
 
-def test_a_caller_that_is_almost_a_service_is_noted() -> None:
-    misspelt, outside = explain("cart", "--from", "shap/version-2"), explain("cart", "--from", "another/app")
-
-    assert "did you mean --from shop/version-2?" in misspelt.stderr
-    assert (misspelt.exit_code, outside.stderr) == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("authorization", "said"),
-    [
-        ("{allow: [{paths: [/x]}]}", "then check whether the caller is allowed"),
-        ("{deny: [{methods: [GET]}]}", "answers 403: istio-canary:services.cart.authorization does not allow"),
-    ],
-)
-def test_what_a_service_decides_about_a_caller_is_explained(authorization: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / "Pulumi.dev.yaml").write_text(STACK.replace("{allow: [{namespaces: [shop]}]}", authorization))
-
-    assert said in explain("cart", "--from", "shop/version-1").stdout
-
-
-def test_a_service_that_is_closed_by_default_is_explained(tmp_path: Path) -> None:
-    text = STACK.replace("      authorization: {allow: [{namespaces: [shop]}]}\n", "")
-    (tmp_path / "Pulumi.dev.yaml").write_text(f"{text}  istio-canary:namespaces: {{cart: {{denyByDefault: true}}}}\n")
-
-    assert "answers 403: it has no authorization" in explain("cart", "--from", "shop/version-1").stdout
-
-
 def test_the_decision_is_available_as_json() -> None:
     document = json.loads(explain("shop", "/api", "-X", "POST", "--json").stdout)
     assert (document["service"], document["gateway"], document["rule"]["number"]) == ("shop", "public", 5)
@@ -319,16 +233,6 @@ def test_a_host_header_sets_the_host_as_with_curl() -> None:
     assert asked == "GET http://x.org/ through the gateway website-gateway"
 
 
-def test_hosts_outside_the_mesh_follow_the_outbound_traffic_policy(tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.dev.yaml"
-    closed = STACK.replace("mesh: {gateway", "mesh: {outboundTrafficPolicy: REGISTRY_ONLY, gateway")
-    file.write_text(closed, encoding="utf-8")
-    assert "answers 502" in explain("shop", "--from", "cart", "--host", "other.org").stdout
-    known = "  istio-canary:egress: {pay: {hosts: [pay.example], ports: [{number: 443, protocol: TLS}]}}\n"
-    file.write_text(closed + known, encoding="utf-8")
-    assert "a host of egress pay" in explain("shop", "--from", "cart", "--host", "pay.example").stdout
-
-
 def test_a_header_is_printed_as_it_was_typed() -> None:
     output = explain("shop", "-H", "x-a: 1:b:2").output
     assert "x-a: 1:b:2" in output, f"`:b:` must not become an emoji: {output}"
@@ -339,56 +243,6 @@ def test_a_rewrite_to_an_invalid_path_is_explained(tmp_path: Path) -> None:
     rewriting = STACK.replace("{exact: /only}}], to: one}", f"{{regex: /only/.*}}}}], to: one, {rewrite}}}")
     (tmp_path / "Pulumi.dev.yaml").write_text(rewriting, encoding="utf-8")
     assert "goes to one, whose sidecar answers 400: 'b/x' is not a valid path." in explain("strict", "/only/x").output
-
-
-CALLERS = """
-    books:
-      gateways: [mesh]
-      versions: {one: {image: "books:1", port: 8080}, two: {image: "books:2", port: 8080}}
-      route:
-        - match: [{sourceLabels: {version: shop-version-2}}]
-          to: two
-        - match: [{sourceLabels: {app: shop, tier: gold}}]
-          to: two
-        - to: one
-"""
-
-
-@pytest.fixture
-def books(tmp_path: Path) -> None:
-    """A service whose route tells versions of callers apart."""
-    (tmp_path / "Pulumi.dev.yaml").write_text(STACK.rstrip() + CALLERS, encoding="utf-8")
-
-
-@pytest.mark.usefixtures("books")
-def test_an_answer_that_depends_on_the_callers_version_is_given_for_each() -> None:
-    lines = explain("books", "--from", "shop").stdout.splitlines()
-    assert lines[:2] == [
-        "GET http://books.books/ from inside the mesh (a pod with app=shop in shop)",
-        "depends on the caller's version:",
-    ]
-    assert lines[2].startswith("  from shop/version-1 it goes to one. Rule 3 decides")
-    assert lines[3].startswith("  from shop/version-2 it goes to two. Rule 1 decides")
-    assert lines[4] == "For more, name it: --from shop/version-1"
-
-
-@pytest.mark.usefixtures("books")
-def test_an_answer_that_is_the_same_for_all_versions_is_given_once() -> None:
-    assert explain("books", "--from", "books").stdout.splitlines()[1] == "goes to one."
-    assert "depends" not in explain("cart", "--from", "shop").stdout
-
-
-def test_versions_may_all_be_told_from_pods_of_no_version(tmp_path: Path) -> None:
-    each = [f"{{sourceLabels: {{version: shop-version-{number}}}}}" for number in (1, 2)]
-    route = CALLERS.replace("{sourceLabels: {version: shop-version-2}}", ", ".join(each))
-    (tmp_path / "Pulumi.dev.yaml").write_text(STACK.rstrip() + route, encoding="utf-8")
-    assert explain("books", "--from", "shop").stdout.splitlines()[1] == "goes to two."
-
-
-@pytest.mark.usefixtures("books")
-def test_labels_of_callers_outside_the_stack_are_not_known() -> None:
-    assert "rule 1 and 2 would depend on its label version and app" not in explain("books", "--from", "a/b").stderr
-    assert "rule 1 would depend on its label version" in explain("books", "--from", "a/b").stderr
 
 
 @pytest.mark.parametrize(

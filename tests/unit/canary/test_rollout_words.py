@@ -140,9 +140,27 @@ def test_diff_promises_no_rollout_where_none_moves_requests(before: str, after: 
 )
 def test_a_preview_of_the_new_version_says_what_begins_the_rollout(name: str, op: str, expected: list[str]) -> None:
     settings = load({key.removeprefix("istio-canary:"): one for key, one in _values(NEW).items()})
+    assert strategy_notes(settings, [_of_deployment(name, op)], "dev") == expected
+
+
+def test_a_preview_names_the_group_whose_start_begins_the_rollout() -> None:
+    values = {key.removeprefix("istio-canary:"): one for key, one in _values(NEW).items()}
+    shop = {**values["services"]["shop"], "hosts": ["articles.example.com"]}
+    settings = load(
+        values
+        | {
+            "services": {"shop": values["services"]["shop"], "articles": shop},
+            "rolloutGroups": {"checkout": {"services": ["articles", "shop"]}},
+        }
+    )
+    assert strategy_notes(settings, [_of_deployment("shop-version-2", "create")], "dev") == [
+        f"shop: {WORDS}, together with the group checkout; `canary rollout start checkout --stack dev` moves it"
+    ]
+
+
+def _of_deployment(name: str, op: str) -> ResourceStep:
     new = {"metadata": {"namespace": "shop", "name": name}, "spec": {}}
-    step = ResourceStep("urn:pulumi:dev::p::d::x", DEPLOYMENT, op, "done", {}, new)
-    assert strategy_notes(settings, [step], "dev") == expected
+    return ResourceStep("urn:pulumi:dev::p::d::x", DEPLOYMENT, op, "done", {}, new)
 
 
 def _values(text: str) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""Breadth-first exploration of all states of the model, with the shortest way to what is wrong."""
+"""Scenarios of the model, and the exploration of all that they lead to."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.unit.rollout.model_actors import SETTLED, World, broken
 from tests.unit.rollout.model_world import Actor, Mutation, Routes, State, weight_of
 from tests.unit.rollout.records import GATES, record_of
+from tests.unit.rollout.state_search import Explored, search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,51 +29,15 @@ class Scenario:
     steps: tuple[float, ...] = (10, 100)
 
 
-@dataclass
-class Explored:
-    """What was found: the number of states, the first violation, and states from which no right end is reached."""
-
-    states: int = 0
-    violation: str | None = None
-    way: list[State] = field(default_factory=list)
-    stuck: list[State] = field(default_factory=list)
-    ends: set[str] = field(default_factory=set)
-
-
-def explore(scenario: Scenario, mutation: Mutation | None = None, most: int = 400_000) -> Explored:
+def explore(scenario: Scenario, mutation: Mutation | None = None) -> Explored[State]:
     """Return what all interleavings and kills of `scenario` lead to; ends at the first violation."""
     world = World(mutation)
-    first = _first(world, scenario)
-    parents: dict[State, State | None] = {first: None}
-    before: dict[State, list[State]] = {}
-    waiting = deque([first])
-    found = Explored()
-    while waiting:
-        state = waiting.popleft()
-        for after in world.successors(state):
-            if after == state:
-                continue
-            before.setdefault(after, []).append(state)
-            if after in parents:
-                continue
-            parents[after] = state
-            wrong = broken(after, world.records.all[after.record])
-            if wrong is not None:
-                return Explored(states=len(parents), violation=wrong, way=_way(after, parents))
-            waiting.append(after)
-        assert len(parents) <= most, "the model has more states than it should"
-    ended = [state for state in parents if _ended_rightly(world, state)]
-    reach = set(ended)
-    waiting = deque(ended)
-    while waiting:
-        for earlier in before.get(waiting.popleft(), ()):
-            if earlier not in reach:
-                reach.add(earlier)
-                waiting.append(earlier)
-    found.states = len(parents)
-    found.stuck = [state for state in parents if state not in reach]
-    found.ends = {world.records.all[state.record].phase.value for state in ended}
-    return found
+    return search(
+        _first(world, scenario),
+        world.successors,
+        lambda state: broken(state, world.records.all[state.record]),
+        lambda state: _right_end(world, state),
+    )
 
 
 def _first(world: World, scenario: Scenario) -> State:
@@ -95,16 +59,9 @@ def _first(world: World, scenario: Scenario) -> State:
     )
 
 
-def _ended_rightly(world: World, state: State) -> bool:
-    """Completed, Aborted or Undone, with the weight of it everywhere."""
+def _right_end(world: World, state: State) -> str | None:
+    """Completed, Aborted or Undone, if the weight of it is everywhere."""
     record = world.records.all[state.record]
-    if record.phase not in SETTLED:
-        return False
-    return all(routes.weight == weight_of(record) for routes in state.routes)
-
-
-def _way(state: State, parents: dict[State, State | None]) -> list[State]:
-    way = [state]
-    while (earlier := parents[way[-1]]) is not None:
-        way.append(earlier)
-    return way[::-1]
+    if record.phase not in SETTLED or any(routes.weight != weight_of(record) for routes in state.routes):
+        return None
+    return record.phase.value

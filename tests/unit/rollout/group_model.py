@@ -7,9 +7,8 @@ those of the real machines. Members are a callee first: its caller must never be
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rollout import group_machine
@@ -24,6 +23,7 @@ from tests.unit.rollout.model_actors import HARM
 from tests.unit.rollout.model_world import Records, weight_of
 from tests.unit.rollout.records import START, fixed, verdict, weights
 from tests.unit.rollout.sample_groups import GROUP, members_of
+from tests.unit.rollout.state_search import Explored, search
 
 SERVICES = ("articles", "web-api", "frontend")
 RUNNING = (Phase.PENDING, Phase.PROGRESSING)
@@ -295,70 +295,23 @@ def broken(world: GroupWorld, state: State) -> str | None:
     return None
 
 
-@dataclass
-class Explored:
-    """What was found: the number of states, the first violation, and states from which no right end is reached."""
-
-    states: int = 0
-    violation: str | None = None
-    way: list[State] = field(default_factory=list)
-    stuck: list[State] = field(default_factory=list)
-    ends: set[str] = field(default_factory=set)
-
-
-def explore(scenario: Scenario, advance: Advance = group_machine.advance, most: int = 400_000) -> Explored:
+def explore(scenario: Scenario, advance: Advance = group_machine.advance) -> Explored[State]:
     """Return what all interleavings and kills of `scenario` lead to; ends at the first violation."""
     world = GroupWorld(scenario, advance)
-    first = world.first()
-    parents: dict[State, State | None] = {first: None}
-    before: dict[State, list[State]] = {}
-    waiting = deque([first])
-    while waiting:
-        state = waiting.popleft()
-        for after in world.successors(state):
-            if after == state:
-                continue
-            before.setdefault(after, []).append(state)
-            if after in parents:
-                continue
-            parents[after] = state
-            wrong = broken(world, after)
-            if wrong is not None:
-                return Explored(states=len(parents), violation=wrong, way=_way(after, parents))
-            waiting.append(after)
-        assert len(parents) <= most, "the model has more states than it should"
-    ended = [state for state in parents if _ended_rightly(world, state)]
-    reach = set(ended)
-    waiting = deque(ended)
-    while waiting:
-        for earlier in before.get(waiting.popleft(), ()):
-            if earlier not in reach:
-                reach.add(earlier)
-                waiting.append(earlier)
-    return Explored(
-        states=len(parents),
-        stuck=[state for state in parents if state not in reach],
-        ends={world.groups.all[state.group].phase.value for state in ended},
+    return search(
+        world.first(), world.successors, lambda state: broken(world, state), lambda state: _right_end(world, state)
     )
 
 
-def _ended_rightly(world: GroupWorld, state: State) -> bool:
-    """All Completed, or all Aborted, and every Envoy has what that says."""
+def _right_end(world: GroupWorld, state: State) -> str | None:
+    """All Completed, or all Aborted, if every Envoy has what that says."""
     phase = world.groups.all[state.group].phase
-    if phase not in (Phase.COMPLETED, Phase.ABORTED):
-        return False
     records = [world.records.all[one.record] for one in state.services]
-    return all(
+    is_right = phase in (Phase.COMPLETED, Phase.ABORTED) and all(
         record.phase is phase and one.envoys == one.weight == weight_of(record)
         for record, one in zip(records, state.services, strict=True)
     )
-
-
-def _way(state: State, parents: dict[State, State | None]) -> list[State]:
-    way = [state]
-    while (earlier := parents[way[-1]]) is not None:
-        way.append(earlier)
-    return way[::-1]
+    return phase.value if is_right else None
 
 
 def _seen(one: Service) -> Seen:

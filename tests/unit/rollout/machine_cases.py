@@ -1,10 +1,10 @@
-"""Cases of the machine: what a rollout waits for, what brings it back, and what pauses it."""
+"""Cases of the machine: what a rollout waits for, what brings it back, what pauses it; and what a decision says."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rollout.decision import HookResult, LimitResult
+from rollout.decision import Decision, HookResult, LimitResult
 from rollout.gates.decide import Answer
 from rollout.record import Deadlines, EventType, Held, HoldReason, Paused, Phase, Record, Stage
 from tests.unit.rollout.records import (
@@ -181,3 +181,9 @@ PAUSED: dict[str, tuple[Record, dict[str, Any], str, str]] = {
         observing(1, stage=Stage.WRITING), {"route_owner": "kubectl-edit"}, "drift", "Drift",
     ),
 }  # fmt: skip
+
+
+def events_of(decision: Decision, before: Record) -> list[EventType]:
+    """The events that a decision adds to the record."""
+    assert decision.record is not None
+    return [event.type for event in decision.record.outbox[len(before.outbox) :]]

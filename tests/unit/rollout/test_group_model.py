@@ -12,7 +12,8 @@ from rollout.group_machine import Member
 from rollout.group_record import GroupRecord
 from rollout.group_verbs import GroupDecision
 from rollout.record import Phase, Stage
-from tests.unit.rollout.group_model import Explored, Scenario, explore
+from tests.unit.rollout.group_model import Scenario, State, explore
+from tests.unit.rollout.state_search import Explored
 
 SCENARIOS = {
     "one runner": (Scenario(), "Completed"),
@@ -101,5 +102,5 @@ def test_the_stage_that_says_that_every_envoy_follows_is_observing() -> None:
     assert Stage.OBSERVING.value == "Observing"
 
 
-def _told(explored: Explored) -> str:
+def _told(explored: Explored[State]) -> str:
     return "\n".join([str(explored.violation), *map(str, explored.way)])

@@ -1,4 +1,4 @@
-"""The machine of a rollout: what each record and each look at the world lead to."""
+"""The machine of a rollout, forward: what it waits for, which step it writes, and how it ends."""
 
 from __future__ import annotations
 
@@ -6,23 +6,12 @@ from typing import Any
 
 import pytest
 
-from rollout.decision import Decision, HookResult, LimitResult, RoutesSeen, deciding
+from rollout.decision import HookResult
 from rollout.holding import needed_pods
 from rollout.machine import advance, pins
 from rollout.planned import PlannedRule, PlannedStep
-from rollout.record import (
-    FIELD_MANAGER,
-    Approval,
-    EventType,
-    Held,
-    HoldReason,
-    Phase,
-    Promotion,
-    Record,
-    Release,
-    Stage,
-)
-from tests.unit.rollout.machine_cases import BACK, BY_HAND, HELD, HOOKS, PAUSED
+from rollout.record import EventType, HoldReason, Phase, Record, Release, Stage
+from tests.unit.rollout.machine_cases import BY_HAND, HELD, HOOKS, events_of
 from tests.unit.rollout.records import (
     GATES,
     START,
@@ -40,11 +29,6 @@ from tests.unit.rollout.records import (
 from traffic.model.rollout import RolloutCapacity
 
 
-def _events(decision: Decision, before: Record) -> list[EventType]:
-    assert decision.record is not None
-    return [event.type for event in decision.record.outbox[len(before.outbox) :]]
-
-
 def test_a_rollout_starts_writes_waits_for_the_envoys_and_ends() -> None:
     """One holder, nothing goes wrong: each decision is carried out, and the facts are those of the world after it."""
     record, annotation, routes, seen = record_of((10, 50)), "", weights(0), []
@@ -52,7 +36,7 @@ def test_a_rollout_starts_writes_waits_for_the_envoys_and_ends() -> None:
         looked = facts_of(record, route_weights=routes, route_annotation=annotation)
         decision = advance(record, looked)
         if decision.record is not None:
-            seen += [event.value for event in _events(decision, record)]
+            seen += [event.value for event in events_of(decision, record)]
             record = decision.record
         if decision.write_routes is not None:
             routes, annotation = record.wanted, decision.annotation or ""
@@ -126,75 +110,13 @@ def test_a_rollout_that_waits_says_so_once(
     assert first.record is not None
     assert first.record.held is not None
     assert first.record.held.reason is reason
-    assert _events(first, record) == [event]
+    assert events_of(first, record) == [event]
     assert first.record.wanted == record.wanted
     assert first.write_routes is None
 
     second = advance(first.record, facts_of(first.record, **({"route_annotation": first.record.annotation} | facts)))
     assert second.record is None, "one event, not one for each look"
     assert second.write_routes is None
-
-
-@pytest.mark.parametrize(("record", "facts", "events"), BACK.values(), ids=BACK)
-def test_the_requests_go_back_and_the_release_is_barred(
-    record: Record, facts: dict[str, Any], events: list[str]
-) -> None:
-    decision = advance(record, facts_of(record, **facts))
-
-    assert decision.record is not None
-    assert _events(decision, record)[: len(events)] == events
-    assert (decision.record.phase, decision.record.wanted) == (Phase.ABORTING, weights(0))
-    assert decision.record.bar_of("hash-2") is not None
-    assert (decision.write_routes, decision.annotation) == ("back", decision.record.annotation)
-
-
-@pytest.mark.parametrize("holds", [True, False])
-@pytest.mark.parametrize("name", ["no pod is ready for five seconds", "a limit is broken"])
-def test_whoever_sees_harm_brings_the_requests_back(name: str, holds: bool) -> None:
-    record, facts, _ = BACK[name]
-
-    assert advance(record, facts_of(record, **(facts | {"lease_held": holds}))).write_routes == "back"
-
-
-@pytest.mark.parametrize(
-    ("record", "facts"),
-    [
-        (observing(1), {"ready_to": 0, "to_unready_seconds": 3.9}),
-        (observing(1), {"ready_to": 0, "to_unready_seconds": 60.0, "ready_from": 0}),
-        (record_of(started_at=START), {"ready_to": 0, "to_unready_seconds": 60.0}),
-        (observing(1), {"limits": LimitResult(broken="errors 9 %"), "ready_from": 0}),
-    ],
-    ids=["not for long enough", "the old version has none either", "it has no weight", "harm, but no way back"],
-)
-def test_nothing_goes_back_unasked_without_a_reason_and_a_way_back(record: Record, facts: dict[str, Any]) -> None:
-    decision = advance(record, facts_of(record, **facts))
-
-    assert decision.write_routes is None
-    assert decision.record is None or not decision.record.phase.goes_back
-
-
-@pytest.mark.parametrize(("record", "facts", "kind", "event"), PAUSED.values(), ids=PAUSED)
-def test_the_weight_stays_until_a_person_decides(record: Record, facts: dict[str, Any], kind: str, event: str) -> None:
-    decision = advance(record, facts_of(record, **facts))
-
-    assert decision.record is not None
-    assert decision.record.paused is not None
-    assert (decision.record.paused.kind, decision.write_routes) == (kind, None)
-    assert _events(decision, record) == [event, "Paused"]
-    again = advance(decision.record, facts_of(decision.record, **facts))
-    assert (again.record, again.write_routes) == (None, None)
-
-
-def test_routes_that_were_changed_by_hand_before_the_start_pause_it() -> None:
-    decision = advance(record_of(), facts_of(record_of(), route_owner="kubectl-edit"))
-
-    assert _events(decision, record_of()) == ["Started", "Drift", "Paused"]
-
-
-def test_a_step_waits_for_a_person_beyond_its_deadline() -> None:
-    record = observing(0, approve=True, held=Held(reason=HoldReason.APPROVAL, text="", since=START))
-
-    assert advance(record, facts_of(record, now=later(7200))).record is None
 
 
 def test_routes_that_were_read_before_another_holder_wrote_are_no_drift() -> None:
@@ -221,60 +143,6 @@ def test_a_killed_holders_step_is_written_by_the_next_one(stage: Stage, seen: di
     else:
         assert (decision.record, decision.write_routes) == (None, "step")
         assert decision.annotation == record.annotation
-
-
-@pytest.mark.parametrize("seen", [{"route_weights": weights(50)}, {"route_annotation": "website-1/3"}])
-def test_an_abort_is_not_over_before_its_routes_were_read_back(seen: dict[str, Any]) -> None:
-    record = aborting()
-    decision = advance(record, facts_of(record, lease_held=False, **seen))
-
-    assert (decision.record, decision.write_routes) == (None, "back")
-    assert advance(record, facts_of(record, envoys_follow=None)).barrier
-
-
-def test_an_aborted_versions_late_step_is_taken_back() -> None:
-    record = aborted()
-    late = facts_of(record, route_weights=weights(50), route_annotation="website-1/3")
-
-    assert advance(record, late).write_routes == "back"
-
-
-def test_the_end_of_an_abort_and_of_an_undo() -> None:
-    for phase, end in ((Phase.ABORTING, Phase.ABORTED), (Phase.UNDOING, Phase.UNDONE)):
-        record = aborting(phase=phase)
-        decision = advance(record, facts_of(record, lease_held=False))
-        assert decision.record is not None
-        assert (decision.record.phase, _events(decision, record)) == (end, [end.value])
-
-
-def test_an_undo_writes_once_the_old_versions_pods_are_ready() -> None:
-    record = aborting(phase=Phase.UNDOING)
-    seen = {"route_annotation": "website-1/4", "route_weights": weights(100)}
-
-    waiting = advance(record, facts_of(record, ready_from=3, **seen))
-    assert (waiting.write_routes, waiting.scale) == (None, {"version-1": 4})
-    assert advance(record, facts_of(record, ready_from=4, **seen)).write_routes == "back"
-
-
-def test_an_undo_that_an_abort_has_written_waits_for_no_pods() -> None:
-    record = aborting(phase=Phase.UNDOING)
-    decision = advance(record, facts_of(record, ready_from=0))
-
-    assert decision.record is not None
-    assert decision.record.phase is Phase.UNDONE
-
-
-def test_an_abort_in_the_routes_of_one_virtual_service_decides_before_all_others() -> None:
-    record = observing(1, stage=Stage.WRITING)
-    as_wanted = RoutesSeen(weights=record.wanted, annotation=record.annotation, owner=FIELD_MANAGER)
-    older = RoutesSeen(weights=weights(10), annotation="website-1/3", owner=FIELD_MANAGER)
-    by_hand = RoutesSeen(weights=weights(10), annotation="website-1/4", owner="kubectl-edit")
-    by_abort = RoutesSeen(weights=weights(0), annotation="website-1/abort", owner=FIELD_MANAGER)
-
-    assert deciding(record, [as_wanted, older, by_hand, by_abort]) is by_abort
-    assert deciding(record, [as_wanted, older, by_hand]) is by_hand
-    assert deciding(record, [as_wanted, older]) is older
-    assert deciding(record, [as_wanted]) is as_wanted
 
 
 def test_pods_are_asked_for_before_the_weight_rises() -> None:
@@ -331,59 +199,13 @@ def test_rules_rise_one_after_the_other_each_with_its_own_strategy() -> None:
     assert held.record.held.reason is HoldReason.HAND, "the strategy of the rule that rises counts"
 
 
-PROMOTED = Promotion(step=0, by="ann", at=START)
-
-
-@pytest.mark.parametrize(
-    ("record", "facts", "step"),
-    [
-        (observing(0, hold_seconds=600, promotion=PROMOTED), {}, 1),
-        (observing(0, promote="hand", promotion=PROMOTED), {}, 1),
-        (observing(0, approve=True, promotion=PROMOTED), {}, 1),
-        (observing(0, promotion=PROMOTED), {"limits": LimitResult(no_data=True)}, 1),
-        (observing(0, hold_seconds=600, promotion=PROMOTED.model_copy(update={"full": True})), {}, 2),
-        (observing(0, approve=True, approvals=(Approval(step=0, by="ann", at=START),)), {}, 1),
-        (
-            observing(0, promotion=PROMOTED.model_copy(update={"despite_harm": True})),
-            {"limits": LimitResult(broken="errors 9 %")},
-            1,
-        ),
-    ],
-    ids=["its time", "by hand", "approval", "no numbers", "to the end", "approved", "despite harm"],
-)
-def test_a_person_ends_the_hold(record: Record, facts: dict[str, Any], step: int) -> None:
-    decision = advance(record, facts_of(record, **facts))
-
-    assert decision.record is not None
-    assert (decision.record.step, decision.record.promotion) == (step, None)
-
-
-@pytest.mark.parametrize("facts", [{"ready_to": 0}, {"window_open": False}, {"ready_to": None}])
-def test_a_promotion_does_not_go_past_pods_and_windows(facts: dict[str, Any]) -> None:
-    record = observing(0, promotion=PROMOTED)
-
-    assert advance(record, facts_of(record, **facts)).write_routes is None
-
-
 def test_a_hook_that_said_yes_after_a_step_is_not_asked_again() -> None:
     record = observing(0, hooks=HOOKS[1:2])
     assert advance(record, facts_of(record)).hook == "afterStep"
 
     decision = advance(record, facts_of(record, hook_result=HookResult(at="afterStep", ok=True)))
     assert decision.record is not None
-    assert _events(decision, record) == ["HookPassed"]
-    assert advance(decision.record, facts_of(decision.record)).hook is None
-
-
-@pytest.mark.parametrize("ok", [True, False])
-def test_hooks_after_an_abort_are_asked_once(ok: bool) -> None:
-    plan = observing(0, hooks=HOOKS[3:]).plan
-    record = aborted(plan=plan)
-    assert advance(record, facts_of(record)).hook == "afterAbort"
-
-    decision = advance(record, facts_of(record, hook_result=HookResult(at="afterAbort", ok=ok)))
-    assert decision.record is not None
-    assert _events(decision, record) == ["HookPassed" if ok else "HookFailed"]
+    assert events_of(decision, record) == ["HookPassed"]
     assert advance(decision.record, facts_of(decision.record)).hook is None
 
 
@@ -392,17 +214,8 @@ def test_another_holder_goes_on_and_says_so() -> None:
     decision = advance(record, facts_of(record, holder="laptop/2/b"))
 
     assert decision.record is not None
-    assert (decision.record.holder, _events(decision, record)) == ("laptop/2/b", ["HolderTaken"])
+    assert (decision.record.holder, events_of(decision, record)) == ("laptop/2/b", ["HolderTaken"])
     assert decision.write_routes is None
-
-
-def test_a_pause_for_some_time_ends_by_itself() -> None:
-    record = observing(0, paused=BY_HAND.model_copy(update={"until": later(60)}))
-
-    assert advance(record, facts_of(record, now=later(59))).record is None
-    decision = advance(record, facts_of(record, now=later(60)))
-    assert decision.record is not None
-    assert (decision.record.paused, _events(decision, record)) == (None, ["Resumed"])
 
 
 @pytest.mark.parametrize("uids", [{}, {"website": "uid-2"}])
@@ -410,23 +223,8 @@ def test_a_record_of_other_virtual_services_is_void(uids: dict[str, str]) -> Non
     decision = advance(observing(1), facts_of(observing(1), vs_uids=uids))
 
     assert decision.record is not None
-    assert _events(decision, observing(1)) == ["RecordVoid"]
+    assert events_of(decision, observing(1)) == ["RecordVoid"]
     assert advance(decision.record, facts_of(decision.record, vs_uids=uids)).record is None
-
-
-def test_the_way_back_is_given_up_after_its_time_by_anybody() -> None:
-    decision = advance(completed(), facts_of(completed(), lease_held=False, now=later(3600)))
-
-    assert decision.record is not None
-    assert (decision.record.phase, _events(decision, completed())) == (Phase.CLOSED, ["Closed"])
-
-
-def test_the_routes_go_back_to_pulumi_an_hour_after_the_end() -> None:
-    for record in (aborted(), completed(phase=Phase.CLOSED, closed_at=START)):
-        assert advance(record, facts_of(record, now=later(3600))).hand_over
-        done = advance(record, facts_of(record, now=later(3600), route_owner="pulumi-kubernetes-1a2b"))
-        assert done.record is not None
-        assert (done.hand_over, _events(done, record)) == (False, ["HandedBack"])
 
 
 def test_gates_that_are_fixed_in_the_middle_give_the_step_its_time_for_the_proof() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.rollout.exploration import Explored, Scenario, explore
-from tests.unit.rollout.model_world import Mutation
+from tests.unit.rollout.exploration import Scenario, explore
+from tests.unit.rollout.model_world import Mutation, State
+from tests.unit.rollout.state_search import Explored
 
 ABORT: dict[str, Any] = {"aborts": 1, "ups": 0}
 UP: dict[str, Any] = {"aborts": 0, "ups": 1}
@@ -89,5 +90,5 @@ def test_an_up_that_read_an_older_record_is_harmless_only_because_of_the_other_f
     assert without_up.violation is None
 
 
-def _told(explored: Explored) -> str:
+def _told(explored: Explored[State]) -> str:
     return "\n".join([str(explored.violation), *map(str, explored.way)])

@@ -1,47 +1,21 @@
-"""The sandbox's build: once for all clones, complete entries only, resumable after a failure."""
+"""The sandbox's build: once for all clones, resumable after a failure, from pinned sources."""
 
 from __future__ import annotations
 
 import importlib.util
-import re
 import runpy
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from sandbox.builder import artifacts, charts, envoy, go_modules, images, machine, packages, preflight, runner_image
-from sandbox.builder.cache import Cache, default_root
+from sandbox.builder.cache import Cache
 from sandbox.builder.commands import BuildError, run_logged
 from sandbox.builder.go_modules import MODULES, Go, GoModule
 from sandbox.progress import BuildStep
-
-CHECKOUT = Path(__file__).resolve().parents[3]
-GO = Go(program=Path("/usr/bin/go"), version="go1.26.8", architecture="amd64", module_cache=Path("/sources"))
-
-
-class Recorder:
-    """A progress display that records steps and messages."""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.steps.append(message)
-
-    @contextmanager
-    def step(self, what: str, log: Path | None = None) -> Iterator[BuildStep]:
-        self.steps.append(what)
-        yield self
-
-    def detail(self, text: str) -> None: ...
+from tests.unit.sandbox.building import GO, Recorder
 
 
 @pytest.fixture
@@ -179,155 +153,6 @@ def test_a_failed_check_of_the_machine_changes_nothing(
     with pytest.raises(preflight.PreflightError, match="Go is not installed"):
         artifacts.ensure_built(Recorder(), cache)
     assert not cache.root.exists()
-
-
-def test_a_modules_entry_is_named_after_everything_that_affects_its_programs() -> None:
-    module = next(module for module in MODULES if module.name == "etcd")
-    names = {
-        go_modules.entry_name(module, GO),
-        go_modules.entry_name(module, Go(**{**vars(GO), "version": "go1.26.9"})),
-        go_modules.entry_name(module, Go(**{**vars(GO), "architecture": "arm64"})),
-        go_modules.entry_name(GoModule(**{**vars(module), "tags": "other"}), GO),
-        go_modules.entry_name(GoModule(**{**vars(module), "stamps": ("a.b=c",)}), GO),
-    }
-    assert len(names) == 5
-    elsewhere = Go(**{**vars(GO), "program": Path("/opt/go/bin/go"), "module_cache": Path("/elsewhere")})
-    assert go_modules.entry_name(module, elsewhere) in names, "where Go is installed must not matter"
-
-
-@pytest.mark.parametrize("module", MODULES, ids=[module.name for module in MODULES])
-def test_each_module_pins_its_sources(module: GoModule) -> None:
-    assert module.go_version <= go_modules.needed_go()
-    if module.package == "tool" or "require" in (module.folder / "go.mod").read_text():
-        assert (module.folder / "go.sum").exists(), "every source must be pinned by a hash"
-    for stamp in module.stamps:
-        assert "{" not in module.linker_flags, f"{stamp} must be filled in"
-
-
-def test_every_program_in_apps_is_built() -> None:
-    (apps,) = (module for module in MODULES if module.app)
-    assert apps.folder == CHECKOUT / "apps"
-    mains = {file.parent for file in apps.folder.rglob("*.go") if re.search(r"^package main$", file.read_text(), re.M)}
-    assert {folder.name for folder in mains} == set(apps.programs)
-
-
-def test_a_changed_test_of_a_service_rebuilds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (apps,) = (module for module in MODULES if module.app)
-    shutil.copytree(go_modules.APPS, tmp_path / "apps")
-    monkeypatch.setattr(go_modules, "APPS", tmp_path / "apps")
-    before = go_modules.entry_name(apps, GO)
-    with (tmp_path / "apps/echo/echo_test.go").open("a") as file:
-        file.write("// changed\n")
-    assert go_modules.entry_name(apps, GO) == before
-    with (tmp_path / "apps/internal/trace/trace.go").open("a") as file:
-        file.write("// changed\n")
-    assert go_modules.entry_name(apps, GO) != before, "the programs are built from the shared packages too"
-
-
-def test_the_kubernetes_programs_report_the_version_in_go_mod() -> None:
-    flags = next(module for module in MODULES if module.name == "kubernetes").linker_flags
-    assert "version.gitVersion=v1.36.3 " in flags
-    assert "version.gitMajor=1 " in flags
-    assert flags.endswith("version.gitMinor=36")
-
-
-def test_helm_is_the_release_that_the_kubernetes_provider_uses() -> None:
-    helm = next(module for module in MODULES if module.name == "helm")
-    assert f"helm.sh/helm/v3 {helm.version} " in (go_modules.FOLDER / "pulumi-kubernetes" / "go.mod").read_text()
-    assert helm.linker_flags.endswith(f"version.version={helm.version}")
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [("go1.26.8", (1, 26, 8)), ("1.26", (1, 26)), ("go1.27rc1", (1, 27)), ("go1.26.8-custom", (1, 26, 8)), ("?", (0,))],
-)
-def test_go_versions_are_compared_by_number(text: str, numbers: tuple[int, ...]) -> None:
-    assert go_modules.version_tuple(text) == numbers
-
-
-def test_the_users_goproxy_applies_and_their_goflags_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOPROXY", "https://proxy.example.org")
-    monkeypatch.setenv("GOFLAGS", "-mod=vendor")
-    monkeypatch.setenv("GOWORK", "/elsewhere/go.work")
-    environment = go_modules.environment_for(GO, Path("/build"))
-    assert environment["GOPROXY"] == "https://proxy.example.org"
-    assert "-mod=readonly" in environment["GOFLAGS"].split()
-    assert environment["GOWORK"] == "off"
-    assert environment["CGO_ENABLED"] == "0"
-
-
-def test_the_cache_is_where_the_xdg_specification_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/large/disk")
-    assert default_root() == Path("/large/disk/istio-canary")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert default_root() == Path.home() / ".cache/istio-canary", "a relative path is invalid and ignored"
-
-
-def test_an_entry_is_complete_or_absent(cache: Cache) -> None:
-    def fill(content: str, fails: bool) -> None:
-        with cache.fill("bin/tool-1") as folder:
-            folder.mkdir()
-            (folder / "tool").write_text(content)
-            assert not cache.has("bin/tool-1"), "an entry must not appear before it is complete"
-            if fails:
-                raise BuildError("no space left on device")
-
-    with cache.locked(Recorder()):
-        with pytest.raises(BuildError):
-            fill("half", fails=True)
-        assert not cache.has("bin/tool-1")
-        fill("whole", fails=False)
-    assert (cache.entry("bin/tool-1") / "tool").read_text() == "whole"
-
-
-_HOLDER = """
-    import sys, time
-    from pathlib import Path
-    from sandbox.builder.cache import Cache
-    from sandbox.progress import PlainProgress
-    cache = Cache(Path(sys.argv[1]))
-    with cache.locked(PlainProgress(sys.stderr)), cache.fill("bin/tool-1") as folder:
-        folder.mkdir()
-        print("holding", flush=True)
-        sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(cache: Cache) -> Iterator[subprocess.Popen[str]]:
-    """Another process that is filling an entry; it exits when its standard input is closed."""
-    command = [sys.executable, "-c", textwrap.dedent(_HOLDER), str(cache.root)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "holding\n"
-        yield process
-        process.kill()
-
-
-def test_a_second_build_waits_and_shows_for_which_process(cache: Cache, holder: subprocess.Popen[str]) -> None:
-    class Ends(Recorder):
-        @contextmanager
-        def step(self, what: str, log: Path | None = None) -> Iterator[BuildStep]:
-            self.steps.append(what)
-            assert holder.stdin is not None
-            holder.stdin.close()  # the other build ends while we wait
-            yield self
-
-    report = Ends()
-    with cache.locked(report):
-        assert cache.has("bin/tool-1"), "the other build has finished"
-    assert f"waiting for the build of process {holder.pid}, started at " in report.steps[0]
-
-
-def test_a_killed_build_leaves_no_incomplete_entry_and_no_lock(cache: Cache, holder: subprocess.Popen[str]) -> None:
-    assert list((cache.root / "scratch").iterdir())
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    report = Recorder()
-    with cache.locked(report):
-        assert not cache.has("bin/tool-1")
-        assert list((cache.root / "scratch").iterdir()) == []
-    assert report.steps == [], "the lock must be free"
 
 
 def test_a_failed_command_shows_the_end_of_its_own_output_and_the_fix(tmp_path: Path) -> None:

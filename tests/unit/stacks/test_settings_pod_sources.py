@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stacks.recording import record
-from stacks.settings.loading import load, load_stack, warnings
-from tests.unit.problems import HERE, V1, Case, assert_is_reported, assert_is_reported_once, service, version
+from stacks.settings.loading import load
+from tests.unit.problems import (
+    HERE,
+    V1,
+    Case,
+    assert_is_reported,
+    assert_is_reported_once,
+    service,
+    version,
+    warnings_of,
+)
 
 NAMES = "[{name: a, emptyDir: {}}, {name: b, secret: {secretName: b}}]"
 
@@ -137,10 +146,7 @@ def test_what_is_as_it_should_be_is_no_warning(keys: str, tmp_path: Path) -> Non
 
 
 def warned(keys: str, folder: Path) -> Any:
-    file = folder / "Pulumi.dev.yaml"
-    file.write_text(version(keys).replace(HERE, ""))
-    loaded = load_stack(file)
-    return warnings(loaded.settings, loaded.source)
+    return warnings_of(folder, version(keys).replace(HERE, ""))
 
 
 SOURCES = """\

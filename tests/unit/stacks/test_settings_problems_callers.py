@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack, warnings
 from tests.unit.problems import (
     HERE,
     HOSTS,
@@ -22,6 +21,7 @@ from tests.unit.problems import (
     matching,
     problems_of,
     service,
+    warnings_of,
 )
 
 JWT = "jwt: [{issuer: a, jwksUri: 'https://a.example/keys'}]\n"
@@ -101,11 +101,8 @@ def test_one_mistake_is_not_reported_many_times(case: Case, tmp_path: Path) -> N
 
 
 def warned(folder: Path, text: str) -> str:
-    """The warnings for a file."""
-    file = folder / "Pulumi.dev.yaml"
-    file.write_text(text)
-    loaded = load_stack(file)
-    return "\n".join(map(str, warnings(loaded.settings, loaded.source)))
+    """The warnings for a file, as text."""
+    return "\n".join(map(str, warnings_of(folder, text)))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack, warnings
-from stacks.settings.stack_file import read_stack_file
+from stacks.settings.loading import load_stack
 from tests.unit.problems import (
     HERE,
     HOSTS,
@@ -22,6 +21,7 @@ from tests.unit.problems import (
     doing,
     matching,
     service,
+    warnings_of,
 )
 
 PORTS = f"{SHOP}.ports"
@@ -96,10 +96,7 @@ OF_GRPC = [
 
 def warned(text: str, folder: Path) -> list[str]:
     """The warnings about gRPC, as text, each with its path."""
-    file = folder / "Pulumi.dev.yaml"
-    file.write_text(text)
-    found = warnings(load_stack(file).settings, read_stack_file(file))
-    return [f"{warning.path}: {warning}" for warning in found if "of gRPC" in str(warning)]
+    return [f"{warning.path}: {warning}" for warning in warnings_of(folder, text) if "of gRPC" in str(warning)]
 
 
 @pytest.mark.parametrize("case", OF_GRPC, ids=lambda case: case.name)
@@ -158,10 +155,8 @@ def test_a_probe_by_http_of_a_port_of_grpc_is_a_warning(tmp_path: Path) -> None:
         "versions: {v1: {image: a, port: 50051, readinessProbe: {httpGet: {port: 50051}}, "
         "livenessProbe: {httpGet: {port: 8081}}}}\n"
     )
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(text)
 
-    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
+    (warning,) = warnings_of(tmp_path, text)
 
     assert warning.path == f"{SHOP}.versions.v1.readinessProbe.httpGet"
     assert "write grpc: {port: 50051}" in str(warning)

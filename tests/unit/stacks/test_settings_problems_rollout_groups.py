@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack, warnings
-from stacks.settings.stack_file import read_stack_file
-from tests.unit.problems import HERE, Case, assert_is_reported, assert_is_reported_once, config
+from tests.unit.problems import HERE, Case, assert_is_reported, assert_is_reported_once, config, warnings_of
 
 GROUPS = "istio-canary:rolloutGroups"
 STEPS = "steps: [{weight: 10, for: 10m}, {weight: 100}]"
@@ -89,10 +87,7 @@ def test_other_gates_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_service_without_a_rollout_takes_no_part(tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(group("articles", "group-pay", here=9), encoding="utf-8")
-
-    told = "\n".join(map(str, warnings(load_stack(file).settings, read_stack_file(file))))
+    told = "\n".join(map(str, warnings_of(tmp_path, group("articles", "group-pay", here=9))))
 
     assert "no rule of group-pay has a rollout: it takes no part" in told
 
@@ -102,13 +97,11 @@ def test_a_group_of_which_only_some_services_start_by_themselves_is_warned_of(
     auto: tuple[bool, bool], tmp_path: Path
 ) -> None:
     first, second = (f"{{{STEPS}, autoStart: {str(one).lower()}}}" for one in auto)
-    file = tmp_path / "Pulumi.dev.yaml"
     text = config(
         f"rolloutRunner: {{enabled: true}}\nrolloutGroups:\n  checkout: {{services: [articles, web]}}\n"
         f"services:\n{shop('articles', first)}{shop('web', second)}"
     )
-    file.write_text(text, encoding="utf-8")
-    told = "\n".join(map(str, warnings(load_stack(file).settings, read_stack_file(file))))
+    told = "\n".join(map(str, warnings_of(tmp_path, text)))
 
     by_itself, waits = ("articles", "web") if auto[0] else ("web", "articles")
     said = f"{by_itself} has autoStart, and {waits} has not: the group waits for `canary rollout start checkout`"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack, warnings
+from stacks.settings.loading import load_stack
 from tests.unit.problems import (
     HERE,
     HOSTS,
@@ -15,8 +15,10 @@ from tests.unit.problems import (
     Case,
     assert_is_reported,
     assert_is_reported_once,
+    marked_line,
     routed,
     service,
+    warnings_of,
 )
 
 MARK = "headers: {request: {set: {x-a: b}}}"
@@ -160,14 +162,10 @@ WARNINGS = [
 
 @pytest.mark.parametrize("case", WARNINGS, ids=lambda case: case.name)
 def test_a_warning_has_its_line_path_and_fix(case: Case, tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(case.text)
-    loaded = load_stack(file)
-    found = {problem.path: problem for problem in warnings(loaded.settings, loaded.source)}
+    found = {problem.path: problem for problem in warnings_of(tmp_path, case.text)}
 
     assert case.path in found, found
-    line = next(number for number, text in enumerate(case.text.splitlines(), 1) if HERE in text)
-    assert found[case.path].line == line
+    assert found[case.path].line == marked_line(case.text)
     for words in case.words:
         assert words in str(found[case.path])
 

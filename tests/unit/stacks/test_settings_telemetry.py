@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metrics.durations import prometheus_seconds
 from metrics.queries import Source
-from stacks.settings.loading import load, load_stack, warnings
+from stacks.settings.loading import load, load_stack
 from stacks.settings.problems import Problem, SettingsError
 from stacks.settings.stack_file import read_stack_file
 from tests.unit.problems import (
@@ -22,8 +22,10 @@ from tests.unit.problems import (
     assert_is_reported,
     config,
     created,
+    marked_line,
     telemetry,
     told,
+    warnings_of,
 )
 from tests.unit.problems import TELEMETRY as KEY
 
@@ -144,18 +146,11 @@ WARNINGS = [
 ]  # fmt: skip
 
 
-def warned(folder: Path, text: str) -> tuple[Problem, ...]:
-    """The warnings for a file."""
-    file = folder / "Pulumi.dev.yaml"
-    file.write_text(text)
-    return warnings(load_stack(file).settings, read_stack_file(file))
-
-
 @pytest.mark.parametrize("case", WARNINGS, ids=lambda case: case.name)
 def test_what_others_have_to_configure_is_a_warning(case: Case, tmp_path: Path) -> None:
     installed = case.text.replace("config:\n", "config:\n  istio-canary:mesh: {install: false}\n")
-    line = next(number for number, text in enumerate(installed.splitlines(), 1) if HERE in text)
-    (warning,) = warned(tmp_path, installed)
+    line = marked_line(installed)
+    (warning,) = warnings_of(tmp_path, installed)
 
     assert (warning.file, warning.line, warning.path) == ("Pulumi.dev.yaml", line, case.path)
     for words in case.words:
@@ -169,8 +164,8 @@ def test_what_the_stack_configures_itself_is_no_warning(tmp_path: Path) -> None:
         f"{ALL_SERVERS}, metrics: envoy, tracing: {{sampling: 5}}, accessLogs: {{enabled: true}}, alerts: {{for: 5m}}"
     )
 
-    assert warned(tmp_path, config(f"telemetry: {{{keys}}}")) == ()
-    assert warned(tmp_path, config("mesh: {install: false}\ntelemetry: {prometheus: {enabled: true}}")) == ()
+    assert warnings_of(tmp_path, config(f"telemetry: {{{keys}}}")) == ()
+    assert warnings_of(tmp_path, config("mesh: {install: false}\ntelemetry: {prometheus: {enabled: true}}")) == ()
 
 
 def test_by_default_there_is_no_server_and_nothing_is_traced_or_logged() -> None:

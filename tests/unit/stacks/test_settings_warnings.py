@@ -13,7 +13,20 @@ from canary.explain.access import is_caller_allowed
 from stacks.program import settings_of_stack
 from stacks.settings.loading import load_stack, warnings
 from stacks.settings.stack_file import read_stack_file
-from tests.unit.problems import HERE, HOSTS, ONE, ROUTE, SHOP, Case, assert_is_warned_of, config, doing, routed, service
+from tests.unit.problems import (
+    HERE,
+    HOSTS,
+    ONE,
+    ROUTE,
+    SHOP,
+    Case,
+    assert_is_warned_of,
+    config,
+    doing,
+    routed,
+    service,
+    warnings_of,
+)
 from traffic.simulate import Caller, Request
 
 QA = "{headers: {qa: {exact: canary-test}}}"
@@ -160,17 +173,12 @@ def test_a_warning_is_reported_with_its_line_and_path(case: Case, tmp_path: Path
 
 @pytest.mark.parametrize("name", INTENDED)
 def test_what_is_clearly_intended_is_not_a_warning(name: str, tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(INTENDED[name])
-
-    assert warnings(load_stack(file).settings, read_stack_file(file)) == ()
+    assert warnings_of(tmp_path, INTENDED[name]) == ()
 
 
 def test_a_warning_about_a_sample_names_the_sample(tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text("config:\n  istio-canary:samples: [website]\n  istio-canary:mesh: {denyByDefault: true}\n")
-
-    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
+    text = "config:\n  istio-canary:samples: [website]\n  istio-canary:mesh: {denyByDefault: true}\n"
+    (warning,) = warnings_of(tmp_path, text)
 
     assert warning.place == "from sample website"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack, warnings
+from tests.unit.problems import warnings_of
 
 STACK = """config:
   istio-canary:mesh: {gateway: {namespace: edge}, denyByDefault: CLOSED}
@@ -27,11 +27,9 @@ STACK = """config:
 
 def warned(folder: Path, rules: str, gateways: str = "public, mesh", closed: str = "false") -> list[str]:
     """The warnings for a service with these rules at these gateways."""
-    file = folder / "Pulumi.dev.yaml"
     text = STACK.replace("GATEWAYS", gateways).replace("CLOSED", closed)
-    file.write_text(f"{text}      authorization: {{{rules}}}\n" if rules else text)
-    loaded = load_stack(file)
-    return [str(one) for one in warnings(loaded.settings, loaded.source)]
+    found = warnings_of(folder, f"{text}      authorization: {{{rules}}}\n" if rules else text)
+    return [str(one) for one in found]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.loading import load_stack, warnings
-from stacks.settings.stack_file import read_stack_file
 from tests.unit.problems import (
     HERE,
     HOSTS,
@@ -21,6 +19,7 @@ from tests.unit.problems import (
     doing,
     routed,
     service,
+    warnings_of,
 )
 
 FIRST = f"{ROUTE}[0]"
@@ -232,18 +231,13 @@ def test_a_warning_is_reported_with_its_line_and_path(case: Case, tmp_path: Path
 
 @pytest.mark.parametrize("name", INTENDED)
 def test_what_works_as_it_looks_is_not_a_warning(name: str, tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(INTENDED[name])
-
-    assert warnings(load_stack(file).settings, read_stack_file(file)) == ()
+    assert warnings_of(tmp_path, INTENDED[name]) == ()
 
 
 def test_the_cookie_of_sticky_is_another_than_the_one_that_is_hashed(tmp_path: Path) -> None:
     hashed = HASH.replace("useSourceIp: true", "httpCookie: {name: shop-version, ttl: 1h}")
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(service(f"{HOSTS}{hashed}{TWO}route:\n  - to: {{v1: 80, v2: 20}}\n"))
 
-    (warning,) = warnings(load_stack(file).settings, read_stack_file(file))
+    (warning,) = warnings_of(tmp_path, service(f"{HOSTS}{hashed}{TWO}route:\n  - to: {{v1: 80, v2: 20}}\n"))
 
     assert "sticky: {cookie: shop-version-1, ttl: 1h}" in warning.fix
     assert warning.path.startswith(SHOP)

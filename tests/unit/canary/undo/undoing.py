@@ -10,6 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from typer.testing import CliRunner
+
+from canary.app import app
 from canary.command_error import CommandError
 from canary.engine.driver import Operation
 
@@ -99,6 +102,11 @@ def recorded(route: Any, *, service: str = "shop", kind: str = "update", result:
         },
         **more,
     }
+
+
+def run(*arguments: str) -> Any:
+    """The result of `canary undo` with these arguments."""
+    return CliRunner().invoke(app, ["undo", *arguments])
 
 
 TESTERS = {"match": [{"headers": {"qa": {"exact": "yes"}}}], "to": "two"}

@@ -1,0 +1,1 @@
+"""Tests of stacks/cluster_facts.py."""
