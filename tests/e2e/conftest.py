@@ -29,11 +29,11 @@ LONGEST_FIRST = (
     "test_sandbox",
     "test_routing",
     "test_rollout_up",
-    "test_rollout_commands",
     "test_telemetry",
     "test_rollout_groups",
     "test_rollout_runner",
     "test_pods",
+    "test_failures",
 )
 """The files that take longest, so that no worker begins one when the others have nothing left."""
 MESH = pytest.StashKey[Project]()

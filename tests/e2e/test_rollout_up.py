@@ -23,7 +23,7 @@ from rollout.store import RolloutStore
 from rollout.verbs import abort
 from stacks.rollout_plans import http_of
 from stacks.settings.loading import load_stack
-from tests.e2e.tools import CHECKOUT, Access, Completed, Project, service
+from tests.e2e.tools import CHECKOUT, LONG, Access, Completed, Project, service
 
 STACK, NAME, NAMESPACE, HOST = "rolled", "up-shop", "up-rolled", "up-rolled.example"
 OLD, NEW, NEXT = "version-1", "version-2", "version-3"
@@ -186,7 +186,7 @@ def test_an_up_with_a_new_version_moves_nothing_and_writes_the_record_once_the_r
 
 
 def test_in_each_step_preview_and_up_agree_with_the_rollout(rolled: Shop) -> None:
-    for step, weight in ((0, 10), (1, 50)):
+    for step, weight in ((0, 10), (1, 50)) if LONG else ((1, 50),):
         rolled.move(step)
         before = rolled.live
         rolled.preview()
