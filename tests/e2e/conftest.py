@@ -72,9 +72,9 @@ def root() -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(root: None, pytestconfig: pytest.Config) -> Iterator[Cluster]:
-    """The running sandbox."""
+    """The running sandbox, which ends before other tests begin: it would take their CPU."""
     if EXISTING:
         yield Cluster(layout(EXISTING))
         return
