@@ -38,7 +38,7 @@ test: setup lint ## lint, types, unit tests, and the end-to-end tests on sandbox
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not under_load and not long"
 
 test-long: setup ## every end-to-end test at its full size: all pages, 100 rollouts, 500 races, 50 good and 50 bad rollouts left to their gates, thousands of random route tables
-	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e tests/unit/rollout/gates
+	ISTIO_CANARY_LONG=1 $(BIN)/python -m pytest tests/e2e tests/unit/rollout/gates tests/unit/rollout/test_group_model.py
 
 lint: setup $(BIN)/actionlint ## the code, and what the pipelines of GitHub and GitLab run
 	$(BIN)/ruff check .

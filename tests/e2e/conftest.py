@@ -2,7 +2,7 @@
 
 It is not the user's own (`--name e2e`), so that `make test` leaves a demo alone. It is new at the start and deleted at
 the end; ISTIO_CANARY_KEEP_SANDBOX=1 keeps it for the next run. pytest-xdist runs the files side by side, since they
-wait more than they compute: each of its workers has its own sandbox, and takes the longest files first.
+wait more than they compute: each of its workers has its own sandbox, and one mesh that its files share.
 
 ISTIO_CANARY_SANDBOX=NAME runs tests in a sandbox that is up and has a mesh, and changes neither: for one file, by hand.
 """
@@ -25,14 +25,14 @@ SANDBOX = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
 EXISTING = os.environ.get("ISTIO_CANARY_SANDBOX")
 """A sandbox with a mesh that is not the tests' own."""
 LONGEST_FIRST = (
-    "test_diff",
-    "test_killed_runs",
     "test_readme",
+    "test_sandbox",
     "test_routing",
-    "test_differential",
-    "test_samples_page",
-    "test_website",
-    "test_plain_pulumi",
+    "test_rollout_up",
+    "test_telemetry",
+    "test_rollout_groups",
+    "test_rollout_runner",
+    "test_pods",
     "test_failures",
 )
 """The files that take longest, so that no worker begins one when the others have nothing left."""
@@ -43,11 +43,22 @@ BEGUN = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test below this folder, and put the longest files first, whole."""
+    """Mark every test below this folder, and put these files first, whole.
+
+    Of them, those come last that use `mesh`: it is destroyed for a file that does not, and then made again.
+    """
+    own = {item.path for item in items if Path(__file__).parent in item.path.parents}
+    shared = {item.path for item in items if item.path in own and "mesh" in getattr(item, "fixturenames", ())}
+
+    def order(item: pytest.Item) -> tuple[bool, bool, int]:
+        longest = item.path in own and item.path.stem in LONGEST_FIRST
+        place = LONGEST_FIRST.index(item.path.stem) if longest else len(LONGEST_FIRST)
+        return item.path not in own, item.path in shared, place
+
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if item.path in own:
             item.add_marker(pytest.mark.e2e)
-    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.stem) if item.path.stem in LONGEST_FIRST else 99)
+    items.sort(key=order)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,9 +72,9 @@ def root() -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(root: None, pytestconfig: pytest.Config) -> Iterator[Cluster]:
-    """The running sandbox."""
+    """The running sandbox, which ends before other tests begin: it would take their CPU."""
     if EXISTING:
         yield Cluster(layout(EXISTING))
         return

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.argo_rollouts.build import ensure_built
+from benchmarks.argo_rollouts.build import MODULE, ensure_built
 from sandbox.builder import go_modules
 from tests.e2e.tools import Cluster
 
@@ -59,21 +59,27 @@ def argo_controller(cluster: Cluster, namespace: str, log: Path) -> Iterator[sub
 
 
 def argo_crds() -> tuple[Path, ...]:
-    """The CRDs of Argo Rollouts, of the version that is built."""
-    return ensure_built().crds
+    """The CRDs of Argo Rollouts, of the version that is built; they need no build."""
+    folder = _fetched(MODULE.main, MODULE.folder)
+    return tuple(folder / file.path for file in MODULE.files)
 
 
 def flagger_crds() -> Path:
-    """The file with Flagger's CRDs, of the version in tests/e2e/flagger/go.mod, which go.sum pins to a hash."""
+    """The file with Flagger's CRDs, of the version in tests/e2e/flagger/go.mod."""
+    return _fetched(FLAGGER, Path(__file__).parent / "flagger") / "artifacts" / "flagger" / "crd.yaml"
+
+
+def _fetched(module: str, folder: Path) -> Path:
+    """The files of a Go module, of the version in the folder's go.mod, which go.sum pins to a hash."""
     go = go_modules.find_go()
-    assert go is not None, "Go is not installed; it fetches Flagger's module"
+    assert go is not None, "Go is not installed; it fetches the module"
     done = subprocess.run(
-        [str(go.program), "mod", "download", "-json", FLAGGER],
-        cwd=Path(__file__).parent / "flagger",
+        [str(go.program), "mod", "download", "-json", module],
+        cwd=folder,
         env={**os.environ, "GOFLAGS": "-mod=mod"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return Path(json.loads(done.stdout)["Dir"]) / "artifacts" / "flagger" / "crd.yaml"
+    return Path(json.loads(done.stdout)["Dir"])

@@ -47,6 +47,7 @@ def _preview(project: Project, stack: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_two_stacks_on_one_cluster_do_not_disturb_each_other(shop: Project) -> None:
     route = [{"to": {"version-1": 90, "version-2": 10}}]
     other = service(OTHER, host="other.example", namespace=OTHER, route=route)
@@ -73,6 +74,7 @@ def cluster_stack(shop: Project, tmp_path: Path) -> str:
     return make_cluster_stack(shop, tmp_path / "a-cluster")
 
 
+@pytest.mark.long
 def test_a_stack_that_reaches_its_cluster_in_another_way_replaces_nothing(
     shop: Project, cluster_stack: str, tmp_path: Path
 ) -> None:
@@ -141,6 +143,7 @@ def test_a_stack_whose_kubeconfig_is_an_encrypted_text_is_deployed_and_shows_it_
     assert leaks(shop.folder, printed, keys) == []
 
 
+@pytest.mark.long
 def test_a_stack_that_moves_from_a_file_to_the_encrypted_text_replaces_nothing(shop: Project) -> None:
     _cluster(shop, STACK, _of_file(shop))
     shop.up(STACK)
@@ -152,6 +155,7 @@ def test_a_stack_that_moves_from_a_file_to_the_encrypted_text_replaces_nothing(s
         assert _uids(shop, "shop") == before
 
 
+@pytest.mark.long
 def test_a_cluster_of_a_stack_that_is_not_there_is_refused_before_anything_is_touched(shop: Project) -> None:
     _cluster(shop, STACK, {"stackReference": "organization/a-cluster/nope"})
     for command in (("up", "--yes"), ("preview",), ("status",)):

@@ -25,18 +25,19 @@ from tests.differential.wire import WireRequest
 from tests.e2e.routing import STACK, Lab
 from tests.e2e.routing_judge import check_answer
 from tests.e2e.samples import INGRESS_CLASS
-from tests.e2e.tools import LONG, Project, wait_until
+from tests.e2e.tools import Project, wait_until
 from tests.routing_doc import Answer, Request
 from traffic.diff import Effect, Group, Part
 from traffic.model import HeaderOperations
 from traffic.simulate import Answered, Forwarded, Redirected, Refused
 from traffic.simulate import Request as Simulated
 
-SENT = [change for change in changes() if not change.not_sent][:: 1 if LONG else 4]
-"""Every fourth change; `make test-long` has them all."""
+pytestmark = pytest.mark.long  # make test compares the same model with Envoy in test_differential
+
+SENT = [change for change in changes() if not change.not_sent]
 MARK = "mark.example.com"
 """A host whose answer shows which side is in effect."""
-LEAST = 40 if LONG else 10
+LEAST = 40
 """Least number of groups of requests, so that the test is meaningful."""
 ORDERS = ("503 times=1 key=a", "500 times=1 key=a", "409 times=1 key=a")
 """Orders to the version that show whether Envoy retries."""

@@ -90,7 +90,10 @@ def with_mistake(mistake: Callable[[Route], Route]) -> Expect:
     return expect
 
 
-@pytest.mark.parametrize("mistake", [ignoring_case, reversed_rules, ignoring_weights])
+@pytest.mark.parametrize(
+    "mistake",
+    [ignoring_case, *(pytest.param(one, marks=pytest.mark.long) for one in (reversed_rules, ignoring_weights))],
+)
 def test_a_simulator_with_a_mistake_is_detected(
     place: Cluster, cases: list[Case], mistake: Callable[[Route], Route]
 ) -> None:
@@ -98,6 +101,7 @@ def test_a_simulator_with_a_mistake_is_detected(
     assert differential.check(cases[: TABLES // 2]), "the comparison cannot fail"
 
 
+@pytest.mark.long
 def test_a_counterexample_is_minimized(place: Cluster, cases: list[Case]) -> None:
     differential = Differential(place, with_mistake(ignoring_case), patience=0.5)
     found = next(one for one in differential.check(cases[: TABLES // 2]) if not one.case.requests[0].by_dns_name)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from canary.exit_codes import ExitCode
 from sandbox.cluster import namespaces
 from sandbox.cluster.supervision import Supervisor
 from tests.e2e.runs import STACK, answers, the_shop
-from tests.e2e.tools import Cluster, Project, wait_until
+from tests.e2e.tools import Cluster, Project, bodies, wait_until
 
 
 def test_a_pod_that_never_becomes_ready_is_reported_with_the_reason(shop: Project) -> None:
@@ -39,6 +40,7 @@ def test_a_pod_that_never_becomes_ready_is_reported_with_the_reason(shop: Projec
     assert answers(shop) == {"version-1", "version-2"}
 
 
+@pytest.mark.long
 def test_pods_that_do_not_start_are_reported_although_their_number_changed_too(shop: Project) -> None:
     """Pulumi's provider takes a Deployment that is also scaled for rolled out before the first new pod exists."""
     two = the_shop()
@@ -58,6 +60,27 @@ def test_pods_that_do_not_start_are_reported_although_their_number_changed_too(s
     shop.up(STACK)
 
 
+def test_a_weight_that_was_edited_by_hand_fails_verify_until_an_up_takes_it_back(shop: Project) -> None:
+    shop.up(STACK)
+    assert answers(shop) == {"version-1", "version-2"}
+    edited = [{"op": "replace", "path": f"/spec/http/0/route/{at}/weight", "value": 90 - 80 * at} for at in (0, 1)]
+    place = ("virtualservices.networking.istio.io", "shop", "--namespace=shop")
+    shop.cluster.kubectl("patch", *place, "--type=json", f"--patch={json.dumps(edited)}")
+
+    def edited_weights_count() -> bool:
+        return bodies(shop.cluster.layout.gateway_url, 100, host="shop.example")["version-2"] < 25
+
+    wait_until(edited_weights_count, "the edited weights at the gateway", 20)
+    verify = ("verify", "--stack", STACK, "--count", "500")
+    done = shop.canary(*verify)
+    assert done.returncode == ExitCode.SPLIT, done.stdout + done.stderr
+    assert shop.canary("refresh", "--stack", STACK, "--yes").returncode == 0
+    assert shop.up(STACK)["changes"].get("update") == 1
+    done = shop.canary(*verify)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.long
 def test_an_unresponsive_api_server_is_an_error_within_10_seconds_that_names_the_context(
     shop: Project, cluster: Cluster
 ) -> None:
@@ -122,6 +145,7 @@ def test_invalid_settings_change_nothing(project: Project, cluster: Cluster) -> 
     assert cluster.kubectl("get", "namespaces", "--output=name").stdout == before
 
 
+@pytest.mark.long
 def test_an_existing_namespace_is_adopted_and_restored(shop: Project, cluster: Cluster) -> None:
     cluster.kubectl("create", "namespace", "adopted")
     services = the_shop()

@@ -15,7 +15,7 @@ from tests.e2e.tools import LONG, Project, wait_until
 
 
 @pytest.mark.parametrize("moment", [0.8, 2.0, 4.0] if LONG else [2.0])
-@pytest.mark.parametrize("whom", ["the command", "all its processes"])
+@pytest.mark.parametrize("whom", ["the command", pytest.param("all its processes", marks=pytest.mark.long)])
 def test_a_killed_up_is_recovered_by_the_next_one(shop: Project, whom: str, moment: float) -> None:
     kill_half_way(shop, shop.popen("up", "--stack", STACK, "--yes"), whom, moment)
     again = shop.canary("up", "--stack", STACK, "--yes")
@@ -29,6 +29,7 @@ def test_a_killed_up_is_recovered_by_the_next_one(shop: Project, whom: str, mome
     assert set(shop.up(STACK)["changes"]) == {"same"}
 
 
+@pytest.mark.long
 def test_recovery_works_where_creating_an_object_that_exists_is_an_error(
     shop: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +41,7 @@ def test_recovery_works_where_creating_an_object_that_exists_is_an_error(
     assert answers(shop) == {"version-1", "version-2"}
 
 
+@pytest.mark.long
 def test_the_second_of_two_concurrent_ups_is_refused_with_the_holder_and_the_fix(shop: Project) -> None:
     first = shop.popen("up", "--stack", STACK, "--yes")
     locks = shop.folder / "backend" / ".pulumi" / "locks"
@@ -52,6 +54,7 @@ def test_the_second_of_two_concurrent_ups_is_refused_with_the_holder_and_the_fix
     assert first.returncode == 0, output
 
 
+@pytest.mark.long
 def test_a_state_that_another_run_is_writing_is_read_again(shop: Project) -> None:
     """Pulumi writes the attributes of the state's file in place: a reader may find them empty for a moment."""
     shop.up(STACK)
@@ -65,6 +68,7 @@ def test_a_state_that_another_run_is_writing_is_read_again(shop: Project) -> Non
     assert attributes.read_bytes() == content
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", [b"", b'{"user.cache_control":"","user.con'])
 def test_attributes_that_a_killed_run_left_unfinished_do_not_stop_the_next_one(shop: Project, left: bytes) -> None:
     shop.up(STACK)
@@ -78,7 +82,12 @@ def attributes_of_the_state(project: Project) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("whom", "moment"), [("the command", 1.3), ("all its processes", 1.0), ("all its processes", 1.8)]
+    ("whom", "moment"),
+    [
+        pytest.param("the command", 1.3, marks=pytest.mark.long),
+        pytest.param("all its processes", 1.0, marks=pytest.mark.long),
+        ("all its processes", 1.8),
+    ],
 )
 def test_an_up_after_a_killed_destroy_succeeds(shop: Project, whom: str, moment: float) -> None:
     """Running deletions continue, and the up must not assume that the objects exist."""
@@ -90,6 +99,7 @@ def test_an_up_after_a_killed_destroy_succeeds(shop: Project, whom: str, moment:
     assert answers(shop) == {"version-1", "version-2"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["up", "destroy"])
 def test_ctrl_c_leaves_the_stack_usable(shop: Project, command: str) -> None:
     if command == "destroy":

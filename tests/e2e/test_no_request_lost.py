@@ -153,6 +153,7 @@ def test_a_version_is_rolled_out_and_replaced_by_a_deployment_of_another_name(se
     assert_nothing_lost(done, *both)
 
 
+@pytest.mark.long
 def test_subsets_scale_and_rules_change(settled: Shop) -> None:
     both, weights = ("version-1", "version-2"), {"version-1": 50, "version-2": 50}
     with settled.under_load() as done:
@@ -171,6 +172,7 @@ def test_subsets_scale_and_rules_change(settled: Shop) -> None:
     assert_nothing_lost(done, *both)
 
 
+@pytest.mark.long
 def test_the_gateway_is_restarted(settled: Shop) -> None:
     deployment = ("deployment/istio-ingressgateway", "--namespace=istio-ingress")
     kubectl = settled.project.cluster.kubectl
@@ -195,6 +197,7 @@ def test_removing_a_version_that_still_has_weight_is_refused_and_changes_nothing
     assert settled.project.cluster.exists("deployment", "shop-version-2", f"--namespace={NAMESPACE}")
 
 
+@pytest.mark.long
 def test_an_envoy_that_does_not_apply_the_routes_is_named_and_the_pods_are_kept_until_it_does(settled: Shop) -> None:
     """The gateway's Envoy is stopped, as if it hung; the last up continues where the failed ones stopped."""
     services = settled.services("version-1", "version-2", to={"version-1": 100, "version-2": 0}, replicas=1)

@@ -18,6 +18,8 @@ from sandbox.cluster.pulumi_home import pulumi_home
 from tests.e2e.envoys import envoy_of, gateway_pod
 from tests.e2e.tools import CHECKOUT, Cluster, Completed, Project, bodies, wait_until
 
+pytestmark = pytest.mark.long  # test_rollout_up runs `pulumi preview`, `up` and `destroy` too
+
 STACK = "plain"
 HEADER = {"qa": "canary-test"}
 NOISE = ("Traceback", "unhandled error", "from $PATH", "plugin is expected")
@@ -123,7 +125,6 @@ def test_a_changed_header_rule_sends_the_other_testers_to_the_canary(plain: Plai
     assert set(bodies(plain.url, 100, headers=HEADER)) == {"echo-v1", "echo-v2"}
 
 
-@pytest.mark.long
 def test_an_envoy_that_does_not_apply_the_routes_fails_the_run_by_name(plain: PlainProject) -> None:
     plain.write(0)
     plain.pulumi("up", "--yes", "--skip-preview")

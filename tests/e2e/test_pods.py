@@ -113,6 +113,7 @@ def test_the_kubelet_probes_by_a_command_and_at_the_start(shop: Shop) -> None:
     assert (status["started"], status["ready"]) == (True, True)
 
 
+@pytest.mark.long
 def test_the_kubelet_probes_by_grpc(shop: Shop) -> None:
     """http-echo speaks no gRPC: that its probe fails shows that it is run."""
     shop.write(startupProbe={"grpc": {"port": 5678}, "periodSeconds": 1, "failureThreshold": 100})
@@ -127,6 +128,7 @@ def test_the_kubelet_probes_by_grpc(shop: Shop) -> None:
     shop.up()
 
 
+@pytest.mark.long
 def test_an_up_leaves_the_number_of_pods_to_whoever_else_decides_about_it(shop: Shop) -> None:
     shop.up(replicas=None)
     shop.scale(5)
@@ -157,6 +159,7 @@ def test_from_replicas_to_an_autoscaler_no_pod_and_no_request_is_lost(shop: Shop
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 6)
 
 
+@pytest.mark.long
 def test_an_autoscaler_keeps_the_number_within_its_bounds(shop: Shop) -> None:
     shop.up(autoscaling=SCALED)
     shop.scale(1)

@@ -13,6 +13,8 @@ from stacks.settings.loading import load_stack
 from tests.e2e.tools import Cluster, Project, wait_until
 from traffic.model import Target, gateway_selector
 
+pytestmark = pytest.mark.long
+
 STACK, NAMESPACE = "sync", "proxy-sync"
 V2 = Target("shop", "version-2")
 

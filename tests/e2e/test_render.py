@@ -11,6 +11,8 @@ import yaml
 
 from tests.e2e.tools import Cluster, Project, bodies, wait_until
 
+pytestmark = pytest.mark.long
+
 STACK = "dev"
 HEADER = {"qa": "canary-test"}
 APPLY = ("apply", "--server-side", "--filename=-")

@@ -157,6 +157,7 @@ def test_a_run_that_may_deploy_and_ask_the_gateway_ships_a_version(project: Proj
     assert "10 -> 20" in said
 
 
+@pytest.mark.long
 def test_a_run_that_may_not_exec_waits_and_says_what_is_not_proven(project: Project) -> None:
     rights = {**DEPLOY, **MEASURE}
     write(project, 0)
@@ -183,6 +184,7 @@ def roll_out(project: Project, to: str) -> None:
     project.write_stack(STACK, config)
 
 
+@pytest.mark.long
 def test_a_rollout_an_abort_and_the_fence_have_roles_of_their_own(project: Project) -> None:
     deploy: Bindings = {**DEPLOY, "istio-canary-ask": GATEWAY}
     cluster = project.cluster

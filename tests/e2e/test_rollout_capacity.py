@@ -136,6 +136,7 @@ def reject_probes(pod: str) -> None:
     subprocess.run([*network, "iptables", *rule.split()], check=True, capture_output=True)
 
 
+@pytest.mark.long
 def test_a_canary_without_a_ready_pod_gives_all_requests_back_unasked(project: Project, tmp_path: Path) -> None:
     steps: Steps = [{"weight": 50, "for": "10m"}, {"weight": 100}]
     with shop(project, tmp_path, steps, Ramp(name=NAME, replicas=2)) as made:
@@ -213,6 +214,7 @@ def one_pod(project: Project) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
+@pytest.mark.long
 def test_an_autoscaler_without_load_leaves_the_old_version_its_pods_until_the_rollout_is_over(
     project: Project, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_rollout_is_left_at_a_signal_goes_on_elsewhere_and_goes_back(shop: Pro
     assert f"canary rollout retry {NAME} REASON --stack {STACK}" in ended.stdout
 
 
+@pytest.mark.long
 def test_a_rollout_ends_in_the_background_and_is_undone(shop: Project) -> None:
     watching = shop.popen("rollout", "status", NAME, "--stack", STACK, "--watch")
     until(watching, "not started")

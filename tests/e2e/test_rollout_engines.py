@@ -26,8 +26,6 @@ from tests.e2e.load import load
 from tests.e2e.rollouts.chain import echo, front, telemetry
 from tests.e2e.tools import Cluster, Project, bodies, wait_until
 
-pytestmark = pytest.mark.long
-
 STACK, NAMESPACE, SERVICE = "engines", "engines-moved", "engines-shop"
 HOST = "engines-front.example"
 RATE = 50
@@ -149,6 +147,7 @@ def world(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
 
 
+@pytest.mark.long
 def test_the_pods_of_the_deployment_are_taken_over(world: World) -> None:
     wait_until(
         lambda: not world.cluster.get("deployment", f"{SERVICE}-main", f"--namespace={NAMESPACE}")["spec"]["replicas"],
@@ -159,6 +158,7 @@ def test_the_pods_of_the_deployment_are_taken_over(world: World) -> None:
     assert (world.verdict["answer"], world.verdict["weight"]) == ("Hold", 0)
 
 
+@pytest.mark.long
 def test_a_good_canary_is_promoted_by_the_verdicts_of_the_gate_service(world: World) -> None:
     world.release("release-two", 1)
     wait_until(lambda: world.weights["canary"] == STEPS[0]["weight"], "the first weight", SECONDS)
@@ -175,6 +175,7 @@ def test_a_good_canary_is_promoted_by_the_verdicts_of_the_gate_service(world: Wo
     assert not any(answer["harm"] for one in world.runs() for answer in answers_of(one))
 
 
+@pytest.mark.long
 def test_a_bad_canary_is_taken_back_by_the_verdict_of_the_gate_service(world: World) -> None:
     world.release("release-bad", 40)
     wait_until(lambda: world.status.get("abort") is True, "the abort", SECONDS)
@@ -187,6 +188,7 @@ def test_a_bad_canary_is_taken_back_by_the_verdict_of_the_gate_service(world: Wo
     assert max(answer["e"] for answer in answers_of(failed[0])) >= 100
 
 
+@pytest.mark.long
 def test_status_and_verify_go_by_the_weights_of_the_engine(world: World) -> None:
     status = world.project.canary("status", "--stack", STACK)
     assert status.returncode == 0, status.stderr
@@ -195,6 +197,7 @@ def test_status_and_verify_go_by_the_weights_of_the_engine(world: World) -> None
     assert up.returncode == 0, up.stdout + up.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["argo", "flagger"])
 def test_what_is_lost_is_said_without_the_engine(world: World, engine: Any) -> None:
     done = world.project.canary("rollout", "plan", SERVICE, "--stack", STACK, "--engine", engine)
@@ -225,6 +228,7 @@ def test_the_gate_service_in_the_cluster_answers_with_no_more_rights_than_its_ro
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
 
 
+@pytest.mark.long
 def test_the_api_server_accepts_the_objects_of_flagger(mesh: Project, tmp_path: Path) -> None:
     project = Project.create(tmp_path, mesh.cluster)
     project.write_stack(STACK, config(project, "flagger", 8087, "release-one", 1))

@@ -168,6 +168,7 @@ def test_a_group_goes_forward_a_callee_first_and_back_a_caller_first(shop: Proje
     assert phases(state(shop)) == {"Undone"}
 
 
+@pytest.mark.long
 def test_a_runner_that_is_killed_between_two_services_is_followed_by_the_next(shop: Project, watched: Watched) -> None:
     begin(shop, TIMED)
     watched.writes.clear()
@@ -189,6 +190,7 @@ def test_a_runner_that_is_killed_between_two_services_is_followed_by_the_next(sh
     assert phases(state(shop)) == {"Completed"}
 
 
+@pytest.mark.long
 def test_an_up_that_takes_one_service_back_takes_all_of_them_back(shop: Project, watched: Watched) -> None:
     watched.writes.clear()
     write(shop, TIMED, rolled=False)
@@ -212,6 +214,7 @@ def test_a_bad_callee_takes_all_services_back_a_caller_first(shop: Project, watc
     assert changes == [*((one, 20.0) for one in ORDER), *((one, 0.0) for one in reversed(ORDER))]
 
 
+@pytest.mark.long
 def test_a_group_ends_in_the_background_while_all_services_are_watched(
     shop: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,8 +17,6 @@ from tests.e2e.load import load
 from tests.e2e.rollouts.chain import echo, front, telemetry
 from tests.e2e.tools import Cluster, Project, wait_until
 
-pytestmark = pytest.mark.long
-
 STACK, NAMESPACE, RUNNER = "unattended", "unattended-shop", "unattended-runner"
 HOST, SHOP = "unattended.example", "unattended-shop"
 VERSIONS = ("version-1", "version-2")
@@ -137,6 +135,7 @@ def test_a_rollout_starts_by_itself_and_is_run_to_its_end(shop: Project) -> None
     assert "Prometheus has no numbers" not in decisions["decisions"].splitlines()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [("--grace-period=0", "--force"), ()], ids=["killed", "ended"])
 def test_the_next_pod_goes_on_in_mid_step(shop: Project, how: tuple[str, ...]) -> None:
     name = roll_out(shop)
@@ -154,6 +153,7 @@ def test_the_next_pod_goes_on_in_mid_step(shop: Project, how: tuple[str, ...]) -
     assert ("HolderTaken" in kinds) or ("HolderLost" in kinds), kinds
 
 
+@pytest.mark.long
 def test_it_has_no_right_beyond_its_roles(project: Project) -> None:
     cluster = project.cluster
 
@@ -172,6 +172,7 @@ def test_it_has_no_right_beyond_its_roles(project: Project) -> None:
         assert not may(*words), words
 
 
+@pytest.mark.long
 def test_a_pod_each_minute_moves_a_rollout_to_its_end(shop: Project) -> None:
     name = roll_out(shop, mode="cronJob")
     cluster = shop.cluster

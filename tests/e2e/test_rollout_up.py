@@ -23,7 +23,7 @@ from rollout.store import RolloutStore
 from rollout.verbs import abort
 from stacks.rollout_plans import http_of
 from stacks.settings.loading import load_stack
-from tests.e2e.tools import CHECKOUT, Access, Completed, Project, service
+from tests.e2e.tools import CHECKOUT, LONG, Access, Completed, Project, service
 
 STACK, NAME, NAMESPACE, HOST = "rolled", "up-shop", "up-rolled", "up-rolled.example"
 OLD, NEW, NEXT = "version-1", "version-2", "version-3"
@@ -186,7 +186,7 @@ def test_an_up_with_a_new_version_moves_nothing_and_writes_the_record_once_the_r
 
 
 def test_in_each_step_preview_and_up_agree_with_the_rollout(rolled: Shop) -> None:
-    for step, weight in ((0, 10), (1, 50)):
+    for step, weight in ((0, 10), (1, 50)) if LONG else ((1, 50),):
         rolled.move(step)
         before = rolled.live
         rolled.preview()
@@ -198,6 +198,7 @@ def test_in_each_step_preview_and_up_agree_with_the_rollout(rolled: Shop) -> Non
         assert "unchanged" in rolled.up().stdout
 
 
+@pytest.mark.long
 def test_the_route_is_frozen_in_a_step(rolled: Shop) -> None:
     rolled.move(1)
     rolled.file({**ROLLED, "timeout": "6s"})
@@ -208,7 +209,13 @@ def test_the_route_is_frozen_in_a_step(rolled: Shop) -> None:
     assert rolled.weights == {OLD: 50, NEW: 50}
 
 
-@pytest.mark.parametrize("seen", [False, True], ids=["an up in between: no", "an up in between: yes"])
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(False, id="an up in between: no"),
+        pytest.param(True, id="an up in between: yes", marks=pytest.mark.long),
+    ],
+)
 def test_a_git_revert_goes_back_first_and_then_removes_the_new_version(rolled: Shop, seen: bool) -> None:
     rolled.move(0)
     if seen:
@@ -223,6 +230,7 @@ def test_a_git_revert_goes_back_first_and_then_removes_the_new_version(rolled: S
     assert (rolled.record.phase, rolled.weights, rolled.versions()) == (Phase.ABORTED, {OLD: 100}, {OLD})
 
 
+@pytest.mark.long
 def test_from_again_goes_back_and_a_changed_route_comes_with_it(rolled: Shop) -> None:
     rolled.move(1)
     rolled.file({**ROLLED, "to": OLD, "timeout": "7s"})
@@ -232,6 +240,7 @@ def test_from_again_goes_back_and_a_changed_route_comes_with_it(rolled: Shop) ->
     assert rolled.live.http[-1]["timeout"] == "7s"
 
 
+@pytest.mark.long
 def test_an_up_ends_an_abort_that_was_killed_before_the_routes(rolled: Shop) -> None:
     rolled.move(1)
     rolled.up()
@@ -242,6 +251,7 @@ def test_an_up_ends_an_abort_that_was_killed_before_the_routes(rolled: Shop) -> 
     assert (rolled.record.phase, rolled.weights) == (Phase.ABORTED, {OLD: 100})
 
 
+@pytest.mark.long
 def test_an_aborted_release_stays_away_and_another_template_of_its_name_begins_anew(rolled: Shop) -> None:
     rolled.move(1)
     rolled.abort()
@@ -261,6 +271,7 @@ def test_an_aborted_release_stays_away_and_another_template_of_its_name_begins_a
     assert rolled.weights == {OLD: 100}
 
 
+@pytest.mark.long
 def test_a_third_version_is_refused_or_supersedes(shop: Shop) -> None:
     shop.file(ROLLED)
     shop.up()
@@ -271,6 +282,7 @@ def test_a_third_version_is_refused_or_supersedes(shop: Shop) -> None:
     assert shop.weights == {OLD: 50, NEW: 50}
 
 
+@pytest.mark.long
 def test_a_third_version_supersedes_if_the_strategy_says_so(shop: Shop) -> None:
     shop.file(ROLLED, onSupersede="abort")
     shop.up()
@@ -285,6 +297,7 @@ def test_a_third_version_supersedes_if_the_strategy_says_so(shop: Shop) -> None:
     assert shop.weights == {OLD: 90, NEXT: 10}
 
 
+@pytest.mark.long
 def test_after_the_last_step_both_versions_stay_until_closed_and_then_a_second_rollout_begins(rolled: Shop) -> None:
     rolled.complete()
     rolled.up()
@@ -301,6 +314,7 @@ def test_after_the_last_step_both_versions_stay_until_closed_and_then_a_second_r
     assert (rolled.weights, rolled.versions()) == ({NEW: 100}, {NEW, NEXT})
 
 
+@pytest.mark.long
 def test_a_record_that_cannot_be_read_is_refused(rolled: Shop) -> None:
     rolled.move(1)
     patch = '{"data": {"record": "{"}}'
@@ -313,6 +327,7 @@ def test_a_record_that_cannot_be_read_is_refused(rolled: Shop) -> None:
     assert rolled.weights == {OLD: 50, NEW: 50}
 
 
+@pytest.mark.long
 def test_a_record_that_was_deleted_by_hand_keeps_the_weights(rolled: Shop) -> None:
     rolled.move(1)
     rolled.project.cluster.kubectl("delete", "configmap", f"istio-canary-rollout-{NAME}", "--namespace", NAMESPACE)
@@ -322,11 +337,13 @@ def test_a_record_that_was_deleted_by_hand_keeps_the_weights(rolled: Shop) -> No
     assert record.plan.back["default"][OLD] == 100
 
 
+@pytest.mark.long
 def test_forced_patches_are_refused(rolled: Shop) -> None:
     done = rolled.up(succeeds=False, PULUMI_K8S_ENABLE_PATCH_FORCE="true")
     assert "unset PULUMI_K8S_ENABLE_PATCH_FORCE" in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_new_cohort_begins_where_its_requests_are(shop: Shop) -> None:
     cohort = {**ROLLED, "match": [{"headers": {"x-plan": {"exact": "beta"}}}]}
     shop.file(cohort, ROLLED)
@@ -337,6 +354,7 @@ def test_a_new_cohort_begins_where_its_requests_are(shop: Shop) -> None:
     assert [len(entry["route"]) for entry in shop.live.http] == [2, 1]
 
 
+@pytest.mark.long
 def test_after_the_end_the_rollout_owns_the_routes_until_they_are_handed_back(rolled: Shop) -> None:
     rolled.move(1)
     rolled.abort()

@@ -34,6 +34,11 @@ TLS_TO_PODS = next(example for example in examples() if example.file.stem == "tl
 EXAMPLES = [
     example for example in examples() if example.lines and not installs_mesh(example.file) and example != TLS_TO_PODS
 ]
+LONG_ONLY = {
+    "addresses", "answers", "client-tls", "cookies", "cors", "match-and-or", "match-claims", "match-request",
+    "mtls-namespace", "other-service", "protocols",
+}  # fmt: skip
+"""The examples that only `make test-long` has: each is like one of the rest, or takes long."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,13 @@ def test_every_example_described_only_in_words_is_tested_here() -> None:
     assert {example.file.stem for example in examples() if not example.lines} == IN_WORDS
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file.stem)
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(one, id=one.file.stem, marks=pytest.mark.long if one.file.stem in LONG_ONLY else ())
+        for one in EXAMPLES
+    ],
+)
 def test_requests_are_answered_as_the_page_says(lab: Lab, example: Example) -> None:
     config = config_of(example.file)
     placeholders = {}
@@ -60,6 +71,7 @@ def test_requests_are_answered_as_the_page_says(lab: Lab, example: Example) -> N
         check(lab, line, placeholders)
 
 
+@pytest.mark.long
 def test_a_service_that_leaves_the_mesh_does_not_wait_for_the_routes_that_it_had_there(lab: Lab) -> None:
     """Pulumi deletes last, and version-2 keeps its pods until no Envoy has a route to it."""
     second = ("virtualservice", "shop-mesh", "--namespace=shop")
@@ -105,6 +117,7 @@ def sticky(stable: int) -> dict[str, Any]:
     return config
 
 
+@pytest.mark.long
 def test_a_sticky_user_stays_while_weights_change_and_leaves_a_version_without_weight(lab: Lab) -> None:
     bring(lab, sticky(50))
     users = [User(lab) for _ in range(40)]
@@ -146,7 +159,7 @@ def test_round_robin_takes_the_pods_in_turn(lab: Lab) -> None:
     wait_until(in_turn, "each of three pods gets ten of 30 requests, in turn", 20)
 
 
-@pytest.mark.parametrize("simple", ["LEAST_REQUEST", "RANDOM"])
+@pytest.mark.parametrize("simple", ["LEAST_REQUEST", pytest.param("RANDOM", marks=pytest.mark.long)])
 def test_random_balancers_use_every_pod_in_no_fixed_turn(lab: Lab, simple: str) -> None:
     bring(lab, with_balancer("load-balancer", {"simple": simple}))
 
@@ -157,6 +170,7 @@ def test_random_balancers_use_every_pod_in_no_fixed_turn(lab: Lab, simple: str) 
     wait_until(out_of_turn, f"{simple} uses every pod, and not in turn", 20)
 
 
+@pytest.mark.long
 def test_passthrough_routes_to_the_pod_that_the_caller_addressed(lab: Lab) -> None:
     lab.apply(config_of(FOLDER / "passthrough.yaml"))
     for pod in lab.pods("shop"):
@@ -176,6 +190,7 @@ def users(lab: Lab, requests: list[Request]) -> list[set[str]]:
     return [set(pods_of(lab.send_all(request, 10))) for request in requests]
 
 
+@pytest.mark.long
 def test_a_hash_keeps_each_user_on_one_pod_and_spreads_the_users(lab: Lab) -> None:
     by_header = [get(x_user=f"user-{number}") for number in range(30)]
     by_parameter = [get(f"/?user=user-{number}") for number in range(30)]
@@ -194,6 +209,7 @@ def test_a_hash_keeps_each_user_on_one_pod_and_spreads_the_users(lab: Lab) -> No
         wait_until(kept, f"one pod for each user and several for all, by {balancer}", 20)
 
 
+@pytest.mark.long
 def test_a_hash_of_a_cookie_sets_it_and_keeps_to_it(lab: Lab) -> None:
     bring(lab, with_balancer("consistent-hash", {"consistentHash": {"httpCookie": {"name": "user", "ttl": "1h"}}}))
     wait_until(lambda: "set-cookie" in lab.send(get()).headers, "the first answer sets a cookie", 20)
@@ -207,6 +223,7 @@ def test_a_hash_of_a_cookie_sets_it_and_keeps_to_it(lab: Lab) -> None:
     assert len(pods) > 1, "other users, other pods"
 
 
+@pytest.mark.long
 def test_a_hash_of_the_source_address_keeps_a_caller_on_one_pod(lab: Lab) -> None:
     bring(lab, with_balancer("consistent-hash", {"consistentHash": {"useSourceIp": True}}))
     wait_until(lambda: len(set(pods_of(lab.send_all(get(), 30)))) == 1, "one pod for one address", 20)
@@ -250,6 +267,7 @@ def clusters(lab: Lab, version: str) -> Any:
     return next(entry["cluster"] for entry in dump["configs"] if entry["cluster"]["name"] == name)
 
 
+@pytest.mark.long
 def test_envoy_is_configured_to_warm_up_new_pods(lab: Lab) -> None:
     bring(lab, config_of(FOLDER / "warmup.yaml"))
 
@@ -261,6 +279,7 @@ def test_envoy_is_configured_to_warm_up_new_pods(lab: Lab) -> None:
     assert "round_robin_lb_config" not in clusters(lab, "version-1"), "the policy is the version's own"
 
 
+@pytest.mark.long
 def test_envoy_is_configured_with_locality_weights(lab: Lab) -> None:
     bring(lab, config_of(FOLDER / "locality.yaml"))
     wait_until(
@@ -270,6 +289,7 @@ def test_envoy_is_configured_with_locality_weights(lab: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_gateway_originates_tls_to_pods_that_terminate_it(lab: Lab) -> None:
     """Last, since it replaces the pods: these have certificates, which the gateway verifies as configured."""
     authority = Authority("internal")

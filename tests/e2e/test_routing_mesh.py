@@ -15,6 +15,8 @@ from tests.e2e.routing_judge import check
 from tests.e2e.tools import Cluster, Project, wait_until
 from tests.routing_doc import FOLDER, Example, examples
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = [example for example in examples() if example.lines and installs_mesh(example.file)]
 OUTSIDE = "outside-the-mesh"
 

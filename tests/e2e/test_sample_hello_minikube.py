@@ -69,6 +69,7 @@ def test_the_answer_is_the_request_in_the_format_of_echoserver(hello: SampleStac
     assert pod_of(answer).startswith("hello-minikube-")
 
 
+@pytest.mark.long
 def test_two_pods_share_the_requests_about_evenly(hello: SampleStack) -> None:
     changed(hello, versions=version_1(pods=2))
     wait_until(lambda: len({pod_of(one) for one in hello.send(count=20)}) == 2, "both pods answer", 20)
@@ -78,6 +79,7 @@ def test_two_pods_share_the_requests_about_evenly(hello: SampleStack) -> None:
     assert all(140 <= count <= 260 for count in shares.values()), shares
 
 
+@pytest.mark.long
 def test_the_slower_of_two_pods_gets_fewer_requests(hello: SampleStack) -> None:
     """LEAST_REQUEST, Istio's default: Envoy draws a pod twice and takes the one with fewer open requests.
 
@@ -93,6 +95,7 @@ def test_the_slower_of_two_pods_gets_fewer_requests(hello: SampleStack) -> None:
     assert answers[quick] >= 250, f"with turns, every second request would be lost: {answers}"
 
 
+@pytest.mark.long
 def test_a_pod_that_fails_is_ejected(hello: SampleStack) -> None:
     """It times out, for Envoy a failure like any other, and after three in turn gets no requests for a time."""
     detection = {"consecutive5xxErrors": 3, "interval": "500ms", "baseEjectionTime": "30s", "maxEjectionPercent": 100}

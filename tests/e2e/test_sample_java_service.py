@@ -88,6 +88,7 @@ def test_the_mobile_channel_gets_the_next_release_and_everybody_else_the_old_one
         assert not any("UPDATE2_0" in body for body in bodies(java, headers={"channel": value}))
 
 
+@pytest.mark.long
 def test_an_update_and_its_undo_lose_no_request(java: SampleStack, tmp_path: Path) -> None:
     """Two pods become three; their image becomes the next release, and with one command the old one again."""
     updated = {'{"release":"UPDATE2_0","instance":"Two","service":"Java Service"}', '{"whoami":"One Java Service"}'}
@@ -104,6 +105,7 @@ def test_an_update_and_its_undo_lose_no_request(java: SampleStack, tmp_path: Pat
     assert java.services()[APP]["versions"][TWO]["image"] == "istio-canary/java-service:1.0.0"
 
 
+@pytest.mark.long
 def test_recreate_deletes_all_pods_first(java: SampleStack, tmp_path: Path) -> None:
     """So there are requests that no pod can answer, and afterwards all pods are new."""
     before = set(java.pods(NAMESPACE, GO))

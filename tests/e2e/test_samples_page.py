@@ -13,9 +13,9 @@ import pytest
 from tests.e2e.tools import CANARY, CHECKOUT, Cluster, Completed, Project, measured, wait_until
 from tests.samples_page import PIECES, Step, chapters
 
+pytestmark = pytest.mark.long  # make test has the tests of each sample, test_sample_*.py
+
 FIRST, *OTHERS = chapters()
-SHORT = ("The ramp of a cohort as a rollout", "The ramp as a rollout", "The end")
-"""What make test has of the chapters; one rollout follows the other. The samples' tests see most of the rest."""
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,7 @@ def test_all_samples_come_up_side_by_side(tour: Project) -> None:
     perform(tour, Step(tuple(rest), step.expected))
 
 
-@pytest.mark.parametrize(
-    "chapter", [pytest.param(one, marks=() if one in SHORT else pytest.mark.long) for one in OTHERS]
-)
+@pytest.mark.parametrize("chapter", OTHERS)
 def test_a_chapter_of_the_page_prints_what_it_shows(tour: Project, chapter: str) -> None:
     for step in chapters()[chapter]:
         perform(tour, step)

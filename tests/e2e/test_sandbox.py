@@ -70,6 +70,7 @@ def test_a_killed_daemon_is_restarted_and_up_succeeds(sandbox: Cluster, daemon: 
     assert sandbox.kubectl("get", "nodes", "--no-headers").stdout.split()[1] == "Ready"
 
 
+@pytest.mark.long
 def test_the_cluster_resumes_after_a_power_failure(sandbox: Cluster) -> None:
     sandbox.kubectl("create", "namespace", "survivor")
     os.kill(first_process(sandbox.layout), signal.SIGKILL)

@@ -183,6 +183,7 @@ def test_a_change_of_the_text_rolls_the_pods_and_deletes_the_old_secret_last(bil
     }
 
 
+@pytest.mark.long
 def test_a_pod_that_fails_with_a_secret_in_its_words_is_told_without_it(billing: Billing) -> None:
     with billing.changed({"-listen=:5678": "-listen=$(DB_PASSWORD)"}):
         done = billing.canary("up", "--yes", succeeds=False)
@@ -192,6 +193,7 @@ def test_a_pod_that_fails_with_a_secret_in_its_words_is_told_without_it(billing:
     assert billing.answers() == {SECOND}
 
 
+@pytest.mark.long
 def test_a_missing_secret_is_named_with_what_to_do(billing: Billing) -> None:
     port = "          port: 5678\n"
     with billing.changed({port: f"{port}          envFrom: [{{secretRef: {{name: billing-db}}}}]\n"}):

@@ -85,6 +85,7 @@ def test_a_canary_written_by_hand_becomes_a_stack_and_loses_no_request(foo: Proj
     assert [(port["name"], port["port"]) for port in ports] == [("http-web", 80)], "the port has kept its name"
 
 
+@pytest.mark.long
 def test_a_version_with_weight_is_renamed_and_a_port_changed_in_one_run_each(foo: Project, tmp_path: Path) -> None:
     up(foo, {**BY_HAND, "stable": OWN}, {"v1": 0, "v2": 0, "stable": 100})
     up(foo, {"stable": OWN}, "stable")
@@ -99,6 +100,7 @@ def test_a_version_with_weight_is_renamed_and_a_port_changed_in_one_run_each(foo
     assert [port["port"] for port in ports] == [80], "nothing is left of the other port"
 
 
+@pytest.mark.long
 def test_without_adopt_what_someone_else_has_made_is_not_overwritten(foo: Project) -> None:
     write(foo, BY_HAND, {"v1": 90, "v2": 10})
     done = foo.canary("up", "--stack", STACK, "--yes")
@@ -108,6 +110,7 @@ def test_without_adopt_what_someone_else_has_made_is_not_overwritten(foo: Projec
     assert "adopt: true" in done.stderr
 
 
+@pytest.mark.long
 def test_an_own_version_with_the_name_of_a_deployment_is_refused_before_anything_is_touched(foo: Project) -> None:
     write(foo, {"v1": OWN}, "v1", adopt=True)
     done = foo.canary("preview", "--stack", STACK)

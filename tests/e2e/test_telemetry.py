@@ -265,6 +265,7 @@ def test_one_request_is_one_trace_with_every_hop(shop: Project, jaeger: str) -> 
     wait_until(lambda: traces.hops(jaeger, trace) == expected, f"the trace {traces.hops(jaeger, trace)}", 30)
 
 
+@pytest.mark.long
 def test_the_report_shows_the_range_without_an_error_in_the_browser(shop: Project, tmp_path: Path) -> None:
     if reason := require_chromium():
         pytest.skip(reason)
@@ -307,6 +308,7 @@ def test_the_api_server_accepts_the_objects_of_grafana_and_kiali(shop: Project, 
     shop.cluster.kubectl("apply", "--server-side", "--dry-run=server", "--filename=-", stdin=objects_as_yaml)
 
 
+@pytest.mark.long
 def test_open_forwards_to_another_pod_when_the_first_one_goes(shop: Project, cluster: Cluster) -> None:
     run = shop.popen("open", "prometheus", "--stack", STACK, "--no-browser")
     assert run.stdout is not None
@@ -327,6 +329,7 @@ def test_open_forwards_to_another_pod_when_the_first_one_goes(shop: Project, clu
         assert run.wait(20) == 0
 
 
+@pytest.mark.long
 def test_a_prometheus_that_is_down_is_said_and_not_shown_as_zero(shop: Project, cluster: Cluster) -> None:
     cluster.kubectl("scale", "deployment/prometheus", "--namespace=istio-system", "--replicas=0")
     cluster.kubectl("wait", "--for=delete", "pod", "--selector=app=prometheus", "--namespace=istio-system")
@@ -361,6 +364,7 @@ def tracing_proxies(cluster: Cluster) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_with_sampling_0_there_are_no_traces(shop: Project, cluster: Cluster, jaeger: str) -> None:
     """In new pods: an Envoy keeps tracing the requests of a connection that is older than the change."""
     assert len(tracing_proxies(cluster)) == 1 + len(CHAIN_OF)

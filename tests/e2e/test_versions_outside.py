@@ -13,6 +13,8 @@ from tests.e2e import by_hand
 from tests.e2e.load import load
 from tests.e2e.tools import Project
 
+pytestmark = pytest.mark.long  # test_taking_over has shares for pods of someone else too
+
 STACK, NAMESPACE, LEGACY, HOST = "foo", "versions-outside", "versions-outside-legacy", "versions-outside.example.com"
 RATE = 100
 NEW = {

@@ -15,6 +15,8 @@ from tests.e2e.tools import Cluster, Project, bodies, wait_until
 
 STACK = "dev"
 HEADER = {"qa": "canary-test"}
+pytestmark = pytest.mark.long  # the README's commands, which make test runs, do the same with this sample
+
 ISTIO_KINDS = ("gateways", "virtualservices", "destinationrules", "peerauthentications")
 
 
@@ -156,7 +158,6 @@ def test_verify_fails_after_a_manual_edit_of_a_weight_and_up_reverts_it(stack: P
     assert code == 0, result
 
 
-@pytest.mark.long
 def test_a_share_below_one_percent_is_deployed_measured_and_shown(stack: Project) -> None:
     stack.write_stack(STACK, with_weights(stack, 99.5))
     stack.up(STACK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,10 +87,11 @@ def test_a_strict_namespace_in_an_existing_mesh_passes() -> None:
     assert found("mtls-strict", registered(values)) == []
 
 
-def _weights(old: float, new: float) -> list[Resource]:
+@cache
+def _weights(old: float, new: float) -> tuple[Resource, ...]:
     values = values_of("prod")
     values["services"]["shop"]["route"][1]["to"] = {"stable": old, "canary": new}
-    return registered(values)
+    return tuple(registered(values))
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ class Scenario:
     """Who is there: runners that begin again after a kill, and late ones, which take one turn at any time.
 
     `harmful` is the member whose new version may be found to be harmful, `alone` the one that somebody aborts alone.
+    Without `kills` every actor may still sleep between any two calls, for as long as it likes.
     """
 
     members: int = 2
@@ -97,6 +98,7 @@ class Scenario:
     pauses: int = 0
     harmful: int | None = None
     gates: bool = False
+    kills: bool = True
     steps: tuple[float, ...] = (10, 100)
 
 
@@ -152,7 +154,7 @@ class GroupWorld:
             if actor.at == "gone":
                 continue
             yield from getattr(self, f"_{actor.kind}")(state, index, actor)
-            if actor.at != "idle":
+            if self.scenario.kills and actor.at != "idle":
                 yield _with_actor(state, index, _over(actor))
         for index, one in enumerate(state.services):
             if one.envoys != one.weight:

@@ -6,6 +6,8 @@ holds here holds for a runner that was stopped, a split network and two machines
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -49,6 +51,14 @@ SCENARIOS = {
     "an undo after the end": (Scenario(**UP, undos=1), "Completed Undone"),
     "an undo beside an abort": (Scenario(**ABORT, undos=1), "Completed Aborted Undone"),
 }
+
+
+@pytest.fixture(autouse=True)
+def without_the_garbage_collector() -> Iterator[None]:
+    """The states have no cycles, and the collector would search hundreds of thousands of them again and again."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.parametrize(("scenario", "ends"), SCENARIOS.values(), ids=SCENARIOS)
