@@ -26,7 +26,7 @@ from tests.e2e.tools import LONG, Project
 pytestmark = pytest.mark.under_load
 
 SERVICES, ROUNDS = 17, 3 if LONG else 1
-AT_ONCE, RATE = 4, 250
+AT_ONCE, RATE = 3, 250
 TOLERANCE = "0.5%" if LONG else "2%"
 """The smaller it is, the longer a good version is looked at before it is proved."""
 WORSE = 5
