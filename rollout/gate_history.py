@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from metrics.durations import promql_duration
 from metrics.queries import Queries, Source
 from rollout.decision import GatesFixed
-from rollout.gate_samples import counters_of, read_samples, reader_of, scope_of
-from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, Block
-from rollout.gates.counters import Period, observe
+from rollout.gate_samples import counters_of, observed, scope_of
+from rollout.gates.blocks import ATTEMPTS, ERRORS, LATENCY, Block, Observation
+from rollout.gates.counters import Period
 from rollout.gates.history import History, history_of
 from rollout.gates.latency import choose_bound
 from rollout.gates.plan import GatePlan, gate_plan, gate_steps
@@ -52,9 +52,12 @@ def read_past(record: Record, gates: RolloutGates, prometheus: Prometheus, now: 
     every = counters_of(record).scrape_seconds
     long = min(LONGEST, MOST_SCRAPES * every)
     bound = _bound(record, gates, prometheus, long) if gates.latency.enabled else None
-    samples, _ = read_samples(prometheus, record, long, bound, gates.custom)
     period = Period(step=0, settled=now - long, until=now)
-    found = observe(samples, reader_of(record, bound), (period,), now=now, block_seconds=every)
+    found = Observation()
+    for found, _ in observed(  # noqa: B007 - the last one has all blocks
+        prometheus, record, (period,), now=now, block_seconds=every, bound=bound, custom=gates.custom
+    ):
+        pass
     blocks = tuple(block for block in found.blocks if block.metrics)
     names = (ERRORS, ATTEMPTS, LATENCY, *(metric.name for metric in gates.custom))
     histories = {name: history_of(name, blocks) for name in names}
