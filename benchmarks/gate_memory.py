@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
 import re
 import statistics
 import sys
@@ -74,6 +75,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=HOURS)
     parser.add_argument("--block", type=float, default=BLOCK, help="seconds between two scrapes")
     parser.add_argument("--at-once", action="store_true", help="all hours in one reading, as after a kill")
+    parser.add_argument("--kept", type=Path, metavar="FILE", help="what an earlier run has kept, and this one keeps")
     parser.add_argument("--traced", action="store_true", help="also print who allocated what is there at the end")
     asked = parser.parse_args()
     for name in IMPORTED:
@@ -88,17 +90,21 @@ def main() -> int:
 
     gate_reader.BOUNDS_EVERY = HOUR  # the bounds for reports need much time, and no memory that stays
     run = Run(asked.block)
+    if asked.kept is not None and asked.kept.exists():
+        run.store.write_gates({"rollout": f"{SERVICE}-1"}, asked.kept.read_bytes())
     found["past"] = run.fix()
     run.go(asked.hours, at_once=asked.at_once)
-    kept = sorted(run.kept)
     found |= {
         "blocks": run.blocks,
+        "answer": run.answer,
         **mib(),
-        "keep_median": statistics.median(kept),
+        "keep_median": statistics.median(run.kept),
         "keep_last": run.kept[-1],
         "packed_kib": len(run.store.verdicts) / 1024,
     }
     print(json.dumps({name: round(one, 1) if isinstance(one, float) else one for name, one in found.items()}))
+    if asked.kept is not None:
+        asked.kept.write_bytes(run.store.verdicts)
     if asked.traced:
         _show(tracemalloc.take_snapshot())
     return 0 if loaded.settings else 1
@@ -106,8 +112,6 @@ def main() -> int:
 
 def mib() -> dict[str, float]:
     """Return the peak and the present memory of this process in MiB."""
-    import os
-
     peak, now = memory_of(os.getpid())
     return {"peak": peak, "now": now}
 
@@ -240,6 +244,8 @@ class Run:
         self.every = every
         self.store = Store()
         self.kept: list[float] = []
+        """Milliseconds of CPU that each time took."""
+        self.answer = ""
         self._prometheus = Counted(every)
         self._record = record(every)
         self._wake = threading.Event()
@@ -267,7 +273,7 @@ class Run:
         for block in range(number, number + 1) if at_once else range(1, number + 1):
             found = self._look(block * self.every + 2.0)
             self._keep()
-        print(found.verdict.answer, found.verdict.reason, found.verdict.log_e, file=sys.stderr)
+        self.answer = found.verdict.answer.value
 
     @property
     def blocks(self) -> int:
@@ -319,7 +325,7 @@ def record(every: float) -> Record:
         id=f"{SERVICE}-1",
         vs_uids={SERVICE: "uid"},
         target=Release(version=VERSIONS[1], hash="2"),
-        from_=Release(version=VERSIONS[0], hash="1", ready_pods=4),
+        **{"from": Release(version=VERSIONS[0], hash="1", ready_pods=4)},
         plan=plan,
         wanted=weights[0.0],
         created_at=_at(0.0),

@@ -11,7 +11,7 @@ from rollout import gate_packing
 from rollout.gate_file import SCHEMA, gate_file, run_texts, unpacked
 from rollout.gate_packing import Packing
 from rollout.gates.blocks import Block
-from rollout.gates.replay import Decisions, ReplayError, differing, to_json
+from rollout.gates.replay import Decisions, ReplayError, block_json, differing, to_json
 from tests.unit.rollout.gates.test_replay import bad_rollout
 
 
@@ -37,8 +37,12 @@ def test_each_time_it_is_all_of_the_run_after_the_earlier_ones() -> None:
 
 def test_only_new_blocks_are_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Block] = []
-    block_json = gate_packing.block_json
-    monkeypatch.setattr(gate_packing, "block_json", lambda block: written.append(block) or block_json(block))
+
+    def counted(block: Block) -> str:
+        written.append(block)
+        return block_json(block)
+
+    monkeypatch.setattr(gate_packing, "block_json", counted)
     packing = Packing("website-1")
     for number in range(1, len(bad_rollout().seen) + 1):
         packing.packed(after(number))

@@ -8,7 +8,9 @@ from rollout.gates.blocks import ATTEMPTS, BEGUN, ERRORS, LATENCY, Counts, Strat
 def numbers(failures: float) -> Strata:
     """New objects each time, as they come from Prometheus."""
     return {
-        Stratum("rule", f"shop/caller-{caller}"): Counts(*map(float, (f"{caller}12.5", "700", failures, "0")))
+        Stratum("rule", f"shop/caller-{caller}"): Counts(
+            *(float(one) for one in (f"{caller}12.5", "700", f"{failures}", "0"))
+        )
         for caller in (1, 2)
     }
 
