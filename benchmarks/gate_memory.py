@@ -319,13 +319,14 @@ def record(every: float) -> Record:
         back=weights[0.0],
         counters=PlannedCounters(source="envoy", scrape_seconds=every),
     )
+    old: dict[str, Any] = {"from": Release(version=VERSIONS[0], hash="1", ready_pods=4)}  # a word of Python's
     return Record(
         service=SERVICE,
         namespace=NAMESPACE,
         id=f"{SERVICE}-1",
         vs_uids={SERVICE: "uid"},
         target=Release(version=VERSIONS[1], hash="2"),
-        **{"from": Release(version=VERSIONS[0], hash="1", ready_pods=4)},
+        **old,
         plan=plan,
         wanted=weights[0.0],
         created_at=_at(0.0),
