@@ -14,11 +14,11 @@ from rollout.gates.replay import differing
 
 @pytest.fixture(autouse=True)
 def _a_short_past(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_history, "LONGEST", HOUR / 2)
+    monkeypatch.setattr(gate_history, "LONGEST", HOUR / 4)
 
 
 def test_the_hours_are_judged_by_all_metrics_of_all_callers_and_kept_block_by_block() -> None:
-    run, number = Run(BLOCK), 40
+    run, number = Run(BLOCK), 20
     assert run.fix() > 10
     run.go(number * BLOCK / HOUR, at_once=False)
     (decisions,) = gate_file(unpacked(run.store.verdicts)).runs
@@ -39,7 +39,7 @@ def test_all_hours_in_one_reading_have_the_same_blocks() -> None:
     runs = [Run(BLOCK) for _ in range(2)]
     for run, at_once in zip(runs, (False, True), strict=True):
         run.fix()
-        run.go(0.5, at_once=at_once)
+        run.go(0.2, at_once=at_once)
     one, other = (gate_file(unpacked(run.store.verdicts)).runs[0] for run in runs)
 
     assert one.blocks == other.blocks
