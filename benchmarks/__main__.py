@@ -64,11 +64,12 @@ FIGURES: Mapping[str, tuple[str, float, int]] = {
     "rollout-abort": ("its abort, from the command's start to the last answer of the new version", 0.12, 15),
     "records": ("canary up with ten records, nothing to change: slower than with none", 0.1, 7),
     "runner-memory": ("canary rollout start with gates, peak memory in MiB", 100, 1),
+    "gates-memory": ("8 hours of gates in the process that moves a rollout, a scrape each 15 s, peak in MiB", 100, 1),
     "cold-build": ("cold build of the sandbox", 1500, 1),
 }
 
 
-ON_A_SANDBOX = FIGURES.keys() - {"help", "diff", "unit", "limits", "memory", "decision", "cold-build"}
+ON_A_SANDBOX = FIGURES.keys() - {"help", "diff", "unit", "limits", "memory", "decision", "gates-memory", "cold-build"}
 ROLLOUTS = ("rollout-step", "rollout-abort", "records", "runner-memory")
 GATES = "gates"
 """The name of a table of its own: the same canaries, judged by the gates and by other tools' analysis."""
@@ -106,6 +107,8 @@ def _measure(names: list[str]) -> Iterator[tuple[str, list[float]]]:
         yield from ((name, measured) for name, measured in _limits() if name in names)
     if "decision" in names:
         yield "decision", [_json("benchmarks.decisions")["worst"] for _ in range(FIGURES["decision"][2])]
+    if "gates-memory" in names:
+        yield "gates-memory", [_json("benchmarks.gate_memory")["peak"] for _ in range(FIGURES["gates-memory"][2])]
     if "cold-build" in names:
         yield "cold-build", _repeat("cold-build", _cold_build)
     if set(names) & ON_A_SANDBOX:

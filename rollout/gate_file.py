@@ -24,8 +24,8 @@ from rollout.record import Record
 from rollout.warm_ups import words
 
 SCHEMA = 1
-MOST_BYTES = 700_000
-"""Bytes of packed decisions that fit into a ConfigMap beside the evidence; earlier runs are dropped first."""
+HEAD_END = ',"runs":['
+"""How the first line of a file ends. Each run is a line after it, so that one can be taken as it is."""
 
 MOST = log(1e9)
 
@@ -37,41 +37,6 @@ class GateFile:
     rollout: str
     runs: tuple[Decisions, ...]
     left_out: int = 0
-
-
-def packed(rollout: str, runs: Sequence[str]) -> bytes:
-    """Return runs, each as `rollout.gates.replay.to_json` wrote it, in few bytes; as many of the last ones as fit.
-
-    Of a single run that does not fit, decisions are left out whose answer is that of the ones around them; then its
-    end, with the blocks that only the decisions there were made from. How many were left out is said.
-    """
-    for first in range(len(runs)):
-        found = _compressed(rollout, [json.loads(one) for one in runs[first:]])
-        if len(found) <= MOST_BYTES:
-            return found
-    return _shortened(rollout, json.loads(runs[-1])) if runs else b""
-
-
-def _shortened(rollout: str, run: dict[str, Any]) -> bytes:
-    """The one run that does not fit, without what says least."""
-    number = len(run["decisions"])
-    seen = run["decisions"]
-    answers = [one["answer"] for one in seen]
-    seen = [
-        one for index, one in enumerate(seen) if index in (0, number - 1) or len({*answers[index - 1 : index + 2]}) > 1
-    ]
-    blocks = run["blocks"]
-    while True:
-        short = {**run, "blocks": blocks, "decisions": [one for one in seen if one["blocks"] <= len(blocks)]}
-        found = _compressed(rollout, [short], number - len(short["decisions"]))
-        if len(found) <= MOST_BYTES or not blocks:
-            return found
-        blocks = blocks[: len(blocks) * 9 // 10]
-
-
-def _compressed(rollout: str, runs: Sequence[Any], left_out: int = 0) -> bytes:
-    data = {"schema": SCHEMA, "rollout": rollout, "leftOut": left_out, "runs": runs}
-    return gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0)
 
 
 def unpacked(content: bytes) -> str:
@@ -96,8 +61,12 @@ def gate_file(text: str) -> GateFile:
 
 
 def run_texts(text: str) -> tuple[str, ...]:
-    """Return the runs in a file, each as text."""
-    return tuple(to_json(one) for one in gate_file(text).runs)
+    """Return the runs in a file, each as text; raises ReplayError. Those in lines of their own are not looked into."""
+    head, *runs = text.split("\n")[:-1] or [text]
+    if not head.endswith(HEAD_END):  # an older version wrote it
+        return tuple(to_json(one) for one in gate_file(text).runs)
+    gate_file(f"{head}]}}")
+    return tuple(one.removesuffix(",") for one in runs)
 
 
 def evidence_of(record: Record, reading: GateReading, now: str) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from metrics.durations import promql_duration
 from metrics.queries import Queries, Source
 from rollout.decision import GatesFixed
-from rollout.gate_samples import counters_of, read_samples, reader_of, scope_of
-from rollout.gates.blocks import ATTEMPTS, CLIENT_ERRORS, ERRORS, LATENCY, UNROUTED, Block, total
-from rollout.gates.counters import Period, observe
+from rollout.gate_samples import counters_of, observed, scope_of
+from rollout.gates.blocks import ATTEMPTS, CLIENT_ERRORS, ERRORS, LATENCY, UNROUTED, Block, Observation, total
+from rollout.gates.counters import Period
 from rollout.gates.history import History, history_of
 from rollout.gates.latency import choose_bound
 from rollout.gates.plan import GatePlan, gate_plan, gate_steps
@@ -54,10 +54,19 @@ def read_past(record: Record, gates: RolloutGates, prometheus: Prometheus, now: 
     every = counters_of(record).scrape_seconds
     long = min(LONGEST, MOST_SCRAPES * every)
     bound = _bound(record, gates, prometheus, long) if gates.latency.enabled else None
-    samples, _ = read_samples(prometheus, record, long, bound, gates.custom)
     period = Period(step=0, settled=now - long, until=now)
-    reader = reader_of(record, bound, client_errors=gates.client_errors.enabled)
-    found = observe(samples, reader, (period,), now=now, block_seconds=every)
+    found = Observation()
+    for found, _ in observed(  # noqa: B007 - the last one has all blocks
+        prometheus,
+        record,
+        (period,),
+        now=now,
+        block_seconds=every,
+        bound=bound,
+        client_errors=gates.client_errors.enabled,
+        custom=gates.custom,
+    ):
+        pass
     blocks = tuple(block for block in found.blocks if block.metrics)
     names = (ERRORS, ATTEMPTS, LATENCY, CLIENT_ERRORS, *(metric.name for metric in gates.custom))
     histories = {name: history_of(name, blocks) for name in names}

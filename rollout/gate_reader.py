@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from metrics.prometheus import PrometheusError
 from rollout.decision import GatesFixed
 from rollout.gate_history import gates_fixed, read_past
-from rollout.gate_samples import CLOCK, Asked, NotComparableError, read_samples, reader_of, seconds_of
+from rollout.gate_samples import CLOCK, Asked, NotComparableError, is_over, observed, seconds_of
 from rollout.gates.blocks import CLIENT_ERRORS, Coverage, Observation
-from rollout.gates.counters import LATE, LONG, Period, observe, read_since
+from rollout.gates.counters import Period
 from rollout.gates.decide import Gate, Moment, Verdict
 from rollout.gates.plan import GatePlan
 from rollout.gates.replay import Decisions
@@ -120,23 +120,21 @@ class _Judge:
     def _observe(self, record: Record, at: float, prometheus: Prometheus) -> None:
         every, gates = self._plan.block_seconds, record.strategy.gates
         periods = [_period(one) for one in record.periods[self._over :]]
-        if not periods:
-            return
-        since = min(read_since(self._observation, period, every) for period in periods)
-        samples, self._asked = read_samples(
-            prometheus, record, at - since + LONG * every, self._plan.latency_bound, gates.custom if gates else ()
-        )
-        reader = reader_of(record, self._plan.latency_bound, client_errors=self._plan.has(CLIENT_ERRORS))
-        self._observation = observe(
-            samples,
-            reader,
+        parts = observed(
+            prometheus,
+            record,
             periods,
             now=at,
             block_seconds=every,
+            bound=self._plan.latency_bound,
+            client_errors=self._plan.has(CLIENT_ERRORS),
+            custom=gates.custom if gates else (),
             warming=spans(record),
             earlier=self._observation,
         )
-        self._over += sum(one.until is not None and at > one.until + LATE + 2 * every for one in periods)
+        for self._observation, self._asked in parts:  # what was read before one fails is kept
+            pass
+        self._over += sum(is_over(one, at, every) for one in periods)
 
     def _lack(self, step: int, why: str) -> None:
         """There is no answer: what is known grows older."""

@@ -15,6 +15,7 @@ from rollout.gates.decide import OLD, Answer, Verdict
 from rollout.record import Record
 
 if TYPE_CHECKING:
+    from rollout.gate_packing import Packing
     from rollout.gate_reader import GateReading
     from rollout.store import RolloutStore
 
@@ -53,7 +54,7 @@ class GateFacts:
         self._clock = clock
         self._last: tuple[Record, str, GateReading] | None = None
         self._kept: tuple[Any, float] | None = None
-        self._earlier: tuple[str, tuple[str, ...]] | None = None
+        self._packing: Packing | None = None
 
     def look(self, record: Record, now: str) -> GatesSeen:
         """Return what is known now, and start what is due."""
@@ -104,15 +105,12 @@ class GateFacts:
         self._background.start("gates kept", at, lambda goes_on: self._write(chosen, record, now, reading))
 
     def _write(self, store: RolloutStore, record: Record, now: str, reading: GateReading) -> None:
-        from rollout.gate_file import evidence_of, packed
-        from rollout.gates.replay import to_json
+        from rollout.gate_file import evidence_of
+        from rollout.gate_packing import Packing
 
-        if self._earlier is None or self._earlier[0] != record.id:
-            self._earlier = (record.id, _runs_before(store, record))
-        runs = self._earlier[1]
-        if reading.decisions is not None:
-            runs = (*runs, to_json(reading.decisions))
-        store.write_gates(evidence_of(record, reading, now), packed(record.id, runs))
+        if self._packing is None or self._packing.rollout != record.id:
+            self._packing = Packing(record.id, _runs_before(store, record))
+        store.write_gates(evidence_of(record, reading, now), self._packing.packed(reading.decisions))
 
     def _every(self, record: Record) -> float:
         if record.plan.gates is None:

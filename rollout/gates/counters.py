@@ -21,6 +21,7 @@ from rollout.gates.blocks import (
     Observation,
     Strata,
     Stratum,
+    compact,
     merged,
 )
 from rollout.gates.fields import ACTIVE, NO_SUBSET, Key, Reader, Subset, numbers
@@ -221,7 +222,7 @@ class _Cells:
             start=settled + numbers[0] * self._seconds,
             end=settled + (numbers[-1] + 1) * self._seconds,
             step=self._period.step,
-            metrics=metrics,
+            metrics=compact(metrics),
             cells=len(numbers),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log
@@ -49,12 +50,14 @@ class _Metric:
         self.metric = metric
         self.harm = Harm(share=metric.share, alpha=plan.alpha, tolerated=metric.tolerated, history=metric.phi_history)
         self.counts = Counts()
-        self._blocks: list[tuple[Strata, float]] = []
+        self._blocks: list[Strata] = []
+        self._phis = array("d")
         self._proofs: dict[float, tuple[Proof, int]] = {}
         """By difference, the proof and how many blocks it has."""
 
     def add(self, at: float, strata: Strata) -> None:
-        self._blocks.append((strata, self.harm.phi))
+        self._blocks.append(strata)
+        self._phis.append(self.harm.phi)
         self.harm.add(at, strata)
         self.counts = self.counts.plus(total(strata.values()))
 
@@ -72,7 +75,7 @@ class _Metric:
         if proof is None:
             proof = Proof(difference, self.metric.stable_rate)
         new = self._blocks[known : known + most]
-        for strata, phi in new:
+        for strata, phi in zip(new, self._phis[known : known + most], strict=True):
             proof.add(strata, phi)
         self._proofs[difference] = (proof, known + len(new))
         return proof
@@ -83,7 +86,7 @@ class _Metric:
         while high - low > max(1e-6, 0.01 * low):
             middle = (low + high) / 2 if low else high / 4
             proof = Proof(middle, self.metric.stable_rate)
-            for strata, phi in self._blocks:
+            for strata, phi in zip(self._blocks, self._phis, strict=True):
                 proof.add(strata, phi)
             low, high = (low, middle) if proof.log_e >= log(1 / beta) else (middle, high)
         return high

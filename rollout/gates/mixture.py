@@ -7,6 +7,7 @@ weighted mean. Sums over starts are kept as they grow, so that a block costs the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, floor, inf, log, log2
@@ -55,7 +56,7 @@ class Mixture:
         self.starts: list[float] = []
         self._cap = CAP * log(1 / alpha)
         self._grown = [0.0] * ALTERNATIVES
-        self._before: list[tuple[float, ...]] = []
+        self._before: list[array[float]] = []
         """By start, what each alternative's log likelihood ratio was."""
         self._inverse = [-inf] * ALTERNATIVES
         """By alternative, log(sum over starts of weight / likelihood ratio at the start)."""
@@ -67,7 +68,7 @@ class Mixture:
             return False
         weight = start_weight(len(self.starts))
         self.starts.append(at)
-        self._before.append(tuple(self._grown))
+        self._before.append(array("d", self._grown))
         self._rest -= weight
         self._inverse = [
             log_sum(one, log(weight) - grown) for one, grown in zip(self._inverse, self._grown, strict=True)

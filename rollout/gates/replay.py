@@ -76,13 +76,22 @@ def differing(decisions: Decisions) -> tuple[tuple[Seen, Verdict], ...]:
 
 def to_json(decisions: Decisions) -> str:
     """Return the decisions as compact JSON."""
-    data = {
-        "schema": SCHEMA,
-        "plan": decisions.plan.model_dump(mode="json", by_alias=True),
-        "blocks": [_block_data(block) for block in decisions.blocks],
-        "decisions": _SEEN.dump_python(decisions.seen, mode="json"),
-    }
-    return json.dumps(data, separators=(",", ":"))
+    return begin_json(decisions.plan) + ",".join(map(block_json, decisions.blocks)) + end_json(decisions.seen)
+
+
+def begin_json(plan: GatePlan) -> str:
+    """Return the beginning of that JSON: the blocks come next, with commas between them, and then `end_json`."""
+    return f'{{"schema":{SCHEMA},"plan":{_json(plan.model_dump(mode="json", by_alias=True))},"blocks":['
+
+
+def block_json(block: Block) -> str:
+    """Return one block in it."""
+    return _json(_block_data(block))
+
+
+def end_json(seen: Sequence[Seen]) -> str:
+    """Return its end: the decisions."""
+    return f'],"decisions":{_json(_SEEN.dump_python(tuple(seen), mode="json"))}}}'
 
 
 def from_json(text: str) -> Decisions:
@@ -176,6 +185,7 @@ def _words(error: ValidationError) -> str:
 
 
 _SEEN = TypeAdapter(tuple[Seen, ...])
+_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _block_data(block: Block) -> list[Any]:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from canary.exit_codes import ExitCode
-from rollout.gate_file import evidence_of, packed
+from rollout.gate_file import evidence_of
+from rollout.gate_packing import Packing
 from rollout.gate_reader import GateReader, GateReading
-from rollout.gates.replay import to_json
 from rollout.record import StepPeriod
 from tests.unit.canary.rollouts import STACK, World, run, run_json
 from tests.unit.rollout.records import later
@@ -69,7 +69,7 @@ def judged(gated: World) -> GateReading:
     plan = gated.record.plan.with_gates(record.plan.gates, record.plan.deadline_seconds)
     gated.set(plan=plan)
     evidence = evidence_of(gated.record, reading, gated.at(45))
-    gated.store.write_gates(evidence, packed("website-1", [to_json(reading.decisions)]))
+    gated.store.write_gates(evidence, Packing("website-1").packed(reading.decisions))
     return reading
 
 

@@ -48,14 +48,14 @@ class Shop(Store):
                 if now % 15 == 5 and self.is_scraped:
                     self.carts.setdefault(key, []).append((float(now), self.counted[key]))
 
-    def samples(self, query: str) -> Sequence[Series]:
+    def samples(self, query: str, at: float | None = None) -> Sequence[Series]:
         name = query.partition("[")[0]
         if not name.startswith("shop_carts"):
-            return super().samples(query)
+            return super().samples(query, at)
         return [
             Series(
                 {"__name__": name, "version": version, "instance": version, "job": "shop", "pod": f"shop-{version}"},
-                tuple((ZERO + time, value) for time, value in points),
+                tuple((ZERO + time, value) for time, value in points if at is None or ZERO + time <= at),
             )
             for (version, of), points in self.carts.items()
             if of == name

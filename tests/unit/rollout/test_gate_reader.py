@@ -11,10 +11,12 @@ from typing import Any, cast
 import pytest
 
 from metrics.prometheus import Prometheus, PrometheusError, Sample, Series
-from rollout.gate_file import evidence_of, gate_file, packed, unpacked
+from rollout import gate_samples
+from rollout.gate_file import evidence_of, gate_file, unpacked
+from rollout.gate_packing import Packing
 from rollout.gate_reader import GateReader, GateReading
 from rollout.gates.decide import Answer
-from rollout.gates.replay import ReplayError, differing, to_json
+from rollout.gates.replay import ReplayError, differing
 from rollout.planned import PlannedCounters
 from rollout.record import Record, StepPeriod, WarmUp
 from tests.unit.rollout.gates.test_gate_on_samples import Gateway
@@ -34,17 +36,22 @@ class Store:
 
     gateway: Gateway
     down: str = ""
+    down_until: float | None = None
     asked: int = 0
+    longest: int = 0
 
-    def samples(self, query: str) -> Sequence[Series]:
+    def samples(self, query: str, at: float | None = None) -> Sequence[Series]:
         self._answer()
+        if self.down_until is not None and (at is None or at > self.down_until):
+            raise PrometheusError("http://prometheus", "too many samples", "ask for less")
         found = self.gateway.read()
         over = re.search(r"\[([0-9]+)s\]$", query)
         assert over is not None, query
+        self.longest = max(self.longest, int(over[1]))
         if query.startswith("envoy_server_uptime"):
-            return self._late(found.uptimes, int(over[1]))
+            return self._late(found.uptimes, int(over[1]), at)
         if "__name__=~" in query:
-            return self._late(found.counters, int(over[1]))
+            return self._late(found.counters, int(over[1]), at)
         return ()
 
     def instant(self, query: str) -> Sequence[Sample]:
@@ -60,12 +67,13 @@ class Store:
         if self.down:
             raise PrometheusError("http://prometheus", self.down, "start it")
 
-    def _late(self, series: Sequence[Series], over: int) -> Sequence[Series]:
+    def _late(self, series: Sequence[Series], over: int, at: float | None) -> Sequence[Series]:
         newest = max((time for one in series for time, _ in one.points), default=0.0)
+        until = newest if at is None else at - ZERO
         return [
             Series(
                 {key: value.replace("website.shop", "website.website-istio-ns") for key, value in one.labels.items()},
-                tuple((ZERO + time, value) for time, value in one.points if time > newest - over),
+                tuple((ZERO + time, value) for time, value in one.points if until - over < time <= until),
             )
             for one in series
         ]
@@ -219,14 +227,14 @@ def test_another_reader_leaves_the_same_out_of_latency_after_a_kill_and_so_does_
     assert again.decisions.blocks == last.decisions.blocks
     without = [round(one.start - ZERO - PAST) for one in last.decisions.blocks if "latency" not in one.metrics]
     assert without == [16, 31, 46, 61, 151, 166, 181, 196], "blocks whose scrapes all overlap a warm-up"
-    assert differing(gate_file(unpacked(packed("website-1", [to_json(last.decisions)]))).runs[0]) == ()
+    assert differing(gate_file(unpacked(Packing("website-1").packed(last.decisions))).runs[0]) == ()
 
 
 def test_what_is_kept_gives_the_same_decisions_again() -> None:
     store = store_with_a_past(canary=0.06)
     reading = go_on(store, GateReader(), fixed(store), 0, 1200)[-1]
     assert reading.decisions is not None
-    content = packed("website-1", ["{}", to_json(reading.decisions)][1:])
+    content = Packing("website-1").packed(reading.decisions)
     kept = gate_file(unpacked(content))
 
     assert kept.rollout == "website-1"
@@ -271,3 +279,63 @@ def test_blocks_of_a_time_in_which_the_weights_did_not_stand_are_left_out() -> N
     spans = [(block.start - ZERO - PAST, block.end - ZERO - PAST) for block in reading.decisions.blocks]
     assert spans
     assert all(end <= 100 + 15 or start >= 200 for start, end in spans)
+
+
+STOOD = (StepPeriod(step=0, settled_at=START, until=later(400)), StepPeriod(step=1, settled_at=later(460)))
+
+
+@pytest.mark.parametrize("piece", [3, 7, 20])
+def test_hours_are_read_in_pieces_and_are_the_same_as_if_they_were_read_at_once(
+    piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_with_a_past(canary=0.015)
+    record = fixed(store).model_copy(update={"periods": STOOD, "step": 1, "settled_at": STOOD[1].settled_at})
+    go_on(store, GateReader(), record, 0, 1200)
+    found, longest = [], []
+    for number in (piece, 10_000):
+        monkeypatch.setattr(gate_samples, "PIECE", number)
+        store.longest = 0
+        found.append(GateReader().read(record, later(1200), store.client))
+        longest.append(store.longest)
+    in_pieces, at_once = found
+
+    assert in_pieces is not None
+    assert at_once is not None
+    assert in_pieces.decisions == at_once.decisions
+    assert in_pieces.verdict == at_once.verdict
+    assert at_once.decisions is not None
+    assert {block.step for block in at_once.decisions.blocks} == {0, 1}
+    assert longest[0] <= 15 * (piece + 10), "a piece, and what the next block needs of the one before"
+    assert longest[1] >= 1200
+
+
+def test_the_past_is_the_same_in_pieces_and_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, found = store_with_a_past(), []
+    for number in (7, 10_000):
+        monkeypatch.setattr(gate_samples, "PIECE", number)
+        found.append(fixed(store))
+    assert found[0] == found[1]
+
+
+def test_what_was_read_before_a_piece_fails_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_with_a_past()
+    record = fixed(store)
+    go_on(store, GateReader(), record, 0, 600)
+    monkeypatch.setattr(gate_samples, "PIECE", 8)
+    store.down_until = ZERO + PAST + 300
+    reader = GateReader()
+    first = reader.read(record, later(600), store.client)
+    store.down_until, store.longest = None, 0
+    second = reader.read(record, later(600), store.client)
+
+    assert first is not None
+    assert first.verdict is not None
+    assert first.decisions is not None
+    assert "too many samples" in first.verdict.reason
+    assert 0 < len(first.decisions.blocks) < 20
+    again = GateReader().read(record, later(600), store.client)
+    assert again is not None
+    assert again.decisions is not None
+    assert second is not None
+    assert second.decisions is not None
+    assert second.decisions.blocks == again.decisions.blocks

@@ -43,13 +43,13 @@ class Store:
     gateway: Gateway
     down: bool = False
 
-    def samples(self, query: str) -> Sequence[Series]:
+    def samples(self, query: str, at: float | None = None) -> Sequence[Series]:
         self._answer()
         over = re.search(r"\[([0-9]+)s\]$", query)
         assert over is not None, query
         found = self.gateway.read()
         series = found.uptimes if query.startswith("envoy_server_uptime") else found.counters
-        return self._late(series, int(over[1])) if "__name__=~" in query or series is found.uptimes else ()
+        return self._late(series, int(over[1]), at) if "__name__=~" in query or series is found.uptimes else ()
 
     def instant(self, query: str) -> Sequence[Sample]:
         self._answer()
@@ -59,10 +59,14 @@ class Store:
         if self.down:
             raise PrometheusError("http://prometheus", "connection refused", "start it")
 
-    def _late(self, series: Sequence[Series], over: int) -> Sequence[Series]:
+    def _late(self, series: Sequence[Series], over: int, at: float | None) -> Sequence[Series]:
         newest = max((time for one in series for time, _ in one.points), default=0.0)
+        until = newest if at is None else at - ZERO
         return [
-            Series(dict(one.labels), tuple((ZERO + time, value) for time, value in one.points if time > newest - over))
+            Series(
+                dict(one.labels),
+                tuple((ZERO + time, value) for time, value in one.points if until - over < time <= until),
+            )
             for one in series
         ]
 
