@@ -163,7 +163,7 @@ class Counted:
         return "[" + ",".join(self._series(query, now, float(over[1]))) + "]"
 
     def _series(self, query: str, now: float, over: float) -> Iterator[str]:
-        from metrics import statistics
+        from metrics import series_names
 
         for caller in range(CALLERS):
             offset = caller * self.every / CALLERS
@@ -171,17 +171,21 @@ class Counted:
             times = [(number, BEGAN + offset + number * self.every) for number in range(first + 1, last + 1)]
             if query.startswith("envoy_server_uptime"):
                 yield _text(_labels(caller, "envoy_server_uptime"), ((at, int(at - BEGAN + 1e6)) for _, at in times))
+            elif query.startswith(series_names.NO_CLUSTER):
+                name = series_names.NO_CLUSTER
+                listener = {"http_conn_manager_prefix": "outbound_0.0.0.0_80"}
+                yield _text(_labels(caller, name) | listener, ((at, 0) for _, at in times))
             elif query.startswith("up"):
                 yield _text(_labels(caller, "up"), ((at, 1) for _, at in times))
-            elif statistics.TIME in query and "__name__" not in query:
+            elif series_names.TIME in query and "__name__" not in query:
                 for version, share in _shares(now):
                     for le, part in ((f"{BOUND:g}", 0.95), ("+Inf", 1.0)):
-                        labels = {**_labels(caller, f"{statistics.ENVOY}{statistics.TIME}", version), "le": le}
+                        labels = {**_labels(caller, f"{series_names.ENVOY}{series_names.TIME}", version), "le": le}
                         yield _text(labels, ((at, self._count(share * part, n, caller)) for n, at in times))
             else:
                 for version, share in _shares(now):
                     for name, part, more in _statistics():
-                        labels = {**_labels(caller, f"{statistics.ENVOY}{name}", version), **more}
+                        labels = {**_labels(caller, f"{series_names.ENVOY}{name}", version), **more}
                         yield _text(labels, ((at, self._count(share * part, n, caller)) for n, at in times))
 
     def _count(self, part: float, number: int, caller: int) -> int:
@@ -194,16 +198,17 @@ _DURATIONS = (("25", 30.0), ("50", 95.0), ("100", 99.0), ("+Inf", 100.0))
 
 
 def _statistics() -> tuple[tuple[str, float, dict[str, str]], ...]:
-    from metrics import statistics
+    from metrics import series_names
 
-    named = (statistics.CONNECTED, statistics.CANCELLED, statistics.REFUSED, statistics.RESET, statistics.CLOSED, statistics.RETRIED)
-    none = (statistics.NO_HEALTHY_POD, *statistics.LIMITS)
+    tries = (series_names.CONNECTED, series_names.CANCELLED, series_names.REFUSED)
+    named = (*tries, series_names.RESET, series_names.CLOSED, series_names.RETRIED)
+    none = (series_names.NO_HEALTHY_POD, *series_names.LIMITS)
     return (
-        (statistics.COMPLETED, 1.0, {}),
-        (statistics.BY_CODE, 0.995, {"response_code_class": "2xx"}),
-        (statistics.BY_CODE, 0.005, {"response_code_class": "5xx"}),
-        (statistics.ACTIVE, 0.0, {}),
-        *((name, 1.0 if name == statistics.CONNECTED else 0.0, {}) for name in named),
+        (series_names.COMPLETED, 1.0, {}),
+        (series_names.BY_CODE, 0.995, {"response_code_class": "2xx"}),
+        (series_names.BY_CODE, 0.005, {"response_code_class": "5xx"}),
+        (series_names.ACTIVE, 0.0, {}),
+        *((name, 1.0 if name == series_names.CONNECTED else 0.0, {}) for name in named),
         *((name, 0.0, {}) for name in none),
     )
 

@@ -39,7 +39,7 @@ from metrics.promql import (
     union,
     version_from,
 )
-from metrics.statistics import (
+from metrics.series_names import (
     ACTIVE,
     BY_CODE,
     CALLS,

@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes_istio_crds.telemetry.v1 import Telemetry
 
 from components.base import Component
-from metrics.statistics import CLUSTER_STATISTICS, LISTENER_STATISTICS
+from metrics.series_names import CLUSTER_STATISTICS, LISTENER_STATISTICS
 
 NAME = "mesh-default"
 TRACING_PROVIDER = "jaeger"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
-from metrics import statistics
+from metrics import series_names
 from metrics.queries import Source
 from rollout.gates.blocks import ATTEMPTS, BEGUN, CLIENT_ERRORS, ERRORS, LATENCY, UNROUTED
 
@@ -21,16 +21,16 @@ ACTIVE = "active"
 """The only field that is no counter: requests that are running."""
 
 _FIELDS: dict[str, tuple[str, ...]] = {
-    statistics.COMPLETED: ("completed",),
-    statistics.RETRIED: ("retried",),
-    statistics.ACTIVE: (ACTIVE,),
-    statistics.CONNECTED: ("tries",),
-    statistics.CANCELLED: ("tries", "ended"),
-    statistics.REFUSED: ("tries",),
-    statistics.NO_HEALTHY_POD: ("tries", "unsent"),
-    statistics.RESET: ("ended",),
-    statistics.CLOSED: ("ended",),
-    **dict.fromkeys(statistics.LIMITS, ("tries", "unsent")),
+    series_names.COMPLETED: ("completed",),
+    series_names.RETRIED: ("retried",),
+    series_names.ACTIVE: (ACTIVE,),
+    series_names.CONNECTED: ("tries",),
+    series_names.CANCELLED: ("tries", "ended"),
+    series_names.REFUSED: ("tries",),
+    series_names.NO_HEALTHY_POD: ("tries", "unsent"),
+    series_names.RESET: ("ended",),
+    series_names.CLOSED: ("ended",),
+    **dict.fromkeys(series_names.LIMITS, ("tries", "unsent")),
 }
 """What Envoy's statistics of a cluster count for."""
 
@@ -70,11 +70,11 @@ class Reader:
     def fields(self, labels: Mapping[str, str]) -> tuple[tuple[Subset, str], ...]:
         """Return what a series of Envoy or Istio counts for."""
         name = labels.get("__name__", "")
-        if name == statistics.NO_CLUSTER:
+        if name == series_names.NO_CLUSTER:
             return ((NO_SUBSET, UNROUTED),)
-        if name.startswith(statistics.ENVOY):
+        if name.startswith(series_names.ENVOY):
             subset = self._of_cluster(labels.get("cluster_name", ""))
-            names = self._of_statistic(name.removeprefix(statistics.ENVOY), labels)
+            names = self._of_statistic(name.removeprefix(series_names.ENVOY), labels)
         else:
             subset = self._of_revision(labels)
             names = self._of_istio(name, labels) if self.source is Source.ISTIO else ()
@@ -87,18 +87,18 @@ class Reader:
         return self.subsets.get(parts[2] or parts[3].partition(".")[0])  # a version may be a Service of its own
 
     def _of_revision(self, labels: Mapping[str, str]) -> Subset | None:
-        revision = labels.get(statistics.REVISION, "")
+        revision = labels.get(series_names.REVISION, "")
         return self.subsets.get(revision) or self.subsets.get(revision.removeprefix(f"{self.service}-"))
 
     def _of_statistic(self, statistic: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         if self.source is Source.ISTIO:
             names = _FIELDS.get(statistic, ())
             return tuple(name for name in names if name in ("retried", "unsent", ACTIVE))
-        if statistic == statistics.BY_CODE:
+        if statistic == series_names.BY_CODE:
             return _BY_CLASS.get(labels.get("response_code_class", ""), ())
-        if statistic.startswith(statistics.CALLS):
-            return ("failed calls",) if statistic.removeprefix(statistics.CALLS) in statistics.FAILED_CALLS else ()
-        if statistic == statistics.TIME:
+        if statistic.startswith(series_names.CALLS):
+            return ("failed calls",) if statistic.removeprefix(series_names.CALLS) in series_names.FAILED_CALLS else ()
+        if statistic == series_names.TIME:
             return self._timed(labels)
         return _FIELDS.get(statistic, ())
 
@@ -107,9 +107,9 @@ class Reader:
         if labels.get("reporter") != "source" or "UH" in flags.split(","):
             return ()
         failed = code == "0" or _class_of(code) == "5xx" or _is_failed_call(labels)
-        if name == statistics.ISTIO_TIME:
+        if name == series_names.ISTIO_TIME:
             return () if failed else self._timed(labels)
-        if name != statistics.ISTIO_REQUESTS:
+        if name != series_names.ISTIO_REQUESTS:
             return ()
         if code == "0":
             return ("gave up",)
@@ -151,4 +151,4 @@ def _class_of(code: str) -> str:
 
 def _is_failed_call(labels: Mapping[str, str]) -> bool:
     """Whether a call of gRPC failed for a reason of the server's, which HTTP's status 200 hides."""
-    return labels.get("grpc_response_status", "") in statistics.FAILED_CALLS
+    return labels.get("grpc_response_status", "") in series_names.FAILED_CALLS

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from metrics import queries
 from metrics.queries import Queries, Scope, Source
-from metrics.statistics import CLUSTER_STATISTICS, FAILED_CALLS, LISTENER_STATISTICS
+from metrics.series_names import CLUSTER_STATISTICS, FAILED_CALLS, LISTENER_STATISTICS
 from tests.metrics_expressions import filled
 from tests.unit.metrics.asked import V1, V2, WEBSITE, ask, both_sources, by_version, per_second, traffic
 from tests.unit.metrics.promtool import check_queries, evaluate

@@ -19,7 +19,7 @@ from components.telemetry.mesh_telemetry import (
     proxy_config,
     versions_statistics,
 )
-from metrics.statistics import LISTENER_STATISTICS
+from metrics.series_names import LISTENER_STATISTICS
 from tests.unit.mocks import Deploy, Run, in_cluster
 
 METRICS = {"providers": [{"name": "prometheus"}]}
