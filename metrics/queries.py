@@ -1,4 +1,5 @@
-"""PromQL: what Prometheus is asked about the versions of a service. No other module writes it (`promql` has its parts).
+"""PromQL: what Prometheus is asked about the versions of a service. No other module writes it (`promql` has its parts,
+`series_names` the names).
 
 All numbers come from the callers' Envoys, of gateways and sidecars, which also know of requests that no pod ever saw.
 Envoy keeps statistics by cluster; Istio's cluster `outbound|<port>|<subset>|<service>.<namespace>.svc.<domain>` is a
