@@ -1,5 +1,5 @@
 """PromQL: what Prometheus is asked about the versions of a service. No other module writes it (`promql` has its parts,
-`series_names` the names).
+`series_names` the names, `raw_samples` what is read as it was scraped).
 
 All numbers come from the callers' Envoys, of gateways and sidecars, which also know of requests that no pod ever saw.
 Envoy keeps statistics by cluster; Istio's cluster `outbound|<port>|<subset>|<service>.<namespace>.svc.<domain>` is a
@@ -22,7 +22,6 @@ history. If the Envoy was scraped before without the counter (`up` tells), it is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,7 +54,6 @@ from metrics.series_names import (
     ISTIO_REQUESTS,
     ISTIO_TIME,
     LIMITS,
-    NO_CLUSTER,
     NO_HEALTHY_POD,
     REFUSED,
     RESET,
@@ -73,9 +71,6 @@ FAILURES = "istio_canary:failures:rate5m"
 
 RECORDED_OVER = "5m"
 RECORDED_SECONDS = round(prometheus_seconds(RECORDED_OVER))
-
-OUTBOUND = 'http_conn_manager_prefix=~"outbound_.*"'
-"""The listeners that callers' requests come in by; others are for requests to the Envoy's own pod."""
 
 OWN_LABELS = ("version",)
 """Labels that the queries set: series of Istio that differed in them alone would become the same."""
@@ -166,7 +161,7 @@ class Queries:
     def durations(self, scope: Scope, over: str) -> str:
         """Requests a second up to each bound of the durations, by version and `le`, in milliseconds."""
         if self.source is Source.ISTIO:
-            buckets = _istio_version(scope, f"rate({_istio_selector(ISTIO_TIME, scope)}[{over}])")
+            buckets = _istio_version(scope, f"rate({istio_selector(ISTIO_TIME, scope)}[{over}])")
         else:
             buckets = _cluster_version(f"rate({_cluster(scope, TIME)}[{over}])", by_host=bool(scope.hosts))
         return sum_by(buckets, by=("version", "le"))
@@ -197,46 +192,6 @@ class Queries:
     def weight(self, scope: Scope) -> str:
         """Wanted share by the default rule, 0..1, from the recorded series."""
         return f"max by (version) ({_recorded(WEIGHT, scope)})"
-
-
-def raw_counters(source: Source, scope: Scope, over: str, bound: float | None = None) -> tuple[str, ...]:
-    """Return PromQL for the raw samples, within `over`, of all counters that the numbers above are made of.
-
-    Of durations only the buckets are asked for, with `bound` only those of this bound, in milliseconds, and of all;
-    each query is a range selector, whose result is a matrix.
-    """
-    calls = f"{CALLS}({'|'.join(FAILED_CALLS)})"
-    own = [CONNECTED, CANCELLED, REFUSED, COMPLETED, RESET, CLOSED, BY_CODE, calls]
-    names = [RETRIED, NO_HEALTHY_POD, *LIMITS, ACTIVE, *(own if source is Source.ENVOY else [])]
-    in_clusters = f"cluster_name=~{quoted(_cluster_pattern(scope))}"
-    selectors = [selector_of("", f'__name__=~"{ENVOY}({"|".join(names)})"', in_clusters)]
-    buckets = [] if bound is None else [f"le=~{quoted(pattern_of(f'{bound:g}') + '([.]0)?|[+]Inf')}"]
-    if source is Source.ISTIO:
-        selectors += [_istio_selector(ISTIO_REQUESTS, scope), _istio_selector(ISTIO_TIME, scope, *buckets)]
-    else:
-        selectors.append(selector_of(f"{ENVOY}{TIME}", in_clusters, *buckets))
-    return tuple(f"{selector}[{over}]" for selector in selectors)
-
-
-def raw_series(query: str, over: str, every: str) -> str:
-    """Return PromQL for the samples of a query of a person's own within `over`: raw, if it is a selector."""
-    is_selector = re.fullmatch(r"\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(\{[^{}]*\})?\s*", query)
-    return f"{query.strip()}[{over}]" if is_selector else f"({query})[{over}:{every}]"
-
-
-def raw_scrapes(instances: Sequence[str], over: str) -> tuple[str, str]:
-    """Return PromQL for the raw samples, within `over`, of the scrapes of some instances and of their uptime."""
-    found = _of_instances(instances)
-    return f"{selector_of('up', found)}[{over}]", f"{selector_of('envoy_server_uptime', found)}[{over}]"
-
-
-def raw_unrouted(instances: Sequence[str], over: str) -> str:
-    """Return PromQL for the raw samples, within `over`, of requests whose cluster some instances do not have."""
-    return f"{selector_of(NO_CLUSTER, OUTBOUND, _of_instances(instances))}[{over}]"
-
-
-def _of_instances(instances: Sequence[str]) -> str:
-    return f"instance=~{quoted('|'.join(map(pattern_of, instances)))}"
 
 
 def weight_changes(scope: Scope, over: str) -> str:
@@ -298,7 +253,7 @@ def share_off(scope: Scope, points: float, minimum_requests: int) -> str:
 
 def _istio(scope: Scope, over: str, *matchers: str, by: Sequence[str] = ("version",)) -> str:
     """Requests a second by Istio's counters, without those of `_unsent`, of which Istio does not know the version."""
-    selector = _istio_selector(ISTIO_REQUESTS, scope, 'response_flags!~"(.+,)?UH(,.+)?"', *matchers)
+    selector = istio_selector(ISTIO_REQUESTS, scope, 'response_flags!~"(.+,)?UH(,.+)?"', *matchers)
     return sum_by(_istio_version(scope, _growth(selector, over)), by=by)
 
 
@@ -365,11 +320,11 @@ def _seconds(over: str) -> str:
 
 def _cluster(scope: Scope, statistic: str, *matchers: str) -> str:
     """The selector of a statistic of the clusters of the service's versions."""
-    return selector_of(f"{ENVOY}{statistic}", f"cluster_name=~{quoted(_cluster_pattern(scope))}", *matchers)
+    return selector_of(f"{ENVOY}{statistic}", f"cluster_name=~{quoted(cluster_pattern(scope))}", *matchers)
 
 
-def _cluster_pattern(scope: Scope) -> str:
-    """A regular expression for the names of the clusters of the service's versions, in any local domain.
+def cluster_pattern(scope: Scope) -> str:
+    """Return a regular expression for the names of the clusters of the service's versions, in any local domain.
 
     `.+` for the subset, since Prometheus takes ten times as long with `[^|]+`.
     """
@@ -386,8 +341,8 @@ def _cluster_version(vector: str, by_host: bool = False) -> str:
     return version_from(vector, "cluster_name", r"outbound\|[0-9]+\|(?P<name>[^|]+)\|.*")
 
 
-def _istio_selector(metric: str, scope: Scope, *matchers: str) -> str:
-    """The selector of one of Istio's metrics, of requests to a known version."""
+def istio_selector(metric: str, scope: Scope, *matchers: str) -> str:
+    """Return the selector of one of Istio's metrics, of requests to a known version."""
     return selector_of(
         metric,
         'reporter="source"',

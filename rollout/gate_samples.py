@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from metrics.durations import promql_duration
-from metrics.queries import Scope, Source, raw_counters, raw_scrapes, raw_series, raw_unrouted
+from metrics.queries import Scope, Source
+from metrics.raw_samples import raw_counters, raw_scrapes, raw_series, raw_unrouted
 from rollout.gates.blocks import Observation
 from rollout.gates.counters import LATE, LONG, Period, Samples, observe, read_since
 from rollout.gates.fields import Reader, Subset

@@ -181,14 +181,16 @@ def count(lines: Iterable[str], result: Load) -> None:
 
 def _answer(one: Mapping[str, Any]) -> Answer:
     sent = datetime.fromisoformat(one["timestamp"])
+    body = base64.b64decode(one["body"] or "")
+    reason = "" if one["error"] == "" else body[:200].decode(errors="replace").strip()  # Envoy's, or the pod's
     return Answer(
         target=parse_qs(urlsplit(one["url"]).query).get(CALLED, [""])[0],
         sent=sent,
         answered=sent + timedelta(microseconds=one["latency"] / 1000),
         status=one["code"],
         version=((one["headers"] or {}).get(VERSION_HEADER) or [None])[0],
-        said_by=_said_by(base64.b64decode(one["body"] or "")),
-        error=one["error"],
+        said_by=_said_by(body),
+        error=": ".join(filter(None, (one["error"], reason))),
     )
 
 

@@ -63,7 +63,7 @@ names = st.text(st.characters(exclude_characters="$|", exclude_categories=["Cs"]
 
 @given(service=names, namespace=names, other=names)
 def test_only_clusters_of_the_service_match(service: str, namespace: str, other: str) -> None:
-    pattern = re2.compile(queries._cluster_pattern(Scope(service=service, namespace=namespace)))
+    pattern = re2.compile(queries.cluster_pattern(Scope(service=service, namespace=namespace)))
 
     assert pattern.fullmatch(f"outbound|8080|version-1|{service}.{namespace}.svc.cluster.local")
     assert not pattern.fullmatch(f"outbound|8080||{service}.{namespace}.svc.cluster.local")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metrics.queries import Source, raw_counters, raw_scrapes, raw_unrouted
+from metrics.queries import Source
+from metrics.raw_samples import raw_counters, raw_scrapes, raw_unrouted
 from tests.unit.metrics.asked import V1, V2, WEBSITE, both_sources, traffic
 from tests.unit.metrics.promtool import Recorded, evaluate
 from tests.unit.metrics.recorded import EXACT, STATISTICS, record, steady, target
