@@ -15,7 +15,7 @@ from metrics.queries import Queries, Source
 from rollout.decision import GatesFixed
 from rollout.gate_samples import counters_of, read_samples, reader_of, scope_of
 from rollout.gates.blocks import ATTEMPTS, CLIENT_ERRORS, ERRORS, LATENCY, UNROUTED, Block, total
-from rollout.gates.counters import Period, observe
+from rollout.gates.counters import LONG, Period, observe
 from rollout.gates.history import History, history_of
 from rollout.gates.latency import choose_bound
 from rollout.gates.plan import GatePlan, gate_plan, gate_steps
@@ -54,7 +54,9 @@ def read_past(record: Record, gates: RolloutGates, prometheus: Prometheus, now: 
     every = counters_of(record).scrape_seconds
     long = min(LONGEST, MOST_SCRAPES * every)
     bound = _bound(record, gates, prometheus, long) if gates.latency.enabled else None
-    samples, _ = read_samples(prometheus, record, long, bound, gates.custom)
+    # Each query is answered a little later than the one before, and so begins later: the counters of a scrape that only
+    # some of them have would seem to begin there. What lies before the period is no more than a base.
+    samples, _ = read_samples(prometheus, record, long + LONG * every, bound, gates.custom)
     period = Period(step=0, settled=now - long, until=now)
     reader = reader_of(record, bound, client_errors=gates.client_errors.enabled)
     found = observe(samples, reader, (period,), now=now, block_seconds=every)

@@ -12,6 +12,7 @@ import pytest
 
 from metrics.prometheus import Prometheus, PrometheusError, Sample, Series
 from rollout.gate_file import evidence_of, gate_file, packed, unpacked
+from rollout.gate_history import read_past
 from rollout.gate_reader import GateReader, GateReading
 from rollout.gates.decide import Answer
 from rollout.gates.replay import ReplayError, differing, to_json
@@ -271,3 +272,31 @@ def test_blocks_of_a_time_in_which_the_weights_did_not_stand_are_left_out() -> N
     spans = [(block.start - ZERO - PAST, block.end - ZERO - PAST) for block in reading.decisions.blocks]
     assert spans
     assert all(end <= 100 + 15 or start >= 200 for start, end in spans)
+
+
+@dataclass
+class Slow(Store):
+    """A Prometheus that takes a second for each query. Its gateway sent requests to no cluster, long ago."""
+
+    def samples(self, query: str) -> Sequence[Series]:
+        found = super().samples(query)
+        over = re.search(r"\[([0-9]+)s\]$", query)
+        assert over is not None
+        if query.startswith("envoy_http_no_cluster"):
+            uptime = next(iter(self.gateway.read().uptimes))
+            labels = {**uptime.labels, "__name__": "envoy_http_no_cluster", "http_conn_manager_prefix": "outbound_80"}
+            found = [Series(labels, tuple((ZERO + time, 5.0) for time, _ in uptime.points))]
+        begin = ZERO + PAST + self.asked - int(over[1])
+        return [Series(one.labels, tuple(point for point in one.points if point[0] >= begin)) for one in found]
+
+
+@pytest.mark.parametrize("long", range(1180, 1210, 2))
+def test_queries_that_are_answered_one_after_the_other_find_no_requests_that_were_counted_before(
+    long: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rollout.gate_history.LONGEST", float(long))
+    store = store_with_a_past()
+    pending = planned(record_of((10, 50, 100), started_at=START, gates=GATES, hold_seconds=60))
+    past = read_past(pending, GATES, Slow(store.gateway).client, datetime.fromisoformat(START).timestamp())
+    assert past.unrouted == 0
+    assert past.histories["errors"].requests == pytest.approx(60 * long, rel=0.05)
