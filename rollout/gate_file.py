@@ -94,7 +94,7 @@ def gate_file(text: str) -> GateFile:
     if not isinstance(runs, list) or not isinstance(data.get("rollout"), str) or type(data.get("schema")) is not int:
         raise ReplayError("the file has no decisions of a rollout's gates")
     if not re.fullmatch(ROLLOUT, data["rollout"]):  # it is printed
-        raise ReplayError(f"the rollout {ascii(data['rollout'])} is none: its name is that of the service and a number")
+        raise ReplayError(f"the rollout {data['rollout']!a} is none: its name is that of the service and a number")
     if data["schema"] != SCHEMA:
         raise ReplayError(f"the file is of schema {data['schema']}, and this version reads {SCHEMA}")
     left_out = data.get("leftOut", 0)

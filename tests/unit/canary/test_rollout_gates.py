@@ -197,7 +197,10 @@ def test_a_file_without_decisions_is_refused(tmp_path: Path) -> None:
         "older.json": ('{"schema": 0, "rollout": "website-1", "runs": []}', "is of schema 0, and this version reads 1"),
         "none.json": ('{"schema": 1, "rollout": "website-1", "runs": []}', "there is no decision in it"),
         "deep.json": ("[" * 100_000, "it is not JSON"),
-        "name.json": (r'{"schema": 1, "rollout": "website-\ud8001", "runs": []}', r"the rollout 'website-\ud8001' is none"),
+        "name.json": (
+            r'{"schema": 1, "rollout": "website-\ud8001", "runs": []}',
+            r"the rollout 'website-\ud8001' is none",
+        ),
     }
     for file, (text, words) in texts.items():
         (tmp_path / file).write_text(text)
