@@ -71,14 +71,17 @@ def _compares_nothing(gates: RolloutGates, location: Location) -> Iterator[Findi
             continue
         for key in ("failures", "requests"):
             query = getattr(metric, key)
-            said = _no_counters(re.sub(QUOTED, "", query))
+            said = _no_counters(query)
             if said is not None:
                 allowed = "PromQL for counters with the label `version`, such as shop_carts_total"
                 yield Finding((*place, key), said[0], allowed, said[1], shown(query))
 
 
-def _no_counters(query: str) -> tuple[str, str] | None:
-    """What is wrong with a query, without its quoted texts, that never has a sample of a version, and the fix."""
+def _no_counters(text: str) -> tuple[str, str] | None:
+    """What is wrong with a query that never has a sample of a version, and the fix."""
+    if "{{" in text:
+        return "a template is not filled in here", "write the names themselves; both versions are asked for at once"
+    query = re.sub(QUOTED, "", text)
     if not re.search("[a-zA-Z_]", query):
         return "it names no counter", "write shop_carts_total, for example"
     ranges = re.fullmatch(r"[^()]*(\[[^\]]*\])\s*", query)

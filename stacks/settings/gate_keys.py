@@ -37,6 +37,8 @@ OF_FAILURES = frozenset({"5xx", "errorRate", "error-rate", "failures", "failureR
 OF_DURATIONS = frozenset({"request-duration", "p50", "p90", "p95", "p99"})
 OF_LATENCY = frozenset({"warmup", "warmUp", "warm-up", "tail"})
 """Keys of latency, written one level too high."""
+SAYS_WARM_UP = frozenset({"slowStart", "initialDelay", "initialDelaySeconds", "gracePeriod", "delay", "warmUpSeconds"})
+"""Keys of latency by which others let new pods warm up."""
 ALWAYS = {
     "split": "the split is judged where one rule alone leads to both versions",
     "noCluster": "requests that found no cluster are always judged",
@@ -70,6 +72,8 @@ def said_of_gates(location: Location, value: Any) -> tuple[str, str] | None:
     key = str(location[-1])
     if location[-2:-1] == (GATES,):
         return _of_gates(key, value)
+    if location[-3:-2] == (GATES,) and location[-2] == "latency" and key in SAYS_WARM_UP:
+        return "there is no such key; its name here is `warmup`", "rename it to `warmup`"
     if location[-3:-2] == (GATES,) and location[-2] == "latency" and key in SLOW:
         return (
             "no duration is too long by itself: the new version's slow requests are compared with the old one's",

@@ -19,8 +19,8 @@ AUTO = "auto"
 TIME, HAND = "time", "hand"
 HOURS = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 PERCENT_TEXT = r"(100(\.0+)?|[0-9]{1,2}(\.[0-9]{1,4})?) ?%"
-NEARLY_PERCENT = r"\s*([0-9]+([.,][0-9]+)?)\s*(%|percent|points?)?\s*"
-"""A percentage as others write it."""
+NEARLY_PERCENT = r"\s*\+?([0-9]+([.,][0-9]{1,4})?)[0-9]*\s*(%|percent|points?)?\s*"
+"""A percentage as others write it, and in it the number that is meant: with as many decimals as are read."""
 
 
 def step_weight(value: float) -> float:

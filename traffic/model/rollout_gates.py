@@ -119,7 +119,9 @@ def as_gates(value: Any) -> Any:
     """Return what a file may say as `gates`; a mapping, in which each key has a default."""
     if value is None or isinstance(value, (dict, RolloutGates)):
         return value
-    fix = "remove the key" if value is False else "write {}, for the defaults"
+    named = [one for one in ("attempts", "latency", "clientErrors") if isinstance(value, list) and one in value]
+    mapping = ", ".join(f"{one}: {{enabled: true}}" for one in named)
+    fix = "remove the key" if value is False else f"write {{{mapping}}}{'' if named else ', for the defaults'}"
     raise wrong(
         f"gates is a mapping{'; without the key there are none' if value is False else ''}",
         "a mapping whose keys all have defaults, such as {} or {tolerance: 0.5%}",
