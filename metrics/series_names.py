@@ -32,8 +32,11 @@ CLUSTER_STATISTICS = (
 Istio's Envoys keep none of them unless ProxyConfig.proxyStatsMatcher names them.
 """
 
-LISTENER_STATISTICS = r"http\.outbound_[^;]+;\.no_cluster"
-"""The same for the statistics of the listeners that callers' requests come in by, with the listener's name."""
+LISTENER_STATISTICS = r"http\.outbound_[^;]+;?\.no_cluster"
+"""The same for the statistics of the listeners that callers' requests come in by, with the listener's name.
+
+Its end is marked since Istio 1.23, unless ENABLE_DELIMITED_STATS_TAG_REGEX is false.
+"""
 
 NO_CLUSTER = "envoy_http_no_cluster"
 """Requests that a route sends to a cluster that the Envoy does not have (NC): they are in no cluster's statistics."""

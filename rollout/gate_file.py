@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +23,16 @@ from rollout.gates.plan import SUSPICION
 from rollout.gates.replay import Decisions, ReplayError, from_json, parsed, to_json
 from rollout.record import Record
 from rollout.warm_ups import words
+from traffic.fields import DNS_LABEL
 
 SCHEMA = 1
 HEAD_END = ',"runs":['
 """How the first line of a file ends. Each run is a line after it, so that one can be taken as it is."""
 
 MOST = log(1e9)
+
+ROLLOUT = rf"{DNS_LABEL}-[0-9]+"
+"""A rollout's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,8 @@ def gate_file(text: str) -> GateFile:
     runs = data.get("runs") if isinstance(data, dict) else None
     if not isinstance(runs, list) or not isinstance(data.get("rollout"), str) or type(data.get("schema")) is not int:
         raise ReplayError("the file has no decisions of a rollout's gates")
+    if not re.fullmatch(ROLLOUT, data["rollout"]):  # it is printed
+        raise ReplayError(f"the rollout {data['rollout']!a} is none: its name is that of the service and a number")
     if data["schema"] != SCHEMA:
         raise ReplayError(f"the file is of schema {data['schema']}, and this version reads {SCHEMA}")
     left_out = data.get("leftOut", 0)

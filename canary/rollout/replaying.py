@@ -42,6 +42,15 @@ class Replayed:
         """How many decisions have another answer now."""
         return sum(seen.answer is not verdict.answer for run in self.runs for seen, verdict in run)
 
+    @property
+    def other_reasons(self) -> int:
+        """How many decisions have the same answer for another reason: other words or numbers than in the file."""
+        return sum(
+            seen.answer is verdict.answer and seen.reason != verdict.reason
+            for run in self.runs
+            for seen, verdict in run
+        )
+
 
 def replayed(file: Path, service: str) -> Replayed:
     """Return the decisions of a file again; raises CommandError if it has none of the service."""
@@ -110,6 +119,7 @@ def as_json(found: Replayed) -> dict[str, Any]:
     return {
         "rollout": found.rollout,
         "differing": found.differing,
+        "otherReasons": found.other_reasons,
         "leftOut": found.left_out,
         "runs": [
             [
@@ -130,7 +140,7 @@ def as_json(found: Replayed) -> dict[str, Any]:
 
 
 def show(console: Console, found: Replayed) -> None:
-    """Print each decision, and whether all are the same again."""
+    """Print each decision, and whether all are the same again, with the same reasons."""
     from canary.rollout.table import new_table
 
     table = new_table()
@@ -145,6 +155,9 @@ def show(console: Console, found: Replayed) -> None:
     console.print(table)
     others = f"{found.differing} {'is another' if found.differing == 1 else 'are others'} now"
     same = others if found.differing else "all are the same again"
+    if found.other_reasons:
+        same = others if found.differing else "all answers are the same again"
+        same = f"{same}, and {found.other_reasons} of the same answer for another reason than in the file"
     console.print(
         f"{found.rollout}: {number} decision{'s' if number > 1 else ''}, {same}",
         markup=False,

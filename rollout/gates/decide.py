@@ -194,16 +194,18 @@ class Gate:
         if not 0 <= moment.step < len(self.plan.steps):
             return None
         weight = self.plan.steps[moment.step].weight
+        # Where requests are rare a block ends long before now, and its metrics are no older than the others.
+        end = next((block.end for block in reversed(self._blocks) if block.step == moment.step), moment.now)
         for name in self.plan.own_metrics:
             known = self._own.get((moment.step, name), Own())
             versions = ((CANARY, known.counts.n_c, weight), (STABLE, known.counts.n_s, 100 - weight))
             lacks = [version for version, requests, part in versions if part > 0 and requests <= 0]
-            old = moment.now - max(known.newest, moment.settled)
+            newest = max(known.newest, moment.settled)
             if lacks:
                 text = f"{name} has no requests of {' and '.join(lacks)} since the weights have settled"
                 return (Answer.NO_DATA if moment.now - moment.settled >= AWAITED else Answer.HOLD), text
-            if old > max(AWAITED, OLD_OWN * self.plan.block_seconds):
-                return Answer.NO_DATA, f"the newest numbers of {name} are {old:.0f} s old"
+            if end - newest > max(AWAITED, OLD_OWN * self.plan.block_seconds):
+                return Answer.NO_DATA, f"the newest numbers of {name} are {moment.now - newest:.0f} s old"
         return None
 
     def _splits(self, step: int) -> dict[str, Split]:

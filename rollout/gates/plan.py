@@ -93,8 +93,11 @@ class GatePlan(Model):
     latency_bound: Annotated[float, Field(gt=0)] | None = None
     latency_warmup: Annotated[float, Field(ge=0)] = WARM_UP
     """Seconds that a new pod is left out of latency."""
-    unrouted_before: bool = False
-    """Whether requests found no cluster before the rollout, so that later ones are not of its making."""
+    unrouted_before: bool = True
+    """Whether requests found no cluster before the rollout, so that later ones are not of its making.
+
+    A plan that an earlier version has fixed does not say it: then nobody has looked, and they are not judged.
+    """
 
     @property
     def own_metrics(self) -> tuple[str, ...]:

@@ -98,14 +98,16 @@ def _of_target(
     start: float | None = None
     for end in sorted(times):
         found = [(keys, before, points.get(end)) for (points, keys), before in zip(values, last, strict=True)]
+        restarted = None if start is None else _restarted(uptime, start, end)
         if start is not None:
-            grown = _grown(found, gauges, _restarted(uptime, start, end))
+            grown = _grown(found, gauges, restarted)
             if grown is not None:
                 yield Increment(start, end, caller, grown)
         elif end in uptime:
             grown = _sum((keys, now or 0.0) for keys, _, now in found)
             yield Increment(end - uptime[end], end, caller, grown, first=True)
-        last = [before if now is None else now for _, before, now in found]
+        # A counter that is not there after a restart begins at 0 when it appears.
+        last = [(None if restarted else before) if now is None else now for _, before, now in found]
         start = end
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,10 @@ from stacks.checks.view import View
 from stacks.settings.problems import Finding, Location, key_path, shown
 from traffic.model import RolloutStrategy
 from traffic.model.rollout_gates import RolloutGates
+
+QUOTED = r"\"(\\.|[^\"\\])*\"|'(\\.|[^'\\])*'|`[^`]*`"
+"""A text in PromQL."""
+AGGREGATION = r"\b(sum|count|min|max|avg|group|stddev|stdvar)\b\s*(by\b|\()"
 
 
 def check_gates(strategy: RolloutStrategy, location: Location, view: View) -> Iterator[Finding]:
@@ -27,6 +32,7 @@ def check_gates(strategy: RolloutStrategy, location: Location, view: View) -> It
                 f"move it: gates: {{{key}: {text}}}",
                 text,
             )
+    yield from _compares_nothing(strategy.gates, (*location, "gates"))
     if prometheus is not None:
         yield Finding(
             (*location, "gates"),
@@ -35,6 +41,57 @@ def check_gates(strategy: RolloutStrategy, location: Location, view: View) -> It
             f"turn it on: {key_path((*prometheus, 'enabled'))}: true; or write promote: hand instead of gates",
             _given(strategy.gates),
         )
+
+
+def _compares_nothing(gates: RolloutGates, location: Location) -> Iterator[Finding]:
+    """Yield the metrics that seem to be compared, and are not.
+
+    Here and not in their types, since a record that has them must be readable.
+    """
+    client_errors = gates.client_errors
+    if "client_errors" in gates.model_fields_set and "enabled" not in client_errors.model_fields_set:
+        given = client_errors.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        yield Finding(
+            (*location, "clientErrors"),
+            "answers 4xx are compared only where `enabled` is true",
+            "a mapping with `enabled`, or no such key",
+            f"write clientErrors: {shown({'enabled': True, **given})}",
+            shown(given),
+        )
+    for index, metric in enumerate(gates.custom):
+        place = (*location, "custom", index)
+        if metric.failures.strip() == metric.requests.strip():
+            yield Finding(
+                place,
+                "failures and requests are the same counters, so that both versions always fail equally",
+                "counters of failures, and counters of all requests",
+                "write the counters of the failures alone as `failures`",
+                shown(metric.failures),
+            )
+            continue
+        for key in ("failures", "requests"):
+            query = getattr(metric, key)
+            said = _no_counters(query)
+            if said is not None:
+                allowed = "PromQL for counters with the label `version`, such as shop_carts_total"
+                yield Finding((*place, key), said[0], allowed, said[1], shown(query))
+
+
+def _no_counters(text: str) -> tuple[str, str] | None:
+    """What is wrong with a query that never has a sample of a version, and the fix."""
+    if "{{" in text:
+        return "a template is not filled in here", "write the names themselves; both versions are asked for at once"
+    query = re.sub(QUOTED, "", text)
+    if not re.search("[a-zA-Z_]", query):
+        return "it names no counter", "write shop_carts_total, for example"
+    ranges = re.fullmatch(r"[^()]*(\[[^\]]*\])\s*", query)
+    if ranges is not None:
+        return f"{ranges[1]} makes a range of the counters, which is asked for here", f"leave out {ranges[1]}"
+    aggregated = re.search(AGGREGATION, query)
+    if aggregated is not None and not re.search(r"\b(version|without|label_replace)\b", query):
+        what = f"{aggregated[1]} leaves out the label `version`, without which no number is of a version"
+        return what, f"write {aggregated[1]} by (version) (…)"
+    return None
 
 
 def gates_without_value(strategies: Iterable[tuple[Location, Any]]) -> Iterator[Finding]:

@@ -178,17 +178,22 @@ def _check_deadlines(strategy: RolloutStrategy, location: Location) -> Iterator[
 def _check_whole(rolled: Rolled) -> Iterator[Finding]:
     """All requests of a rule at once leave none at the old version to compare with."""
     strategy = rolled.strategy
-    if strategy is None or strategy.has_limits or strategy.steps[0].weight < 100:
+    if strategy is None or strategy.steps[0].weight < 100:
+        return
+    first = strategy.steps[0]
+    is_kept = first.hold_seconds > 0 or first.approve or strategy.promotes == "hand"
+    if strategy.has_limits and is_kept:
         return
     words = rule_words(rolled.rule)
     whose = "all requests" if words == OTHERWISE else f"all of the cohort ({words})"
     limits = "limits: {errors: 2%}" if strategy.gates is None else "gates: {limits: {errors: 2%}}"
+    lacks = "the limits have no time to judge it in" if strategy.has_limits else "there are no limits"
+    fixes = [*([] if strategy.has_limits else [limits]), *([] if is_kept else ["a `for` of this step"])]
     yield Finding(
         (*rolled.location, "rollout"),
-        f"the first step moves {whose} at once: no old version is left beside the new one to compare with, and there "
-        "are no limits",
-        "a step below 100, or limits, which judge the new version by itself",
-        f"add a step before it, such as {{weight: 50, for: 30m}}, or {limits}",
+        f"the first step moves {whose} at once: no old version is left beside the new one to compare with, and {lacks}",
+        "a step below 100, or limits, which judge the new version by itself, and a `for` to do it in",
+        f"add a step before it, such as {{weight: 50, for: 30m}}, or {' and '.join(fixes)}",
         shown(rolled.rule.rollout) if isinstance(rolled.rule.rollout, str) else "",
     )
 

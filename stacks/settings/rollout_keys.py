@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stacks.settings.gate_keys import said_of_gates
+from stacks.settings.gate_keys import said_beside_gates, said_of_gates
 from stacks.settings.problems import Location, shown
 
 Meant = tuple[str, str]
@@ -51,7 +51,7 @@ def _of_strategy(location: Location, key: str, value: Any) -> Meant | None:
         return "`timeout` is a key of the rule, not of its strategy", f"write timeout: {_text(value)} beside `rollout`"
     if key in SAYS_LIMITS:
         return "there is no such key; the new version's failures are judged by `limits`", "write limits: {errors: 2%}"
-    return None
+    return said_beside_gates(key, value)
 
 
 def _of_step(key: str, value: Any) -> Meant | None:

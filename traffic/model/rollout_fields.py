@@ -19,6 +19,8 @@ AUTO = "auto"
 TIME, HAND = "time", "hand"
 HOURS = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 PERCENT_TEXT = r"(100(\.0+)?|[0-9]{1,2}(\.[0-9]{1,4})?) ?%"
+NEARLY_PERCENT = r"\s*\+?([0-9]+([.,][0-9]{1,4})?)[0-9]*\s*(%|percent|points?)?\s*"
+"""A percentage as others write it, and in it the number that is meant: with as many decimals as are read."""
 
 
 def step_weight(value: float) -> float:
@@ -49,9 +51,10 @@ def percent_text(value: Any) -> Any:
     allowed = f"a percentage from 0% to 100% with at most {DECIMALS} decimals"
     if isinstance(value, str) and re.fullmatch(PERCENT_TEXT, value):
         return value
-    number = re.fullmatch(r"\s*([0-9]+(\.[0-9]+)?)\s*%?\s*", str(value)) if not isinstance(value, bool) else None
-    fits = number is not None and re.fullmatch(PERCENT_TEXT, f"{number[1]}%")
-    fix = f"write {number[1]}%" if number and fits else "write 2%, for example"
+    found = None if isinstance(value, bool) else re.fullmatch(NEARLY_PERCENT, str(value).lower())
+    number = "" if found is None else found[1].replace(",", ".")
+    fits = re.fullmatch(PERCENT_TEXT, f"{number}%")
+    fix = f"write {number}%" if fits else "write 2%, for example"
     if type(value) is float and 0 < value < 1 and fits:
         fix = f"write {value * 100:.4g}% if the share {value} is meant, or {value}%"
     raise wrong("this is not a percentage", allowed, fix)

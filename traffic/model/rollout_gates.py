@@ -9,16 +9,15 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from traffic.fields import DURATION, DnsLabel, Model, Text, duration, seconds, wrong
-from traffic.model.rollout_fields import AUTO, PERCENT_TEXT
+from traffic.model.rollout_fields import AUTO, NEARLY_PERCENT, PERCENT_TEXT
 from traffic.model.rollout_limits import RolloutLimits
 
 OWN_METRICS = ("errors", "attempts", "latency", "client-errors", "limit")
 """Names that no custom metric can have."""
 
-NEARLY_PERCENT = r"\s*([0-9]+([.,][0-9]+)?)\s*(%|percent|points?)?\s*"
-"""A percentage as others write it."""
 RATES = r"\b(rate|irate|increase|delta|idelta|deriv|avg_over_time|sum_over_time)\s*\("
 LOWEST_TOLERANCE, HIGHEST_TOLERANCE = 0.01, 50.0
 LOWEST_FALSE_ABORT, HIGHEST_FALSE_ABORT = 0.01, 20.0
@@ -97,23 +96,32 @@ def tail(value: Any) -> Any:
 
 def warm_up(value: str) -> str:
     """Return `value` if latency can do without new pods for so long."""
-    is_duration = re.fullmatch(DURATION, value) is not None
+    is_duration, allowed = (
+        re.fullmatch(DURATION, value) is not None,
+        f"a duration from {NO_WARM_UP} to {LONGEST_WARM_UP}",
+    )
     if is_duration and seconds(value) == 0:
         return value
     if re.fullmatch("[0-9]+ ?[dw]", value) or (is_duration and seconds(value) > seconds(LONGEST_WARM_UP)):
         raise wrong(
             f"{value} is too long: a slow version would not be seen for three times as long in each step",
-            f"a duration from {NO_WARM_UP} to {LONGEST_WARM_UP}",
+            allowed,
             f"write {LONGEST_WARM_UP} or less",
         )
-    return duration(value)
+    try:
+        return duration(value)
+    except PydanticCustomError as error:  # it says what is allowed elsewhere, where 0s is not
+        context = error.context or {}
+        raise wrong(context["what"], f"{allowed}, in ms, s or m", context["fix"]) from None
 
 
 def as_gates(value: Any) -> Any:
     """Return what a file may say as `gates`; a mapping, in which each key has a default."""
     if value is None or isinstance(value, (dict, RolloutGates)):
         return value
-    fix = "remove the key" if value is False else "write {}, for the defaults"
+    named = [one for one in ("attempts", "latency", "clientErrors") if isinstance(value, list) and one in value]
+    mapping = ", ".join(f"{one}: {{enabled: true}}" for one in named)
+    fix = "remove the key" if value is False else f"write {{{mapping}}}{'' if named else ', for the defaults'}"
     raise wrong(
         f"gates is a mapping{'; without the key there are none' if value is False else ''}",
         "a mapping whose keys all have defaults, such as {} or {tolerance: 0.5%}",

@@ -178,6 +178,17 @@ def test_the_decisions_of_a_file_are_made_again_offline(gated: World, monkeypatc
     assert "1 is another now" in run("report", "website", "--replay", "changed.json", code=ExitCode.FAILED).stdout
 
 
+@pytest.mark.usefixtures("judged")
+def test_a_reason_that_is_another_one_in_the_file_is_told(gated: World) -> None:
+    run("report", "website", "--stack", "dev", "--decisions", "website.json")
+    changed = json.loads((gated.folder / "website.json").read_text())
+    changed["runs"][0]["decisions"][-1]["reason"] = "all is well"
+    (gated.folder / "changed.json").write_text(json.dumps(changed))
+    text = run("report", "website", "--replay", "changed.json").stdout
+    assert "all answers are the same again, and 1 of the same answer for another reason than in the file" in text
+    assert run_json("report", "website", "--replay", "changed.json")["otherReasons"] == 1
+
+
 @pytest.mark.usefixtures("gated")
 def test_a_file_without_decisions_is_refused(tmp_path: Path) -> None:
     texts = {
@@ -186,6 +197,10 @@ def test_a_file_without_decisions_is_refused(tmp_path: Path) -> None:
         "older.json": ('{"schema": 0, "rollout": "website-1", "runs": []}', "is of schema 0, and this version reads 1"),
         "none.json": ('{"schema": 1, "rollout": "website-1", "runs": []}', "there is no decision in it"),
         "deep.json": ("[" * 100_000, "it is not JSON"),
+        "name.json": (
+            r'{"schema": 1, "rollout": "website-\ud8001", "runs": []}',
+            r"the rollout 'website-\ud8001' is none",
+        ),
     }
     for file, (text, words) in texts.items():
         (tmp_path / file).write_text(text)

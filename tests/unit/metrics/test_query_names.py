@@ -98,6 +98,7 @@ def test_the_mesh_is_told_to_keep_the_requests_without_a_cluster_of_the_listener
     kept = re2.compile(LISTENER_STATISTICS)
     assert kept.fullmatch("http.outbound_0.0.0.0_8080;.no_cluster")
     assert kept.fullmatch("http.outbound_10.1.2.3_443;.no_cluster")
+    assert kept.fullmatch("http.outbound_0.0.0.0_8080.no_cluster"), "Istio 1.22"
     assert not kept.fullmatch("http.inbound_0.0.0.0_8080;.no_cluster")
     assert not kept.fullmatch("http.outbound_0.0.0.0_8080;.no_route")
 

@@ -13,6 +13,7 @@ import pytest
 from metrics.prometheus import Prometheus, PrometheusError, Sample, Series
 from rollout import gate_samples
 from rollout.gate_file import evidence_of, gate_file, unpacked
+from rollout.gate_history import read_past
 from rollout.gate_packing import Packing
 from rollout.gate_reader import GateReader, GateReading
 from rollout.gates.decide import Answer
@@ -339,3 +340,31 @@ def test_what_was_read_before_a_piece_fails_is_kept(monkeypatch: pytest.MonkeyPa
     assert second is not None
     assert second.decisions is not None
     assert second.decisions.blocks == again.decisions.blocks
+
+
+@dataclass
+class Slow(Store):
+    """A Prometheus that takes a second for each query. Its gateway sent requests to no cluster, long ago."""
+
+    def samples(self, query: str, at: float | None = None) -> Sequence[Series]:
+        found = super().samples(query, at)
+        over = re.search(r"\[([0-9]+)s\]$", query)
+        assert over is not None
+        if query.startswith("envoy_http_no_cluster"):
+            uptime = next(iter(self.gateway.read().uptimes))
+            labels = {**uptime.labels, "__name__": "envoy_http_no_cluster", "http_conn_manager_prefix": "outbound_80"}
+            found = [Series(labels, tuple((ZERO + time, 5.0) for time, _ in uptime.points))]
+        begin = (ZERO + PAST + self.asked if at is None else at) - int(over[1])
+        return [Series(one.labels, tuple(point for point in one.points if point[0] >= begin)) for one in found]
+
+
+@pytest.mark.parametrize("long", range(1180, 1210, 2))
+def test_queries_that_are_answered_one_after_the_other_find_no_requests_that_were_counted_before(
+    long: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rollout.gate_history.LONGEST", float(long))
+    store = store_with_a_past()
+    pending = planned(record_of((10, 50, 100), started_at=START, gates=GATES, hold_seconds=60))
+    past = read_past(pending, GATES, Slow(store.gateway).client, datetime.fromisoformat(START).timestamp())
+    assert past.unrouted == 0
+    assert past.histories["errors"].requests == pytest.approx(60 * long, rel=0.05)

@@ -70,6 +70,14 @@ def test_a_counter_that_appears_has_begun() -> None:
     assert summed(observed(counters)).f_c == 4
 
 
+def test_a_counter_that_appears_late_after_a_restart_has_begun_at_nothing() -> None:
+    counters = [
+        envoy("upstream_rq_completed", [500, 530, 50, 80, 110]),
+        envoy("upstream_rq", [4, 4, None, 5, 9], response_code_class="5xx"),
+    ]
+    assert summed(observed(counters, uptimes=[uptime([900, 915, 9, 24, 39])])).f_c == 9
+
+
 def test_a_counter_that_one_scrape_missed_has_not_begun() -> None:
     counters = [
         envoy("upstream_rq_completed", [100, 140, 180, 220, 260]),

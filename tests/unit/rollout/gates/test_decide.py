@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +37,8 @@ def plan(**changes: object) -> GatePlan:
     steps = tuple(
         GateStep(rule="default", weight=weight, weights={"default": weight}, hold_seconds=300.0) for weight in STEPS
     )
-    return GatePlan(tolerance=0.0025, metrics=metrics, steps=steps).model_copy(update=changes)
+    found = GatePlan(tolerance=0.0025, metrics=metrics, steps=steps, unrouted_before=False)
+    return found.model_copy(update=changes)
 
 
 def good(number: int, step: int = 0, start: float = 0.0, share: float = 0.1, rate: float = 0.005) -> list[Block]:
@@ -104,6 +106,34 @@ def test_requests_without_a_cluster_are_harm_at_once() -> None:
 def test_requests_without_a_cluster_before_the_rollout_or_in_another_step_are_none_of_this_one() -> None:
     assert judged([lost(), *good(40)], given=plan(unrouted_before=True)).answer is Answer.RISE
     assert judged([lost(), *good(40, step=1)], step=1).answer is not Answer.HARM
+
+
+def test_a_plan_of_an_earlier_version_which_did_not_look_for_them_does_not_judge_them() -> None:
+    written = plan().model_dump(mode="json", by_alias=True)
+    del written["unroutedBefore"]
+    earlier = GatePlan.model_validate_json(json.dumps(written))
+    assert judged([lost(), *good(40)], given=earlier).answer is Answer.RISE
+
+
+def own(requests: float) -> dict[str, dict[Stratum, Counts]]:
+    return {"carts": {Stratum("default", "shop"): Counts(requests, 9 * requests)}}
+
+
+@pytest.mark.parametrize(
+    ("since", "answer"),
+    [(200.0, Answer.RISE), (295.0, Answer.RISE), (300.0, Answer.NO_DATA)],
+)  # fmt: skip
+def test_a_custom_metric_is_as_old_as_it_is_behind_the_blocks_however_rare_these_are(
+    since: float, answer: Answer
+) -> None:
+    metrics = (*plan().metrics, GateMetric(name="carts", share=0.5, tolerated=1.5))
+    found = good(40)
+    last = found[-1]
+    long = replace(last, start=last.end, end=last.end + 300.0, cells=20)
+    has_own = [replace(one, metrics={**one.metrics, **own(100)}) for one in found]
+    late = replace(long, metrics={**long.metrics, **own(100)}) if answer is Answer.RISE else long
+    known = seen([*has_own, late], newest=late.end + since)
+    assert decide(plan(metrics=metrics), known, Moment(step=0, settled=0.0, now=late.end + since)).answer is answer
 
 
 def test_too_few_requests_are_no_data() -> None:
