@@ -106,7 +106,8 @@ def read_samples(
     instances = sorted({series.labels.get("instance", "") for series in found} - {""})
     if instances:
         scrapes, uptimes = (prometheus.samples(query, at) for query in raw_scrapes(instances, over))
-        found += prometheus.samples(raw_unrouted(instances, over), at)
+        queries = (*queries, raw_unrouted(instances, over))
+        found += prometheus.samples(queries[-1], at)
     own = {}
     for metric in custom:
         pair = [raw_series(query, over, every) for query in (metric.failures, metric.requests)]

@@ -122,8 +122,8 @@ class Gate:
         """Requests of canary and stable, by step and rule."""
         self._own: dict[tuple[int, str], Own] = {}
         """What is known of custom metrics, by step and name."""
-        self._unrouted: defaultdict[int, Counter[str]] = defaultdict(Counter)
-        """Requests that no version got, by step and caller."""
+        self._unrouted: Counter[str] = Counter()
+        """Requests that no version got, by caller."""
 
     def judge(self, observation: Observation, moment: Moment) -> Verdict:
         """Return the verdict on a step at a moment."""
@@ -134,9 +134,8 @@ class Gate:
         observed = _observed_seconds(self.plan, coverage, moment)
         splits = self._splits(moment.step)
         missing, calm = self._missing(coverage, moment), None
-        lost = self._unrouted[moment.step]
-        if lost:
-            answer, reason = Answer.HARM, _lost_words(lost)
+        if self._unrouted:
+            answer, reason = Answer.HARM, _lost_words(self._unrouted)
         elif missing:
             answer, reason = Answer.NO_DATA, missing
         else:
@@ -151,7 +150,7 @@ class Gate:
             splits=splits,
             has_blocks=moment.step in self._requests,
             calm=calm,
-            certain=bool(lost),
+            certain=bool(self._unrouted),
         )
 
     def _take(self, blocks: Sequence[Block]) -> None:
@@ -183,7 +182,7 @@ class Gate:
             rules[stratum.rule] = (n_c + counts.n_c, n_s + counts.n_s)
         if not self.plan.unrouted_before:
             for stratum, counts in block.metrics.get(UNROUTED, {}).items():
-                self._unrouted[block.step][stratum.caller] += round(counts.n_c)
+                self._unrouted[stratum.caller] += round(counts.n_c)
         for name in self.plan.own_metrics:
             if block.metrics.get(name):  # without samples there are no strata
                 before = self._own.get((block.step, name), Own())

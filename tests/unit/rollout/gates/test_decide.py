@@ -103,9 +103,12 @@ def test_requests_without_a_cluster_are_harm_at_once() -> None:
     assert judged([*good(40), replace(lost(), start=600.0, end=615.0)]).answer is Answer.HARM
 
 
-def test_requests_without_a_cluster_before_the_rollout_or_in_another_step_are_none_of_this_one() -> None:
+def test_requests_without_a_cluster_before_the_rollout_are_none_of_its_making() -> None:
     assert judged([lost(), *good(40)], given=plan(unrouted_before=True)).answer is Answer.RISE
-    assert judged([lost(), *good(40, step=1)], step=1).answer is not Answer.HARM
+
+
+def test_requests_without_a_cluster_that_are_known_after_the_rise_are_harm() -> None:
+    assert judged([lost(), *good(40, step=1)], step=1).answer is Answer.HARM
 
 
 def test_a_plan_of_an_earlier_version_which_did_not_look_for_them_does_not_judge_them() -> None:
