@@ -123,7 +123,7 @@ def shop(project: Project, folder: Path, steps: Steps, ramp: Ramp, **keys: Any) 
     stack = RampStack(project=project, stack=STACK, namespace=NAMESPACE, strategy=strategy)
     stack.write([ramp])
     project.up(STACK)
-    with journal(client_of(project.cluster), NAMESPACE) as written:
+    with journal(lambda: client_of(project.cluster), NAMESPACE) as written:
         stack.write([ramp.next("v2", stable="v1")])
         made = Shop(project, Checkout(project, STACK), written, folder)
         yield made

@@ -136,7 +136,7 @@ def races(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     access = Access(str(mesh.cluster.layout.kubeconfig))
     dice = random.Random(SEED)  # noqa: S311 - no secret
     print(f"seed {SEED}")
-    with journal(kubeconfig.client(kubeconfig.choose(access)), NAMESPACE) as written:
+    with journal(lambda: kubeconfig.client(kubeconfig.choose(access)), NAMESPACE) as written:
         folder = tmp_path_factory.mktemp("load")
         made = Races(project, Checkout(project, STACK), names, access, written, folder, dice)
         try:

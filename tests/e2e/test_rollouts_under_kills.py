@@ -120,7 +120,7 @@ def proof(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     checkouts = [Checkout.create(folder / name, project, STACK) for name in ("first", "second")]
     access = Access(str(mesh.cluster.layout.kubeconfig))
     print(f"seed {SEED}")
-    with event_sink() as sink, journal(kubeconfig.client(kubeconfig.choose(access)), NAMESPACE) as written:
+    with event_sink() as sink, journal(lambda: kubeconfig.client(kubeconfig.choose(access)), NAMESPACE) as written:
         strategy = ramp_strategy(HOLD, sink.url)
         stack = RampStack(project=project, stack=STACK, namespace=NAMESPACE, strategy=strategy)
         stable = {f"shop-{number}": "v1" for number in range(SERVICES)}

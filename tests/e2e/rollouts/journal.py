@@ -105,19 +105,21 @@ class Journal:
 
 
 @contextmanager
-def journal(client: Client, namespace: str) -> Iterator[Journal]:
+def journal(connect: Callable[[], Client], namespace: str) -> Iterator[Journal]:
     """Watch records, VirtualServices and EndpointSlices of a namespace while the block runs.
 
-    Fails with what ended a watch before that.
-
-    `client` must be the journal's own: it is closed at the end, which ends the watches.
+    Fails with what ended a watch before that. `connect` makes a client for each watch: threads that share one get each
+    other's answers. They are not closed at the end, since their threads read from them until the process ends: the next
+    connection would get the number of the closed socket, and the thread would read from that.
     """
     kept, ended = Journal(), threading.Event()
     problems: list[Exception] = []
 
     def watch(kind: Any, written: Callable[[Any], Write | None]) -> None:
         try:
-            for operation, item in client.watch(kind, namespace=namespace):
+            for operation, item in connect().watch(kind, namespace=namespace):
+                if ended.is_set():
+                    return
                 write = None if operation == "DELETED" else written(item)
                 if write is not None:
                     kept.add(write)
@@ -137,7 +139,6 @@ def journal(client: Client, namespace: str) -> Iterator[Journal]:
         yield kept
     finally:
         ended.set()
-        client.close()
     assert not problems, f"the watch ended: {problems}"
 
 

@@ -205,8 +205,8 @@ class Court:
 def court_of(project: Project, stack: str, namespace: str, place: str) -> Iterator[tuple[JudgedStack, Court]]:
     """A stack and its court, with a gateway and a Prometheus in the namespace `place`; all is destroyed at the end."""
     cluster = project.cluster
-    client = kubeconfig.client(kubeconfig.choose(Access(str(cluster.layout.kubeconfig))))
-    with front(cluster, place, namespace) as before, journal(client, namespace) as written:
+    config = kubeconfig.choose(Access(str(cluster.layout.kubeconfig)))
+    with front(cluster, place, namespace) as before, journal(lambda: kubeconfig.client(config), namespace) as written:
         judged = JudgedStack(project=project, stack=stack, namespace=namespace, front=before)
         court = Court(
             url=before.url,
