@@ -57,8 +57,8 @@ class Trial:
 
     @property
     def events(self) -> list[EventType]:
-        """The events of its history."""
-        return [] if self.record is None else [one.type for one in self.record.history]
+        """Its events; the history has those of the service's earlier rollouts, too."""
+        return [] if self.record is None else [one.type for one in self.record.history if one.id == self.record.id]
 
     def metric(self, name: str) -> Mapping[str, Any]:
         """The last evidence of a metric; empty if there is none."""
