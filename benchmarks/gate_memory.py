@@ -17,7 +17,7 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -66,6 +66,7 @@ PER_SECOND = 50.0
 """Requests of each caller."""
 SERVICE, NAMESPACE, RULE = "website", "shop", "rule-1"
 VERSIONS = ("version-1", "version-2")
+SHARES = tuple(zip(VERSIONS, (1 - WEIGHT / 100, WEIGHT / 100), strict=True))
 BOUND = 50.0
 
 
@@ -178,12 +179,12 @@ class Counted:
             elif query.startswith("up"):
                 yield _text(_labels(caller, "up"), ((at, 1) for _, at in times))
             elif series_names.TIME in query and "__name__" not in query:
-                for version, share in _shares(now):
+                for version, share in SHARES:
                     for le, part in ((f"{BOUND:g}", 0.95), ("+Inf", 1.0)):
                         labels = {**_labels(caller, f"{series_names.ENVOY}{series_names.TIME}", version), "le": le}
                         yield _text(labels, ((at, self._count(share * part, n, caller)) for n, at in times))
             else:
-                for version, share in _shares(now):
+                for version, share in SHARES:
                     for name, part, more in _statistics():
                         labels = {**_labels(caller, f"{series_names.ENVOY}{name}", version), **more}
                         yield _text(labels, ((at, self._count(share * part, n, caller)) for n, at in times))
@@ -211,11 +212,6 @@ def _statistics() -> tuple[tuple[str, float, dict[str, str]], ...]:
         *((name, 1.0 if name == series_names.CONNECTED else 0.0, {}) for name in named),
         *((name, 0.0, {}) for name in none),
     )
-
-
-def _shares(now: float) -> Sequence[tuple[str, float]]:
-    canary = WEIGHT / 100
-    return ((VERSIONS[0], 1 - canary), (VERSIONS[1], canary))
 
 
 def _labels(caller: int, name: str, version: str = "") -> dict[str, str]:

@@ -13,6 +13,7 @@ NO_HEALTHY_POD = "upstream_cx_none_healthy"
 COMPLETED, RETRIED, ACTIVE = "upstream_rq_completed", "upstream_rq_retry", "upstream_rq_active"
 RESET, CLOSED = "upstream_rq_tx_reset", "upstream_cx_destroy_local_with_active_rq"
 RETRIED_ANSWERS, BY_CODE, TIME = "retry_upstream_rq_completed", "upstream_rq", "upstream_rq_time_bucket"
+
 FAILED_CALLS = ("2", "4", "13", "14", "15")
 """Statuses of gRPC that are failures: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS (gRPC: "Status
 Codes"). Others answer what the caller asked for, as 4xx does."""

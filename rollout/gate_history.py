@@ -14,11 +14,11 @@ from metrics.durations import promql_duration
 from metrics.queries import Queries, Source
 from rollout.decision import GatesFixed
 from rollout.gate_samples import counters_of, observed, scope_of
-from rollout.gates.blocks import ATTEMPTS, CLIENT_ERRORS, ERRORS, LATENCY, UNROUTED, Block, Observation, total
+from rollout.gates.blocks import ERRORS, UNROUTED, Block, Observation, total
 from rollout.gates.counters import Period
 from rollout.gates.history import History, history_of
 from rollout.gates.latency import choose_bound
-from rollout.gates.plan import GatePlan, gate_plan, gate_steps
+from rollout.gates.plan import KNOWN, GatePlan, gate_plan, gate_steps
 from rollout.gates.planner import forecast
 from rollout.record import Record
 from rollout.verbs import SHORTEST_STEP_DEADLINE
@@ -68,7 +68,7 @@ def read_past(record: Record, gates: RolloutGates, prometheus: Prometheus, now: 
     ):
         pass
     blocks = tuple(block for block in found.blocks if block.metrics)
-    names = (ERRORS, ATTEMPTS, LATENCY, CLIENT_ERRORS, *(metric.name for metric in gates.custom))
+    names = (*KNOWN, *(metric.name for metric in gates.custom))
     histories = {name: history_of(name, blocks) for name in names}
     return Past(
         seconds=sum(block.end - block.start for block in blocks),

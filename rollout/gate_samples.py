@@ -133,8 +133,8 @@ def observed(
 ) -> Iterator[tuple[Observation, Asked]]:
     """Yield what is observed until `now`, in seconds since 1970, piece by piece, each with all before it.
 
-    The arguments are those of `observe`; without periods nothing is read. Raises
-    PrometheusError, and NotComparableError.
+    The arguments are those of `observe`; without periods nothing is read. Raises PrometheusError, and
+    NotComparableError.
     """
     found, reader = earlier or Observation(), reader_of(record, bound, client_errors=client_errors)
     until = -math.inf

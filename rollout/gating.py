@@ -128,10 +128,8 @@ def without_numbers(record: Record, facts: Facts, text: str) -> Decision:
 
 def _hold_without_numbers(record: Record, facts: Facts, text: str) -> Decision:
     """Hold, and send the event NoData once if it lasts."""
-    held = record.held
-    if held is None or held.reason is not HoldReason.NO_DATA or _is_told(record, held):
-        return hold_for(record, facts, HoldReason.NO_DATA, text)
-    if seconds_between(held.since, facts.now) < NO_DATA_EVENT:
+    held = record.held if record.held is not None and record.held.reason is HoldReason.NO_DATA else None
+    if held is None or seconds_between(held.since, facts.now) < NO_DATA_EVENT or _is_told(record, held):
         return hold_for(record, facts, HoldReason.NO_DATA, text)
     event = Event(type=EventType.NO_DATA, text=f"no numbers for {NO_DATA_EVENT:.0f} s: {held.text}")
     return Decision(why=event.text, record=next_record(record, facts.now, by_of(facts), event), wait_seconds=LOOK)

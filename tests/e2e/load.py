@@ -172,8 +172,7 @@ def count(lines: Iterable[str], result: Load) -> None:
             result.answered.append(answer.sent)
         else:
             result.failed.append(answer.sent)
-            body = base64.b64decode(one["body"] or "")[:200].decode(errors="replace")  # Envoy's reason
-            result.failures.append(f"{one['timestamp']}: {one['code']} {one['error']} {body}")
+            result.failures.append(f"{one['timestamp']}: {one['code']} {answer.error}")
     result.answers.sort(key=lambda answer: answer.sent)
     sent_at = [answer.sent for answer in result.answers]
     result.seconds = (sent_at[-1] - sent_at[0]).total_seconds() if sent_at else 0.0

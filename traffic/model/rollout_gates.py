@@ -96,10 +96,8 @@ def tail(value: Any) -> Any:
 
 def warm_up(value: str) -> str:
     """Return `value` if latency can do without new pods for so long."""
-    is_duration, allowed = (
-        re.fullmatch(DURATION, value) is not None,
-        f"a duration from {NO_WARM_UP} to {LONGEST_WARM_UP}",
-    )
+    is_duration = re.fullmatch(DURATION, value) is not None
+    allowed = f"a duration from {NO_WARM_UP} to {LONGEST_WARM_UP}"
     if is_duration and seconds(value) == 0:
         return value
     if re.fullmatch("[0-9]+ ?[dw]", value) or (is_duration and seconds(value) > seconds(LONGEST_WARM_UP)):

@@ -262,18 +262,6 @@ def test_both_sources_count_any_mix_of_requests_alike(
     evaluate(series, of_both_sources(expected), tmp_path)
 
 
-def test_failed_calls_of_grpc_are_failures_though_http_says_200(tmp_path: Path) -> None:
-    calls = traffic(V1, {"call answered": 30, "call for what is not there": 15})
-    failed = traffic(V2, {"call answered": 15, "call failed": 30, "call without a healthy pod": 15})
-
-    expected: dict[str, dict[str, float]] = {
-        "requests": {V1: 3, V2: 4},
-        "failures": {V1: 0, V2: 3},
-        "success rate": {V1: 1, V2: 0.25},
-    }
-    evaluate(record([calls, failed]), of_both_sources(expected), tmp_path)
-
-
 def test_where_envoys_statistics_are_not_kept_istios_counters_tell_of_what_was_sent_to_a_pod(tmp_path: Path) -> None:
     answered = traffic(V1, {"answered": 15}).of_istio()
     refused = traffic(V2, {"answered": 15, "refused": 30, "no healthy pod": 45}).of_istio()
