@@ -71,17 +71,23 @@ func (e *echo) answerGRPC(answer http.ResponseWriter, request *http.Request) {
 	}
 }
 
-// finishGRPC writes a message, unless it is nil, and the status of the call as trailers.
+// finishGRPC writes a message and the status of the call after it as trailers. Without a message the status is in the
+// headers, which end the answer ("Trailers-Only", gRPC: "gRPC over HTTP2"): proxies try a call again by no other status.
 func finishGRPC(answer http.ResponseWriter, message []byte, status int, text string) {
-	answer.Header().Set("content-type", grpcType)
-	answer.WriteHeader(http.StatusOK)
+	header, prefix := answer.Header(), ""
+	header.Set("content-type", grpcType)
 	if message != nil {
+		answer.WriteHeader(http.StatusOK)
 		frame := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 		_, _ = answer.Write(append(frame, message...)) // fails only when the caller has gone
+		prefix = http.TrailerPrefix
 	}
-	answer.Header().Set(http.TrailerPrefix+"grpc-status", strconv.Itoa(status))
+	header.Set(prefix+"grpc-status", strconv.Itoa(status))
 	if text != "" {
-		answer.Header().Set(http.TrailerPrefix+"grpc-message", text)
+		header.Set(prefix+"grpc-message", text)
+	}
+	if message == nil {
+		answer.WriteHeader(http.StatusOK)
 	}
 }
 

@@ -1,6 +1,6 @@
 """Rollouts of versions whose failures no status 5xx shows, on real Envoys: calls of gRPC, answers 4xx, lost requests.
 
-A call that fails is an answer 200 whose status is in its trailers. A request whose route leads to a cluster that no
+A call that fails is an answer 200 with a status of its own. A request whose route leads to a cluster that no
 Envoy has is in no version's statistics, but in those of the listener.
 """
 
