@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from metrics.durations import promql_duration
 from metrics.queries import Queries, Source
 from rollout.decision import GatesFixed
-from rollout.gate_samples import counters_of, observed, scope_of
+from rollout.gate_samples import Asked, counters_of, observed, scope_of
 from rollout.gates.blocks import ERRORS, UNROUTED, Block, Observation, total
 from rollout.gates.counters import Period
 from rollout.gates.history import History, history_of
@@ -39,13 +39,14 @@ class Past:
     """The past of the version that a rollout comes from: by metric, and its requests a second in the last hour.
 
     `bound` is that of slow requests, in milliseconds, None if there is none; `unrouted` are requests of the callers
-    that found no cluster, of whichever service.
+    that found no cluster, of whichever service. `counts_unrouted` is False where the callers do not count them.
     """
 
     seconds: float
     per_second: float = 0.0
     bound: float | None = None
     unrouted: float = 0.0
+    counts_unrouted: bool = True
     histories: Mapping[str, History] = field(default_factory=dict)
 
 
@@ -55,8 +56,8 @@ def read_past(record: Record, gates: RolloutGates, prometheus: Prometheus, now: 
     long = min(LONGEST, MOST_SCRAPES * every)
     bound = _bound(record, gates, prometheus, long) if gates.latency.enabled else None
     period = Period(step=0, settled=now - long, until=now)
-    found = Observation()
-    for found, _ in observed(  # noqa: B007 - the last one has all blocks
+    found, asked = Observation(), Asked()
+    for found, asked in observed(  # noqa: B007 - the last ones know all
         prometheus,
         record,
         (period,),
@@ -75,6 +76,7 @@ def read_past(record: Record, gates: RolloutGates, prometheus: Prometheus, now: 
         per_second=_per_second(blocks, now),
         bound=bound,
         unrouted=sum(total(block.metrics.get(UNROUTED, {}).values()).n_c for block in blocks),
+        counts_unrouted=asked.counts_unrouted,
         histories={name: history for name, history in histories.items() if history.requests},
     )
 
@@ -134,6 +136,8 @@ def _text(record: Record, plan: GatePlan, past: Past) -> str:
     if past.unrouted:
         unrouted = f"{past.unrouted:.0f} requests of its callers found no cluster (NC)"
         tolerance = f"{tolerance}; {unrouted}, so that these are not judged"
+    if not past.counts_unrouted:
+        tolerance = f"{tolerance}; its callers do not count requests that find no cluster (NC): these are not judged"
     if errors is None:
         return f"nothing is known of {record.from_.version} before the rollout; {tolerance}"
     known = f"{100 * errors.rate:.3g} % of {errors.requests:.0f} requests to {record.from_.version} failed before"

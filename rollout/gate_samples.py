@@ -42,11 +42,15 @@ class NotComparableError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What was asked for, to show it: the queries, how many samples they returned, and the time of the newest one."""
+    """What was asked for, to show it: the queries, how many samples they returned, and the time of the newest one.
+
+    `counts_unrouted` is False where callers do not count the requests that find no cluster.
+    """
 
     queries: tuple[str, ...] = ()
     samples: int = 0
     newest: float | None = None
+    counts_unrouted: bool = True
 
 
 def counters_of(record: Record) -> PlannedCounters:
@@ -103,18 +107,21 @@ def read_samples(
     found = [series for query in queries for series in prometheus.samples(query, at)]
     scrapes: tuple[Series, ...] = ()
     uptimes: tuple[Series, ...] = ()
+    unrouted: Sequence[Series] = ()
     instances = sorted({series.labels.get("instance", "") for series in found} - {""})
     if instances:
         scrapes, uptimes = (prometheus.samples(query, at) for query in raw_scrapes(instances, over))
         queries = (*queries, raw_unrouted(instances, over))
-        found += prometheus.samples(queries[-1], at)
+        unrouted = prometheus.samples(queries[-1], at)
+        found += unrouted
     own = {}
     for metric in custom:
         pair = [raw_series(query, over, every) for query in (metric.failures, metric.requests)]
         own[metric.name] = (prometheus.samples(pair[0], at), prometheus.samples(pair[1], at))
         queries = (*queries, *pair)
     points = [point for series in found for point in series.points]
-    asked = Asked(queries=queries, samples=len(points), newest=max((time for time, _ in points), default=None))
+    newest = max((time for time, _ in points), default=None)
+    asked = Asked(queries=queries, samples=len(points), newest=newest, counts_unrouted=bool(unrouted) or not instances)
     return Samples(counters=found, scrapes=scrapes, uptimes=uptimes, custom=own), asked
 
 

@@ -367,4 +367,22 @@ def test_queries_that_are_answered_one_after_the_other_find_no_requests_that_wer
     pending = planned(record_of((10, 50, 100), started_at=START, gates=GATES, hold_seconds=60))
     past = read_past(pending, GATES, Slow(store.gateway).client, datetime.fromisoformat(START).timestamp())
     assert past.unrouted == 0
+    assert past.counts_unrouted
     assert past.histories["errors"].requests == pytest.approx(60 * long, rel=0.05)
+
+
+def test_callers_that_do_not_count_requests_without_a_cluster_are_said() -> None:
+    pending = planned(record_of((10, 50, 100), started_at=START, gates=GATES, hold_seconds=60))
+    store = store_with_a_past()
+    texts = []
+    for client in (
+        store.client,
+        Slow(store.gateway).client,
+        Store(Gateway(seed=1, per_second=0, stable=0, canary=0)).client,
+    ):
+        reading = GateReader().read(pending, START, client)
+        assert reading is not None
+        assert reading.fixed is not None
+        texts.append(reading.fixed.text)
+
+    assert ["do not count requests that find no cluster" in text for text in texts] == [True, False, False]
