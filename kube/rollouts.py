@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from kube.client import query
-from kube.kubeconfig import ClusterAccess
+from kube.kubeconfig import ClusterAccess, ClusterUnreachableError
 from kube.objects import find
 from kube.pods import reasons_of_unready
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from lightkube import Client
 
 PAUSE = 0.2
+SILENT = 30.0
+"""Seconds for which an API server may not answer any more: it is slow at times, and restarted when it is upgraded."""
 
 
 class RolloutTimeoutError(Exception):
@@ -26,10 +29,19 @@ def until_rolled_out(cluster: ClusterAccess, namespace: str, name: str, seconds:
     """Return once all pods of a Deployment are new and available, and the old ones are terminating.
 
     Returns at once if the Deployment still has the generation `since`: it has not changed. Raises RolloutTimeoutError
-    after `seconds`, and ClusterUnreachableError.
+    after `seconds`, and ClusterUnreachableError: at once, but of an API server that has answered after `SILENT`.
     """
-    deadline = time.monotonic() + seconds
-    while (missing := query(cluster, partial(_missing, namespace=namespace, name=name, since=since))) is not None:
+    missing: str | None = ""
+    deadline, answered = time.monotonic() + seconds, -inf
+    while True:
+        try:
+            missing = query(cluster, partial(_missing, namespace=namespace, name=name, since=since))
+            answered = time.monotonic()
+        except ClusterUnreachableError:
+            if time.monotonic() - answered > SILENT:
+                raise
+        if missing is None:
+            return
         if time.monotonic() > deadline:
             reasons = query(cluster, lambda client: list(_reasons(client, namespace, name)))
             raise RolloutTimeoutError(

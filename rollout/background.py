@@ -103,4 +103,4 @@ class Background:
                 del self._running[name]
                 if value is not None:
                     self._done[name] = (key, Done(value, self._clock()))
-        self._wake.set()
+            self._wake.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,7 +165,12 @@ def claim(name: str, state_root: Path = STATE_ROOT) -> Layout:
     with state_lock(state_root):
         here = layout(name, state_root)
         here.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (here.root / "index").write_text(str(here.index))
+        index = here.root / "index"
+        if not index.exists():
+            # Whole or not at all: others read it without the lock.
+            written = index.with_suffix(".new")
+            written.write_text(str(here.index))
+            written.replace(index)
         return here
 
 
@@ -179,7 +184,10 @@ def state_lock(state_root: Path = STATE_ROOT) -> Iterator[None]:
 
 
 def _free_index(state_root: Path) -> int:
-    taken = {int(file.read_text()) for file in state_root.glob("*/index")} | {0}
+    taken = {0}
+    for file in state_root.glob("*/index"):
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            taken.add(int(file.read_text()))
     free = [index for index in range(MAX_SANDBOXES) if index not in taken]
     if not free:
         raise LayoutError(

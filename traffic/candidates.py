@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from traffic.model import MESH, Match, StringMatch
 from traffic.simulate import Caller, Request, authority_of, text_matches
@@ -87,9 +87,25 @@ def _from_regex(pattern: str, rng: random.Random) -> str:
     """A text for the pattern, as far as Python and RE2 agree on it."""
     import rstr
 
-    made = str(rstr.Rstr(rng).xeger(pattern))
+    made = str(rstr.Rstr(cast(random.Random, _InOrder(rng))).xeger(pattern))
     # `.` and negated classes also produce control characters, which headers must not contain.
     return re.sub(r"[^\x20-\x7e]", "x", made)
+
+
+class _InOrder:
+    """A source of random choices from characters in their order: of a negated class, rstr chooses from a set of them,
+    whose order is another one in each process."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rng, name)
+
+    def choice(self, choices: Sequence[Any]) -> Any:
+        """Return one of them."""
+        are_texts = isinstance(choices, list) and all(isinstance(one, str) for one in choices)
+        return self._rng.choice(sorted(choices) if are_texts else choices)
 
 
 def _forbidden(matches: Iterable[Match], rng: random.Random) -> dict[str, str]:

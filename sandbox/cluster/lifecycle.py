@@ -245,14 +245,14 @@ def _import_images(here: Layout, built: Built, running: namespaces.Running, prog
 
 def _add_ons(here: Layout, progress: Progress) -> None:
     with progress.step("starting cluster DNS", log=here.logs / "pods"):
-        applied = _kubectl(
+        applied = _patiently(
             here,
             *("apply", "--server-side", "--force-conflicts", "--filename=-"),
             stdin=json.dumps(addons.manifests(here)),
         )
         if applied.returncode:
             raise SandboxError(f"CoreDNS could not be applied: {applied.stderr.strip()}")
-        waited = _kubectl(here, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+        waited = _patiently(here, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
         if waited.returncode:
             raise SandboxError(f"CoreDNS is not ready: {waited.stderr.strip()}; its log: {here.logs / 'pods'}")
 
@@ -297,6 +297,16 @@ def unsettled_pods(pods: list[dict[str, Any]], started: datetime) -> list[str]:
 def _kubectl(here: Layout, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     command = [str(TOOLS / "kubectl"), f"--kubeconfig={here.kubeconfig}", "--request-timeout=5s", *words]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+def _patiently(here: Layout, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run kubectl again until it succeeds, for a minute: an API server that has just started may be slow to answer."""
+    deadline = time.monotonic() + 60
+    while True:
+        done = _kubectl(here, *words, stdin=stdin)
+        if not done.returncode or time.monotonic() > deadline:
+            return done
+        time.sleep(_POLL)
 
 
 def _node_ready(here: Layout, since: datetime | None = None) -> bool:

@@ -22,7 +22,7 @@ from traffic.model import RouteTable, service_host
 
 FIELD_MANAGER = "differential-test"
 TABLE = "differential-test/table"
-SECONDS = 60.0
+SECONDS = 180.0
 SAMPLES = 4
 """How often in a row a proxy must answer by the new routes: each worker thread applies them on its own."""
 

@@ -20,7 +20,7 @@ SHORT = st.text(st.sampled_from("abz01-"), min_size=1, max_size=3)
 ORDERS = (
     ("x-echo-status", "503"), ("x-echo-status", "500 times=1 key={key}"), ("x-echo-status", "503 times=2 key={key}"),
     ("x-echo-status", "409"), ("x-echo-header", "x-color: green"), ("x-echo-header", "x-tier: theirs"),
-    ("x-echo-delay", "400ms"),
+    ("x-echo-delay", "2s"),
 )  # fmt: skip
 """Orders to the version; `{key}` is replaced by the request's key."""
 

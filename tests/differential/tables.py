@@ -254,7 +254,7 @@ def _on_the_way(draw: st.DrawFn, service: str, services: list[str], weighted: bo
     return {
         "to": draw(weights(service, services)) if weighted else draw(versions),
         "rewrite": draw(often(REWRITE, 4)),
-        "timeout": draw(often(st.sampled_from(("2s", "1m", "150ms")), 6)),
+        "timeout": draw(often(st.sampled_from(("5s", "1m", "1s")), 6)),
         "retries": draw(often(RETRIES, 5)),
         "fault": draw(often(FAULT, 8)),
         "mirrors": draw(

@@ -123,7 +123,11 @@ def mesh(cluster: Cluster, pytestconfig: pytest.Config, tmp_path_factory: pytest
         project = Project.create(tmp_path_factory.mktemp("mesh"), cluster)
         pytestconfig.stash[MESH] = project
         project.write_stack("mesh", project.mesh_config())
-        project.up("mesh")
+        try:
+            project.up("mesh")
+        except BaseException:
+            destroy_mesh(pytestconfig)  # the next file begins anew, not with a part of it
+            raise
     return pytestconfig.stash[MESH]
 
 

@@ -26,8 +26,8 @@ from sandbox.progress import progress
 
 VEGETA = GoModule(name="vegeta", programs=("vegeta",), disk_megabytes=300, main="github.com/tsenart/vegeta/v12")
 VERSION_HEADER = "X-Served-Version"
-LONGEST_SECONDS = 600
-"""Upper limit for the duration of a load."""
+LONGEST_SECONDS = 1800
+"""Upper limit for the duration of a load: some last for all tests of a file."""
 CALLED = "called"
 """The query parameter that names a request's target, which a result of vegeta has only in its URL."""
 
@@ -126,6 +126,7 @@ def load(
     given += [] if keepalive else ["-keepalive=false"]
     network = [] if inside is None else ["nsenter", f"--target={inside}", "--net"]
     command = [
+        "setpriv", "--pdeathsig=KILL",  # it ends with this process, however that ends
         *network, str(program), "attack", f"-rate={rate}/s", f"-duration={LONGEST_SECONDS}s", "-timeout=10s",
         "-workers=32", "-connections=64", "-max-connections=256", "-redirects=-1", f"-output={results}", *given,
     ]  # fmt: skip

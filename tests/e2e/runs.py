@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,14 +65,21 @@ def kill_all(project: Project, command: subprocess.Popen[str]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def kill_half_way(project: Project, command: subprocess.Popen[str], whom: str, moment: float) -> None:
-    """Kill only the command, or all its processes, after `moment` seconds; return when none is running."""
-    try:
-        command.wait(moment)
-    except subprocess.TimeoutExpired:
-        if whom == "the command":
-            command.kill()
-        else:
-            kill_all(project, command)
+def locks(project: Project) -> set[Path]:
+    """The locks of runs in the backend: a run's engine has begun when its own is there."""
+    return set((project.folder / "backend" / ".pulumi" / "locks").rglob("*.json"))
+
+
+def kill_half_way(project: Project, verb: str, whom: str, moment: float) -> None:
+    """Kill only a command, or all its processes, `moment` seconds after its lock; return when none is running."""
+    before = locks(project)
+    command = project.popen(verb, "--stack", STACK, "--yes")
+    wait_until(lambda: bool(locks(project) - before), "the lock", 30)
+    time.sleep(moment)  # any moment must work
+    assert command.poll() is None, f"{verb} ended before it was killed"
+    if whom == "the command":
+        command.kill()
+    else:
+        kill_all(project, command)
     command.wait()
     wait_until(lambda: not running_pulumi(project.folder, engines_only=True), "the end of the orphaned engine", 30)

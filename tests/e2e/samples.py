@@ -144,24 +144,30 @@ class SampleStack:
 
 @contextmanager
 def sample_stack(
-    mesh: Project, folder: Path, sample: Sample, host: str | None, port: int = 80, services: Services | None = None
+    mesh: Project,
+    folder: Path,
+    sample: Sample,
+    host: str | None,
+    port: int = 80,
+    services: Services | None = None,
+    path: str = "/",
 ) -> Iterator[SampleStack]:
-    """The deployed stack of a sample, destroyed at the end."""
+    """The deployed stack of a sample, destroyed at the end; the gateway has its routes, of which one takes `path`."""
     stack = SampleStack(Project.create(folder, mesh.cluster), sample, host, port)
     try:
         stack.up(services)
-        wait_until(lambda: _is_open(stack), "the gateway's port", 20)
+        wait_until(lambda: _is_routed(stack, path), "the gateway's first routes")
         yield stack
     finally:
         stack.project.canary("destroy", "--stack", stack.name, "--yes")
 
 
-def _is_open(stack: SampleStack) -> bool:
+def _is_routed(stack: SampleStack, path: str) -> bool:
+    """Whether all of the gateway's threads have the route and its pods: an `up` does not wait for a service's first."""
     try:
-        stack.one()
+        return not {404, 503} & stack.statuses(path, 16).keys()
     except httpx.TransportError:
         return False
-    return True
 
 
 def _at_once(sample: Sample) -> dict[str, Any]:

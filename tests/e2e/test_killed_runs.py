@@ -10,14 +10,14 @@ from threading import Timer
 
 import pytest
 
-from tests.e2e.runs import STACK, answers, kill_half_way, running_pulumi
+from tests.e2e.runs import STACK, answers, kill_half_way, locks, running_pulumi
 from tests.e2e.tools import LONG, Project, wait_until
 
 
-@pytest.mark.parametrize("moment", [0.8, 2.0, 4.0] if LONG else [2.0])
+@pytest.mark.parametrize("moment", [0.0, 1.0, 3.0] if LONG else [1.0])
 @pytest.mark.parametrize("whom", ["the command", pytest.param("all its processes", marks=pytest.mark.long)])
 def test_a_killed_up_is_recovered_by_the_next_one(shop: Project, whom: str, moment: float) -> None:
-    kill_half_way(shop, shop.popen("up", "--stack", STACK, "--yes"), whom, moment)
+    kill_half_way(shop, "up", whom, moment)
     again = shop.canary("up", "--stack", STACK, "--yes")
     if again.returncode:  # at most one fix is needed
         assert "canary cancel" in again.stdout + again.stderr, again.stdout + again.stderr
@@ -35,8 +35,8 @@ def test_recovery_works_where_creating_an_object_that_exists_is_an_error(
 ) -> None:
     """As with the provider from 4.29 on; the one that is built here does so without server-side apply."""
     monkeypatch.setenv("PULUMI_K8S_ENABLE_SERVER_SIDE_APPLY", "false")
-    for moment in (1.2, 2.0, 3.0):
-        kill_half_way(shop, shop.popen("up", "--stack", STACK, "--yes"), "all its processes", moment)
+    for moment in (0.3, 1.0, 2.0):
+        kill_half_way(shop, "up", "all its processes", moment)
     assert shop.up(STACK)["stack"] == STACK
     assert answers(shop) == {"version-1", "version-2"}
 
@@ -44,8 +44,7 @@ def test_recovery_works_where_creating_an_object_that_exists_is_an_error(
 @pytest.mark.long
 def test_the_second_of_two_concurrent_ups_is_refused_with_the_holder_and_the_fix(shop: Project) -> None:
     first = shop.popen("up", "--stack", STACK, "--yes")
-    locks = shop.folder / "backend" / ".pulumi" / "locks"
-    wait_until(lambda: bool(list(locks.rglob("*.json"))), "the first one's lock", 30)
+    wait_until(lambda: bool(locks(shop)), "the first one's lock", 30)
     second = shop.canary("up", "--stack", STACK, "--yes")
     assert second.returncode == 4, second.stdout + second.stderr
     assert f"canary cancel --stack {STACK}" in second.stderr
@@ -84,15 +83,15 @@ def attributes_of_the_state(project: Project) -> Path:
 @pytest.mark.parametrize(
     ("whom", "moment"),
     [
-        pytest.param("the command", 1.3, marks=pytest.mark.long),
-        pytest.param("all its processes", 1.0, marks=pytest.mark.long),
-        ("all its processes", 1.8),
+        pytest.param("the command", 0.5, marks=pytest.mark.long),
+        pytest.param("all its processes", 0.2, marks=pytest.mark.long),
+        ("all its processes", 0.8),
     ],
 )
 def test_an_up_after_a_killed_destroy_succeeds(shop: Project, whom: str, moment: float) -> None:
     """Running deletions continue, and the up must not assume that the objects exist."""
     shop.up(STACK)
-    kill_half_way(shop, shop.popen("destroy", "--stack", STACK, "--yes"), whom, moment)
+    kill_half_way(shop, "destroy", whom, moment)
     again = shop.canary("up", "--stack", STACK, "--yes")
     assert again.returncode == 0, again.stdout + again.stderr
     assert not running_pulumi(shop.folder), "providers of the killed run were ended, too"
@@ -105,8 +104,7 @@ def test_ctrl_c_leaves_the_stack_usable(shop: Project, command: str) -> None:
     if command == "destroy":
         shop.up(STACK)
     run = shop.popen(command, "--stack", STACK, "--yes")
-    locks = shop.folder / "backend" / ".pulumi" / "locks"
-    wait_until(lambda: bool(list(locks.rglob("*.json"))), "the lock", 30)
+    wait_until(lambda: bool(locks(shop)), "the lock", 30)
     time.sleep(0.8)  # any moment during the run must work
     os.killpg(run.pid, signal.SIGINT)
     output, _ = run.communicate(timeout=120)

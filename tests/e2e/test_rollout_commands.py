@@ -16,7 +16,7 @@ from tests.e2e.tools import Completed, Project, service
 
 STACK, NAME, NAMESPACE, HOST = "commands", "commands-shop", "commands-rolled", "commands-rolled.example"
 OLD, NEW = "version-1", "version-2"
-STEPS = [{"weight": 10, "for": "1s"}, {"weight": 50, "for": "1m"}, {"weight": 100}]
+STEPS = [{"weight": 10, "for": "5s"}, {"weight": 50, "for": "1m"}, {"weight": 100}]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_rollout_is_left_at_a_signal_goes_on_elsewhere_and_goes_back(shop: Pro
     assert (state(shop)["step"], state(shop)["holder"]) == (1, None)
 
     without_file = ("--namespace", NAMESPACE)
-    held = rollout(shop, "start", *without_file, "--timeout", "10s")
+    held = rollout(shop, "start", *without_file, "--timeout", "20s")
     assert held.returncode == ExitCode.HELD, held.stderr
     assert state(shop)["step"] == 2
     assert state(shop)["written"] == {"default": {OLD: 50, NEW: 50}}

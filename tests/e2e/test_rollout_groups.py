@@ -211,7 +211,10 @@ def test_a_bad_callee_takes_all_services_back_a_caller_first(shop: Project, watc
     assert phases(ended) == {"Aborted"}
     assert "is worse" in ended["ended"]["reason"]
     changes = watched.of_new_weights()
-    assert changes == [*((one, 20.0) for one in ORDER), *((one, 0.0) for one in reversed(ORDER))]
+    moved = [name for name, weight in changes if weight]
+    assert moved, "the callee got its first step"
+    assert moved == list(ORDER[: len(moved)]), "the evidence may come before the others have theirs"
+    assert changes == [*((one, 20.0) for one in moved), *((one, 0.0) for one in reversed(moved))]
 
 
 @pytest.mark.long

@@ -30,7 +30,7 @@ def write(project: Project, to: str, *, mode: str = "deployment", rolled: bool =
     """The stack's file: all requests go to a version, by a rollout that starts by itself."""
     strategy = {"steps": STEPS, "autoStart": True, "limits": {"errors": "50%"}, "keepPrevious": "1s"}
     ends: Any = to if rolled else {name: 100 * (name == to) for name in VERSIONS}
-    rule: dict[str, Any] = {"to": ends, "timeout": "3s", **({"rollout": strategy} if rolled else {})}
+    rule: dict[str, Any] = {"to": ends, "timeout": "10s", **({"rollout": strategy} if rolled else {})}
     shop = {
         "namespace": NAMESPACE,
         "hosts": ["unattended-shop.example"],

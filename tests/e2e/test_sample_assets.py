@@ -20,7 +20,7 @@ OTHER_PATHS = ("/", "/assets", "/assetconsumers", "/assetmgrms2/assets")
 @pytest.fixture(scope="module")
 def assets(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleStack]:
     """The sample, deployed."""
-    with sample_stack(mesh, tmp_path_factory.mktemp("assets"), Sample.ASSETS, HOST) as stack:
+    with sample_stack(mesh, tmp_path_factory.mktemp("assets"), Sample.ASSETS, HOST, path="/assetmgrms/assets") as stack:
         yield stack
 
 

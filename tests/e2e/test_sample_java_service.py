@@ -39,7 +39,7 @@ QUICK: dict[str, Any] = {
 def java(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleStack]:
     """The sample, deployed."""
     folder = tmp_path_factory.mktemp("java")
-    with sample_stack(mesh, folder, Sample.JAVA_SERVICE, None, PORT, QUICK) as stack:
+    with sample_stack(mesh, folder, Sample.JAVA_SERVICE, None, PORT, QUICK, "/javaservice") as stack:
         yield stack
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.tools import CANARY, CHECKOUT, Completed, Project, bodies
+from tests.e2e.tools import CANARY, CHECKOUT, Completed, Project, bodies, wait_until
 
 STACK, HOST, NAMESPACE = "secrets", "secrets.example.com", "secrets-e2e"
 VERSION = "istio-canary:services.billing.versions.stable"
@@ -142,7 +142,7 @@ def test_the_text_arrives_in_the_pod(billing: Billing) -> None:
     billing.canary("preview")
     billing.canary("up", "--yes", "--json")
 
-    assert billing.answers() == {FIRST}
+    wait_until(lambda: billing.answers() == {FIRST}, "the gateway's first route")
     by_key = {
         key: base64.b64decode(text).decode() for one in billing.objects("secrets") for key, text in one["data"].items()
     }

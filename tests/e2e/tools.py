@@ -243,11 +243,14 @@ def service(
 
 
 def bodies(url: str, count: int, *, host: str | None = None, headers: Mapping[str, str] | None = None) -> Counter[str]:
-    """Send `count` requests and count the answers by body; other than 200 counts as `HTTP <status>`."""
+    """Send `count` requests and count the answers by body; others than 200 are `HTTP <status, or httpx's error>`."""
     sent = {**(headers or {}), **({"host": host} if host else {})}
 
     def one(client: httpx.Client) -> str:
-        answer = client.get(url, headers=sent)
+        try:
+            answer = client.get(url, headers=sent)
+        except httpx.TransportError as error:
+            return f"HTTP {type(error).__name__}"
         return answer.text.strip() if answer.status_code == 200 else f"HTTP {answer.status_code}"
 
     with httpx.Client(timeout=10, trust_env=False) as client, ThreadPoolExecutor(8) as pool:

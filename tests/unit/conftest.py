@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 from functools import partial
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,6 +50,17 @@ def website() -> dict[str, Any]:
 def deploy(request: pytest.FixtureRequest) -> Deploy:
     """Run a program against the recording engine, once as a preview and once as an update."""
     return partial(run_program, preview=request.param == "preview")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine be as good as a quiet one: a test that is about lateness sets what it needs itself.
+
+    The clock of an API server in memory stands still between its answers, as its other times do.
+    """
+    monkeypatch.setattr("kube.server_clock.time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr("kube.client.DEADLINE", 60.0)
+    monkeypatch.setattr("kube.kubeconfig.REQUEST_TIMEOUT", 30.0)
 
 
 @pytest.fixture(autouse=True)

@@ -142,26 +142,31 @@ class Ups:
     problems: list[str] = field(default_factory=list)
 
 
-REFUSED = re.compile(r"conflict|409|rollout", re.IGNORECASE)
+REFUSED = re.compile(
+    'conflict with "istio-canary-rollout"|a rollout has written routes that are others|its rollout has ended meanwhile'
+)
 """What an `up` says that met a step in between: it changes nothing of that route, and is to be run again."""
 
 
 @contextmanager
 def ups_beside(project: Project, stack: str, change: Callable[[], None]) -> Iterator[Ups]:
-    """Run `canary up` again and again while the block runs, each after one more `change` of the stack's file."""
+    """Run `canary up` again and again while the block runs and once after it, each after a `change` of the file."""
     over, found = threading.Event(), Ups()
+
+    def up() -> None:
+        change()
+        done = project.canary("up", "--stack", stack, "--yes", before=ELSEWHERE)
+        said = done.stdout + done.stderr
+        if done.returncode == 0:
+            found.succeeded += 1
+        elif REFUSED.search(said) and "Traceback" not in said:
+            found.refused += 1
+        else:
+            found.problems.append(f"up ended with {done.returncode}: {said[-3000:]}")
 
     def run() -> None:
         while not over.is_set():
-            change()
-            done = project.canary("up", "--stack", stack, "--yes", before=ELSEWHERE)
-            said = done.stdout + done.stderr
-            if done.returncode == 0:
-                found.succeeded += 1
-            elif REFUSED.search(said) and "Traceback" not in said:
-                found.refused += 1
-            else:
-                found.problems.append(f"up ended with {done.returncode}: {said[-3000:]}")
+            up()
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -170,3 +175,4 @@ def ups_beside(project: Project, stack: str, change: Callable[[], None]) -> Iter
     finally:
         over.set()
         thread.join()
+        up()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -33,6 +33,7 @@ class Tool:
 
     gateway: Gateway
     without_effect: str = ""
+    when_without_effect: Callable[[], None] = lambda: None
     called: list[str] = field(default_factory=list)
     name: str = "tool"
     host: str = "shop.example.com"
@@ -43,13 +44,17 @@ class Tool:
 
     def step(self, weight: int) -> None:
         self.called.append(f"{self.name}: step {weight}")
-        if self.without_effect != "step":
-            self.gateway.weight = weight
+        self._now("step", weight)
 
     def abort(self) -> None:
         self.called.append(f"{self.name}: abort")
-        if self.without_effect != "abort":
-            self.gateway.weight = 0
+        self._now("abort", 0)
+
+    def _now(self, command: str, weight: int) -> None:
+        if self.without_effect == command:
+            self.when_without_effect()
+        else:
+            self.gateway.weight = weight
 
     def clean(self) -> None:
         self.called.append(f"{self.name}: clean")
@@ -85,11 +90,6 @@ def gateway() -> Iterator[Gateway]:
         thread.join()
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollout_peers, "_TIMEOUT", 1.5)
-
-
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout_peers, "_ENOUGH", 20)
@@ -122,11 +122,13 @@ def test_peers_take_turns_and_the_last_one_cleans_up_first(gateway: Gateway) -> 
         ("abort", "not all requests are answered by stable after the abort"),
     ],
 )
-@pytest.mark.usefixtures("impatient")
 def test_a_command_without_effect_ends_the_measurement_and_the_peer_cleans_up(
-    gateway: Gateway, command: str, said: str
+    gateway: Gateway, command: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peer = Tool(gateway, without_effect=command)
+    def soon() -> None:
+        monkeypatch.setattr(rollout_peers, "_TIMEOUT", 0.5)
+
+    peer = Tool(gateway, without_effect=command, when_without_effect=soon)
     with pytest.raises(PeerError, match=said):
         measure([peer], gateway.url, runs=1)
     assert peer.called[-1] == "tool: clean"
@@ -139,8 +141,10 @@ def test_a_step_to_another_weight_is_no_step(gateway: Gateway, monkeypatch: pyte
         measure([peer], gateway.url, runs=1)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_service_that_fails_before_the_step_is_not_measured(gateway: Gateway) -> None:
+def test_a_service_that_fails_before_the_step_is_not_measured(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_peers, "_TIMEOUT", 0.5)
     gateway.fails = True
     with pytest.raises(PeerError, match="not all requests are answered by stable"):
         measure([Tool(gateway)], gateway.url, runs=1)

@@ -232,11 +232,14 @@ def test_a_real_ctrl_c_stops_it_without_a_traceback(tmp_path: Path) -> None:
         )
         with process:
             assert process.stdout is not None
-            url = process.stdout.readline().strip()
-            with urllib.request.urlopen(url, timeout=10) as response:
-                assert response.read() == b"v1\r\n"
-            process.send_signal(signal.SIGINT)
-            rest, stderr = process.communicate(timeout=10)
+            try:
+                url = process.stdout.readline().strip()
+                with urllib.request.urlopen(url, timeout=30) as response:
+                    assert response.read() == b"v1\r\n"
+                process.send_signal(signal.SIGINT)
+                rest, stderr = process.communicate(timeout=30)
+            finally:
+                process.kill()
     assert (process.returncode, rest) == (ExitCode.OK, "")
     assert stderr.splitlines()[-1] == "stopped"
     assert "Traceback" not in stderr

@@ -266,7 +266,7 @@ def test_a_gateway_that_is_no_url_of_http_is_a_usage_error(given: str) -> None:
 
 def test_a_measurement_cut_short_by_the_time_limit_does_not_pass() -> None:
     with gateway(split(10), delay=0.05) as url:
-        result = verify(url, "--timeout", "1", "--json")
+        result = verify(url, "--timeout", "3", "--count", "1000", "--json")
     assert result.exit_code == ExitCode.SPLIT, "a rule that was not measured in full does not pass"
     assert any(rule["unsent"] for rule in json.loads(result.stdout)["rules"])
 

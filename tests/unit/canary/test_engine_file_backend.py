@@ -49,7 +49,7 @@ def test_whole_attributes_stay(tmp_path: Path) -> None:
 
 
 def test_attributes_that_may_still_be_being_written_stay(tmp_path: Path) -> None:
-    path = attributes(tmp_path, b"", age=0)
+    path = attributes(tmp_path, b"", age=-60)
     assert remove_unfinished_attributes(tmp_path) == ()
     assert path.exists()
 

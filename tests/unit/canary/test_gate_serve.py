@@ -85,8 +85,11 @@ def test_it_answers_without_a_cluster_that_nothing_is_known_and_ends_with_a_sign
     ) as served:
         assert served.stderr is not None
         lines = iter(served.stderr.readline, "")
-        url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-        assert httpx.get(f"{url}/shop/shop", trust_env=False).status_code == 404
-        assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 503
-        served.send_signal(number)
-        assert served.wait(20) == 0
+        try:
+            url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+            assert httpx.get(f"{url}/shop/shop", trust_env=False, timeout=30).status_code == 404
+            assert httpx.get(f"{url}/healthz", trust_env=False, timeout=30).status_code == 503
+            served.send_signal(number)
+            assert served.wait(30) == 0
+        finally:
+            served.kill()

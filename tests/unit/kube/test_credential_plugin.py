@@ -83,7 +83,7 @@ def test_a_plugin_that_waits_for_a_login_is_named_at_the_deadline(
 ) -> None:
     monkeypatch.setattr("kube.client.DEADLINE", 0.2)
     with pytest.raises(ClusterUnreachableError, match=r"no answer within 0\.2 s") as error:
-        require(plugin("sleep 1"))
+        require(plugin("sleep 10"))
 
     assert "log-in` waits for a login" in error.value.reason
     assert error.value.fix.startswith("log in first")

@@ -269,7 +269,10 @@ def test_a_local_port_that_was_just_used_is_used_again(tmp_path: Path) -> None:
             assert notes == []
 
 
-def test_the_end_closes_connections_and_port_and_leaves_no_thread(tmp_path: Path) -> None:
+def test_the_end_closes_connections_and_port_and_leaves_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port_forward, "STOP_SECONDS", SECONDS)
     with cluster_with(tmp_path, "a") as (_, access, _servers):
         before = set(threading.enumerate())
         with forwarding(access) as (forward, notes):

@@ -9,6 +9,7 @@ import pytest
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod
 
+from kube.kubeconfig import ClusterUnreachableError
 from kube.rollouts import RolloutTimeoutError, missing_of, until_rolled_out
 from stacks.settings.cluster import ClusterSettings
 
@@ -91,6 +92,31 @@ def test_a_rollout_that_is_not_complete_in_time_is_reported_with_what_is_missing
 def test_a_rollout_that_is_complete_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kube.rollouts.query", lambda _, ask: ask(FakeCluster(deployment(2, DONE))))
     until_rolled_out(ClusterSettings(), "shop", "shop", -1)
+
+
+def test_an_api_server_that_has_answered_may_be_silent_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = ClusterUnreachableError("here", "no answer in time", "wait")
+    answers: list[str | Exception | None] = ["1 of 2 pods are new", silent, silent, None]
+
+    def asked(cluster: Any, ask: Any) -> str | None:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("kube.rollouts.query", asked)
+    monkeypatch.setattr("kube.rollouts.PAUSE", 0.0)
+    until_rolled_out(ClusterSettings(), "shop", "shop", 60)
+    assert not answers
+
+    answers[:] = [silent]
+    with pytest.raises(ClusterUnreachableError):
+        until_rolled_out(ClusterSettings(), "shop", "shop", 60)
+
+    monkeypatch.setattr("kube.rollouts.SILENT", -1.0)
+    answers[:] = ["1 of 2 pods are new", silent]
+    with pytest.raises(ClusterUnreachableError):
+        until_rolled_out(ClusterSettings(), "shop", "shop", 60)
 
 
 def test_a_deployment_that_has_not_changed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

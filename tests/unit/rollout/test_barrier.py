@@ -51,6 +51,10 @@ class Mesh:
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rollout.barrier.PAUSE", 0.0)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rollout.barrier.PATIENCE", 0.2)
 
 
@@ -75,6 +79,7 @@ def test_all_envoys_have_to_follow_and_late_ones_are_waited_for() -> None:
     assert set(map(str, mesh.listed)) == {str(("istio-ingress", {"istio": "g"}))}
 
 
+@pytest.mark.usefixtures("impatient")
 def test_one_that_does_not_follow_is_named() -> None:
     found = waited(Mesh({"a": [AT_TEN], "b": [AT_ZERO]}))
     assert not found.all_follow
@@ -86,6 +91,7 @@ def test_one_that_has_followed_once_need_not_answer_again() -> None:
     assert waited(Mesh({"a": [AT_TEN, OSError("gone")], "b": [AT_ZERO, AT_TEN]})).all_follow
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("answer", [OSError("gone"), "{"])
 def test_one_that_cannot_be_asked_does_not_follow(answer: Any) -> None:
     found = waited(Mesh({"a": [answer]}))
@@ -114,6 +120,7 @@ def status(code: int) -> Exception:
     return httpx2.HTTPStatusError("no", request=request, response=httpx2.Response(code, request=request))
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("error", "text"),
     [(status(403), "pods/exec"), (status(500), "HTTP 500"), (httpx2.ConnectError("gone"), "does not answer")],

@@ -156,7 +156,9 @@ def test_pods_that_callers_address_themselves_are_known_once_their_cluster_is_th
     assert envoys.answers["a"] == [json.dumps(there)], "without the cluster, the route would lead nowhere"
 
 
-def test_a_host_outside_is_left_once_only_its_own_callers_name_it(hasty: Settings, mesh: Callable[..., Envoys]) -> None:
+def test_a_host_outside_is_left_once_only_its_own_callers_name_it(
+    settings: Settings, hasty: Settings, mesh: Callable[..., Envoys]
+) -> None:
     """A sidecar has routes to every host of a ServiceEntry, whatever the service's routes say."""
     cluster = "outbound|8080||billing.example.org"
     routes = [{"route": {"cluster": cluster}}]
@@ -167,7 +169,7 @@ def test_a_host_outside_is_left_once_only_its_own_callers_name_it(hasty: Setting
 
     own, shop = "billing.example.org:8080", "shop.shop.svc.cluster.local:80"
     mesh({"a": [dump(own, shop), dump(own)]})
-    sync(hasty).until_left([cluster])
+    sync(settings).until_left([cluster])
     mesh({"a": [dump(own, shop)]})
     with pytest.raises(ProxySyncTimeoutError, match=r"still routes requests to billing\.example\.org"):
         sync(hasty).until_left([cluster])

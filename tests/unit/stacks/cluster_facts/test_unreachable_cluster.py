@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +29,22 @@ def test_an_error_of_the_api_server_is_reported_with_the_fix(
     assert fix in str(error.value)
 
 
-def _refused_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"https://127.0.0.1:{probe.getsockname()[1]}"
+@pytest.fixture
+def refused() -> Iterator[str]:
+    """An address where nobody listens, and nobody else can meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"https://127.0.0.1:{bound.getsockname()[1]}"
 
 
-def test_a_cluster_that_is_down_is_reported_at_once(website: dict[str, Any], kubeconfig: Kubeconfig) -> None:
-    server = _refused_port()
-    path = kubeconfig(server)
+def test_a_cluster_that_is_down_is_reported_at_once(
+    website: dict[str, Any], kubeconfig: Kubeconfig, refused: str
+) -> None:
+    path = kubeconfig(refused)
     with pytest.raises(ClusterUnreachableError) as error:
         read_cluster_facts(settings_of(website, path, context="there"), OWNER)
 
-    for part in ("context there", str(path), server, "refused", "canary sandbox up"):
+    for part in ("context there", str(path), refused, "refused", "canary sandbox up"):
         assert part in str(error.value), f"{part!r} is missing, which helps to find the mistake"
 
 
@@ -65,13 +68,13 @@ def test_a_server_that_is_not_an_api_server_is_reported(
 
 
 def test_all_requests_together_have_a_deadline(
-    website: dict[str, Any], kubeconfig: Kubeconfig, monkeypatch: pytest.MonkeyPatch
+    website: dict[str, Any], kubeconfig: Kubeconfig, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     """A credential plugin ignores HTTP timeouts."""
     monkeypatch.setattr("kube.client.DEADLINE", 0.2)
-    plugin = {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "sleep", "args": ["1"]}}
+    plugin = {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "sleep", "args": ["10"]}}
     with pytest.raises(ClusterUnreachableError, match=r"no answer within 0\.2 s"):
-        read_cluster_facts(settings_of(website, kubeconfig(_refused_port(), user=plugin)), OWNER)
+        read_cluster_facts(settings_of(website, kubeconfig(refused, user=plugin)), OWNER)
 
 
 @pytest.mark.parametrize(
@@ -96,17 +99,19 @@ def test_all_requests_together_have_a_deadline(
     ],
 )
 def test_unusable_credentials_are_reported_with_the_context(
-    website: dict[str, Any], kubeconfig: Kubeconfig, user: dict[str, Any], cluster: dict[str, Any]
+    website: dict[str, Any], kubeconfig: Kubeconfig, user: dict[str, Any], cluster: dict[str, Any], refused: str
 ) -> None:
     with pytest.raises(ClusterUnreachableError) as error:
-        read_cluster_facts(settings_of(website, kubeconfig(_refused_port(), user, cluster)), OWNER)
+        read_cluster_facts(settings_of(website, kubeconfig(refused, user, cluster)), OWNER)
 
     assert "credentials" in error.value.reason
     assert "context here" in str(error.value)
 
 
-def test_an_unknown_context_is_reported_with_the_known_ones(website: dict[str, Any], kubeconfig: Kubeconfig) -> None:
-    path = kubeconfig(_refused_port())
+def test_an_unknown_context_is_reported_with_the_known_ones(
+    website: dict[str, Any], kubeconfig: Kubeconfig, refused: str
+) -> None:
+    path = kubeconfig(refused)
     with pytest.raises(ClusterUnreachableError, match="no such context") as error:
         read_cluster_facts(settings_of(website, path, context="production"), OWNER)
 
@@ -154,8 +159,9 @@ def test_without_a_setting_the_files_in_kubeconfig_are_searched_for_the_context(
     kubeconfig: Kubeconfig,
     api_server: Callable[[Objects], str],
     monkeypatch: pytest.MonkeyPatch,
+    refused: str,
 ) -> None:
-    other = {"clusters": [{"name": "x", "cluster": {"server": _refused_port()}}], "users": [], "contexts": []}
+    other = {"clusters": [{"name": "x", "cluster": {"server": refused}}], "users": [], "contexts": []}
     (tmp_path / "other").write_text(yaml.safe_dump(other))
     path = kubeconfig(api_server(namespace("kube-system")))
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'other'}:{tmp_path / 'absent'}:{path}")
