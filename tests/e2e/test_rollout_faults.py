@@ -20,9 +20,9 @@ from tests.e2e.rollouts.front import GATEWAY, PROMETHEUS, Front
 from tests.e2e.rollouts.journal import RouteWrite
 from tests.e2e.rollouts.judged import Judged, failing
 from tests.e2e.rollouts.trial import Court, Trial, court_of, side_by_side
-from tests.e2e.tools import Cluster, Project, wait_until
+from tests.e2e.tools import LONG, Cluster, Project, wait_until
 
-pytestmark = [pytest.mark.under_load, pytest.mark.long]
+pytestmark = pytest.mark.under_load
 
 STACK, NAMESPACE, PLACE = "faults", "proofs-faults", "proofs-faults-front"
 RATE = 60
@@ -35,6 +35,9 @@ SOON = 30.0
 HANGS, REFUSES, RETRIED = "hangs", "refuses", "retried"
 CANARY_KILLED, STABLE_KILLED = "canary-killed", "stable-killed"
 EDITED, RESTARTED, STOPPED = "edited", "restarted", "stopped"
+OF_THE_VERSION = (HANGS, REFUSES, RETRIED)
+SIDE_BY_SIDE = (*OF_THE_VERSION, CANARY_KILLED, STABLE_KILLED, EDITED) if LONG else OF_THE_VERSION
+ALONE = (RESTARTED, STOPPED) if LONG else ()
 
 
 def services() -> list[Judged]:
@@ -42,10 +45,9 @@ def services() -> list[Judged]:
     retries = {"retries": {"attempts": 5, "retryOn": "5xx", "backoff": "10ms"}}
     rules = {RETRIED: retries}
     long = (EDITED, RESTARTED, STOPPED)
-    names = (HANGS, REFUSES, RETRIED, CANARY_KILLED, STABLE_KILLED, EDITED, RESTARTED, STOPPED)
     return [
         Judged(name=name, seed=seed, rule=rules.get(name, {}), strategy=LONG_STEPS if name in long else STEPS)
-        for seed, name in enumerate(names, start=1)
+        for seed, name in enumerate((*SIDE_BY_SIDE, *ALONE), start=1)
     ]
 
 
@@ -97,13 +99,13 @@ def faults(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def tried(faults: Faults) -> dict[str, Trial]:
     """The cases that harm nobody else, side by side."""
-    names = (HANGS, REFUSES, RETRIED, CANARY_KILLED, STABLE_KILLED, EDITED)
     doing: dict[str, Callable[[Runner], None]] = {
         CANARY_KILLED: partial(kill_until_it_ends, faults, CANARY_KILLED, "v2"),
         STABLE_KILLED: partial(kill_until_it_ends, faults, STABLE_KILLED, "v1"),
         EDITED: partial(edit_by_hand, faults),
     }
-    trials = [partial(faults.court.trial, name, RATE, meanwhile=doing.get(name), kind="faults") for name in names]
+    trial = partial(faults.court.trial, rate=RATE, kind="faults")
+    trials = [partial(trial, name, meanwhile=doing.get(name)) for name in SIDE_BY_SIDE]
     return {one.service: one for one in side_by_side(trials, len(trials))}
 
 
@@ -154,6 +156,7 @@ def goes_back_on_evidence(one: Trial) -> None:
     assert (one.record.phase, one.record.step) == (Phase.ABORTED, 0), f"it had only the first weight: {one}"
 
 
+@pytest.mark.long
 def test_a_version_whose_pod_is_killed_every_20_seconds_goes_back(tried: dict[str, Trial]) -> None:
     one = tried[CANARY_KILLED]
     assert one.code == ABORTED, f"{one}\n{one.said}"
@@ -161,6 +164,7 @@ def test_a_version_whose_pod_is_killed_every_20_seconds_goes_back(tried: dict[st
     assert one.record.step == 0, f"it had only the first weight: {one}"
 
 
+@pytest.mark.long
 def test_a_version_is_not_blamed_for_the_pod_of_the_old_one_that_is_killed_every_20_seconds(
     tried: dict[str, Trial],
 ) -> None:
@@ -171,6 +175,7 @@ def test_a_version_is_not_blamed_for_the_pod_of_the_old_one_that_is_killed_every
     assert old["failures"] * new["requests"] > new["failures"] * old["requests"], "it was killed in vain"
 
 
+@pytest.mark.long
 def test_a_weight_that_is_edited_by_hand_proves_nothing(faults: Faults, tried: dict[str, Trial]) -> None:
     one = tried[EDITED]
     assert one.code == HELD, f"{one}\n{one.said}"
@@ -182,6 +187,7 @@ def test_a_weight_that_is_edited_by_hand_proves_nothing(faults: Faults, tried: d
     assert aborted.returncode == 0, aborted.stderr
 
 
+@pytest.mark.long
 def test_a_gateway_that_is_restarted_in_mid_step_is_no_fault_of_the_version(faults: Faults) -> None:
     one = faults.court.trial(RESTARTED, RATE, kind="faults", meanwhile=lambda runner: faults.front.replace(GATEWAY))
     print(one)
@@ -189,6 +195,7 @@ def test_a_gateway_that_is_restarted_in_mid_step_is_no_fault_of_the_version(faul
     assert not {EventType.SUSPECT, EventType.SPLIT_WRONG, EventType.DRIFT} & set(one.events), one
 
 
+@pytest.mark.long
 def test_a_prometheus_that_is_stopped_holds_the_rollout_and_an_abort_by_hand_works(faults: Faults) -> None:
     court = faults.court
     with court.under_load(STOPPED, RATE), court.started(STOPPED) as runner:

@@ -22,18 +22,19 @@ pytestmark = pytest.mark.under_load
 
 STACK, NAMESPACE, PLACE = "statuses", "proofs-statuses", "proofs-statuses-front"
 RATE = 60
-CALLS, GOOD_CALLS, REJECTS, LOST = "calls", "good-calls", "rejects", "lost"
+CALLS, HIDDEN, GOOD_CALLS, REJECTS, LOST = "calls", "hidden", "good-calls", "rejects", "lost"
 METHOD = "/cart.v1.Cart/Add"
 STEPS = [{"weight": 50, "for": "5s"}, {"weight": 100}]
 
 
 def services() -> list[Judged]:
     """All services, each with its only version."""
-    calls = {"protocol": "GRPC"}
+    calls, once = {"protocol": "GRPC"}, {"retries": {"attempts": 0}}
     rejecting = {"tolerance": "1%", "latency": {"enabled": False}, "clientErrors": {"enabled": True}}
     return [
-        Judged(name=CALLS, seed=1, service=calls, strategy={"steps": STEPS}),
-        Judged(name=GOOD_CALLS, seed=2, service=calls, strategy={"steps": STEPS}),
+        Judged(name=CALLS, seed=1, service=calls, rule=once, strategy={"steps": STEPS}),
+        Judged(name=HIDDEN, seed=5, service=calls, strategy={"steps": STEPS}),
+        Judged(name=GOOD_CALLS, seed=2, service=calls, rule=once, strategy={"steps": STEPS}),
         Judged(name=REJECTS, seed=3, strategy={"steps": STEPS, "gates": rejecting}),
         Judged(name=LOST, seed=4, strategy={"steps": [{"weight": 50, "for": "60s"}, {"weight": 100}]}),
     ]
@@ -41,7 +42,8 @@ def services() -> list[Judged]:
 
 def with_fault(one: Judged) -> Judged:
     """The service with a further version."""
-    flags = {CALLS: ("-fail-percent=10",), REJECTS: ("-fail-percent=10", "-fail-status=404")}
+    fails = ("-fail-percent=10",)
+    flags = {CALLS: fails, HIDDEN: fails, REJECTS: (*fails, "-fail-status=404")}
     return one.next("v2", *flags.get(one.name, ()))
 
 
@@ -59,7 +61,7 @@ def court(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 @pytest.fixture(scope="module")
 def tried(court: Court) -> dict[str, Trial]:
     """All but the lost requests, which the gateway counts for all services together."""
-    methods = {CALLS: METHOD, GOOD_CALLS: METHOD, REJECTS: ""}
+    methods = {CALLS: METHOD, HIDDEN: METHOD, GOOD_CALLS: METHOD, REJECTS: ""}
     trials = [partial(court.trial, name, RATE, kind="statuses", method=method) for name, method in methods.items()]
     return {one.service: one for one in side_by_side(trials, len(trials))}
 
@@ -69,6 +71,15 @@ def test_a_version_whose_calls_fail_goes_back_though_http_says_200(tried: dict[s
     goes_back(one)
     assert set(one.load.statuses) == {200}, one.load.statuses
     assert one.metric("errors")["new"]["failures"] >= 3, one
+
+
+def test_a_version_whose_failed_calls_are_tried_again_by_default_goes_back(tried: dict[str, Trial]) -> None:
+    """Istio's own retries take a call that is UNAVAILABLE, so that its callers hardly see it."""
+    one = tried[HIDDEN]
+    goes_back(one)
+    tries, answers = one.metric("attempts")["new"], one.metric("errors")["new"]
+    assert tries["failures"] >= 0.03 * tries["requests"], one
+    assert answers["failures"] <= 0.02 * answers["requests"], one
 
 
 def test_a_version_whose_calls_fail_as_often_as_before_is_promoted(tried: dict[str, Trial]) -> None:
