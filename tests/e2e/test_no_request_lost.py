@@ -91,7 +91,7 @@ def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sh
     """The project of the service, and load on it."""
     project = Project.create(tmp_path_factory.mktemp("shop"), mesh.cluster)
     yield Shop(project, tmp_path_factory.mktemp("load"))
-    project.canary("destroy", "--stack", STACK, "--yes")
+    project.leave(STACK, NAMESPACE)
 
 
 @pytest.fixture

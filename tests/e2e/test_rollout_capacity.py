@@ -108,8 +108,7 @@ class Shop:
 def project(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made = Project.create(tmp_path_factory.mktemp("capacity"), mesh.cluster)
     yield made
-    destroyed = made.canary("destroy", "--stack", STACK, "--yes")
-    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+    made.leave(STACK, NAMESPACE)
 
 
 def client_of(cluster: Cluster) -> Client:

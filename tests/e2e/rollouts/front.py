@@ -96,12 +96,12 @@ class Front:
 
 @contextmanager
 def front(cluster: Cluster, place: str, services: str) -> Iterator[Front]:
-    """Create both, and delete them at the end."""
+    """Create both, and let them be deleted at the end."""
     try:
         apply(cluster, namespace(place, sidecars=False), *_gateway(place, services), *_prometheus(place))
         yield Front(cluster, place, services)
     finally:
-        cluster.kubectl("delete", "namespace", place, "--ignore-not-found", "--timeout=90s")
+        cluster.kubectl("delete", "namespace", place, "--ignore-not-found", "--wait=false")
 
 
 def _gateway(place: str, services: str) -> list[Manifest]:
