@@ -16,6 +16,7 @@ import httpx
 import yaml
 
 from stacks.samples import SETTINGS
+from stacks.settings.loading import load_stack
 from stacks.settings.model import Sample
 from tests.e2e.routing import laid_over
 from tests.e2e.tools import Completed, Project, wait_until
@@ -83,6 +84,12 @@ class SampleStack:
         done = self.project.canary(*words, "--stack", self.name)
         assert done.returncode == 0, f"canary {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
+
+    @property
+    def namespaces(self) -> set[str]:
+        """Those of all services of the stack."""
+        settings = load_stack(self.project.folder / f"Pulumi.{self.name}.yaml").settings
+        return {one.namespace for one in settings.services.values()}
 
     def services(self) -> Any:
         """The services in the stack's file."""
@@ -159,7 +166,7 @@ def sample_stack(
         wait_until(lambda: _is_routed(stack, path), "the gateway's first routes")
         yield stack
     finally:
-        stack.project.canary("destroy", "--stack", stack.name, "--yes")
+        stack.project.leave(stack.name, *stack.namespaces)
 
 
 def _is_routed(stack: SampleStack, path: str) -> bool:

@@ -14,6 +14,8 @@ from sandbox.builder.go_modules import ISTIO_VERSION, environment_for, find_go
 from tests.e2e.tools import CHECKOUT
 from tests.unit.istio_crds import CRDS, module_folder
 
+pytestmark = pytest.mark.long
+
 GENERATOR = CHECKOUT / "sdks/generate"
 PROJECT = CHECKOUT / "sdks/pulumi_kubernetes_istio_crds"
 

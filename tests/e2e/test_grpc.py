@@ -64,7 +64,7 @@ def stack(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     project.up(STACK)
     wait_until(lambda: set(calls(project, 16)) <= {"v1", "v2"}, "the gateway's first route")
     yield project
-    project.canary("destroy", "--stack", STACK, "--yes")
+    project.leave(STACK, "cart-grpc", "plain-grpc")
 
 
 def calls(project: Project, count: int, host: str = HOST, **metadata: str) -> Counter[str]:

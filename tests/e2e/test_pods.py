@@ -83,7 +83,7 @@ class Shop:
 def shop(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     project = Project.create(tmp_path_factory.mktemp("pods"), mesh.cluster)
     yield Shop(project, tmp_path_factory.mktemp("load"))
-    project.canary("destroy", "--stack", STACK, "--yes")
+    project.leave(STACK, NAMESPACE)
 
 
 def test_a_template_reaches_the_pods_and_a_second_up_changes_nothing(shop: Shop) -> None:
@@ -141,6 +141,7 @@ def test_an_up_leaves_the_number_of_pods_to_whoever_else_decides_about_it(shop: 
     assert shop.deployment()["spec"]["replicas"] == 1, "the number in the file is taken back"
 
 
+@pytest.mark.long
 def test_from_replicas_to_an_autoscaler_no_pod_and_no_request_is_lost(shop: Shop) -> None:
     shop.up(replicas=3)
     before = shop.names()

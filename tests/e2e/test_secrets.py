@@ -112,7 +112,7 @@ def billing(mesh: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The stack with a secret variable and a secret file, not yet deployed."""
     found = begun(Project.create(tmp_path_factory.mktemp("secrets"), mesh.cluster))
     yield found
-    found.project.canary("destroy", "--stack", STACK, "--yes")
+    found.project.leave(STACK, NAMESPACE)
 
 
 def begun(project: Project) -> Billing:

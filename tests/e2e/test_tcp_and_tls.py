@@ -80,7 +80,7 @@ def stack(mesh: Project, made: dict[str, Any], tmp_path_factory: pytest.TempPath
     wait_until(lambda: set(lines(project, 8)) <= {"v1", "v2"}, "the gateway's port of TCP")
     wait_until(lambda: set(secure(project, 8, VAULT)) <= {"v1", "v2"}, "the gateway's port of TLS")
     yield project
-    project.canary("destroy", "--stack", STACK, "--yes")
+    project.leave(STACK, "broker-tcp", "vault-tls")
 
 
 def up(project: Project, given: dict[str, Any]) -> dict[str, Any]:

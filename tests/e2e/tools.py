@@ -160,16 +160,16 @@ class Project:
         assert (done.returncode == 0) is succeeds, f"pulumi {' '.join(words)}: {done.stdout}{done.stderr}"
         return done
 
-    def leave(self, stack: str, namespace: str) -> None:
-        """End a stack for which the files after it do not wait, as the sandbox ends soon; at full size, destroy it.
+    def leave(self, stack: str, *namespaces: str) -> None:
+        """End a stack that has all its objects in these namespaces; nobody waits for it, as the sandbox ends soon.
 
-        A `destroy` of many services takes a minute, and is seen by other tests.
+        At full size, destroy it: that takes a minute where there are many services, and is seen by other tests.
         """
         if LONG:
             destroyed = self.canary("destroy", "--stack", stack, "--yes")
             assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
         else:
-            self.cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+            self.cluster.kubectl("delete", "namespace", *namespaces, "--ignore-not-found", "--wait=false")
 
     def popen(self, *words: str) -> subprocess.Popen[str]:
         """Start the command in its own process group, to be interrupted or killed."""
